@@ -1,0 +1,173 @@
+/* dyno/engine.h - load a tuned engine and run it.
+ *
+ * Ownership: *_create/_open give the caller one object, to be released once by _destroy/_close.
+ *            Pointers passed in are borrowed for the call unless a comment says longer.
+ * Threads:   an engine is immutable and shared by any number of threads and contexts; a context
+ *            belongs to one thread at a time; a pool may be shared by all contexts of a process.
+ * Data:      tensors are dense, row-major, little-endian, in the host's memory, of the types and
+ *            shapes that dyno_engine_input/_output describe.
+ */
+#ifndef DYNO_ENGINE_H
+#define DYNO_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dyno/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DYNO_API_RANK_MAX 8
+
+struct dyno_pool;
+struct dyno_engine;
+struct dyno_context;
+struct dyno_run; /* one submitted inference */
+
+/* --- the thread pool --- */
+
+/* thread_count 0: one a CPU this process may use.  bind: pin the worker threads to CPUs. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_threads_create(int thread_count, int bind,
+                                                             struct dyno_pool **pool_out,
+                                                             struct dyno_err *err);
+DYNO_API void dyno_threads_destroy(struct dyno_pool *pool); /* accepts NULL */
+
+/* --- engines --- */
+
+/* Map and check the engine file at `path`: every offset, count and CRC.  Nothing is copied that can
+ * be used in place.
+ * Fails with E_IO, E_FORMAT, E_CORRUPT, E_TARGET (this machine lacks what the engine needs),
+ * E_UNSUPPORTED (a kernel the file names is not in this build), E_LIMIT, E_NOMEM. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_open(const char *path,
+                                                          struct dyno_engine **engine_out,
+                                                          struct dyno_err *err);
+/* After every context of it is destroyed.  Accepts NULL. */
+DYNO_API void dyno_engine_close(struct dyno_engine *engine);
+
+/* A sentence about how this machine differs from the one the engine was tuned on; "" when not.
+ * Lives as long as the engine. */
+DYNO_API const char *dyno_engine_warning(const struct dyno_engine *engine);
+
+/* SHA-256 of the file: the engine's identity.  Reads the whole file. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_identity(const struct dyno_engine *engine,
+                                                              uint8_t sha256_out[32],
+                                                              struct dyno_err *err);
+
+/* What a caller must know of one input or output.  dtype is ONNX's TensorProto.DataType number.
+ * An open dimension has min < max; for outputs opt/min/max are those of the profile's shapes, and
+ * rank is -1 (and dims unknown) when it depends on data. */
+struct dyno_io_info {
+    const char *name; /* lives as long as the engine */
+    int dtype;
+    int rank;
+    int64_t min[DYNO_API_RANK_MAX];
+    int64_t opt[DYNO_API_RANK_MAX];
+    int64_t max[DYNO_API_RANK_MAX];
+};
+DYNO_API uint32_t dyno_engine_input_count(const struct dyno_engine *engine);
+DYNO_API uint32_t dyno_engine_output_count(const struct dyno_engine *engine);
+DYNO_API void dyno_engine_input(const struct dyno_engine *engine, uint32_t idx,
+                                struct dyno_io_info *info_out);
+DYNO_API void dyno_engine_output(const struct dyno_engine *engine, uint32_t idx,
+                                 struct dyno_io_info *info_out);
+
+/* Bytes of the mapped file, number of steps a run launches. */
+DYNO_API uint64_t dyno_engine_file_bytes(const struct dyno_engine *engine);
+DYNO_API uint32_t dyno_engine_step_count(const struct dyno_engine *engine);
+
+/* --- contexts --- */
+
+/* A context costs its arena (activations and workspace of the shapes bound to it).  `engine` and
+ * `pool` must outlive it; pool NULL: everything on the submitting thread. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_context_create(struct dyno_engine *engine,
+                                                             struct dyno_pool *pool,
+                                                             struct dyno_context **context_out,
+                                                             struct dyno_err *err);
+/* Waits for what is in flight.  Accepts NULL. */
+DYNO_API void dyno_context_destroy(struct dyno_context *context);
+
+/* An array of the caller's.  For an input all fields are read.  For an output: data NULL means
+ * "memory of the context" and dtype, rank, dims, data and bytes are filled when the run completes
+ * (valid until the next submit or destroy); data set means "write here", and bytes is its room. */
+struct dyno_array {
+    void *data;
+    size_t bytes;
+    int dtype;
+    int rank;
+    int64_t dims[DYNO_API_RANK_MAX];
+};
+
+/* Shapes of outputs for given input shapes, without running: fills dtype, rank, dims and bytes of
+ * outputs[], leaves data.  rank -1 where it depends on data. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_context_bind(struct dyno_context *context,
+                                                           const struct dyno_array *inputs,
+                                                           struct dyno_array *outputs,
+                                                           struct dyno_err *err);
+
+/* Run and wait.  inputs[] and outputs[] have dyno_engine_*_count items in the engine's order.
+ * Fails with E_ARG when a type or shape is outside the profile; the sentence names the input, the
+ * dimension and the bounds. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_context_run(struct dyno_context *context,
+                                                          const struct dyno_array *inputs,
+                                                          struct dyno_array *outputs,
+                                                          struct dyno_err *err);
+
+/* --- submitted runs --- */
+
+/* When a run began and ended, CLOCK_MONOTONIC nanoseconds, on the device's own timeline. */
+struct dyno_run_times {
+    uint64_t submit_ns;
+    uint64_t start_ns;
+    uint64_t end_ns;
+};
+
+/* Called once on the thread that ran it (or cancelled it); may submit again to another context. */
+typedef void dyno_run_done_fn(void *arg, enum dyno_status status,
+                              const struct dyno_run_times *times, const struct dyno_err *err);
+
+/* Queue a run; returns at once.  The arrays in inputs[]/outputs[] are copied, their data and the
+ * outputs[] array itself must live until completion.  A context has at most one run in flight:
+ * a second submit fails with E_ARG.  `done` may be NULL (then use poll or wait). */
+DYNO_NODISCARD DYNO_API enum dyno_status
+dyno_context_submit(struct dyno_context *context, const struct dyno_array *inputs,
+                    struct dyno_array *outputs, dyno_run_done_fn *done, void *done_arg,
+                    struct dyno_err *err);
+
+/* 1 when nothing is in flight, 0 while a run is queued or running. */
+DYNO_API int dyno_context_poll(struct dyno_context *context);
+
+/* Wait for the run in flight; its status, times (may be NULL) and error text.  A run that has not
+ * started is executed on the calling thread. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_context_wait(struct dyno_context *context,
+                                                           struct dyno_run_times *times_out,
+                                                           struct dyno_err *err);
+
+/* Cancel a run that has not started: it completes with E_CANCELLED and 1 is returned; 0 when it had
+ * started or nothing is in flight. */
+DYNO_API int dyno_context_cancel(struct dyno_context *context);
+
+/* Time of each step in the last run, microseconds, into us_out[dyno_engine_step_count]; only after
+ * dyno_context_profile(context, 1).  Names of the steps and their kernels: dyno_engine_step. */
+DYNO_API void dyno_context_profile(struct dyno_context *context, int on);
+DYNO_API void dyno_context_step_times(const struct dyno_context *context, float *us_out);
+struct dyno_step_info {
+    const char *name;
+    const char *op;
+    const char *kernel;
+    const char *const *origins;
+    uint32_t origin_count;
+};
+DYNO_API void dyno_engine_step(const struct dyno_engine *engine, uint32_t idx,
+                               struct dyno_step_info *info_out);
+
+/* Bytes of activations and workspace of the shapes bound last; and what the tensors would take
+ * without sharing. */
+DYNO_API uint64_t dyno_context_arena_bytes(const struct dyno_context *context);
+DYNO_API uint64_t dyno_context_tensor_bytes(const struct dyno_context *context);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DYNO_ENGINE_H */

@@ -1,0 +1,110 @@
+/* backend.h - the provider table: kernels over fused nodes.
+ *
+ * The tuner calls `enumerate`, then for each tactic `pack` once at build; the run time calls
+ * `prepare` once for each bound shape of a context and `run` for each inference.  A kernel never
+ * allocates, never fails while it runs, and is safe to run in several contexts at once.
+ */
+#ifndef DYNO_BACKEND_BACKEND_H
+#define DYNO_BACKEND_BACKEND_H
+
+#include "base/pool.h"
+#include "plan/plan.h"
+
+#define DYNO_TACTICS_MAX 24 /* candidates a kernel may give for one step */
+
+/* The machine a plan is built for. */
+struct dyno_target {
+    uint64_t isa_mask; /* enum dyno_isa bits present */
+    int thread_count;
+    uint64_t l1_bytes, l2_bytes, l3_bytes; /* a core's L1 and L2, the shared L3 */
+    float peak_gflops;                     /* one thread f32, measured or estimated */
+    float mem_gbps;
+    uint64_t workspace_bytes_max; /* --memPoolSize=workspace; UINT64_MAX: no limit */
+    bool baseline;                /* only tactics with DYNO_TACTIC_BASELINE */
+    bool exact;                   /* no WINOGRAD tactics */
+};
+
+/* A tensor as a kernel sees it. */
+struct dyno_buf {
+    void *data;
+    enum dyno_dtype dtype;
+    struct dyno_layout layout;
+    int rank;
+    int64_t dims[DYNO_RANK_MAX];
+    int64_t batch_stride; /* BLOCK: elements between batches (a channel view inherits its base's).
+                           * ROW: elements between items of axis 0 when dense. */
+};
+
+/* A step with concrete shapes, while kernels are chosen or prepared.  data is NULL for tensors that
+ * do not exist yet; weights have theirs. */
+struct dyno_site {
+    const struct dyno_step *step;
+    const struct dyno_buf *ins; /* step->in_count; absent: data NULL and rank -1 */
+    const struct dyno_buf *outs;
+    const bool *in_is_weight; /* constant over the engine's life */
+    const struct dyno_target *target;
+};
+
+/* One run. */
+struct dyno_run_args {
+    const struct dyno_step *step;
+    const struct dyno_buf *ins;
+    struct dyno_buf *outs;
+    const void *packed;
+    void *state;     /* what prepare wrote: state_bytes, 64-byte aligned */
+    void *workspace; /* what prepare asked for, 64-byte aligned */
+    struct dyno_pool *pool;
+    struct dyno_arena *scratch; /* REFERENCE tactics only; reset after each run */
+    struct dyno_err *err;
+};
+
+struct dyno_kernel {
+    const char *name; /* stable: written into engine files as a 32-bit FNV-1a hash */
+    uint64_t isa_mask; /* all these must be present */
+    uint32_t packing;  /* version of the packed form; refused on mismatch */
+    size_t state_bytes;
+
+    /* Candidates for the step at its optimal shape; 0 when the kernel cannot do it. */
+    int (*enumerate)(const struct dyno_site *site, struct dyno_tactic *out, int max);
+    /* Write tactic.packed_bytes; NULL when the kernel packs nothing.  Threads do not matter. */
+    enum dyno_status (*pack)(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                             void *dst, struct dyno_err *err);
+    /* Fill `state` for these concrete shapes and say how much workspace a run needs.
+     * Must work for every shape of the profile, and refuse (E_LIMIT) rather than overflow. */
+    enum dyno_status (*prepare)(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                const void *packed, void *state, uint64_t *workspace_bytes_out,
+                                struct dyno_err *err);
+    /* Only the REFERENCE kernel may fail. */
+    enum dyno_status (*run)(struct dyno_run_args *args);
+};
+
+enum dyno_isa {
+    DYNO_ISA_PORTABLE = 0,
+    DYNO_ISA_AVX2 = 1U << 0,       /* with FMA */
+    DYNO_ISA_AVX512 = 1U << 1,     /* F VL BW DQ */
+    DYNO_ISA_AVX512VNNI = 1U << 2,
+    DYNO_ISA_AVX512BF16 = 1U << 3,
+    DYNO_ISA_AVXVNNI = 1U << 4,
+    DYNO_ISA_AMX = 1U << 5, /* TILE INT8 BF16 */
+};
+
+/* Every kernel of this build, those for the machine and those not. */
+extern const struct dyno_kernel *const dyno_kernels[];
+extern const size_t dyno_kernel_count;
+
+/* By stable id; NULL when this build has none. */
+const struct dyno_kernel *dyno_kernel_find(uint32_t id);
+uint32_t dyno_kernel_id(const struct dyno_kernel *kernel);
+
+/* Instruction sets of this machine less those named in the environment variable DYNO_ISA_DISABLE
+ * (comma-separated: "avx512,avx2"). */
+uint64_t dyno_isa_detect(void);
+/* "avx2 avx512 ..." into text. */
+void dyno_isa_print(uint64_t isa_mask, struct dyno_strbuf *out);
+
+/* What this machine is: caches, ISA, thread count of `pool` (NULL: 1). */
+void dyno_target_detect(struct dyno_target *target_out, const struct dyno_pool *pool);
+/* "AMD EPYC 7B13, family 25 model 1" from CPUID. */
+void dyno_cpu_name(char *text_out, size_t bytes);
+
+#endif /* DYNO_BACKEND_BACKEND_H */

@@ -1,0 +1,45 @@
+/* err.c - recording of the first failure. */
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum dyno_status dyno_err_set(struct dyno_err *err, enum dyno_status status, const char *file,
+                              int line, const char *fmt, ...)
+{
+    if (err == NULL || err->status != DYNO_OK)
+        return status;
+
+    err->status = status;
+    err->file = file;
+    err->line = line;
+
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(err->text, sizeof(err->text), fmt, args);
+    va_end(args);
+    return status;
+}
+
+void dyno_err_prefix(struct dyno_err *err, const char *fmt, ...)
+{
+    if (err == NULL || err->status == DYNO_OK)
+        return;
+    char text[DYNO_ERR_TEXT_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    int used = vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (used < 0 || (size_t)used >= sizeof(text))
+        return;
+    (void)snprintf(text + used, sizeof(text) - (size_t)used, ": %s", err->text);
+    memcpy(err->text, text, sizeof(text));
+}
+
+void dyno_assert_fail(const char *cond, const char *file, int line)
+{
+    (void)fprintf(stderr, "dyno: broken invariant: %s (%s:%d)\n", cond, file, line);
+    abort();
+}

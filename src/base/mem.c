@@ -1,0 +1,107 @@
+/* mem.c - counted, aligned, failable allocation. */
+#include "base/mem.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A block carries its size in a header of one alignment unit. */
+struct header {
+    size_t bytes;
+};
+
+static atomic_uint_fast64_t fail_countdown;
+static atomic_uint_fast64_t live_count;
+static atomic_uint_fast64_t live_bytes;
+static atomic_uint_fast64_t peak_bytes;
+
+void dyno_mem_fail_at(uint64_t nth)
+{
+    atomic_store(&fail_countdown, nth);
+}
+
+uint64_t dyno_mem_live_count(void)
+{
+    return atomic_load(&live_count);
+}
+
+uint64_t dyno_mem_live_bytes(void)
+{
+    return atomic_load(&live_bytes);
+}
+
+uint64_t dyno_mem_peak_bytes(void)
+{
+    return atomic_load(&peak_bytes);
+}
+
+void dyno_mem_peak_reset(void)
+{
+    atomic_store(&peak_bytes, atomic_load(&live_bytes));
+}
+
+static void count_up(size_t bytes)
+{
+    atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
+    const uint64_t now = atomic_fetch_add(&live_bytes, bytes) + bytes;
+    uint64_t peak = atomic_load(&peak_bytes);
+    while (peak < now && !atomic_compare_exchange_weak(&peak_bytes, &peak, now)) {
+    }
+}
+
+static int lose_this_one(void)
+{
+    if (atomic_load_explicit(&fail_countdown, memory_order_relaxed) == 0)
+        return 0;
+    return atomic_fetch_sub(&fail_countdown, 1) == 1;
+}
+
+void *dyno_alloc_raw(size_t count, size_t item_bytes)
+{
+    size_t bytes = 0;
+    size_t total = 0;
+    if (__builtin_mul_overflow(count, item_bytes, &bytes) ||
+        __builtin_add_overflow(bytes, (size_t)(2 * DYNO_MEM_ALIGN_BYTES - 1), &total))
+        return NULL;
+    total &= ~((size_t)DYNO_MEM_ALIGN_BYTES - 1);
+    if (lose_this_one())
+        return NULL;
+    struct header *block = aligned_alloc(DYNO_MEM_ALIGN_BYTES, total);
+    if (block == NULL)
+        return NULL;
+    block->bytes = total;
+    count_up(total);
+    return (char *)block + DYNO_MEM_ALIGN_BYTES;
+}
+
+void *dyno_alloc(size_t count, size_t item_bytes)
+{
+    void *ptr = dyno_alloc_raw(count, item_bytes);
+    if (ptr != NULL)
+        memset(ptr, 0, count * item_bytes);
+    return ptr;
+}
+
+void *dyno_realloc(void *ptr, size_t used_bytes, size_t new_count, size_t item_bytes)
+{
+    char *moved = dyno_alloc_raw(new_count, item_bytes);
+    if (moved == NULL)
+        return NULL;
+    const size_t new_bytes = new_count * item_bytes;
+    const size_t kept = used_bytes < new_bytes ? used_bytes : new_bytes;
+    if (kept != 0)
+        memcpy(moved, ptr, kept);
+    memset(moved + kept, 0, new_bytes - kept);
+    dyno_free(ptr);
+    return moved;
+}
+
+void dyno_free(void *ptr)
+{
+    if (ptr == NULL)
+        return;
+    struct header *block = (void *)((char *)ptr - DYNO_MEM_ALIGN_BYTES);
+    atomic_fetch_sub_explicit(&live_count, 1, memory_order_relaxed);
+    atomic_fetch_sub(&live_bytes, block->bytes);
+    free(block);
+}

@@ -1,0 +1,123 @@
+/* plan.h - what the compiler and the run time share: tensors with layouts, steps (fused nodes), the
+ * schedule, and shape expressions.
+ *
+ * A plan is built by `build`, written into and read from an engine file by `engine`, executed by
+ * `backend` kernels.  It is immutable once built and may be read by any thread.
+ */
+#ifndef DYNO_PLAN_PLAN_H
+#define DYNO_PLAN_PLAN_H
+
+#include "ops/op.h"
+
+#define DYNO_NO_TENSOR UINT32_MAX
+
+/* How a tensor's elements lie in memory.
+ * ROW:   dense row-major, in the order of its dimensions.
+ * BLOCK: [N][ceil(C/block)][spatial...][block]: axis 1 (channels) is cut into blocks.  Lanes past C
+ *        in the last block hold anything: no kernel lets them reach a result.
+ * For f32 block is 16 (64 bytes). */
+enum dyno_layout_kind { DYNO_LAYOUT_ROW = 0, DYNO_LAYOUT_BLOCK = 1 };
+struct dyno_layout {
+    uint8_t kind;  /* enum dyno_layout_kind */
+    uint8_t block; /* channels a block; 0 for ROW */
+};
+#define DYNO_ROW     ((struct dyno_layout){DYNO_LAYOUT_ROW, 0})
+#define DYNO_BLOCK16 ((struct dyno_layout){DYNO_LAYOUT_BLOCK, 16})
+
+enum dyno_role {
+    DYNO_ROLE_TEMP,   /* in the context's arena */
+    DYNO_ROLE_INPUT,  /* bound by the caller */
+    DYNO_ROLE_OUTPUT, /* bound by the caller, or in memory of the context */
+    DYNO_ROLE_WEIGHT, /* in the engine file, row-major, used in place */
+    DYNO_ROLE_HOST,   /* small integers known as expressions: computed at bind, no step makes it */
+};
+
+struct dyno_plan_tensor {
+    const char *name; /* of the ONNX value */
+    enum dyno_role role;
+    enum dyno_dtype dtype;
+    struct dyno_layout layout;
+    int rank;                     /* -1: known only while running (data-dependent) */
+    dyno_expr dims[DYNO_RANK_MAX];
+    /* A view: the bytes lie inside tensor `base`.  DYNO_NO_TENSOR: storage of its own.
+     * ROW views are whole and dense (reshape) or dense slices at byte offset view_offset;
+     * BLOCK views are channel ranges: view_offset counts channels and is a multiple of block, and
+     * batch and channel-block strides are those of the base. */
+    uint32_t base;
+    dyno_expr view_offset; /* bytes (ROW) or channels (BLOCK) */
+    const void *data;      /* WEIGHT: packed row-major elements */
+    uint64_t data_bytes;
+    const dyno_expr *elems; /* HOST: contents */
+    uint32_t elem_count;
+};
+
+/* One candidate implementation of a step: which provider's kernel, with which parameters. */
+#define DYNO_TACTIC_CFGS 6
+#define DYNO_STEP_INS_MAX 32 /* layouts are kept for the first ones; the rest must be ROW */
+struct dyno_tactic {
+    uint32_t kernel; /* stable id: hash of the kernel's name, never renumbered */
+    uint32_t cfg[DYNO_TACTIC_CFGS];
+    struct dyno_layout in_layouts[DYNO_STEP_INS_MAX];
+    struct dyno_layout out_layout; /* of output 0; the other outputs are ROW */
+    uint64_t packed_bytes;         /* packed weights this tactic keeps in the engine */
+    float est_us;                  /* estimate at the plan's optimal shape, one thread */
+    uint32_t flags;                /* enum dyno_tactic_flags */
+};
+enum dyno_tactic_flags {
+    DYNO_TACTIC_WINOGRAD = 1U << 0,  /* result depends on an algorithm with larger rounding error */
+    DYNO_TACTIC_REFERENCE = 1U << 1, /* the op's reference meaning: correct, slow */
+    DYNO_TACTIC_BASELINE = 1U << 2,  /* allowed in an unoptimised engine */
+};
+
+/* A fused node: an op, its attributes, its tail, its tensors and the way it is done. */
+struct dyno_step {
+    const char *name;
+    const char *const *origins; /* ONNX node names */
+    uint32_t origin_count;
+    enum dyno_op_id op;
+    const void *attrs; /* the op's attribute struct */
+    uint32_t *ins;     /* tensor ids; DYNO_NO_TENSOR: absent */
+    uint32_t in_count;
+    uint32_t own_in_count;
+    uint32_t *outs;
+    uint32_t out_count;
+    struct dyno_tail tail;
+    struct dyno_tactic tactic;
+    const void *packed; /* tactic.packed_bytes, 64-byte aligned */
+    float measured_us;  /* by the tuner at the optimal shape; 0: not measured (not in the file) */
+};
+
+/* One input or output of the whole engine. */
+struct dyno_io {
+    const char *name;
+    uint32_t tensor;
+    int64_t min[DYNO_RANK_MAX], opt[DYNO_RANK_MAX], max[DYNO_RANK_MAX]; /* inputs: the profile */
+};
+
+struct dyno_plan {
+    struct dyno_arena *arena; /* owns everything but file-mapped data */
+    struct dyno_exprs *exprs;
+    const char *name;
+    struct dyno_plan_tensor *tensors;
+    uint32_t tensor_count;
+    struct dyno_step *steps; /* in order of execution */
+    uint32_t step_count;
+    struct dyno_io *inputs, *outputs;
+    uint32_t input_count, output_count;
+    uint32_t flags; /* enum dyno_plan_flags */
+};
+enum dyno_plan_flags { DYNO_PLAN_BASELINE = 1U << 0 };
+
+/* An empty plan with its arena and pool; NULL: out of memory. */
+struct dyno_plan *dyno_plan_create(void);
+void dyno_plan_destroy(struct dyno_plan *plan); /* accepts NULL */
+
+/* Every promise above, and the index of everything in range: a plan out of a file is hostile. */
+enum dyno_status dyno_plan_verify(const struct dyno_plan *plan, struct dyno_err *err);
+
+/* Elements between two batches / the bytes of a tensor in its layout, from concrete dims.
+ * False on overflow. */
+bool dyno_layout_bytes(struct dyno_layout layout, enum dyno_dtype dtype, int rank,
+                       const int64_t *dims, uint64_t *bytes_out);
+
+#endif /* DYNO_PLAN_PLAN_H */
