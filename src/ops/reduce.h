@@ -1,0 +1,51 @@
+/* reduce.h - attributes of Reduce* and ArgMax/ArgMin.
+ *
+ * Reduce*: inputs data, axes (i64 [n], optional).  No axes (absent or empty): all axes, or a copy
+ * when noop_with_empty_axes is set.
+ */
+#ifndef DYNO_OPS_REDUCE_H
+#define DYNO_OPS_REDUCE_H
+
+#include "ops/op.h"
+
+struct dyno_reduce_attrs {
+    int64_t keepdims;             /* != 0 (default 1): reduced axes stay with size 1 */
+    int64_t noop_with_empty_axes; /* default 0 */
+};
+
+struct dyno_arg_reduce_attrs {
+    int64_t axis;              /* -rank..rank-1; 0 */
+    int64_t keepdims;          /* default 1 */
+    int64_t select_last_index; /* among equal values: the last (default 0: the first) */
+};
+
+/* reduced_out[axis] says which axes are reduced, for a tensor of that rank.  axes: the second
+ * input, NULL when absent. */
+enum dyno_status dyno_reduce_axes(const struct dyno_reduce_attrs *attrs, int rank,
+                                  const struct dyno_tensor *axes, bool *reduced_out,
+                                  struct dyno_err *err);
+
+/* Shape rule of all Reduce*, and of ArgMax/ArgMin. */
+enum dyno_status dyno_reduce_infer(struct dyno_infer *ctx);
+enum dyno_status dyno_arg_reduce_infer(struct dyno_infer *ctx);
+
+/* How a reduction folds: state starts at `start`, add() takes each value, finish() ends it. */
+struct dyno_reduce_rule {
+    double start;
+    double (*add)(double state, double x);
+    double (*finish)(double state, double count); /* NULL: the state itself */
+    int64_t int_start;
+    int64_t (*int_add)(int64_t state, int64_t x); /* integers (they wrap); NULL: through f64 */
+    bool no_empty; /* an empty set is refused for integers (min, max have no identity there) */
+};
+enum dyno_status dyno_reduce_run(struct dyno_ref *ctx, const struct dyno_reduce_rule *rule);
+
+/* Folded contents: when data's elems are known and the axes are, out[0].elems by `fold`. */
+enum dyno_status dyno_reduce_infer_elems(struct dyno_infer *ctx,
+                                         dyno_expr (*fold)(struct dyno_exprs *exprs, dyno_expr a,
+                                                           dyno_expr b));
+
+/* ArgMax / ArgMin: better(candidate, best). */
+enum dyno_status dyno_arg_reduce_run(struct dyno_ref *ctx, bool (*better)(double a, double b));
+
+#endif /* DYNO_OPS_REDUCE_H */
