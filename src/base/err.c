@@ -32,10 +32,16 @@ void dyno_err_prefix(struct dyno_err *err, const char *fmt, ...)
     va_start(args, fmt);
     int used = vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    if (used < 0 || (size_t)used >= sizeof(text))
+    if (used < 0 || (size_t)used + 3 > sizeof(text))
         return;
-    (void)snprintf(text + used, sizeof(text) - (size_t)used, ": %s", err->text);
-    memcpy(err->text, text, sizeof(text));
+    size_t at = (size_t)used;
+    text[at++] = ':';
+    text[at++] = ' ';
+    const size_t room = sizeof(text) - 1 - at;
+    const size_t kept = strnlen(err->text, room);
+    memcpy(text + at, err->text, kept);
+    text[at + kept] = 0;
+    memcpy(err->text, text, at + kept + 1);
 }
 
 void dyno_assert_fail(const char *cond, const char *file, int line)

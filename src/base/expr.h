@@ -86,16 +86,30 @@ size_t dyno_exprs_symbol_count(const struct dyno_exprs *exprs);
 const char *dyno_exprs_symbol(const struct dyno_exprs *exprs, size_t symbol_idx, int64_t *min_out,
                               int64_t *max_out);
 
-/* Evaluate every expression into values_out[dyno_exprs_count].  symbols[symbol_idx] are the values
- * of the symbols.  Fails with DYNO_E_LIMIT on overflow and DYNO_E_ARG on division by zero in a
- * node reachable or not (the pool holds nothing that need not evaluate). */
-enum dyno_status dyno_exprs_eval(const struct dyno_exprs *exprs, const int64_t *symbols,
-                                 int64_t *values_out, struct dyno_err *err);
+/* What evaluation gives for an expression that has no value: it overflows int64, divides by zero,
+ * or uses one that does.  No constant may have this value (dyno_expr_const gives NONE). */
+#define DYNO_EXPR_POISON (INT64_MIN + INT64_C(0x2badc0de))
+static inline bool dyno_expr_value_ok(int64_t value)
+{
+    return value != DYNO_EXPR_POISON;
+}
 
-/* As a person writes it: "12*batch*time", "(width - 1)//2 + 1". */
+/* Evaluate every expression into values_out[dyno_exprs_count].  symbols[symbol_idx] are the values
+ * of the symbols (DYNO_EXPR_POISON: not known yet).  Never fails: an expression without a value
+ * gets DYNO_EXPR_POISON, so that only who needs it must care; a SELECT needs only the branch it
+ * takes. */
+void dyno_exprs_eval(const struct dyno_exprs *exprs, const int64_t *symbols, int64_t *values_out);
+
+/* Evaluate one node from the values of its operands: the meaning of the operators. */
+int64_t dyno_expr_node_eval(const struct dyno_expr_node *node, const int64_t *symbols,
+                            const int64_t *values);
+
+/* As a person writes it: "12*batch*time", "(width + 1)//2", "min(4, n)"; a symbol whose name is no
+ * identifier is put in single quotes.  NONE: "?". */
 void dyno_expr_print(const struct dyno_exprs *exprs, dyno_expr e, struct dyno_strbuf *out);
 
-/* Read what dyno_expr_print writes; symbols not yet in the pool are made with range 1..INT64_MAX. */
+/* Read what dyno_expr_print writes; symbols not yet in the pool are made with range 1..INT64_MAX.
+ */
 enum dyno_status dyno_expr_parse(struct dyno_exprs *exprs, const char *text, size_t bytes,
                                  dyno_expr *e_out, struct dyno_err *err);
 

@@ -51,9 +51,10 @@ static void count_up(size_t bytes)
 
 static int lose_this_one(void)
 {
-    if (atomic_load_explicit(&fail_countdown, memory_order_relaxed) == 0)
-        return 0;
-    return atomic_fetch_sub(&fail_countdown, 1) == 1;
+    uint64_t left = atomic_load_explicit(&fail_countdown, memory_order_relaxed);
+    while (left != 0 && !atomic_compare_exchange_weak(&fail_countdown, &left, left - 1)) {
+    }
+    return left == 1;
 }
 
 void *dyno_alloc_raw(size_t count, size_t item_bytes)

@@ -1,0 +1,79 @@
+/* json.h - JSON (RFC 8259): a streaming writer and a strict parser. */
+#ifndef DYNO_BASE_JSON_H
+#define DYNO_BASE_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/strbuf.h"
+
+#define DYNO_JSON_DEPTH_MAX 64
+
+/* --- writer --- */
+
+/* Writes into `out`; commas, indentation and escapes are its business.  Init with
+ * {.out = &buf, .indent = 2} (indent 0: one line).  Nesting deeper than DYNO_JSON_DEPTH_MAX and a
+ * key outside an object are broken invariants of the caller. */
+struct dyno_json_writer {
+    struct dyno_strbuf *out;
+    int indent;
+    int depth;
+    bool has_items[DYNO_JSON_DEPTH_MAX + 1];
+    bool after_key;
+};
+
+void dyno_json_object_begin(struct dyno_json_writer *json);
+void dyno_json_object_end(struct dyno_json_writer *json);
+void dyno_json_array_begin(struct dyno_json_writer *json);
+void dyno_json_array_end(struct dyno_json_writer *json);
+void dyno_json_key(struct dyno_json_writer *json, const char *key);
+/* Bytes that are not UTF-8 become U+FFFD. */
+void dyno_json_str(struct dyno_json_writer *json, const char *text);
+void dyno_json_strn(struct dyno_json_writer *json, const char *text, size_t bytes);
+void dyno_json_i64(struct dyno_json_writer *json, int64_t value);
+void dyno_json_u64(struct dyno_json_writer *json, uint64_t value);
+/* Shortest text that reads back as the same double; not finite: null. */
+void dyno_json_f64(struct dyno_json_writer *json, double value);
+void dyno_json_bool(struct dyno_json_writer *json, bool value);
+void dyno_json_null(struct dyno_json_writer *json);
+
+/* --- parser --- */
+
+enum dyno_json_kind {
+    DYNO_JSON_NULL,
+    DYNO_JSON_BOOL,
+    DYNO_JSON_NUMBER,
+    DYNO_JSON_STRING,
+    DYNO_JSON_ARRAY,
+    DYNO_JSON_OBJECT,
+};
+
+/* Members and items are linked in their order. */
+struct dyno_json {
+    enum dyno_json_kind kind;
+    bool boolean;
+    bool is_int;      /* NUMBER: written without fraction and exponent, fits int64 */
+    int64_t integer;  /* NUMBER with is_int */
+    double number;    /* NUMBER */
+    const char *text; /* STRING: UTF-8, NUL-terminated, may hold NULs before text_bytes */
+    size_t text_bytes;
+    const char *key; /* as a member of an object; else NULL */
+    size_t key_bytes;
+    size_t count; /* ARRAY, OBJECT */
+    const struct dyno_json *first;
+    const struct dyno_json *next;
+};
+
+/* The whole of `text` is one value.  The tree lives in `arena`; nothing of `text` is kept.  Fails
+ * with E_FORMAT naming line and column (duplicate keys are refused too), E_LIMIT (depth), E_NOMEM.
+ */
+enum dyno_status dyno_json_parse(const char *text, size_t bytes, struct dyno_arena *arena,
+                                 const struct dyno_json **root_out, struct dyno_err *err);
+
+/* The member `key` of an object, NULL when absent or when `object` is NULL or no object. */
+const struct dyno_json *dyno_json_find(const struct dyno_json *object, const char *key);
+
+#endif /* DYNO_BASE_JSON_H */

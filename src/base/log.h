@@ -1,0 +1,26 @@
+/* log.h - messages for a person, one line each, to stderr.
+ *
+ * The level comes from the environment variable DYNO_LOG (error, warn, info, debug; default warn)
+ * unless dyno_log_set_level was called.  Any thread; a line is written whole.
+ */
+#ifndef DYNO_BASE_LOG_H
+#define DYNO_BASE_LOG_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+enum dyno_log_level {
+    DYNO_LOG_ERROR,
+    DYNO_LOG_WARN,
+    DYNO_LOG_INFO,
+    DYNO_LOG_DEBUG,
+    DYNO_LOG_LEVEL_COUNT
+};
+
+void dyno_log_set_level(enum dyno_log_level level);
+bool dyno_log_on(enum dyno_log_level level);
+/* "warn: text" and a newline; longer than 4096 bytes is cut. */
+void dyno_log(enum dyno_log_level level, const char *fmt, ...) DYNO_PRINTF(2, 3);
+
+#endif /* DYNO_BASE_LOG_H */
