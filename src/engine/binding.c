@@ -1,0 +1,461 @@
+/* binding.c - shapes, places and prepared kernels for one set of input shapes. */
+#include "engine/binding.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "plan/memory.h"
+
+struct maker {
+    const struct dyno_engine *engine;
+    const struct dyno_plan *plan;
+    struct dyno_binding *binding;
+    struct dyno_target target;
+    int64_t *values; /* of the expressions */
+    struct dyno_err *err;
+};
+
+static enum dyno_status eval_shapes(struct maker *maker)
+{
+    const struct dyno_plan *plan = maker->plan;
+    struct dyno_arena *memory = maker->binding->memory;
+    const int64_t *dims[64];
+    int ranks[64];
+    const int64_t *at = maker->binding->key;
+    if (plan->input_count > DYNO_COUNT(dims))
+        return DYNO_FAIL(maker->err, DYNO_E_LIMIT, "%u inputs, at most %zu", plan->input_count,
+                         DYNO_COUNT(dims));
+    for (uint32_t i = 0; i < plan->input_count; i++) {
+        dims[i] = at;
+        ranks[i] = plan->tensors[plan->inputs[i].tensor].rank;
+        at += ranks[i];
+    }
+    const size_t symbol_count = dyno_exprs_symbol_count(plan->exprs);
+    int64_t *symbols = dyno_arena_alloc(memory, symbol_count + 1, sizeof(*symbols));
+    maker->values = dyno_arena_alloc(memory, dyno_exprs_count(plan->exprs) + 1, sizeof(int64_t));
+    if (symbols == NULL || maker->values == NULL)
+        return DYNO_NOMEM(maker->err);
+    DYNO_TRY(dyno_engine_solve(plan, dims, ranks, symbols, maker->err));
+    return dyno_exprs_eval(plan->exprs, symbols, maker->values, maker->err);
+}
+
+/* Contents of a HOST tensor from the values of its expressions. */
+static enum dyno_status fill_host(struct maker *maker, const struct dyno_plan_tensor *tensor,
+                                  struct dyno_buf *buf)
+{
+    size_t bytes = 0;
+    if (!dyno_dtype_bytes(tensor->dtype, tensor->elem_count, &bytes))
+        return DYNO_FAIL(maker->err, DYNO_E_LIMIT, "tensor '%s' is too large", tensor->name);
+    buf->data = dyno_arena_alloc(maker->binding->memory, bytes + 8, 1);
+    if (buf->data == NULL)
+        return DYNO_NOMEM(maker->err);
+    for (uint32_t i = 0; i < tensor->elem_count; i++) {
+        const int64_t value = maker->values[tensor->elems[i]];
+        if (!dyno_expr_value_ok(value))
+            return DYNO_FAIL(maker->err, DYNO_E_LIMIT,
+                             "tensor '%s': element %u cannot be computed for these shapes",
+                             tensor->name, i);
+        dyno_elem_store_i64(tensor->dtype, buf->data, i, value);
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status shape_tensor(struct maker *maker, uint32_t id)
+{
+    const struct dyno_plan_tensor *tensor = &maker->plan->tensors[id];
+    struct dyno_buf *buf = &maker->binding->bufs[id];
+    uint64_t bytes = 0;
+    buf->dtype = tensor->dtype;
+    buf->layout = tensor->layout;
+    buf->rank = tensor->rank;
+    for (int i = 0; i < tensor->rank; i++) {
+        const int64_t value = maker->values[tensor->dims[i]];
+        if (!dyno_expr_value_ok(value)) {
+            buf->rank = -1; /* a size that only the run tells */
+            break;
+        }
+        if (value < 0)
+            return DYNO_FAIL(maker->err, DYNO_E_ARG,
+                             "tensor '%s': dimension %d is %lld for these input shapes",
+                             tensor->name, i, (long long)value);
+        buf->dims[i] = value;
+    }
+    maker->binding->is_open[id] = buf->rank < 0;
+    if (buf->rank < 0)
+        return DYNO_OK;
+    if (!dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes) ||
+        bytes > INT64_MAX / 4)
+        return DYNO_FAIL(maker->err, DYNO_E_LIMIT, "tensor '%s': its size overflows 64 bits",
+                         tensor->name);
+    const int64_t elems = (int64_t)(bytes * 8 / dyno_dtype_bits(buf->dtype));
+    buf->batch_stride = buf->rank > 0 && buf->dims[0] > 0 ? elems / buf->dims[0] : elems;
+    if (tensor->role == DYNO_ROLE_WEIGHT)
+        memcpy(&buf->data, &tensor->data, sizeof(buf->data)); /* const: kernels only read inputs */
+    return tensor->role == DYNO_ROLE_HOST ? fill_host(maker, tensor, buf) : DYNO_OK;
+}
+
+static int64_t inner_count(const struct dyno_buf *buf, int from)
+{
+    int64_t count = 1;
+    for (int i = from; i < buf->rank; i++)
+        count *= buf->dims[i];
+    return count;
+}
+
+/* Byte offset of a view inside its base; the plan's promise is checked for these shapes. */
+static enum dyno_status place_view(struct maker *maker, uint32_t id)
+{
+    const struct dyno_plan_tensor *tensor = &maker->plan->tensors[id];
+    struct dyno_buf *buf = &maker->binding->bufs[id];
+    const struct dyno_buf *base = &maker->binding->bufs[tensor->base];
+    const int64_t offset = maker->values[tensor->view_offset];
+    uint64_t bytes = 0;
+    uint64_t base_bytes = 0;
+    bool ok = buf->rank >= 0 && base->rank >= 0 && dyno_expr_value_ok(offset) && offset >= 0 &&
+              dyno_layout_bytes(base->layout, base->dtype, base->rank, base->dims, &base_bytes) &&
+              dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes);
+    if (ok && buf->layout.kind == DYNO_LAYOUT_ROW) {
+        ok = (uint64_t)offset <= base_bytes && bytes <= base_bytes - (uint64_t)offset;
+        maker->binding->offsets[id] = (uint64_t)offset;
+    } else if (ok) {
+        const int64_t block = buf->layout.block;
+        ok = offset % block == 0 && offset < INT64_MAX / 2 &&
+             offset / block + (buf->dims[1] + block - 1) / block <=
+                 (base->dims[1] + block - 1) / block &&
+             buf->dims[0] == base->dims[0] && inner_count(buf, 2) == inner_count(base, 2);
+        buf->batch_stride = base->batch_stride;
+        maker->binding->offsets[id] =
+            ok ? (uint64_t)(offset * inner_count(base, 2)) * sizeof(float) : 0;
+    }
+    if (!ok)
+        return DYNO_FAIL(maker->err, DYNO_E_FORMAT,
+                         "tensor '%s' does not fit into '%s', which it is a view of", tensor->name,
+                         maker->plan->tensors[tensor->base].name);
+    return DYNO_OK;
+}
+
+/* --- steps --- */
+
+static bool step_is_fixed(const struct maker *maker, const struct dyno_step *step)
+{
+    for (uint32_t i = 0; i < step->in_count; i++) {
+        if (step->ins[i] != DYNO_NO_TENSOR && maker->binding->bufs[step->ins[i]].rank < 0)
+            return false;
+    }
+    for (uint32_t i = 0; i < step->out_count; i++) {
+        if (step->outs[i] != DYNO_NO_TENSOR && maker->binding->bufs[step->outs[i]].rank < 0)
+            return false;
+    }
+    return true;
+}
+
+/* The op's own rule on these shapes must give the shapes the plan promises: kernels rely on it. */
+static enum dyno_status check_shapes(struct maker *maker, const struct dyno_step *step,
+                                     const struct dyno_bound_step *bound)
+{
+    struct dyno_tensor ins[DYNO_STEP_INS_MAX];
+    const struct dyno_tensor *in_ptrs[DYNO_STEP_INS_MAX];
+    struct dyno_tensor outs[16];
+    if (step->own_in_count > DYNO_COUNT(ins) || step->out_count > DYNO_COUNT(outs))
+        return DYNO_OK; /* such steps run on the reference, which infers for itself */
+    for (uint32_t i = 0; i < step->own_in_count; i++) {
+        const struct dyno_buf *buf = &bound->ins[i];
+        in_ptrs[i] = buf->rank < 0 ? NULL : &ins[i];
+        ins[i].dtype = buf->dtype;
+        ins[i].rank = buf->rank;
+        ins[i].data = buf->data;
+        memcpy(ins[i].dims, buf->dims, sizeof(ins[i].dims));
+    }
+    memset(outs, 0, sizeof(outs));
+    DYNO_TRY(dyno_op_infer_concrete(dyno_ops[step->op], step->attrs, in_ptrs, step->own_in_count,
+                                    outs, step->out_count, maker->err));
+    for (uint32_t i = 0; i < step->out_count; i++) {
+        const struct dyno_buf *buf = &bound->outs[i];
+        if (step->outs[i] == DYNO_NO_TENSOR || outs[i].rank < 0)
+            continue;
+        bool same = outs[i].rank == buf->rank && outs[i].dtype == buf->dtype;
+        for (int d = 0; same && d < buf->rank; d++)
+            same = outs[i].dims[d] == buf->dims[d];
+        if (!same)
+            return DYNO_FAIL(
+                maker->err, DYNO_E_FORMAT, "output %u ('%s') has another shape than %s gives it", i,
+                maker->plan->tensors[step->outs[i]].name, dyno_ops[step->op]->onnx_name);
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status prepare_step(struct maker *maker, uint32_t idx, uint64_t *workspace_out)
+{
+    const struct dyno_step *step = &maker->plan->steps[idx];
+    struct dyno_bound_step *bound = &maker->binding->steps[idx];
+    const struct dyno_kernel *kernel = maker->engine->kernels[idx];
+    struct dyno_arena *memory = maker->binding->memory;
+    bool *is_weight = dyno_arena_alloc(memory, step->in_count + 1U, sizeof(*is_weight));
+    bound->ins = dyno_arena_alloc(memory, step->in_count + 1U, sizeof(*bound->ins));
+    bound->outs = dyno_arena_alloc(memory, step->out_count + 1U, sizeof(*bound->outs));
+    bound->state = dyno_arena_alloc(memory, kernel->state_bytes + 64, 1);
+    if (is_weight == NULL || bound->ins == NULL || bound->outs == NULL || bound->state == NULL)
+        return DYNO_NOMEM(maker->err);
+    for (uint32_t i = 0; i < step->in_count; i++) {
+        if (step->ins[i] == DYNO_NO_TENSOR) {
+            bound->ins[i].rank = -1;
+            continue;
+        }
+        bound->ins[i] = maker->binding->bufs[step->ins[i]];
+        is_weight[i] = maker->plan->tensors[step->ins[i]].role == DYNO_ROLE_WEIGHT;
+    }
+    for (uint32_t i = 0; i < step->out_count; i++) {
+        if (step->outs[i] == DYNO_NO_TENSOR)
+            bound->outs[i].rank = -1;
+        else
+            bound->outs[i] = maker->binding->bufs[step->outs[i]];
+    }
+    const struct dyno_site site = {.step = step,
+                                   .ins = bound->ins,
+                                   .outs = bound->outs,
+                                   .in_is_weight = is_weight,
+                                   .target = &maker->target};
+    enum dyno_status status = check_shapes(maker, step, bound);
+    if (status == DYNO_OK && kernel->prepare != NULL)
+        status = kernel->prepare(&site, &step->tactic, step->packed, bound->state, workspace_out,
+                                 maker->err);
+    if (status != DYNO_OK)
+        dyno_err_prefix(maker->err, "step '%s' (%s)", step->name, dyno_ops[step->op]->onnx_name);
+    return status;
+}
+
+/* --- memory --- */
+
+static bool in_arena(const struct dyno_plan_tensor *tensor)
+{
+    return tensor->role == DYNO_ROLE_TEMP && tensor->base == DYNO_NO_TENSOR;
+}
+
+/* The tensor whose memory holds this one. */
+static uint32_t root_of(const struct dyno_plan *plan, uint32_t id)
+{
+    return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
+}
+
+static void touch(struct dyno_mem_item *item, uint32_t step_idx, bool *seen)
+{
+    if (!*seen || step_idx < item->first_step_idx)
+        item->first_step_idx = step_idx;
+    if (!*seen || step_idx > item->last_step_idx)
+        item->last_step_idx = step_idx;
+    *seen = true;
+}
+
+/* Lifetimes: from the first step that writes a tensor or a view of it to the last that reads one.
+ */
+static void find_lifetimes(const struct dyno_plan *plan, uint32_t step_count,
+                           struct dyno_mem_item *items, bool *seen)
+{
+    for (uint32_t s = 0; s < step_count; s++) {
+        const struct dyno_step *step = &plan->steps[s];
+        for (uint32_t i = 0; i < step->in_count; i++) {
+            if (step->ins[i] != DYNO_NO_TENSOR) {
+                const uint32_t root = root_of(plan, step->ins[i]);
+                touch(&items[root], s, &seen[root]);
+            }
+        }
+        for (uint32_t i = 0; i < step->out_count; i++) {
+            if (step->outs[i] != DYNO_NO_TENSOR) {
+                const uint32_t root = root_of(plan, step->outs[i]);
+                touch(&items[root], s, &seen[root]);
+            }
+        }
+    }
+    /* What the open-shaped rest reads lives to the end. */
+    for (uint32_t s = step_count; s < plan->step_count; s++) {
+        for (uint32_t i = 0; i < plan->steps[s].in_count; i++) {
+            if (plan->steps[s].ins[i] != DYNO_NO_TENSOR) {
+                const uint32_t root = root_of(plan, plan->steps[s].ins[i]);
+                touch(&items[root], plan->step_count, &seen[root]);
+            }
+        }
+    }
+}
+
+static enum dyno_status plan_memory(struct maker *maker, const uint64_t *workspaces)
+{
+    const struct dyno_plan *plan = maker->plan;
+    struct dyno_binding *binding = maker->binding;
+    const uint32_t step_count = binding->fixed_step_count;
+    enum dyno_status status = DYNO_OK;
+    const uint32_t item_count = plan->tensor_count + step_count;
+    struct dyno_mem_item *items = dyno_alloc(item_count + 1U, sizeof(*items));
+    bool *seen = dyno_alloc(plan->tensor_count + 1U, sizeof(*seen));
+    uint64_t sum = 0;
+    if (items == NULL || seen == NULL) {
+        status = DYNO_NOMEM(maker->err);
+        goto out;
+    }
+    find_lifetimes(plan, step_count, items, seen);
+    for (uint32_t i = 0; i < plan->tensor_count; i++) {
+        const struct dyno_buf *buf = &binding->bufs[i];
+        if (in_arena(&plan->tensors[i]) && seen[i] && buf->rank >= 0)
+            (void)dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &items[i].bytes);
+        binding->tensor_bytes += items[i].bytes;
+    }
+    for (uint32_t s = 0; s < step_count; s++) {
+        items[plan->tensor_count + s] =
+            (struct dyno_mem_item){.bytes = workspaces[s], .first_step_idx = s, .last_step_idx = s};
+    }
+    status = dyno_mem_plan(items, item_count, &binding->arena_bytes, &sum, maker->err);
+    if (status != DYNO_OK)
+        goto out;
+    for (uint32_t i = 0; i < plan->tensor_count; i++) {
+        if (in_arena(&plan->tensors[i]))
+            binding->offsets[i] = items[i].offset_out;
+    }
+    for (uint32_t s = 0; s < step_count; s++)
+        binding->steps[s].workspace_offset = items[plan->tensor_count + s].offset_out;
+out:
+    dyno_free(seen);
+    dyno_free(items);
+    return status;
+}
+
+/* --- addresses --- */
+
+static bool is_io(const struct dyno_plan *plan, uint32_t id)
+{
+    const enum dyno_role role = plan->tensors[root_of(plan, id)].role;
+    return role == DYNO_ROLE_INPUT || role == DYNO_ROLE_OUTPUT;
+}
+
+static void add_patch(struct dyno_binding *binding, const struct dyno_plan *plan, uint32_t id,
+                      struct dyno_buf *buf)
+{
+    const enum dyno_role role = plan->tensors[root_of(plan, id)].role;
+    if (role == DYNO_ROLE_WEIGHT || role == DYNO_ROLE_HOST)
+        return;
+    if (is_io(plan, id))
+        binding->io_patches[binding->io_patch_count++] = (struct dyno_patch){buf, id};
+    else
+        binding->arena_patches[binding->arena_patch_count++] = (struct dyno_patch){buf, id};
+}
+
+static enum dyno_status list_patches(struct maker *maker)
+{
+    const struct dyno_plan *plan = maker->plan;
+    struct dyno_binding *binding = maker->binding;
+    size_t count = plan->tensor_count;
+    for (uint32_t s = 0; s < binding->fixed_step_count; s++)
+        count += plan->steps[s].in_count + plan->steps[s].out_count;
+    binding->io_patches = dyno_arena_alloc(binding->memory, count + 1, sizeof(struct dyno_patch));
+    binding->arena_patches =
+        dyno_arena_alloc(binding->memory, count + 1, sizeof(struct dyno_patch));
+    if (binding->io_patches == NULL || binding->arena_patches == NULL)
+        return DYNO_NOMEM(maker->err);
+    for (uint32_t i = 0; i < plan->tensor_count; i++)
+        add_patch(binding, plan, i, &binding->bufs[i]);
+    for (uint32_t s = 0; s < binding->fixed_step_count; s++) {
+        const struct dyno_step *step = &plan->steps[s];
+        for (uint32_t i = 0; i < step->in_count; i++) {
+            if (step->ins[i] != DYNO_NO_TENSOR)
+                add_patch(binding, plan, step->ins[i], &binding->steps[s].ins[i]);
+        }
+        for (uint32_t i = 0; i < step->out_count; i++) {
+            if (step->outs[i] != DYNO_NO_TENSOR)
+                add_patch(binding, plan, step->outs[i], &binding->steps[s].outs[i]);
+        }
+    }
+    return DYNO_OK;
+}
+
+void dyno_binding_place(struct dyno_binding *binding, const struct dyno_plan *plan, void *arena)
+{
+    for (uint32_t i = 0; i < binding->arena_patch_count; i++) {
+        const struct dyno_patch *patch = &binding->arena_patches[i];
+        uint64_t offset = binding->offsets[patch->tensor];
+        if (plan->tensors[patch->tensor].base != DYNO_NO_TENSOR)
+            offset += binding->offsets[plan->tensors[patch->tensor].base];
+        patch->buf->data = (char *)arena + offset;
+    }
+}
+
+void dyno_binding_place_io(struct dyno_binding *binding, const struct dyno_plan *plan,
+                           void *const *address)
+{
+    for (uint32_t i = 0; i < binding->io_patch_count; i++) {
+        const struct dyno_patch *patch = &binding->io_patches[i];
+        const uint32_t root = root_of(plan, patch->tensor);
+        const uint64_t offset = root != patch->tensor ? binding->offsets[patch->tensor] : 0;
+        patch->buf->data = (char *)address[root] + offset;
+    }
+}
+
+/* --- the whole --- */
+
+static enum dyno_status fill(struct maker *maker)
+{
+    const struct dyno_plan *plan = maker->plan;
+    struct dyno_binding *binding = maker->binding;
+    struct dyno_arena *memory = binding->memory;
+    DYNO_TRY(eval_shapes(maker));
+    binding->bufs = dyno_arena_alloc(memory, plan->tensor_count + 1U, sizeof(*binding->bufs));
+    binding->offsets = dyno_arena_alloc(memory, plan->tensor_count + 1U, sizeof(uint64_t));
+    binding->is_open = dyno_arena_alloc(memory, plan->tensor_count + 1U, sizeof(bool));
+    binding->steps = dyno_arena_alloc(memory, plan->step_count + 1U, sizeof(*binding->steps));
+    uint64_t *workspaces = dyno_arena_alloc(memory, plan->step_count + 1U, sizeof(*workspaces));
+    if (binding->bufs == NULL || binding->offsets == NULL || binding->is_open == NULL ||
+        binding->steps == NULL || workspaces == NULL)
+        return DYNO_NOMEM(maker->err);
+    for (uint32_t i = 0; i < plan->tensor_count; i++)
+        DYNO_TRY(shape_tensor(maker, i));
+    uint32_t fixed = 0;
+    while (fixed < plan->step_count && step_is_fixed(maker, &plan->steps[fixed]))
+        fixed++;
+    binding->fixed_step_count = fixed;
+    for (uint32_t i = 0; i < plan->tensor_count; i++) {
+        if (plan->tensors[i].base != DYNO_NO_TENSOR && binding->bufs[i].rank >= 0)
+            DYNO_TRY(place_view(maker, i));
+    }
+    for (uint32_t s = 0; s < fixed; s++)
+        DYNO_TRY(prepare_step(maker, s, &workspaces[s]));
+    DYNO_TRY(plan_memory(maker, workspaces));
+    return list_patches(maker);
+}
+
+enum dyno_status dyno_binding_create(const struct dyno_engine *engine, int thread_count,
+                                     const int64_t *key, size_t key_count,
+                                     struct dyno_binding **binding_out, struct dyno_err *err)
+{
+    enum dyno_status status = DYNO_OK;
+    struct dyno_binding *binding = NULL;
+    struct dyno_arena *memory = dyno_arena_create();
+    *binding_out = NULL;
+    if (memory == NULL)
+        return DYNO_NOMEM(err);
+    binding = dyno_arena_alloc(memory, 1, sizeof(*binding));
+    if (binding != NULL)
+        binding->key = dyno_arena_memdup(memory, key, key_count * sizeof(*key));
+    if (binding == NULL || binding->key == NULL) {
+        status = DYNO_NOMEM(err);
+        goto out;
+    }
+    binding->memory = memory;
+    binding->key_count = key_count;
+    struct maker maker = {.engine = engine,
+                          .plan = engine->plan,
+                          .binding = binding,
+                          .target = engine->here,
+                          .err = err};
+    maker.target.thread_count = thread_count;
+    status = fill(&maker);
+    if (status != DYNO_OK)
+        goto out;
+    *binding_out = binding;
+    memory = NULL;
+out:
+    dyno_arena_destroy(memory);
+    return status;
+}
+
+void dyno_binding_destroy(struct dyno_binding *binding)
+{
+    if (binding != NULL)
+        dyno_arena_destroy(binding->memory); /* the binding lives there */
+}

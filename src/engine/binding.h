@@ -1,0 +1,55 @@
+/* binding.h - a plan at concrete shapes: every tensor's place, every step's prepared state.
+ *
+ * Made once for each set of input shapes a context meets and cached.  Belongs to its context.
+ */
+#ifndef DYNO_ENGINE_BINDING_H
+#define DYNO_ENGINE_BINDING_H
+
+#include "engine/engine.h"
+
+struct dyno_bound_step {
+    struct dyno_buf *ins;
+    struct dyno_buf *outs;
+    void *state;
+    uint64_t workspace_offset; /* in the arena */
+};
+
+/* A buffer whose data pointer is the address of tensor `tensor`. */
+struct dyno_patch {
+    struct dyno_buf *buf;
+    uint32_t tensor;
+};
+
+struct dyno_binding {
+    struct dyno_binding *next; /* most recently used first */
+    struct dyno_arena *memory; /* of everything here */
+    int64_t *key;              /* dimensions of all inputs, one after the other */
+    size_t key_count;
+    struct dyno_buf *bufs; /* one a tensor; rank -1: not known before the run */
+    bool *is_open;         /* by tensor: its shape is known only while running */
+    uint64_t *offsets;     /* byte offset in the arena, or inside the base for views */
+    struct dyno_bound_step *steps;
+    uint32_t fixed_step_count; /* steps from here on have shapes known only while running */
+    struct dyno_patch *arena_patches, *io_patches;
+    uint32_t arena_patch_count, io_patch_count;
+    uint64_t arena_bytes;  /* activations and workspace together */
+    uint64_t tensor_bytes; /* the plain sum of the activations */
+};
+
+/* Plan the memory and prepare every step for these input dimensions.
+ * thread_count: of the pool that will run it. */
+DYNO_NODISCARD enum dyno_status dyno_binding_create(const struct dyno_engine *engine,
+                                                    int thread_count, const int64_t *key,
+                                                    size_t key_count,
+                                                    struct dyno_binding **binding_out,
+                                                    struct dyno_err *err);
+void dyno_binding_destroy(struct dyno_binding *binding); /* accepts NULL */
+
+/* Set the data pointers of everything that lives in the arena. */
+void dyno_binding_place(struct dyno_binding *binding, const struct dyno_plan *plan, void *arena);
+
+/* Set those of inputs and outputs: address[tensor id] of INPUT and OUTPUT tensors. */
+void dyno_binding_place_io(struct dyno_binding *binding, const struct dyno_plan *plan,
+                           void *const *address);
+
+#endif /* DYNO_ENGINE_BINDING_H */

@@ -1,0 +1,551 @@
+/* context.c - runs: bound, queued, executed, completed. */
+#include <pthread.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engine/binding.h"
+#include "engine/executor.h"
+
+#define BINDINGS_MAX 16 /* sets of input shapes a context keeps prepared */
+#define KEY_MAX      (64 * DYNO_RANK_MAX)
+
+enum run_state { RUN_IDLE, RUN_QUEUED, RUN_STARTED, RUN_DONE };
+
+struct dyno_context {
+    struct dyno_engine *engine;
+    struct dyno_pool *pool;
+    struct dyno_binding *bindings; /* most recently used first */
+    struct dyno_binding *current;  /* the one placed in the arena */
+    void *arena;
+    uint64_t arena_bytes;
+    struct dyno_arena *scratch; /* of reference kernels, emptied after each step */
+    struct dyno_arena *open;    /* tensors whose shape only the run tells; until the next run */
+    void **addresses;           /* of INPUT and OUTPUT tensors, by tensor id */
+    void **own_outputs;         /* memory of outputs the caller gave none for */
+    size_t *own_output_bytes;
+    float *step_us; /* NULL: not profiled */
+
+    /* The run in flight. */
+    struct dyno_job job;
+    pthread_mutex_t lock;
+    pthread_cond_t done_cond;
+    enum run_state state;
+    struct dyno_array *inputs; /* copies */
+    struct dyno_array *outputs;
+    dyno_run_done_fn *done;
+    void *done_arg;
+    struct dyno_run_times times;
+    enum dyno_status status;
+    struct dyno_err err;
+};
+
+static void run_job(struct dyno_job *job);
+
+enum dyno_status dyno_context_create(struct dyno_engine *engine, struct dyno_pool *pool,
+                                     struct dyno_context **context_out, struct dyno_err *err)
+{
+    const struct dyno_plan *plan = engine->plan;
+    *context_out = NULL;
+    struct dyno_context *context = dyno_alloc(1, sizeof(*context));
+    if (context == NULL)
+        return DYNO_NOMEM(err);
+    (void)pthread_mutex_init(&context->lock, NULL);
+    (void)pthread_cond_init(&context->done_cond, NULL);
+    context->engine = engine;
+    context->pool = pool;
+    context->job.run = run_job;
+    context->scratch = dyno_arena_create();
+    context->open = dyno_arena_create();
+    context->addresses = dyno_alloc(plan->tensor_count + 1U, sizeof(void *));
+    context->own_outputs = dyno_alloc(plan->output_count + 1U, sizeof(void *));
+    context->own_output_bytes = dyno_alloc(plan->output_count + 1U, sizeof(size_t));
+    context->inputs = dyno_alloc(plan->input_count + 1U, sizeof(struct dyno_array));
+    if (context->scratch == NULL || context->open == NULL || context->addresses == NULL ||
+        context->own_outputs == NULL || context->own_output_bytes == NULL ||
+        context->inputs == NULL) {
+        dyno_context_destroy(context);
+        return DYNO_NOMEM(err);
+    }
+    *context_out = context;
+    return DYNO_OK;
+}
+
+void dyno_context_destroy(struct dyno_context *context)
+{
+    if (context == NULL)
+        return;
+    if (context->state != RUN_IDLE) {
+        const enum dyno_status ignored = dyno_context_wait(context, NULL, NULL);
+        (void)ignored;
+    }
+    while (context->bindings != NULL) {
+        struct dyno_binding *next = context->bindings->next;
+        dyno_binding_destroy(context->bindings);
+        context->bindings = next;
+    }
+    for (uint32_t i = 0; context->own_outputs != NULL && i < context->engine->plan->output_count;
+         i++)
+        dyno_free(context->own_outputs[i]);
+    dyno_free(context->step_us);
+    dyno_free(context->inputs);
+    dyno_free(context->own_output_bytes);
+    dyno_free(context->own_outputs);
+    dyno_free(context->addresses);
+    dyno_arena_destroy(context->open);
+    dyno_arena_destroy(context->scratch);
+    dyno_free(context->arena);
+    (void)pthread_cond_destroy(&context->done_cond);
+    (void)pthread_mutex_destroy(&context->lock);
+    dyno_free(context);
+}
+
+/* --- shapes --- */
+
+static enum dyno_status make_key(const struct dyno_plan *plan, const struct dyno_array *inputs,
+                                 int64_t *key, size_t *count_out, struct dyno_err *err)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < plan->input_count; i++) {
+        const struct dyno_io *io = &plan->inputs[i];
+        const struct dyno_plan_tensor *tensor = &plan->tensors[io->tensor];
+        if (inputs[i].dtype != (int)tensor->dtype)
+            return DYNO_FAIL(err, DYNO_E_ARG, "input '%s': is %s, wants %s", io->name,
+                             dyno_dtype_text((enum dyno_dtype)inputs[i].dtype),
+                             dyno_dtype_text(tensor->dtype));
+        if (inputs[i].rank != tensor->rank)
+            return DYNO_FAIL(err, DYNO_E_ARG, "input '%s': has %d dimensions, wants %d", io->name,
+                             inputs[i].rank, tensor->rank);
+        if (count + (size_t)tensor->rank > KEY_MAX)
+            return DYNO_FAIL(err, DYNO_E_LIMIT, "too many input dimensions");
+        memcpy(key + count, inputs[i].dims, (size_t)tensor->rank * sizeof(*key));
+        count += (size_t)tensor->rank;
+    }
+    *count_out = count;
+    return DYNO_OK;
+}
+
+static struct dyno_binding *find_binding(struct dyno_context *context, const int64_t *key,
+                                         size_t count)
+{
+    struct dyno_binding **at = &context->bindings;
+    for (; *at != NULL; at = &(*at)->next) {
+        struct dyno_binding *binding = *at;
+        if (binding->key_count == count && memcmp(binding->key, key, count * sizeof(*key)) == 0) {
+            *at = binding->next; /* to the front */
+            binding->next = context->bindings;
+            context->bindings = binding;
+            return binding;
+        }
+    }
+    return NULL;
+}
+
+static void drop_oldest(struct dyno_context *context)
+{
+    struct dyno_binding **at = &context->bindings;
+    for (int kept = 0; *at != NULL && kept < BINDINGS_MAX - 1; kept++)
+        at = &(*at)->next;
+    struct dyno_binding *old = *at;
+    *at = NULL;
+    while (old != NULL) {
+        struct dyno_binding *next = old->next;
+        if (context->current == old)
+            context->current = NULL;
+        dyno_binding_destroy(old);
+        old = next;
+    }
+}
+
+static enum dyno_status bind(struct dyno_context *context, const struct dyno_array *inputs,
+                             struct dyno_binding **binding_out, struct dyno_err *err)
+{
+    int64_t key[KEY_MAX];
+    size_t count = 0;
+    DYNO_TRY(make_key(context->engine->plan, inputs, key, &count, err));
+    struct dyno_binding *binding = find_binding(context, key, count);
+    if (binding == NULL) {
+        const int threads = context->pool != NULL ? dyno_pool_thread_count(context->pool) : 1;
+        DYNO_TRY(dyno_binding_create(context->engine, threads, key, count, &binding, err));
+        drop_oldest(context);
+        binding->next = context->bindings;
+        context->bindings = binding;
+    }
+    *binding_out = binding;
+    return DYNO_OK;
+}
+
+/* Make `binding` the one whose tensors lie in the arena. */
+static enum dyno_status place(struct dyno_context *context, struct dyno_binding *binding,
+                              struct dyno_err *err)
+{
+    if (binding->arena_bytes > context->arena_bytes) {
+        dyno_free(context->arena);
+        context->current = NULL;
+        context->arena_bytes = 0;
+        context->arena = dyno_alloc_raw(binding->arena_bytes, 1);
+        if (context->arena == NULL)
+            return DYNO_FAIL(err, DYNO_E_NOMEM, "no room for an arena of %llu bytes",
+                             (unsigned long long)binding->arena_bytes);
+        context->arena_bytes = binding->arena_bytes;
+        for (struct dyno_binding *at = context->bindings; at != NULL; at = at->next)
+            dyno_binding_place(at, context->engine->plan, context->arena);
+    } else if (context->current != binding) {
+        dyno_binding_place(binding, context->engine->plan, context->arena);
+    }
+    context->current = binding;
+    return DYNO_OK;
+}
+
+static void describe_output(const struct dyno_binding *binding, const struct dyno_plan *plan,
+                            uint32_t idx, struct dyno_array *array)
+{
+    const struct dyno_buf *buf = &binding->bufs[plan->outputs[idx].tensor];
+    uint64_t bytes = 0;
+    array->dtype = (int)buf->dtype;
+    array->rank = buf->rank;
+    if (buf->rank >= 0) {
+        memcpy(array->dims, buf->dims, sizeof(array->dims));
+        (void)dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes);
+    }
+    array->bytes = bytes;
+}
+
+enum dyno_status dyno_context_bind(struct dyno_context *context, const struct dyno_array *inputs,
+                                   struct dyno_array *outputs, struct dyno_err *err)
+{
+    struct dyno_binding *binding = NULL;
+    DYNO_TRY(bind(context, inputs, &binding, err));
+    for (uint32_t i = 0; i < context->engine->plan->output_count; i++)
+        describe_output(binding, context->engine->plan, i, &outputs[i]);
+    return DYNO_OK;
+}
+
+/* --- inputs and outputs --- */
+
+static enum dyno_status take_inputs(struct dyno_context *context,
+                                    const struct dyno_binding *binding, struct dyno_err *err)
+{
+    const struct dyno_plan *plan = context->engine->plan;
+    for (uint32_t i = 0; i < plan->input_count; i++) {
+        const struct dyno_buf *buf = &binding->bufs[plan->inputs[i].tensor];
+        uint64_t bytes = 0;
+        (void)dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes);
+        if (context->inputs[i].bytes < bytes || (bytes != 0 && context->inputs[i].data == NULL))
+            return DYNO_FAIL(err, DYNO_E_ARG, "input '%s': holds %zu bytes, its shape wants %llu",
+                             plan->inputs[i].name, context->inputs[i].bytes,
+                             (unsigned long long)bytes);
+        context->addresses[plan->inputs[i].tensor] = context->inputs[i].data;
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status own_output(struct dyno_context *context, uint32_t idx, size_t bytes,
+                                   struct dyno_err *err)
+{
+    if (context->own_output_bytes[idx] < bytes || context->own_outputs[idx] == NULL) {
+        dyno_free(context->own_outputs[idx]);
+        context->own_output_bytes[idx] = 0;
+        context->own_outputs[idx] = dyno_alloc_raw(bytes + 1, 1);
+        if (context->own_outputs[idx] == NULL)
+            return DYNO_FAIL(err, DYNO_E_NOMEM, "no room for output '%s' of %zu bytes",
+                             context->engine->plan->outputs[idx].name, bytes);
+        context->own_output_bytes[idx] = bytes;
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status take_outputs(struct dyno_context *context,
+                                     const struct dyno_binding *binding, struct dyno_err *err)
+{
+    const struct dyno_plan *plan = context->engine->plan;
+    for (uint32_t i = 0; i < plan->output_count; i++) {
+        struct dyno_array *array = &context->outputs[i];
+        void *const given = array->data;
+        const size_t room = array->bytes;
+        describe_output(binding, plan, i, array);
+        if (array->rank < 0)
+            continue; /* placed when it is made */
+        if (given != NULL && room < array->bytes)
+            return DYNO_FAIL(err, DYNO_E_ARG, "output '%s': room for %zu bytes, needs %zu",
+                             plan->outputs[i].name, room, array->bytes);
+        if (given == NULL) {
+            DYNO_TRY(own_output(context, i, array->bytes, err));
+            array->data = context->own_outputs[i];
+        }
+        context->addresses[plan->outputs[i].tensor] = array->data;
+    }
+    return DYNO_OK;
+}
+
+/* --- steps whose shapes only the run tells: by reference, tensors in the `open` arena --- */
+
+static struct dyno_tensor as_tensor(const struct dyno_buf *buf)
+{
+    struct dyno_tensor tensor = {.dtype = buf->dtype, .rank = buf->rank, .data = buf->data};
+    memcpy(tensor.dims, buf->dims, sizeof(tensor.dims));
+    return tensor;
+}
+
+static enum dyno_status run_open_step(struct dyno_context *context, struct dyno_binding *binding,
+                                      const struct dyno_step *step, struct dyno_err *err)
+{
+    struct dyno_tensor *ins = dyno_arena_alloc(context->open, step->in_count + 1U, sizeof(*ins));
+    const struct dyno_tensor **in_ptrs =
+        dyno_arena_alloc(context->open, step->in_count + 1U, sizeof(*in_ptrs));
+    struct dyno_tensor *outs = dyno_arena_alloc(context->open, step->out_count + 1U, sizeof(*outs));
+    if (ins == NULL || in_ptrs == NULL || outs == NULL)
+        return DYNO_NOMEM(err);
+    for (uint32_t i = 0; i < step->in_count; i++) {
+        if (step->ins[i] == DYNO_NO_TENSOR)
+            continue;
+        ins[i] = as_tensor(&binding->bufs[step->ins[i]]);
+        in_ptrs[i] = &ins[i];
+    }
+    DYNO_TRY(dyno_op_run_reference(dyno_ops[step->op], step->attrs, in_ptrs, step->own_in_count,
+                                   outs, step->out_count, context->open, err));
+    if (step->tail.instr_count != 0)
+        DYNO_TRY(dyno_tail_run_reference(&step->tail, in_ptrs, &outs[0], err));
+    for (uint32_t i = 0; i < step->out_count; i++) {
+        if (step->outs[i] == DYNO_NO_TENSOR)
+            continue;
+        struct dyno_buf *buf = &binding->bufs[step->outs[i]];
+        buf->rank = outs[i].rank;
+        buf->data = outs[i].data;
+        memcpy(buf->dims, outs[i].dims, sizeof(buf->dims));
+    }
+    return DYNO_OK;
+}
+
+/* Hand the outputs that open steps made to the caller. */
+static void deliver_open(struct dyno_context *context, struct dyno_binding *binding)
+{
+    const struct dyno_plan *plan = context->engine->plan;
+    for (uint32_t i = 0; i < plan->output_count; i++) {
+        struct dyno_array *array = &context->outputs[i];
+        const struct dyno_buf *buf = &binding->bufs[plan->outputs[i].tensor];
+        if (array->rank >= 0 && buf->data == array->data)
+            continue;
+        void *given = array->rank >= 0 ? array->data : NULL;
+        describe_output(binding, plan, i, array);
+        if (given != NULL)
+            memcpy(given, buf->data, array->bytes);
+        else
+            array->data = buf->data;
+    }
+    for (uint32_t i = 0; i < plan->tensor_count; i++) {
+        if (binding->is_open[i])
+            binding->bufs[i].rank = -1; /* open again for the next run */
+    }
+}
+
+static enum dyno_status run_open(struct dyno_context *context, struct dyno_binding *binding,
+                                 struct dyno_err *err)
+{
+    const struct dyno_plan *plan = context->engine->plan;
+    dyno_arena_reset(context->open);
+    for (uint32_t s = binding->fixed_step_count; s < plan->step_count; s++) {
+        const struct dyno_step *step = &plan->steps[s];
+        const uint64_t start_ns = dyno_clock_ns();
+        const enum dyno_status status = run_open_step(context, binding, step, err);
+        if (status != DYNO_OK) {
+            dyno_err_prefix(err, "step '%s' (%s)", step->name, dyno_ops[step->op]->onnx_name);
+            return status;
+        }
+        if (context->step_us != NULL)
+            context->step_us[s] = (float)(dyno_clock_ns() - start_ns) * 1e-3F;
+    }
+    deliver_open(context, binding);
+    return DYNO_OK;
+}
+
+/* --- running --- */
+
+static enum dyno_status run_step(struct dyno_context *context, struct dyno_binding *binding,
+                                 uint32_t idx, struct dyno_err *err)
+{
+    const struct dyno_step *step = &context->engine->plan->steps[idx];
+    struct dyno_bound_step *bound = &binding->steps[idx];
+    struct dyno_run_args args = {.step = step,
+                                 .ins = bound->ins,
+                                 .outs = bound->outs,
+                                 .packed = step->packed,
+                                 .state = bound->state,
+                                 .workspace = (char *)context->arena + bound->workspace_offset,
+                                 .pool = context->pool,
+                                 .scratch = context->scratch,
+                                 .err = err};
+    const enum dyno_status status = context->engine->kernels[idx]->run(&args);
+    if ((step->tactic.flags & DYNO_TACTIC_REFERENCE) != 0)
+        dyno_arena_reset(context->scratch);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "step '%s' (%s)", step->name, dyno_ops[step->op]->onnx_name);
+    return status;
+}
+
+static enum dyno_status execute(struct dyno_context *context, struct dyno_err *err)
+{
+    const struct dyno_plan *plan = context->engine->plan;
+    struct dyno_binding *binding = NULL;
+    DYNO_TRY(bind(context, context->inputs, &binding, err));
+    DYNO_TRY(place(context, binding, err));
+    DYNO_TRY(take_inputs(context, binding, err));
+    DYNO_TRY(take_outputs(context, binding, err));
+    dyno_binding_place_io(binding, plan, context->addresses);
+    if (context->step_us == NULL) {
+        for (uint32_t s = 0; s < binding->fixed_step_count; s++)
+            DYNO_TRY(run_step(context, binding, s, err));
+    } else {
+        uint64_t before_ns = dyno_clock_ns();
+        for (uint32_t s = 0; s < binding->fixed_step_count; s++) {
+            DYNO_TRY(run_step(context, binding, s, err));
+            const uint64_t after_ns = dyno_clock_ns();
+            context->step_us[s] = (float)(after_ns - before_ns) * 1e-3F;
+            before_ns = after_ns;
+        }
+    }
+    if (binding->fixed_step_count < plan->step_count)
+        return run_open(context, binding, err);
+    return DYNO_OK;
+}
+
+/* The completion of whatever way a run ended.  Nothing of the context may be touched after the
+ * callback, which may submit again. */
+static void complete(struct dyno_context *context, enum dyno_status status)
+{
+    (void)pthread_mutex_lock(&context->lock);
+    context->status = status;
+    dyno_run_done_fn *const done = context->done;
+    void *const done_arg = context->done_arg;
+    const struct dyno_run_times times = context->times;
+    const struct dyno_err err = context->err;
+    context->state = done != NULL ? RUN_IDLE : RUN_DONE;
+    (void)pthread_cond_broadcast(&context->done_cond);
+    (void)pthread_mutex_unlock(&context->lock);
+    if (done != NULL)
+        done(done_arg, status, &times, &err);
+}
+
+static void run_now(struct dyno_context *context)
+{
+    (void)pthread_mutex_lock(&context->lock);
+    context->state = RUN_STARTED;
+    (void)pthread_mutex_unlock(&context->lock);
+    context->times.start_ns = dyno_clock_ns();
+    const enum dyno_status status = execute(context, &context->err);
+    context->times.end_ns = dyno_clock_ns();
+    complete(context, status);
+}
+
+static void run_job(struct dyno_job *job)
+{
+    run_now((struct dyno_context *)((char *)job - offsetof(struct dyno_context, job)));
+}
+
+static enum dyno_status begin(struct dyno_context *context, const struct dyno_array *inputs,
+                              struct dyno_array *outputs, dyno_run_done_fn *done, void *done_arg,
+                              struct dyno_err *err)
+{
+    enum dyno_status status = DYNO_OK;
+    (void)pthread_mutex_lock(&context->lock);
+    if (context->state == RUN_QUEUED || context->state == RUN_STARTED)
+        status = DYNO_FAIL(err, DYNO_E_ARG, "this context has a run in flight already");
+    else
+        context->state = RUN_QUEUED;
+    (void)pthread_mutex_unlock(&context->lock);
+    if (status != DYNO_OK)
+        return status;
+    const uint32_t input_count = context->engine->plan->input_count;
+    if (input_count != 0)
+        memcpy(context->inputs, inputs, input_count * sizeof(*inputs));
+    context->outputs = outputs;
+    context->done = done;
+    context->done_arg = done_arg;
+    context->err = (struct dyno_err){0};
+    context->times = (struct dyno_run_times){.submit_ns = dyno_clock_ns()};
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_context_submit(struct dyno_context *context, const struct dyno_array *inputs,
+                                     struct dyno_array *outputs, dyno_run_done_fn *done,
+                                     void *done_arg, struct dyno_err *err)
+{
+    DYNO_TRY(begin(context, inputs, outputs, done, done_arg, err));
+    const enum dyno_status status =
+        dyno_executor_queue(context->engine->executor, &context->job, err);
+    if (status != DYNO_OK) {
+        (void)pthread_mutex_lock(&context->lock);
+        context->state = RUN_IDLE;
+        (void)pthread_mutex_unlock(&context->lock);
+    }
+    return status;
+}
+
+int dyno_context_poll(struct dyno_context *context)
+{
+    (void)pthread_mutex_lock(&context->lock);
+    const int idle = context->state == RUN_IDLE || context->state == RUN_DONE;
+    (void)pthread_mutex_unlock(&context->lock);
+    return idle;
+}
+
+enum dyno_status dyno_context_wait(struct dyno_context *context, struct dyno_run_times *times_out,
+                                   struct dyno_err *err)
+{
+    if (dyno_executor_take_back(context->engine->executor, &context->job))
+        run_now(context);
+    (void)pthread_mutex_lock(&context->lock);
+    while (context->state == RUN_QUEUED || context->state == RUN_STARTED)
+        (void)pthread_cond_wait(&context->done_cond, &context->lock);
+    context->state = RUN_IDLE;
+    const enum dyno_status status = context->status;
+    if (times_out != NULL)
+        *times_out = context->times;
+    if (err != NULL && err->status == DYNO_OK)
+        *err = context->err;
+    (void)pthread_mutex_unlock(&context->lock);
+    return status;
+}
+
+enum dyno_status dyno_context_run(struct dyno_context *context, const struct dyno_array *inputs,
+                                  struct dyno_array *outputs, struct dyno_err *err)
+{
+    DYNO_TRY(begin(context, inputs, outputs, NULL, NULL, err));
+    run_now(context); /* what wait would do, without the queue between */
+    return dyno_context_wait(context, NULL, err);
+}
+
+int dyno_context_cancel(struct dyno_context *context)
+{
+    if (!dyno_executor_take_back(context->engine->executor, &context->job))
+        return 0;
+    const enum dyno_status status =
+        DYNO_FAIL(&context->err, DYNO_E_CANCELLED, "cancelled before it started");
+    complete(context, status);
+    return 1;
+}
+
+/* --- asking --- */
+
+void dyno_context_profile(struct dyno_context *context, int on)
+{
+    dyno_free(context->step_us);
+    context->step_us =
+        on ? dyno_alloc(context->engine->plan->step_count + 1U, sizeof(float)) : NULL;
+}
+
+void dyno_context_step_times(const struct dyno_context *context, float *us_out)
+{
+    for (uint32_t i = 0; i < context->engine->plan->step_count; i++)
+        us_out[i] = context->step_us != NULL ? context->step_us[i] : 0.0F;
+}
+
+uint64_t dyno_context_arena_bytes(const struct dyno_context *context)
+{
+    return context->current != NULL ? context->current->arena_bytes : 0;
+}
+
+uint64_t dyno_context_tensor_bytes(const struct dyno_context *context)
+{
+    return context->current != NULL ? context->current->tensor_bytes : 0;
+}

@@ -1,0 +1,226 @@
+/* engine.c - lifetime of engines and what they tell about themselves. */
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "engine/executor.h"
+#include "engine/format.h"
+
+static enum dyno_status find_kernels(struct dyno_engine *engine, struct dyno_err *err)
+{
+    const struct dyno_plan *plan = engine->plan;
+    engine->kernels = dyno_alloc(plan->step_count + 1U, sizeof(*engine->kernels));
+    if (engine->kernels == NULL)
+        return DYNO_NOMEM(err);
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const struct dyno_step *step = &plan->steps[i];
+        const struct dyno_kernel *kernel = dyno_kernel_find(step->tactic.kernel);
+        if (kernel == NULL)
+            return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                             "step '%s' wants kernel %08x, which this build does not have",
+                             step->name, step->tactic.kernel);
+        if ((kernel->isa_mask & ~engine->here.isa_mask) != 0) {
+            struct dyno_strbuf want = {0};
+            dyno_isa_print(kernel->isa_mask & ~engine->here.isa_mask, &want);
+            const enum dyno_status status = DYNO_FAIL(
+                err, DYNO_E_TARGET, "step '%s' wants kernel %s, but this machine has no %s",
+                step->name, kernel->name, dyno_strbuf_text(&want));
+            dyno_strbuf_fini(&want);
+            return status;
+        }
+        engine->kernels[i] = kernel;
+    }
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_engine_from_plan(struct dyno_plan *plan, struct dyno_engine **engine_out,
+                                       struct dyno_err *err)
+{
+    enum dyno_status status = DYNO_OK;
+    *engine_out = NULL;
+    struct dyno_engine *engine = dyno_alloc(1, sizeof(*engine));
+    if (engine == NULL) {
+        dyno_plan_destroy(plan);
+        return DYNO_NOMEM(err);
+    }
+    engine->plan = plan;
+    dyno_target_detect(&engine->here, NULL);
+    status = dyno_plan_verify(plan, err);
+    if (status == DYNO_OK)
+        status = find_kernels(engine, err);
+    if (status != DYNO_OK)
+        goto out;
+    engine->executor = dyno_executor_create();
+    if (engine->executor == NULL) {
+        status = DYNO_NOMEM(err);
+        goto out;
+    }
+    *engine_out = engine;
+    engine = NULL;
+out:
+    dyno_engine_close(engine);
+    return status;
+}
+
+enum dyno_status dyno_engine_open(const char *path, struct dyno_engine **engine_out,
+                                  struct dyno_err *err)
+{
+    struct dyno_file_map map = {0};
+    struct dyno_plan *plan = NULL;
+    struct dyno_target here;
+    char warning[512] = "";
+    *engine_out = NULL;
+    DYNO_TRY(dyno_file_map(path, &map, err));
+    dyno_target_detect(&here, NULL);
+    enum dyno_status status =
+        dyno_engine_read(map.data, map.bytes, &here, &plan, warning, sizeof(warning), err);
+    if (status == DYNO_OK)
+        status = dyno_engine_from_plan(plan, engine_out, err);
+    if (status != DYNO_OK) {
+        dyno_file_unmap(&map);
+        dyno_err_prefix(err, "engine '%s'", path);
+        return status;
+    }
+    (*engine_out)->map = map;
+    memcpy((*engine_out)->warning, warning, sizeof(warning));
+    return DYNO_OK;
+}
+
+void dyno_engine_close(struct dyno_engine *engine)
+{
+    if (engine == NULL)
+        return;
+    dyno_executor_destroy(engine->executor);
+    dyno_free(engine->kernels);
+    dyno_plan_destroy(engine->plan);
+    dyno_file_unmap(&engine->map);
+    dyno_free(engine);
+}
+
+const char *dyno_engine_warning(const struct dyno_engine *engine)
+{
+    return engine->warning;
+}
+
+enum dyno_status dyno_engine_identity(const struct dyno_engine *engine, uint8_t sha256_out[32],
+                                      struct dyno_err *err)
+{
+    if (engine->map.data == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "an engine that was not read from a file has no identity");
+    struct dyno_sha256 sha;
+    dyno_sha256_init(&sha);
+    dyno_sha256_update(&sha, engine->map.data, engine->map.bytes);
+    dyno_sha256_final(&sha, sha256_out);
+    return DYNO_OK;
+}
+
+uint32_t dyno_engine_input_count(const struct dyno_engine *engine)
+{
+    return engine->plan->input_count;
+}
+
+uint32_t dyno_engine_output_count(const struct dyno_engine *engine)
+{
+    return engine->plan->output_count;
+}
+
+static void describe(const struct dyno_engine *engine, const struct dyno_io *io,
+                     struct dyno_io_info *info)
+{
+    const struct dyno_plan_tensor *tensor = &engine->plan->tensors[io->tensor];
+    *info = (struct dyno_io_info){.name = io->name, .dtype = tensor->dtype, .rank = tensor->rank};
+    for (int i = 0; i < tensor->rank; i++) {
+        info->min[i] = io->min[i];
+        info->opt[i] = io->opt[i];
+        info->max[i] = io->max[i];
+    }
+}
+
+void dyno_engine_input(const struct dyno_engine *engine, uint32_t idx,
+                       struct dyno_io_info *info_out)
+{
+    DYNO_ASSERT(idx < engine->plan->input_count);
+    describe(engine, &engine->plan->inputs[idx], info_out);
+}
+
+void dyno_engine_output(const struct dyno_engine *engine, uint32_t idx,
+                        struct dyno_io_info *info_out)
+{
+    DYNO_ASSERT(idx < engine->plan->output_count);
+    describe(engine, &engine->plan->outputs[idx], info_out);
+}
+
+uint64_t dyno_engine_file_bytes(const struct dyno_engine *engine)
+{
+    return engine->map.bytes;
+}
+
+uint32_t dyno_engine_step_count(const struct dyno_engine *engine)
+{
+    return engine->plan->step_count;
+}
+
+void dyno_engine_step(const struct dyno_engine *engine, uint32_t idx,
+                      struct dyno_step_info *info_out)
+{
+    DYNO_ASSERT(idx < engine->plan->step_count);
+    const struct dyno_step *step = &engine->plan->steps[idx];
+    *info_out = (struct dyno_step_info){.name = step->name,
+                                        .op = dyno_ops[step->op]->onnx_name,
+                                        .kernel = engine->kernels[idx]->name,
+                                        .origins = step->origins,
+                                        .origin_count = step->origin_count};
+}
+
+/* --- shapes of inputs --- */
+
+static enum dyno_status solve_input(const struct dyno_plan *plan, uint32_t input_idx,
+                                    const int64_t *dims, int rank, int64_t *symbols,
+                                    struct dyno_err *err)
+{
+    const struct dyno_io *io = &plan->inputs[input_idx];
+    const struct dyno_plan_tensor *tensor = &plan->tensors[io->tensor];
+    if (rank != tensor->rank)
+        return DYNO_FAIL(err, DYNO_E_ARG, "input '%s': has %d dimensions, wants %d", io->name, rank,
+                         tensor->rank);
+    for (int i = 0; i < rank; i++) {
+        const struct dyno_expr_node node = dyno_exprs_node(plan->exprs, tensor->dims[i]);
+        if (node.op == DYNO_EXPR_CONST) {
+            if (dims[i] != node.value)
+                return DYNO_FAIL(err, DYNO_E_ARG, "input '%s': dimension %d is %lld, wants %lld",
+                                 io->name, i, (long long)dims[i], (long long)node.value);
+            continue;
+        }
+        if (dims[i] < io->min[i] || dims[i] > io->max[i])
+            return DYNO_FAIL(err, DYNO_E_ARG,
+                             "input '%s': dimension %d is %lld, outside the profile's %lld..%lld",
+                             io->name, i, (long long)dims[i], (long long)io->min[i],
+                             (long long)io->max[i]);
+        int64_t *symbol = &symbols[node.value];
+        if (*symbol != INT64_MIN && *symbol != dims[i])
+            return DYNO_FAIL(err, DYNO_E_ARG,
+                             "input '%s': dimension %d is %lld, but the same size '%s' is %lld "
+                             "elsewhere",
+                             io->name, i, (long long)dims[i],
+                             dyno_exprs_symbol(plan->exprs, (size_t)node.value, NULL, NULL),
+                             (long long)*symbol);
+        *symbol = dims[i];
+    }
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_engine_solve(const struct dyno_plan *plan, const int64_t *const *dims,
+                                   const int *ranks, int64_t *symbols_out, struct dyno_err *err)
+{
+    const size_t symbol_count = dyno_exprs_symbol_count(plan->exprs);
+    for (size_t i = 0; i < symbol_count; i++)
+        symbols_out[i] = INT64_MIN;
+    for (uint32_t i = 0; i < plan->input_count; i++)
+        DYNO_TRY(solve_input(plan, i, dims[i], ranks[i], symbols_out, err));
+    return DYNO_OK;
+}

@@ -1,0 +1,36 @@
+/* engine.h - inside of an engine: a verified plan with the kernels of this build behind its steps.
+ *
+ * Immutable after creation; any thread.
+ */
+#ifndef DYNO_ENGINE_ENGINE_H
+#define DYNO_ENGINE_ENGINE_H
+
+#include "backend/backend.h"
+#include "base/file.h"
+#include "dyno/engine.h"
+
+struct dyno_executor;
+
+struct dyno_engine {
+    struct dyno_plan *plan;
+    const struct dyno_kernel **kernels; /* one a step; NULL: none of this build (engine refused) */
+    struct dyno_target here;
+    struct dyno_executor *executor; /* runs what was submitted */
+    struct dyno_file_map map;       /* of the file; empty for an engine made from a plan */
+    char warning[512];
+};
+
+/* An engine straight from a plan, for the tuner and for runs without a file.  Takes `plan` on
+ * success and on failure. */
+DYNO_NODISCARD enum dyno_status dyno_engine_from_plan(struct dyno_plan *plan,
+                                                      struct dyno_engine **engine_out,
+                                                      struct dyno_err *err);
+
+/* The symbols' values that input shapes give (symbols without an input keep INT64_MIN: known only
+ * while running).  symbols_out has dyno_exprs_symbol_count items.  E_ARG names input, dimension and
+ * rule. dims[i] are the dimensions of input i. */
+DYNO_NODISCARD enum dyno_status dyno_engine_solve(const struct dyno_plan *plan,
+                                                  const int64_t *const *dims, const int *ranks,
+                                                  int64_t *symbols_out, struct dyno_err *err);
+
+#endif /* DYNO_ENGINE_ENGINE_H */

@@ -1,0 +1,31 @@
+/* executor.h - a queue of submitted runs and the thread that takes them, one an engine.
+ *
+ * The thread starts with the first run that is queued and nobody waits for.  A run can be taken
+ * back before it starts: by cancelling it, or by a waiter who then runs it on his own thread.
+ */
+#ifndef DYNO_ENGINE_EXECUTOR_H
+#define DYNO_ENGINE_EXECUTOR_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct dyno_executor;
+
+struct dyno_job {
+    struct dyno_job *next;
+    void (*run)(struct dyno_job *job); /* called on the executor's thread */
+    bool queued;
+};
+
+struct dyno_executor *dyno_executor_create(void); /* NULL: out of memory */
+/* Runs what is queued, then ends the thread.  Accepts NULL. */
+void dyno_executor_destroy(struct dyno_executor *executor);
+
+/* Append; `job` must live until it ran or was taken back. */
+enum dyno_status dyno_executor_queue(struct dyno_executor *executor, struct dyno_job *job,
+                                     struct dyno_err *err);
+/* True when the job had not started and is now the caller's. */
+bool dyno_executor_take_back(struct dyno_executor *executor, struct dyno_job *job);
+
+#endif /* DYNO_ENGINE_EXECUTOR_H */
