@@ -18,14 +18,18 @@ struct dyno_graph;
 /* Where a value is used; intrusive list per value. */
 struct dyno_use {
     struct dyno_use *prev, *next;
-    struct dyno_node *user; /* NULL: the graph's output number `idx` */
-    uint32_t idx;           /* which input of the user */
+    struct dyno_node *user;   /* NULL: output number `idx` of `graph` */
+    struct dyno_graph *graph; /* whose output it is; NULL when a node uses it */
+    uint32_t idx;             /* which input of the user */
 };
 
+/* A value without producer is one of: an input of its graph, a constant (type.constant), or a host
+ * value: a small integer tensor whose contents are expressions (type.elems), computed when shapes
+ * are bound and made by no node. */
 struct dyno_value {
     const char *name; /* unique in the graph; the ONNX name where it came from one */
     struct dyno_type type;
-    struct dyno_node *producer; /* NULL: graph input, constant, or the outer graph's */
+    struct dyno_node *producer; /* NULL: see above */
     uint32_t producer_out_idx;
     struct dyno_use *uses; /* first of the list */
     uint32_t id;           /* dense, stable, never reused: index for side tables */
@@ -63,9 +67,9 @@ struct dyno_graph {
     struct dyno_value **outputs;
     struct dyno_use *output_uses;
     uint32_t output_count;
-    uint32_t value_id_count; /* ids given so far */
+    uint32_t value_id_count; /* ids given so far in the whole tree of graphs; ask the top one */
     uint32_t node_id_count;
-    struct dyno_names *names; /* private: name -> value or node */
+    struct dyno_names *names; /* private: name -> value or node; shared with the regions */
 };
 
 /* --- making --- */
@@ -92,6 +96,9 @@ struct dyno_value *dyno_graph_constant_new(struct dyno_graph *graph, const char 
                                            void **data_out);
 /* After filling: derive type.elems.  False when out of memory. */
 bool dyno_graph_constant_done(struct dyno_graph *graph, struct dyno_value *value);
+/* A host value of dtype I64 and rank 1 (or 0: rank_is_0, count 1) with these contents. */
+struct dyno_value *dyno_graph_host(struct dyno_graph *graph, const char *name,
+                                   const dyno_expr *elems, uint32_t count, bool rank_is_0);
 
 /* A node with attributes at their fallbacks, put before `before` (NULL: at the end).  `like` (may be
  * NULL) gives its origins; otherwise its own name is its origin.  ins may hold NULLs.
@@ -102,6 +109,9 @@ struct dyno_node *dyno_graph_node(struct dyno_graph *graph, enum dyno_op_id op, 
                                   const struct dyno_node *like);
 
 /* --- surgery --- */
+
+/* Give `node` one more region; false when out of memory. */
+bool dyno_node_add_region(struct dyno_node *node, struct dyno_graph *region);
 
 void dyno_node_set_in(struct dyno_node *node, uint32_t idx, struct dyno_value *value);
 /* Append an input; returns its index or UINT32_MAX.  For a tail's operands. */
@@ -118,17 +128,38 @@ void dyno_node_remove(struct dyno_node *node);
 void dyno_node_move(struct dyno_node *node, struct dyno_node *before);
 /* Every use of `old` (graph outputs too) becomes a use of `with`. */
 void dyno_value_replace(struct dyno_value *old, struct dyno_value *with);
+/* The same, but graph outputs keep their value and so their name: when `old` is one, `old` takes
+ * over the producer of `with`, and the uses of `with` become uses of `old`.  False, and nothing
+ * done, where that cannot be: `with` has no producer here or is a graph output itself. */
+bool dyno_value_forward(struct dyno_value *old, struct dyno_value *with);
+/* `value` loses its producer and becomes a constant (the tensor is copied, its data is not) or, with
+ * its type.elems, a host value.  It must not be a graph output.  False when out of memory. */
+bool dyno_value_make_constant(struct dyno_graph *graph, struct dyno_value *value,
+                              const struct dyno_tensor *tensor);
+void dyno_value_make_host(struct dyno_value *value);
 
 /* --- asking --- */
 
 uint32_t dyno_value_use_count(const struct dyno_value *value);
-/* The one node that uses the value; NULL when none, several, or the graph's output. */
+/* The one node of its own graph that uses the value, once; NULL otherwise, and for outputs. */
 struct dyno_node *dyno_value_sole_user(const struct dyno_value *value);
 bool dyno_value_is_output(const struct dyno_value *value);
 static inline const struct dyno_tensor *dyno_value_constant(const struct dyno_value *value)
 {
     return value != NULL ? value->type.constant : NULL;
 }
+static inline bool dyno_value_is_host(const struct dyno_value *value)
+{
+    return value->producer == NULL && value->type.constant == NULL && value->type.elems != NULL;
+}
+/* The graph around everything. */
+static inline const struct dyno_graph *dyno_graph_top(const struct dyno_graph *graph)
+{
+    while (graph->outer != NULL)
+        graph = graph->outer;
+    return graph;
+}
+/* A value of the graph or of those around it; NULL: none of that name. */
 struct dyno_value *dyno_graph_find_value(const struct dyno_graph *graph, const char *name);
 /* Dimension as constant; false when open. */
 bool dyno_value_dim(const struct dyno_graph *graph, const struct dyno_value *value, int axis,
@@ -137,7 +168,8 @@ bool dyno_value_dim(const struct dyno_graph *graph, const struct dyno_value *val
 /* --- whole-graph --- */
 
 /* Run the infer rule of one node and store the types of its outputs (constant stays NULL: folding
- * is a pass).  Errors read "node NAME (Op): ...". */
+ * is a pass).  Sizes known only while running keep the symbol of an earlier inference.  Errors read
+ * "node NAME (Op): ...". */
 enum dyno_status dyno_node_infer(struct dyno_node *node, struct dyno_err *err);
 /* All nodes in order. */
 enum dyno_status dyno_graph_infer(struct dyno_graph *graph, struct dyno_err *err);

@@ -25,14 +25,14 @@ extern const struct dyno_pass dyno_passes[];
 extern const size_t dyno_pass_count;
 
 struct dyno_passes_options {
-    bool baseline;        /* only the CLEAN group */
-    const char *only;     /* run this one pass (tests); NULL: all */
+    bool baseline;    /* only the CLEAN group */
+    const char *only; /* run this one pass (tests); NULL: all */
     /* Called after each pass that changed the graph; may be NULL. */
     void (*after)(void *arg, const struct dyno_pass *pass, const struct dyno_graph *graph);
     void *after_arg;
 };
 
-enum dyno_status dyno_passes_run(struct dyno_graph *graph, const struct dyno_passes_options *options,
-                                 struct dyno_err *err);
+enum dyno_status dyno_passes_run(struct dyno_graph *graph,
+                                 const struct dyno_passes_options *options, struct dyno_err *err);
 
 #endif /* DYNO_PASSES_PASS_H */
