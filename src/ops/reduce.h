@@ -29,14 +29,20 @@ enum dyno_status dyno_reduce_axes(const struct dyno_reduce_attrs *attrs, int ran
 enum dyno_status dyno_reduce_infer(struct dyno_infer *ctx);
 enum dyno_status dyno_arg_reduce_infer(struct dyno_infer *ctx);
 
-/* How a reduction folds: state starts at `start`, add() takes each value, finish() ends it. */
+/* How a reduction folds: the state starts at `start`, add() takes each value less `shift`, finish()
+ * ends it.  shift is 0, or the greatest value when `shift_by_max` asks for it. */
 struct dyno_reduce_rule {
     double start;
+    bool shift_by_max;
     double (*add)(double state, double x);
-    double (*finish)(double state, double count); /* NULL: the state itself */
+    double (*finish)(double state, double count, double shift); /* NULL: the state itself */
+    /* Integers and bool, exactly (they wrap); NULL: through f64.  u64 is offset by 2^63 for
+     * `ordered` rules, so that int64 compares it rightly. */
+    int64_t (*int_add)(int64_t state, int64_t x);
+    int64_t (*int_finish)(int64_t state, int64_t count); /* NULL: the state itself */
     int64_t int_start;
-    int64_t (*int_add)(int64_t state, int64_t x); /* integers (they wrap); NULL: through f64 */
-    bool no_empty; /* an empty set is refused for integers (min, max have no identity there) */
+    bool ordered;        /* min or max: integers start at the dtype's far end, NaN wins */
+    bool ordered_is_max; /* which */
 };
 enum dyno_status dyno_reduce_run(struct dyno_ref *ctx, const struct dyno_reduce_rule *rule);
 
