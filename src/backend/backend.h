@@ -60,8 +60,10 @@ struct dyno_run_args {
 
 struct dyno_kernel {
     const char *name; /* stable: written into engine files as a 32-bit FNV-1a hash */
-    uint64_t isa_mask; /* all these must be present */
-    uint32_t packing;  /* version of the packed form; refused on mismatch */
+    uint64_t isa_mask;   /* all these must be present */
+    uint32_t packing;    /* version of the packed form; refused on mismatch */
+    uint32_t packed_ins; /* bit i: weight input i lives on in the packed form alone: the engine keeps
+                          * no raw copy, and run and prepare see its shape with data NULL */
     size_t state_bytes;
 
     /* Candidates for the step at its optimal shape; 0 when the kernel cannot do it. */

@@ -36,7 +36,8 @@ static enum dyno_status eval_shapes(struct maker *maker)
     if (symbols == NULL || maker->values == NULL)
         return DYNO_NOMEM(maker->err);
     DYNO_TRY(dyno_engine_solve(plan, dims, ranks, symbols, maker->err));
-    return dyno_exprs_eval(plan->exprs, symbols, maker->values, maker->err);
+    dyno_exprs_eval(plan->exprs, symbols, maker->values);
+    return DYNO_OK;
 }
 
 /* Contents of a HOST tensor from the values of its expressions. */
@@ -203,6 +204,11 @@ static enum dyno_status prepare_step(struct maker *maker, uint32_t idx, uint64_t
         }
         bound->ins[i] = maker->binding->bufs[step->ins[i]];
         is_weight[i] = maker->plan->tensors[step->ins[i]].role == DYNO_ROLE_WEIGHT;
+        const bool is_packed = i < 32 && (kernel->packed_ins >> i & 1U) != 0;
+        if (is_weight[i] && bound->ins[i].data == NULL && !is_packed)
+            return DYNO_FAIL(maker->err, DYNO_E_FORMAT,
+                             "step '%s': kernel %s reads input %u, whose data is not in the engine",
+                             step->name, kernel->name, i);
     }
     for (uint32_t i = 0; i < step->out_count; i++) {
         if (step->outs[i] == DYNO_NO_TENSOR)

@@ -114,7 +114,9 @@ static enum dyno_status check_contents(const struct dyno_plan *plan,
         return DYNO_FAIL(err, DYNO_E_FORMAT, "tensor '%s': the size of a constant overflows",
                          tensor->name);
     if (tensor->role == DYNO_ROLE_WEIGHT) {
-        if (tensor->data_bytes != bytes || (bytes != 0 && tensor->data == NULL))
+        if (tensor->data == NULL && tensor->data_bytes == 0)
+            return DYNO_OK;
+        if (tensor->data_bytes != bytes)
             return DYNO_FAIL(err, DYNO_E_FORMAT,
                              "tensor '%s': holds %llu bytes, its shape wants %zu", tensor->name,
                              (unsigned long long)tensor->data_bytes, bytes);

@@ -45,7 +45,8 @@ struct dyno_plan_tensor {
      * batch and channel-block strides are those of the base. */
     uint32_t base;
     dyno_expr view_offset; /* bytes (ROW) or channels (BLOCK) */
-    const void *data;      /* WEIGHT: packed row-major elements */
+    const void *data;      /* WEIGHT: dense row-major elements; NULL with data_bytes 0 when they live
+                            * in the packed form of their steps alone */
     uint64_t data_bytes;
     const dyno_expr *elems; /* HOST: contents */
     uint32_t elem_count;

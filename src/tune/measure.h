@@ -1,0 +1,22 @@
+/* measure.h - the time of one tactic of one step on this machine. */
+#ifndef DYNO_TUNE_MEASURE_H
+#define DYNO_TUNE_MEASURE_H
+
+#include "backend/backend.h"
+
+struct dyno_measure_options {
+    struct dyno_pool *pool;
+    double budget_us;  /* stop measuring after about this long */
+    double give_up_us; /* stop at once when the first warm run is slower than this */
+};
+
+/* Pack, prepare and run `tactic` on made-up activations (constants are the real ones); the least of
+ * several runs, microseconds.  Packed weights rotate through copies larger than the caches, as the
+ * layer meets them inside a network.  INFINITY in *us_out when the kernel refuses the shapes.
+ * E_NOMEM when there is no room. */
+DYNO_NODISCARD enum dyno_status dyno_measure(const struct dyno_site *site,
+                                             const struct dyno_tactic *tactic,
+                                             const struct dyno_measure_options *options,
+                                             float *us_out, struct dyno_err *err);
+
+#endif /* DYNO_TUNE_MEASURE_H */

@@ -1,0 +1,334 @@
+/* tune.c - candidates, times, and the choice over the whole graph. */
+#include "tune/tune.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "tune/measure.h"
+#include "tune/pbqp.h"
+#include "tune/shapes.h"
+
+#define CANDIDATES_MAX   96
+#define TIE              1.02F /* times this close are the same: the smaller packed form wins */
+#define REFERENCE_WEIGHT 50.0F /* a reference kernel is chosen only where nothing else exists */
+
+/* The best candidate of one layout signature. */
+struct option {
+    struct dyno_tactic tactic;
+    float us;
+    bool measured;
+};
+
+struct choice {
+    struct option options[DYNO_PBQP_OPTIONS_MAX];
+    int count;
+};
+
+struct tuner {
+    struct dyno_plan *plan;
+    const struct dyno_tune_options *options;
+    struct dyno_tune_report *report;
+    struct dyno_arena *arena;
+    struct dyno_buf *bufs;
+    struct choice *choices; /* by step */
+    struct dyno_err *err;
+};
+
+float dyno_tune_reorder_us(const struct dyno_buf *buf, const struct dyno_target *target)
+{
+    uint64_t bytes = 0;
+    if (buf->rank < 0 || !dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes))
+        return 0.0F;
+    const float gbps = target->mem_gbps > 1.0F ? target->mem_gbps : 10.0F;
+    /* Read and write once; half of the plain copy speed, as measured on both layouts. */
+    return 0.5F + (float)bytes * 4.0F / (gbps * 1e3F);
+}
+
+/* --- candidates --- */
+
+static bool allowed(const struct dyno_tactic *tactic, const struct dyno_target *target)
+{
+    if (target->baseline && (tactic->flags & DYNO_TACTIC_BASELINE) == 0)
+        return false;
+    return !(target->exact && (tactic->flags & DYNO_TACTIC_WINOGRAD) != 0);
+}
+
+static int by_estimate(const void *a, const void *b)
+{
+    const struct dyno_tactic *x = a;
+    const struct dyno_tactic *y = b;
+    if (x->est_us != y->est_us)
+        return x->est_us < y->est_us ? -1 : 1;
+    return x->kernel < y->kernel ? -1 : x->kernel > y->kernel;
+}
+
+int dyno_tune_candidates(const struct dyno_site *site, struct dyno_tactic *out, int max)
+{
+    int count = 0;
+    for (size_t k = 0; k < dyno_kernel_count; k++) {
+        const struct dyno_kernel *kernel = dyno_kernels[k];
+        struct dyno_tactic found[DYNO_TACTICS_MAX];
+        if ((kernel->isa_mask & ~site->target->isa_mask) != 0)
+            continue;
+        memset(found, 0, sizeof(found));
+        const int found_count = kernel->enumerate(site, found, DYNO_TACTICS_MAX);
+        for (int i = 0; i < found_count && count < max; i++) {
+            found[i].kernel = dyno_kernel_id(kernel);
+            if (allowed(&found[i], site->target))
+                out[count++] = found[i];
+        }
+    }
+    qsort(out, (size_t)count, sizeof(*out), by_estimate);
+    return count;
+}
+
+static bool same_layouts(const struct dyno_tactic *a, const struct dyno_tactic *b,
+                         uint32_t in_count)
+{
+    if (!dyno_layout_same(a->out_layout, b->out_layout))
+        return false;
+    for (uint32_t i = 0; i < in_count && i < DYNO_STEP_INS_MAX; i++) {
+        if (!dyno_layout_same(a->in_layouts[i], b->in_layouts[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool better(const struct dyno_tactic *tactic, float us, const struct option *old)
+{
+    if (us < old->us / TIE)
+        return true;
+    return us < old->us * TIE && tactic->packed_bytes < old->tactic.packed_bytes;
+}
+
+static void keep(struct choice *choice, const struct dyno_tactic *tactic, float us, bool measured,
+                 uint32_t in_count)
+{
+    for (int i = 0; i < choice->count; i++) {
+        if (!same_layouts(&choice->options[i].tactic, tactic, in_count))
+            continue;
+        if (better(tactic, us, &choice->options[i]))
+            choice->options[i] = (struct option){*tactic, us, measured};
+        return;
+    }
+    if (choice->count < DYNO_PBQP_OPTIONS_MAX)
+        choice->options[choice->count++] = (struct option){*tactic, us, measured};
+}
+
+/* --- times --- */
+
+static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *site,
+                                const struct dyno_tactic *tactic, double give_up_us, float *us_out,
+                                bool *measured_out)
+{
+    static const double budget_us[] = {0, 4000, 10000, 25000, 60000, 150000};
+    const struct dyno_tune_options *options = tuner->options;
+    const bool is_reference = (tactic->flags & DYNO_TACTIC_REFERENCE) != 0;
+    struct dyno_tune_key key;
+    *measured_out = false;
+    *us_out = is_reference ? tactic->est_us * REFERENCE_WEIGHT : tactic->est_us;
+    if (options->level == 0 || is_reference)
+        return DYNO_OK;
+    DYNO_TRY(dyno_tune_signature(site, tactic, &key, tuner->err));
+    *measured_out = true;
+    if (options->cache != NULL && dyno_tune_cache_find(options->cache, key, us_out)) {
+        tuner->report->cached_count++;
+        return DYNO_OK;
+    }
+    const int level = options->level < 5 ? options->level : 5;
+    const struct dyno_measure_options how = {
+        .pool = options->pool, .budget_us = budget_us[level], .give_up_us = give_up_us};
+    DYNO_TRY(dyno_measure(site, tactic, &how, us_out, tuner->err));
+    tuner->report->measured_count++;
+    if (options->cache != NULL && isfinite(*us_out) &&
+        !dyno_tune_cache_put(options->cache, key, *us_out, dyno_kernel_find(tactic->kernel)->name))
+        return DYNO_NOMEM(tuner->err);
+    return DYNO_OK;
+}
+
+/* A step whose shapes are all known can be timed. */
+static bool is_closed(const struct dyno_site *site)
+{
+    for (uint32_t i = 0; i < site->step->in_count; i++) {
+        if (site->step->ins[i] != DYNO_NO_TENSOR && site->ins[i].rank < 0)
+            return false;
+    }
+    for (uint32_t i = 0; i < site->step->out_count; i++) {
+        if (site->step->outs[i] != DYNO_NO_TENSOR && site->outs[i].rank < 0)
+            return false;
+    }
+    return true;
+}
+
+/* Views cost nothing where the plan can alias them; see build/finish.c. */
+static bool is_free(const struct tuner *tuner, const struct dyno_step *step)
+{
+    return (dyno_ops[step->op]->flags & DYNO_OP_VIEW) != 0 && step->tail.instr_count == 0 &&
+           tuner->plan->tensors[step->ins[0]].role != DYNO_ROLE_WEIGHT;
+}
+
+static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
+{
+    const struct dyno_step *step = &tuner->plan->steps[idx];
+    struct choice *choice = &tuner->choices[idx];
+    struct dyno_tactic found[CANDIDATES_MAX];
+    struct dyno_site site;
+    DYNO_TRY(dyno_tune_site(tuner->plan, step, tuner->bufs, tuner->options->target, tuner->arena,
+                            &site, tuner->err));
+    const int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
+    const float least_est = count > 0 ? found[0].est_us : 0.0F;
+    const float prune = tuner->options->level >= 4 ? 10.0F : 4.0F;
+    const bool closed = is_closed(&site);
+    double best = INFINITY;
+    tuner->report->candidate_count += (uint32_t)count;
+    for (int i = 0; i < count; i++) {
+        const bool is_reference = (found[i].flags & DYNO_TACTIC_REFERENCE) != 0;
+        float us = 0.0F;
+        bool measured = false;
+        if (!closed && !is_reference)
+            continue;
+        if (choice->count > 0 && (is_reference || found[i].est_us > least_est * prune + 20.0F))
+            continue;
+        if (is_free(tuner, step))
+            us = 0.01F;
+        else
+            DYNO_TRY(time_of(tuner, &site, &found[i], best * 2.5, &us, &measured));
+        if (!isfinite(us))
+            continue;
+        best = us < best ? us : best;
+        keep(choice, &found[i], us, measured, step->in_count);
+    }
+    if (choice->count == 0)
+        return DYNO_FAIL(tuner->err, DYNO_E_UNSUPPORTED, "step '%s': no kernel here can do %s",
+                         step->name, dyno_ops[step->op]->onnx_name);
+    return DYNO_OK;
+}
+
+/* --- the choice --- */
+
+static struct dyno_layout in_layout(const struct dyno_tactic *tactic, uint32_t idx)
+{
+    return idx < DYNO_STEP_INS_MAX ? tactic->in_layouts[idx] : DYNO_ROW;
+}
+
+/* Costs that hang on one step alone: its time, and changes at the edge of the graph. */
+static void node_costs(const struct tuner *tuner, uint32_t idx, const uint32_t *producer,
+                       float *costs)
+{
+    const struct dyno_plan *plan = tuner->plan;
+    const struct dyno_step *step = &plan->steps[idx];
+    for (int o = 0; o < tuner->choices[idx].count; o++) {
+        const struct option *option = &tuner->choices[idx].options[o];
+        costs[o] = option->us;
+        for (uint32_t i = 0; i < step->in_count; i++) {
+            const uint32_t id = step->ins[i];
+            if (id != DYNO_NO_TENSOR && producer[id] == UINT32_MAX &&
+                !dyno_layout_same(in_layout(&option->tactic, i), DYNO_ROW))
+                costs[o] += dyno_tune_reorder_us(&tuner->bufs[id], tuner->options->target);
+        }
+        const uint32_t out = step->outs[0];
+        if (out != DYNO_NO_TENSOR && plan->tensors[out].role == DYNO_ROLE_OUTPUT &&
+            !dyno_layout_same(option->tactic.out_layout, DYNO_ROW))
+            costs[o] += dyno_tune_reorder_us(&tuner->bufs[out], tuner->options->target);
+    }
+}
+
+static enum dyno_status add_edge(const struct tuner *tuner, struct dyno_pbqp *pbqp, uint32_t from,
+                                 bool is_first_out, uint32_t to, uint32_t in_idx, uint32_t id)
+{
+    float costs[DYNO_PBQP_OPTIONS_MAX * DYNO_PBQP_OPTIONS_MAX];
+    const struct choice *a = &tuner->choices[from];
+    const struct choice *b = &tuner->choices[to];
+    const float us = dyno_tune_reorder_us(&tuner->bufs[id], tuner->options->target);
+    bool any = false;
+    for (int i = 0; i < a->count; i++) {
+        const struct dyno_layout made = is_first_out ? a->options[i].tactic.out_layout : DYNO_ROW;
+        for (int j = 0; j < b->count; j++) {
+            const bool same = dyno_layout_same(made, in_layout(&b->options[j].tactic, in_idx));
+            costs[i * b->count + j] = same ? 0.0F : us;
+            any = any || !same;
+        }
+    }
+    return any ? dyno_pbqp_edge(pbqp, from, to, costs, tuner->err) : DYNO_OK;
+}
+
+static void apply(struct tuner *tuner, const int *picked)
+{
+    for (uint32_t s = 0; s < tuner->plan->step_count; s++) {
+        const struct option *option = &tuner->choices[s].options[picked[s]];
+        tuner->plan->steps[s].tactic = option->tactic;
+        tuner->plan->steps[s].measured_us = option->measured ? option->us : 0.0F;
+        tuner->report->step_us += option->us;
+    }
+}
+
+static enum dyno_status assign(struct tuner *tuner)
+{
+    const struct dyno_plan *plan = tuner->plan;
+    enum dyno_status status = DYNO_OK;
+    struct dyno_pbqp *pbqp = dyno_pbqp_create(plan->step_count);
+    uint32_t *producer = dyno_arena_alloc(tuner->arena, plan->tensor_count + 1U, sizeof(*producer));
+    bool *first_out = dyno_arena_alloc(tuner->arena, plan->tensor_count + 1U, sizeof(*first_out));
+    int *picked = dyno_arena_alloc(tuner->arena, plan->step_count + 1U, sizeof(*picked));
+    if (pbqp == NULL || producer == NULL || first_out == NULL || picked == NULL) {
+        status = DYNO_NOMEM(tuner->err);
+        goto out;
+    }
+    memset(producer, 0xFF, plan->tensor_count * sizeof(*producer));
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        for (uint32_t i = 0; i < plan->steps[s].out_count; i++) {
+            if (plan->steps[s].outs[i] != DYNO_NO_TENSOR) {
+                producer[plan->steps[s].outs[i]] = s;
+                first_out[plan->steps[s].outs[i]] = i == 0;
+            }
+        }
+    }
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        float costs[DYNO_PBQP_OPTIONS_MAX];
+        node_costs(tuner, s, producer, costs);
+        dyno_pbqp_node(pbqp, s, costs, tuner->choices[s].count);
+    }
+    for (uint32_t s = 0; s < plan->step_count && status == DYNO_OK; s++) {
+        for (uint32_t i = 0; i < plan->steps[s].in_count && status == DYNO_OK; i++) {
+            const uint32_t id = plan->steps[s].ins[i];
+            if (id != DYNO_NO_TENSOR && producer[id] != UINT32_MAX && producer[id] != s)
+                status = add_edge(tuner, pbqp, producer[id], first_out[id], s, i, id);
+        }
+    }
+    if (status == DYNO_OK)
+        status = dyno_pbqp_solve(pbqp, picked, tuner->err);
+    if (status == DYNO_OK)
+        apply(tuner, picked);
+out:
+    dyno_pbqp_destroy(pbqp);
+    return status;
+}
+
+enum dyno_status dyno_tune(struct dyno_plan *plan, const struct dyno_tune_options *options,
+                           struct dyno_tune_report *report_out, struct dyno_err *err)
+{
+    enum dyno_status status = DYNO_OK;
+    *report_out = (struct dyno_tune_report){0};
+    struct tuner tuner = {.plan = plan, .options = options, .report = report_out, .err = err};
+    tuner.arena = dyno_arena_create();
+    if (tuner.arena == NULL)
+        return DYNO_NOMEM(err);
+    tuner.choices = dyno_arena_alloc(tuner.arena, plan->step_count + 1U, sizeof(*tuner.choices));
+    if (tuner.choices == NULL) {
+        status = DYNO_NOMEM(err);
+        goto out;
+    }
+    status = dyno_tune_shapes(plan, tuner.arena, &tuner.bufs, err);
+    for (uint32_t s = 0; s < plan->step_count && status == DYNO_OK; s++) {
+        status = consider(&tuner, s);
+        if (options->progress != NULL)
+            options->progress(options->progress_arg, s + 1, plan->step_count, plan->steps[s].name);
+    }
+    if (status == DYNO_OK)
+        status = assign(&tuner);
+out:
+    dyno_arena_destroy(tuner.arena);
+    return status;
+}

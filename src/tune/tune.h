@@ -1,0 +1,51 @@
+/* tune.h - choose, for every step of a plan, how it is done and in which layout.
+ *
+ * 1. Ask every kernel that this machine can run for candidates.
+ * 2. Time those that the estimates do not rule out (level > 0), or take the estimates (level 0).
+ * 3. Choose one candidate a step so that the sum of step times and layout changes is least, over
+ *    the whole graph (tune/pbqp.h).
+ */
+#ifndef DYNO_TUNE_TUNE_H
+#define DYNO_TUNE_TUNE_H
+
+#include "backend/backend.h"
+#include "tune/cache.h"
+
+struct dyno_tune_options {
+    const struct dyno_target *target;
+    struct dyno_pool *pool;        /* runs the timings; its threads are the engine's */
+    int level;                     /* 0: estimates only .. 5: widest search, longest timings */
+    struct dyno_tune_cache *cache; /* may be NULL */
+    /* Called after each step; may be NULL. */
+    void (*progress)(void *arg, uint32_t done, uint32_t total, const char *step_name);
+    void *progress_arg;
+};
+
+struct dyno_tune_report {
+    uint32_t candidate_count;
+    uint32_t measured_count; /* timed now */
+    uint32_t cached_count;   /* taken from the cache */
+    float step_us;           /* sum of the chosen candidates */
+    float reorder_us;        /* estimate of the layout changes */
+};
+
+/* Sets tactic and measured_us of every step. E_UNSUPPORTED names a step without any kernel. */
+DYNO_NODISCARD enum dyno_status dyno_tune(struct dyno_plan *plan,
+                                          const struct dyno_tune_options *options,
+                                          struct dyno_tune_report *report_out,
+                                          struct dyno_err *err);
+
+/* The step's candidates at the given site, cheapest estimate first, into out[max]; only those the
+ * target allows. */
+int dyno_tune_candidates(const struct dyno_site *site, struct dyno_tactic *out, int max);
+
+/* Key of one timing. */
+DYNO_NODISCARD enum dyno_status dyno_tune_signature(const struct dyno_site *site,
+                                                    const struct dyno_tactic *tactic,
+                                                    struct dyno_tune_key *key_out,
+                                                    struct dyno_err *err);
+
+/* Estimated microseconds to change the layout of this tensor. */
+float dyno_tune_reorder_us(const struct dyno_buf *buf, const struct dyno_target *target);
+
+#endif /* DYNO_TUNE_TUNE_H */
