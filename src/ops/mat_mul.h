@@ -29,4 +29,7 @@ enum dyno_status dyno_mat_mul_infer_dims(struct dyno_infer *ctx, const struct dy
                                          const struct dyno_type *b, int *rank_out,
                                          dyno_expr *dims_out);
 
+/* y [m,n] = a [m,k] x b [k,n], in f64. */
+void dyno_mat_mul_f64(int64_t m, int64_t k, int64_t n, const double *a, const double *b, double *y);
+
 #endif /* DYNO_OPS_MAT_MUL_H */

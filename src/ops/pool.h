@@ -35,11 +35,22 @@ enum dyno_status dyno_pooling_window(const struct dyno_pooling_attrs *attrs, int
 enum dyno_status dyno_pooling_infer(struct dyno_infer *ctx);
 enum dyno_status dyno_global_pooling_infer(struct dyno_infer *ctx);
 
-/* One window's reduction: begin(), then add() for each value, then finish with how many positions
- * were visited.  The references of the poolings differ in nothing else. */
-enum dyno_status dyno_pooling_run(struct dyno_ref *ctx, const struct dyno_window *window,
-                                  double start, double (*add)(double sum, double x, int64_t p),
-                                  double (*finish)(double sum, double count, int64_t p), int64_t p,
-                                  bool count_include_pad);
+/* How values fold: the state starts at `start`, add() takes each value, finish() ends it with how
+ * many values there were. */
+struct dyno_pooling_rule {
+    double start;
+    double (*add)(double state, double x, int64_t p);
+    double (*finish)(double state, double count, int64_t p);
+};
+
+/* References: of a windowed pooling (the attributes are struct dyno_pooling_attrs), and of a global
+ * one. */
+enum dyno_status dyno_pooling_run(struct dyno_ref *ctx, const struct dyno_pooling_rule *rule);
+enum dyno_status dyno_global_pooling_run(struct dyno_ref *ctx, const struct dyno_pooling_rule *rule,
+                                         int64_t p);
+
+/* |x|^p summed, and its p-th root. */
+extern const struct dyno_pooling_rule dyno_pooling_lp;
+extern const struct dyno_pooling_rule dyno_pooling_average;
 
 #endif /* DYNO_OPS_POOL_H */

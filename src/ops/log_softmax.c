@@ -1,0 +1,41 @@
+/* log_softmax.c - LogSoftmax-13: x - max - log(sum exp(x - max)) along one axis. */
+#include <math.h>
+
+#include "ops/softmax.h"
+
+static const struct dyno_attr attrs[] = {
+    {"axis", DYNO_ATTR_I64, offsetof(struct dyno_softmax_attrs, axis), -1, NULL, 0},
+};
+
+static void row(double *values, int64_t count)
+{
+    double max = -INFINITY;
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++)
+        max = values[i] > max ? values[i] : max;
+    for (int64_t i = 0; i < count; i++)
+        sum += exp(values[i] - max);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = values[i] - max - log(sum);
+}
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_softmax_run(ctx, row);
+}
+
+const struct dyno_op dyno_op_log_softmax = {
+    .onnx_name = "LogSoftmax",
+    .domain = "",
+    .since = 13,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .pw = -1,
+    .attrs = attrs,
+    .attr_count = DYNO_COUNT(attrs),
+    .attr_bytes = sizeof(struct dyno_softmax_attrs),
+    .infer = dyno_softmax_infer,
+    .reference = reference,
+};
