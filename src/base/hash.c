@@ -1,0 +1,198 @@
+/* hash.c - CRC-32C with the processor's instruction or by tables, SHA-256, FNV-1a, a table hash. */
+#include "base/hash.h"
+
+#include <pthread.h>
+#include <string.h>
+
+/* --- CRC-32C --- */
+
+#define CRC_POLY 0x82f63b78U
+
+/* Row k holds the effect of a byte followed by k zero bytes ("slicing by eight": Kounavis and
+ * Berry, "A Systematic Approach to Building High Performance Software-based CRC Generators", 2005,
+ * section 3). */
+static uint32_t crc_rows[8][256];
+static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
+
+static void crc_rows_fill(void)
+{
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint32_t crc = byte;
+        for (int bit = 0; bit < 8; bit++)
+            crc = (crc >> 1) ^ (crc & 1U ? CRC_POLY : 0U);
+        crc_rows[0][byte] = crc;
+    }
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        for (int k = 1; k < 8; k++) {
+            const uint32_t before = crc_rows[k - 1][byte];
+            crc_rows[k][byte] = (before >> 8) ^ crc_rows[0][before & 0xffU];
+        }
+    }
+}
+
+uint32_t dyno_crc32c_portable(uint32_t crc, const void *data, size_t bytes)
+{
+    (void)pthread_once(&crc_once, crc_rows_fill);
+    const uint8_t *at = data;
+    crc = ~crc;
+    for (; bytes >= 8; bytes -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, sizeof(word));
+        word ^= crc;
+        crc = 0;
+        for (int k = 0; k < 8; k++)
+            crc ^= crc_rows[7 - k][(word >> (8 * k)) & 0xffU];
+    }
+    for (; bytes != 0; bytes--)
+        crc = (crc >> 8) ^ crc_rows[0][(crc ^ *at++) & 0xffU];
+    return ~crc;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const uint8_t *at,
+                                                               size_t bytes)
+{
+    uint64_t wide = ~crc;
+    for (; bytes >= 8; bytes -= 8, at += 8) {
+        unsigned long long word;
+        memcpy(&word, at, sizeof(word));
+        wide = __builtin_ia32_crc32di(wide, word);
+    }
+    uint32_t narrow = (uint32_t)wide;
+    for (; bytes != 0; bytes--)
+        narrow = __builtin_ia32_crc32qi(narrow, *at++);
+    return ~narrow;
+}
+#endif
+
+uint32_t dyno_crc32c(uint32_t crc, const void *data, size_t bytes)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("sse4.2"))
+        return crc32c_sse42(crc, data, bytes);
+#endif
+    return dyno_crc32c_portable(crc, data, bytes);
+}
+
+/* --- SHA-256 --- */
+
+static const uint32_t sha_rounds[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+};
+
+static uint32_t rotate(uint32_t value, int bits)
+{
+    return (value >> bits) | (value << (32 - bits));
+}
+
+static void sha_block(uint32_t state[8], const uint8_t *block)
+{
+    uint32_t w[64];
+    for (int i = 0; i < 16; i++) {
+        memcpy(&w[i], block + i * 4, 4);
+        w[i] = __builtin_bswap32(w[i]);
+    }
+    for (int i = 16; i < 64; i++) {
+        const uint32_t x = w[i - 15];
+        const uint32_t y = w[i - 2];
+        const uint32_t s0 = rotate(x, 7) ^ rotate(x, 18) ^ (x >> 3);
+        const uint32_t s1 = rotate(y, 17) ^ rotate(y, 19) ^ (y >> 10);
+        w[i] = w[i - 16] + s0 + w[i - 7] + s1;
+    }
+    uint32_t v[8];
+    memcpy(v, state, sizeof(v));
+    for (int i = 0; i < 64; i++) {
+        const uint32_t s1 = rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25);
+        const uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
+        const uint32_t t1 = v[7] + s1 + choice + sha_rounds[i] + w[i];
+        const uint32_t s0 = rotate(v[0], 2) ^ rotate(v[0], 13) ^ rotate(v[0], 22);
+        const uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
+        memmove(v + 1, v, 7 * sizeof(v[0]));
+        v[4] += t1;
+        v[0] = t1 + s0 + majority;
+    }
+    for (int i = 0; i < 8; i++)
+        state[i] += v[i];
+}
+
+void dyno_sha256_init(struct dyno_sha256 *sha)
+{
+    static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                      0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+    memcpy(sha->state, start, sizeof(start));
+    sha->total_bytes = 0;
+}
+
+void dyno_sha256_update(struct dyno_sha256 *sha, const void *data, size_t bytes)
+{
+    const uint8_t *at = data;
+    while (bytes != 0) {
+        const size_t used = (size_t)(sha->total_bytes % 64);
+        if (used == 0 && bytes >= 64) {
+            sha_block(sha->state, at);
+            sha->total_bytes += 64;
+            at += 64;
+            bytes -= 64;
+            continue;
+        }
+        const size_t share = bytes < 64 - used ? bytes : 64 - used;
+        memcpy(sha->block + used, at, share);
+        sha->total_bytes += share;
+        at += share;
+        bytes -= share;
+        if (used + share == 64)
+            sha_block(sha->state, sha->block);
+    }
+}
+
+void dyno_sha256_final(struct dyno_sha256 *sha, uint8_t digest_out[32])
+{
+    static const uint8_t padding[64] = {0x80};
+    const uint64_t bits = __builtin_bswap64(sha->total_bytes * 8);
+    const size_t used = (size_t)(sha->total_bytes % 64);
+    dyno_sha256_update(sha, padding, used < 56 ? 56 - used : 120 - used);
+    dyno_sha256_update(sha, &bits, sizeof(bits));
+    for (int i = 0; i < 8; i++) {
+        const uint32_t word = __builtin_bswap32(sha->state[i]);
+        memcpy(digest_out + i * 4, &word, 4);
+    }
+}
+
+/* --- tables and names --- */
+
+uint32_t dyno_fnv1a32(const void *data, size_t bytes)
+{
+    const uint8_t *at = data;
+    uint32_t hash = 0x811c9dc5U;
+    for (size_t i = 0; i < bytes; i++)
+        hash = (hash ^ at[i]) * 0x01000193U;
+    return hash;
+}
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    __extension__ const unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+uint64_t dyno_hash64(uint64_t seed, const void *data, size_t bytes)
+{
+    const uint8_t *at = data;
+    uint64_t hash = mix(seed ^ 0x9e3779b97f4a7c15ULL, bytes ^ 0xe7037ed1a0b428dbULL);
+    for (; bytes >= 8; bytes -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, sizeof(word));
+        hash = mix(hash ^ word, 0xa0761d6478bd642fULL) + word;
+    }
+    uint64_t tail = 0;
+    if (bytes != 0)
+        memcpy(&tail, at, bytes);
+    return mix(hash ^ tail ^ 0x8ebc6af09c88c6e3ULL, 0x589965cc75374cc3ULL ^ (hash >> 32));
+}
