@@ -48,8 +48,8 @@ struct dyno_node {
     uint32_t in_count;
     struct dyno_value **outs; /* NULL entries: outputs nobody wants */
     uint32_t out_count;
-    struct dyno_tail tail;    /* fused pointwise program; its inputs follow the op's own */
-    uint32_t own_in_count;    /* inputs of the op itself; the tail's come after */
+    struct dyno_tail tail; /* fused pointwise program; its inputs follow the op's own */
+    uint32_t own_in_count; /* inputs of the op itself; the tail's come after */
     struct dyno_graph **regions;
     uint32_t region_count;
     uint32_t id; /* dense, stable */
@@ -100,9 +100,9 @@ bool dyno_graph_constant_done(struct dyno_graph *graph, struct dyno_value *value
 struct dyno_value *dyno_graph_host(struct dyno_graph *graph, const char *name,
                                    const dyno_expr *elems, uint32_t count, bool rank_is_0);
 
-/* A node with attributes at their fallbacks, put before `before` (NULL: at the end).  `like` (may be
- * NULL) gives its origins; otherwise its own name is its origin.  ins may hold NULLs.
- * out_count fresh unnamed values are made. */
+/* A node with attributes at their fallbacks, put before `before` (NULL: at the end).  `like` (may
+ * be NULL) gives its origins; otherwise its own name is its origin.  ins may hold NULLs. out_count
+ * fresh unnamed values are made. */
 struct dyno_node *dyno_graph_node(struct dyno_graph *graph, enum dyno_op_id op, const char *name,
                                   struct dyno_value *const *ins, uint32_t in_count,
                                   uint32_t out_count, struct dyno_node *before,
@@ -132,8 +132,8 @@ void dyno_value_replace(struct dyno_value *old, struct dyno_value *with);
  * over the producer of `with`, and the uses of `with` become uses of `old`.  False, and nothing
  * done, where that cannot be: `with` has no producer here or is a graph output itself. */
 bool dyno_value_forward(struct dyno_value *old, struct dyno_value *with);
-/* `value` loses its producer and becomes a constant (the tensor is copied, its data is not) or, with
- * its type.elems, a host value.  It must not be a graph output.  False when out of memory. */
+/* `value` loses its producer and becomes a constant (the tensor is copied, its data is not) or,
+ * with its type.elems, a host value.  It must not be a graph output.  False when out of memory. */
 bool dyno_value_make_constant(struct dyno_graph *graph, struct dyno_value *value,
                               const struct dyno_tensor *tensor);
 void dyno_value_make_host(struct dyno_value *value);
@@ -181,9 +181,13 @@ uint32_t dyno_graph_drop_dead(struct dyno_graph *graph);
  * DYNO_E_FORMAT with a sentence. */
 enum dyno_status dyno_graph_verify(const struct dyno_graph *graph, struct dyno_err *err);
 
-/* The text form (docs/ir.md): printed by passes, read by tests.  dyno_graph_parse reads it back. */
+/* The text form (docs/ir.md): printed by passes, read by tests.  dyno_graph_parse reads it back;
+ * its errors begin with "line:column: ". */
 void dyno_graph_print(const struct dyno_graph *graph, struct dyno_strbuf *out);
 enum dyno_status dyno_graph_parse(const char *text, size_t bytes, struct dyno_graph **graph_out,
                                   struct dyno_err *err);
+
+/* Deterministic contents for tests: floats in [-1, 1), integers in [0, 8).  Not for strings. */
+void dyno_tensor_fill_random(struct dyno_tensor *tensor, uint64_t seed);
 
 #endif /* DYNO_IR_GRAPH_H */

@@ -105,6 +105,19 @@ static enum dyno_status widen(struct dyno_graph *graph, struct dyno_value *insid
     return DYNO_OK;
 }
 
+/* What a turn with too narrow types found must not be kept for the next. */
+static void forget_types(struct dyno_graph *body)
+{
+    for (struct dyno_node *node = body->first; node != NULL; node = node->next) {
+        for (uint32_t i = 0; i < node->out_count; i++) {
+            if (node->outs[i] != NULL)
+                node->outs[i]->type = (struct dyno_type){.rank = -1};
+        }
+        for (uint32_t i = 0; i < node->region_count; i++)
+            forget_types(node->regions[i]);
+    }
+}
+
 /* Infer the body until the carried values enter and leave alike.  Each turn opens at least one size
  * or rank for good, so that it ends. */
 static enum dyno_status settle(struct dyno_graph *body, uint32_t first_in, uint32_t first_out,
@@ -117,6 +130,8 @@ static enum dyno_status settle(struct dyno_graph *body, uint32_t first_in, uint3
         for (uint32_t i = 0; i < count; i++)
             DYNO_TRY(widen(body, body->inputs[first_in + i], body->outputs[first_out + i], i,
                            &changed, err));
+        if (changed)
+            forget_types(body);
     }
     return DYNO_OK;
 }
