@@ -28,14 +28,17 @@
 #if defined(__AVX512F__)
 #define DYNO_CPU_ISA      avx512
 #define DYNO_CPU_ISA_MASK (DYNO_ISA_AVX2 | DYNO_ISA_AVX512)
+#define DYNO_CPU_ISA_COST 1.0 /* how estimates of one kernel rank its instruction sets */
 #include "backend/cpu/simd_avx512.h"
 #elif defined(__AVX2__)
 #define DYNO_CPU_ISA      avx2
 #define DYNO_CPU_ISA_MASK DYNO_ISA_AVX2
+#define DYNO_CPU_ISA_COST 1.1
 #include "backend/cpu/simd_avx2.h"
 #else
 #define DYNO_CPU_ISA      portable
 #define DYNO_CPU_ISA_MASK DYNO_ISA_PORTABLE
+#define DYNO_CPU_ISA_COST 2.0
 #include "backend/cpu/simd_portable.h"
 #endif
 

@@ -53,12 +53,12 @@ bool dyno_cpu_tail_accepts(const struct dyno_site *site)
     return true;
 }
 
-void dyno_cpu_tail_layouts(const struct dyno_site *site, struct dyno_layout out_layout,
-                           struct dyno_tactic *tactic)
+void dyno_cpu_tail_layouts_from(const struct dyno_site *site, uint32_t first,
+                                struct dyno_layout out_layout, struct dyno_tactic *tactic)
 {
     const struct dyno_step *step = site->step;
     const struct dyno_buf *out = &site->outs[0];
-    for (uint32_t i = step->own_in_count; i < step->in_count && i < DYNO_STEP_INS_MAX; i++) {
+    for (uint32_t i = first; i < step->in_count && i < DYNO_STEP_INS_MAX; i++) {
         const struct dyno_buf *in = &site->ins[i];
         const bool block = out_layout.kind == DYNO_LAYOUT_BLOCK && in->rank == out->rank &&
                            in->dims[1] == out->dims[1] && !site->in_is_weight[i];
@@ -279,9 +279,8 @@ static bool input_slot(struct dyno_cpu_tail *tail, uint32_t idx, uint8_t *slot_o
 }
 
 static enum dyno_status copy_program(struct dyno_cpu_tail *tail, const struct dyno_site *site,
-                                     struct dyno_err *err)
+                                     const struct dyno_tail *from, struct dyno_err *err)
 {
-    const struct dyno_tail *from = &site->step->tail;
     DYNO_ASSERT(from->instr_count <= DYNO_TAIL_INSTRS_MAX);
     tail->instr_count = from->instr_count;
     for (uint32_t i = 0; i < from->instr_count; i++) {
@@ -364,11 +363,13 @@ static void find_simple(struct dyno_cpu_tail *tail)
     }
 }
 
-enum dyno_status dyno_cpu_tail_prepare(const struct dyno_site *site, enum dyno_cpu_tail_shape shape,
-                                       struct dyno_cpu_tail *tail_out, struct dyno_err *err)
+enum dyno_status dyno_cpu_tail_prepare_program(const struct dyno_site *site,
+                                               const struct dyno_tail *program,
+                                               enum dyno_cpu_tail_shape shape,
+                                               struct dyno_cpu_tail *tail_out, struct dyno_err *err)
 {
     memset(tail_out, 0, sizeof(*tail_out));
-    DYNO_TRY(copy_program(tail_out, site, err));
+    DYNO_TRY(copy_program(tail_out, site, program, err));
     if (site->outs[0].layout.kind == DYNO_LAYOUT_BLOCK)
         DYNO_TRY(spread_blocks(tail_out, site, err));
     else
@@ -379,4 +380,10 @@ enum dyno_status dyno_cpu_tail_prepare(const struct dyno_site *site, enum dyno_c
             tail_out->flat = false;
     find_simple(tail_out);
     return DYNO_OK;
+}
+
+enum dyno_status dyno_cpu_tail_prepare(const struct dyno_site *site, enum dyno_cpu_tail_shape shape,
+                                       struct dyno_cpu_tail *tail_out, struct dyno_err *err)
+{
+    return dyno_cpu_tail_prepare_program(site, &site->step->tail, shape, tail_out, err);
 }

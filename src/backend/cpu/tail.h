@@ -89,14 +89,26 @@ enum dyno_cpu_tail_shape {
 /* For `enumerate`: false when the tail is not for these functions (types, too many inputs). */
 bool dyno_cpu_tail_accepts(const struct dyno_site *site);
 
-/* For `enumerate`: the layouts the tail's inputs are wanted in when output 0 is in `out_layout`. */
-void dyno_cpu_tail_layouts(const struct dyno_site *site, struct dyno_layout out_layout,
-                           struct dyno_tactic *tactic);
+/* For `enumerate`: the layouts that inputs from `first` on (the tail's: step->own_in_count) are
+ * wanted in when they spread over an output 0 in `out_layout`. */
+void dyno_cpu_tail_layouts_from(const struct dyno_site *site, uint32_t first,
+                                struct dyno_layout out_layout, struct dyno_tactic *tactic);
+static inline void dyno_cpu_tail_layouts(const struct dyno_site *site,
+                                         struct dyno_layout out_layout, struct dyno_tactic *tactic)
+{
+    dyno_cpu_tail_layouts_from(site, site->step->own_in_count, out_layout, tactic);
+}
 
 /* For `prepare`: the layout is that of site->outs[0].  E_FORMAT when an input does not broadcast.
  */
 enum dyno_status dyno_cpu_tail_prepare(const struct dyno_site *site, enum dyno_cpu_tail_shape shape,
                                        struct dyno_cpu_tail *tail_out, struct dyno_err *err);
+/* The same for another program over the step's inputs and output 0 than the step's own tail. */
+enum dyno_status dyno_cpu_tail_prepare_program(const struct dyno_site *site,
+                                               const struct dyno_tail *program,
+                                               enum dyno_cpu_tail_shape shape,
+                                               struct dyno_cpu_tail *tail_out,
+                                               struct dyno_err *err);
 
 /* Once an instruction set.  `ins` are the run's inputs; src may be dst (in place).
  *

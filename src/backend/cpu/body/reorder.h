@@ -1,0 +1,143 @@
+/* reorder.h - between ROW and BLOCK layout: transposes of [channels][positions]. */
+#include "backend/cpu/kernel.h"
+
+#include "backend/cpu/body/transpose.h"
+
+extern const struct dyno_kernel DYNO_CPU_KERNEL(reorder);
+
+#define SEGMENT 512 /* positions a unit of work; a multiple of LANES */
+
+struct reorder_state {
+    bool to_block;
+    int64_t channels, spatial, block_count;
+    int64_t rows, segments;
+};
+
+static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
+{
+    if (site->step->op != DYNO_OP_reorder || max < 2 || !dyno_cpu_blockable(&site->ins[0]) ||
+        site->step->tail.instr_count != 0)
+        return 0;
+    const double us = dyno_cpu_move_us(site->target, 8.0 * (double)dyno_cpu_count(&site->ins[0])) *
+                      DYNO_CPU_ISA_COST;
+    dyno_cpu_tactic(&out[0], &DYNO_CPU_KERNEL(reorder), DYNO_TACTIC_BASELINE, us);
+    out[1] = out[0];
+    out[0].out_layout = DYNO_BLOCK16;
+    out[1].in_layouts[0] = DYNO_BLOCK16;
+    return 2;
+}
+
+static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                const void *packed, void *state_bytes,
+                                uint64_t *workspace_bytes_out, struct dyno_err *err)
+{
+    (void)tactic;
+    (void)packed;
+    const struct dyno_buf *in = &site->ins[0];
+    if (dyno_cpu_is_block(in) == dyno_cpu_is_block(&site->outs[0]))
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "'%s' does not change the layout", site->step->name);
+    struct reorder_state *state = state_bytes;
+    state->to_block = !dyno_cpu_is_block(in);
+    state->channels = in->dims[1];
+    state->spatial = dyno_cpu_spatial(in);
+    state->block_count = dyno_cpu_blocks(in);
+    state->rows = in->dims[0] * state->block_count;
+    state->segments = dyno_cpu_div_up(state->spatial, SEGMENT);
+    *workspace_bytes_out = 0;
+    return DYNO_OK;
+}
+
+/* src: channel rows `spatial` apart, `have` of them; dst: [count][16]. */
+static void to_block(const float *src, int64_t spatial, int have, float *dst, int64_t count)
+{
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        for (int c0 = 0; c0 < DYNO_CPU_BLOCK; c0 += LANES) {
+            vf r[LANES];
+            for (int c = 0; c < LANES; c++)
+                r[c] = c0 + c < have ? vf_load(src + (c0 + c) * spatial + i) : vf_zero();
+            vf_transpose(r);
+            for (int k = 0; k < LANES; k++)
+                vf_store(dst + (i + k) * DYNO_CPU_BLOCK + c0, r[k]);
+        }
+    }
+    for (; i < count; i++)
+        for (int c = 0; c < DYNO_CPU_BLOCK; c++)
+            dst[i * DYNO_CPU_BLOCK + c] = c < have ? src[c * spatial + i] : 0.0F;
+}
+
+static void from_block(const float *src, float *dst, int64_t spatial, int have, int64_t count)
+{
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        for (int c0 = 0; c0 < have; c0 += LANES) {
+            vf r[LANES];
+            for (int k = 0; k < LANES; k++)
+                r[k] = vf_load(src + (i + k) * DYNO_CPU_BLOCK + c0);
+            vf_transpose(r);
+            for (int c = 0; c < LANES && c0 + c < have; c++)
+                vf_store(dst + (c0 + c) * spatial + i, r[c]);
+        }
+    }
+    for (; i < count; i++)
+        for (int c = 0; c < have; c++)
+            dst[c * spatial + i] = src[i * DYNO_CPU_BLOCK + c];
+}
+
+struct reorder_job {
+    const struct dyno_run_args *args;
+    const struct reorder_state *state;
+    int task_count;
+};
+
+static void do_unit(const struct reorder_job *job, int64_t unit)
+{
+    const struct reorder_state *state = job->state;
+    const int64_t row = unit / state->segments;
+    const int64_t pos = unit % state->segments * SEGMENT;
+    const int64_t count = dyno_cpu_min(state->spatial - pos, SEGMENT);
+    const int64_t n = row / state->block_count;
+    const int64_t cb = row % state->block_count;
+    const int64_t channel = cb * DYNO_CPU_BLOCK;
+    const int have = (int)dyno_cpu_min(state->channels - channel, DYNO_CPU_BLOCK);
+    const int64_t dense = (n * state->channels + channel) * state->spatial + pos;
+    const struct dyno_buf *blocked = state->to_block ? &job->args->outs[0] : &job->args->ins[0];
+    float *block = dyno_cpu_block_at(blocked, n, cb) + pos * DYNO_CPU_BLOCK;
+    if (state->to_block)
+        to_block((const float *)job->args->ins[0].data + dense, state->spatial, have, block, count);
+    else
+        from_block(block, (float *)job->args->outs[0].data + dense, state->spatial, have, count);
+}
+
+static void task(void *arg, int idx, int thread)
+{
+    (void)thread;
+    const struct reorder_job *job = arg;
+    int64_t first, last;
+    dyno_cpu_share(job->state->rows * job->state->segments, job->task_count, idx, &first, &last);
+    for (int64_t unit = first; unit < last; unit++)
+        do_unit(job, unit);
+}
+
+static enum dyno_status run(struct dyno_run_args *args)
+{
+    const struct reorder_state *state = args->state;
+    const int64_t units = state->rows * state->segments;
+    if (units == 0)
+        return DYNO_OK;
+    struct reorder_job job = {.args = args, .state = state};
+    job.task_count =
+        dyno_cpu_tasks(args->pool, units, state->spatial * DYNO_CPU_BLOCK / state->segments);
+    dyno_pool_run(args->pool, task, &job, job.task_count);
+    return DYNO_OK;
+}
+
+const struct dyno_kernel DYNO_CPU_KERNEL(reorder) = {
+    .name = DYNO_CPU_KERNEL_NAME("reorder"),
+    .isa_mask = DYNO_CPU_ISA_MASK,
+    .packing = 1,
+    .state_bytes = sizeof(struct reorder_state),
+    .enumerate = enumerate,
+    .prepare = prepare,
+    .run = run,
+};

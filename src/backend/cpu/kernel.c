@@ -1,0 +1,40 @@
+/* kernel.c - candidates, estimates and shares of work. */
+#include "backend/cpu/kernel.h"
+
+#define LAUNCH_US      0.5 /* fixed cost of a step */
+#define TASKS_A_THREAD 4
+
+void dyno_cpu_tactic(struct dyno_tactic *tactic, const struct dyno_kernel *kernel, uint32_t flags,
+                     double est_us)
+{
+    memset(tactic, 0, sizeof(*tactic));
+    tactic->kernel = dyno_kernel_id(kernel);
+    tactic->flags = flags;
+    tactic->est_us = (float)est_us;
+}
+
+void dyno_cpu_tactic_block(struct dyno_tactic *tactic, const struct dyno_site *site,
+                           const struct dyno_kernel *kernel, uint32_t block_in_count, double est_us)
+{
+    dyno_cpu_tactic(tactic, kernel, 0, est_us);
+    for (uint32_t i = 0; i < block_in_count && i < DYNO_STEP_INS_MAX; i++)
+        tactic->in_layouts[i] = DYNO_BLOCK16;
+    tactic->out_layout = DYNO_BLOCK16;
+    dyno_cpu_tail_layouts(site, DYNO_BLOCK16, tactic);
+}
+
+double dyno_cpu_move_us(const struct dyno_target *target, double bytes)
+{
+    return LAUNCH_US + bytes / ((double)target->mem_gbps * 1e3);
+}
+
+int dyno_cpu_tasks(const struct dyno_pool *pool, int64_t count, int64_t elems)
+{
+    if (pool == NULL || dyno_pool_thread_count(pool) == 1 || count <= 1)
+        return 1;
+    int64_t tasks = count;
+    const int64_t threads = dyno_pool_thread_count(pool);
+    if (elems < DYNO_CPU_TASK_ELEMS)
+        tasks = dyno_cpu_div_up(count, dyno_cpu_div_up(DYNO_CPU_TASK_ELEMS, elems < 1 ? 1 : elems));
+    return (int)dyno_cpu_min(tasks, threads * TASKS_A_THREAD);
+}
