@@ -1,0 +1,217 @@
+/* build.c - the stages of a build in their order. */
+#include "build/build.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "build/finish.h"
+#include "engine/format.h"
+
+struct builder {
+    const struct dyno_build_options *options;
+    struct dyno_build_report *report;
+    struct dyno_onnx_model *model;
+    struct dyno_plan *plan;
+    struct dyno_target target;
+    uint64_t stage_start_ns;
+    struct dyno_err *err;
+};
+
+const char *dyno_build_stage_text(enum dyno_build_stage stage)
+{
+    static const char *const texts[DYNO_STAGE_COUNT] = {"import", "passes", "tune", "pack",
+                                                        "write"};
+    return stage < DYNO_STAGE_COUNT ? texts[stage] : "?";
+}
+
+static void tell(const struct builder *builder, enum dyno_build_stage stage, uint32_t done,
+                 uint32_t total, const char *what)
+{
+    if (builder->options->progress != NULL)
+        builder->options->progress(builder->options->progress_arg, stage, done, total, what);
+}
+
+static void end_stage(struct builder *builder, enum dyno_build_stage stage)
+{
+    const uint64_t now_ns = dyno_clock_ns();
+    builder->report->stage_ns[stage] = now_ns - builder->stage_start_ns;
+    builder->stage_start_ns = now_ns;
+    tell(builder, stage, 1, 1, NULL);
+}
+
+/* --- import --- */
+
+static enum dyno_status import(struct builder *builder)
+{
+    const struct dyno_build_options *options = builder->options;
+    enum dyno_status status = DYNO_OK;
+    struct dyno_onnx_profile *profiles = dyno_alloc(options->profile_count + 1U, sizeof(*profiles));
+    if (profiles == NULL)
+        return DYNO_NOMEM(builder->err);
+    for (uint32_t i = 0; i < options->profile_count; i++) {
+        profiles[i].name = options->profile[i].name;
+        profiles[i].rank = options->profile[i].rank;
+        memcpy(profiles[i].min, options->profile[i].min, sizeof(profiles[i].min));
+        memcpy(profiles[i].max, options->profile[i].max, sizeof(profiles[i].max));
+    }
+    const struct dyno_onnx_options import_options = {.profiles = profiles,
+                                                     .profile_count = options->profile_count,
+                                                     .problem = options->problem,
+                                                     .problem_arg = options->problem_arg};
+    tell(builder, DYNO_STAGE_IMPORT, 0, 1, NULL);
+    status = dyno_onnx_import(options->onnx_path, &import_options, &builder->model, builder->err);
+    dyno_free(profiles);
+    if (status != DYNO_OK)
+        return status;
+    const struct dyno_graph *graph = dyno_onnx_model_graph(builder->model);
+    builder->report->onnx_node_count = graph->node_count;
+    builder->report->model_bytes = dyno_onnx_model_file_bytes(builder->model);
+    if (options->graph != NULL)
+        options->graph(options->graph_arg, NULL, graph);
+    end_stage(builder, DYNO_STAGE_IMPORT);
+    return DYNO_OK;
+}
+
+/* Every name of the profile must be an input. */
+static enum dyno_status check_profile(const struct builder *builder)
+{
+    const struct dyno_graph *graph = dyno_onnx_model_graph(builder->model);
+    for (uint32_t i = 0; i < builder->options->profile_count; i++) {
+        const char *name = builder->options->profile[i].name;
+        bool found = false;
+        for (uint32_t k = 0; k < graph->input_count && !found; k++)
+            found = strcmp(graph->inputs[k]->name, name) == 0;
+        if (!found)
+            return DYNO_FAIL(builder->err, DYNO_E_ARG,
+                             "shapes are given for '%s', which is not an input of '%s'", name,
+                             builder->options->onnx_path);
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status rewrite(struct builder *builder)
+{
+    const struct dyno_build_options *options = builder->options;
+    struct dyno_graph *graph = dyno_onnx_model_graph(builder->model);
+    const struct dyno_passes_options passes = {
+        .baseline = options->baseline, .after = options->graph, .after_arg = options->graph_arg};
+    DYNO_TRY(check_profile(builder));
+    tell(builder, DYNO_STAGE_PASSES, 0, 1, NULL);
+    DYNO_TRY(dyno_passes_run(graph, &passes, builder->err));
+    builder->report->graph_node_count = graph->node_count;
+    end_stage(builder, DYNO_STAGE_PASSES);
+    return DYNO_OK;
+}
+
+/* --- tune --- */
+
+static void on_tuned(void *arg, uint32_t done, uint32_t total, const char *step_name)
+{
+    tell(arg, DYNO_STAGE_TUNE, done, total, step_name);
+}
+
+static enum dyno_status tune(struct builder *builder)
+{
+    const struct dyno_build_options *options = builder->options;
+    enum dyno_status status = DYNO_OK;
+    struct dyno_tune_cache *cache = dyno_tune_cache_create();
+    if (cache == NULL)
+        return DYNO_NOMEM(builder->err);
+    if (options->timing_cache_path != NULL)
+        status = dyno_tune_cache_load(cache, options->timing_cache_path, builder->err);
+    if (status != DYNO_OK)
+        goto out;
+    const uint32_t known = dyno_tune_cache_count(cache);
+    const struct dyno_tune_options how = {.target = &builder->target,
+                                          .pool = options->pool,
+                                          .level = options->baseline ? 0 : options->level,
+                                          .cache = cache,
+                                          .progress = on_tuned,
+                                          .progress_arg = builder};
+    status = dyno_tune(builder->plan, &how, &builder->report->tune, builder->err);
+    if (status == DYNO_OK && options->timing_cache_path != NULL &&
+        dyno_tune_cache_count(cache) != known)
+        status = dyno_tune_cache_save(cache, options->timing_cache_path, builder->err);
+    end_stage(builder, DYNO_STAGE_TUNE);
+out:
+    dyno_tune_cache_destroy(cache);
+    return status;
+}
+
+static enum dyno_status finish(struct builder *builder)
+{
+    struct dyno_finish_report report;
+    tell(builder, DYNO_STAGE_PACK, 0, 1, NULL);
+    DYNO_TRY(dyno_finish(builder->plan, &builder->target, !builder->options->baseline, &report,
+                         builder->err));
+    builder->report->reorder_count = report.reorder_count;
+    builder->report->view_count = report.view_count;
+    builder->report->packed_bytes = report.packed_bytes;
+    builder->report->step_count = builder->plan->step_count;
+    end_stage(builder, DYNO_STAGE_PACK);
+    return DYNO_OK;
+}
+
+static void set_target(struct builder *builder)
+{
+    const struct dyno_build_options *options = builder->options;
+    dyno_target_detect(&builder->target, options->pool);
+    builder->target.workspace_bytes_max =
+        options->workspace_bytes_max != 0 ? options->workspace_bytes_max : UINT64_MAX;
+    builder->target.baseline = options->baseline;
+    builder->target.exact = options->exact;
+    if (options->isa_mask != 0)
+        builder->target.isa_mask &= options->isa_mask;
+    builder->report->target = builder->target;
+}
+
+static enum dyno_status run_stages(struct builder *builder, struct dyno_built *built)
+{
+    const struct dyno_build_options *options = builder->options;
+    DYNO_TRY(import(builder));
+    DYNO_TRY(rewrite(builder));
+    DYNO_TRY(dyno_lower(dyno_onnx_model_graph(builder->model), options->profile,
+                        options->profile_count, &builder->plan, builder->err));
+    if (options->baseline)
+        builder->plan->flags |= DYNO_PLAN_BASELINE;
+    DYNO_TRY(tune(builder));
+    DYNO_TRY(finish(builder));
+    if (options->engine_path != NULL) {
+        tell(builder, DYNO_STAGE_WRITE, 0, 1, NULL);
+        DYNO_TRY(
+            dyno_engine_write(builder->plan, &builder->target, options->engine_path, builder->err));
+        end_stage(builder, DYNO_STAGE_WRITE);
+        return DYNO_OK;
+    }
+    struct dyno_plan *plan = builder->plan;
+    builder->plan = NULL; /* taken, whatever happens */
+    return dyno_engine_from_plan(plan, &built->engine, builder->err);
+}
+
+enum dyno_status dyno_build(const struct dyno_build_options *options, struct dyno_built *built_out,
+                            struct dyno_err *err)
+{
+    *built_out = (struct dyno_built){0};
+    struct builder builder = {.options = options,
+                              .report = &built_out->report,
+                              .stage_start_ns = dyno_clock_ns(),
+                              .err = err};
+    set_target(&builder);
+    const enum dyno_status status = run_stages(&builder, built_out);
+    dyno_plan_destroy(builder.plan);
+    built_out->model = builder.model;
+    if (status != DYNO_OK) {
+        const struct dyno_build_report report = built_out->report;
+        dyno_built_fini(built_out);
+        built_out->report = report;
+    }
+    return status;
+}
+
+void dyno_built_fini(struct dyno_built *built)
+{
+    dyno_engine_close(built->engine);
+    dyno_onnx_model_close(built->model);
+    *built = (struct dyno_built){0};
+}

@@ -1,0 +1,75 @@
+/* build.h - from an ONNX file to an engine, in one call.
+ *
+ *   import -> passes -> lower -> tune -> finish -> engine in memory, or an engine file
+ */
+#ifndef DYNO_BUILD_BUILD_H
+#define DYNO_BUILD_BUILD_H
+
+#include "build/lower.h"
+#include "engine/engine.h"
+#include "onnx/import.h"
+#include "passes/pass.h"
+#include "tune/tune.h"
+
+enum dyno_build_stage {
+    DYNO_STAGE_IMPORT,
+    DYNO_STAGE_PASSES,
+    DYNO_STAGE_TUNE,
+    DYNO_STAGE_PACK,
+    DYNO_STAGE_WRITE,
+    DYNO_STAGE_COUNT
+};
+
+struct dyno_build_options {
+    const char *onnx_path;
+    const char *engine_path; /* NULL: keep it in memory */
+    const struct dyno_profile_input *profile;
+    uint32_t profile_count;
+    struct dyno_pool *pool;        /* the engine is tuned for its threads; NULL: one */
+    bool baseline;                 /* the unoptimised execution: op by op, no fusion, no tuning */
+    bool exact;                    /* no Winograd */
+    int level;                     /* --builderOptimizationLevel, 0..5 */
+    uint64_t workspace_bytes_max;  /* a kernel's workspace; 0: no limit */
+    const char *timing_cache_path; /* NULL: none; read, and written after the build */
+    uint64_t isa_mask;             /* instruction sets to use; 0: all of this machine */
+    /* Called as the build goes on: step `done` of `total` inside a stage.  May be NULL. */
+    void (*progress)(void *arg, enum dyno_build_stage stage, uint32_t done, uint32_t total,
+                     const char *what);
+    void *progress_arg;
+    dyno_onnx_problem_fn *problem; /* findings of the importer; may be NULL */
+    void *problem_arg;
+    /* Called with the graph after import (pass NULL) and after each pass that changed it. */
+    void (*graph)(void *arg, const struct dyno_pass *pass, const struct dyno_graph *graph);
+    void *graph_arg;
+};
+
+struct dyno_build_report {
+    uint64_t stage_ns[DYNO_STAGE_COUNT];
+    uint32_t onnx_node_count;  /* as imported, constants and identities included */
+    uint32_t graph_node_count; /* after the passes */
+    uint32_t step_count;
+    uint32_t reorder_count;
+    uint32_t view_count;
+    uint64_t packed_bytes;
+    uint64_t model_bytes;
+    struct dyno_tune_report tune;
+    struct dyno_target target;
+};
+
+/* A built engine with what it borrows from. */
+struct dyno_built {
+    struct dyno_onnx_model *model;
+    struct dyno_engine *engine; /* NULL when it went to a file */
+    struct dyno_build_report report;
+};
+
+/* E_ARG for options that contradict each other; else the errors of the stages.  Nothing is left
+ * behind on failure, neither memory nor a file. */
+DYNO_NODISCARD enum dyno_status dyno_build(const struct dyno_build_options *options,
+                                           struct dyno_built *built_out, struct dyno_err *err);
+void dyno_built_fini(struct dyno_built *built); /* accepts a zeroed one */
+
+/* "import", "passes", ... */
+const char *dyno_build_stage_text(enum dyno_build_stage stage);
+
+#endif /* DYNO_BUILD_BUILD_H */

@@ -1,0 +1,312 @@
+/* views.c - reshapes, slices and concatenations without copies. */
+#include "build/views.h"
+
+#include <string.h>
+
+#include "ops/concat.h"
+#include "ops/split.h"
+
+struct viewer {
+    struct dyno_plan *plan;
+    uint32_t *view_counts; /* by tensor: how many views it is the base of */
+    bool *drop;            /* by step */
+    uint32_t count;
+    struct dyno_err *err;
+};
+
+static uint32_t root_of(const struct dyno_plan *plan, uint32_t id)
+{
+    return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
+}
+
+static bool is_row(const struct dyno_plan_tensor *tensor)
+{
+    return tensor->layout.kind == DYNO_LAYOUT_ROW;
+}
+
+static bool can_hold_views(const struct dyno_plan_tensor *tensor)
+{
+    return tensor->rank >= 0 &&
+           (tensor->role == DYNO_ROLE_TEMP || tensor->role == DYNO_ROLE_INPUT ||
+            tensor->role == DYNO_ROLE_OUTPUT);
+}
+
+static dyno_expr offset_of(const struct viewer *viewer, uint32_t id)
+{
+    const struct dyno_plan_tensor *tensor = &viewer->plan->tensors[id];
+    return tensor->base != DYNO_NO_TENSOR ? tensor->view_offset
+                                          : dyno_expr_const(viewer->plan->exprs, 0);
+}
+
+/* Make `id` a view of `base` (a root) at `offset`; what viewed `id` moves along. */
+static enum dyno_status set_view(struct viewer *viewer, uint32_t id, uint32_t base,
+                                 dyno_expr offset)
+{
+    struct dyno_plan *plan = viewer->plan;
+    if (offset == DYNO_EXPR_NONE)
+        return DYNO_NOMEM(viewer->err);
+    for (uint32_t i = 0; viewer->view_counts[id] != 0 && i < plan->tensor_count; i++) {
+        if (plan->tensors[i].base != id)
+            continue;
+        plan->tensors[i].base = base;
+        plan->tensors[i].view_offset =
+            dyno_expr_add(plan->exprs, plan->tensors[i].view_offset, offset);
+        if (plan->tensors[i].view_offset == DYNO_EXPR_NONE)
+            return DYNO_NOMEM(viewer->err);
+        viewer->view_counts[base]++;
+    }
+    viewer->view_counts[id] = 0;
+    plan->tensors[id].base = base;
+    plan->tensors[id].view_offset = offset;
+    viewer->view_counts[base]++;
+    viewer->count++;
+    return DYNO_OK;
+}
+
+/* --- reshapes --- */
+
+static enum dyno_status view_reshape(struct viewer *viewer, uint32_t step_idx)
+{
+    struct dyno_plan *plan = viewer->plan;
+    const struct dyno_step *step = &plan->steps[step_idx];
+    const uint32_t in = step->ins[0];
+    const uint32_t out = step->outs[0];
+    if (in == DYNO_NO_TENSOR || out == DYNO_NO_TENSOR || step->tail.instr_count != 0)
+        return DYNO_OK;
+    const struct dyno_plan_tensor *from = &plan->tensors[in];
+    const struct dyno_plan_tensor *to = &plan->tensors[out];
+    if (!is_row(from) || !is_row(to) || from->rank < 0 || to->rank < 0 || from->dtype != to->dtype)
+        return DYNO_OK;
+    const uint32_t root = root_of(plan, in);
+    if (to->role == DYNO_ROLE_TEMP && can_hold_views(&plan->tensors[root])) {
+        DYNO_TRY(set_view(viewer, out, root, offset_of(viewer, in)));
+    } else if (to->role == DYNO_ROLE_OUTPUT && from->role == DYNO_ROLE_TEMP && root == in) {
+        DYNO_TRY(set_view(viewer, in, out, dyno_expr_const(plan->exprs, 0)));
+    } else {
+        return DYNO_OK;
+    }
+    viewer->drop[step_idx] = true;
+    return DYNO_OK;
+}
+
+/* --- cutting and joining along an axis --- */
+
+static bool is_one(const struct dyno_plan *plan, dyno_expr e)
+{
+    int64_t value = 0;
+    return dyno_expr_is_const(plan->exprs, e, &value) && value == 1;
+}
+
+/* Can a range of axis `axis` of this tensor be a view of it? */
+static bool can_cut(const struct dyno_plan *plan, const struct dyno_plan_tensor *whole, int axis)
+{
+    if (!is_row(whole))
+        return axis == 1;
+    for (int i = 0; i < axis; i++) {
+        if (!is_one(plan, whole->dims[i]))
+            return false;
+    }
+    return dyno_dtype_bits(whole->dtype) % 8 == 0;
+}
+
+/* Offset of index `start` on the axis in the view's unit: channels or bytes. NONE when it cannot
+ * be. */
+static dyno_expr cut_offset(const struct dyno_plan *plan, const struct dyno_plan_tensor *whole,
+                            int axis, dyno_expr start)
+{
+    int64_t value = 0;
+    if (!is_row(whole))
+        return dyno_expr_is_const(plan->exprs, start, &value) && value % whole->layout.block == 0
+                   ? start
+                   : DYNO_EXPR_NONE;
+    dyno_expr bytes = dyno_expr_mul(
+        plan->exprs, start, dyno_expr_const(plan->exprs, dyno_dtype_bits(whole->dtype) / 8));
+    for (int i = axis + 1; i < whole->rank; i++)
+        bytes = dyno_expr_mul(plan->exprs, bytes, whole->dims[i]);
+    return bytes;
+}
+
+static bool same_layout(const struct dyno_plan_tensor *a, const struct dyno_plan_tensor *b)
+{
+    return a->layout.kind == b->layout.kind && a->layout.block == b->layout.block &&
+           a->dtype == b->dtype;
+}
+
+/* Make `part` the range of `whole` that starts at `start`; false in *done when it cannot be. */
+static enum dyno_status view_part(struct viewer *viewer, uint32_t part, uint32_t whole, int axis,
+                                  dyno_expr start, bool *done)
+{
+    struct dyno_plan *plan = viewer->plan;
+    const struct dyno_plan_tensor *to = &plan->tensors[part];
+    const struct dyno_plan_tensor *from = &plan->tensors[whole];
+    const uint32_t root = root_of(plan, whole);
+    *done = false;
+    if (to->role != DYNO_ROLE_TEMP || to->base != DYNO_NO_TENSOR || to->rank < 0 ||
+        !same_layout(to, from) || !can_hold_views(&plan->tensors[root]) ||
+        !can_cut(plan, from, axis))
+        return DYNO_OK;
+    const dyno_expr offset = cut_offset(plan, from, axis, start);
+    if (offset == DYNO_EXPR_NONE)
+        return DYNO_OK;
+    *done = true;
+    return set_view(viewer, part, root,
+                    dyno_expr_add(plan->exprs, offset_of(viewer, whole), offset));
+}
+
+/* Constant integers of a small input; false when they are not known. */
+static bool const_ints(const struct dyno_plan *plan, uint32_t id, int64_t *values, uint32_t count)
+{
+    if (id == DYNO_NO_TENSOR || plan->tensors[id].role != DYNO_ROLE_WEIGHT)
+        return false;
+    const struct dyno_plan_tensor *tensor = &plan->tensors[id];
+    if (tensor->data == NULL || !dyno_dtype_is_int(tensor->dtype) ||
+        tensor->data_bytes != (uint64_t)count * dyno_dtype_bits(tensor->dtype) / 8)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        values[i] = dyno_elem_load_i64(tensor->dtype, tensor->data, i);
+    return true;
+}
+
+/* Slice(data, starts, ends, axes, steps) along one axis, step 1, start known and not negative. */
+static enum dyno_status view_slice(struct viewer *viewer, uint32_t step_idx)
+{
+    struct dyno_plan *plan = viewer->plan;
+    const struct dyno_step *step = &plan->steps[step_idx];
+    int64_t start = 0;
+    int64_t axis = 0;
+    int64_t stride = 1;
+    bool done = false;
+    if (step->tail.instr_count != 0 || step->own_in_count < 4 ||
+        !const_ints(plan, step->ins[1], &start, 1) || !const_ints(plan, step->ins[3], &axis, 1) ||
+        (step->own_in_count > 4 && step->ins[4] != DYNO_NO_TENSOR &&
+         !const_ints(plan, step->ins[4], &stride, 1)))
+        return DYNO_OK;
+    const struct dyno_plan_tensor *whole = &plan->tensors[step->ins[0]];
+    axis += axis < 0 ? whole->rank : 0;
+    if (stride != 1 || axis < 0 || axis >= whole->rank || start < 0)
+        return DYNO_OK;
+    int64_t least = 0;
+    int64_t most = 0;
+    dyno_expr_range(plan->exprs, whole->dims[axis], &least, &most);
+    if (start > least) /* might be clamped to a shorter axis */
+        return DYNO_OK;
+    DYNO_TRY(view_part(viewer, step->outs[0], step->ins[0], (int)axis,
+                       dyno_expr_const(plan->exprs, start), &done));
+    viewer->drop[step_idx] = done;
+    return DYNO_OK;
+}
+
+static enum dyno_status view_split(struct viewer *viewer, uint32_t step_idx)
+{
+    struct dyno_plan *plan = viewer->plan;
+    const struct dyno_step *step = &plan->steps[step_idx];
+    const struct dyno_split_attrs *attrs = step->attrs;
+    const struct dyno_plan_tensor *whole = &plan->tensors[step->ins[0]];
+    const int axis = (int)(attrs->axis < 0 ? attrs->axis + whole->rank : attrs->axis);
+    bool all = true;
+    if (step->tail.instr_count != 0 || axis < 0 || axis >= whole->rank)
+        return DYNO_OK;
+    /* Either every part can be a view or none becomes one: the step stays whole. */
+    dyno_expr start = dyno_expr_const(plan->exprs, 0);
+    for (uint32_t i = 0; i < step->out_count && all; i++) {
+        const struct dyno_plan_tensor *part = &plan->tensors[step->outs[i]];
+        all = step->outs[i] != DYNO_NO_TENSOR && part->role == DYNO_ROLE_TEMP && part->rank >= 0 &&
+              same_layout(part, whole) && can_cut(plan, whole, axis) &&
+              cut_offset(plan, whole, axis, start) != DYNO_EXPR_NONE &&
+              can_hold_views(&plan->tensors[root_of(plan, step->ins[0])]);
+        if (all)
+            start = dyno_expr_add(plan->exprs, start, part->dims[axis]);
+    }
+    if (!all)
+        return DYNO_OK;
+    start = dyno_expr_const(plan->exprs, 0);
+    for (uint32_t i = 0; i < step->out_count; i++) {
+        bool done = false;
+        DYNO_TRY(view_part(viewer, step->outs[i], step->ins[0], axis, start, &done));
+        start = dyno_expr_add(plan->exprs, start, plan->tensors[step->outs[i]].dims[axis]);
+    }
+    viewer->drop[step_idx] = true;
+    return DYNO_OK;
+}
+
+/* Can this input of a concatenation be written straight into it? */
+static bool can_join(const struct viewer *viewer, const struct dyno_step *step, uint32_t idx)
+{
+    const struct dyno_plan *plan = viewer->plan;
+    const struct dyno_plan_tensor *part = &plan->tensors[step->ins[idx]];
+    const struct dyno_plan_tensor *whole = &plan->tensors[step->outs[0]];
+    for (uint32_t k = 0; k < idx; k++) {
+        if (step->ins[k] == step->ins[idx])
+            return false;
+    }
+    return part->role == DYNO_ROLE_TEMP && part->base == DYNO_NO_TENSOR && part->rank >= 0 &&
+           same_layout(part, whole);
+}
+
+static enum dyno_status view_concat(struct viewer *viewer, uint32_t step_idx)
+{
+    struct dyno_plan *plan = viewer->plan;
+    const struct dyno_step *step = &plan->steps[step_idx];
+    const struct dyno_concat_attrs *attrs = step->attrs;
+    const uint32_t out = step->outs[0];
+    const struct dyno_plan_tensor *whole = &plan->tensors[out];
+    const int axis = (int)(attrs->axis < 0 ? attrs->axis + whole->rank : attrs->axis);
+    if (step->tail.instr_count != 0 || whole->rank < 0 || axis < 0 || axis >= whole->rank ||
+        whole->base != DYNO_NO_TENSOR || !can_hold_views(whole) || !can_cut(plan, whole, axis))
+        return DYNO_OK;
+    dyno_expr start = dyno_expr_const(plan->exprs, 0);
+    for (uint32_t i = 0; i < step->own_in_count; i++) {
+        if (step->ins[i] == DYNO_NO_TENSOR || !can_join(viewer, step, i) ||
+            cut_offset(plan, whole, axis, start) == DYNO_EXPR_NONE)
+            return DYNO_OK;
+        start = dyno_expr_add(plan->exprs, start, plan->tensors[step->ins[i]].dims[axis]);
+    }
+    start = dyno_expr_const(plan->exprs, 0);
+    for (uint32_t i = 0; i < step->own_in_count; i++) {
+        bool done = false;
+        DYNO_TRY(view_part(viewer, step->ins[i], out, axis, start, &done));
+        DYNO_ASSERT(done);
+        start = dyno_expr_add(plan->exprs, start, plan->tensors[step->ins[i]].dims[axis]);
+    }
+    viewer->drop[step_idx] = true;
+    return DYNO_OK;
+}
+
+/* --- all --- */
+
+static enum dyno_status view_step(struct viewer *viewer, uint32_t idx, bool in_place)
+{
+    const struct dyno_step *step = &viewer->plan->steps[idx];
+    if ((dyno_ops[step->op]->flags & DYNO_OP_VIEW) != 0)
+        return view_reshape(viewer, idx);
+    if (!in_place)
+        return DYNO_OK;
+    if (step->op == DYNO_OP_slice)
+        return view_slice(viewer, idx);
+    if (step->op == DYNO_OP_split)
+        return view_split(viewer, idx);
+    if (step->op == DYNO_OP_concat)
+        return view_concat(viewer, idx);
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_make_views(struct dyno_plan *plan, bool in_place, uint32_t *count_out,
+                                 struct dyno_err *err)
+{
+    struct viewer viewer = {.plan = plan, .err = err};
+    viewer.view_counts =
+        dyno_arena_alloc(plan->arena, plan->tensor_count + 1U, sizeof(*viewer.view_counts));
+    viewer.drop = dyno_arena_alloc(plan->arena, plan->step_count + 1U, sizeof(*viewer.drop));
+    if (viewer.view_counts == NULL || viewer.drop == NULL)
+        return DYNO_NOMEM(err);
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        DYNO_TRY(view_step(&viewer, s, in_place));
+    uint32_t kept = 0;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        if (!viewer.drop[s])
+            plan->steps[kept++] = plan->steps[s];
+    }
+    plan->step_count = kept;
+    *count_out = viewer.count;
+    return DYNO_OK;
+}
