@@ -118,6 +118,12 @@ enum dyno_op_flags {
 
 #define DYNO_OP_INPUTS_MAX UINT32_MAX /* for in_max: any number */
 
+/* A node as one pointwise instruction on its inputs; pw -1: it is none. */
+struct dyno_pw_form {
+    int pw; /* enum dyno_pw_op */
+    float p, q;
+};
+
 struct dyno_op {
     const char *onnx_name; /* or the name of a Dyno op */
     const char *domain;    /* "" for ONNX, "dyno" for ours, "ai.onnx.ml" ... */
@@ -130,6 +136,8 @@ struct dyno_op {
     size_t attr_bytes; /* sizeof the attribute struct; 0: none */
     enum dyno_status (*infer)(struct dyno_infer *ctx);
     enum dyno_status (*reference)(struct dyno_ref *ctx); /* slow, obvious, never optimised */
+    /* When attributes choose the instruction or its immediates; NULL: {pw, 0, 0}. */
+    struct dyno_pw_form (*pw_form)(const void *attrs);
 };
 
 #define DYNO_OP(name) extern const struct dyno_op dyno_op_##name;
@@ -144,6 +152,10 @@ int dyno_op_find(const char *domain, const char *onnx_name);
 /* Attribute storage at its fallback values, from `arena`; NULL when out of memory (an op without
  * attributes gets a pointer that must not be read). */
 void *dyno_op_attrs_create(const struct dyno_op *op, struct dyno_arena *arena);
+
+/* The instruction that a node of this op with these attributes is inside a tail (f32 only).  Clip's
+ * immediates are its inputs 1 and 2 (when constant; absent: -infinity, +infinity). */
+struct dyno_pw_form dyno_op_pw_form(const struct dyno_op *op, const void *attrs);
 
 /* Concrete inference: run the op's rule on concrete types.  out[i].rank is -1 (dtype may be known)
  * where the shape depends on data the rule does not see.  Uses a throw-away expression pool. */

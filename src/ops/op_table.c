@@ -56,6 +56,13 @@ void *dyno_op_attrs_create(const struct dyno_op *op, struct dyno_arena *arena)
     return attrs;
 }
 
+struct dyno_pw_form dyno_op_pw_form(const struct dyno_op *op, const void *attrs)
+{
+    if (op->pw_form != NULL)
+        return op->pw_form(attrs);
+    return (struct dyno_pw_form){.pw = op->pw};
+}
+
 static enum dyno_status check_counts(const struct dyno_op *op, const struct dyno_tensor *const *in,
                                      uint32_t in_count, uint32_t out_count, struct dyno_err *err)
 {

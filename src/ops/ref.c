@@ -130,12 +130,16 @@ enum dyno_status dyno_ref_unary(struct dyno_ref *ctx, const struct dyno_ref_unar
     }
     if (!dyno_dtype_is_float(in->dtype))
         return dyno_ref_refuse(ctx, in->dtype);
-    const bool use_pw = fn->pw >= 0 && is_single(in->dtype);
+    const struct dyno_pw_form form = fn->form;
+    const bool use_pw = form.pw >= 0 && is_single(in->dtype);
     for (int64_t i = 0; i < count; i++) {
         const double a = dyno_elem_load_f64(in->dtype, in->data, (size_t)i);
-        const double y = use_pw ? (double)dyno_pw_eval((enum dyno_pw_op)fn->pw, (float)a, 0.0F,
-                                                       0.0F, fn->p, fn->q)
-                                : fn->f64(a, (double)fn->p, (double)fn->q);
+        double y;
+        if (use_pw)
+            y = (double)dyno_pw_eval((enum dyno_pw_op)form.pw, (float)a, 0.0F, 0.0F, form.p,
+                                     form.q);
+        else
+            y = fn->f64 != NULL ? fn->f64(a) : fn->f64_pq(a, (double)form.p, (double)form.q);
         dyno_elem_store_f64(out->dtype, out->data, (size_t)i, y);
     }
     return DYNO_OK;
@@ -190,5 +194,16 @@ enum dyno_status dyno_ref_variadic(struct dyno_ref *ctx, const struct dyno_ref_b
         dyno_ref_copy(out->dtype, out->data, i, ctx->in[0]->data, walk.at[0]);
     for (uint32_t i = 1; i < ctx->in_count; i++)
         DYNO_TRY(binary_into(ctx, fn, out, ctx->in[i]));
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_ref_check_divisor(struct dyno_ref *ctx)
+{
+    const struct dyno_tensor *const divisor = ctx->in[1];
+    const int64_t count = dyno_dtype_is_int(divisor->dtype) ? dyno_tensor_count(divisor) : 0;
+    for (int64_t i = 0; i < count; i++)
+        if (dyno_ref_i64(divisor, i) == 0)
+            return DYNO_FAIL(ctx->err, DYNO_E_ARG, "division by zero: element %lld of input 1 is 0",
+                             (long long)i);
     return DYNO_OK;
 }

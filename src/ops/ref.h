@@ -52,12 +52,12 @@ static inline int dyno_ref_axis(int64_t axis, int rank)
 
 /* --- element-wise --- */
 
-/* f32, f16 and bf16 go through `pw` (or f64 when it is -1), f64 through f64, integers and bool
- * through i64 (NULL: refused).  p and q are the instruction's immediates. */
+/* f32, f16 and bf16 go through `form` (through f64 when form.pw is -1), f64 through f64 (or f64_pq
+ * with the form's immediates), integers and bool through i64 (NULL: refused). */
 struct dyno_ref_unary {
-    int pw;
-    float p, q;
-    double (*f64)(double a, double p, double q);
+    struct dyno_pw_form form;
+    double (*f64)(double a);
+    double (*f64_pq)(double a, double p, double q);
     int64_t (*i64)(int64_t a);
 };
 enum dyno_status dyno_ref_unary(struct dyno_ref *ctx, const struct dyno_ref_unary *fn);
@@ -72,6 +72,9 @@ struct dyno_ref_binary {
 enum dyno_status dyno_ref_binary(struct dyno_ref *ctx, const struct dyno_ref_binary *fn);
 /* Folds any number of inputs from the left. */
 enum dyno_status dyno_ref_variadic(struct dyno_ref *ctx, const struct dyno_ref_binary *fn);
+
+/* E_ARG when input 1 is of integers and one of them is 0. */
+enum dyno_status dyno_ref_check_divisor(struct dyno_ref *ctx);
 
 /* E_UNSUPPORTED: this op's reference does not take that element type. */
 enum dyno_status dyno_ref_refuse(struct dyno_ref *ctx, enum dyno_dtype dtype);

@@ -1,0 +1,23 @@
+/* acosh.c - y = area hyperbolic cosine of x.  (ONNX Acosh-22) */
+#include <math.h>
+
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_unary(ctx, &(struct dyno_ref_unary){.form = {.pw = -1}, .f64 = acosh});
+}
+
+const struct dyno_op dyno_op_acosh = {
+    .onnx_name = "Acosh",
+    .domain = "",
+    .since = 22,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .pw = -1,
+    .infer = dyno_infer_unary_float,
+    .reference = reference,
+};

@@ -1,0 +1,45 @@
+/* add.c - y = a + b, broadcast.  (ONNX Add-14) */
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static double f64(double a, double b)
+{
+    return a + b;
+}
+
+static int64_t i64(int64_t a, int64_t b, bool is_u64)
+{
+    (void)is_u64;
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+static dyno_expr elem(struct dyno_infer *ctx, const dyno_expr *args)
+{
+    return dyno_expr_add(ctx->exprs, args[0], args[1]);
+}
+
+static enum dyno_status infer(struct dyno_infer *ctx)
+{
+    DYNO_TRY(dyno_infer_arith(ctx));
+    return dyno_infer_map_elems(ctx, elem);
+}
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_binary(ctx,
+                           &(struct dyno_ref_binary){.pw = DYNO_PW_add, .f64 = f64, .i64 = i64});
+}
+
+const struct dyno_op dyno_op_add = {
+    .onnx_name = "Add",
+    .domain = "",
+    .since = 14,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = DYNO_OP_COMMUTES,
+    .pw = DYNO_PW_add,
+    .infer = infer,
+    .reference = reference,
+};

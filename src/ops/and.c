@@ -1,0 +1,40 @@
+/* and.c - y = a and b, broadcast.  (ONNX And-7) */
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static int64_t i64(int64_t a, int64_t b, bool is_u64)
+{
+    (void)is_u64;
+    return a != 0 && b != 0;
+}
+
+static dyno_expr elem(struct dyno_infer *ctx, const dyno_expr *args)
+{
+    return dyno_expr_min(ctx->exprs, args[0], args[1]);
+}
+
+static enum dyno_status infer(struct dyno_infer *ctx)
+{
+    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_BOOL));
+    DYNO_TRY(dyno_infer_compare(ctx));
+    return dyno_infer_map_elems(ctx, elem);
+}
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_binary(ctx, &(struct dyno_ref_binary){.pw = -1, .i64 = i64});
+}
+
+const struct dyno_op dyno_op_and = {
+    .onnx_name = "And",
+    .domain = "",
+    .since = 7,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = DYNO_OP_COMMUTES,
+    .pw = -1,
+    .infer = infer,
+    .reference = reference,
+};

@@ -1,0 +1,23 @@
+/* asin.c - y = arc sine of x.  (ONNX Asin-22) */
+#include <math.h>
+
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_unary(ctx, &(struct dyno_ref_unary){.form = {.pw = -1}, .f64 = asin});
+}
+
+const struct dyno_op dyno_op_asin = {
+    .onnx_name = "Asin",
+    .domain = "",
+    .since = 22,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .pw = -1,
+    .infer = dyno_infer_unary_float,
+    .reference = reference,
+};

@@ -1,0 +1,23 @@
+/* asinh.c - y = area hyperbolic sine of x.  (ONNX Asinh-22) */
+#include <math.h>
+
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_unary(ctx, &(struct dyno_ref_unary){.form = {.pw = -1}, .f64 = asinh});
+}
+
+const struct dyno_op dyno_op_asinh = {
+    .onnx_name = "Asinh",
+    .domain = "",
+    .since = 22,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .pw = -1,
+    .infer = dyno_infer_unary_float,
+    .reference = reference,
+};

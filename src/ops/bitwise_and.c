@@ -1,0 +1,34 @@
+/* bitwise_and.c - y = a & b, bit by bit, broadcast.  (ONNX BitwiseAnd-18) */
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static int64_t i64(int64_t a, int64_t b, bool is_u64)
+{
+    (void)is_u64;
+    return a & b;
+}
+
+static enum dyno_status infer(struct dyno_infer *ctx)
+{
+    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_INT));
+    return dyno_infer_broadcast(ctx);
+}
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_binary(ctx, &(struct dyno_ref_binary){.pw = -1, .i64 = i64});
+}
+
+const struct dyno_op dyno_op_bitwise_and = {
+    .onnx_name = "BitwiseAnd",
+    .domain = "",
+    .since = 18,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = DYNO_OP_COMMUTES,
+    .pw = -1,
+    .infer = infer,
+    .reference = reference,
+};

@@ -1,0 +1,43 @@
+/* leaky_relu.c - y = x < 0 ? alpha * x : x.  (ONNX LeakyRelu-16) */
+#include "ops/activation.h"
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static const struct dyno_attr attrs[] = {
+    {"alpha", DYNO_ATTR_F32, offsetof(struct dyno_alpha_attrs, alpha), 0.01, NULL, 0},
+};
+
+static struct dyno_pw_form pw_form(const void *attributes)
+{
+    const struct dyno_alpha_attrs *const a = attributes;
+    return (struct dyno_pw_form){.pw = DYNO_PW_leaky_relu, .p = a->alpha};
+}
+
+static double f64(double a, double p, double q)
+{
+    (void)q;
+    return a < 0.0 ? p * a : a;
+}
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_unary(ctx,
+                          &(struct dyno_ref_unary){.form = pw_form(ctx->attrs), .f64_pq = f64});
+}
+
+const struct dyno_op dyno_op_leaky_relu = {
+    .onnx_name = "LeakyRelu",
+    .domain = "",
+    .since = 16,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .pw = DYNO_PW_leaky_relu,
+    .attrs = attrs,
+    .attr_count = DYNO_COUNT(attrs),
+    .attr_bytes = sizeof(struct dyno_alpha_attrs),
+    .infer = dyno_infer_unary_float,
+    .reference = reference,
+    .pw_form = pw_form,
+};

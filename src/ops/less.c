@@ -1,0 +1,43 @@
+/* less.c - y = a < b, broadcast.  (ONNX Less-13) */
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static double f64(double a, double b)
+{
+    return a < b ? 1.0 : 0.0;
+}
+
+static int64_t i64(int64_t a, int64_t b, bool is_u64)
+{
+    return is_u64 ? (uint64_t)a < (uint64_t)b : a < b;
+}
+
+static dyno_expr elem(struct dyno_infer *ctx, const dyno_expr *args)
+{
+    return dyno_expr_lt(ctx->exprs, args[0], args[1]);
+}
+
+static enum dyno_status infer(struct dyno_infer *ctx)
+{
+    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_NUMBER));
+    DYNO_TRY(dyno_infer_compare(ctx));
+    return dyno_infer_map_elems(ctx, elem);
+}
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_binary(ctx, &(struct dyno_ref_binary){.pw = -1, .f64 = f64, .i64 = i64});
+}
+
+const struct dyno_op dyno_op_less = {
+    .onnx_name = "Less",
+    .domain = "",
+    .since = 13,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .pw = -1,
+    .infer = infer,
+    .reference = reference,
+};

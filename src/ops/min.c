@@ -1,0 +1,47 @@
+/* min.c - y = the smallest of the inputs, broadcast; NaN wins.  (ONNX Min-13) */
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static double f64(double a, double b)
+{
+    return a != a ? a : (b < a || b != b ? b : a);
+}
+
+static int64_t i64(int64_t a, int64_t b, bool is_u64)
+{
+    return (is_u64 ? (uint64_t)a < (uint64_t)b : a < b) ? a : b;
+}
+
+static dyno_expr elem(struct dyno_infer *ctx, const dyno_expr *args)
+{
+    dyno_expr e = args[0];
+    for (uint32_t i = 1; i < ctx->in_count; i++)
+        e = dyno_expr_min(ctx->exprs, e, args[i]);
+    return e;
+}
+
+static enum dyno_status infer(struct dyno_infer *ctx)
+{
+    DYNO_TRY(dyno_infer_arith(ctx));
+    return dyno_infer_map_elems(ctx, elem);
+}
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_variadic(ctx,
+                             &(struct dyno_ref_binary){.pw = DYNO_PW_min, .f64 = f64, .i64 = i64});
+}
+
+const struct dyno_op dyno_op_min = {
+    .onnx_name = "Min",
+    .domain = "",
+    .since = 13,
+    .in_min = 1,
+    .in_max = DYNO_OP_INPUTS_MAX,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = DYNO_OP_COMMUTES,
+    .pw = DYNO_PW_min,
+    .infer = infer,
+    .reference = reference,
+};

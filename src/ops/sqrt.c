@@ -1,0 +1,23 @@
+/* sqrt.c - y = square root of x.  (ONNX Sqrt-13) */
+#include <math.h>
+
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_unary(ctx, &(struct dyno_ref_unary){.form = {.pw = DYNO_PW_sqrt}, .f64 = sqrt});
+}
+
+const struct dyno_op dyno_op_sqrt = {
+    .onnx_name = "Sqrt",
+    .domain = "",
+    .since = 13,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .pw = DYNO_PW_sqrt,
+    .infer = dyno_infer_unary_float,
+    .reference = reference,
+};

@@ -1,0 +1,48 @@
+/* sum.c - y = the sum of the inputs, broadcast.  (ONNX Sum-13) */
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static double f64(double a, double b)
+{
+    return a + b;
+}
+
+static int64_t i64(int64_t a, int64_t b, bool is_u64)
+{
+    (void)is_u64;
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+static dyno_expr elem(struct dyno_infer *ctx, const dyno_expr *args)
+{
+    dyno_expr e = args[0];
+    for (uint32_t i = 1; i < ctx->in_count; i++)
+        e = dyno_expr_add(ctx->exprs, e, args[i]);
+    return e;
+}
+
+static enum dyno_status infer(struct dyno_infer *ctx)
+{
+    DYNO_TRY(dyno_infer_arith(ctx));
+    return dyno_infer_map_elems(ctx, elem);
+}
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_variadic(ctx,
+                             &(struct dyno_ref_binary){.pw = DYNO_PW_add, .f64 = f64, .i64 = i64});
+}
+
+const struct dyno_op dyno_op_sum = {
+    .onnx_name = "Sum",
+    .domain = "",
+    .since = 13,
+    .in_min = 1,
+    .in_max = DYNO_OP_INPUTS_MAX,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = DYNO_OP_COMMUTES,
+    .pw = DYNO_PW_add,
+    .infer = infer,
+    .reference = reference,
+};

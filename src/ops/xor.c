@@ -1,0 +1,41 @@
+/* xor.c - y = a xor b, broadcast.  (ONNX Xor-7) */
+#include "ops/infer.h"
+#include "ops/ref.h"
+
+static int64_t i64(int64_t a, int64_t b, bool is_u64)
+{
+    (void)is_u64;
+    return (a != 0) != (b != 0);
+}
+
+static dyno_expr elem(struct dyno_infer *ctx, const dyno_expr *args)
+{
+    const dyno_expr same = dyno_expr_eq(ctx->exprs, args[0], args[1]);
+    return dyno_expr_sub(ctx->exprs, dyno_expr_const(ctx->exprs, 1), same);
+}
+
+static enum dyno_status infer(struct dyno_infer *ctx)
+{
+    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_BOOL));
+    DYNO_TRY(dyno_infer_compare(ctx));
+    return dyno_infer_map_elems(ctx, elem);
+}
+
+static enum dyno_status reference(struct dyno_ref *ctx)
+{
+    return dyno_ref_binary(ctx, &(struct dyno_ref_binary){.pw = -1, .i64 = i64});
+}
+
+const struct dyno_op dyno_op_xor = {
+    .onnx_name = "Xor",
+    .domain = "",
+    .since = 7,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = DYNO_OP_COMMUTES,
+    .pw = -1,
+    .infer = infer,
+    .reference = reference,
+};
