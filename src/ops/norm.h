@@ -58,13 +58,22 @@ struct dyno_lrn_attrs {
     int64_t size;
 };
 
-/* --- shared by the references --- */
+/* --- shared by rules and references --- */
 
-/* Mean and variance (of the population) of count values. */
-void dyno_norm_moments(enum dyno_dtype dtype, const void *data, int64_t first, int64_t count,
-                       double *mean_out, double *var_out);
+/* Mean and variance (of the population). */
+void dyno_norm_moments(const double *values, int64_t count, double *mean_out, double *var_out);
 
-/* Rule of the [N,C,...] normalisations: y like x; inputs 1.. are [C] (checked, named in errors). */
+/* Rule of the [N,C,...] normalisations: y like x; inputs 1.. are [C] (names[] for the errors). */
 enum dyno_status dyno_norm_infer_channels(struct dyno_infer *ctx, const char *const *names);
+
+/* Input idx broadcasts to x's axes [axis, rank) and to nothing before. */
+enum dyno_status dyno_norm_split(const struct dyno_infer *ctx, uint32_t idx, const char *name,
+                                 int axis);
+
+/* out[first + i] = (values[i] - mean) * factor * scale + bias. */
+void dyno_norm_affine(const double *values, int64_t count, double mean, double factor, double scale,
+                      double bias, struct dyno_tensor *out, int64_t first);
+
+double dyno_norm_load(const struct dyno_tensor *tensor, int64_t idx);
 
 #endif /* DYNO_OPS_NORM_H */
