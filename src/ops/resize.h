@@ -50,6 +50,7 @@ struct dyno_resize_plan {
     int64_t in[DYNO_RANK_MAX];
     int64_t out[DYNO_RANK_MAX];
     double scale[DYNO_RANK_MAX]; /* as given, or out/in when sizes are; 1 on axes not named */
+    bool exact[DYNO_RANK_MAX];   /* scale is out/in: coordinates are then computed from those */
     double roi_begin[DYNO_RANK_MAX];
     double roi_end[DYNO_RANK_MAX];
 };
@@ -60,16 +61,18 @@ enum dyno_status dyno_resize_plan(const struct dyno_resize_attrs *attrs,
                                   const struct dyno_tensor *scales, const struct dyno_tensor *sizes,
                                   struct dyno_resize_plan *plan_out, struct dyno_err *err);
 
+/* With TF_CROP_AND_RESIZE: whether the coordinate lies outside the input, so that the output is
+ * extrapolation_value.  False for the other modes. */
+bool dyno_resize_is_outside(const struct dyno_resize_attrs *attrs,
+                            const struct dyno_resize_plan *plan, int axis, int64_t o);
+
 /* Source coordinate (in elements, not clamped) of output index `o` on `axis`. */
 double dyno_resize_coord(const struct dyno_resize_attrs *attrs, const struct dyno_resize_plan *plan,
                          int axis, int64_t o);
 
-/* Nearest: the source index (clamped) for a coordinate; `scale` below 1 is a reduction. */
-int64_t dyno_resize_nearest(const struct dyno_resize_attrs *attrs, double coord, int64_t in_size);
-
 /* One output index as a weighted sum of `count` source indices from `first` on.  Indices outside
  * [0, in) mean the clamped edge element.  Weights sum to 1.  weights has room for
- * dyno_resize_taps_max(); returns the count.  For NEAREST: one tap. */
+ * dyno_resize_taps_max(); returns the count.  For NEAREST: one tap, inside [0, in). */
 int dyno_resize_taps(const struct dyno_resize_attrs *attrs, const struct dyno_resize_plan *plan,
                      int axis, int64_t o, int64_t *first_out, double *weights_out);
 int dyno_resize_taps_max(const struct dyno_resize_attrs *attrs, const struct dyno_resize_plan *plan,

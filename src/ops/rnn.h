@@ -14,6 +14,10 @@ enum dyno_rnn_direction {
     DYNO_RNN_BIDIRECTIONAL,
 };
 
+extern const char *const dyno_rnn_direction_names[]; /* NULL-terminated */
+
+#define DYNO_RNN_ACTS_MAX 3 /* activations of a direction */
+
 struct dyno_rnn_attrs {
     struct dyno_f32s activation_alpha; /* for the activations that take it, in order */
     struct dyno_f32s activation_beta;
@@ -45,8 +49,7 @@ struct dyno_rnn_act {
 enum dyno_status dyno_rnn_acts(const struct dyno_rnn_attrs *attrs, const char *const *defaults,
                                int count_per, struct dyno_rnn_act *acts_out, struct dyno_err *err);
 
-/* Everything a step of one batch item sees.  x_gates[G*H]: W x + Wb + (not GRU's h part) ...;
- * see rnn_shared.c for the order. */
+/* Everything a step of one batch item sees; gates in the order that w and r have. */
 struct dyno_rnn_step {
     const struct dyno_rnn_attrs *attrs;
     const struct dyno_rnn_act *acts; /* of this direction */
