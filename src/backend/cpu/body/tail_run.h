@@ -56,7 +56,7 @@ typedef void pw_fn(float *dst, const struct operand *o, float p, float q, int64_
 /* fmaxf and fminf of the meanings give the number when the other is NaN. */
 static inline vf hard_gate(vf x)
 {
-    return vf_min(vf_set1(1.0F), vf_max(x, vf_zero()));
+    return vf_max(vf_zero(), vf_min(x, vf_set1(1.0F)));
 }
 
 UNARY(abs, vf_abs(a))

@@ -1,0 +1,506 @@
+/* kcheck.c - every kernel of this machine against the references, in guarded buffers; and, with
+ * --bench, how fast the same cases go.
+ *
+ *   kcheck [--isa=portable,avx2,avx512] [--filter=TEXT] [--kernel=TEXT] [--seed=N] [--bench] [-v]
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "kcase.h"
+
+#define X(name) extern const struct kcase_family kcases_##name;
+#include "families.def"
+#undef X
+static const struct kcase_family *const families[] = {
+#define X(name) &kcases_##name,
+#include "families.def"
+#undef X
+};
+
+struct options {
+    uint64_t isa_mask;
+    bool portable;
+    const char *filter, *kernel;
+    uint64_t seed;
+    bool bench, verbose;
+};
+
+static struct options options = {.portable = true, .filter = "", .kernel = "", .seed = 1};
+static struct dyno_pool *pools[2]; /* one and two threads */
+static long run_count, fail_count, uncovered_count;
+
+/* One tactic under test. */
+struct trial {
+    const struct kcase_data *data;
+    const struct dyno_kernel *kernel;
+    struct dyno_tactic tactic;
+    int threads;
+    bool strided; /* blocked tensors are views with a gap between batches */
+    struct dyno_step step;
+    struct dyno_target target;
+    struct dyno_buf ins[KCASE_INS_MAX], outs[KCASE_OUTS_MAX];
+    struct kguard in_mem[KCASE_INS_MAX], out_mem[KCASE_OUTS_MAX];
+    struct kguard packed, state, workspace;
+    struct dyno_arena *scratch;
+};
+
+static void fail(const struct trial *trial, const char *what)
+{
+    const struct kcase *row = trial->data->row;
+    fail_count++;
+    (void)fprintf(
+        stderr, "FAIL %s {%s} [%s] tail \"%s\" kernel %s cfg %u,%u,%u out %s threads %d%s: %s\n",
+        row->op, row->attrs, row->ins, row->tail == NULL ? "" : row->tail, trial->kernel->name,
+        trial->tactic.cfg[0], trial->tactic.cfg[1], trial->tactic.cfg[2],
+        trial->tactic.out_layout.kind == DYNO_LAYOUT_BLOCK ? "block" : "row", trial->threads,
+        trial->strided ? " strided" : "", what);
+}
+
+/* --- buffers --- */
+
+static int64_t product(const int64_t *dims, int first, int last)
+{
+    int64_t value = 1;
+    for (int i = first; i < last; i++)
+        value *= dims[i];
+    return value;
+}
+
+static void describe(struct dyno_buf *buf, const struct dyno_tensor *tensor,
+                     struct dyno_layout layout, bool strided)
+{
+    *buf = (struct dyno_buf){.dtype = tensor->dtype, .layout = layout, .rank = tensor->rank};
+    if (tensor->rank < 0)
+        return;
+    memcpy(buf->dims, tensor->dims, sizeof(buf->dims));
+    if (layout.kind == DYNO_LAYOUT_ROW) {
+        buf->batch_stride = tensor->rank == 0 ? 1 : product(buf->dims, 1, buf->rank);
+        return;
+    }
+    const int64_t blocks = (buf->dims[1] + layout.block - 1) / layout.block + (strided ? 1 : 0);
+    buf->batch_stride = blocks * layout.block * product(buf->dims, 2, buf->rank);
+}
+
+static size_t storage_bytes(const struct dyno_buf *buf)
+{
+    size_t bytes = 0;
+    if (buf->layout.kind == DYNO_LAYOUT_BLOCK)
+        return (size_t)(buf->dims[0] * buf->batch_stride) * sizeof(float);
+    (void)dyno_dtype_bytes(buf->dtype, (uint64_t)product(buf->dims, 0, buf->rank), &bytes);
+    return bytes;
+}
+
+/* Element `idx` (row-major) of a tensor that lies in BLOCK layout. */
+static float *blocked(const struct dyno_buf *buf, int64_t idx)
+{
+    const int64_t spatial = product(buf->dims, 2, buf->rank);
+    const int64_t n = idx / (buf->dims[1] * spatial);
+    const int64_t c = idx / spatial % buf->dims[1];
+    const int64_t pos = idx % spatial;
+    const int64_t block = buf->layout.block;
+    float *data = buf->data;
+    return data + n * buf->batch_stride + (c / block * spatial + pos) * block + c % block;
+}
+
+static void place_input(struct trial *trial, uint32_t i)
+{
+    const struct dyno_tensor *from = &trial->data->ins[i];
+    struct dyno_buf *buf = &trial->ins[i];
+    const struct dyno_layout layout =
+        i < DYNO_STEP_INS_MAX ? trial->tactic.in_layouts[i] : DYNO_ROW;
+    describe(buf, from, layout, trial->strided);
+    if (from->rank < 0)
+        return;
+    const size_t elem =
+        layout.kind == DYNO_LAYOUT_BLOCK ? 64 : (dyno_dtype_bits(from->dtype) + 7) / 8;
+    trial->in_mem[i] = kguard_create(storage_bytes(buf), elem);
+    buf->data = trial->in_mem[i].data;
+    if (layout.kind == DYNO_LAYOUT_ROW) {
+        if (trial->in_mem[i].bytes != 0)
+            memcpy(buf->data, from->data, trial->in_mem[i].bytes);
+    } else {
+        /* NaN in the padded lanes: they must not reach a result. */
+        kguard_fill(&trial->in_mem[i], 0xff);
+        const float *values = from->data;
+        for (int64_t k = 0; k < product(buf->dims, 0, buf->rank); k++)
+            *blocked(buf, k) = values[k];
+    }
+    kguard_readonly(&trial->in_mem[i]);
+}
+
+static void place_output(struct trial *trial, uint32_t i)
+{
+    const struct dyno_tensor *like = &trial->data->outs[i];
+    const struct dyno_layout layout = i == 0 ? trial->tactic.out_layout : DYNO_ROW;
+    describe(&trial->outs[i], like, layout, trial->strided);
+    const size_t elem =
+        layout.kind == DYNO_LAYOUT_BLOCK ? 64 : (dyno_dtype_bits(like->dtype) + 7) / 8;
+    trial->out_mem[i] = kguard_create(storage_bytes(&trial->outs[i]), elem);
+    kguard_fill(&trial->out_mem[i], 0xa5);
+    trial->outs[i].data = trial->out_mem[i].data;
+}
+
+/* --- comparing --- */
+
+static bool same_float(const struct kcase *row, float got, float want, double bound)
+{
+    if (isnan(got) || isnan(want))
+        return isnan(got) && isnan(want);
+    if (row->mode == KCHECK_BITS && row->tol == 0.0)
+        return memcmp(&got, &want, sizeof(got)) == 0 || (got == 0.0F && want == 0.0F);
+    if (isinf(got) || isinf(want))
+        return got == want;
+    return fabs((double)got - (double)want) <= bound;
+}
+
+static double bound_of(const struct trial *trial, uint32_t out, int64_t idx, double greatest)
+{
+    const struct kcase *row = trial->data->row;
+    const float *want = trial->data->outs[out].data;
+    const double magnitude = fabs((double)want[idx]);
+    double tol = row->tol;
+    if ((trial->tactic.flags & DYNO_TACTIC_WINOGRAD) != 0)
+        tol *= 16.0;
+    switch (row->mode) {
+    case KCHECK_SUM:
+        if (out == 0 && trial->step.tail.instr_count != 0)
+            return tol * (4.0 * (double)trial->data->bound[idx] + magnitude);
+        return tol * (out == 0 ? (double)trial->data->bound[idx] : magnitude);
+    case KCHECK_RANGE:
+        return tol * greatest;
+    case KCHECK_BITS:
+    case KCHECK_REL:
+    default:
+        return tol * (magnitude + 1e-6);
+    }
+}
+
+static void compare_floats(const struct trial *trial, uint32_t out)
+{
+    const struct dyno_buf *buf = &trial->outs[out];
+    const float *want = trial->data->outs[out].data;
+    const float *dense = buf->data;
+    const int64_t count = product(buf->dims, 0, buf->rank);
+    double greatest = 0.0;
+    for (int64_t i = 0; i < count; i++)
+        if (isfinite(want[i]))
+            greatest = fmax(greatest, fabs((double)want[i]));
+    int64_t wrong = 0;
+    char text[160] = "";
+    for (int64_t i = 0; i < count; i++) {
+        const float got = buf->layout.kind == DYNO_LAYOUT_BLOCK ? *blocked(buf, i) : dense[i];
+        const double bound = bound_of(trial, out, i, greatest);
+        if (same_float(trial->data->row, got, want[i], bound))
+            continue;
+        if (wrong++ == 0)
+            (void)snprintf(text, sizeof(text), "output %u[%lld] is %.9g, wants %.9g (within %.3g)",
+                           out, (long long)i, (double)got, (double)want[i], bound);
+    }
+    if (wrong != 0) {
+        (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "; %lld of %lld wrong",
+                       (long long)wrong, (long long)count);
+        fail(trial, text);
+    }
+}
+
+static void compare(const struct trial *trial)
+{
+    for (uint32_t i = 0; i < trial->step.out_count; i++) {
+        const struct dyno_tensor *want = &trial->data->outs[i];
+        if (kguard_damage(&trial->out_mem[i]) != 0)
+            fail(trial, "wrote outside its output");
+        if (want->dtype == DYNO_F32)
+            compare_floats(trial, i);
+        else if (memcmp(trial->outs[i].data, want->data, trial->out_mem[i].bytes) != 0)
+            fail(trial, "bytes of an output differ");
+    }
+    /* The gaps between the batches of a view belong to others. */
+    const struct dyno_buf *out = &trial->outs[0];
+    if (trial->strided && out->layout.kind == DYNO_LAYOUT_BLOCK) {
+        const int64_t gap = product(out->dims, 2, out->rank) * out->layout.block;
+        for (int64_t n = 0; n < out->dims[0]; n++) {
+            const unsigned char *end =
+                (const unsigned char *)((const float *)out->data + (n + 1) * out->batch_stride);
+            for (int64_t k = 1; k <= gap * (int64_t)sizeof(float); k++)
+                if (end[-k] != 0xa5) {
+                    fail(trial, "wrote between the batches of its output");
+                    return;
+                }
+        }
+    }
+    if (kguard_damage(&trial->state) != 0 || kguard_damage(&trial->workspace) != 0)
+        fail(trial, "wrote outside its state or workspace");
+}
+
+/* --- running --- */
+
+static double now_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
+}
+
+static double flops(const struct trial *trial)
+{
+    const struct dyno_step *step = &trial->step;
+    const double outs = (double)product(trial->outs[0].dims, 0, trial->outs[0].rank);
+    const struct dyno_buf *w = &trial->ins[1];
+    if (strcmp(trial->data->row->op, "Conv") == 0)
+        return 2.0 * outs * (double)product(w->dims, 1, w->rank);
+    if (step->own_in_count >= 2 &&
+        (strcmp(trial->data->row->op, "MatMul") == 0 || strcmp(trial->data->row->op, "Gemm") == 0))
+        return 2.0 * outs * (double)trial->ins[0].dims[trial->ins[0].rank - 1];
+    return 0.0;
+}
+
+static void bench(const struct trial *trial, struct dyno_run_args *args)
+{
+    double best = 1e30;
+    const double stop = now_us() + 50e3;
+    for (int i = 0; i < 3 || (now_us() < stop && i < 2000); i++) {
+        const double start = now_us();
+        (void)trial->kernel->run(args);
+        best = fmin(best, now_us() - start);
+    }
+    double bytes = 0.0;
+    for (uint32_t i = 0; i < trial->step.in_count; i++)
+        bytes += (double)trial->in_mem[i].bytes;
+    for (uint32_t i = 0; i < trial->step.out_count; i++)
+        bytes += (double)trial->out_mem[i].bytes;
+    printf("%-18s %-34s %-24s cfg %u,%u,%u %-5s t%d %10.2f us %8.2f GB/s %8.2f GFLOP/s est %.1f\n",
+           trial->data->row->op, trial->data->row->ins, trial->kernel->name, trial->tactic.cfg[0],
+           trial->tactic.cfg[1], trial->tactic.cfg[2],
+           trial->tactic.out_layout.kind == DYNO_LAYOUT_BLOCK ? "block" : "row", trial->threads,
+           best, bytes / best * 1e-3, flops(trial) / best * 1e-3, (double)trial->tactic.est_us);
+}
+
+static void execute(struct trial *trial, const struct dyno_site *site)
+{
+    struct dyno_err err = {0};
+    const struct dyno_kernel *kernel = trial->kernel;
+    if (kernel->pack != NULL && trial->tactic.packed_bytes != 0) {
+        trial->packed = kguard_create(trial->tactic.packed_bytes, 64);
+        if (kernel->pack(site, &trial->tactic, trial->packed.data, &err) != DYNO_OK) {
+            fail(trial, err.text);
+            return;
+        }
+        if (kguard_damage(&trial->packed) != 0)
+            fail(trial, "packed outside its room");
+        kguard_readonly(&trial->packed);
+    }
+    trial->state = kguard_create(kernel->state_bytes, 64);
+    kguard_fill(&trial->state, 0);
+    uint64_t workspace_bytes = 0;
+    if (kernel->prepare(site, &trial->tactic, trial->packed.data, trial->state.data,
+                        &workspace_bytes, &err) != DYNO_OK) {
+        fail(trial, err.text);
+        return;
+    }
+    trial->workspace = kguard_create(workspace_bytes, 64);
+    kguard_fill(&trial->workspace, 0xff);
+    struct dyno_run_args args = {.step = &trial->step,
+                                 .ins = trial->ins,
+                                 .outs = trial->outs,
+                                 .packed = trial->packed.data,
+                                 .state = trial->state.data,
+                                 .workspace = trial->workspace.data,
+                                 .pool = pools[trial->threads - 1],
+                                 .scratch = trial->scratch,
+                                 .err = &err};
+    if (kernel->run(&args) != DYNO_OK) {
+        fail(trial, err.text);
+        return;
+    }
+    run_count++;
+    if (options.bench)
+        bench(trial, &args);
+    else
+        compare(trial);
+}
+
+static void try_tactic(const struct kcase_data *data, const struct dyno_kernel *kernel,
+                       const struct dyno_tactic *tactic, const struct dyno_target *target,
+                       int threads)
+{
+    struct trial *trial = dyno_alloc(1, sizeof(*trial));
+    if (trial == NULL)
+        exit(EXIT_FAILURE);
+    trial->data = data;
+    trial->kernel = kernel;
+    trial->tactic = *tactic;
+    trial->threads = threads;
+    trial->strided = threads == 2 && !options.bench;
+    trial->step = data->step;
+    trial->step.tactic = *tactic;
+    trial->target = *target;
+    trial->target.thread_count = threads;
+    trial->scratch = dyno_arena_create();
+    for (uint32_t i = 0; i < data->step.in_count; i++)
+        place_input(trial, i);
+    for (uint32_t i = 0; i < data->step.out_count; i++)
+        place_output(trial, i);
+    /* Activations do not exist yet when a kernel is prepared. */
+    struct dyno_buf ins[KCASE_INS_MAX];
+    memcpy(ins, trial->ins, sizeof(ins));
+    for (uint32_t i = 0; i < data->step.in_count; i++)
+        if (!data->in_is_known[i])
+            ins[i].data = NULL;
+    const struct dyno_site site = {.step = &trial->step,
+                                   .ins = ins,
+                                   .outs = trial->outs,
+                                   .in_is_weight = data->in_is_weight,
+                                   .target = &trial->target};
+    if (options.verbose)
+        printf("  %s cfg %u,%u,%u threads %d\n", kernel->name, tactic->cfg[0], tactic->cfg[1],
+               tactic->cfg[2], threads);
+    execute(trial, &site);
+    for (uint32_t i = 0; i < data->step.in_count; i++)
+        kguard_destroy(&trial->in_mem[i]);
+    for (uint32_t i = 0; i < data->step.out_count; i++)
+        kguard_destroy(&trial->out_mem[i]);
+    kguard_destroy(&trial->packed);
+    kguard_destroy(&trial->state);
+    kguard_destroy(&trial->workspace);
+    dyno_arena_destroy(trial->scratch);
+    dyno_free(trial);
+}
+
+/* --- one case --- */
+
+static int candidates(const struct kcase_data *data, const struct dyno_kernel *kernel,
+                      const struct dyno_target *target, struct dyno_tactic *tactics)
+{
+    struct dyno_buf ins[KCASE_INS_MAX];
+    struct dyno_buf outs[KCASE_OUTS_MAX];
+    for (uint32_t i = 0; i < data->step.in_count; i++) {
+        describe(&ins[i], &data->ins[i], DYNO_ROW, false);
+        ins[i].data = data->in_is_known[i] ? data->ins[i].data : NULL;
+    }
+    for (uint32_t i = 0; i < data->step.out_count; i++)
+        describe(&outs[i], &data->outs[i], DYNO_ROW, false);
+    const struct dyno_site site = {.step = &data->step,
+                                   .ins = ins,
+                                   .outs = outs,
+                                   .in_is_weight = data->in_is_weight,
+                                   .target = target};
+    return kernel->enumerate(&site, tactics, DYNO_TACTICS_MAX);
+}
+
+static bool selected(const struct dyno_kernel *kernel)
+{
+    if ((kernel->isa_mask & ~options.isa_mask) != 0 || strstr(kernel->name, options.kernel) == NULL)
+        return false;
+    return options.portable || kernel->isa_mask != 0;
+}
+
+static void run_case(const struct kcase *row)
+{
+    struct dyno_err err = {0};
+    struct kcase_data *data = dyno_alloc(1, sizeof(*data));
+    if (data == NULL)
+        exit(EXIT_FAILURE);
+    data->arena = dyno_arena_create();
+    if (options.verbose)
+        printf("%s {%s} [%s] %s\n", row->op, row->attrs, row->ins,
+               row->tail == NULL ? "" : row->tail);
+    if (kcase_make(row, options.seed, data, &err) != DYNO_OK) {
+        fail_count++;
+        (void)fprintf(stderr, "FAIL %s {%s} [%s]: %s\n", row->op, row->attrs, row->ins, err.text);
+    } else {
+        struct dyno_target target;
+        dyno_target_detect(&target, NULL);
+        bool covered = options.kernel[0] != '\0';
+        for (size_t k = 0; k < dyno_kernel_count; k++) {
+            struct dyno_tactic tactics[DYNO_TACTICS_MAX];
+            const struct dyno_kernel *kernel = dyno_kernels[k];
+            if (!selected(kernel))
+                continue;
+            const int count = candidates(data, kernel, &target, tactics);
+            for (int t = 0; t < count; t++) {
+                covered = covered || (tactics[t].flags & DYNO_TACTIC_REFERENCE) == 0;
+                if (options.bench && (tactics[t].flags & DYNO_TACTIC_REFERENCE) != 0)
+                    continue;
+                try_tactic(data, kernel, &tactics[t], &target, 1);
+                try_tactic(data, kernel, &tactics[t], &target, 2);
+            }
+        }
+        if (!covered) {
+            uncovered_count++;
+            (void)fprintf(stderr, "FAIL %s {%s} [%s] %s: no kernel takes it\n", row->op, row->attrs,
+                          row->ins, row->tail == NULL ? "" : row->tail);
+        }
+    }
+    dyno_arena_destroy(data->arena);
+    dyno_free(data);
+}
+
+/* --- the command --- */
+
+static void parse_isa(const char *text)
+{
+    const uint64_t all = options.isa_mask;
+    options.portable = strstr(text, "portable") != NULL;
+    options.isa_mask = 0;
+    if (strstr(text, "avx2") != NULL)
+        options.isa_mask |= all & DYNO_ISA_AVX2;
+    if (strstr(text, "avx512") != NULL)
+        options.isa_mask |= all;
+}
+
+static bool parse_option(const char *text)
+{
+    if (strncmp(text, "--isa=", 6) == 0)
+        parse_isa(text + 6);
+    else if (strncmp(text, "--filter=", 9) == 0)
+        options.filter = text + 9;
+    else if (strncmp(text, "--kernel=", 9) == 0)
+        options.kernel = text + 9;
+    else if (strncmp(text, "--seed=", 7) == 0)
+        options.seed = strtoull(text + 7, NULL, 10);
+    else if (strcmp(text, "--bench") == 0)
+        options.bench = true;
+    else if (strcmp(text, "-v") == 0)
+        options.verbose = true;
+    else
+        return false;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    options.isa_mask = dyno_isa_detect();
+    for (int i = 1; i < argc; i++)
+        if (!parse_option(argv[i])) {
+            (void)fprintf(stderr, "kcheck: option %s is not known\n", argv[i]);
+            return 64;
+        }
+    for (int i = 0; i < 2; i++) {
+        struct dyno_err err = {0};
+        const struct dyno_pool_options wanted = {.thread_count = i + 1};
+        if (dyno_pool_create(&wanted, &pools[i], &err) != DYNO_OK) {
+            (void)fprintf(stderr, "kcheck: %s\n", err.text);
+            return EXIT_FAILURE;
+        }
+    }
+    long case_count = 0;
+    for (size_t f = 0; f < DYNO_COUNT(families); f++)
+        for (size_t i = 0; i < families[f]->count; i++) {
+            const struct kcase *row = &families[f]->cases[i];
+            if (strstr(families[f]->name, options.filter) == NULL &&
+                strstr(row->op, options.filter) == NULL)
+                continue;
+            case_count++;
+            run_case(row);
+        }
+    for (int i = 0; i < 2; i++)
+        dyno_pool_destroy(pools[i]);
+    printf("%ld cases, %ld runs, %ld failed, %ld without a kernel (seed %llu)\n", case_count,
+           run_count, fail_count, uncovered_count, (unsigned long long)options.seed);
+    return case_count > 0 && run_count > 0 && fail_count + uncovered_count == 0 ? EXIT_SUCCESS
+                                                                                : EXIT_FAILURE;
+}
