@@ -1,0 +1,290 @@
+/* gemm_micro.h - the register tiles of gemm.h for one instruction set.
+ *
+ * The includer has defined ROWS_MAX and NV, the vectors of a full panel.
+ */
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/simd.h"
+
+#define SETS_MAX 4
+#define INLINE   static inline __attribute__((always_inline))
+
+/* Few rows leave the multipliers waiting for the last sum: they get several sums a column. */
+#define SETS(rows, nv) ((rows) * (nv) <= 2 ? 4 : (rows) * (nv) <= 7 ? 2 : 1)
+
+/* sum += a * b.  Said in assembly because gcc 12 otherwise moves sums between registers, and
+ * through memory, inside the loop. */
+#if defined(__AVX512F__)
+#define FMA(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
+#elif defined(__AVX2__)
+#define FMA(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
+#else
+#define FMA(sum, a, b) ((sum) = vf_fma(a, b, sum))
+#endif
+
+INLINE ptrdiff_t column(ptrdiff_t c_blk, int v)
+{
+    return v * LANES / 16 * c_blk + v * LANES % 16;
+}
+
+INLINE void start(const struct dyno_gemm_tile *t, const int rows, const int nv, const int sets,
+                  vf acc[SETS_MAX * ROWS_MAX][NV])
+{
+#pragma GCC unroll 64
+    for (int i = 0; i < rows * sets; i++) {
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++)
+            acc[i][v] = vf_zero();
+    }
+    if (t->load) {
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++)
+                acc[i][v] = vf_load(t->c + i * t->c_row + column(t->c_blk, v));
+        }
+    } else if (t->bias) {
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++) {
+            const vf bias = vf_load(t->bias + (ptrdiff_t)v * LANES);
+#pragma GCC unroll 16
+            for (int i = 0; i < rows; i++)
+                acc[i][v] = bias;
+        }
+    }
+}
+
+/* Sums for one k: a is row 0's element, b a row of the panel, set the sums it goes to. */
+INLINE void step(const int rows, const int nv, const int set, const float *a, ptrdiff_t a_row,
+                 const float *b, vf acc[SETS_MAX * ROWS_MAX][NV])
+{
+    vf x[NV];
+#pragma GCC unroll 8
+    for (int v = 0; v < nv; v++)
+        x[v] = vf_load(b + (ptrdiff_t)v * LANES);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+        const vf y = vf_set1(a[i * a_row]);
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++)
+            FMA(acc[set * rows + i][v], y, x[v]);
+    }
+}
+
+INLINE void finish(const struct dyno_gemm_tile *t, const int rows, const int nv, const int sets,
+                   vf acc[SETS_MAX * ROWS_MAX][NV])
+{
+#pragma GCC unroll 4
+    for (int set = 1; set < sets; set++) {
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++)
+                acc[i][v] = vf_add(acc[i][v], acc[set * rows + i][v]);
+        }
+    }
+    if (t->res) {
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++)
+                acc[i][v] = vf_add(acc[i][v], vf_load(t->res + i * t->c_row + column(t->c_blk, v)));
+        }
+    }
+    if (t->clip) {
+        const vf lo = vf_set1(t->lo);
+        const vf hi = vf_set1(t->hi);
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++)
+                acc[i][v] = vf_clip(acc[i][v], lo, hi);
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++)
+            vf_store(t->c + i * t->c_row + column(t->c_blk, v), acc[i][v]);
+    }
+}
+
+INLINE void run_blocks(const struct dyno_gemm_tile *t, const int rows, const int nv, const int sets,
+                       const ptrdiff_t a_row)
+{
+    vf acc[SETS_MAX * ROWS_MAX][NV];
+    start(t, rows, nv, sets, acc);
+    const float *a = t->a;
+    const float *b = t->b;
+    const char *next = t->next;
+    const ptrdiff_t a_blk = t->a_blk;
+    for (int seg = 0; seg < t->segs; seg++) {
+        if (t->seg_off)
+            a = t->a + t->seg_off[seg];
+        for (int blk = 0; blk < t->blks; blk++, a += a_blk) {
+            if (next) {
+                __builtin_prefetch(next, 0, 2);
+                next += 64;
+            }
+            for (int k = 0; k < 16; k += 4, b += (ptrdiff_t)4 * nv * LANES) {
+#pragma GCC unroll 4
+                for (int u = 0; u < 4; u++)
+                    step(rows, nv, u % sets, a + k + u, a_row, b + (ptrdiff_t)u * nv * LANES, acc);
+            }
+        }
+        if (t->rem) {
+            for (int k = 0; k < t->rem; k++, b += (ptrdiff_t)nv * LANES)
+                step(rows, nv, 0, a + k, a_row, b, acc);
+            a += a_blk;
+        }
+    }
+    finish(t, rows, nv, sets, acc);
+}
+
+INLINE void run_offsets(const struct dyno_gemm_tile *t, const int rows, const int nv)
+{
+    vf acc[SETS_MAX * ROWS_MAX][NV];
+    start(t, rows, nv, 1, acc);
+    const float *b = t->b;
+    const ptrdiff_t a_row = t->a_row;
+    const int k_count = t->segs * (t->blks * 16 + t->rem);
+    for (int k = 0; k < k_count; k++, b += (ptrdiff_t)nv * LANES)
+        step(rows, nv, 0, t->a + t->k_off[k], a_row, b, acc);
+    finish(t, rows, nv, 1, acc);
+}
+
+#define TILE(rows)                                                                            \
+    static __attribute__((noinline)) void blocked_##rows(const struct dyno_gemm_tile *t)      \
+    {                                                                                         \
+        run_blocks(t, rows, NV, SETS(rows, NV), 16);                                          \
+    }                                                                                         \
+    static __attribute__((noinline)) void blocked_half_##rows(const struct dyno_gemm_tile *t) \
+    {                                                                                         \
+        run_blocks(t, rows, NV / 2, SETS(rows, NV / 2), 16);                                  \
+    }                                                                                         \
+    static __attribute__((noinline)) void strided_##rows(const struct dyno_gemm_tile *t)      \
+    {                                                                                         \
+        run_blocks(t, rows, NV, SETS(rows, NV), t->a_row);                                    \
+    }                                                                                         \
+    static __attribute__((noinline)) void strided_half_##rows(const struct dyno_gemm_tile *t) \
+    {                                                                                         \
+        run_blocks(t, rows, NV / 2, SETS(rows, NV / 2), t->a_row);                            \
+    }                                                                                         \
+    static __attribute__((noinline)) void offsets_##rows(const struct dyno_gemm_tile *t)      \
+    {                                                                                         \
+        run_offsets(t, rows, NV);                                                             \
+    }                                                                                         \
+    static __attribute__((noinline)) void offsets_half_##rows(const struct dyno_gemm_tile *t) \
+    {                                                                                         \
+        run_offsets(t, rows, NV / 2);                                                         \
+    }
+
+#if ROWS_MAX == 14
+#define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#elif ROWS_MAX == 6
+#define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#else
+#define TILES(X) X(1) X(2) X(3)
+#endif
+
+TILES(TILE)
+
+#define BLOCKED(rows)      [rows] = blocked_##rows,
+#define BLOCKED_HALF(rows) [rows] = blocked_half_##rows,
+#define STRIDED(rows)      [rows] = strided_##rows,
+#define STRIDED_HALF(rows) [rows] = strided_half_##rows,
+#define OFFSETS(rows)      [rows] = offsets_##rows,
+#define OFFSETS_HALF(rows) [rows] = offsets_half_##rows,
+
+const struct dyno_gemm_micro DYNO_CPU_FN(dyno_gemm_micro) = {
+    .rows_max = ROWS_MAX,
+    .panel = NV * LANES,
+    .fn =
+        {
+            [DYNO_GEMM_BLOCKED] = {{TILES(BLOCKED)}, {TILES(BLOCKED_HALF)}},
+            [DYNO_GEMM_STRIDED] = {{TILES(STRIDED)}, {TILES(STRIDED_HALF)}},
+            [DYNO_GEMM_OFFSETS] = {{TILES(OFFSETS)}, {TILES(OFFSETS_HALF)}},
+        },
+};
+
+/* A panel narrower than its tile, in a matrix that ends there: by way of the stack. */
+static void run_partial(const struct dyno_gemm_block *block, struct dyno_gemm_tile *tile,
+                        dyno_gemm_fn *fn, int rows, int cols)
+{
+    float sums[ROWS_MAX * NV * LANES];
+    float *c = tile->c;
+    const float *res = tile->res;
+    tile->res = NULL;
+    tile->c = sums;
+    tile->c_row = NV * LANES;
+    tile->c_blk = 16;
+    tile->clip = false;
+    if (tile->load) {
+        for (int i = 0; i < rows; i++)
+            memcpy(sums + (ptrdiff_t)i * NV * LANES, c + i * block->tile.c_row,
+                   (size_t)cols * sizeof(*c));
+    }
+    fn(tile);
+    for (int i = 0; i < rows; i++) {
+        const ptrdiff_t at = i * block->tile.c_row;
+        for (int j = 0; j < cols; j++) {
+            float x = sums[i * NV * LANES + j];
+            if (res)
+                x += res[at + j];
+            if (block->tile.clip)
+                x = x < tile->lo ? tile->lo : x > tile->hi ? tile->hi : x;
+            c[at + j] = x;
+        }
+    }
+    tile->c_row = block->tile.c_row;
+    tile->c_blk = block->tile.c_blk;
+    tile->clip = block->tile.clip;
+}
+
+static void run_panel(const struct dyno_gemm_block *block, struct dyno_gemm_tile *tile, int64_t p)
+{
+    const int panel = NV * LANES;
+    const int width = dyno_gemm_width(panel, block->n, p);
+    const int half = width < panel;
+    const ptrdiff_t c_off = (ptrdiff_t)(p * panel / 16 * block->c_group + p * panel % 16);
+    const int64_t left = block->n - p * panel;
+    tile->b = block->b + p * panel * block->k;
+    tile->bias = block->bias ? block->bias + p * panel : NULL;
+    const char *next = NULL;
+    const char *next_end = NULL;
+    if (p + 1 < block->panel1) {
+        next = (const char *)(tile->b + width * block->k);
+        next_end = next + width * block->k * (int64_t)sizeof(float);
+    }
+    const ptrdiff_t next_step = (ptrdiff_t)tile->segs * tile->blks * 64;
+    for (int64_t i = 0; i < block->row_tiles; i++) {
+        const struct dyno_gemm_rows *rows = &block->rows[i];
+        dyno_gemm_fn *fn = DYNO_CPU_FN(dyno_gemm_micro).fn[rows->kind][half][rows->rows];
+        tile->a = rows->a;
+        tile->a_row = rows->a_row;
+        tile->a_blk = rows->a_blk;
+        tile->seg_off = rows->seg_off;
+        tile->c = block->c + c_off + rows->c;
+        tile->res = block->res ? block->res + c_off + rows->c : NULL;
+        tile->next = next < next_end ? next : NULL;
+        next = next < next_end ? next + next_step : next;
+        if (block->exact && left < width)
+            run_partial(block, tile, fn, rows->rows, (int)left);
+        else
+            fn(tile);
+    }
+}
+
+void DYNO_CPU_FN(dyno_gemm_block)(const struct dyno_gemm_block *block)
+{
+    const int panel = NV * LANES;
+    struct dyno_gemm_tile tile = block->tile;
+    int64_t ready = block->panel0;
+    for (int64_t p = block->panel0; p < block->panel1; p++) {
+        run_panel(block, &tile, p);
+        if (!block->done || ((p + 1 - ready) * panel < block->done_cols && p + 1 < block->panel1))
+            continue;
+        const int64_t end = (p + 1) * panel;
+        block->done(block->done_arg, ready * panel, end < block->n ? end : block->n);
+        ready = p + 1;
+    }
+}
