@@ -1,4 +1,4 @@
-/* lp_normalization.c - LpNormalization-22: x / ||x||_p along one axis; 0 where the norm is 0. */
+/* lp_normalization.c - LpNormalization-22: x / ||x||_p along one axis (0/0 is NaN). */
 #include <math.h>
 
 #include "base/mem.h"
@@ -45,7 +45,7 @@ static enum dyno_status reference(struct dyno_ref *ctx)
             sum += a->p == 1 ? fabs(row[i * inner]) : row[i * inner] * row[i * inner];
         const double norm = a->p == 1 ? sum : sqrt(sum);
         for (int64_t i = 0; i < count; i++)
-            row[i * inner] = norm == 0 ? 0 : row[i * inner] / norm;
+            row[i * inner] /= norm;
     }
     dyno_values_store(&ctx->out[0], values);
     dyno_free(values);

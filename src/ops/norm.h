@@ -44,7 +44,7 @@ struct dyno_mean_variance_norm_attrs {
     struct dyno_i64s axes; /* absent: 0, 2, 3 */
 };
 
-/* x / ||x||_p along one axis (0 where the norm is 0). */
+/* x / ||x||_p along one axis; NaN where the norm is 0. */
 struct dyno_lp_norm_attrs {
     int64_t axis; /* -1 */
     int64_t p;    /* 1 or 2 */

@@ -17,8 +17,7 @@ struct dyno_quantize_attrs {
     int64_t precision; /* Quantize: dtype of the division; 0: the scale's */
 };
 
-/* Where the scale of each element is: element e of x (row-major) uses scale
- * ((e / outer) * (axis_size/blocks)...) - see dyno_quantize_scale_idx. */
+/* Which scale an element of x uses: see dyno_quantize_scale_idx. */
 struct dyno_quantize_map {
     int64_t inner;  /* elements between neighbours on the axis */
     int64_t size;   /* of the axis; 1: per tensor */
@@ -45,7 +44,20 @@ static inline int64_t dyno_quantize_scale_idx(const struct dyno_quantize_map *ma
 /* Bounds of an integer dtype of up to 16 bits as doubles. */
 void dyno_quantize_bounds(enum dyno_dtype dtype, double *min_out, double *max_out);
 
-/* clamp(round_to_even(x / scale) + zero_point), f32 arithmetic as ONNX says. */
-double dyno_quantize_value(float x, float scale, double zero_point, double min, double max);
+/* clamp(round_to_even(quotient) + zero_point). */
+double dyno_quantize_round(float quotient, double zero_point, double min, double max);
+
+/* Checks shapes of scale (input `idx`) and zero point (idx + 1) against x, as far as known. */
+enum dyno_status dyno_quantize_check(struct dyno_infer *ctx,
+                                     const struct dyno_quantize_attrs *attrs, uint32_t idx);
+
+/* The zero point of scale `idx`; 0 when there is none. */
+double dyno_quantize_zero(const struct dyno_tensor *zero_point, int64_t idx);
+
+/* Heap array of x - zero point as doubles, where the zero point has one element or one for each of
+ * `size` slices of `inner` elements (slice = e / inner % size).  The caller frees; NULL: no memory.
+ */
+double *dyno_quantize_centred(const struct dyno_tensor *x, const struct dyno_tensor *zero_point,
+                              int64_t inner, int64_t size);
 
 #endif /* DYNO_OPS_QUANTIZE_H */
