@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -26,7 +27,7 @@ void dyno_file_unmap(struct dyno_file_map *map); /* accepts a zeroed one; zeroes
  * nothing is left to abort; abort of a zeroed or finished writer does nothing. */
 struct dyno_file_writer {
     char *path;
-    char *temp_path; /* PATH.tmp-<pid>; owned, NULL when not open */
+    char *temp_path; /* PATH.tmp-<pid>-<n>; owned, NULL when not open */
     int fd;
     unsigned char *buffer; /* small writes are gathered */
     size_t buffered_bytes;
@@ -47,5 +48,8 @@ void dyno_file_write_abort(struct dyno_file_writer *writer);
 /* All of the above for one block of bytes. */
 enum dyno_status dyno_file_write_atomic(const char *path, const void *data, size_t bytes,
                                         struct dyno_err *err);
+
+/* Test hook: the n-th system call from now fails with this errno (0 disables). */
+void dyno_file_fail_at(uint64_t nth, int error);
 
 #endif /* DYNO_BASE_FILE_H */

@@ -17,8 +17,7 @@
 struct dyno_pool;
 
 struct dyno_pool_options {
-    int thread_count; /* 1..DYNO_POOL_THREADS_MAX, the caller included; 0: one a CPU allowed to us
-                       */
+    int thread_count; /* 1..DYNO_POOL_THREADS_MAX with the caller; 0: one a CPU allowed to us */
     bool bind;        /* bind thread i to the i-th allowed CPU (worker threads only) */
     int spin_us;      /* how long a worker spins before it parks; 0: default (50) */
 };

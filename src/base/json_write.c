@@ -1,0 +1,155 @@
+/* json_write.c - JSON out. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/utf8.h"
+
+static void new_line(struct dyno_json_writer *json)
+{
+    if (json->indent == 0)
+        return;
+    dyno_strbuf_puts(json->out, "\n");
+    for (int i = 0; i < json->depth * json->indent; i++)
+        dyno_strbuf_puts(json->out, " ");
+}
+
+/* What must stand before the next key or value. */
+static void separate(struct dyno_json_writer *json)
+{
+    if (json->after_key) {
+        json->after_key = false;
+        return;
+    }
+    if (json->has_items[json->depth])
+        dyno_strbuf_puts(json->out, json->indent != 0 ? "," : ", ");
+    json->has_items[json->depth] = true;
+    if (json->depth != 0)
+        new_line(json);
+}
+
+static void open_level(struct dyno_json_writer *json, const char *bracket)
+{
+    separate(json);
+    DYNO_ASSERT(json->depth < DYNO_JSON_DEPTH_MAX);
+    dyno_strbuf_puts(json->out, bracket);
+    json->has_items[++json->depth] = false;
+}
+
+static void close_level(struct dyno_json_writer *json, const char *bracket)
+{
+    DYNO_ASSERT(json->depth > 0 && !json->after_key);
+    const bool had_items = json->has_items[json->depth--];
+    if (had_items)
+        new_line(json);
+    dyno_strbuf_puts(json->out, bracket);
+}
+
+void dyno_json_object_begin(struct dyno_json_writer *json)
+{
+    open_level(json, "{");
+}
+
+void dyno_json_object_end(struct dyno_json_writer *json)
+{
+    close_level(json, "}");
+}
+
+void dyno_json_array_begin(struct dyno_json_writer *json)
+{
+    open_level(json, "[");
+}
+
+void dyno_json_array_end(struct dyno_json_writer *json)
+{
+    close_level(json, "]");
+}
+
+static void quote(struct dyno_strbuf *out, const char *text, size_t bytes)
+{
+    dyno_strbuf_puts(out, "\"");
+    for (size_t i = 0; i < bytes;) {
+        const size_t length = dyno_utf8_next(text + i, bytes - i);
+        const char c = text[i];
+        if (length == 0)
+            dyno_strbuf_puts(out, "\xef\xbf\xbd");
+        else if (c == '"' || c == '\\')
+            dyno_strbuf_printf(out, "\\%c", c);
+        else if (c == '\n')
+            dyno_strbuf_puts(out, "\\n");
+        else if (c == '\t')
+            dyno_strbuf_puts(out, "\\t");
+        else if ((unsigned char)c < 0x20)
+            dyno_strbuf_printf(out, "\\u%04x", (unsigned)c);
+        else
+            dyno_strbuf_add(out, text + i, length);
+        i += length != 0 ? length : 1;
+    }
+    dyno_strbuf_puts(out, "\"");
+}
+
+void dyno_json_key(struct dyno_json_writer *json, const char *key)
+{
+    DYNO_ASSERT(json->depth > 0 && !json->after_key);
+    separate(json);
+    quote(json->out, key, strlen(key));
+    dyno_strbuf_puts(json->out, ": ");
+    json->after_key = true;
+}
+
+void dyno_json_strn(struct dyno_json_writer *json, const char *text, size_t bytes)
+{
+    separate(json);
+    quote(json->out, text, bytes);
+}
+
+void dyno_json_str(struct dyno_json_writer *json, const char *text)
+{
+    dyno_json_strn(json, text, strlen(text));
+}
+
+void dyno_json_i64(struct dyno_json_writer *json, int64_t value)
+{
+    separate(json);
+    dyno_strbuf_printf(json->out, "%lld", (long long)value);
+}
+
+void dyno_json_u64(struct dyno_json_writer *json, uint64_t value)
+{
+    separate(json);
+    dyno_strbuf_printf(json->out, "%llu", (unsigned long long)value);
+}
+
+void dyno_json_f64(struct dyno_json_writer *json, double value)
+{
+    separate(json);
+    if (!isfinite(value)) {
+        dyno_strbuf_puts(json->out, "null");
+        return;
+    }
+    char text[40];
+    for (int digits = 1; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof(text), "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    /* The host's locale may have another decimal point. */
+    for (char *at = text; *at != 0; at++)
+        if (strchr("0123456789+-e", *at) == NULL)
+            *at = '.';
+    dyno_strbuf_puts(json->out, text);
+}
+
+void dyno_json_bool(struct dyno_json_writer *json, bool value)
+{
+    separate(json);
+    dyno_strbuf_puts(json->out, value ? "true" : "false");
+}
+
+void dyno_json_null(struct dyno_json_writer *json)
+{
+    separate(json);
+    dyno_strbuf_puts(json->out, "null");
+}
