@@ -1,0 +1,137 @@
+/* test_hash.c - published vectors, pieces against the whole, the table against a plain list. */
+#include "base/hash.h"
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "test.h"
+
+static void test_crc(void)
+{
+    uint8_t bytes[300];
+    CHECK(dyno_crc32c(0, "123456789", 9) == 0xe3069283U);
+    memset(bytes, 0, 32);
+    CHECK(dyno_crc32c(0, bytes, 32) == 0x8a9136aaU); /* RFC 3720, B.4 */
+    memset(bytes, 0xff, 32);
+    CHECK(dyno_crc32c(0, bytes, 32) == 0x62a8ab43U);
+    for (int i = 0; i < 32; i++)
+        bytes[i] = (uint8_t)i;
+    CHECK(dyno_crc32c(0, bytes, 32) == 0x46dd794eU);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 37 + 11);
+    for (size_t start = 0; start < 9; start++)
+        for (size_t length = 0; length + start <= sizeof(bytes); length++) {
+            const uint32_t whole = dyno_crc32c(0, bytes + start, length);
+            CHECK(whole == dyno_crc32c_portable(0, bytes + start, length));
+            const size_t cut = length / 3;
+            CHECK(whole == dyno_crc32c(dyno_crc32c(0, bytes + start, cut), bytes + start + cut,
+                                       length - cut));
+        }
+}
+
+static void check_sha(const char *text, size_t repeat, const char *want)
+{
+    struct dyno_sha256 sha;
+    uint8_t digest[32];
+    char hex[65];
+    dyno_sha256_init(&sha);
+    for (size_t i = 0; i < repeat; i++)
+        dyno_sha256_update(&sha, text, strlen(text));
+    dyno_sha256_final(&sha, digest);
+    for (int i = 0; i < 32; i++)
+        (void)snprintf(hex + i * 2, 3, "%02x", digest[i]);
+    CHECK_STR(hex, want);
+}
+
+static void test_sha(void)
+{
+    check_sha("", 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    check_sha("abc", 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    check_sha("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1,
+              "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+    check_sha("a", 1000000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    check_sha("aaaaaaaaaa", 100000,
+              "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+static void test_fnv(void)
+{
+    CHECK(dyno_fnv1a32("", 0) == 0x811c9dc5U);
+    CHECK(dyno_fnv1a32("a", 1) == 0xe40c292cU);
+    CHECK(dyno_fnv1a32("foobar", 6) == 0xbf9cf968U);
+}
+
+static void test_hash64(void)
+{
+    uint8_t bytes[64] = {0};
+    const uint64_t base = dyno_hash64(0, bytes, sizeof(bytes));
+    CHECK(base != dyno_hash64(1, bytes, sizeof(bytes)));
+    CHECK(base != dyno_hash64(0, bytes, sizeof(bytes) - 1));
+    for (size_t i = 0; i < sizeof(bytes) * 8; i++) {
+        bytes[i / 8] ^= (uint8_t)(1U << (i % 8));
+        const uint64_t flipped = dyno_hash64(0, bytes, sizeof(bytes));
+        const int distance = __builtin_popcountll(base ^ flipped);
+        CHECK_MSG(distance > 10 && distance < 54, "bit %zu: %d", i, distance);
+        bytes[i / 8] ^= (uint8_t)(1U << (i % 8));
+    }
+}
+
+#define KEYS 500
+
+static void test_map(void)
+{
+    static char keys[KEYS][8];
+    static uint64_t want[KEYS]; /* 0: absent */
+    struct dyno_map map = {0};
+    uint32_t dice = 1;
+    for (int i = 0; i < KEYS; i++)
+        (void)snprintf(keys[i], sizeof(keys[i]), "k%d", i);
+    CHECK(!dyno_map_find(&map, "k1", 2, NULL) && !dyno_map_remove(&map, "k1", 2));
+    size_t count = 0;
+    for (int step = 0; step < 20000; step++) {
+        dice = dice * 1664525U + 1013904223U;
+        const uint32_t i = (dice >> 16) % KEYS;
+        if ((dice >> 8) % 3 != 0) {
+            CHECK(dyno_map_put(&map, keys[i], strlen(keys[i]), (uint64_t)step + 1));
+            count += want[i] == 0;
+            want[i] = (uint64_t)step + 1;
+        } else {
+            CHECK(dyno_map_remove(&map, keys[i], strlen(keys[i])) == (want[i] != 0));
+            count -= want[i] != 0;
+            want[i] = 0;
+        }
+        CHECK(map.count == count);
+    }
+    for (int i = 0; i < KEYS; i++) {
+        uint64_t value = 0;
+        CHECK(dyno_map_find(&map, keys[i], strlen(keys[i]), &value) == (want[i] != 0));
+        CHECK(value == want[i]);
+    }
+    size_t cursor = 0;
+    size_t seen = 0;
+    const char *key = NULL;
+    size_t key_bytes = 0;
+    uint64_t value = 0;
+    for (; dyno_map_next(&map, &cursor, &key, &key_bytes, &value); seen++)
+        CHECK(want[atoi(key + 1)] == value);
+    CHECK(seen == count);
+    dyno_map_clear(&map);
+    CHECK(map.count == 0 && !dyno_map_find(&map, "k1", 2, NULL));
+    CHECK(dyno_map_put(&map, "", 0, 7) && dyno_map_find(&map, NULL, 0, &value) && value == 7);
+    CHECK(dyno_map_put_ptr(&map, "p", 1, keys) && dyno_map_find_ptr(&map, "p", 1) == keys);
+    CHECK(dyno_map_find_ptr(&map, "q", 1) == NULL);
+    dyno_map_fini(&map);
+    dyno_mem_fail_at(1);
+    CHECK(!dyno_map_put(&map, "a", 1, 1) && map.count == 0);
+    dyno_mem_fail_at(0);
+}
+
+int main(void)
+{
+    test_crc();
+    test_sha();
+    test_fnv();
+    test_hash64();
+    test_map();
+    CHECK(dyno_mem_live_count() == 0);
+    return TEST_RESULT();
+}

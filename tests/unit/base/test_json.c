@@ -1,0 +1,207 @@
+/* test_json.c - what is written reads back; what is malformed is refused at its place. */
+#include "base/json.h"
+
+#include <math.h>
+
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "test.h"
+
+static struct dyno_arena *arena;
+
+static const struct dyno_json *parse(const char *text)
+{
+    const struct dyno_json *root = NULL;
+    struct dyno_err err = {0};
+    CHECK_MSG(dyno_json_parse(text, strlen(text), arena, &root, &err) == DYNO_OK, "%s: %s", text,
+              err.text);
+    return root;
+}
+
+static void write_sample(struct dyno_json_writer *json)
+{
+    dyno_json_object_begin(json);
+    dyno_json_key(json, "name");
+    dyno_json_str(json, "a \"quoted\"\\\n\x01 \xc3\xa9 \xff");
+    dyno_json_key(json, "numbers");
+    dyno_json_array_begin(json);
+    dyno_json_i64(json, INT64_MIN);
+    dyno_json_u64(json, UINT64_MAX);
+    dyno_json_f64(json, 0.1);
+    dyno_json_f64(json, (double)NAN);
+    dyno_json_array_end(json);
+    dyno_json_key(json, "empty");
+    dyno_json_object_begin(json);
+    dyno_json_object_end(json);
+    dyno_json_key(json, "yes");
+    dyno_json_bool(json, true);
+    dyno_json_key(json, "none");
+    dyno_json_null(json);
+    dyno_json_object_end(json);
+}
+
+static void test_write(void)
+{
+    struct dyno_strbuf out = {0};
+    struct dyno_json_writer json = {.out = &out};
+    write_sample(&json);
+    CHECK_STR(dyno_strbuf_text(&out),
+              "{\"name\": \"a \\\"quoted\\\"\\\\\\n\\u0001 \xc3\xa9 \xef\xbf\xbd\", "
+              "\"numbers\": [-9223372036854775808, 18446744073709551615, 0.1, null], "
+              "\"empty\": {}, \"yes\": true, \"none\": null}");
+    dyno_strbuf_clear(&out);
+    json = (struct dyno_json_writer){.out = &out, .indent = 2};
+    write_sample(&json);
+    CHECK(strstr(out.text, "{\n  \"name\": ") == out.text);
+    CHECK(strstr(out.text, "\n    0.1,\n") != NULL && strstr(out.text, "\"empty\": {},") != NULL);
+    const struct dyno_json *root = parse(out.text);
+    CHECK(root->kind == DYNO_JSON_OBJECT && root->count == 5);
+    const struct dyno_json *numbers = dyno_json_find(root, "numbers");
+    CHECK(numbers != NULL && numbers->count == 4 && numbers->first->is_int);
+    CHECK(numbers->first->integer == INT64_MIN && !numbers->first->next->is_int);
+    dyno_strbuf_fini(&out);
+}
+
+static void test_doubles(void)
+{
+    static const double values[] = {
+        0.0, -0.0, 1.0, 1.0 / 3.0, 1e300, 5e-324, 1e21, 123456789012345678.0, 2.5, -7e-7};
+    for (size_t i = 0; i < DYNO_COUNT(values); i++) {
+        struct dyno_strbuf out = {0};
+        struct dyno_json_writer json = {.out = &out};
+        dyno_json_f64(&json, values[i]);
+        const struct dyno_json *back = parse(out.text);
+        CHECK(back->kind == DYNO_JSON_NUMBER && back->number == values[i]);
+        CHECK(signbit(back->number) == signbit(values[i]));
+        dyno_strbuf_fini(&out);
+    }
+}
+
+static void test_parse(void)
+{
+    const struct dyno_json *root = parse(
+        " {\"a\" : [1, -2.5e3 , true,false,null, \"x\\u00e9\\ud83d\\ude00\\/\"], \"\": {}}\n");
+    const struct dyno_json *a = dyno_json_find(root, "a");
+    CHECK(a != NULL && a->count == 6 && a->first->integer == 1);
+    CHECK(a->first->next->number == -2500.0 && !a->first->next->is_int);
+    CHECK(a->first->next->next->boolean && !a->first->next->next->next->boolean);
+    const struct dyno_json *text = a->first->next->next->next->next->next;
+    CHECK_STR(text->text, "x\xc3\xa9\xf0\x9f\x98\x80/");
+    CHECK(dyno_json_find(root, "")->kind == DYNO_JSON_OBJECT);
+    CHECK(dyno_json_find(root, "b") == NULL && dyno_json_find(NULL, "b") == NULL);
+    CHECK(dyno_json_find(a, "b") == NULL);
+    CHECK(parse("\"a\\u0000b\"")->text_bytes == 3);
+}
+
+static void test_refusals(void)
+{
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "[1,]",
+                                      "{\"a\":1,}",
+                                      "{\"a\" 1}",
+                                      "{a:1}",
+                                      "01",
+                                      "-",
+                                      "1.",
+                                      ".5",
+                                      "1e",
+                                      "+1",
+                                      "nul",
+                                      "truex",
+                                      "\"a",
+                                      "\"\\x\"",
+                                      "\"\\u12g4\"",
+                                      "\"\\ud800\"",
+                                      "\"\\udc00\"",
+                                      "\"\\ud800\\u0041\"",
+                                      "\"\xff\"",
+                                      "\"\n\"",
+                                      "[1 2]",
+                                      "1 2",
+                                      "{\"a\":1,\"a\":2}",
+                                      "\"\\",
+                                      "NaN",
+                                      "\"\xc0\x80\"",
+                                      "\"\xed\xa0\x80\"",
+                                      "[1}"};
+    for (size_t i = 0; i < DYNO_COUNT(bad); i++) {
+        const struct dyno_json *root = NULL;
+        struct dyno_err err = {0};
+        CHECK_MSG(dyno_json_parse(bad[i], strlen(bad[i]), arena, &root, &err) == DYNO_E_FORMAT,
+                  "%s", bad[i]);
+        CHECK(root == NULL && strncmp(err.text, "JSON line ", 10) == 0);
+    }
+    const struct dyno_json *root = NULL;
+    struct dyno_err err = {0};
+    CHECK(dyno_json_parse("[1,\n  x]", 8, arena, &root, &err) == DYNO_E_FORMAT);
+    CHECK_STR(err.text, "JSON line 2 column 3: a value expected");
+    char deep[200];
+    memset(deep, '[', sizeof(deep));
+    CHECK(dyno_json_parse(deep, sizeof(deep), arena, &root, NULL) == DYNO_E_LIMIT);
+    memset(deep, '[', 64);
+    memset(deep + 64, ']', 64);
+    CHECK(dyno_json_parse(deep, 128, arena, &root, NULL) == DYNO_OK);
+}
+
+/* No prefix of a document is a document, and none crashes. */
+static void test_truncation(void)
+{
+    const char *text = "{\"a\":[1.5e3,\"\\u00e9\\ud83d\\ude00\",true,null],\"b\":{\"c\":-7}}";
+    for (size_t bytes = 0; bytes < strlen(text); bytes++) {
+        char *copy = malloc(bytes + 1);
+        memcpy(copy, text, bytes);
+        const struct dyno_json *root = NULL;
+        CHECK(dyno_json_parse(copy, bytes, arena, &root, NULL) == DYNO_E_FORMAT);
+        free(copy);
+    }
+}
+
+static void test_out_of_memory(void)
+{
+    uint64_t nth = 1;
+    for (;; nth++) {
+        const struct dyno_json *root = NULL;
+        dyno_mem_fail_at(nth);
+        struct dyno_arena *own = dyno_arena_create();
+        const enum dyno_status status =
+            own != NULL ? dyno_json_parse("{\"a\":{\"b\":[1,2]}}", 17, own, &root, NULL)
+                        : DYNO_E_NOMEM;
+        dyno_mem_fail_at(0);
+        dyno_arena_destroy(own);
+        if (status == DYNO_OK)
+            break;
+        CHECK(status == DYNO_E_NOMEM && root == NULL && nth < 20);
+    }
+    CHECK(nth > 3);
+}
+
+static void test_utf8(void)
+{
+    char text[4];
+    for (uint32_t code = 0; code < 0x110000; code += code < 0x3000 ? 1 : 37) {
+        if (code >= 0xd800 && code < 0xe000)
+            continue;
+        const size_t length = dyno_utf8_put(code, text);
+        CHECK(dyno_utf8_next(text, length) == length);
+        CHECK(length == 1 || dyno_utf8_next(text, length - 1) == 0);
+    }
+    CHECK(dyno_utf8_next("\xf4\x90\x80\x80", 4) == 0 && dyno_utf8_next("\x80", 1) == 0);
+    CHECK(dyno_utf8_next("\xe0\x80\x80", 3) == 0);
+}
+
+int main(void)
+{
+    arena = dyno_arena_create();
+    REQUIRE(arena != NULL);
+    test_write();
+    test_doubles();
+    test_parse();
+    test_refusals();
+    test_truncation();
+    test_utf8();
+    dyno_arena_destroy(arena);
+    test_out_of_memory();
+    CHECK(dyno_mem_live_count() == 0);
+    return TEST_RESULT();
+}
