@@ -138,7 +138,21 @@ bool dyno_value_make_constant(struct dyno_graph *graph, struct dyno_value *value
                               const struct dyno_tensor *tensor);
 void dyno_value_make_host(struct dyno_value *value);
 
+/* `node` (an If whose way is known) is replaced by the nodes of its region `idx`, which has no
+ * inputs; its outputs keep their names where they must.  False when out of memory. */
+bool dyno_node_inline_region(struct dyno_node *node, uint32_t idx);
+
 /* --- asking --- */
+
+/* Attribute `name` of the node through the op's table, at the address of its struct member (see
+ * enum dyno_attr_kind); NULL when the op has none of that name and kind. */
+void *dyno_node_attr(const struct dyno_node *node, const char *name, enum dyno_attr_kind kind);
+/* Two nodes of one op have equal attributes (contents, not addresses). */
+bool dyno_node_attrs_equal(const struct dyno_node *a, const struct dyno_node *b);
+/* Equal attributes have equal hashes. */
+uint64_t dyno_node_attrs_hash(const struct dyno_node *node);
+/* Same dtype, shape and bytes; texts by content. */
+bool dyno_tensors_equal(const struct dyno_tensor *a, const struct dyno_tensor *b);
 
 uint32_t dyno_value_use_count(const struct dyno_value *value);
 /* The one node of its own graph that uses the value, once; NULL otherwise, and for outputs. */
@@ -187,6 +201,9 @@ void dyno_graph_print(const struct dyno_graph *graph, struct dyno_strbuf *out);
 enum dyno_status dyno_graph_parse(const char *text, size_t bytes, struct dyno_graph **graph_out,
                                   struct dyno_err *err);
 
+/* A copy of a tensor with its data, texts included, in `arena`. */
+enum dyno_status dyno_tensor_copy(struct dyno_arena *arena, const struct dyno_tensor *from,
+                                  struct dyno_tensor *to, struct dyno_err *err);
 /* Deterministic contents for tests: floats in [-1, 1), integers in [0, 8).  Not for strings. */
 void dyno_tensor_fill_random(struct dyno_tensor *tensor, uint64_t seed);
 

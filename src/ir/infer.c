@@ -10,16 +10,6 @@ bool dyno_op_is(const struct dyno_node *node, const char *onnx_name)
     return op->domain[0] == '\0' && strcmp(op->onnx_name, onnx_name) == 0;
 }
 
-const void *dyno_node_attr(const struct dyno_node *node, const char *name, enum dyno_attr_kind kind)
-{
-    const struct dyno_op *op = dyno_ops[node->op];
-    for (size_t i = 0; i < op->attr_count; i++) {
-        if (op->attrs[i].kind == kind && strcmp(op->attrs[i].name, name) == 0)
-            return (const char *)node->attrs + op->attrs[i].offset_bytes;
-    }
-    return NULL;
-}
-
 enum dyno_status dyno_node_check_counts(const struct dyno_node *node, struct dyno_err *err)
 {
     const struct dyno_op *op = dyno_ops[node->op];

@@ -60,8 +60,5 @@ enum dyno_status dyno_infer_regions(struct dyno_node *node, struct dyno_err *err
  * of axes or directions, 0 when the list ends before. */
 uint32_t dyno_scan_state_count(const struct dyno_node *node);
 int64_t dyno_scan_axis(const struct dyno_node *node, const char *attr, uint32_t idx);
-/* Attribute `name` of the node through the op's table; NULL when the op has none of that name. */
-const void *dyno_node_attr(const struct dyno_node *node, const char *name,
-                           enum dyno_attr_kind kind);
 
 #endif /* DYNO_IR_INTERNAL_H */

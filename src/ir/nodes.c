@@ -261,6 +261,56 @@ void dyno_node_move(struct dyno_node *node, struct dyno_node *before)
     link_before(node, before);
 }
 
+/* --- a region in place of its node --- */
+
+/* The nodes of `region` become nodes of `graph`, before `before`. */
+static void move_region(struct dyno_graph *region, struct dyno_graph *graph,
+                        struct dyno_node *before)
+{
+    while (region->first != NULL) {
+        struct dyno_node *node = region->first;
+        unlink(node);
+        node->graph = graph;
+        for (uint32_t i = 0; i < node->region_count; i++)
+            node->regions[i]->outer = graph;
+        link_before(node, before);
+    }
+    struct dyno_names *names = graph->names;
+    for (size_t i = 0; i < names->slot_count; i++) {
+        if (names->at[i].graph == region)
+            names->at[i].graph = graph;
+    }
+}
+
+bool dyno_node_inline_region(struct dyno_node *node, uint32_t idx)
+{
+    struct dyno_graph *graph = node->graph;
+    struct dyno_graph *region = node->regions[idx];
+    DYNO_ASSERT(region->input_count == 0 && region->output_count == node->out_count);
+    const int identity = dyno_op_find("", "Identity");
+    DYNO_ASSERT(identity >= 0);
+    move_region(region, graph, node);
+    for (uint32_t i = 0; i < node->out_count; i++) {
+        struct dyno_value *out = node->outs[i];
+        struct dyno_value *with = region->outputs[i];
+        if (out == NULL || out->uses == NULL)
+            continue;
+        dyno_use_unlink(&region->output_uses[i], with);
+        region->outputs[i] = NULL;
+        if (dyno_value_forward(out, with))
+            continue;
+        struct dyno_node *copy =
+            dyno_graph_node(graph, (enum dyno_op_id)identity, out->name, &with, 1, 1, node, node);
+        if (copy == NULL)
+            return false;
+        dyno_node_set_out(copy, 0, out);
+    }
+    dyno_node_remove(node);
+    return true;
+}
+
+/* --- what is dead --- */
+
 /* Outputs that an op has for those who want them (Dropout's mask) go when nobody does; the count of
  * outputs of the others is part of their meaning. */
 static void trim_outputs(struct dyno_node *node)

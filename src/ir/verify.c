@@ -3,12 +3,28 @@
 #include "ir/internal.h"
 
 struct checker {
+    const struct dyno_exprs *exprs;
     uint8_t *visible; /* by value id: made before this point, in this graph or around it */
     uint8_t *checked; /* by value id: its list of uses was walked */
     struct dyno_err *err;
 };
 
 #define BROKEN(checker, ...) DYNO_FAIL((checker)->err, DYNO_E_FORMAT, __VA_ARGS__)
+
+/* As many contents as its sizes, which are numbers, say. */
+static enum dyno_status check_host(const struct checker *checker, const struct dyno_value *value)
+{
+    const struct dyno_type *type = &value->type;
+    int64_t dims[DYNO_RANK_MAX];
+    int64_t count = 0;
+    bool known = type->rank >= 0 && type->kind == DYNO_TYPE_TENSOR;
+    for (int i = 0; i < type->rank && known; i++)
+        known = dyno_expr_is_const(checker->exprs, type->dims[i], &dims[i]);
+    if (!known || !dyno_dims_count(dims, type->rank, &count) || count != type->elem_count)
+        return BROKEN(checker, "host value '%s' has %u contents, not as many as its shape says",
+                      value->name, type->elem_count);
+    return DYNO_OK;
+}
 
 static enum dyno_status check_type(const struct checker *checker, const struct dyno_value *value)
 {
@@ -23,7 +39,7 @@ static enum dyno_status check_type(const struct checker *checker, const struct d
         if (type->elems[i] == DYNO_EXPR_NONE)
             return BROKEN(checker, "element %u of value '%s' is not known", i, value->name);
     }
-    return DYNO_OK;
+    return dyno_value_is_host(value) ? check_host(checker, value) : DYNO_OK;
 }
 
 /* The list of uses is well linked and each use is what its user says. */
@@ -176,8 +192,10 @@ static enum dyno_status check_graph(struct checker *checker, const struct dyno_g
 enum dyno_status dyno_graph_verify(const struct dyno_graph *graph, struct dyno_err *err)
 {
     const size_t count = (size_t)dyno_graph_top(graph)->value_id_count + 1;
-    struct checker checker = {
-        .visible = dyno_alloc(count, 1), .checked = dyno_alloc(count, 1), .err = err};
+    struct checker checker = {.exprs = graph->exprs,
+                              .visible = dyno_alloc(count, 1),
+                              .checked = dyno_alloc(count, 1),
+                              .err = err};
     enum dyno_status status = DYNO_OK;
     if (checker.visible == NULL || checker.checked == NULL)
         status = DYNO_NOMEM(err);
