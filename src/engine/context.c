@@ -25,6 +25,8 @@ struct dyno_context {
     void **own_outputs;         /* memory of outputs the caller gave none for */
     size_t *own_output_bytes;
     float *step_us; /* NULL: not profiled */
+    dyno_tap_fn *tap;
+    void *tap_arg;
 
     /* The run in flight. */
     struct dyno_job job;
@@ -361,6 +363,16 @@ static enum dyno_status run_open(struct dyno_context *context, struct dyno_bindi
 
 /* --- running --- */
 
+static void show_outputs(const struct dyno_context *context, const struct dyno_step *step,
+                         const struct dyno_buf *outs)
+{
+    for (uint32_t i = 0; i < step->out_count; i++) {
+        if (step->outs[i] != DYNO_NO_TENSOR)
+            context->tap(context->tap_arg, &context->engine->plan->tensors[step->outs[i]],
+                         &outs[i]);
+    }
+}
+
 static enum dyno_status run_step(struct dyno_context *context, struct dyno_binding *binding,
                                  uint32_t idx, struct dyno_err *err)
 {
@@ -380,6 +392,8 @@ static enum dyno_status run_step(struct dyno_context *context, struct dyno_bindi
         dyno_arena_reset(context->scratch);
     if (status != DYNO_OK)
         dyno_err_prefix(err, "step '%s' (%s)", step->name, dyno_ops[step->op]->onnx_name);
+    else if (context->tap != NULL)
+        show_outputs(context, step, bound->outs);
     return status;
 }
 
@@ -538,6 +552,12 @@ void dyno_context_step_times(const struct dyno_context *context, float *us_out)
 {
     for (uint32_t i = 0; i < context->engine->plan->step_count; i++)
         us_out[i] = context->step_us != NULL ? context->step_us[i] : 0.0F;
+}
+
+void dyno_context_tap(struct dyno_context *context, dyno_tap_fn *tap, void *arg)
+{
+    context->tap = tap;
+    context->tap_arg = arg;
 }
 
 uint64_t dyno_context_arena_bytes(const struct dyno_context *context)

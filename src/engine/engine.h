@@ -33,4 +33,12 @@ DYNO_NODISCARD enum dyno_status dyno_engine_solve(const struct dyno_plan *plan,
                                                   const int64_t *const *dims, const int *ranks,
                                                   int64_t *symbols_out, struct dyno_err *err);
 
+/* Sees each tensor a step has just written, in the order of the run; `buf` may be in any layout and
+ * its data dies with the run. */
+typedef void dyno_tap_fn(void *arg, const struct dyno_plan_tensor *tensor,
+                         const struct dyno_buf *buf);
+
+/* Watch the runs of a context (calibration, comparison layer by layer); NULL: no more. */
+void dyno_context_tap(struct dyno_context *context, dyno_tap_fn *tap, void *arg);
+
 #endif /* DYNO_ENGINE_ENGINE_H */

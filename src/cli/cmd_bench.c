@@ -1,0 +1,522 @@
+/* cmd_bench.c - dyno bench: latency and throughput of an engine. */
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cli/command.h"
+#include "cli/report.h"
+#include "cli/session.h"
+#include "cli/shapes.h"
+
+#define STREAMS_MAX 64
+
+struct options {
+    struct dyno_cli_list positional;
+    struct dyno_cli_list load_inputs;
+    const char *engine, *onnx, *shapes, *min_shapes, *opt_shapes, *max_shapes;
+    const char *export_times, *timing_cache;
+    int64_t threads, level, iterations, streams;
+    double duration_s, warm_up_ms;
+    bool baseline, exact, dump_profile, dump_layers, json;
+};
+
+#define AT(field) .offset_bytes = offsetof(struct options, field)
+static const struct dyno_flag flags[] = {
+    {.name = "--loadEngine",
+     .value = "FILE",
+     .help = "Engine to run",
+     .kind = DYNO_FLAG_STR,
+     AT(engine)},
+    {.name = "--onnx",
+     .value = "FILE",
+     .help = "Model to build now and run",
+     .kind = DYNO_FLAG_STR,
+     AT(onnx)},
+    {.name = "--baseline",
+     .help = "Run the model given by --onnx unoptimised",
+     .kind = DYNO_FLAG_BOOL,
+     AT(baseline)},
+    {.name = "--shapes",
+     .value = "NAME:1x3x224x224,...",
+     .help = "Shapes to run; with --onnx also the shapes to build for",
+     .kind = DYNO_FLAG_STR,
+     AT(shapes)},
+    {.name = "--minShapes",
+     .value = "SHAPES",
+     .help = "With --onnx: smallest shapes of the profile",
+     .kind = DYNO_FLAG_STR,
+     AT(min_shapes)},
+    {.name = "--optShapes",
+     .value = "SHAPES",
+     .help = "With --onnx: shapes to tune for and run",
+     .kind = DYNO_FLAG_STR,
+     AT(opt_shapes)},
+    {.name = "--maxShapes",
+     .value = "SHAPES",
+     .help = "With --onnx: largest shapes of the profile",
+     .kind = DYNO_FLAG_STR,
+     AT(max_shapes)},
+    {.name = "--loadInputs",
+     .value = "NAME:FILE.npy",
+     .help = "Array for an input",
+     .kind = DYNO_FLAG_LIST,
+     AT(load_inputs)},
+    {.name = "--threads",
+     .value = "N",
+     .help = "Threads; 0 is one a CPU",
+     .kind = DYNO_FLAG_INT,
+     AT(threads),
+     .min = 0,
+     .max = 64},
+    {.name = "--streams",
+     .value = "N",
+     .help = "Contexts that run at the same time",
+     .kind = DYNO_FLAG_INT,
+     AT(streams),
+     .fallback = 1,
+     .min = 1,
+     .max = STREAMS_MAX},
+    {.name = "--iterations",
+     .value = "N",
+     .help = "Run at least this often",
+     .kind = DYNO_FLAG_INT,
+     AT(iterations),
+     .fallback = 10,
+     .min = 1,
+     .max = 1e9},
+    {.name = "--duration",
+     .value = "SECONDS",
+     .help = "Run at least this long",
+     .kind = DYNO_FLAG_F64,
+     AT(duration_s),
+     .fallback = 3,
+     .min = 0,
+     .max = 86400},
+    {.name = "--warmUp",
+     .value = "MS",
+     .help = "Run this long before measuring",
+     .kind = DYNO_FLAG_F64,
+     AT(warm_up_ms),
+     .fallback = 200,
+     .min = 0,
+     .max = 3.6e6},
+    {.name = "--builderOptimizationLevel",
+     .value = "0..5",
+     .help = "How --onnx is tuned",
+     .kind = DYNO_FLAG_INT,
+     AT(level),
+     .fallback = 3,
+     .min = 0,
+     .max = 5},
+    {.name = "--timingCacheFile",
+     .value = "FILE",
+     .help = "Timing cache for --onnx",
+     .kind = DYNO_FLAG_STR,
+     AT(timing_cache)},
+    {.name = "--exact",
+     .help = "Use no algorithm with larger rounding error (Winograd)",
+     .kind = DYNO_FLAG_BOOL,
+     AT(exact)},
+    {.name = "--exportTimes",
+     .value = "FILE",
+     .help = "Write every latency as JSON",
+     .kind = DYNO_FLAG_STR,
+     AT(export_times)},
+    {.name = "--dumpProfile",
+     .help = "Print the time of each step",
+     .kind = DYNO_FLAG_BOOL,
+     AT(dump_profile)},
+    {.name = "--dumpLayerInfo",
+     .help = "Print each step with its kernel and original nodes",
+     .kind = DYNO_FLAG_BOOL,
+     AT(dump_layers)},
+    DYNO_FLAG_JSON(options),
+};
+
+/* One stream: a context, its arrays, the latencies it saw. */
+struct stream {
+    const struct options *options;
+    struct dyno_context *context;
+    struct dyno_array *inputs;
+    struct dyno_array *outputs;
+    double *us;
+    uint64_t count, capacity;
+    uint64_t start_ns, end_ns;
+    pthread_barrier_t *barrier;
+    pthread_t thread;
+    enum dyno_status status;
+    struct dyno_err err;
+};
+
+static bool keep_latency(struct stream *stream, double us)
+{
+    if (stream->count == stream->capacity) {
+        const uint64_t capacity = stream->capacity == 0 ? 1024 : stream->capacity * 2;
+        double *grown =
+            dyno_realloc(stream->us, stream->count * sizeof(double), capacity, sizeof(double));
+        if (grown == NULL)
+            return false;
+        stream->us = grown;
+        stream->capacity = capacity;
+    }
+    stream->us[stream->count++] = us;
+    return true;
+}
+
+static enum dyno_status warm_up(struct stream *stream)
+{
+    const uint64_t start_ns = dyno_clock_ns();
+    do {
+        DYNO_TRY(dyno_context_run(stream->context, stream->inputs, stream->outputs, &stream->err));
+    } while ((double)(dyno_clock_ns() - start_ns) < stream->options->warm_up_ms * 1e6);
+    return DYNO_OK;
+}
+
+static enum dyno_status measure(struct stream *stream)
+{
+    const double limit_ns = stream->options->duration_s * 1e9;
+    uint64_t before_ns = stream->start_ns = dyno_clock_ns();
+    for (;;) {
+        DYNO_TRY(dyno_context_run(stream->context, stream->inputs, stream->outputs, &stream->err));
+        const uint64_t after_ns = dyno_clock_ns();
+        if (!keep_latency(stream, (double)(after_ns - before_ns) * 1e-3))
+            return DYNO_NOMEM(&stream->err);
+        before_ns = after_ns;
+        if (stream->count >= (uint64_t)stream->options->iterations &&
+            (double)(after_ns - stream->start_ns) >= limit_ns)
+            break;
+    }
+    stream->end_ns = before_ns;
+    return DYNO_OK;
+}
+
+static void *run_stream(void *arg)
+{
+    struct stream *stream = arg;
+    stream->status = warm_up(stream);
+    (void)pthread_barrier_wait(stream->barrier);
+    if (stream->status == DYNO_OK)
+        stream->status = measure(stream);
+    return NULL;
+}
+
+/* All streams at once; their errors after all have ended. */
+static enum dyno_status run_streams(struct stream *streams, uint32_t count, struct dyno_err *err)
+{
+    pthread_barrier_t barrier;
+    if (pthread_barrier_init(&barrier, NULL, count) != 0)
+        return DYNO_NOMEM(err);
+    uint32_t started = 1;
+    for (uint32_t i = 0; i < count; i++)
+        streams[i].barrier = &barrier;
+    while (started < count &&
+           pthread_create(&streams[started].thread, NULL, run_stream, &streams[started]) == 0)
+        started++;
+    DYNO_ASSERT(started == count); /* a stream that does not start would leave the rest waiting */
+    (void)run_stream(&streams[0]);
+    for (uint32_t i = 1; i < count; i++)
+        (void)pthread_join(streams[i].thread, NULL);
+    (void)pthread_barrier_destroy(&barrier);
+    for (uint32_t i = 0; i < count; i++) {
+        if (streams[i].status != DYNO_OK) {
+            if (err != NULL)
+                *err = streams[i].err;
+            return streams[i].status;
+        }
+    }
+    return DYNO_OK;
+}
+
+/* --- the result --- */
+
+struct result {
+    struct dyno_latency latency;
+    double qps, items_s;
+    double wall_s;
+    uint64_t arena_bytes, tensor_bytes;
+    double *us; /* sorted, of all streams */
+};
+
+static enum dyno_status gather(const struct stream *streams, uint32_t count,
+                               struct dyno_arena *arena, struct result *result,
+                               struct dyno_err *err)
+{
+    uint64_t total = 0;
+    uint64_t start_ns = UINT64_MAX;
+    uint64_t end_ns = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        total += streams[i].count;
+        start_ns = streams[i].start_ns < start_ns ? streams[i].start_ns : start_ns;
+        end_ns = streams[i].end_ns > end_ns ? streams[i].end_ns : end_ns;
+    }
+    result->us = dyno_arena_alloc(arena, total + 1, sizeof(double));
+    if (result->us == NULL)
+        return DYNO_NOMEM(err);
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(result->us + at, streams[i].us, streams[i].count * sizeof(double));
+        at += streams[i].count;
+    }
+    dyno_latency_of(result->us, total, &result->latency);
+    result->wall_s = (double)(end_ns - start_ns) * 1e-9;
+    result->qps = (double)total / result->wall_s;
+    const struct dyno_array *first = &streams[0].inputs[0];
+    result->items_s = result->qps * (double)(first->rank > 0 ? first->dims[0] : 1);
+    result->arena_bytes = dyno_context_arena_bytes(streams[0].context);
+    result->tensor_bytes = dyno_context_tensor_bytes(streams[0].context);
+    return DYNO_OK;
+}
+
+static enum dyno_status export_times(const char *path, const struct stream *streams, uint32_t count,
+                                     struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text};
+    dyno_json_array_begin(&json);
+    for (uint32_t s = 0; s < count; s++) {
+        for (uint64_t i = 0; i < streams[s].count; i++) {
+            dyno_json_object_begin(&json);
+            dyno_json_key(&json, "stream");
+            dyno_json_u64(&json, s);
+            dyno_json_key(&json, "latencyMs");
+            dyno_json_f64(&json, streams[s].us[i] * 1e-3);
+            dyno_json_object_end(&json);
+        }
+    }
+    dyno_json_array_end(&json);
+    const enum dyno_status status =
+        dyno_strbuf_ok(&text)
+            ? dyno_file_write_atomic(path, dyno_strbuf_text(&text), text.bytes, err)
+            : DYNO_NOMEM(err);
+    dyno_strbuf_fini(&text);
+    return status;
+}
+
+static void print_text(const struct options *options, const struct dyno_session *session,
+                       const struct result *result)
+{
+    const struct dyno_latency *latency = &result->latency;
+    char cpu[128];
+    dyno_cpu_name(cpu, sizeof(cpu));
+    printf("%s on %s, %d threads, %lld streams\n",
+           options->engine != NULL ? options->engine : options->onnx, cpu,
+           dyno_pool_thread_count(session->pool), (long long)options->streams);
+    dyno_report_ios_text(session->engine);
+    printf("Throughput: %.2f qps, %.2f items/s\n", result->qps, result->items_s);
+    printf("Latency: min = %.3f ms, max = %.3f ms, mean = %.3f ms, median = %.3f ms, "
+           "percentile(90%%) = %.3f ms, percentile(95%%) = %.3f ms, percentile(99%%) = %.3f ms\n",
+           latency->min_us * 1e-3, latency->max_us * 1e-3, latency->mean_us * 1e-3,
+           latency->median_us * 1e-3, latency->p90_us * 1e-3, latency->p95_us * 1e-3,
+           latency->p99_us * 1e-3);
+    printf("Total Host Walltime: %.3f s, %llu runs, %u steps a run\n", result->wall_s,
+           (unsigned long long)latency->count, dyno_engine_step_count(session->engine));
+    printf("Memory: %.1f MiB activations (%.1f MiB without sharing), %.1f MiB peak resident\n",
+           (double)result->arena_bytes / 1048576.0, (double)result->tensor_bytes / 1048576.0,
+           (double)dyno_peak_rss_bytes() / 1048576.0);
+}
+
+static void latency_json(struct dyno_json_writer *json, const struct dyno_latency *latency)
+{
+    const struct {
+        const char *key;
+        double us;
+    } rows[] = {{"min", latency->min_us},   {"max", latency->max_us},
+                {"mean", latency->mean_us}, {"median", latency->median_us},
+                {"p90", latency->p90_us},   {"p95", latency->p95_us},
+                {"p99", latency->p99_us}};
+    dyno_json_key(json, "latency_ms");
+    dyno_json_object_begin(json);
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
+        dyno_json_key(json, rows[i].key);
+        dyno_json_f64(json, rows[i].us * 1e-3);
+    }
+    dyno_json_object_end(json);
+}
+
+static enum dyno_status print_json(const struct options *options,
+                                   const struct dyno_session *session, const struct result *result,
+                                   struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    char cpu[128];
+    dyno_cpu_name(cpu, sizeof(cpu));
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "engine");
+    dyno_json_str(&json, options->engine != NULL ? options->engine : options->onnx);
+    dyno_json_key(&json, "processor");
+    dyno_json_str(&json, cpu);
+    dyno_json_key(&json, "threads");
+    dyno_json_i64(&json, dyno_pool_thread_count(session->pool));
+    dyno_json_key(&json, "streams");
+    dyno_json_i64(&json, options->streams);
+    dyno_json_key(&json, "runs");
+    dyno_json_u64(&json, result->latency.count);
+    dyno_json_key(&json, "qps");
+    dyno_json_f64(&json, result->qps);
+    dyno_json_key(&json, "items_s");
+    dyno_json_f64(&json, result->items_s);
+    latency_json(&json, &result->latency);
+    dyno_json_key(&json, "steps");
+    dyno_json_u64(&json, dyno_engine_step_count(session->engine));
+    dyno_json_key(&json, "load_ms");
+    dyno_json_f64(&json, (double)session->load_ns * 1e-6);
+    dyno_json_key(&json, "arena_bytes");
+    dyno_json_u64(&json, result->arena_bytes);
+    dyno_json_key(&json, "tensor_bytes");
+    dyno_json_u64(&json, result->tensor_bytes);
+    dyno_json_key(&json, "peak_rss_bytes");
+    dyno_json_u64(&json, dyno_peak_rss_bytes());
+    dyno_report_ios_json(session->engine, &json);
+    dyno_json_object_end(&json);
+    const bool ok = dyno_strbuf_ok(&text);
+    if (ok)
+        printf("%s\n", dyno_strbuf_text(&text));
+    dyno_strbuf_fini(&text);
+    return ok ? DYNO_OK : DYNO_NOMEM(err);
+}
+
+/* Mean time of each step over some profiled runs, slowest share named. */
+static enum dyno_status print_profile(struct stream *stream, const struct dyno_session *session,
+                                      struct dyno_arena *arena, struct dyno_err *err)
+{
+    enum { RUNS = 20 };
+    const uint32_t count = dyno_engine_step_count(session->engine);
+    float *us = dyno_arena_alloc(arena, count + 1U, sizeof(*us));
+    double *sum = dyno_arena_alloc(arena, count + 1U, sizeof(*sum));
+    double total = 0.0;
+    if (us == NULL || sum == NULL)
+        return DYNO_NOMEM(err);
+    dyno_context_profile(stream->context, 1);
+    for (int r = 0; r < RUNS; r++) {
+        DYNO_TRY(dyno_context_run(stream->context, stream->inputs, stream->outputs, err));
+        dyno_context_step_times(stream->context, us);
+        for (uint32_t i = 0; i < count; i++)
+            sum[i] += (double)us[i] / RUNS;
+    }
+    dyno_context_profile(stream->context, 0);
+    for (uint32_t i = 0; i < count; i++)
+        total += sum[i];
+    printf("%10s %6s  %-22s %-30s %s\n", "us", "%", "op", "kernel", "step");
+    for (uint32_t i = 0; i < count; i++) {
+        struct dyno_step_info step;
+        dyno_engine_step(session->engine, i, &step);
+        printf("%10.1f %6.2f  %-22s %-30s %s\n", sum[i], 100.0 * sum[i] / total, step.op,
+               step.kernel, step.name);
+    }
+    printf("%10.1f %6.2f  total of %u steps\n", total, 100.0, count);
+    return DYNO_OK;
+}
+
+static void print_layers(const struct dyno_session *session)
+{
+    for (uint32_t i = 0; i < dyno_engine_step_count(session->engine); i++) {
+        struct dyno_step_info step;
+        dyno_engine_step(session->engine, i, &step);
+        printf("%-4u %-22s %-30s %s:", i, step.op, step.kernel, step.name);
+        for (uint32_t k = 0; k < step.origin_count; k++)
+            printf(" %s", step.origins[k]);
+        printf("\n");
+    }
+}
+
+/* --- the command --- */
+
+static enum dyno_status open_streams(const struct options *options,
+                                     const struct dyno_cli_shapes *shapes,
+                                     struct dyno_session *session, struct dyno_arena *arena,
+                                     struct stream *streams, struct dyno_err *err)
+{
+    const uint32_t output_count = dyno_engine_output_count(session->engine);
+    for (uint32_t i = 0; i < (uint32_t)options->streams; i++) {
+        streams[i].options = options;
+        DYNO_TRY(dyno_session_inputs(session->engine, options->load_inputs.items,
+                                     options->load_inputs.count, ':', shapes->items, shapes->count,
+                                     arena, &streams[i].inputs, err));
+        streams[i].outputs = dyno_arena_alloc(arena, output_count + 1U, sizeof(struct dyno_array));
+        if (streams[i].outputs == NULL)
+            return DYNO_NOMEM(err);
+        DYNO_TRY(dyno_context_create(session->engine, session->pool, &streams[i].context, err));
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status bench(const struct options *options, const struct dyno_cli_shapes *shapes,
+                              struct dyno_session *session, struct dyno_arena *arena,
+                              struct dyno_err *err)
+{
+    struct stream streams[STREAMS_MAX] = {{0}};
+    const uint32_t count = (uint32_t)options->streams;
+    struct result result = {.wall_s = 0};
+    enum dyno_status status = open_streams(options, shapes, session, arena, streams, err);
+    if (status == DYNO_OK)
+        status = run_streams(streams, count, err);
+    if (status == DYNO_OK)
+        status = gather(streams, count, arena, &result, err);
+    if (status == DYNO_OK && options->export_times != NULL)
+        status = export_times(options->export_times, streams, count, err);
+    if (status == DYNO_OK && options->json)
+        status = print_json(options, session, &result, err);
+    else if (status == DYNO_OK)
+        print_text(options, session, &result);
+    if (status == DYNO_OK && options->dump_layers)
+        print_layers(session);
+    if (status == DYNO_OK && options->dump_profile)
+        status = print_profile(&streams[0], session, arena, err);
+    for (uint32_t i = 0; i < count; i++) {
+        dyno_context_destroy(streams[i].context);
+        dyno_free(streams[i].us);
+    }
+    return status;
+}
+
+static enum dyno_status run(const void *opaque, struct dyno_err *err)
+{
+    const struct options *options = opaque;
+    if ((options->engine == NULL) == (options->onnx == NULL))
+        return DYNO_FAIL(err, DYNO_E_ARG, "give either --loadEngine=FILE or --onnx=FILE");
+    if (options->baseline && options->onnx == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--baseline goes with --onnx");
+    struct dyno_cli_shapes shapes;
+    struct dyno_session session = {0};
+    struct dyno_arena *arena = dyno_arena_create();
+    if (arena == NULL)
+        return DYNO_NOMEM(err);
+    enum dyno_status status =
+        dyno_cli_shapes(options->shapes, options->min_shapes, options->opt_shapes,
+                        options->max_shapes, arena, &shapes, err);
+    if (status == DYNO_OK) {
+        const struct dyno_session_options session_options = {
+            .engine_path = options->engine,
+            .onnx_path = options->onnx,
+            .baseline = options->baseline,
+            .exact = options->exact,
+            .level = (int)options->level,
+            .threads = (int)options->threads,
+            .profile = shapes.items,
+            .profile_count = shapes.count,
+            .timing_cache_path = options->timing_cache,
+        };
+        status = dyno_session_open(&session_options, &session, err);
+    }
+    if (status == DYNO_OK)
+        status = bench(options, &shapes, &session, arena, err);
+    dyno_session_close(&session);
+    dyno_arena_destroy(arena);
+    return status;
+}
+
+const struct dyno_command dyno_command_bench = {
+    .name = "bench",
+    .summary = "Measure latency and throughput of an engine, or of a model built on the spot",
+    .text = "Latency is from handing over the inputs to having the outputs in memory. Inputs that "
+            "no flag gives are made up.",
+    .flags = flags,
+    .flag_count = DYNO_COUNT(flags),
+    .options_bytes = sizeof(struct options),
+    .run = run,
+};

@@ -1,0 +1,270 @@
+/* cmd_build.c - dyno build: an ONNX file becomes an engine file. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/progress.h"
+#include "cli/command.h"
+#include "cli/report.h"
+#include "cli/session.h"
+#include "cli/shapes.h"
+
+struct options {
+    struct dyno_cli_list positional;
+    const char *onnx, *engine, *shapes, *min_shapes, *opt_shapes, *max_shapes;
+    const char *pool_size, *timing_cache, *device, *print_graph;
+    int64_t threads, level;
+    bool baseline, exact, json, verbose;
+};
+
+#define AT(field) .offset_bytes = offsetof(struct options, field)
+static const struct dyno_flag flags[] = {
+    {.name = "--onnx",
+     .value = "FILE",
+     .help = "The ONNX model to build from",
+     .kind = DYNO_FLAG_STR,
+     AT(onnx)},
+    {.name = "--saveEngine",
+     .value = "FILE",
+     .help = "Where the engine goes; the build report is put beside it as FILE.json",
+     .kind = DYNO_FLAG_STR,
+     AT(engine)},
+    {.name = "--shapes",
+     .value = "NAME:1x3x224x224,...",
+     .help = "Fix the shapes of inputs",
+     .kind = DYNO_FLAG_STR,
+     AT(shapes)},
+    {.name = "--minShapes",
+     .value = "SHAPES",
+     .help = "Smallest shapes of the profile",
+     .kind = DYNO_FLAG_STR,
+     AT(min_shapes)},
+    {.name = "--optShapes",
+     .value = "SHAPES",
+     .help = "Shapes to tune for",
+     .kind = DYNO_FLAG_STR,
+     AT(opt_shapes)},
+    {.name = "--maxShapes",
+     .value = "SHAPES",
+     .help = "Largest shapes of the profile",
+     .kind = DYNO_FLAG_STR,
+     AT(max_shapes)},
+    {.name = "--threads",
+     .value = "N",
+     .help = "Threads the engine is tuned for; 0 is one a CPU this process may use",
+     .kind = DYNO_FLAG_INT,
+     AT(threads),
+     .min = 0,
+     .max = 64},
+    {.name = "--builderOptimizationLevel",
+     .value = "0..5",
+     .help =
+         "0 builds from estimates without timing; higher levels time more candidates for longer",
+     .kind = DYNO_FLAG_INT,
+     AT(level),
+     .fallback = 3,
+     .min = 0,
+     .max = 5},
+    {.name = "--timingCacheFile",
+     .value = "FILE",
+     .help =
+         "Timings read before and written after the build; the same cache gives the same engine",
+     .kind = DYNO_FLAG_STR,
+     AT(timing_cache)},
+    {.name = "--memPoolSize",
+     .value = "workspace:MiB",
+     .help = "Most workspace a kernel may use",
+     .kind = DYNO_FLAG_STR,
+     AT(pool_size)},
+    {.name = "--device",
+     .value = "cpu",
+     .help = "Device to build for",
+     .kind = DYNO_FLAG_STR,
+     AT(device)},
+    {.name = "--baseline",
+     .help = "Build the unoptimised execution: op by op, no fusion, no tuning",
+     .kind = DYNO_FLAG_BOOL,
+     AT(baseline)},
+    {.name = "--exact",
+     .help = "Use no algorithm with larger rounding error (Winograd)",
+     .kind = DYNO_FLAG_BOOL,
+     AT(exact)},
+    {.name = "--printGraph",
+     .value = "PASS|all|import",
+     .help = "Print the graph after that pass (all: after each one; import: before the first)",
+     .kind = DYNO_FLAG_STR,
+     AT(print_graph)},
+    {.name = "--verbose",
+     .help = "Print every step with its kernel and time",
+     .kind = DYNO_FLAG_BOOL,
+     AT(verbose)},
+    DYNO_FLAG_JSON(options),
+};
+
+struct sight {
+    const struct options *options;
+    struct dyno_progress progress;
+    bool bar_open;
+};
+
+static void on_graph(void *arg, const struct dyno_pass *pass, const struct dyno_graph *graph)
+{
+    const struct sight *sight = arg;
+    const char *wanted = sight->options->print_graph;
+    const char *name = pass != NULL ? pass->name : "import";
+    if (wanted == NULL || (strcmp(wanted, "all") != 0 && strcmp(wanted, name) != 0))
+        return;
+    struct dyno_strbuf text = {0};
+    dyno_graph_print(graph, &text);
+    printf("// after %s\n%s\n", name, dyno_strbuf_text(&text));
+    dyno_strbuf_fini(&text);
+}
+
+static void on_progress(void *arg, enum dyno_build_stage stage, uint32_t done, uint32_t total,
+                        const char *what)
+{
+    struct sight *sight = arg;
+    if (stage != DYNO_STAGE_TUNE || total <= 1)
+        return;
+    if (!sight->bar_open)
+        dyno_progress_begin(&sight->progress, "tuning", total);
+    sight->bar_open = true;
+    dyno_progress_step(&sight->progress, 1, what);
+    if (done == total) {
+        dyno_progress_end(&sight->progress);
+        sight->bar_open = false;
+    }
+}
+
+static enum dyno_status workspace_of(const char *text, uint64_t *bytes_out, struct dyno_err *err)
+{
+    *bytes_out = 0;
+    if (text == NULL)
+        return DYNO_OK;
+    char *end = NULL;
+    const char *colon = strchr(text, ':');
+    const double mib = colon != NULL ? strtod(colon + 1, &end) : 0.0;
+    if (strncmp(text, "workspace:", 10) != 0 || end == colon + 1 ||
+        (*end != 0 && strcmp(end, "M") != 0) || !(mib > 0.0 && mib < 1e9))
+        return DYNO_FAIL(err, DYNO_E_ARG, "--memPoolSize=%s: wants workspace:MiB", text);
+    *bytes_out = (uint64_t)(mib * 1048576.0);
+    return DYNO_OK;
+}
+
+static enum dyno_status check(const struct options *options, struct dyno_err *err)
+{
+    if (options->onnx == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--onnx=FILE is missing");
+    if (options->engine == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--saveEngine=FILE is missing");
+    if (options->device != NULL && strcmp(options->device, "cpu") != 0)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "--device=%s: this build knows the device cpu",
+                         options->device);
+    return DYNO_OK;
+}
+
+/* The report lies beside the engine, so that the engine's bytes hold no times. */
+static enum dyno_status save_report(const struct options *options, const struct dyno_strbuf *json,
+                                    struct dyno_err *err)
+{
+    struct dyno_strbuf path = {0};
+    dyno_strbuf_printf(&path, "%s.json", options->engine);
+    const enum dyno_status status =
+        dyno_strbuf_ok(&path) && dyno_strbuf_ok(json)
+            ? dyno_file_write_atomic(dyno_strbuf_text(&path), dyno_strbuf_text(json), json->bytes,
+                                     err)
+            : DYNO_NOMEM(err);
+    dyno_strbuf_fini(&path);
+    return status;
+}
+
+static enum dyno_status report(const struct options *options, const struct dyno_built *built,
+                               struct dyno_err *err)
+{
+    enum dyno_status status = DYNO_OK;
+    struct dyno_strbuf json = {0};
+    struct dyno_engine *engine = NULL;
+    status = dyno_engine_open(options->engine, &engine, err);
+    if (status != DYNO_OK)
+        return status;
+    dyno_report_build_json(&built->report, engine, options->onnx, options->engine, &json);
+    status = save_report(options, &json, err);
+    if (status == DYNO_OK && options->json)
+        (void)fputs(dyno_strbuf_text(&json), stdout);
+    else if (status == DYNO_OK)
+        dyno_report_build_text(&built->report, engine, options->onnx, options->engine,
+                               options->verbose);
+    dyno_strbuf_fini(&json);
+    dyno_engine_close(engine);
+    return status;
+}
+
+static enum dyno_status build(const struct options *options, struct dyno_arena *arena,
+                              struct dyno_pool *pool, struct dyno_err *err)
+{
+    struct dyno_cli_shapes shapes;
+    uint64_t workspace_bytes = 0;
+    DYNO_TRY(dyno_cli_shapes(options->shapes, options->min_shapes, options->opt_shapes,
+                             options->max_shapes, arena, &shapes, err));
+    DYNO_TRY(workspace_of(options->pool_size, &workspace_bytes, err));
+    struct sight sight = {.options = options};
+    const struct dyno_build_options build_options = {
+        .onnx_path = options->onnx,
+        .engine_path = options->engine,
+        .profile = shapes.items,
+        .profile_count = shapes.count,
+        .pool = pool,
+        .baseline = options->baseline,
+        .exact = options->exact,
+        .level = (int)options->level,
+        .workspace_bytes_max = workspace_bytes,
+        .timing_cache_path = options->timing_cache,
+        .progress = on_progress,
+        .progress_arg = &sight,
+        .problem = dyno_session_problem,
+        .graph = on_graph,
+        .graph_arg = &sight,
+    };
+    struct dyno_built built;
+    enum dyno_status status = dyno_build(&build_options, &built, err);
+    if (sight.bar_open)
+        dyno_progress_end(&sight.progress);
+    if (status == DYNO_OK)
+        status = report(options, &built, err);
+    dyno_built_fini(&built);
+    return status;
+}
+
+static enum dyno_status run(const void *opaque, struct dyno_err *err)
+{
+    const struct options *options = opaque;
+    DYNO_TRY(check(options, err));
+    struct dyno_pool *pool = NULL;
+    const struct dyno_pool_options pool_options = {.thread_count = (int)options->threads,
+                                                   .bind = true};
+    struct dyno_arena *arena = dyno_arena_create();
+    if (arena == NULL)
+        return DYNO_NOMEM(err);
+    enum dyno_status status = dyno_pool_create(&pool_options, &pool, err);
+    if (status == DYNO_OK)
+        status = build(options, arena, pool, err);
+    dyno_pool_destroy(pool);
+    dyno_arena_destroy(arena);
+    return status;
+}
+
+const struct dyno_command dyno_command_build = {
+    .name = "build",
+    .summary = "Make a tuned engine file of an ONNX model",
+    .text = "Reads the model, rewrites its graph, times kernels for each layer on this machine, "
+            "chooses kernels and layouts over the whole graph, and writes an engine that is mapped "
+            "and run in place. Dimensions that no shape flag fixes stay open; the engine is tuned "
+            "for size 1 of those.",
+    .flags = flags,
+    .flag_count = DYNO_COUNT(flags),
+    .options_bytes = sizeof(struct options),
+    .run = run,
+};

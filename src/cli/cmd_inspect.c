@@ -1,0 +1,256 @@
+/* cmd_inspect.c - dyno inspect: what is in a model or an engine, and what this build makes of it.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "cli/command.h"
+#include "cli/report.h"
+#include "cli/session.h"
+
+struct options {
+    struct dyno_cli_list positional;
+    bool json;
+};
+
+static const struct dyno_flag flags[] = {DYNO_FLAG_JSON(options)};
+
+static enum dyno_status print_and_free(struct dyno_strbuf *text, struct dyno_err *err)
+{
+    const bool ok = dyno_strbuf_ok(text);
+    if (ok)
+        printf("%s\n", dyno_strbuf_text(text));
+    dyno_strbuf_fini(text);
+    return ok ? DYNO_OK : DYNO_NOMEM(err);
+}
+
+/* --- model --- */
+
+static void value_text(const struct dyno_graph *graph, const struct dyno_value *value,
+                       struct dyno_strbuf *out)
+{
+    dyno_strbuf_printf(out, "%s[", dyno_dtype_text(value->type.dtype));
+    if (value->type.rank < 0)
+        dyno_strbuf_puts(out, "?");
+    for (int i = 0; i < value->type.rank; i++) {
+        dyno_strbuf_puts(out, i > 0 ? ", " : "");
+        dyno_expr_print(graph->exprs, value->type.dims[i], out);
+    }
+    dyno_strbuf_puts(out, "]");
+}
+
+static void values_json(const struct dyno_graph *graph, const char *key,
+                        struct dyno_value *const *values, uint32_t count,
+                        struct dyno_json_writer *json)
+{
+    dyno_json_key(json, key);
+    dyno_json_object_begin(json);
+    for (uint32_t i = 0; i < count; i++) {
+        struct dyno_strbuf type = {0};
+        value_text(graph, values[i], &type);
+        dyno_json_key(json, values[i]->name);
+        dyno_json_str(json, dyno_strbuf_text(&type));
+        dyno_strbuf_fini(&type);
+    }
+    dyno_json_object_end(json);
+}
+
+static void values_print(const struct dyno_graph *graph, const char *what,
+                         struct dyno_value *const *values, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct dyno_strbuf type = {0};
+        value_text(graph, values[i], &type);
+        printf("  %-7s %-24s %s\n", what, values[i]->name, dyno_strbuf_text(&type));
+        dyno_strbuf_fini(&type);
+    }
+}
+
+static enum dyno_status inspect_model(const struct options *options, const char *path,
+                                      struct dyno_err *err)
+{
+    struct dyno_onnx_model *model = NULL;
+    const struct dyno_onnx_options import_options = {.problem = dyno_session_problem};
+    uint32_t counts[DYNO_OP_COUNT] = {0};
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    DYNO_TRY(dyno_onnx_import(path, &import_options, &model, err));
+    const struct dyno_graph *graph = dyno_onnx_model_graph(model);
+    for (const struct dyno_node *node = graph->first; node != NULL; node = node->next)
+        counts[node->op]++;
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "model");
+    dyno_json_str(&json, path);
+    dyno_json_key(&json, "producer");
+    dyno_json_str(&json, dyno_onnx_model_producer(model));
+    dyno_json_key(&json, "opset");
+    dyno_json_i64(&json, dyno_onnx_model_opset(model));
+    dyno_json_key(&json, "nodes");
+    dyno_json_u64(&json, graph->node_count);
+    values_json(graph, "inputs", graph->inputs, graph->input_count, &json);
+    values_json(graph, "outputs", graph->outputs, graph->output_count, &json);
+    dyno_json_key(&json, "ops");
+    dyno_json_object_begin(&json);
+    if (!options->json) {
+        printf("%s: opset %d, made by '%s', %u nodes, %.1f MiB\n", path,
+               dyno_onnx_model_opset(model), dyno_onnx_model_producer(model), graph->node_count,
+               (double)dyno_onnx_model_file_bytes(model) / 1048576.0);
+        values_print(graph, "input", graph->inputs, graph->input_count);
+        values_print(graph, "output", graph->outputs, graph->output_count);
+    }
+    for (int op = 0; op < DYNO_OP_COUNT; op++) {
+        if (counts[op] == 0)
+            continue;
+        dyno_json_key(&json, dyno_ops[op]->onnx_name);
+        dyno_json_u64(&json, counts[op]);
+        if (!options->json)
+            printf("  %6u  %s\n", counts[op], dyno_ops[op]->onnx_name);
+    }
+    dyno_json_object_end(&json);
+    dyno_json_object_end(&json);
+    enum dyno_status status = DYNO_OK;
+    if (options->json)
+        status = print_and_free(&text, err);
+    dyno_strbuf_fini(&text);
+    dyno_onnx_model_close(model);
+    return status;
+}
+
+/* --- engine --- */
+
+static enum dyno_status engine_json(const struct dyno_engine *engine, const char *path,
+                                    const char *identity, struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "engine");
+    dyno_json_str(&json, path);
+    dyno_json_key(&json, "sha256");
+    dyno_json_str(&json, identity);
+    dyno_json_key(&json, "bytes");
+    dyno_json_u64(&json, dyno_engine_file_bytes(engine));
+    dyno_report_ios_json(engine, &json);
+    dyno_json_key(&json, "steps");
+    dyno_json_array_begin(&json);
+    for (uint32_t i = 0; i < dyno_engine_step_count(engine); i++) {
+        struct dyno_step_info step;
+        dyno_engine_step(engine, i, &step);
+        dyno_json_object_begin(&json);
+        dyno_json_key(&json, "Name");
+        dyno_json_str(&json, step.name);
+        dyno_json_key(&json, "LayerType");
+        dyno_json_str(&json, step.op);
+        dyno_json_key(&json, "TacticName");
+        dyno_json_str(&json, step.kernel);
+        dyno_json_key(&json, "Metadata");
+        dyno_json_array_begin(&json);
+        for (uint32_t k = 0; k < step.origin_count; k++)
+            dyno_json_str(&json, step.origins[k]);
+        dyno_json_array_end(&json);
+        dyno_json_object_end(&json);
+    }
+    dyno_json_array_end(&json);
+    dyno_json_object_end(&json);
+    return print_and_free(&text, err);
+}
+
+static enum dyno_status inspect_engine(const struct options *options, const char *path,
+                                       struct dyno_err *err)
+{
+    struct dyno_engine *engine = NULL;
+    uint8_t digest[32] = {0};
+    char identity[65] = "";
+    DYNO_TRY(dyno_engine_open(path, &engine, err));
+    enum dyno_status status = dyno_engine_identity(engine, digest, err);
+    for (int i = 0; i < 32; i++)
+        (void)snprintf(identity + 2 * i, 3, "%02x", digest[i]);
+    if (status == DYNO_OK && options->json) {
+        status = engine_json(engine, path, identity, err);
+    } else if (status == DYNO_OK) {
+        printf("%s: %.1f MiB, %u steps, sha256 %s\n", path,
+               (double)dyno_engine_file_bytes(engine) / 1048576.0, dyno_engine_step_count(engine),
+               identity);
+        if (dyno_engine_warning(engine)[0] != 0)
+            printf("  warning %s\n", dyno_engine_warning(engine));
+        dyno_report_ios_text(engine);
+        for (uint32_t i = 0; i < dyno_engine_step_count(engine); i++) {
+            struct dyno_step_info step;
+            dyno_engine_step(engine, i, &step);
+            printf("  step %-4u %-22s %-28s %s\n", i, step.op, step.kernel, step.name);
+        }
+    }
+    dyno_engine_close(engine);
+    return status;
+}
+
+/* --- capability --- */
+
+/* What each step of the built engine runs on; the steps without a fast kernel are what matters. */
+static enum dyno_status inspect_capability(const struct options *options, const char *path,
+                                           struct dyno_err *err)
+{
+    struct dyno_session session;
+    const struct dyno_session_options how = {.onnx_path = path, .level = 0, .threads = 1};
+    DYNO_TRY(dyno_session_open(&how, &session, err));
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    const uint32_t count = dyno_engine_step_count(session.engine);
+    uint32_t slow = 0;
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "without_fast_kernel");
+    dyno_json_array_begin(&json);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct dyno_step *step = &session.engine->plan->steps[i];
+        if ((step->tactic.flags & DYNO_TACTIC_REFERENCE) == 0)
+            continue;
+        slow++;
+        dyno_json_str(&json, step->name);
+        if (!options->json)
+            printf("  %-22s %s runs on its reference meaning\n", dyno_ops[step->op]->onnx_name,
+                   step->name);
+    }
+    dyno_json_array_end(&json);
+    dyno_json_key(&json, "steps");
+    dyno_json_u64(&json, count);
+    dyno_json_object_end(&json);
+    if (!options->json)
+        printf("%s: %u of %u steps have a fast kernel on this machine\n", path, count - slow,
+               count);
+    enum dyno_status status = DYNO_OK;
+    if (options->json)
+        status = print_and_free(&text, err);
+    dyno_strbuf_fini(&text);
+    dyno_session_close(&session);
+    return status;
+}
+
+static enum dyno_status run(const void *opaque, struct dyno_err *err)
+{
+    const struct options *options = opaque;
+    static const struct {
+        const char *what;
+        enum dyno_status (*inspect)(const struct options *, const char *, struct dyno_err *);
+    } rows[] = {
+        {"model", inspect_model}, {"engine", inspect_engine}, {"capability", inspect_capability}};
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
+        if (strcmp(options->positional.items[0], rows[i].what) == 0)
+            return rows[i].inspect(options, options->positional.items[1], err);
+    }
+    return DYNO_FAIL(err, DYNO_E_ARG, "dyno inspect knows model, engine and capability, not '%s'",
+                     options->positional.items[0]);
+}
+
+const struct dyno_command dyno_command_inspect = {
+    .name = "inspect",
+    .summary = "Show what is in a model or an engine, or which steps lack a fast kernel",
+    .positional = "model|engine|capability FILE",
+    .positional_min = 2,
+    .positional_max = 2,
+    .text = "",
+    .flags = flags,
+    .flag_count = DYNO_COUNT(flags),
+    .options_bytes = sizeof(struct options),
+    .run = run,
+};

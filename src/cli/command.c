@@ -1,0 +1,174 @@
+/* command.c - the table of sub-commands, flag parsing, and the way from argv to an exit code. */
+#include "cli/command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+const struct dyno_command *const dyno_commands[] = {
+#define DYNO_COMMAND(name) &dyno_command_##name,
+#include "cli/commands.def"
+#undef DYNO_COMMAND
+};
+const size_t dyno_command_count = DYNO_COUNT(dyno_commands);
+
+static void set_fallbacks(const struct dyno_command *command, char *options)
+{
+    for (size_t i = 0; i < command->flag_count; i++) {
+        const struct dyno_flag *flag = &command->flags[i];
+        if (flag->kind == DYNO_FLAG_INT)
+            *(int64_t *)(void *)(options + flag->offset_bytes) = (int64_t)flag->fallback;
+        else if (flag->kind == DYNO_FLAG_F64)
+            *(double *)(void *)(options + flag->offset_bytes) = flag->fallback;
+    }
+}
+
+static enum dyno_status add_item(struct dyno_cli_list *list, const char *what, const char *item,
+                                 struct dyno_err *err)
+{
+    if (list->count == DYNO_CLI_LIST_MAX)
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s is given more than %d times", what,
+                         DYNO_CLI_LIST_MAX);
+    list->items[list->count++] = item;
+    return DYNO_OK;
+}
+
+static enum dyno_status set_number(const struct dyno_flag *flag, const char *text, char *at,
+                                   struct dyno_err *err)
+{
+    char *end = NULL;
+    errno = 0;
+    const bool is_int = flag->kind == DYNO_FLAG_INT;
+    const double value = is_int ? (double)strtoll(text, &end, 10) : strtod(text, &end);
+    if (end == text || *end != 0 || errno != 0 || !(value >= flag->min) || !(value <= flag->max))
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s=%s: wants a%s between %g and %g", flag->name, text,
+                         is_int ? " whole number" : " number", flag->min, flag->max);
+    if (is_int)
+        *(int64_t *)(void *)at = strtoll(text, NULL, 10);
+    else
+        *(double *)(void *)at = value;
+    return DYNO_OK;
+}
+
+static enum dyno_status set_flag(const struct dyno_flag *flag, const char *value, char *options,
+                                 struct dyno_err *err)
+{
+    char *at = options + flag->offset_bytes;
+    if (flag->kind == DYNO_FLAG_BOOL) {
+        if (value != NULL)
+            return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no value", flag->name);
+        *(bool *)at = true;
+        return DYNO_OK;
+    }
+    if (value == NULL || *value == 0)
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s wants a value: %s=%s", flag->name, flag->name,
+                         flag->value);
+    switch (flag->kind) {
+    case DYNO_FLAG_STR:
+        *(const char **)(void *)at = value;
+        return DYNO_OK;
+    case DYNO_FLAG_LIST:
+        return add_item((void *)at, flag->name, value, err);
+    case DYNO_FLAG_INT:
+    case DYNO_FLAG_F64:
+    case DYNO_FLAG_BOOL:
+        break;
+    }
+    return set_number(flag, value, at, err);
+}
+
+static const struct dyno_flag *find_flag(const struct dyno_command *command, const char *text,
+                                         size_t bytes)
+{
+    for (size_t i = 0; i < command->flag_count; i++) {
+        const char *name = command->flags[i].name;
+        if (strlen(name) == bytes && memcmp(name, text, bytes) == 0)
+            return &command->flags[i];
+    }
+    return NULL;
+}
+
+enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, char **argv,
+                                void *options, bool *help_out, struct dyno_err *err)
+{
+    struct dyno_cli_list *positional = options;
+    *help_out = false;
+    set_fallbacks(command, options);
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            *help_out = true;
+            return DYNO_OK;
+        }
+        if (argv[i][0] != '-' || argv[i][1] == 0) {
+            DYNO_TRY(add_item(positional, "a file", argv[i], err));
+            continue;
+        }
+        const size_t bytes = strcspn(argv[i], "=");
+        const struct dyno_flag *flag = find_flag(command, argv[i], bytes);
+        if (flag == NULL)
+            return DYNO_FAIL(err, DYNO_E_ARG, "dyno %s has no flag %.*s (see dyno %s --help)",
+                             command->name, (int)bytes, argv[i], command->name);
+        const char *value = argv[i][bytes] == '=' ? argv[i] + bytes + 1 : NULL;
+        if (value == NULL && flag->kind != DYNO_FLAG_BOOL && i + 1 < argc)
+            value = argv[++i];
+        DYNO_TRY(set_flag(flag, value, options, err));
+    }
+    if ((int)positional->count < command->positional_min ||
+        (int)positional->count > command->positional_max)
+        return DYNO_FAIL(err, DYNO_E_ARG, "dyno %s wants %s, got %u (see dyno %s --help)",
+                         command->name,
+                         command->positional != NULL ? command->positional : "flags only",
+                         positional->count, command->name);
+    return DYNO_OK;
+}
+
+static int fail(const char *command, enum dyno_status status, const struct dyno_err *err)
+{
+    (void)fprintf(stderr, "dyno %s: %s\n", command,
+                  err->text[0] != 0 ? err->text : dyno_status_text(status));
+    return dyno_status_exit_code(status);
+}
+
+static int run_command(const struct dyno_command *command, int argc, char **argv)
+{
+    struct dyno_err err = {0};
+    bool help = false;
+    void *options = dyno_alloc(1, command->options_bytes);
+    if (options == NULL)
+        return fail(command->name, DYNO_E_NOMEM, &err);
+    enum dyno_status status = dyno_cli_parse(command, argc, argv, options, &help, &err);
+    if (help)
+        dyno_cli_help(command);
+    else if (status == DYNO_OK)
+        status = command->run(options, &err);
+    dyno_free(options);
+    if (status == DYNO_OK && fflush(stdout) != 0)
+        status = DYNO_FAIL(&err, DYNO_E_IO, "cannot write to standard output: %s", strerror(errno));
+    return status == DYNO_OK ? 0 : fail(command->name, status, &err);
+}
+
+int dyno_cli_main(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        dyno_cli_help(NULL);
+        return argc < 2 ? dyno_status_exit_code(DYNO_E_ARG) : 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("dyno %s\n", DYNO_VERSION);
+        return 0;
+    }
+    if (strcmp(argv[1], "man") == 0) {
+        dyno_cli_man();
+        return 0;
+    }
+    for (size_t i = 0; i < dyno_command_count; i++) {
+        if (strcmp(argv[1], dyno_commands[i]->name) == 0)
+            return run_command(dyno_commands[i], argc - 2, argv + 2);
+    }
+    (void)fprintf(stderr, "dyno: there is no command '%s' (see dyno --help)\n", argv[1]);
+    return dyno_status_exit_code(DYNO_E_ARG);
+}

@@ -1,0 +1,82 @@
+/* command.h - sub-commands and their flags as tables.
+ *
+ * One file a sub-command, one row in commands.def.  The rows make the parser, `--help`, and the man
+ * page.  Flags keep trtexec's spelling where the meaning is the same.
+ */
+#ifndef DYNO_CLI_COMMAND_H
+#define DYNO_CLI_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define DYNO_CLI_LIST_MAX 64
+
+enum dyno_flag_kind {
+    DYNO_FLAG_BOOL, /* bool: --name */
+    DYNO_FLAG_STR,  /* const char *: --name=VALUE */
+    DYNO_FLAG_INT,  /* int64_t within [min, max] */
+    DYNO_FLAG_F64,  /* double within [min, max] */
+    DYNO_FLAG_LIST, /* struct dyno_cli_list: --name=VALUE or --name VALUE, repeatable */
+};
+
+struct dyno_cli_list {
+    const char *items[DYNO_CLI_LIST_MAX];
+    uint32_t count;
+};
+
+/* One flag: where its value lands inside the command's own options struct. */
+struct dyno_flag {
+    const char *name;  /* "--onnx" */
+    const char *value; /* "FILE"; NULL for BOOL */
+    const char *help;  /* one sentence, no final dot */
+    enum dyno_flag_kind kind;
+    size_t offset_bytes;
+    double fallback; /* INT, F64 */
+    double min, max; /* INT, F64 */
+};
+
+struct dyno_command {
+    const char *name;
+    const char *summary;    /* one line */
+    const char *positional; /* "ENGINE|MODEL.onnx"; NULL: none */
+    int positional_min, positional_max;
+    const char *text; /* paragraphs for --help and the man page; may be "" */
+    const struct dyno_flag *flags;
+    size_t flag_count;
+    size_t
+        options_bytes; /* sizeof the options struct; its first member is dyno_cli_list positional */
+    enum dyno_status (*run)(const void *options, struct dyno_err *err);
+};
+
+#define DYNO_COMMAND(name) extern const struct dyno_command dyno_command_##name;
+#include "cli/commands.def"
+#undef DYNO_COMMAND
+
+extern const struct dyno_command *const dyno_commands[];
+extern const size_t dyno_command_count;
+
+/* Flags that every command has. */
+struct dyno_common {
+    bool json;
+    bool verbose;
+};
+#define DYNO_FLAG_JSON(type)                                                     \
+    {                                                                            \
+        .name = "--json", .help = "Print the report as JSON on standard output", \
+        .kind = DYNO_FLAG_BOOL, .offset_bytes = offsetof(struct type, json)      \
+    }
+
+/* Read argv into `options` (zeroed, options_bytes).  E_ARG names the flag and the rule. */
+enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, char **argv,
+                                void *options, bool *help_out, struct dyno_err *err);
+
+void dyno_cli_help(const struct dyno_command *command); /* NULL: the whole program */
+void dyno_cli_man(void);                                /* dyno(1) in man(7) on standard output */
+
+/* The whole program: returns the exit code. */
+int dyno_cli_main(int argc, char **argv);
+
+#endif /* DYNO_CLI_COMMAND_H */

@@ -1,0 +1,7 @@
+/* main.c - dyno. */
+#include "cli/command.h"
+
+int main(int argc, char **argv)
+{
+    return dyno_cli_main(argc, argv);
+}

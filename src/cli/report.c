@@ -1,0 +1,293 @@
+/* report.c - build reports, bindings, latency statistics. */
+#include "cli/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "base/json.h"
+
+static double ms(uint64_t ns)
+{
+    return (double)ns * 1e-6;
+}
+
+static double mib(uint64_t bytes)
+{
+    return (double)bytes / 1048576.0;
+}
+
+static void io_json(const struct dyno_io_info *info, struct dyno_json_writer *json)
+{
+    const int64_t *const corners[] = {info->min, info->opt, info->max};
+    static const char *const names[] = {"min", "opt", "max"};
+    dyno_json_object_begin(json);
+    dyno_json_key(json, "name");
+    dyno_json_str(json, info->name);
+    dyno_json_key(json, "type");
+    dyno_json_str(json, dyno_dtype_text((enum dyno_dtype)info->dtype));
+    for (size_t c = 0; info->rank >= 0 && c < DYNO_COUNT(corners); c++) {
+        dyno_json_key(json, names[c]);
+        dyno_json_array_begin(json);
+        for (int i = 0; i < info->rank; i++)
+            dyno_json_i64(json, corners[c][i]);
+        dyno_json_array_end(json);
+    }
+    dyno_json_object_end(json);
+}
+
+void dyno_report_ios_json(const struct dyno_engine *engine, struct dyno_json_writer *json)
+{
+    struct dyno_io_info info;
+    dyno_json_key(json, "inputs");
+    dyno_json_array_begin(json);
+    for (uint32_t i = 0; i < dyno_engine_input_count(engine); i++) {
+        dyno_engine_input(engine, i, &info);
+        io_json(&info, json);
+    }
+    dyno_json_array_end(json);
+    dyno_json_key(json, "outputs");
+    dyno_json_array_begin(json);
+    for (uint32_t i = 0; i < dyno_engine_output_count(engine); i++) {
+        dyno_engine_output(engine, i, &info);
+        io_json(&info, json);
+    }
+    dyno_json_array_end(json);
+}
+
+static void print_dims(const int64_t *dims, int rank)
+{
+    for (int i = 0; i < rank; i++) {
+        if (dims[i] == INT64_MAX)
+            printf("%s*", i > 0 ? "x" : "");
+        else
+            printf("%s%lld", i > 0 ? "x" : "", (long long)dims[i]);
+    }
+    if (rank == 0)
+        printf("scalar");
+}
+
+static void io_text(const char *what, const struct dyno_io_info *info)
+{
+    bool open = false;
+    printf("  %-7s %-24s %-5s ", what, info->name, dyno_dtype_text((enum dyno_dtype)info->dtype));
+    if (info->rank < 0) {
+        printf("shape known only while running\n");
+        return;
+    }
+    print_dims(info->opt, info->rank);
+    for (int i = 0; i < info->rank; i++)
+        open = open || info->min[i] != info->max[i];
+    if (open) {
+        printf("  (");
+        print_dims(info->min, info->rank);
+        printf(" .. ");
+        print_dims(info->max, info->rank);
+        printf(")");
+    }
+    printf("\n");
+}
+
+void dyno_report_ios_text(const struct dyno_engine *engine)
+{
+    struct dyno_io_info info;
+    for (uint32_t i = 0; i < dyno_engine_input_count(engine); i++) {
+        dyno_engine_input(engine, i, &info);
+        io_text("input", &info);
+    }
+    for (uint32_t i = 0; i < dyno_engine_output_count(engine); i++) {
+        dyno_engine_output(engine, i, &info);
+        io_text("output", &info);
+    }
+}
+
+/* Bytes of the arena at the profile's optimum; 0 when it cannot be bound. */
+static void arena_at_opt(const struct dyno_engine *engine, uint64_t *arena_bytes,
+                         uint64_t *tensor_bytes)
+{
+    struct dyno_context *context = NULL;
+    struct dyno_array inputs[64] = {{0}};
+    struct dyno_array outputs[64] = {{0}};
+    struct dyno_io_info info;
+    *arena_bytes = *tensor_bytes = 0;
+    if (dyno_engine_input_count(engine) > DYNO_COUNT(inputs) ||
+        dyno_engine_output_count(engine) > DYNO_COUNT(outputs) ||
+        dyno_context_create((struct dyno_engine *)(uintptr_t)engine, NULL, &context, NULL) !=
+            DYNO_OK)
+        return;
+    for (uint32_t i = 0; i < dyno_engine_input_count(engine); i++) {
+        dyno_engine_input(engine, i, &info);
+        inputs[i].dtype = info.dtype;
+        inputs[i].rank = info.rank;
+        for (int d = 0; d < info.rank; d++)
+            inputs[i].dims[d] = info.opt[d];
+    }
+    if (dyno_context_bind(context, inputs, outputs, NULL) == DYNO_OK) {
+        *arena_bytes = dyno_context_arena_bytes(context);
+        *tensor_bytes = dyno_context_tensor_bytes(context);
+    }
+    dyno_context_destroy(context);
+}
+
+static void steps_json(const struct dyno_engine *engine, struct dyno_json_writer *json)
+{
+    dyno_json_key(json, "steps");
+    dyno_json_array_begin(json);
+    for (uint32_t i = 0; i < dyno_engine_step_count(engine); i++) {
+        struct dyno_step_info step;
+        dyno_engine_step(engine, i, &step);
+        dyno_json_object_begin(json);
+        dyno_json_key(json, "name");
+        dyno_json_str(json, step.name);
+        dyno_json_key(json, "op");
+        dyno_json_str(json, step.op);
+        dyno_json_key(json, "kernel");
+        dyno_json_str(json, step.kernel);
+        dyno_json_key(json, "origins");
+        dyno_json_array_begin(json);
+        for (uint32_t k = 0; k < step.origin_count; k++)
+            dyno_json_str(json, step.origins[k]);
+        dyno_json_array_end(json);
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
+static void number(struct dyno_json_writer *json, const char *key, double value)
+{
+    dyno_json_key(json, key);
+    dyno_json_f64(json, value);
+}
+
+static void count(struct dyno_json_writer *json, const char *key, uint64_t value)
+{
+    dyno_json_key(json, key);
+    dyno_json_u64(json, value);
+}
+
+void dyno_report_build_json(const struct dyno_build_report *report,
+                            const struct dyno_engine *engine, const char *onnx_path,
+                            const char *engine_path, struct dyno_strbuf *out)
+{
+    struct dyno_json_writer json = {.out = out, .indent = 2};
+    struct dyno_strbuf isa = {0};
+    char cpu[128];
+    uint64_t arena_bytes = 0;
+    uint64_t tensor_bytes = 0;
+    dyno_cpu_name(cpu, sizeof(cpu));
+    dyno_isa_print(report->target.isa_mask, &isa);
+    arena_at_opt(engine, &arena_bytes, &tensor_bytes);
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "model");
+    dyno_json_str(&json, onnx_path);
+    dyno_json_key(&json, "engine");
+    dyno_json_str(&json, engine_path);
+    dyno_json_key(&json, "processor");
+    dyno_json_str(&json, cpu);
+    dyno_json_key(&json, "isa");
+    dyno_json_str(&json, dyno_strbuf_text(&isa));
+    count(&json, "threads", (uint64_t)report->target.thread_count);
+    count(&json, "model_bytes", report->model_bytes);
+    count(&json, "engine_bytes", dyno_engine_file_bytes(engine));
+    count(&json, "packed_bytes", report->packed_bytes);
+    count(&json, "arena_bytes", arena_bytes);
+    count(&json, "tensor_bytes", tensor_bytes);
+    count(&json, "onnx_nodes", report->onnx_node_count);
+    count(&json, "graph_nodes", report->graph_node_count);
+    count(&json, "step_count", report->step_count);
+    count(&json, "layout_changes", report->reorder_count);
+    count(&json, "views", report->view_count);
+    count(&json, "candidates", report->tune.candidate_count);
+    count(&json, "candidates_timed", report->tune.measured_count);
+    count(&json, "candidates_cached", report->tune.cached_count);
+    number(&json, "predicted_us", (double)(report->tune.step_us + report->tune.reorder_us));
+    uint64_t total_ns = 0;
+    dyno_json_key(&json, "stage_ms");
+    dyno_json_object_begin(&json);
+    for (int i = 0; i < DYNO_STAGE_COUNT; i++) {
+        number(&json, dyno_build_stage_text((enum dyno_build_stage)i), ms(report->stage_ns[i]));
+        total_ns += report->stage_ns[i];
+    }
+    dyno_json_object_end(&json);
+    number(&json, "build_ms", ms(total_ns));
+    dyno_report_ios_json(engine, &json);
+    steps_json(engine, &json);
+    dyno_json_object_end(&json);
+    dyno_strbuf_puts(out, "\n");
+    dyno_strbuf_fini(&isa);
+}
+
+void dyno_report_build_text(const struct dyno_build_report *report,
+                            const struct dyno_engine *engine, const char *onnx_path,
+                            const char *engine_path, bool verbose)
+{
+    uint64_t total_ns = 0;
+    uint64_t arena_bytes = 0;
+    uint64_t tensor_bytes = 0;
+    for (int i = 0; i < DYNO_STAGE_COUNT; i++)
+        total_ns += report->stage_ns[i];
+    arena_at_opt(engine, &arena_bytes, &tensor_bytes);
+    printf("%s -> %s\n", onnx_path, engine_path);
+    dyno_report_ios_text(engine);
+    printf(
+        "  nodes   %u in the model, %u after the passes, %u steps (%u layout changes, %u views)\n",
+        report->onnx_node_count, report->graph_node_count, report->step_count,
+        report->reorder_count, report->view_count);
+    printf("  memory  %.1f MiB engine, %.1f MiB activations (%.1f MiB without sharing)\n",
+           mib(dyno_engine_file_bytes(engine)), mib(arena_bytes), mib(tensor_bytes));
+    printf("  tuning  %u candidates, %u timed, %u from the cache, %d threads\n",
+           report->tune.candidate_count, report->tune.measured_count, report->tune.cached_count,
+           report->target.thread_count);
+    printf("  time    %.2f s (", (double)total_ns * 1e-9);
+    for (int i = 0; i < DYNO_STAGE_COUNT; i++)
+        printf("%s%s %.2f", i > 0 ? ", " : "", dyno_build_stage_text((enum dyno_build_stage)i),
+               (double)report->stage_ns[i] * 1e-9);
+    printf(")\n");
+    for (uint32_t i = 0; verbose && i < dyno_engine_step_count(engine); i++) {
+        struct dyno_step_info step;
+        dyno_engine_step(engine, i, &step);
+        printf("  step %-4u %-22s %-28s %s\n", i, step.op, step.kernel, step.name);
+    }
+}
+
+/* --- latency --- */
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+double dyno_quantile(const double *sorted_us, uint64_t count_, double q)
+{
+    const double rank = q * (double)count_;
+    uint64_t idx = (uint64_t)rank;
+    idx += (double)idx < rank ? 1 : 0;
+    idx = idx == 0 ? 1 : (idx > count_ ? count_ : idx);
+    return sorted_us[idx - 1];
+}
+
+void dyno_latency_of(double *us, uint64_t count_, struct dyno_latency *latency_out)
+{
+    double sum = 0.0;
+    *latency_out = (struct dyno_latency){.count = count_};
+    if (count_ == 0)
+        return;
+    qsort(us, count_, sizeof(*us), by_value);
+    for (uint64_t i = 0; i < count_; i++)
+        sum += us[i];
+    latency_out->min_us = us[0];
+    latency_out->max_us = us[count_ - 1];
+    latency_out->mean_us = sum / (double)count_;
+    latency_out->median_us = dyno_quantile(us, count_, 0.5);
+    latency_out->p90_us = dyno_quantile(us, count_, 0.90);
+    latency_out->p95_us = dyno_quantile(us, count_, 0.95);
+    latency_out->p99_us = dyno_quantile(us, count_, 0.99);
+}
+
+uint64_t dyno_peak_rss_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}

@@ -1,0 +1,34 @@
+/* report.h - what the commands print: for a person as text, for a program as JSON. */
+#ifndef DYNO_CLI_REPORT_H
+#define DYNO_CLI_REPORT_H
+
+#include "build/build.h"
+
+void dyno_report_build_json(const struct dyno_build_report *report,
+                            const struct dyno_engine *engine, const char *onnx_path,
+                            const char *engine_path, struct dyno_strbuf *out);
+void dyno_report_build_text(const struct dyno_build_report *report,
+                            const struct dyno_engine *engine, const char *onnx_path,
+                            const char *engine_path, bool verbose);
+
+/* Inputs or outputs of an engine as a JSON array / as text lines. */
+struct dyno_json_writer;
+void dyno_report_ios_json(const struct dyno_engine *engine, struct dyno_json_writer *json);
+void dyno_report_ios_text(const struct dyno_engine *engine);
+
+/* Latencies of one stream of runs. */
+struct dyno_latency {
+    uint64_t count;
+    double min_us, max_us, mean_us, median_us;
+    double p90_us, p95_us, p99_us;
+};
+/* Sorts us[count]. */
+void dyno_latency_of(double *us, uint64_t count, struct dyno_latency *latency_out);
+/* The q-th quantile (0..1) of sorted values: the smallest value with at least q of all at or below.
+ */
+double dyno_quantile(const double *sorted_us, uint64_t count, double q);
+
+/* Highest resident memory of this process so far, bytes. */
+uint64_t dyno_peak_rss_bytes(void);
+
+#endif /* DYNO_CLI_REPORT_H */

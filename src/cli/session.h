@@ -1,0 +1,48 @@
+/* session.h - what bench, run and compare share: an engine from a file or built in memory, a pool,
+ * a context, and input arrays. */
+#ifndef DYNO_CLI_SESSION_H
+#define DYNO_CLI_SESSION_H
+
+#include "build/build.h"
+
+struct dyno_session_options {
+    const char *engine_path; /* either this ... */
+    const char *onnx_path;   /* ... or this, built now */
+    bool baseline;
+    bool exact;
+    int level;
+    int threads; /* 0: one a CPU */
+    const struct dyno_profile_input *profile;
+    uint32_t profile_count;
+    const char *timing_cache_path;
+    bool verbose; /* findings of the importer and warnings go to stderr in any case */
+};
+
+struct dyno_session {
+    struct dyno_pool *pool;
+    struct dyno_built built; /* when built now */
+    struct dyno_engine *engine;
+    bool owns_engine;
+    uint64_t load_ns; /* opening the file, or building */
+};
+
+DYNO_NODISCARD enum dyno_status dyno_session_open(const struct dyno_session_options *options,
+                                                  struct dyno_session *session_out,
+                                                  struct dyno_err *err);
+void dyno_session_close(struct dyno_session *session); /* accepts a zeroed one */
+
+/* True when the path ends in .onnx. */
+bool dyno_is_onnx_path(const char *path);
+
+/* Arrays for every input of the engine, in `arena`: from NAME=FILE.npy items where given, else made
+ * up: floats in [-1, 1), integers 0 (so that indices are in range), at the profile's optimum or
+ * at shapes[].  E_ARG names an item that is no input, a type or a shape that does not fit. */
+DYNO_NODISCARD enum dyno_status dyno_session_inputs(
+    const struct dyno_engine *engine, const char *const *items, uint32_t item_count, char separator,
+    const struct dyno_profile_input *shapes, uint32_t shape_count, struct dyno_arena *arena,
+    struct dyno_array **inputs_out, struct dyno_err *err);
+
+/* Print findings of the importer to stderr. */
+void dyno_session_problem(void *arg, const char *text);
+
+#endif /* DYNO_CLI_SESSION_H */
