@@ -51,6 +51,13 @@ struct dyno_scatter_nd_attrs {
     int32_t reduction; /* enum dyno_scatter_reduction */
 };
 
+/* Spellings of enum dyno_scatter_reduction. */
+extern const char *const dyno_scatter_reductions[];
+
+/* Element `to` of output 0 meets element `from` of the updates. */
+enum dyno_status dyno_scatter_elem(struct dyno_ref *ctx, enum dyno_scatter_reduction reduction,
+                                   int64_t to, const struct dyno_tensor *updates, int64_t from);
+
 enum dyno_pad_mode { DYNO_PAD_CONSTANT, DYNO_PAD_REFLECT, DYNO_PAD_EDGE, DYNO_PAD_WRAP };
 
 struct dyno_pad_attrs {

@@ -1,6 +1,7 @@
 /* ref.c - helpers of references. */
 #include "ops/ref.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 void dyno_walk_init(struct dyno_walk *walk, int rank, const int64_t *dims)
@@ -93,6 +94,18 @@ void dyno_ref_copy_all(const struct dyno_tensor *in, struct dyno_tensor *out)
     size_t bytes = 0;
     if (dyno_dtype_bytes(in->dtype, (uint64_t)dyno_tensor_count(in), &bytes) && bytes != 0)
         memcpy(out->data, in->data, bytes);
+}
+
+enum dyno_status dyno_ref_index(struct dyno_ref *ctx, const struct dyno_tensor *indices,
+                                int64_t idx, int64_t size, int64_t *idx_out)
+{
+    const int64_t value = dyno_ref_i64(indices, idx);
+    if (value < -size || value >= size)
+        return DYNO_FAIL(ctx->err, DYNO_E_ARG,
+                         "index %" PRId64 " is outside [%" PRId64 ", %" PRId64 ")", value, -size,
+                         size);
+    *idx_out = value < 0 ? value + size : value;
+    return DYNO_OK;
 }
 
 enum dyno_status dyno_ref_refuse(struct dyno_ref *ctx, enum dyno_dtype dtype)
@@ -203,7 +216,7 @@ enum dyno_status dyno_ref_check_divisor(struct dyno_ref *ctx)
     const int64_t count = dyno_dtype_is_int(divisor->dtype) ? dyno_tensor_count(divisor) : 0;
     for (int64_t i = 0; i < count; i++)
         if (dyno_ref_i64(divisor, i) == 0)
-            return DYNO_FAIL(ctx->err, DYNO_E_ARG, "division by zero: element %lld of input 1 is 0",
-                             (long long)i);
+            return DYNO_FAIL(ctx->err, DYNO_E_ARG,
+                             "division by zero: element %" PRId64 " of input 1 is 0", i);
     return DYNO_OK;
 }

@@ -44,6 +44,11 @@ static inline int64_t dyno_ref_i64(const struct dyno_tensor *tensor, int64_t idx
     return dyno_elem_load_i64(tensor->dtype, tensor->data, (size_t)idx);
 }
 
+/* Index idx of `indices` into an axis of `size`, counted from the end when negative; E_ARG outside.
+ */
+enum dyno_status dyno_ref_index(struct dyno_ref *ctx, const struct dyno_tensor *indices,
+                                int64_t idx, int64_t size, int64_t *idx_out);
+
 /* axis of an op whose infer rule has accepted it: [-rank, rank) to [0, rank). */
 static inline int dyno_ref_axis(int64_t axis, int rank)
 {
