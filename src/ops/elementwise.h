@@ -2,7 +2,7 @@
 #ifndef DYNO_OPS_ELEMENTWISE_H
 #define DYNO_OPS_ELEMENTWISE_H
 
-#include <stdint.h>
+#include "ops/op.h"
 
 enum dyno_cast_round { DYNO_CAST_ROUND_UP, DYNO_CAST_ROUND_DOWN, DYNO_CAST_ROUND_NEAREST };
 
@@ -12,6 +12,10 @@ struct dyno_cast_attrs {
     int64_t saturate;   /* to f8: != 0 (default) clamps to the largest finite value */
     int32_t round_mode; /* to f8e8m0: enum dyno_cast_round (default up) */
 };
+
+/* Shared by Cast and CastLike (both have struct dyno_cast_attrs). */
+enum dyno_status dyno_cast_infer(struct dyno_infer *ctx, enum dyno_dtype to);
+enum dyno_status dyno_cast_run(struct dyno_ref *ctx);
 
 struct dyno_mod_attrs {
     int64_t fmod; /* 0 (default): the sign of the divisor; 1: of the dividend, as C's fmod */
