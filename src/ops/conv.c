@@ -75,12 +75,14 @@ static enum dyno_status spatial_dims(struct dyno_infer *ctx, const struct dyno_c
     if (known || given)
         DYNO_TRY(dyno_window_static(&how, axes, known ? kernel : NULL, &window, ctx->err));
     for (int i = 0; i < axes; i++) {
+        int64_t in = 0;
         int64_t size = 0;
         if ((!known && !given) || x->rank < 0)
             dims_out[i] = dyno_infer_unknown_dim(ctx);
         else
             dims_out[i] = dyno_window_out_expr(ctx->exprs, &how, &window, i, x->dims[2 + i]);
-        if (dyno_expr_is_const(ctx->exprs, dims_out[i], &size) && size < 0)
+        if (dyno_dim_const(ctx, x, 2 + i, &in) && in > 0 &&
+            dyno_expr_is_const(ctx->exprs, dims_out[i], &size) && size < 1)
             return DYNO_FAIL(ctx->err, DYNO_E_FORMAT,
                              "the window is larger than the padded input on spatial axis %d", i);
     }
