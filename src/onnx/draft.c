@@ -186,14 +186,11 @@ struct dyno_node *dyno_draft_helper(struct dyno_draft *draft, const char *onnx_n
 void dyno_node_set_i64(struct dyno_node *node, const char *attr, int64_t value)
 {
     const struct dyno_op *op = dyno_ops[node->op];
-    for (size_t i = 0; i < op->attr_count; i++) {
-        if (strcmp(op->attrs[i].name, attr) == 0) {
-            DYNO_ASSERT(op->attrs[i].kind == DYNO_ATTR_I64);
-            memcpy((char *)node->attrs + op->attrs[i].offset_bytes, &value, sizeof(value));
-            return;
-        }
-    }
-    DYNO_ASSERT(!"attribute of a helper node");
+    size_t i = 0;
+    while (i < op->attr_count && strcmp(op->attrs[i].name, attr) != 0)
+        i++;
+    DYNO_ASSERT(i < op->attr_count && op->attrs[i].kind == DYNO_ATTR_I64);
+    memcpy((char *)node->attrs + op->attrs[i].offset_bytes, &value, sizeof(value));
 }
 
 /* --- inference --- */

@@ -206,12 +206,16 @@ static enum dyno_status add_input(struct ranges *ranges, const struct dyno_proto
     struct dyno_value *value = dyno_graph_add_input(scope->graph, info->name);
     if (value == NULL || !dyno_scope_define(scope, info->name, value))
         return DYNO_NOMEM(imp->err);
+    const uint32_t before = imp->problems.count;
     DYNO_TRY(dyno_import_type(scope, proto, info->name, &type));
-    if (type.dtype == DYNO_DTYPE_NONE) {
-        dyno_problem_add(
-            &imp->problems,
-            proto->kind == DYNO_PROTO_KIND_OTHER ? DYNO_E_UNSUPPORTED : DYNO_E_FORMAT, scope->place,
-            "input '%s' has no type that is supported (tensor, sequence or optional)", info->name);
+    if (type.dtype == DYNO_DTYPE_NONE || imp->problems.count > before) {
+        if (imp->problems.count == before)
+            dyno_problem_add(
+                &imp->problems,
+                proto->kind == DYNO_PROTO_KIND_OTHER ? DYNO_E_UNSUPPORTED : DYNO_E_FORMAT,
+                scope->place,
+                "input '%s' has no type that is supported (tensor, sequence or optional)",
+                info->name);
         return dyno_map_put(&imp->poisoned, (const char *)&value->id, sizeof(value->id), 1)
                    ? DYNO_OK
                    : DYNO_NOMEM(imp->err);
@@ -269,12 +273,13 @@ static enum dyno_status import_inputs(struct ranges *ranges, const struct dyno_p
 {
     struct dyno_scope *scope = ranges->scope;
     const struct dyno_onnx_options *options = scope->imp->options;
+    const uint32_t before = scope->imp->problems.count;
     for (uint32_t i = 0; i < options->shape_count; i++)
         check_asked(scope, proto, options->shapes[i].name, options->shapes[i].rank);
     for (uint32_t i = 0; i < options->profile_count; i++)
         check_asked(scope, proto, options->profiles[i].name, options->profiles[i].rank);
-    if (scope->imp->problems.status == DYNO_E_ARG)
-        return DYNO_OK;
+    if (scope->imp->problems.count > before)
+        return dyno_problems_end(&scope->imp->problems, scope->imp->err);
     struct dyno_proto_value_info *infos =
         dyno_arena_alloc(scope->imp->scratch, (size_t)proto->input_count + 1, sizeof(*infos));
     if (infos == NULL)

@@ -50,8 +50,8 @@ static inline int replay(int argc, char **argv, replay_fn *fn)
             char path[4096];
             if (entry->d_name[0] == '.')
                 continue;
-            (void)snprintf(path, sizeof(path), "%s/%s", argv[i], entry->d_name);
-            failed += replay_file(path, fn);
+            const int length = snprintf(path, sizeof(path), "%s/%s", argv[i], entry->d_name);
+            failed += length < 0 || (size_t)length >= sizeof(path) || replay_file(path, fn) != 0;
             count++;
         }
         (void)closedir(folder);
