@@ -94,7 +94,7 @@ int64_t dyno_expr_node_eval(const struct dyno_expr_node *node, const int64_t *sy
     if (node->op == DYNO_EXPR_CONST)
         return node->value;
     if (node->op == DYNO_EXPR_SYMBOL)
-        return symbols[node->value];
+        return symbols[node->value] != INT64_MIN ? symbols[node->value] : DYNO_EXPR_POISON;
     const int64_t c = node->op == DYNO_EXPR_SELECT ? values[node->c] : 0;
     return dyno_expr_apply(node->op, values[node->a], values[node->b], c);
 }
@@ -248,6 +248,17 @@ void dyno_expr_range(const struct dyno_exprs *exprs, dyno_expr e, int64_t *min_o
 
 /* --- interning --- */
 
+static dyno_expr out_of_memory(struct dyno_exprs *exprs)
+{
+    exprs->is_out_of_memory = true;
+    return DYNO_EXPR_NONE;
+}
+
+bool dyno_exprs_out_of_memory(const struct dyno_exprs *exprs)
+{
+    return exprs->is_out_of_memory;
+}
+
 static uint64_t node_hash(const struct dyno_expr_node *node)
 {
     const uint64_t words[3] = {((uint64_t)node->op << 32) | node->a,
@@ -317,13 +328,13 @@ dyno_expr dyno_expr_intern(struct dyno_exprs *exprs, struct dyno_expr_node node,
     if (is_foldable(node.op) && range.min == range.max)
         return dyno_expr_const(exprs, range.min);
     if (exprs->count * 2 >= exprs->slot_count && !grow_slots(exprs))
-        return DYNO_EXPR_NONE;
+        return out_of_memory(exprs);
     size_t at = (size_t)node_hash(&node) & (exprs->slot_count - 1);
     for (; exprs->slots[at] != 0; at = (at + 1) & (exprs->slot_count - 1))
         if (nodes_equal(&exprs->nodes[exprs->slots[at] - 1], &node))
             return exprs->slots[at] - 1;
     if (exprs->count == EXPR_NODES_MAX || (exprs->count == exprs->capacity && !grow_nodes(exprs)))
-        return DYNO_EXPR_NONE;
+        return out_of_memory(exprs);
     const size_t idx = exprs->count++;
     exprs->nodes[idx] = node;
     exprs->ranges[idx] = range;
@@ -349,17 +360,17 @@ dyno_expr dyno_expr_symbol(struct dyno_exprs *exprs, const char *name, int64_t m
         const size_t capacity = exprs->symbol_capacity != 0 ? exprs->symbol_capacity * 2 : 16;
         void *symbols = exprs->symbols;
         if (!grow_array(&symbols, exprs->symbol_count, capacity, sizeof(*exprs->symbols)))
-            return DYNO_EXPR_NONE;
+            return out_of_memory(exprs);
         exprs->symbols = symbols;
         exprs->symbol_capacity = capacity;
     }
     const char *copy = dyno_arena_strdup(exprs->names, name);
     if (copy == NULL)
-        return DYNO_EXPR_NONE;
+        return out_of_memory(exprs);
     const size_t idx = exprs->symbol_count;
     exprs->symbols[idx] = (struct expr_symbol){.name = copy, .min = min, .max = max};
     if (!dyno_map_put(&exprs->symbol_by_name, copy, strlen(copy), (uint64_t)idx))
-        return DYNO_EXPR_NONE;
+        return out_of_memory(exprs);
     const struct dyno_expr_node symbol = {.op = DYNO_EXPR_SYMBOL, .value = (int64_t)idx};
     const dyno_expr node = dyno_expr_intern(exprs, symbol, false);
     if (node == DYNO_EXPR_NONE) {

@@ -79,6 +79,9 @@ bool dyno_expr_is_const(const struct dyno_exprs *exprs, dyno_expr e, int64_t *va
 void dyno_expr_range(const struct dyno_exprs *exprs, dyno_expr e, int64_t *min_out,
                      int64_t *max_out);
 
+/* True once an operator gave NONE for want of memory, not for want of a value. */
+bool dyno_exprs_out_of_memory(const struct dyno_exprs *exprs);
+
 size_t dyno_exprs_count(const struct dyno_exprs *exprs);
 struct dyno_expr_node dyno_exprs_node(const struct dyno_exprs *exprs, dyno_expr e);
 size_t dyno_exprs_symbol_count(const struct dyno_exprs *exprs);
@@ -95,7 +98,7 @@ static inline bool dyno_expr_value_ok(int64_t value)
 }
 
 /* Evaluate every expression into values_out[dyno_exprs_count].  symbols[symbol_idx] are the values
- * of the symbols (DYNO_EXPR_POISON: not known yet).  Never fails: an expression without a value
+ * of the symbols (INT64_MIN or DYNO_EXPR_POISON: not known yet).  Never fails: an expression without a value
  * gets DYNO_EXPR_POISON, so that only who needs it must care; a SELECT needs only the branch it
  * takes. */
 void dyno_exprs_eval(const struct dyno_exprs *exprs, const int64_t *symbols, int64_t *values_out);

@@ -35,6 +35,7 @@ struct dyno_exprs {
     struct dyno_map symbol_by_name;
     struct dyno_arena *names;
     uint64_t fresh_count;
+    bool is_out_of_memory;
 };
 
 /* The node with these fields, made if new.  Nodes other than sums, products, constants and symbols

@@ -238,6 +238,8 @@ static void test_poison(void)
     CHECK(!dyno_expr_value_ok(values[product]));
     dyno_exprs_eval(own, (const int64_t[]){DYNO_EXPR_POISON, 6}, values);
     CHECK(!dyno_expr_value_ok(values[quotient]) && values[product] == 216);
+    dyno_exprs_eval(own, (const int64_t[]){INT64_MIN, 6}, values);
+    CHECK(!dyno_expr_value_ok(values[z]) && !dyno_expr_value_ok(values[quotient]));
     dyno_exprs_destroy(own);
 }
 
@@ -442,18 +444,19 @@ static void test_random(void)
 static void test_out_of_memory(void)
 {
     for (uint64_t nth = 1; nth < 200; nth++) {
+        bool lost = false;
         dyno_mem_fail_at(nth);
         struct dyno_exprs *own = dyno_exprs_create();
-        dyno_expr e = DYNO_EXPR_NONE;
         for (int i = 0; own != NULL && i < 100; i++)
-            e = dyno_expr_add(own, dyno_expr_fresh(own, 1, 9), dyno_expr_const(own, i));
+            lost |= dyno_expr_add(own, dyno_expr_fresh(own, 1, 9), dyno_expr_const(own, i)) ==
+                    DYNO_EXPR_NONE;
         dyno_mem_fail_at(0);
         if (own != NULL) {
+            CHECK(dyno_exprs_out_of_memory(own) == lost);
             const dyno_expr n = dyno_expr_symbol(own, "n", 1, 9);
             CHECK(n != DYNO_EXPR_NONE && dyno_expr_add(own, n, n) != DYNO_EXPR_NONE);
             CHECK((size_t)dyno_exprs_node(own, n).value < dyno_exprs_symbol_count(own));
         }
-        (void)e;
         dyno_exprs_destroy(own);
     }
 }
