@@ -38,3 +38,31 @@ int dyno_cpu_tasks(const struct dyno_pool *pool, int64_t count, int64_t elems)
         tasks = dyno_cpu_div_up(count, dyno_cpu_div_up(DYNO_CPU_TASK_ELEMS, elems < 1 ? 1 : elems));
     return (int)dyno_cpu_min(tasks, threads * TASKS_A_THREAD);
 }
+
+struct units {
+    const struct dyno_run_args *args;
+    dyno_cpu_unit_fn *fn;
+    int64_t count;
+    int task_count;
+};
+
+static void units_task(void *arg, int task, int thread)
+{
+    const struct units *units = arg;
+    int64_t first, last;
+    dyno_cpu_share(units->count, units->task_count, task, &first, &last);
+    for (int64_t unit = first; unit < last; unit++)
+        units->fn(units->args, unit, thread);
+}
+
+void dyno_cpu_units(const struct dyno_run_args *args, int64_t count, int64_t elems,
+                    dyno_cpu_unit_fn *fn)
+{
+    struct units units = {args, fn, count, dyno_cpu_tasks(args->pool, count, elems)};
+    if (count <= 0)
+        return;
+    if (units.task_count == 1)
+        units_task(&units, 0, 0);
+    else
+        dyno_pool_run(args->pool, units_task, &units, units.task_count);
+}

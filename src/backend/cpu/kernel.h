@@ -81,6 +81,11 @@ double dyno_cpu_move_us(const struct dyno_target *target, double bytes);
 /* Tasks for `count` units of `elems` elements each: as many as pay, a few a thread at most. */
 int dyno_cpu_tasks(const struct dyno_pool *pool, int64_t count, int64_t elems);
 
+/* Call fn for every unit 0..count-1, in tasks of neighbours; elems: elements a unit touches. */
+typedef void dyno_cpu_unit_fn(const struct dyno_run_args *args, int64_t unit, int thread);
+void dyno_cpu_units(const struct dyno_run_args *args, int64_t count, int64_t elems,
+                    dyno_cpu_unit_fn *fn);
+
 /* The units of task `task` of `task_count`: [first, last). */
 static inline void dyno_cpu_share(int64_t count, int task_count, int task, int64_t *first_out,
                                   int64_t *last_out)

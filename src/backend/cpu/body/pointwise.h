@@ -156,72 +156,53 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     return DYNO_OK;
 }
 
-struct pointwise_job {
-    const struct dyno_run_args *args;
-    const struct pointwise_state *state;
-    bool plain;
-    int task_count;
-};
-
-static void do_block(const struct pointwise_job *job, int64_t unit)
+static void do_block(const struct dyno_run_args *args, int64_t unit, int thread)
 {
-    const struct pointwise_state *state = job->state;
+    (void)thread;
+    const struct pointwise_state *state = args->state;
     const int64_t row = unit / state->segments;
     const int64_t pos = unit % state->segments * (SEGMENT / DYNO_CPU_BLOCK);
     const int64_t count = dyno_cpu_min(state->cols - pos, SEGMENT / DYNO_CPU_BLOCK);
     const int64_t n = row / state->block_count;
     const int64_t cb = row % state->block_count;
-    float *dst = dyno_cpu_block_at(&job->args->outs[0], n, cb) + pos * DYNO_CPU_BLOCK;
+    float *dst = dyno_cpu_block_at(&args->outs[0], n, cb) + pos * DYNO_CPU_BLOCK;
     const float *src = NULL;
-    if (job->plain)
-        src = dyno_cpu_block_at(&job->args->ins[0], n, cb) + pos * DYNO_CPU_BLOCK;
+    if (is_plain(args->step))
+        src = dyno_cpu_block_at(&args->ins[0], n, cb) + pos * DYNO_CPU_BLOCK;
     if (state->tail.instr_count == 0)
         memcpy(dst, src, (size_t)count * DYNO_CPU_BLOCK * sizeof(float));
     else
-        tail_block(&state->tail, job->args->ins, src, dst, n, cb, pos, count);
+        tail_block(&state->tail, args->ins, src, dst, n, cb, pos, count);
 }
 
-static void do_row(const struct pointwise_job *job, int64_t unit)
+static void do_row(const struct dyno_run_args *args, int64_t unit, int thread)
 {
-    const struct pointwise_state *state = job->state;
+    (void)thread;
+    const struct pointwise_state *state = args->state;
     const int64_t row = unit / state->segments;
     const int64_t col = unit % state->segments * SEGMENT;
     const int64_t count = dyno_cpu_min(state->cols - col, SEGMENT);
     const int64_t first = row * state->cols + col;
-    float *dst = (float *)job->args->outs[0].data + first;
-    const float *src = job->plain ? (const float *)job->args->ins[0].data + first : NULL;
+    float *dst = (float *)args->outs[0].data + first;
+    const float *src = NULL;
+    if (is_plain(args->step))
+        src = (const float *)args->ins[0].data + first;
     if (state->tail.instr_count == 0)
         memcpy(dst, src, (size_t)count * sizeof(float));
     else if (state->tail.flat)
-        tail_flat(&state->tail, job->args->ins, src, dst, first, count);
+        tail_flat(&state->tail, args->ins, src, dst, first, count);
     else
-        tail_row(&state->tail, job->args->ins, src, dst, row, col, count);
-}
-
-static void task(void *arg, int idx, int thread)
-{
-    (void)thread;
-    const struct pointwise_job *job = arg;
-    int64_t first, last;
-    dyno_cpu_share(job->state->rows * job->state->segments, job->task_count, idx, &first, &last);
-    for (int64_t unit = first; unit < last; unit++) {
-        if (job->state->block)
-            do_block(job, unit);
-        else
-            do_row(job, unit);
-    }
+        tail_row(&state->tail, args->ins, src, dst, row, col, count);
 }
 
 static enum dyno_status run(struct dyno_run_args *args)
 {
     const struct pointwise_state *state = args->state;
-    struct pointwise_job job = {.args = args, .state = state, .plain = is_plain(args->step)};
     const int64_t units = state->rows * state->segments;
-    if (units == 0)
-        return DYNO_OK;
-    const int64_t elems = state->cols * (state->block ? DYNO_CPU_BLOCK : 1) / state->segments;
-    job.task_count = dyno_cpu_tasks(args->pool, units, elems);
-    dyno_pool_run(args->pool, task, &job, job.task_count);
+    if (units != 0)
+        dyno_cpu_units(args, units,
+                       state->cols * (state->block ? DYNO_CPU_BLOCK : 1) / state->segments,
+                       state->block ? do_block : do_row);
     return DYNO_OK;
 }
 

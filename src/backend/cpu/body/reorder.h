@@ -84,15 +84,10 @@ static void from_block(const float *src, float *dst, int64_t spatial, int have, 
             dst[c * spatial + i] = src[i * DYNO_CPU_BLOCK + c];
 }
 
-struct reorder_job {
-    const struct dyno_run_args *args;
-    const struct reorder_state *state;
-    int task_count;
-};
-
-static void do_unit(const struct reorder_job *job, int64_t unit)
+static void do_unit(const struct dyno_run_args *args, int64_t unit, int thread)
 {
-    const struct reorder_state *state = job->state;
+    (void)thread;
+    const struct reorder_state *state = args->state;
     const int64_t row = unit / state->segments;
     const int64_t pos = unit % state->segments * SEGMENT;
     const int64_t count = dyno_cpu_min(state->spatial - pos, SEGMENT);
@@ -101,34 +96,20 @@ static void do_unit(const struct reorder_job *job, int64_t unit)
     const int64_t channel = cb * DYNO_CPU_BLOCK;
     const int have = (int)dyno_cpu_min(state->channels - channel, DYNO_CPU_BLOCK);
     const int64_t dense = (n * state->channels + channel) * state->spatial + pos;
-    const struct dyno_buf *blocked = state->to_block ? &job->args->outs[0] : &job->args->ins[0];
+    const struct dyno_buf *blocked = state->to_block ? &args->outs[0] : &args->ins[0];
     float *block = dyno_cpu_block_at(blocked, n, cb) + pos * DYNO_CPU_BLOCK;
     if (state->to_block)
-        to_block((const float *)job->args->ins[0].data + dense, state->spatial, have, block, count);
+        to_block((const float *)args->ins[0].data + dense, state->spatial, have, block, count);
     else
-        from_block(block, (float *)job->args->outs[0].data + dense, state->spatial, have, count);
-}
-
-static void task(void *arg, int idx, int thread)
-{
-    (void)thread;
-    const struct reorder_job *job = arg;
-    int64_t first, last;
-    dyno_cpu_share(job->state->rows * job->state->segments, job->task_count, idx, &first, &last);
-    for (int64_t unit = first; unit < last; unit++)
-        do_unit(job, unit);
+        from_block(block, (float *)args->outs[0].data + dense, state->spatial, have, count);
 }
 
 static enum dyno_status run(struct dyno_run_args *args)
 {
     const struct reorder_state *state = args->state;
     const int64_t units = state->rows * state->segments;
-    if (units == 0)
-        return DYNO_OK;
-    struct reorder_job job = {.args = args, .state = state};
-    job.task_count =
-        dyno_cpu_tasks(args->pool, units, state->spatial * DYNO_CPU_BLOCK / state->segments);
-    dyno_pool_run(args->pool, task, &job, job.task_count);
+    if (units != 0)
+        dyno_cpu_units(args, units, state->spatial * DYNO_CPU_BLOCK / state->segments, do_unit);
     return DYNO_OK;
 }
 

@@ -1,0 +1,2 @@
+/* pool.c - poolings. */
+#include "backend/cpu/body/pool.h"

@@ -1,0 +1,2 @@
+/* reduce.c - Reduce*. */
+#include "backend/cpu/body/reduce.h"

@@ -1,0 +1,2 @@
+/* row_norm.c - LayerNormalization and RMSNormalization. */
+#include "backend/cpu/body/row_norm.h"

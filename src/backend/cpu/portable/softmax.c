@@ -1,0 +1,2 @@
+/* softmax.c - Softmax and LogSoftmax. */
+#include "backend/cpu/body/softmax.h"
