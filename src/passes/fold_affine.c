@@ -313,18 +313,17 @@ static enum dyno_status split_batch_norm(struct dyno_node *node, bool *changed_o
     struct dyno_value *scale = dyno_fuse_constant(graph, NULL, rank - 1, dims, affine.scale);
     struct dyno_value *shift = dyno_fuse_constant(graph, NULL, rank - 1, dims, affine.shift);
     struct dyno_value *product[2] = {node->ins[0], scale};
-    struct dyno_node *mul = NULL;
+    struct dyno_node *sum = NULL;
     if (scale != NULL && shift != NULL)
-        mul = dyno_graph_node(graph, DYNO_OP_mul, node->name, product, 2, 1, node, node);
-    if (mul == NULL) {
+        sum = dyno_fuse_append(node, DYNO_OP_add, shift);
+    if (sum == NULL || !dyno_fuse_become(node, DYNO_OP_mul, product, 2)) {
         status = DYNO_NOMEM(err);
         goto out;
     }
-    struct dyno_value *sum[2] = {mul->outs[0], shift};
-    status = dyno_node_infer(mul, err);
-    if (status == DYNO_OK && !dyno_fuse_become(node, DYNO_OP_add, sum, 2))
-        status = DYNO_NOMEM(err);
     *changed_out = true;
+    status = dyno_node_infer(node, err);
+    if (status == DYNO_OK)
+        status = dyno_node_infer(sum, err);
 out:
     dyno_free(numbers);
     return status;

@@ -71,20 +71,19 @@ static enum dyno_status convert(struct dyno_node *node, struct dyno_err *err)
     if (weight == NULL)
         return DYNO_NOMEM(err);
     struct dyno_value *product[2] = {node->ins[0], weight};
-    if (c == NULL || attrs.beta == 0.0F) {
-        if (!dyno_fuse_become(node, DYNO_OP_mat_mul, product, 2))
+    struct dyno_node *sum = NULL;
+    if (c != NULL && attrs.beta != 0.0F) {
+        c = scaled(graph, c, attrs.beta);
+        if (c == NULL)
             return DYNO_NOMEM(err);
-        return DYNO_OK;
+        sum = dyno_fuse_append(node, DYNO_OP_add, c);
+        if (sum == NULL)
+            return DYNO_NOMEM(err);
     }
-    c = scaled(graph, c, attrs.beta);
-    struct dyno_node *mat_mul =
-        dyno_graph_node(graph, DYNO_OP_mat_mul, node->name, product, 2, 1, node, node);
-    if (c == NULL || mat_mul == NULL)
+    if (!dyno_fuse_become(node, DYNO_OP_mat_mul, product, 2))
         return DYNO_NOMEM(err);
-    struct dyno_value *sum[2] = {mat_mul->outs[0], c};
-    if (!dyno_fuse_become(node, DYNO_OP_add, sum, 2))
-        return DYNO_NOMEM(err);
-    return dyno_node_infer(mat_mul, err);
+    DYNO_TRY(dyno_node_infer(node, err));
+    return sum != NULL ? dyno_node_infer(sum, err) : DYNO_OK;
 }
 
 enum dyno_status dyno_pass_gemm_to_mat_mul(struct dyno_graph *graph, bool *changed_out,

@@ -6,11 +6,12 @@
 
 dyno_pass_fn dyno_pass_global_pool;
 
-/* Axes 2.. of an [N, C, spatial...] value, each once, and no other. */
+/* Axes 2.. of an [N, C, spatial...] value, each once, and no other.  With one spatial axis it may as
+ * well be a mean over the features of [batch, time, features]: that stays. */
 static bool covers_spatial(const int64_t *axes, uint32_t count, int rank)
 {
     bool seen[DYNO_RANK_MAX] = {false};
-    if (rank < 3 || count != (uint32_t)rank - 2)
+    if (rank < 4 || count != (uint32_t)rank - 2)
         return false;
     for (uint32_t i = 0; i < count; i++) {
         const int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
@@ -24,7 +25,7 @@ static bool covers_spatial(const int64_t *axes, uint32_t count, int rank)
 /* Without keepdims the pool is followed by a Squeeze. */
 static enum dyno_status from_reduce(struct dyno_node *node, bool *changed_out, struct dyno_err *err)
 {
-    struct dyno_graph *graph = node->graph;
+    const struct dyno_graph *graph = node->graph;
     struct dyno_value *x = node->ins[0];
     int64_t axes[DYNO_RANK_MAX];
     uint32_t count = 0;
@@ -33,20 +34,16 @@ static enum dyno_status from_reduce(struct dyno_node *node, bool *changed_out, s
         !covers_spatial(axes, count, x->type.rank))
         return DYNO_OK;
     *changed_out = true;
-    if (dyno_match_attr_i64(node, "keepdims", 1) != 0) {
-        if (!dyno_fuse_become(node, DYNO_OP_global_average_pool, &x, 1))
+    struct dyno_node *squeeze = NULL;
+    if (dyno_match_attr_i64(node, "keepdims", 1) == 0) {
+        squeeze = dyno_fuse_append(node, DYNO_OP_squeeze, node->ins[1]);
+        if (squeeze == NULL)
             return DYNO_NOMEM(err);
-        return dyno_node_infer(node, err);
     }
-    struct dyno_node *pool =
-        dyno_graph_node(graph, DYNO_OP_global_average_pool, node->name, &x, 1, 1, node, node);
-    if (pool == NULL)
+    if (!dyno_fuse_become(node, DYNO_OP_global_average_pool, &x, 1))
         return DYNO_NOMEM(err);
-    DYNO_TRY(dyno_node_infer(pool, err));
-    struct dyno_value *ins[2] = {pool->outs[0], node->ins[1]};
-    if (!dyno_fuse_become(node, DYNO_OP_squeeze, ins, 2))
-        return DYNO_NOMEM(err);
-    return dyno_node_infer(node, err);
+    DYNO_TRY(dyno_node_infer(node, err));
+    return squeeze != NULL ? dyno_node_infer(squeeze, err) : DYNO_OK;
 }
 
 static enum dyno_status from_pool(struct dyno_node *node, bool *changed_out, struct dyno_err *err)

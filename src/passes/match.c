@@ -256,6 +256,23 @@ bool dyno_fuse_take_over(struct dyno_node *node, struct dyno_node *from)
     return true;
 }
 
+struct dyno_node *dyno_fuse_append(struct dyno_node *node, enum dyno_op_id op,
+                                   struct dyno_value *second)
+{
+    struct dyno_value *value = node->outs[0];
+    struct dyno_value *fresh = dyno_graph_value(node->graph, NULL);
+    if (fresh == NULL)
+        return NULL;
+    struct dyno_value *ins[2] = {fresh, second};
+    struct dyno_node *behind =
+        dyno_graph_node(node->graph, op, node->name, ins, 2, 1, node->next, node);
+    if (behind == NULL)
+        return NULL;
+    dyno_node_set_out(behind, 0, value);
+    dyno_node_set_out(node, 0, fresh);
+    return behind;
+}
+
 struct dyno_value *dyno_fuse_constant(struct dyno_graph *graph, const char *name, int rank,
                                       const int64_t *dims, const double *values)
 {

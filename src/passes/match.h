@@ -91,6 +91,11 @@ bool dyno_fuse_absorb(struct dyno_node *node, const struct dyno_match *match);
  * `from`; `from` is absorbed. */
 bool dyno_fuse_take_over(struct dyno_node *node, struct dyno_node *from);
 
+/* An `op` behind `node`: it takes over output 0 of `node`, which gets a fresh one; the new node
+ * reads that and `second`.  No types are inferred.  NULL when out of memory. */
+struct dyno_node *dyno_fuse_append(struct dyno_node *node, enum dyno_op_id op,
+                                   struct dyno_value *second);
+
 /* A f32 constant holding these values, of shape dims[rank]; NULL when out of memory. */
 struct dyno_value *dyno_fuse_constant(struct dyno_graph *graph, const char *name, int rank,
                                       const int64_t *dims, const double *values);

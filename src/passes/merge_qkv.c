@@ -111,6 +111,14 @@ static struct dyno_node *first_of(const struct projection *parts, uint32_t count
     return node;
 }
 
+static const char *bias_name(const struct projection *parts, uint32_t count)
+{
+    const char *name = NULL;
+    for (uint32_t i = 0; i < count && name == NULL; i++)
+        name = parts[i].add != NULL ? parts[i].add->name : NULL;
+    return name;
+}
+
 /* Parts `first`.. of the attention (q, k, v) become one. */
 static enum dyno_status merge(struct dyno_node *mha, const struct projection *parts, uint32_t first,
                               uint32_t count, bool *changed_out, struct dyno_err *err)
@@ -139,7 +147,8 @@ static enum dyno_status merge(struct dyno_node *mha, const struct projection *pa
     struct dyno_node *last = merged;
     if (has_bias) {
         struct dyno_value *sum[2] = {merged->outs[0], bias};
-        last = dyno_graph_node(graph, DYNO_OP_add, NULL, sum, 2, 1, anchor, merged);
+        last =
+            dyno_graph_node(graph, DYNO_OP_add, bias_name(parts, count), sum, 2, 1, anchor, merged);
         if (last == NULL)
             return DYNO_NOMEM(err);
         DYNO_TRY(dyno_node_infer(last, err));
