@@ -88,6 +88,16 @@ static enum dyno_status inspect_model(const struct options *options, const char 
     dyno_json_i64(&json, dyno_onnx_model_opset(model));
     dyno_json_key(&json, "nodes");
     dyno_json_u64(&json, graph->node_count);
+    dyno_json_key(&json, "metadata");
+    dyno_json_object_begin(&json);
+    for (uint32_t i = 0; i < dyno_onnx_model_metadata_count(model); i++) {
+        const char *key = NULL;
+        const char *value = NULL;
+        dyno_onnx_model_metadata(model, i, &key, &value);
+        dyno_json_key(&json, key);
+        dyno_json_str(&json, value);
+    }
+    dyno_json_object_end(&json);
     values_json(graph, "inputs", graph->inputs, graph->input_count, &json);
     values_json(graph, "outputs", graph->outputs, graph->output_count, &json);
     dyno_json_key(&json, "ops");

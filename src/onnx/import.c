@@ -124,6 +124,23 @@ static void check_versions(struct dyno_importer *imp)
     }
 }
 
+/* The model's own key-value pairs, kept beyond the reading. */
+static bool keep_metadata(struct dyno_importer *imp)
+{
+    struct dyno_onnx_model *model = imp->model;
+    struct dyno_arena *arena = model->graph->arena;
+    const uint32_t count = imp->proto.metadata_count;
+    model->metadata = dyno_arena_alloc(arena, count + 1U, sizeof(*model->metadata));
+    for (uint32_t i = 0; model->metadata != NULL && i < count; i++) {
+        model->metadata[i].key = dyno_arena_strdup(arena, imp->proto.metadata[i].key);
+        model->metadata[i].value = dyno_arena_strdup(arena, imp->proto.metadata[i].value);
+        if (model->metadata[i].key == NULL || model->metadata[i].value == NULL)
+            return false;
+        model->metadata_count++;
+    }
+    return model->metadata != NULL;
+}
+
 static enum dyno_status import_proto(struct dyno_importer *imp)
 {
     struct dyno_onnx_model *model = imp->model;
@@ -140,7 +157,7 @@ static enum dyno_status import_proto(struct dyno_importer *imp)
     imp->source.arena = model->graph->arena;
     scope.graph = model->graph;
     model->producer = dyno_arena_strdup(model->graph->arena, imp->proto.producer);
-    if (model->producer == NULL)
+    if (model->producer == NULL || !keep_metadata(imp))
         return DYNO_NOMEM(imp->err);
     check_versions(imp);
     DYNO_TRY(dyno_import_index_functions(imp));
@@ -246,6 +263,19 @@ void dyno_onnx_model_close(struct dyno_onnx_model *model)
 struct dyno_graph *dyno_onnx_model_graph(struct dyno_onnx_model *model)
 {
     return model->graph;
+}
+
+uint32_t dyno_onnx_model_metadata_count(const struct dyno_onnx_model *model)
+{
+    return model->metadata_count;
+}
+
+void dyno_onnx_model_metadata(const struct dyno_onnx_model *model, uint32_t idx,
+                              const char **key_out, const char **value_out)
+{
+    DYNO_ASSERT(idx < model->metadata_count);
+    *key_out = model->metadata[idx].key;
+    *value_out = model->metadata[idx].value;
 }
 
 const char *dyno_onnx_model_producer(const struct dyno_onnx_model *model)

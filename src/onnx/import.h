@@ -72,6 +72,11 @@ struct dyno_graph *dyno_onnx_model_graph(struct dyno_onnx_model *model);
 const char *dyno_onnx_model_producer(const struct dyno_onnx_model *model);
 int dyno_onnx_model_opset(const struct dyno_onnx_model *model);
 
+/* metadata_props: what the exporter wrote beside the graph (labels, an alphabet, ...). */
+uint32_t dyno_onnx_model_metadata_count(const struct dyno_onnx_model *model);
+void dyno_onnx_model_metadata(const struct dyno_onnx_model *model, uint32_t idx,
+                              const char **key_out, const char **value_out);
+
 /* Bytes of the model file and of the external files it uses. */
 uint64_t dyno_onnx_model_file_bytes(const struct dyno_onnx_model *model);
 

@@ -65,6 +65,8 @@ struct dyno_onnx_model {
     struct dyno_external *externals;
     struct dyno_graph *graph;
     const char *producer;
+    struct dyno_proto_pair *metadata;
+    uint32_t metadata_count;
     int opset;
     uint64_t file_bytes;
 };

@@ -601,6 +601,28 @@ static enum dyno_status read_opset(struct reading *in, const struct dyno_pb_read
     }
 }
 
+static enum dyno_status read_pair(struct reading *in, const struct dyno_pb_reader *outer,
+                                  const struct dyno_pb_field *outer_field, struct list *pairs)
+{
+    struct dyno_pb_reader reader;
+    struct dyno_pb_field field;
+    bool more = false;
+    DYNO_TRY(enter(in, outer, outer_field, &reader));
+    struct dyno_proto_pair *pair = list_extend(in, pairs, sizeof(*pair), 1);
+    if (pair == NULL)
+        return DYNO_NOMEM(in->err);
+    pair->key = pair->value = "";
+    for (;;) {
+        DYNO_TRY(dyno_pb_next(&reader, &field, &more, in->err));
+        if (!more)
+            return DYNO_OK;
+        if (field.number == 1)
+            DYNO_TRY(read_name(in, &field, &pair->key));
+        else if (field.number == 2)
+            DYNO_TRY(read_name(in, &field, &pair->value));
+    }
+}
+
 struct function_lists {
     struct list ins, outs, attr_names, attrs, nodes, opsets;
 };
@@ -677,6 +699,7 @@ enum dyno_status dyno_proto_read_model(const void *data, size_t bytes, struct dy
     struct dyno_pb_reader nested;
     struct list opsets = {0};
     struct list functions = {0};
+    struct list metadata = {0};
     bool more = false;
     memset(model_out, 0, sizeof(*model_out));
     model_out->producer = "";
@@ -698,6 +721,8 @@ enum dyno_status dyno_proto_read_model(const void *data, size_t bytes, struct dy
             model_out->graph = graph;
         } else if (field.number == 8) {
             DYNO_TRY(read_opset(&in, &reader, &field, &opsets));
+        } else if (field.number == 14) {
+            DYNO_TRY(read_pair(&in, &reader, &field, &metadata));
         } else if (field.number == 25) {
             DYNO_TRY(read_function(&in, &reader, &field, &functions));
         }
@@ -706,6 +731,8 @@ enum dyno_status dyno_proto_read_model(const void *data, size_t bytes, struct dy
     model_out->opset_count = opsets.count;
     model_out->functions = functions.at;
     model_out->function_count = functions.count;
+    model_out->metadata = metadata.at;
+    model_out->metadata_count = metadata.count;
     return DYNO_OK;
 }
 

@@ -130,6 +130,12 @@ struct dyno_proto_opset {
     int64_t version;
 };
 
+/* StringStringEntryProto. */
+struct dyno_proto_pair {
+    const char *key;
+    const char *value;
+};
+
 struct dyno_proto_function {
     const char *name;
     const char *domain;
@@ -156,6 +162,8 @@ struct dyno_proto_model {
     const struct dyno_proto_graph *graph; /* NULL when absent */
     const struct dyno_proto_function *functions;
     uint32_t function_count;
+    const struct dyno_proto_pair *metadata;
+    uint32_t metadata_count;
 };
 
 /* Fails with DYNO_E_FORMAT (what is broken and at which byte), DYNO_E_LIMIT (nested too deeply),
