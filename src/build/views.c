@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-#include "ops/concat.h"
-#include "ops/split.h"
+#include "ops/move.h"
 
 struct viewer {
     struct dyno_plan *plan;
@@ -247,7 +246,7 @@ static enum dyno_status view_concat(struct viewer *viewer, uint32_t step_idx)
 {
     struct dyno_plan *plan = viewer->plan;
     const struct dyno_step *step = &plan->steps[step_idx];
-    const struct dyno_concat_attrs *attrs = step->attrs;
+    const struct dyno_axis_attrs *attrs = step->attrs;
     const uint32_t out = step->outs[0];
     const struct dyno_plan_tensor *whole = &plan->tensors[out];
     const int axis = (int)(attrs->axis < 0 ? attrs->axis + whole->rank : attrs->axis);
