@@ -65,9 +65,10 @@ enum dyno_status dyno_value_set_type(struct dyno_graph *graph, struct dyno_value
     const bool comparable = old->kind == type.kind && old->dtype == type.dtype;
     for (int i = 0; i < type.rank; i++) {
         if (type.dims[i] == DYNO_EXPR_NONE)
-            return DYNO_FAIL(err, DYNO_E_NOMEM,
-                             "axis %d of '%s' has no size: out of memory, or beyond 64 bits", i,
-                             value->name);
+            return dyno_exprs_out_of_memory(graph->exprs)
+                       ? DYNO_NOMEM(err)
+                       : DYNO_FAIL(err, DYNO_E_LIMIT,
+                                   "the size of axis %d of '%s' is beyond 64 bits", i, value->name);
         if (comparable && old->rank == type.rank && is_new(graph->exprs, type.dims[i], before))
             type.dims[i] = old->dims[i];
     }
