@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Every model, end to end, against ONNX Runtime.
+
+    run_models.py --dyno DYNO --models DIR --cache DIR [--threads 1,2] [NAME ...]
+
+For each model and each set of input shapes: build an engine (profile over all the shapes), run it
+with one and two threads, compare with ONNX Runtime.  A case fails when an output differs by more
+than 1e-4 of its range, or in shape or type.  The last line counts the cases.
+"""
+import argparse
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "python"))
+import dyno  # noqa: E402
+
+IMAGE = [(1, 3, 224, 224), (3, 3, 224, 224)]
+TEXT = [(1, 128), (2, 17)]
+# name -> shapes of the input; the first is what the engine is tuned for
+MODELS = {
+    "resnet18.raw": IMAGE, "resnet50.raw": IMAGE, "resnet50.fold": IMAGE, "resnet50.dyn": IMAGE[:1],
+    "mobilenet_v2.raw": IMAGE, "mobilenet_v2.fold": IMAGE,
+    "efficientnet_b0.raw": IMAGE, "efficientnet_b0.fold": IMAGE, "squeezenet1_1.raw": IMAGE,
+    "yolov8n.raw": [(1, 3, 640, 640), (2, 3, 640, 640)], "yolov8n.fold": [(1, 3, 640, 640)],
+    "yolov8n.dyn": [(1, 3, 640, 640)], "yolov8s.raw": [(1, 3, 640, 640)],
+    "unet.raw": [(1, 3, 128, 128), (3, 3, 128, 128)],
+    "bert_base.raw": TEXT, "bert_base.fold": TEXT, "bert_base.dyn": TEXT[:1], "bert_large.raw": [(1, 33)],
+    "distilbert.raw": TEXT, "deit_small.raw": IMAGE, "convnext_tiny.raw": IMAGE,
+    "wav2vec2.raw": [(1, 16000), (2, 20481)], "wav2vec2.fold": [(1, 16000), (1, 9999)],
+    "wav2vec2.dyn": [(1, 16000)],
+    "segformer.raw": [(1, 3, 256, 256)], "whisper_enc.raw": [(1, 80, 3000)], "swin_t.raw": [(1, 3, 224, 224)],
+    "lstm_gru.raw": [(2, 19)],
+    "PP-OCRv6_det_small": [(1, 3, 640, 640), (1, 3, 96, 352), (2, 3, 160, 32)],
+    "PP-OCRv6_rec_small": [(1, 3, 48, 320), (6, 3, 48, 320), (2, 3, 48, 133)],
+    "ch_ppocr_mobile_v2.0_cls_mobile": [(1, 3, 48, 192), (5, 3, 48, 192)],
+    "magika": [(1, 2048), (3, 2048)],
+}
+TOLERANCE = 1e-4
+
+
+def make_input(shape, dtype, name):
+    rng = np.random.default_rng(sum(shape) + len(name))
+    if np.issubdtype(dtype, np.integer):
+        return rng.integers(0, 257 if name == "bytes" else 1000, shape).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def find_model(args, name):
+    path = args.cache / f"{name}.onnx"
+    packed = args.models / f"{name}.onnx.xz"
+    if not path.exists() and packed.exists():
+        args.cache.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        subprocess.run([sys.executable, str(args.models / "hydrate.py"), str(packed), str(part)], check=True)
+        part.rename(path)
+    return path
+
+
+def worst(got, want):
+    """Largest difference as a share of the range; inf when shape or type differ."""
+    if got.shape != want.shape or got.dtype != want.dtype:
+        return float("inf")
+    if want.size == 0:
+        return 0.0
+    a, b = got.astype(np.float64), want.astype(np.float64)
+    if not np.array_equal(np.isnan(a), np.isnan(b)):
+        return float("inf")
+    diff = np.nanmax(np.abs(a - b), initial=0.0)
+    spread = np.nanmax(b) - np.nanmin(b)
+    return float(diff / (spread if spread > 0 else max(1.0, np.abs(b).max())))
+
+
+def profile_flags(name, shapes):
+    low, high = np.min(shapes, axis=0), np.max(shapes, axis=0)
+    text = lambda dims: name + ":" + "x".join(str(int(d)) for d in dims)  # noqa: E731
+    return [f"--minShapes={text(low)}", f"--optShapes={text(shapes[0])}", f"--maxShapes={text(high)}"]
+
+
+def run_model(args, name, folder):
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 2
+    path = find_model(args, name)
+    if not path.exists():
+        return [(f"{name}: no model at {path}", False)]
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    feed = session.get_inputs()[0]
+    dtype = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}[feed.type]
+    engine_path = pathlib.Path(folder) / "m.engine"
+    command = [str(args.dyno), "build", f"--onnx={path}", f"--saveEngine={engine_path}",
+               f"--builderOptimizationLevel={args.level}", "--json", *profile_flags(feed.name, MODELS[name])]
+    command += ["--baseline"] if args.baseline else []
+    built = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if built.returncode != 0:
+        return [(f"{name}: build: {built.stderr.strip()[-600:]}", False)]
+    results = []
+    for threads in args.threads:
+        with dyno.Engine(engine_path, threads=threads) as engine:
+            for shape in MODELS[name]:
+                data = make_input(shape, dtype, feed.name)
+                try:
+                    got = engine.run({feed.name: data})
+                except dyno.DynoError as error:
+                    results.append((f"{name} {shape} {threads}t: {error}", False))
+                    continue
+                want = dict(zip([o.name for o in session.get_outputs()], session.run(None, {feed.name: data})))
+                error = max(worst(got[key], want[key]) for key in want)
+                results.append((f"{name} {'x'.join(map(str, shape))} {threads}t: {error:.2e}", error < TOLERANCE))
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dyno", type=pathlib.Path, required=True)
+    parser.add_argument("--models", type=pathlib.Path, required=True)
+    parser.add_argument("--cache", type=pathlib.Path, required=True)
+    parser.add_argument("--threads", type=lambda t: [int(x) for x in t.split(",")], default=[1, 2])
+    parser.add_argument("--level", type=int, default=0)
+    parser.add_argument("--baseline", action="store_true")
+    parser.add_argument("names", nargs="*", default=list(MODELS))
+    args = parser.parse_args()
+    passed = failed = 0
+    for name in args.names or list(MODELS):
+        with tempfile.TemporaryDirectory() as folder:
+            for text, ok in run_model(args, name, folder):
+                print(("ok   " if ok else "FAIL ") + text, file=sys.stdout if ok else sys.stderr, flush=True)
+                passed, failed = passed + ok, failed + (not ok)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()
