@@ -1,6 +1,8 @@
 /* conv.c - the geometry of a Conv step, and weights packed for it. */
 #include "backend/cpu/conv.h"
 
+#include <math.h>
+
 #include "backend/cpu/kernel.h"
 #include "ops/conv.h"
 
@@ -139,4 +141,29 @@ void dyno_cpu_conv_pack(const struct dyno_site *site, const struct dyno_cpu_conv
             }
         }
     }
+}
+
+struct dyno_cpu_epilogue dyno_cpu_epilogue(const struct dyno_cpu_tail *tail,
+                                           const struct dyno_buf *ins, int64_t n)
+{
+    const struct dyno_cpu_simple *simple = &tail->simple;
+    struct dyno_cpu_epilogue ep = {.lo = 0.0F, .hi = INFINITY};
+    switch ((enum dyno_cpu_simple_kind)simple->kind) {
+    case DYNO_CPU_SIMPLE_NONE:
+        ep.in_memory = tail->instr_count > 0;
+        return ep;
+    case DYNO_CPU_SIMPLE_CLIP:
+    case DYNO_CPU_SIMPLE_ADD_CLIP:
+        ep.lo = simple->p;
+        ep.hi = simple->q;
+        break;
+    case DYNO_CPU_SIMPLE_RELU:
+    case DYNO_CPU_SIMPLE_ADD:
+    case DYNO_CPU_SIMPLE_ADD_RELU:
+        break;
+    }
+    ep.clip = simple->kind != DYNO_CPU_SIMPLE_ADD;
+    if (simple->kind >= DYNO_CPU_SIMPLE_ADD)
+        ep.res = (const float *)ins[simple->idx].data + n * simple->batch_stride;
+    return ep;
 }

@@ -253,35 +253,6 @@ static void run_tail(void *arg, int64_t col0, int64_t col1)
     }
 }
 
-/* What the tile can do of the tail in registers; `done` is left for the rest. */
-static void set_epilogue(const struct job *job, int64_t n, int64_t offset,
-                         struct dyno_gemm_block *block)
-{
-    const struct dyno_cpu_tail *tail = &job->state->tail;
-    const struct dyno_cpu_simple *simple = &tail->simple;
-    block->tile.lo = 0.0F;
-    block->tile.hi = INFINITY;
-    switch ((enum dyno_cpu_simple_kind)simple->kind) {
-    case DYNO_CPU_SIMPLE_NONE:
-        if (tail->instr_count > 0)
-            block->done = run_tail;
-        return;
-    case DYNO_CPU_SIMPLE_CLIP:
-    case DYNO_CPU_SIMPLE_ADD_CLIP:
-        block->tile.lo = simple->p;
-        block->tile.hi = simple->q;
-        break;
-    case DYNO_CPU_SIMPLE_RELU:
-    case DYNO_CPU_SIMPLE_ADD:
-    case DYNO_CPU_SIMPLE_ADD_RELU:
-        break;
-    }
-    block->tile.clip = simple->kind != DYNO_CPU_SIMPLE_ADD;
-    if (simple->kind >= DYNO_CPU_SIMPLE_ADD)
-        block->res =
-            (const float *)job->args->ins[simple->idx].data + n * simple->batch_stride + offset;
-}
-
 static void task(void *arg, int idx, int thread)
 {
     const struct job *job = arg;
@@ -339,7 +310,12 @@ static void task(void *arg, int idx, int thread)
         .c_group = plane,
         .done_arg = &finish,
     };
-    set_epilogue(job, n, y_off, &block);
+    const struct dyno_cpu_epilogue ep = dyno_cpu_epilogue(&state->tail, args->ins, n);
+    block.res = ep.res ? ep.res + y_off : NULL;
+    block.tile.clip = ep.clip;
+    block.tile.lo = ep.lo;
+    block.tile.hi = ep.hi;
+    block.done = ep.in_memory ? run_tail : NULL;
     DYNO_CPU_FN(dyno_gemm_block)(&block);
 }
 

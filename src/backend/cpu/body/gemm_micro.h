@@ -5,21 +5,13 @@
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/simd.h"
 
+#include "backend/cpu/body/fma.h"
+
 #define SETS_MAX 4
 #define INLINE   static inline __attribute__((always_inline))
 
 /* Few rows leave the multipliers waiting for the last sum: they get several sums a column. */
 #define SETS(rows, nv) ((rows) * (nv) <= 2 ? 4 : (rows) * (nv) <= 7 ? 2 : 1)
-
-/* sum += a * b.  Said in assembly because gcc 12 otherwise moves sums between registers, and
- * through memory, inside the loop. */
-#if defined(__AVX512F__)
-#define FMA(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
-#elif defined(__AVX2__)
-#define FMA(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
-#else
-#define FMA(sum, a, b) ((sum) = vf_fma(a, b, sum))
-#endif
 
 INLINE ptrdiff_t column(ptrdiff_t c_blk, int v)
 {
