@@ -24,19 +24,22 @@ int dyno_op_find(const char *domain, const char *onnx_name)
 static void attr_set_fallback(const struct dyno_attr *attr, void *attrs)
 {
     char *const at = (char *)attrs + attr->offset_bytes;
-    const int64_t i64 = (int64_t)attr->fallback;
-    const int32_t i32 = (int32_t)attr->fallback;
-    const float f32 = (float)attr->fallback;
     switch (attr->kind) {
-    case DYNO_ATTR_I64:
-        memcpy(at, &i64, sizeof(i64));
+    case DYNO_ATTR_I64: {
+        const int64_t value = (int64_t)attr->fallback;
+        memcpy(at, &value, sizeof(value));
         break;
-    case DYNO_ATTR_ENUM:
-        memcpy(at, &i32, sizeof(i32));
+    }
+    case DYNO_ATTR_ENUM: {
+        const int32_t value = (int32_t)attr->fallback;
+        memcpy(at, &value, sizeof(value));
         break;
-    case DYNO_ATTR_F32:
-        memcpy(at, &f32, sizeof(f32));
+    }
+    case DYNO_ATTR_F32: {
+        const float value = (float)attr->fallback;
+        memcpy(at, &value, sizeof(value));
         break;
+    }
     case DYNO_ATTR_STR:
     case DYNO_ATTR_I64S:
     case DYNO_ATTR_F32S:
