@@ -168,6 +168,7 @@ static bool append(struct run *run, struct dyno_node *node)
             if (!absent && instr.operands[j].kind == DYNO_OPERAND_NONE)
                 return false;
         }
+        dyno_tail_instr_order(&instr);
         run->tail.instrs[run->tail.instr_count++] = instr;
     }
     run->last_reg[run->count] = run->tail.instr_count;

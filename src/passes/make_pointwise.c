@@ -125,6 +125,7 @@ static bool fold(const struct dyno_node *node, struct program *program, enum dyn
         instr->operands[1] = right;
         if (left.kind == DYNO_OPERAND_NONE || right.kind == DYNO_OPERAND_NONE)
             return false;
+        dyno_tail_instr_order(instr);
         left = reg(program->tail.instr_count);
     }
     return true;

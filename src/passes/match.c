@@ -273,6 +273,16 @@ struct dyno_node *dyno_fuse_append(struct dyno_node *node, enum dyno_op_id op,
     return behind;
 }
 
+void dyno_tail_instr_order(struct dyno_tail_instr *instr)
+{
+    const struct dyno_operand first = instr->operands[0];
+    if ((instr->op != DYNO_PW_add && instr->op != DYNO_PW_mul) || first.kind == DYNO_OPERAND_REG ||
+        instr->operands[1].kind != DYNO_OPERAND_REG)
+        return;
+    instr->operands[0] = instr->operands[1];
+    instr->operands[1] = first;
+}
+
 struct dyno_value *dyno_fuse_constant(struct dyno_graph *graph, const char *name, int rank,
                                       const int64_t *dims, const double *values)
 {

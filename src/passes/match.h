@@ -96,6 +96,9 @@ bool dyno_fuse_take_over(struct dyno_node *node, struct dyno_node *from);
 struct dyno_node *dyno_fuse_append(struct dyno_node *node, enum dyno_op_id op,
                                    struct dyno_value *second);
 
+/* Sums and products name their register first, so that kernels meet one form of a bias. */
+void dyno_tail_instr_order(struct dyno_tail_instr *instr);
+
 /* A f32 constant holding these values, of shape dims[rank]; NULL when out of memory. */
 struct dyno_value *dyno_fuse_constant(struct dyno_graph *graph, const char *name, int rank,
                                       const int64_t *dims, const double *values);
