@@ -1,0 +1,370 @@
+/* move.c - operators that put elements of one tensor elsewhere: views that need a copy, Transpose,
+ * Expand, Tile, Slice, Split, Concat, DepthToSpace, SpaceToDepth. */
+#include "backend/cpu/move.h"
+
+#include "ops/move.h"
+
+extern const struct dyno_kernel dyno_kernel_portable_move;
+
+static int axis_of(int64_t axis, int rank)
+{
+    return (int)(axis < 0 ? axis + rank : axis);
+}
+
+static int64_t index_at(const struct dyno_buf *buf, int64_t idx)
+{
+    return dyno_elem_load_i64(buf->dtype, buf->data, (size_t)idx);
+}
+
+static bool is_view(enum dyno_op_id op)
+{
+    return op == DYNO_OP_reshape || op == DYNO_OP_flatten || op == DYNO_OP_squeeze ||
+           op == DYNO_OP_unsqueeze || op == DYNO_OP_identity || op == DYNO_OP_dropout;
+}
+
+/* --- one way for each operator: axes of the copy from src to dst, both dense --- */
+
+static void plan_transpose(const struct dyno_run_args *args, struct dyno_cpu_move *move)
+{
+    const struct dyno_transpose_attrs *attrs = args->step->attrs;
+    const struct dyno_buf *in = &args->ins[0];
+    int64_t src[DYNO_RANK_MAX], dst[DYNO_RANK_MAX];
+    dyno_cpu_row_strides(in->dims, in->rank, src);
+    dyno_cpu_row_strides(args->outs[0].dims, in->rank, dst);
+    for (int i = 0; i < in->rank; i++) {
+        const int64_t from = attrs->perm.count != 0 ? attrs->perm.at[i] : in->rank - 1 - i;
+        dyno_cpu_move_axis(move, in->dims[from], src[from], dst[i]);
+    }
+}
+
+static void plan_expand(const struct dyno_run_args *args, struct dyno_cpu_move *move)
+{
+    const struct dyno_buf *in = &args->ins[0];
+    const struct dyno_buf *out = &args->outs[0];
+    int64_t src[DYNO_RANK_MAX], dst[DYNO_RANK_MAX];
+    dyno_cpu_row_strides(in->dims, in->rank, src);
+    dyno_cpu_row_strides(out->dims, out->rank, dst);
+    for (int i = 0; i < out->rank; i++) {
+        const int axis = i - (out->rank - in->rank);
+        const bool repeats = axis < 0 || in->dims[axis] == 1;
+        dyno_cpu_move_axis(move, out->dims[i], repeats ? 0 : src[axis], dst[i]);
+    }
+}
+
+static void plan_tile(const struct dyno_run_args *args, struct dyno_cpu_move *move)
+{
+    const struct dyno_buf *in = &args->ins[0];
+    int64_t src[DYNO_RANK_MAX], dst[DYNO_RANK_MAX];
+    dyno_cpu_row_strides(in->dims, in->rank, src);
+    dyno_cpu_row_strides(args->outs[0].dims, in->rank, dst);
+    for (int i = 0; i < in->rank; i++) {
+        const int64_t dim = in->dims[i];
+        dyno_cpu_move_axis(move, dim == 0 ? 0 : args->outs[0].dims[i] / dim, 0, dim * dst[i]);
+        dyno_cpu_move_axis(move, dim, src[i], dst[i]);
+    }
+}
+
+/* DepthToSpace: channels are [b1][b2][C] (DCR) or [C][b1][b2] (CRD); SpaceToDepth undoes DCR. */
+static void plan_depth(const struct dyno_run_args *args, struct dyno_cpu_move *move, bool to_space)
+{
+    const struct dyno_depth_attrs *attrs = args->step->attrs;
+    const int64_t b = attrs->blocksize;
+    const struct dyno_buf *deep = to_space ? &args->ins[0] : &args->outs[0];
+    const struct dyno_buf *wide = to_space ? &args->outs[0] : &args->ins[0];
+    const int64_t channels = wide->dims[1];
+    const int64_t h = deep->dims[2], w = deep->dims[3];
+    const bool crd = to_space && attrs->mode == DYNO_DEPTH_CRD;
+    const int64_t plane = h * w;
+    /* axes: n, c, h, block row, w, block column; strides in `deep` and in `wide` */
+    const int64_t dims[6] = {deep->dims[0], channels, h, b, w, b};
+    const int64_t in_deep[6] = {deep->dims[1] * plane,
+                                crd ? b * b * plane : plane,
+                                w,
+                                crd ? b * plane : b * channels * plane,
+                                1,
+                                crd ? plane : channels * plane};
+    const int64_t in_wide[6] = {channels * plane * b * b, plane * b * b, w * b * b, w * b, b, 1};
+    for (int i = 0; i < 6; i++)
+        dyno_cpu_move_axis(move, dims[i], to_space ? in_deep[i] : in_wide[i],
+                           to_space ? in_wide[i] : in_deep[i]);
+}
+
+/* First element and step of a slice on each axis, from the step's inputs and the output's size. */
+static bool slice_axes(const struct dyno_step *step, const struct dyno_buf *ins,
+                       const struct dyno_buf *out, int64_t *start_out, int64_t *step_out)
+{
+    const struct dyno_buf *in = &ins[0];
+    for (int i = 0; i < in->rank; i++) {
+        start_out[i] = 0;
+        step_out[i] = 1;
+    }
+    const int64_t count = dyno_cpu_count(&ins[1]);
+    const bool has_axes = step->own_in_count > 3 && ins[3].rank >= 0;
+    const bool has_steps = step->own_in_count > 4 && ins[4].rank >= 0;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t named = has_axes ? index_at(&ins[3], i) : i;
+        const int axis = axis_of(named, in->rank);
+        if (axis < 0 || axis >= in->rank)
+            return false;
+        const int64_t by = has_steps ? index_at(&ins[4], i) : 1;
+        const int64_t dim = in->dims[axis];
+        int64_t start = index_at(&ins[1], i);
+        if (start < 0)
+            start = start < -dim ? (by < 0 ? -1 : 0) : start + dim;
+        start = dyno_cpu_min(start, by < 0 ? dim - 1 : dim);
+        start_out[axis] = start;
+        step_out[axis] = by;
+    }
+    for (int i = 0; i < in->rank; i++) {
+        const int64_t size = out->dims[i];
+        int64_t reach = 0;
+        if (size == 0)
+            continue;
+        if (__builtin_mul_overflow(size - 1, step_out[i], &reach) ||
+            __builtin_add_overflow(reach, start_out[i], &reach) || reach < 0 ||
+            reach >= in->dims[i] || start_out[i] < 0 || start_out[i] >= in->dims[i])
+            return false;
+    }
+    return true;
+}
+
+/* Axes of a BLOCK tensor as a copy sees them: batch, block, spatial..., 16 lanes. */
+static int block_axes(const struct dyno_buf *buf, int64_t *dims, int64_t *strides)
+{
+    const int64_t spatial = dyno_cpu_spatial(buf);
+    dims[0] = buf->dims[0];
+    strides[0] = buf->batch_stride;
+    dims[1] = dyno_cpu_blocks(buf);
+    strides[1] = spatial * DYNO_CPU_BLOCK;
+    int64_t stride = DYNO_CPU_BLOCK;
+    for (int i = buf->rank - 1; i >= 2; i--) {
+        dims[i] = buf->dims[i];
+        strides[i] = stride;
+        stride *= buf->dims[i];
+    }
+    dims[buf->rank] = DYNO_CPU_BLOCK;
+    strides[buf->rank] = 1;
+    return buf->rank + 1;
+}
+
+/* Strides in either layout; in BLOCK one axis (the lanes) is appended. */
+static int axes_of(const struct dyno_buf *buf, int64_t *dims, int64_t *strides)
+{
+    if (dyno_cpu_is_block(buf))
+        return block_axes(buf, dims, strides);
+    dyno_cpu_row_strides(buf->dims, buf->rank, strides);
+    memcpy(dims, buf->dims, sizeof(buf->dims));
+    return buf->rank;
+}
+
+static bool plan_slice(const struct dyno_run_args *args, struct dyno_cpu_move *move)
+{
+    const struct dyno_buf *in = &args->ins[0];
+    const struct dyno_buf *out = &args->outs[0];
+    int64_t start[DYNO_RANK_MAX], by[DYNO_RANK_MAX];
+    int64_t dims[DYNO_RANK_MAX + 1], src[DYNO_RANK_MAX + 1], dst[DYNO_RANK_MAX + 1];
+    if (!slice_axes(args->step, args->ins, out, start, by))
+        return false;
+    (void)axes_of(in, dims, src);
+    const int rank = axes_of(out, dims, dst);
+    if (dyno_cpu_is_block(in))
+        start[1] /= DYNO_CPU_BLOCK;
+    for (int i = 0; i < rank; i++) {
+        const bool lanes = i == in->rank;
+        move->src_offset += lanes ? 0 : start[i] * src[i];
+        dyno_cpu_move_axis(move, dims[i], lanes ? 1 : src[i] * by[i], dst[i]);
+    }
+    return true;
+}
+
+/* One part of a Concat (to_whole) or a Split: elements [first, first + size) of the whole's axis.
+ */
+static void move_part(const struct dyno_run_args *args, const struct dyno_buf *part,
+                      const struct dyno_buf *whole, int axis, int64_t first, bool to_whole)
+{
+    int64_t dims[DYNO_RANK_MAX + 1], near[DYNO_RANK_MAX + 1], far[DYNO_RANK_MAX + 1];
+    (void)axes_of(whole, dims, far);
+    const int rank = axes_of(part, dims, near);
+    struct dyno_cpu_move move = {.elem_bytes = dyno_cpu_elem_bytes(part->dtype)};
+    for (int i = 0; i < rank; i++)
+        dyno_cpu_move_axis(&move, dims[i], to_whole ? near[i] : far[i],
+                           to_whole ? far[i] : near[i]);
+    const bool blocks = dyno_cpu_is_block(whole) && axis == 1;
+    const int64_t offset = (blocks ? first / DYNO_CPU_BLOCK : first) * far[axis];
+    if (to_whole)
+        move.dst_offset = offset;
+    else
+        move.src_offset = offset;
+    dyno_cpu_move_run(args, &move, to_whole ? part->data : whole->data,
+                      to_whole ? whole->data : part->data);
+}
+
+static void run_concat(const struct dyno_run_args *args)
+{
+    const struct dyno_axis_attrs *attrs = args->step->attrs;
+    const struct dyno_buf *out = &args->outs[0];
+    const int axis = axis_of(attrs->axis, out->rank);
+    int64_t first = 0;
+    for (uint32_t i = 0; i < args->step->own_in_count; i++) {
+        move_part(args, &args->ins[i], out, axis, first, true);
+        first += args->ins[i].dims[axis];
+    }
+}
+
+static void run_split(const struct dyno_run_args *args)
+{
+    const struct dyno_split_attrs *attrs = args->step->attrs;
+    const struct dyno_buf *in = &args->ins[0];
+    const int axis = axis_of(attrs->axis, in->rank);
+    int64_t first = 0;
+    for (uint32_t i = 0; i < args->step->out_count; i++) {
+        const struct dyno_buf *part = &args->outs[i];
+        if (args->step->outs[i] != DYNO_NO_TENSOR)
+            move_part(args, part, in, axis, first, false);
+        first += part->dims[axis];
+    }
+}
+
+/* --- the kernel --- */
+
+static bool handles(const struct dyno_step *step)
+{
+    switch ((int)step->op) {
+    case DYNO_OP_transpose:
+    case DYNO_OP_expand:
+    case DYNO_OP_tile:
+    case DYNO_OP_slice:
+    case DYNO_OP_split:
+    case DYNO_OP_concat:
+    case DYNO_OP_depth_to_space:
+    case DYNO_OP_space_to_depth:
+        return true;
+    default:
+        return is_view(step->op);
+    }
+}
+
+/* Sizes and alignment that let blocks be moved whole. */
+static bool concat_in_blocks(const struct dyno_site *site)
+{
+    const struct dyno_axis_attrs *attrs = site->step->attrs;
+    const struct dyno_buf *out = &site->outs[0];
+    if (!dyno_cpu_blockable(out) || site->step->own_in_count > DYNO_STEP_INS_MAX)
+        return false;
+    if (axis_of(attrs->axis, out->rank) != 1)
+        return true;
+    for (uint32_t i = 0; i + 1 < site->step->own_in_count; i++)
+        if (site->ins[i].dims[1] % DYNO_CPU_BLOCK != 0)
+            return false;
+    return true;
+}
+
+static bool slice_in_blocks(const struct dyno_site *site)
+{
+    int64_t start[DYNO_RANK_MAX], by[DYNO_RANK_MAX];
+    if (!dyno_cpu_blockable(&site->ins[0]))
+        return false;
+    for (uint32_t i = 1; i < site->step->own_in_count; i++)
+        if (site->ins[i].rank >= 0 && (site->ins[i].data == NULL || !site->in_is_weight[i]))
+            return false;
+    return slice_axes(site->step, site->ins, &site->outs[0], start, by) && by[1] == 1 &&
+           start[1] % DYNO_CPU_BLOCK == 0;
+}
+
+static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
+{
+    const struct dyno_step *step = site->step;
+    if (!handles(step) || max < 2 || step->tail.instr_count != 0 || step->own_in_count == 0)
+        return 0;
+    double bytes = 0.0;
+    for (uint32_t i = 0; i < step->out_count; i++) {
+        const int64_t elem = dyno_cpu_elem_bytes(site->outs[i].dtype);
+        if (step->outs[i] == DYNO_NO_TENSOR)
+            continue;
+        if (site->outs[i].rank < 0 || elem == 0 || (i > 0 && step->op != DYNO_OP_split))
+            return 0;
+        bytes += 2.0 * (double)elem * (double)dyno_cpu_count(&site->outs[i]);
+    }
+    for (uint32_t i = 0; i < step->own_in_count; i++)
+        if (step->op == DYNO_OP_concat && site->ins[i].rank < 0)
+            return 0;
+    const double us = dyno_cpu_move_us(site->target, bytes);
+    dyno_cpu_tactic(&out[0], &dyno_kernel_portable_move, DYNO_TACTIC_BASELINE,
+                    step->op == DYNO_OP_transpose ? us * 2.0 : us);
+    const bool concat = step->op == DYNO_OP_concat && concat_in_blocks(site);
+    const bool slice = step->op == DYNO_OP_slice && slice_in_blocks(site);
+    if (!concat && !slice)
+        return 1;
+    dyno_cpu_tactic_block(&out[1], site, &dyno_kernel_portable_move,
+                          concat ? step->own_in_count : 1, us);
+    return 2;
+}
+
+static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                const void *packed, void *state, uint64_t *workspace_bytes_out,
+                                struct dyno_err *err)
+{
+    (void)site;
+    (void)tactic;
+    (void)packed;
+    (void)state;
+    (void)err;
+    *workspace_bytes_out = 0;
+    return DYNO_OK;
+}
+
+static void run_single(const struct dyno_run_args *args)
+{
+    const struct dyno_buf *out = &args->outs[0];
+    struct dyno_cpu_move move = {.elem_bytes = dyno_cpu_elem_bytes(out->dtype)};
+    bool fits = true;
+    switch ((int)args->step->op) {
+    case DYNO_OP_transpose:
+        plan_transpose(args, &move);
+        break;
+    case DYNO_OP_expand:
+        plan_expand(args, &move);
+        break;
+    case DYNO_OP_tile:
+        plan_tile(args, &move);
+        break;
+    case DYNO_OP_depth_to_space:
+        plan_depth(args, &move, true);
+        break;
+    case DYNO_OP_space_to_depth:
+        plan_depth(args, &move, false);
+        break;
+    case DYNO_OP_slice:
+        fits = plan_slice(args, &move);
+        break;
+    default:
+        dyno_cpu_move_axis(&move, dyno_cpu_count(out), 1, 1);
+        break;
+    }
+    /* Bounds that arrive with the data cannot be refused here; nothing outside is read. */
+    if (fits)
+        dyno_cpu_move_run(args, &move, args->ins[0].data, out->data);
+    else
+        memset(out->data, 0, (size_t)(dyno_cpu_count(out) * move.elem_bytes));
+}
+
+static enum dyno_status run(struct dyno_run_args *args)
+{
+    if (args->step->op == DYNO_OP_concat)
+        run_concat(args);
+    else if (args->step->op == DYNO_OP_split)
+        run_split(args);
+    else
+        run_single(args);
+    return DYNO_OK;
+}
+
+const struct dyno_kernel dyno_kernel_portable_move = {
+    .name = "move_portable",
+    .isa_mask = DYNO_ISA_PORTABLE,
+    .packing = 1,
+    .state_bytes = 0,
+    .enumerate = enumerate,
+    .prepare = prepare,
+    .run = run,
+};
