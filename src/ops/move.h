@@ -84,7 +84,7 @@ struct dyno_depth_attrs {
     int32_t mode;      /* enum dyno_depth_mode */
 };
 
-struct dyno_cumsum_attrs {
+struct dyno_cum_sum_attrs {
     int64_t exclusive;
     int64_t reverse;
 };
