@@ -240,17 +240,20 @@ enum dyno_status dyno_draft_infer(struct dyno_draft *draft, struct dyno_node *no
         bad = node->ins[i] != NULL && is_poisoned(imp, node->ins[i]);
     if (!bad) {
         const enum dyno_status status = dyno_node_infer(node, &err);
-        if (status == DYNO_E_NOMEM && strstr(err.text, "64 bits") == NULL)
+        if (status == DYNO_E_NOMEM)
             return DYNO_NOMEM(imp->err);
         if (status != DYNO_OK) {
-            dyno_draft_problem(draft, status == DYNO_E_NOMEM ? DYNO_E_LIMIT : status, "%s",
-                               without_prefix(node, err.text));
+            dyno_draft_problem(draft, status, "%s", without_prefix(node, err.text));
             bad = true;
         }
     }
     for (uint32_t i = 0; i < node->out_count; i++) {
         if (node->outs[i] == NULL)
             continue;
+        if (!bad && !dyno_import_type_fits(draft->scope, &node->outs[i]->type)) {
+            dyno_draft_problem(draft, DYNO_E_LIMIT, "output %u does not fit 63 bits of bytes", i);
+            bad = true;
+        }
         if (bad && !poison(imp, node->outs[i]))
             return DYNO_NOMEM(imp->err);
         if (!bad && i < draft->wire->out_count)

@@ -88,9 +88,15 @@ static void check_call(struct dyno_draft *draft, const struct dyno_proto_functio
             dyno_draft_problem(draft, DYNO_E_FORMAT, "the required attribute %s is missing",
                                function->attr_names[i]);
     }
+    for (const struct dyno_call *at = draft->scope->call; at != NULL; at = at->outer) {
+        if (at->function == function) {
+            dyno_draft_problem(draft, DYNO_E_FORMAT, "calls function '%s' inside itself",
+                               function->name);
+            return;
+        }
+    }
     if (draft->scope->depth + 1 > DYNO_IMPORT_DEPTH_MAX)
-        dyno_draft_problem(draft, DYNO_E_LIMIT,
-                           "functions call functions more than %d deep (is one recursive?)",
+        dyno_draft_problem(draft, DYNO_E_LIMIT, "functions call functions more than %d deep",
                            DYNO_IMPORT_DEPTH_MAX);
 }
 
@@ -147,8 +153,10 @@ static enum dyno_status put_body(struct dyno_draft *draft, struct dyno_scope *sc
 enum dyno_status dyno_import_call(struct dyno_draft *draft,
                                   const struct dyno_proto_function *function)
 {
-    const struct dyno_call call = {
-        .function = function, .attrs = draft->attrs, .attr_count = draft->attr_count};
+    const struct dyno_call call = {.outer = draft->scope->call,
+                                   .function = function,
+                                   .attrs = draft->attrs,
+                                   .attr_count = draft->attr_count};
     struct dyno_scope scope = {.imp = draft->scope->imp,
                                .graph = draft->scope->graph,
                                .opsets = function->opsets,

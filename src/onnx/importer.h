@@ -88,6 +88,7 @@ struct dyno_importer {
 
 /* A call of a function of the model: what its body's attribute references mean. */
 struct dyno_call {
+    const struct dyno_call *outer; /* the call in whose function this one is; NULL: none */
     const struct dyno_proto_function *function;
     const struct dyno_proto_attr *attrs;
     uint32_t attr_count;
@@ -190,6 +191,8 @@ enum dyno_status dyno_import_constants(struct dyno_scope *scope,
                                        const struct dyno_proto_graph *proto);
 /* The inputs of the main graph, with their symbols. */
 enum dyno_status dyno_import_inputs(struct dyno_scope *scope, const struct dyno_proto_graph *proto);
+/* Does it fit into 63 bits of bytes, as far as its sizes are known? */
+bool dyno_import_type_fits(const struct dyno_scope *scope, const struct dyno_type *type);
 /* A type as declared, for a value called `name`; open dimensions become fresh symbols. */
 enum dyno_status dyno_import_type(struct dyno_scope *scope, const struct dyno_proto_type *proto,
                                   const char *name, struct dyno_type *type_out);

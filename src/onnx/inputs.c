@@ -190,6 +190,23 @@ enum dyno_status dyno_import_type(struct dyno_scope *scope, const struct dyno_pr
     return DYNO_OK;
 }
 
+bool dyno_import_type_fits(const struct dyno_scope *scope, const struct dyno_type *type)
+{
+    int64_t dims[DYNO_RANK_MAX];
+    int64_t count = 0;
+    size_t bytes = 0;
+    int known = 0;
+    for (int i = 0; i < type->rank; i++) {
+        if (dyno_expr_is_const(scope->graph->exprs, type->dims[i], &dims[known]) &&
+            dims[known] != 0)
+            known++;
+    }
+    if (type->dtype == DYNO_DTYPE_NONE || type->rank < 0)
+        return true;
+    return dyno_dims_count(dims, known, &count) &&
+           dyno_dtype_bytes(type->dtype, (uint64_t)count, &bytes) && bytes <= INT64_MAX;
+}
+
 /* --- inputs --- */
 
 static bool is_initialised(const struct dyno_scope *scope, const char *name)
@@ -226,7 +243,13 @@ static enum dyno_status add_input(struct ranges *ranges, const struct dyno_proto
             return DYNO_NOMEM(imp->err);
     }
     value->type = type;
-    return DYNO_OK;
+    if (dyno_import_type_fits(scope, &type))
+        return DYNO_OK;
+    dyno_problem_add(&imp->problems, DYNO_E_FORMAT, scope->place,
+                     "input '%s': the product of its dimensions does not fit 63 bits", info->name);
+    return dyno_map_put(&imp->poisoned, (const char *)&value->id, sizeof(value->id), 1)
+               ? DYNO_OK
+               : DYNO_NOMEM(imp->err);
 }
 
 /* Shapes and profiles must be of inputs, and of their rank. */

@@ -265,6 +265,17 @@ static void test_tensors(void)
     put_node(&graph, "Relu", "", "x", "y");
     finish(&graph, DYNO_E_FORMAT, "value 'x': dimension 0 is -5, may not be negative");
 
+    message huge = {0};
+    put_input(&huge, "x", DYNO_F32, "4611686018427387904,4");
+    put_node(&huge, "Relu", "", "x", "y");
+    finish(&huge, DYNO_E_FORMAT, "input 'x': the product of its dimensions does not fit 63 bits");
+
+    message grown = {0};
+    put_input(&grown, "x", DYNO_F32, "1099511627776,1");
+    put_input(&grown, "z", DYNO_F32, "1,1099511627776");
+    put_node(&grown, "Add", "a", "x,z", "y");
+    finish(&grown, DYNO_E_LIMIT, "node 0 Add 'a': output 0 does not fit 63 bits");
+
     message wrong = start();
     put_node(&wrong, "Relu", "", "x", "y");
     put_output(&wrong, "y", DYNO_I64, NULL);
@@ -357,7 +368,8 @@ static void test_recursion(void)
     put_message(&function, 7, &again);
     put_opset(&function, 9, "mine", 1);
     put_message(&model, 25, &function);
-    refuse_model(&model, NULL, NULL, DYNO_E_LIMIT, "functions call functions more than 32 deep");
+    refuse_model(&model, NULL, NULL, DYNO_E_FORMAT,
+                 "function called by node 0 F 'call': node 0 F: calls function 'F' inside itself");
 }
 
 static void test_region(void)

@@ -398,6 +398,55 @@ static void test_external(void)
     (void)rmdir(folder);
 }
 
+/* Lose each allocation once: out of memory is told, and nothing is left behind. */
+static void check_faults(message *graph, int64_t opset)
+{
+    message model = model_of(graph, opset);
+    enum dyno_status status = DYNO_E_NOMEM;
+    uint64_t nth = 0;
+    while (status != DYNO_OK && test_fail_count == 0) {
+        struct dyno_onnx_model *imported = NULL;
+        struct dyno_err err = {0};
+        const uint64_t live = dyno_mem_live_count();
+        dyno_mem_fail_at(++nth);
+        status = dyno_onnx_import_bytes(dyno_strbuf_text(&model), model.bytes, NULL, NULL,
+                                        &imported, &err);
+        dyno_mem_fail_at(0);
+        CHECK_MSG(status == DYNO_OK || status == DYNO_E_NOMEM, "allocation %d: status %d %s",
+                  (int)nth, (int)status, err.text);
+        CHECK((status == DYNO_OK) == (imported != NULL));
+        dyno_onnx_model_close(imported);
+        CHECK(dyno_mem_live_count() == live);
+    }
+    CHECK(nth > 5);
+    dyno_strbuf_fini(&model);
+}
+
+static void test_faults(void)
+{
+    message graph = {0};
+    put_input(&graph, "a", DYNO_F32, "N,?,2");
+    put_input(&graph, "x", DYNO_F32, "2");
+    put_input(&graph, "c", DYNO_BOOL, "");
+    put_node(&graph, "Softmax", "s", "a", "h");
+    put_node(&graph, "ReduceSum", "r", "h", "sum");
+    put_if(&graph, "c");
+    check_faults(&graph, 11);
+
+    /* Many nodes, so that the arena and the tables grow on the way. */
+    message many = {0};
+    put_input(&many, "v0", DYNO_F32, "N,?,2");
+    for (int i = 0; i < 300; i++) {
+        char in[16];
+        char out[16];
+        (void)snprintf(in, sizeof(in), "v%d", i);
+        (void)snprintf(out, sizeof(out), "v%d", i + 1);
+        put_node_attr(&many, i % 2 == 0 ? "Softmax" : "Flatten", "", in, out, attr_int("axis", 1));
+    }
+    put_output(&many, "v300", DYNO_F32, NULL);
+    check_faults(&many, 11);
+}
+
 int main(void)
 {
     test_simple();
@@ -411,5 +460,6 @@ int main(void)
     test_function();
     test_sparse();
     test_external();
+    test_faults();
     return TEST_RESULT();
 }
