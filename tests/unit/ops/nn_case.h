@@ -52,6 +52,16 @@ static inline void nn_end(struct nn_case *c)
     dyno_arena_destroy(c->arena);
 }
 
+/* Where the attribute of that ONNX name is: for ops whose attribute struct is their own. */
+static inline void *nn_attr(const struct dyno_op *op, void *attrs, const char *name)
+{
+    for (size_t i = 0; i < op->attr_count; i++)
+        if (strcmp(op->attrs[i].name, name) == 0)
+            return (char *)attrs + op->attrs[i].offset_bytes;
+    fprintf(stderr, "%s has no attribute %s\n", op->onnx_name, name);
+    exit(EXIT_FAILURE);
+}
+
 /* `data` is not copied. */
 static inline void nn_in(struct nn_case *c, enum dyno_dtype dtype, size_t rank, const int64_t *dims,
                          void *data)
