@@ -150,7 +150,9 @@ bool dyno_clean_perm(const struct dyno_node *node, int64_t *perm_out)
     const int rank = node->outs[0] != NULL ? node->outs[0]->type.rank : -1;
     if (rank < 0 || (perm != NULL && perm->at != NULL && perm->count != (uint32_t)rank))
         return false;
-    for (int i = 0; i < rank; i++)
+    for (int i = 0; i < rank; i++) {
         perm_out[i] = perm != NULL && perm->at != NULL ? perm->at[i] : rank - 1 - i;
+        perm_out[i] += perm_out[i] < 0 ? rank : 0;
+    }
     return true;
 }

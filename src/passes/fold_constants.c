@@ -1,4 +1,6 @@
 /* fold_constants.c - what follows from constants alone is computed once, here. */
+#include <string.h>
+
 #include "passes/clean.h"
 #include "passes/match.h"
 #include "passes/pass.h"
@@ -75,6 +77,98 @@ static enum dyno_status fold_elems(struct dyno_node *node, struct dyno_err *err)
         dyno_elem_store_i64(type->dtype, tensor.data, i, elem);
     }
     return set_constant(node, 0, &tensor, err);
+}
+
+/* --- Transpose: weights are large, and its reference goes element by element --- */
+
+#define TILE 32
+
+/* out[i * rows_apart + j] = in[i + j * columns_apart], by tiles that stay in the cache. */
+static void turn_plane(const char *in, int64_t columns_apart, char *out, int64_t rows_apart,
+                       int64_t rows, int64_t columns, size_t elem_bytes)
+{
+    for (int64_t i0 = 0; i0 < rows; i0 += TILE) {
+        for (int64_t j0 = 0; j0 < columns; j0 += TILE) {
+            const int64_t i1 = i0 + TILE < rows ? i0 + TILE : rows;
+            const int64_t j1 = j0 + TILE < columns ? j0 + TILE : columns;
+            for (int64_t i = i0; i < i1; i++) {
+                const char *from = in + (size_t)(i + j0 * columns_apart) * elem_bytes;
+                char *to = out + (size_t)(i * rows_apart + j0) * elem_bytes;
+                const size_t step = (size_t)columns_apart * elem_bytes;
+                for (int64_t j = j0; j < j1; j++, from += step, to += elem_bytes) {
+                    if (elem_bytes == 4)
+                        memcpy(to, from, 4);
+                    else
+                        memcpy(to, from, elem_bytes);
+                }
+            }
+        }
+    }
+}
+
+/* Fill out, whose axis i is axis perm[i] of in: planes of the two axes that are dense in the input
+ * and in the output.  rank >= 2, no axis of size 0. */
+static void turn(const struct dyno_tensor *in, const int64_t *perm, struct dyno_tensor *out,
+                 size_t elem_bytes)
+{
+    int64_t in_strides[DYNO_RANK_MAX];
+    int64_t out_strides[DYNO_RANK_MAX];
+    int64_t idx[DYNO_RANK_MAX] = {0};
+    const int last = in->rank - 1;
+    int dense = 0; /* the output's axis that is dense in the input */
+    for (int i = last; i >= 0; i--) {
+        in_strides[i] = i == last ? 1 : in_strides[i + 1] * in->dims[i + 1];
+        out_strides[i] = i == last ? 1 : out_strides[i + 1] * out->dims[i + 1];
+        if (perm[i] == last)
+            dense = i;
+    }
+    const bool same = dense == last;
+    for (;;) {
+        int64_t from = 0;
+        int64_t to = 0;
+        for (int i = 0; i <= last; i++) {
+            from += idx[i] * in_strides[perm[i]];
+            to += idx[i] * out_strides[i];
+        }
+        const char *in_at = (const char *)in->data + (size_t)from * elem_bytes;
+        char *out_at = (char *)out->data + (size_t)to * elem_bytes;
+        if (same)
+            memcpy(out_at, in_at, (size_t)out->dims[last] * elem_bytes);
+        else
+            turn_plane(in_at, in_strides[perm[last]], out_at, out_strides[dense], out->dims[dense],
+                       out->dims[last], elem_bytes);
+        int axis = last;
+        while (axis >= 0 && (axis == last || axis == dense || ++idx[axis] == out->dims[axis])) {
+            idx[axis] = 0;
+            axis--;
+        }
+        if (axis < 0)
+            return;
+    }
+}
+
+/* False: not one for here. */
+static bool may_turn(const struct dyno_node *node, int64_t *perm)
+{
+    const struct dyno_tensor *in = dyno_value_constant(node->ins[0]);
+    return node->op == DYNO_OP_transpose && node->tail.instr_count == 0 && in != NULL &&
+           in->rank >= 2 && dyno_tensor_count(in) != 0 && dyno_dtype_bits(in->dtype) >= 8 &&
+           node->outs[0] != NULL && dyno_clean_perm(node, perm);
+}
+
+static enum dyno_status fold_transpose(struct dyno_node *node, const int64_t *perm,
+                                       struct dyno_err *err)
+{
+    const struct dyno_tensor *in = dyno_value_constant(node->ins[0]);
+    struct dyno_tensor out = {.dtype = in->dtype, .rank = in->rank};
+    const size_t elem_bytes = dyno_dtype_bits(in->dtype) / 8;
+    for (int i = 0; i < in->rank; i++)
+        out.dims[i] = in->dims[perm[i]];
+    out.data = dyno_arena_alloc(node->graph->arena, (size_t)dyno_tensor_count(in), elem_bytes);
+    if (out.data == NULL)
+        return DYNO_NOMEM(err);
+    turn(in, perm, &out, elem_bytes);
+    return set_constant(node, 0, &out, err);
 }
 
 /* --- running the reference --- */
@@ -164,10 +258,14 @@ static bool is_done(const struct dyno_node *node)
 static enum dyno_status fold_node(struct dyno_node *node, bool *changed_out, struct dyno_err *err)
 {
     const struct dyno_value *out = node->out_count != 0 ? node->outs[0] : NULL;
+    int64_t perm[DYNO_RANK_MAX];
     if (node->op == DYNO_OP_identity && out != NULL && dyno_value_is_output(out))
         return DYNO_OK;
     if (node->out_count == 1 && out != NULL && known_elems(node->graph, out)) {
         DYNO_TRY(fold_elems(node, err));
+        *changed_out = true;
+    } else if (may_turn(node, perm)) {
+        DYNO_TRY(fold_transpose(node, perm, err));
         *changed_out = true;
     } else if (may_run(node)) {
         DYNO_TRY(run(node, changed_out, err));

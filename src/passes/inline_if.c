@@ -1,5 +1,4 @@
 /* inline_if.c - an If whose condition is known becomes the nodes of the branch it takes. */
-#include <string.h>
 
 #include "passes/clean.h"
 #include "passes/pass.h"
@@ -26,7 +25,7 @@ static enum dyno_status inline_in(struct dyno_graph *graph, void *arg, bool *cha
     for (struct dyno_node *node = graph->first; node != NULL; node = next) {
         uint32_t branch = 0;
         next = node->next;
-        if (strcmp(dyno_ops[node->op]->onnx_name, "If") != 0 || !known_branch(node, &branch))
+        if (node->op != DYNO_OP_if || !known_branch(node, &branch))
             continue;
         if (!dyno_node_inline_region(node, branch))
             return DYNO_NOMEM(err);
