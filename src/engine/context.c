@@ -17,6 +17,7 @@ struct dyno_context {
     struct dyno_pool *pool;
     struct dyno_binding *bindings; /* most recently used first */
     struct dyno_binding *current;  /* the one placed in the arena */
+    struct dyno_binding *bound;    /* the one bound last */
     void *arena;
     uint64_t arena_bytes;
     struct dyno_arena *scratch; /* of reference kernels, emptied after each step */
@@ -154,6 +155,8 @@ static void drop_oldest(struct dyno_context *context)
         struct dyno_binding *next = old->next;
         if (context->current == old)
             context->current = NULL;
+        if (context->bound == old)
+            context->bound = NULL;
         dyno_binding_destroy(old);
         old = next;
     }
@@ -173,6 +176,7 @@ static enum dyno_status bind(struct dyno_context *context, const struct dyno_arr
         binding->next = context->bindings;
         context->bindings = binding;
     }
+    context->bound = binding;
     *binding_out = binding;
     return DYNO_OK;
 }
@@ -562,10 +566,10 @@ void dyno_context_tap(struct dyno_context *context, dyno_tap_fn *tap, void *arg)
 
 uint64_t dyno_context_arena_bytes(const struct dyno_context *context)
 {
-    return context->current != NULL ? context->current->arena_bytes : 0;
+    return context->bound != NULL ? context->bound->arena_bytes : 0;
 }
 
 uint64_t dyno_context_tensor_bytes(const struct dyno_context *context)
 {
-    return context->current != NULL ? context->current->tensor_bytes : 0;
+    return context->bound != NULL ? context->bound->tensor_bytes : 0;
 }
