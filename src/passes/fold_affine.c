@@ -21,6 +21,7 @@ struct affine {
     struct dyno_value *x;
     double *scale;
     double *shift;
+    double *bias; /* room for the producer's bias; NULL where none is folded */
     int64_t count;
 };
 
@@ -230,8 +231,9 @@ static enum dyno_status fold_into_mat_mul(struct dyno_node *producer, struct dyn
 /* Put the affine map of `node` into `producer`, whose result nobody else uses. */
 static enum dyno_status fold(struct dyno_node *producer, struct dyno_node *node,
                              const struct channels *channels, const struct affine *affine,
-                             double *bias, bool *changed_out, struct dyno_err *err)
+                             bool *changed_out, struct dyno_err *err)
 {
+    double *bias = affine->bias;
     if (!read_bias(producer, bias, affine->count))
         return DYNO_OK;
     struct dyno_value *weight = scaled_weight(producer->graph, producer->ins[1], channels, affine);
@@ -284,10 +286,11 @@ static enum dyno_status try_fold(struct dyno_node *node, bool *changed_out, stru
     double *numbers = dyno_alloc((size_t)count, 3 * sizeof(*numbers));
     if (numbers == NULL)
         return DYNO_NOMEM(err);
-    struct affine affine = {.scale = numbers, .shift = numbers + count, .count = count};
+    struct affine affine = {
+        .scale = numbers, .shift = numbers + count, .bias = numbers + 2 * count, .count = count};
     enum dyno_status status = DYNO_OK;
     if (read_affine(node, is_mat_mul ? rank - 1 : 1, &affine) && affine.x == producer->outs[0])
-        status = fold(producer, node, &channels, &affine, numbers + 2 * count, changed_out, err);
+        status = fold(producer, node, &channels, &affine, changed_out, err);
     dyno_free(numbers);
     return status;
 }
