@@ -95,9 +95,6 @@ static void regions(void)
     nn_refused(&c, DYNO_E_FORMAT, "batch_indices[0] is 1, x has 1 images");
     nn_end(&c);
 
-    struct pooled {
-        struct dyno_i64s shape;
-    } * pooled;
     nn_begin(&c, &dyno_op_max_roi_pool);
     struct dyno_i64s *pooled_shape = nn_attr(c.op, c.attrs, "pooled_shape");
     *pooled_shape = I64LIST(1, 2);
@@ -173,9 +170,6 @@ static void losses(void)
 static void dft(void)
 {
     struct nn_case c;
-    struct parts {
-        int64_t inverse, onesided;
-    } * a;
     nn_begin(&c, &dyno_op_dft);
     int64_t *inverse = nn_attr(c.op, c.attrs, "inverse");
     int64_t *onesided = nn_attr(c.op, c.attrs, "onesided");
