@@ -1,0 +1,2 @@
+/* mha.c - multi-head attention. */
+#include "backend/cpu/body/mha.h"

@@ -1,0 +1,2 @@
+/* resize.c - Resize. */
+#include "backend/cpu/body/resize.h"
