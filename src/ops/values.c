@@ -57,8 +57,16 @@ enum dyno_status dyno_values_shape_out(struct dyno_ref *ctx, uint32_t idx, enum 
 bool dyno_dim_const(const struct dyno_infer *ctx, const struct dyno_type *type, int axis,
                     int64_t *size_out)
 {
-    return type != NULL && axis < type->rank &&
+    return type != NULL && axis >= 0 && axis < type->rank &&
            dyno_expr_is_const(ctx->exprs, type->dims[axis], size_out);
+}
+
+enum dyno_status dyno_check_classes(struct dyno_infer *ctx, uint32_t first, uint32_t last,
+                                    unsigned classes)
+{
+    for (uint32_t i = first; i <= last; i++)
+        DYNO_TRY(dyno_infer_want(ctx, i, classes));
+    return DYNO_OK;
 }
 
 enum dyno_status dyno_check_same_dtype(struct dyno_infer *ctx, uint32_t a, const char *a_name,
