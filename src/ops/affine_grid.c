@@ -23,6 +23,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     const dyno_expr *size = dyno_infer_elems(ctx, IN_SIZE, &elem_count);
     dyno_expr dims[5];
     DYNO_TRY(dyno_infer_want(ctx, IN_THETA, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_infer_want(ctx, IN_SIZE, DYNO_WANT_INDEX));
     DYNO_TRY(dyno_check_rank(ctx, IN_THETA, "theta", 3));
     if (count >= 0 && count != 4 && count != 5)
         return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "size has %lld entries, wants 4 or 5",

@@ -68,7 +68,10 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     dyno_expr q[4];
     dyno_expr k[4];
     dyno_expr v[4];
-    DYNO_TRY(dyno_infer_want(ctx, IN_Q, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_check_classes(ctx, IN_Q, IN_V, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_infer_want(ctx, IN_MASK, DYNO_WANT_NUMBER | DYNO_WANT_BOOL));
+    DYNO_TRY(dyno_check_classes(ctx, IN_PAST_K, IN_PAST_V, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_infer_want(ctx, IN_LENGTHS, DYNO_WANT_INDEX));
     DYNO_TRY(check_attrs(a, q_type->rank, ctx->err));
     DYNO_TRY(dyno_check_rank(ctx, IN_PAST_K, "past_key", 4));
     DYNO_TRY(dyno_check_rank(ctx, IN_PAST_V, "past_value", 4));
@@ -89,14 +92,22 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     return dyno_infer_set(ctx, OUT_QK, q_type->dtype, 4, qk);
 }
 
-static enum dyno_status check_kv(const struct dyno_attention_shape *s, const struct dyno_tensor *k,
-                                 const struct dyno_tensor *v, struct dyno_err *err)
+static enum dyno_status check_kv(const struct dyno_attention_shape *s, const struct dyno_tensor *q,
+                                 const struct dyno_tensor *k, const struct dyno_tensor *v,
+                                 struct dyno_err *err)
 {
     const int length_axis = s->packed ? 1 : 2;
     const int64_t k_width = k->dims[k->rank - 1];
     if (k->dims[0] != s->batch || v->dims[0] != s->batch ||
         v->dims[length_axis] != k->dims[length_axis])
         return DYNO_FAIL(err, DYNO_E_FORMAT, "Q, K and V differ in batch, or K and V in length");
+    if (!s->packed && v->dims[1] != s->kv_heads)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "V has %lld heads but K has %lld",
+                         (long long)v->dims[1], (long long)s->kv_heads);
+    if (s->packed && (q->dims[2] != s->q_heads * s->dim || v->dims[2] != s->kv_heads * s->v_dim))
+        return DYNO_FAIL(err, DYNO_E_FORMAT,
+                         "the heads do not divide Q's %lld or V's %lld elements",
+                         (long long)q->dims[2], (long long)v->dims[2]);
     if (k_width != (s->packed ? s->kv_heads * s->dim : s->dim))
         return DYNO_FAIL(err, DYNO_E_FORMAT, "K's last axis is %lld, Q's heads have %lld",
                          (long long)k_width, (long long)s->dim);
@@ -132,7 +143,7 @@ enum dyno_status dyno_attention_shape(const struct dyno_attention_attrs *a,
     s.past_len = past != NULL ? past->dims[2] : 0;
     s.total_len = s.past_len + s.kv_len;
     *shape_out = s;
-    return check_kv(&s, k, v, err);
+    return check_kv(&s, q, k, v, err);
 }
 
 /* --- reference --- */

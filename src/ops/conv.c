@@ -117,6 +117,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
 {
     int rank = -1;
     dyno_expr dims[DYNO_RANK_MAX];
+    DYNO_TRY(dyno_check_classes(ctx, 0, 2, DYNO_WANT_FLOAT));
     DYNO_TRY(dyno_check_same_dtype(ctx, 0, "x", 1, "w"));
     DYNO_TRY(dyno_check_same_dtype(ctx, 0, "x", 2, "bias"));
     DYNO_TRY(dyno_conv_infer_dims(ctx, ctx->in[0], ctx->in[1], &rank, dims));

@@ -22,8 +22,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
 {
     int rank = -1;
     dyno_expr dims[DYNO_RANK_MAX];
-    DYNO_TRY(dyno_infer_want(ctx, IN_X, DYNO_WANT_INT));
-    DYNO_TRY(dyno_infer_want(ctx, IN_W, DYNO_WANT_INT));
+    DYNO_TRY(dyno_check_classes(ctx, IN_X, IN_W_ZERO, DYNO_WANT_INT));
     DYNO_TRY(dyno_conv_infer_dims(ctx, ctx->in[IN_X], ctx->in[IN_W], &rank, dims));
     return dyno_infer_set(ctx, 0, DYNO_I32, rank, dims);
 }
@@ -34,6 +33,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
     const struct dyno_tensor *w = ctx->in[IN_W];
     struct dyno_tensor *out = &ctx->out[0];
     struct dyno_window window;
+    DYNO_TRY(dyno_quantize_want_count(ctx, IN_X_ZERO, "x_zero_point", 1));
+    DYNO_TRY(dyno_quantize_want_count(ctx, IN_W_ZERO, "w_zero_point", w->dims[0]));
     DYNO_TRY(dyno_conv_window(ctx->attrs, x->rank, x->dims, w->dims, &window, ctx->err));
     enum dyno_status status = DYNO_OK;
     const int64_t count = dyno_tensor_count(out);

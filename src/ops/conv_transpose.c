@@ -139,6 +139,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     const struct dyno_conv_transpose_attrs *a = ctx->attrs;
     const struct dyno_type *x = ctx->in[0];
     const struct dyno_type *w = ctx->in[1];
+    DYNO_TRY(dyno_check_classes(ctx, 0, 2, DYNO_WANT_FLOAT));
     DYNO_TRY(dyno_check_same_dtype(ctx, 0, "x", 1, "w"));
     DYNO_TRY(dyno_check_same_dtype(ctx, 0, "x", 2, "bias"));
     if (x->rank >= 0 && w->rank >= 0 && x->rank != w->rank)

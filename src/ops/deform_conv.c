@@ -41,7 +41,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     const struct dyno_window_attrs how = window_attrs(a);
     const struct dyno_type *x = ctx->in[IN_X];
     const struct dyno_type *w = ctx->in[IN_W];
-    DYNO_TRY(dyno_infer_want(ctx, IN_X, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_check_classes(ctx, IN_X, IN_MASK, DYNO_WANT_FLOAT));
     DYNO_TRY(dyno_check_rank(ctx, IN_X, "x", 4));
     DYNO_TRY(dyno_check_rank(ctx, IN_W, "w", 4));
     DYNO_TRY(dyno_check_rank(ctx, IN_OFFSET, "offset", 4));

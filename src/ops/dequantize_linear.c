@@ -21,7 +21,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
         (dtype != DYNO_DTYPE_NONE && !dyno_dtype_is_float(dtype)))
         return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "the output type %lld is not a float",
                          a->output_dtype != 0 ? (long long)a->output_dtype : (long long)dtype);
-    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_NUMBER));
+    DYNO_TRY(dyno_check_classes(ctx, 0, 2, DYNO_WANT_NUMBER));
     DYNO_TRY(dyno_check_same_dtype(ctx, 0, "x", 2, "the zero point"));
     DYNO_TRY(dyno_quantize_check(ctx, a, 1));
     return dyno_infer_set(ctx, 0, dtype, x->rank, x->dims);

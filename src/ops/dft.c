@@ -37,6 +37,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     int axis = 0;
     dyno_expr dims[DYNO_RANK_MAX];
     DYNO_TRY(dyno_infer_want(ctx, IN_X, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_check_classes(ctx, IN_LENGTH, IN_AXIS, DYNO_WANT_INDEX));
     if (x->rank < 0)
         return dyno_infer_set(ctx, 0, x->dtype, -1, NULL);
     if (x->rank < 2)
@@ -96,6 +97,9 @@ static enum dyno_status reference(struct dyno_ref *ctx)
     const struct dyno_tensor *x = ctx->in[IN_X];
     const struct dyno_tensor *given = ctx->in_count > IN_LENGTH ? ctx->in[IN_LENGTH] : NULL;
     const struct dyno_tensor *where = ctx->in_count > IN_AXIS ? ctx->in[IN_AXIS] : NULL;
+    if ((given != NULL && dyno_tensor_count(given) != 1) ||
+        (where != NULL && dyno_tensor_count(where) != 1))
+        return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "dft_length and axis must be single numbers");
     const int axis =
         dyno_ref_axis(where != NULL ? dyno_ref_i64(where, 0) : DFT_AXIS_FALLBACK, x->rank);
     struct line line = {.have = x->dims[axis], .parts = x->dims[x->rank - 1]};

@@ -28,37 +28,44 @@ static int label_of(char c)
     return c >= 'a' ? c - 'a' + 26 : c - 'A';
 }
 
-/* One term of `rank` axes (-1: as many as it names, with "..." for ellipsis_rank axes).  The axes
- * of "..." are labelled so that the last ones of all terms meet. */
-static enum dyno_status parse_term(const char *text, size_t bytes, int rank, int ellipsis_rank,
-                                   uint8_t *labels, int *rank_out, struct dyno_err *err)
+struct term {
+    const char *text;
+    size_t bytes;
+    int rank;          /* axes of its tensor; -1: as many as it names */
+    int ellipsis_rank; /* axes of "..." where rank is -1 */
+};
+
+/* The axes of "..." are labelled so that the last ones of all terms meet. */
+static enum dyno_status parse_term(struct term term, uint8_t *labels, int *rank_out,
+                                   struct dyno_err *err)
 {
+    const char *const text = term.text;
+    const int shown = term.bytes < 64 ? (int)term.bytes : 64;
     int named = 0;
     bool has_dots = false;
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < term.bytes; i++)
         named += isalpha((unsigned char)text[i]) != 0;
-    const int hidden = rank >= 0 ? rank - named : ellipsis_rank;
+    const int hidden = term.rank >= 0 ? term.rank - named : term.ellipsis_rank;
     int at = 0;
-    for (size_t i = 0; i < bytes; i++) {
+    for (size_t i = 0; i < term.bytes; i++) {
         if (text[i] == ' ')
             continue;
-        const bool dots = bytes - i >= 3 && memcmp(text + i, "...", 3) == 0;
+        const bool dots = term.bytes - i >= 3 && memcmp(text + i, "...", 3) == 0;
         if (!dots && isalpha((unsigned char)text[i]) == 0)
             return DYNO_FAIL(err, DYNO_E_FORMAT, "the equation has '%c' in a term", text[i]);
         const int axes = dots ? hidden : 1;
         if ((dots && has_dots) || axes < 0 || at + axes > DYNO_RANK_MAX)
             return DYNO_FAIL(err, DYNO_E_FORMAT,
-                             "term '%.*s' of the equation does not fit its tensor", (int)bytes,
-                             text);
+                             "term '%.*s' of the equation does not fit its tensor", shown, text);
         for (int j = 0; j < axes; j++)
-            labels[at++] = (uint8_t)(dots ? LETTERS + DYNO_RANK_MAX - axes + j : label_of(text[i]));
+            labels[at++] = (uint8_t)(dots ? LABELS_MAX - axes + j : label_of(text[i]));
         has_dots = has_dots || dots;
         i += dots ? 2 : 0;
     }
     *rank_out = at;
-    if (rank >= 0 && at != rank)
-        return DYNO_FAIL(err, DYNO_E_FORMAT, "term '%.*s' names %d axes, the input has %d",
-                         (int)bytes, text, at, rank);
+    if (term.rank >= 0 && at != term.rank)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "term '%.*s' names %d axes, the input has %d", shown,
+                         text, at, term.rank);
     return DYNO_OK;
 }
 
@@ -114,8 +121,8 @@ static enum dyno_status parse(const struct dyno_str *equation, const int *ranks,
         if (t >= TERMS_MAX || (uint32_t)t >= in_count)
             return DYNO_FAIL(err, DYNO_E_FORMAT,
                              "the equation has more terms than the node inputs");
-        DYNO_TRY(
-            parse_term(at, (size_t)(stop - at), ranks[t], 0, eq->terms[t], &eq->ranks[t], err));
+        const struct term term = {at, (size_t)(stop - at), ranks[t], 0};
+        DYNO_TRY(parse_term(term, eq->terms[t], &eq->ranks[t], err));
         int hidden = 0;
         for (int i = 0; i < eq->ranks[t]; i++)
             hidden += eq->terms[t][i] >= LETTERS;
@@ -126,11 +133,12 @@ static enum dyno_status parse(const struct dyno_str *equation, const int *ranks,
     if ((uint32_t)eq->term_count != in_count)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "the equation has %d terms, the node %u inputs",
                          eq->term_count, in_count);
-    if (arrow == NULL)
+    if (arrow == NULL) {
         DYNO_TRY(implicit_output(eq, ellipsis_rank, err));
-    else
-        DYNO_TRY(parse_term(arrow + 2, (size_t)(end - arrow - 2), -1, ellipsis_rank, eq->out,
-                            &eq->out_rank, err));
+    } else {
+        const struct term term = {arrow + 2, (size_t)(end - arrow - 2), -1, ellipsis_rank};
+        DYNO_TRY(parse_term(term, eq->out, &eq->out_rank, err));
+    }
     return check_output(eq, err);
 }
 

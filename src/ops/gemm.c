@@ -38,6 +38,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
 {
     const struct dyno_gemm_attrs *a = ctx->attrs;
     dyno_expr dims[2] = {DYNO_EXPR_NONE, DYNO_EXPR_NONE};
+    DYNO_TRY(dyno_check_classes(ctx, 0, 2, DYNO_WANT_NUMBER));
     DYNO_TRY(dyno_check_same_dtype(ctx, 0, "A", 1, "B"));
     DYNO_TRY(dyno_check_same_dtype(ctx, 0, "A", 2, "C"));
     DYNO_TRY(dyno_check_rank(ctx, 0, "A", 2));

@@ -32,6 +32,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     const struct dyno_type *grid = ctx->in[1];
     const int rank = x->rank >= 0 ? x->rank : grid->rank;
     int64_t width = 0;
+    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_NUMBER));
     DYNO_TRY(dyno_infer_want(ctx, 1, DYNO_WANT_FLOAT));
     if (x->rank >= 0 && grid->rank >= 0 && x->rank != grid->rank)
         return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "x has rank %d but grid has rank %d", x->rank,

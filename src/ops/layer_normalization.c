@@ -19,7 +19,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     const struct dyno_layer_norm_attrs *a = ctx->attrs;
     const struct dyno_type *x = ctx->in[0];
     int axis = 0;
-    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_check_classes(ctx, 0, 2, DYNO_WANT_FLOAT));
     if (a->stash_type != DYNO_F32 && a->stash_type != DYNO_BF16)
         return DYNO_FAIL(ctx->err, DYNO_E_FORMAT,
                          "stash_type is %lld, must be 1 (f32) or 16 (bf16)",

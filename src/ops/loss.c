@@ -16,6 +16,7 @@ enum dyno_status dyno_loss_infer(struct dyno_infer *ctx)
     const struct dyno_type *labels = ctx->in[IN_LABELS];
     DYNO_TRY(dyno_infer_want(ctx, IN_X, DYNO_WANT_FLOAT));
     DYNO_TRY(dyno_infer_want(ctx, IN_LABELS, DYNO_WANT_INDEX));
+    DYNO_TRY(dyno_infer_want(ctx, IN_WEIGHTS, DYNO_WANT_FLOAT));
     if (x->rank >= 0 && x->rank < 2)
         return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "the scores have rank %d, want at least 2",
                          x->rank);

@@ -11,22 +11,9 @@ static enum dyno_status infer(struct dyno_infer *ctx)
 {
     int rank = -1;
     dyno_expr dims[DYNO_RANK_MAX];
-    DYNO_TRY(dyno_infer_want(ctx, IN_A, DYNO_WANT_INT));
-    DYNO_TRY(dyno_infer_want(ctx, IN_B, DYNO_WANT_INT));
+    DYNO_TRY(dyno_check_classes(ctx, IN_A, IN_B_ZERO, DYNO_WANT_INT));
     DYNO_TRY(dyno_mat_mul_infer_dims(ctx, ctx->in[IN_A], ctx->in[IN_B], &rank, dims));
     return dyno_infer_set(ctx, 0, DYNO_I32, rank, dims);
-}
-
-/* One zero point, or one a row of A, a column of B. */
-static enum dyno_status check_zero(struct dyno_ref *ctx, uint32_t idx, const char *name,
-                                   int64_t want)
-{
-    const struct dyno_tensor *zero = idx < ctx->in_count ? ctx->in[idx] : NULL;
-    const int64_t count = zero != NULL ? dyno_tensor_count(zero) : 1;
-    if (count == 1 || count == want)
-        return DYNO_OK;
-    return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "%s has %lld entries, wants 1 or %lld", name,
-                     (long long)count, (long long)want);
 }
 
 static enum dyno_status reference(struct dyno_ref *ctx)
@@ -35,8 +22,9 @@ static enum dyno_status reference(struct dyno_ref *ctx)
     const struct dyno_tensor *b = ctx->in[IN_B];
     struct dyno_mat_mul_shape shape;
     DYNO_TRY(dyno_mat_mul_shape(a->rank, a->dims, b->rank, b->dims, &shape, ctx->err));
-    DYNO_TRY(check_zero(ctx, IN_A_ZERO, "a_zero_point", shape.m));
-    DYNO_TRY(check_zero(ctx, IN_B_ZERO, "b_zero_point", shape.n));
+    /* One zero point, or one a row of A, a column of B. */
+    DYNO_TRY(dyno_quantize_want_count(ctx, IN_A_ZERO, "a_zero_point", shape.m));
+    DYNO_TRY(dyno_quantize_want_count(ctx, IN_B_ZERO, "b_zero_point", shape.n));
     enum dyno_status status = DYNO_OK;
     const int64_t each = shape.m * shape.n;
     double *a_values = dyno_quantize_centred(

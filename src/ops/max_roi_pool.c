@@ -20,6 +20,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     const struct roi_attrs *a = ctx->attrs;
     const struct dyno_type *x = ctx->in[0];
     const struct dyno_type *rois = ctx->in[1];
+    DYNO_TRY(dyno_check_classes(ctx, 0, 1, DYNO_WANT_FLOAT));
     DYNO_TRY(dyno_check_rank(ctx, 0, "x", 4));
     DYNO_TRY(dyno_check_rank(ctx, 1, "rois", 2));
     if (a->pooled_shape.count != 2 || a->pooled_shape.at[0] < 1 || a->pooled_shape.at[1] < 1 ||

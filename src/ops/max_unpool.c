@@ -34,7 +34,8 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     int64_t stride[DYNO_WINDOW_AXES_MAX];
     int64_t rest[DYNO_WINDOW_AXES_MAX];
     dyno_expr dims[DYNO_RANK_MAX];
-    DYNO_TRY(dyno_infer_want(ctx, IN_INDICES, DYNO_WANT_INDEX));
+    DYNO_TRY(dyno_infer_want(ctx, IN_X, DYNO_WANT_NUMBER));
+    DYNO_TRY(dyno_check_classes(ctx, IN_INDICES, IN_SHAPE, DYNO_WANT_INDEX));
     if (x->rank < 0)
         return dyno_infer_set(ctx, 0, x->dtype, -1, NULL);
     if (x->rank < 3)

@@ -91,7 +91,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     const struct dyno_type *q = ctx->in[IN_Q];
     DYNO_TRY(check_attrs(ctx, a));
     const int64_t v_width = a->heads * dyno_mha_v_head_dim(a);
-    DYNO_TRY(dyno_infer_want(ctx, IN_Q, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_check_classes(ctx, IN_Q, IN_MASK, DYNO_WANT_FLOAT));
     DYNO_TRY(dyno_check_same_dtype(ctx, IN_Q, "q", IN_K, "k"));
     DYNO_TRY(dyno_check_same_dtype(ctx, IN_Q, "q", IN_V, "v"));
     DYNO_TRY(check_heads(ctx, IN_Q, a->q_offset, a->heads * a->head_dim));

@@ -20,7 +20,7 @@ void dyno_norm_moments(const double *values, int64_t count, double *mean_out, do
 enum dyno_status dyno_norm_infer_channels(struct dyno_infer *ctx, const char *const *names)
 {
     const struct dyno_type *x = ctx->in[0];
-    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_check_classes(ctx, 0, 4, DYNO_WANT_FLOAT));
     if (x->rank >= 0 && x->rank < 2)
         return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "x has rank %d, wants at least 2: N and C",
                          x->rank);

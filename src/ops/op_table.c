@@ -94,61 +94,60 @@ static void type_to_tensor(const struct dyno_type *type, const struct dyno_exprs
     }
 }
 
-static enum dyno_status infer_in(const struct dyno_op *op, const void *attrs,
-                                 const struct dyno_tensor *const *in, uint32_t in_count,
-                                 struct dyno_tensor *out, uint32_t out_count,
-                                 struct dyno_exprs *exprs, struct dyno_arena *arena,
-                                 struct dyno_err *err)
+/* Types the inputs, runs the rule, and takes the shapes out of the types; ctx lacks the types. */
+static enum dyno_status infer_in(const struct dyno_op *op, struct dyno_infer *ctx,
+                                 const struct dyno_tensor *const *in, struct dyno_tensor *out)
 {
-    struct dyno_type *const types = dyno_arena_alloc(arena, (size_t)in_count + 1, sizeof(*types));
-    struct dyno_type *const outs = dyno_arena_alloc(arena, (size_t)out_count + 1, sizeof(*outs));
+    struct dyno_type *const types =
+        dyno_arena_alloc(ctx->arena, (size_t)ctx->in_count + 1, sizeof(*types));
+    struct dyno_type *const outs =
+        dyno_arena_alloc(ctx->arena, (size_t)ctx->out_count + 1, sizeof(*outs));
     const struct dyno_type **const ins =
-        dyno_arena_alloc(arena, (size_t)in_count + 1, sizeof(*ins));
+        dyno_arena_alloc(ctx->arena, (size_t)ctx->in_count + 1, sizeof(void *));
     if (types == NULL || outs == NULL || ins == NULL)
-        return DYNO_NOMEM(err);
-    for (uint32_t i = 0; i < in_count; i++) {
+        return DYNO_NOMEM(ctx->err);
+    for (uint32_t i = 0; i < ctx->in_count; i++) {
         if (in[i] == NULL)
             continue;
-        if (!dyno_type_of_tensor(in[i], exprs, arena, &types[i]))
-            return DYNO_NOMEM(err);
+        if (!dyno_type_of_tensor(in[i], ctx->exprs, ctx->arena, &types[i]))
+            return DYNO_NOMEM(ctx->err);
         ins[i] = &types[i];
     }
-    for (uint32_t i = 0; i < out_count; i++)
+    for (uint32_t i = 0; i < ctx->out_count; i++)
         outs[i].rank = -1;
-    struct dyno_infer ctx = {.attrs = attrs,
-                             .in_count = in_count,
-                             .out_count = out_count,
-                             .in = ins,
-                             .out = outs,
-                             .exprs = exprs,
-                             .arena = arena,
-                             .err = err};
-    DYNO_TRY(op->infer(&ctx));
-    for (uint32_t i = 0; i < out_count; i++) {
-        type_to_tensor(&outs[i], exprs, &out[i]);
+    ctx->in = ins;
+    ctx->out = outs;
+    DYNO_TRY(op->infer(ctx));
+    for (uint32_t i = 0; i < ctx->out_count; i++) {
+        type_to_tensor(&outs[i], ctx->exprs, &out[i]);
         int64_t count = 0;
         if (out[i].rank >= 0 && !dyno_dims_count(out[i].dims, out[i].rank, &count))
-            return DYNO_FAIL(err, DYNO_E_LIMIT, "output %u of %s has a negative or too large size",
-                             i, op->onnx_name);
+            return DYNO_FAIL(ctx->err, DYNO_E_LIMIT,
+                             "output %u of %s has a negative or too large size", i, op->onnx_name);
     }
     return DYNO_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): two arrays with their counts */
 enum dyno_status dyno_op_infer_concrete(const struct dyno_op *op, const void *attrs,
                                         const struct dyno_tensor *const *in, uint32_t in_count,
                                         struct dyno_tensor *out, uint32_t out_count,
                                         struct dyno_err *err)
 {
     DYNO_TRY(check_counts(op, in, in_count, out_count, err));
-    enum dyno_status status = DYNO_E_NOMEM;
-    struct dyno_exprs *const exprs = dyno_exprs_create();
-    struct dyno_arena *const arena = dyno_arena_create();
-    if (exprs != NULL && arena != NULL)
-        status = infer_in(op, attrs, in, in_count, out, out_count, exprs, arena, err);
-    else
+    enum dyno_status status = DYNO_OK;
+    struct dyno_infer ctx = {.attrs = attrs,
+                             .in_count = in_count,
+                             .out_count = out_count,
+                             .exprs = dyno_exprs_create(),
+                             .arena = dyno_arena_create(),
+                             .err = err};
+    if (ctx.exprs == NULL || ctx.arena == NULL)
         status = DYNO_NOMEM(err);
-    dyno_arena_destroy(arena);
-    dyno_exprs_destroy(exprs);
+    else
+        status = infer_in(op, &ctx, in, out);
+    dyno_arena_destroy(ctx.arena);
+    dyno_exprs_destroy(ctx.exprs);
     return status;
 }
 
@@ -172,6 +171,7 @@ enum dyno_status dyno_ref_alloc(struct dyno_ref *ctx, uint32_t idx, enum dyno_dt
     return out->data != NULL ? DYNO_OK : DYNO_NOMEM(ctx->err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): two arrays with their counts */
 enum dyno_status dyno_op_run_reference(const struct dyno_op *op, const void *attrs,
                                        const struct dyno_tensor *const *in, uint32_t in_count,
                                        struct dyno_tensor *out, uint32_t out_count,

@@ -31,6 +31,7 @@ enum dyno_status dyno_pooling_infer(struct dyno_infer *ctx)
     const struct dyno_type *x = ctx->in[0];
     const struct dyno_window_attrs how = window_attrs(ctx->attrs);
     dyno_expr dims[DYNO_RANK_MAX];
+    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_NUMBER));
     if (x->rank >= 0 && x->rank < 3)
         return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "x has rank %d, wants at least 3: N, C and space",
                          x->rank);
@@ -50,6 +51,7 @@ enum dyno_status dyno_global_pooling_infer(struct dyno_infer *ctx)
 {
     const struct dyno_type *x = ctx->in[0];
     dyno_expr dims[DYNO_RANK_MAX];
+    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_NUMBER));
     if (x->rank >= 0 && x->rank < 2)
         return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "x has rank %d, wants at least 2: N and C",
                          x->rank);

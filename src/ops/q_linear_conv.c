@@ -24,8 +24,8 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     dyno_expr dims[DYNO_RANK_MAX];
     const struct dyno_type *w = ctx->in[IN_W];
     int64_t scales = 0;
-    DYNO_TRY(dyno_infer_want(ctx, IN_X, DYNO_WANT_INT));
-    DYNO_TRY(dyno_infer_want(ctx, IN_W, DYNO_WANT_INT));
+    DYNO_TRY(dyno_quantize_linear_classes(ctx));
+    DYNO_TRY(dyno_infer_want(ctx, IN_BIAS, DYNO_WANT_INT));
     DYNO_TRY(dyno_conv_infer_dims(ctx, ctx->in[IN_X], w, &rank, dims));
     const dyno_expr outs = w->rank > 0 ? w->dims[0] : DYNO_EXPR_NONE;
     DYNO_TRY(dyno_check_vector(ctx, IN_BIAS, "bias", outs));
@@ -62,11 +62,24 @@ static void requantize(struct dyno_ref *ctx, const double *sums)
     }
 }
 
+/* All single, but for the weight's, which may be of each output channel. */
+static enum dyno_status check_counts(struct dyno_ref *ctx)
+{
+    const int64_t outs = ctx->in[IN_W]->dims[0];
+    DYNO_TRY(dyno_quantize_want_count(ctx, IN_X_SCALE, "x_scale", 1));
+    DYNO_TRY(dyno_quantize_want_count(ctx, IN_X_ZERO, "x_zero_point", 1));
+    DYNO_TRY(dyno_quantize_want_count(ctx, IN_W_SCALE, "w_scale", outs));
+    DYNO_TRY(dyno_quantize_want_count(ctx, IN_W_ZERO, "w_zero_point", outs));
+    DYNO_TRY(dyno_quantize_want_count(ctx, IN_Y_SCALE, "y_scale", 1));
+    return dyno_quantize_want_count(ctx, IN_Y_ZERO, "y_zero_point", 1);
+}
+
 static enum dyno_status reference(struct dyno_ref *ctx)
 {
     const struct dyno_tensor *x = ctx->in[IN_X];
     const struct dyno_tensor *w = ctx->in[IN_W];
     struct dyno_window window;
+    DYNO_TRY(check_counts(ctx));
     DYNO_TRY(dyno_conv_window(ctx->attrs, x->rank, x->dims, w->dims, &window, ctx->err));
     enum dyno_status status = DYNO_OK;
     double *x_values = dyno_quantize_centred(x, ctx->in[IN_X_ZERO], 1, 1);

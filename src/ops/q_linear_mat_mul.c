@@ -11,9 +11,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
 {
     int rank = -1;
     dyno_expr dims[DYNO_RANK_MAX];
-    DYNO_TRY(dyno_infer_want(ctx, IN_A, DYNO_WANT_INT));
-    DYNO_TRY(dyno_infer_want(ctx, IN_B, DYNO_WANT_INT));
-    DYNO_TRY(dyno_infer_want(ctx, IN_Y_ZERO, DYNO_WANT_INT));
+    DYNO_TRY(dyno_quantize_linear_classes(ctx));
     DYNO_TRY(dyno_mat_mul_infer_dims(ctx, ctx->in[IN_A], ctx->in[IN_B], &rank, dims));
     return dyno_infer_set(ctx, 0, ctx->in[IN_Y_ZERO]->dtype, rank, dims);
 }
@@ -30,12 +28,8 @@ static enum dyno_status check_counts(struct dyno_ref *ctx, const struct dyno_mat
         {IN_B_SCALE, "b_scale", shape->n}, {IN_B_ZERO, "b_zero_point", shape->n},
         {IN_Y_SCALE, "y_scale", 1},        {IN_Y_ZERO, "y_zero_point", 1},
     };
-    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        const int64_t count = dyno_tensor_count(ctx->in[rows[i].idx]);
-        if (count != 1 && count != rows[i].want)
-            return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "%s has %lld entries, wants 1 or %lld",
-                             rows[i].name, (long long)count, (long long)rows[i].want);
-    }
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++)
+        DYNO_TRY(dyno_quantize_want_count(ctx, rows[i].idx, rows[i].name, rows[i].want));
     return DYNO_OK;
 }
 

@@ -112,3 +112,24 @@ double *dyno_quantize_centred(const struct dyno_tensor *x, const struct dyno_ten
         values[i] -= dyno_quantize_zero(zero_point, one ? 0 : i / inner % size);
     return values;
 }
+
+enum dyno_status dyno_quantize_linear_classes(struct dyno_infer *ctx)
+{
+    static const unsigned classes[] = {DYNO_WANT_INT,   DYNO_WANT_FLOAT, DYNO_WANT_INT,
+                                       DYNO_WANT_INT,   DYNO_WANT_FLOAT, DYNO_WANT_INT,
+                                       DYNO_WANT_FLOAT, DYNO_WANT_INT};
+    for (uint32_t i = 0; i < DYNO_COUNT(classes); i++)
+        DYNO_TRY(dyno_infer_want(ctx, i, classes[i]));
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_quantize_want_count(struct dyno_ref *ctx, uint32_t idx, const char *name,
+                                          int64_t want)
+{
+    const struct dyno_tensor *in = idx < ctx->in_count ? ctx->in[idx] : NULL;
+    const int64_t count = in != NULL ? dyno_tensor_count(in) : 1;
+    if (count == 1 || count == want)
+        return DYNO_OK;
+    return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "%s has %lld entries, wants 1 or %lld", name,
+                     (long long)count, (long long)want);
+}

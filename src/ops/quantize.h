@@ -54,6 +54,14 @@ enum dyno_status dyno_quantize_check(struct dyno_infer *ctx,
 /* The zero point of scale `idx`; 0 when there is none. */
 double dyno_quantize_zero(const struct dyno_tensor *zero_point, int64_t idx);
 
+/* Classes of the inputs that QLinearConv and QLinearMatMul share: a, scale, zero, b, scale, zero,
+ * y's scale, y's zero. */
+enum dyno_status dyno_quantize_linear_classes(struct dyno_infer *ctx);
+
+/* Input idx, when present, has 1 or `want` elements. */
+enum dyno_status dyno_quantize_want_count(struct dyno_ref *ctx, uint32_t idx, const char *name,
+                                          int64_t want);
+
 /* Heap array of x - zero point as doubles, where the zero point has one element or one for each of
  * `size` slices of `inner` elements (slice = e / inner % size).  The caller frees; NULL: no memory.
  */

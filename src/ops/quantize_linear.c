@@ -3,6 +3,7 @@
 
 #include "ops/infer.h"
 #include "ops/quantize.h"
+#include "ops/values.h"
 
 #define FIELD(name) offsetof(struct dyno_quantize_attrs, name)
 static const struct dyno_attr attrs[] = {
@@ -51,7 +52,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     if (!is_target(dtype))
         return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "the output type %lld is not a quantised one",
                          (long long)dtype);
-    DYNO_TRY(dyno_infer_want(ctx, 1, DYNO_WANT_NUMBER));
+    DYNO_TRY(dyno_check_classes(ctx, 0, 2, DYNO_WANT_NUMBER));
     DYNO_TRY(dyno_quantize_check(ctx, a, 1));
     return dyno_infer_set(ctx, 0, (enum dyno_dtype)dtype, x->rank, x->dims);
 }

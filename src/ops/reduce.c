@@ -59,6 +59,7 @@ enum dyno_status dyno_reduce_infer(struct dyno_infer *ctx)
     const bool given = ctx->in_count > 1 && ctx->in[1] != NULL;
     int64_t axes[DYNO_RANK_MAX];
     uint32_t count = 0;
+    DYNO_TRY(dyno_infer_want(ctx, 1, DYNO_WANT_INDEX));
     DYNO_TRY(dyno_check_rank(ctx, 1, "axes", 1));
     if (given && dyno_infer_vector_count(ctx, 1) != 0 &&
         !dyno_infer_consts(ctx, 1, axes, DYNO_RANK_MAX, &count))

@@ -122,6 +122,8 @@ static enum dyno_status infer(struct dyno_infer *ctx)
 {
     const struct dyno_type *x = ctx->in[IN_X];
     DYNO_TRY(dyno_infer_want(ctx, IN_X, DYNO_WANT_NUMBER | DYNO_WANT_BOOL));
+    DYNO_TRY(dyno_check_classes(ctx, IN_ROI, IN_SCALES, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_infer_want(ctx, IN_SIZES, DYNO_WANT_INDEX));
     if (x->rank < 0)
         return dyno_infer_set(ctx, 0, x->dtype, -1, NULL);
     int64_t x_dims[DYNO_RANK_MAX] = {0};

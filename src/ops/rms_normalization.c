@@ -19,7 +19,7 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     const struct dyno_rms_norm_attrs *a = ctx->attrs;
     const struct dyno_type *x = ctx->in[0];
     int axis = 0;
-    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_check_classes(ctx, 0, 2, DYNO_WANT_FLOAT));
     if (x->rank >= 0)
         DYNO_TRY(dyno_infer_axis(ctx, a->axis, x->rank, &axis));
     DYNO_TRY(dyno_norm_split(ctx, 1, "scale", axis));

@@ -161,6 +161,20 @@ static enum dyno_status check_dim(struct dyno_infer *ctx, uint32_t idx, const ch
     return DYNO_OK;
 }
 
+/* initial_h or initial_c: [D, B, H], or [B, D, H] with layout 1. */
+static enum dyno_status check_state(struct dyno_infer *ctx, uint32_t idx, const char *name,
+                                    int64_t hidden)
+{
+    const struct dyno_rnn_attrs *a = ctx->attrs;
+    const int batch_axis = a->layout != 0 ? 0 : 1;
+    int64_t batch = -1;
+    if (!dyno_dim_const(ctx, ctx->in[IN_X], batch_axis, &batch))
+        batch = -1;
+    DYNO_TRY(check_dim(ctx, idx, name, batch_axis, batch));
+    DYNO_TRY(check_dim(ctx, idx, name, 1 - batch_axis, dyno_rnn_direction_count(a)));
+    return check_dim(ctx, idx, name, 2, hidden);
+}
+
 static enum dyno_status check_shapes(struct dyno_infer *ctx, int gates, int64_t hidden)
 {
     const struct dyno_rnn_attrs *a = ctx->attrs;
@@ -185,8 +199,8 @@ static enum dyno_status check_shapes(struct dyno_infer *ctx, int gates, int64_t 
     DYNO_TRY(check_dim(ctx, IN_R, "r", 2, hidden));
     DYNO_TRY(check_dim(ctx, IN_BIAS, "bias", 0, directions));
     DYNO_TRY(check_dim(ctx, IN_BIAS, "bias", 1, rows >= 0 ? 2 * rows : -1));
-    DYNO_TRY(check_dim(ctx, IN_H, "initial_h", 2, hidden));
-    DYNO_TRY(check_dim(ctx, IN_C, "initial_c", 2, hidden));
+    DYNO_TRY(check_state(ctx, IN_H, "initial_h", hidden));
+    DYNO_TRY(check_state(ctx, IN_C, "initial_c", hidden));
     DYNO_TRY(check_dim(ctx, IN_PEEPHOLE, "p", 0, directions));
     return check_dim(ctx, IN_PEEPHOLE, "p", 1, hidden >= 0 ? 3 * hidden : -1);
 }
@@ -201,7 +215,9 @@ enum dyno_status dyno_rnn_infer(struct dyno_infer *ctx, int gates)
                          (long long)hidden);
     if (hidden == 0 && !dyno_dim_const(ctx, ctx->in[IN_R], 2, &hidden))
         hidden = -1;
-    DYNO_TRY(dyno_infer_want(ctx, IN_X, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_check_classes(ctx, IN_X, IN_BIAS, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_infer_want(ctx, IN_LENGTHS, DYNO_WANT_INDEX));
+    DYNO_TRY(dyno_check_classes(ctx, IN_H, IN_PEEPHOLE, DYNO_WANT_FLOAT));
     DYNO_TRY(dyno_check_same_dtype(ctx, IN_X, "x", IN_W, "w"));
     DYNO_TRY(dyno_check_same_dtype(ctx, IN_X, "x", IN_R, "r"));
     DYNO_TRY(check_shapes(ctx, gates, hidden));

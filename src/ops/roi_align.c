@@ -37,6 +37,8 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     const struct roi_attrs *a = ctx->attrs;
     const struct dyno_type *x = ctx->in[IN_X];
     const struct dyno_type *rois = ctx->in[IN_ROIS];
+    DYNO_TRY(dyno_check_classes(ctx, IN_X, IN_ROIS, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_infer_want(ctx, IN_BATCHES, DYNO_WANT_INDEX));
     DYNO_TRY(dyno_check_rank(ctx, IN_X, "x", 4));
     DYNO_TRY(dyno_check_rank(ctx, IN_ROIS, "rois", 2));
     DYNO_TRY(dyno_check_vector(ctx, IN_BATCHES, "batch_indices",

@@ -27,6 +27,8 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     if (x->rank == 3 && a->num_heads < 1)
         return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "num_heads is %lld; rank 3 wants at least 1",
                          (long long)a->num_heads);
+    DYNO_TRY(dyno_check_classes(ctx, IN_X, IN_SIN, DYNO_WANT_FLOAT));
+    DYNO_TRY(dyno_infer_want(ctx, IN_POSITIONS, DYNO_WANT_INDEX));
     return dyno_infer_unary_float(ctx);
 }
 
@@ -54,6 +56,12 @@ static enum dyno_status read_layout(struct dyno_ref *ctx, struct layout *out)
         return DYNO_FAIL(ctx->err, DYNO_E_FORMAT,
                          "%lld elements of a head rotate; must be even and at most its %lld",
                          (long long)l.rotated, (long long)l.dim);
+    if (packed && x->dims[2] != l.heads * l.dim)
+        return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "num_heads %lld does not divide x's %lld",
+                         (long long)l.heads, (long long)x->dims[2]);
+    if (ctx->in[IN_COS]->dims[0] != ctx->in[IN_SIN]->dims[0])
+        return DYNO_FAIL(ctx->err, DYNO_E_FORMAT, "the caches have %lld and %lld rows",
+                         (long long)ctx->in[IN_COS]->dims[0], (long long)ctx->in[IN_SIN]->dims[0]);
     const bool positions = ctx->in_count > IN_POSITIONS && ctx->in[IN_POSITIONS] != NULL;
     for (uint32_t i = IN_COS; i <= IN_SIN; i++) {
         const struct dyno_tensor *cache = ctx->in[i];

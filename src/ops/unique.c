@@ -171,7 +171,7 @@ static enum dyno_status reference(struct dyno_ref *ctx)
             }
     DYNO_TRY(put_values(ctx, &s, firsts, found));
     const int64_t *const lists[] = {NULL, firsts, inverse, counts};
-    for (uint32_t i = FIRSTS; i < ctx->out_count; i++) {
+    for (uint32_t i = FIRSTS; i < ctx->out_count && i <= COUNTS; i++) {
         const int64_t count = i == INVERSE ? s.size : found;
         DYNO_TRY(dyno_ref_alloc(ctx, i, DYNO_I64, 1, &count));
         memcpy(ctx->out[i].data, lists[i], (size_t)count * sizeof(int64_t));

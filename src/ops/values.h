@@ -29,6 +29,10 @@ enum dyno_status dyno_values_shape_out(struct dyno_ref *ctx, uint32_t idx, enum 
 bool dyno_dim_const(const struct dyno_infer *ctx, const struct dyno_type *type, int axis,
                     int64_t *size_out);
 
+/* Inputs first..last are of these classes (enum dyno_type_class) when present and known. */
+enum dyno_status dyno_check_classes(struct dyno_infer *ctx, uint32_t first, uint32_t last,
+                                    unsigned classes);
+
 /* Inputs a and b have one dtype (unknown ones pass). */
 enum dyno_status dyno_check_same_dtype(struct dyno_infer *ctx, uint32_t a, const char *a_name,
                                        uint32_t b, const char *b_name);
