@@ -1,21 +1,10 @@
 /* conv.c - the geometry of a Conv step, and weights packed for it. */
 #include "backend/cpu/conv.h"
 
-#include <math.h>
-
 #include "backend/cpu/kernel.h"
 #include "ops/conv.h"
 
 #define ELEMENTS_MAX (INT64_C(1) << 40)
-
-uint64_t dyno_cpu_size(uint64_t a, uint64_t b, uint64_t c)
-{
-    uint64_t product;
-    uint64_t sum;
-    if (__builtin_mul_overflow(a, b, &product) || __builtin_add_overflow(product, c, &sum))
-        return UINT64_MAX;
-    return sum;
-}
 
 static bool constants_only(const struct dyno_site *site)
 {
@@ -141,29 +130,4 @@ void dyno_cpu_conv_pack(const struct dyno_site *site, const struct dyno_cpu_conv
             }
         }
     }
-}
-
-struct dyno_cpu_epilogue dyno_cpu_epilogue(const struct dyno_cpu_tail *tail,
-                                           const struct dyno_buf *ins, int64_t n)
-{
-    const struct dyno_cpu_simple *simple = &tail->simple;
-    struct dyno_cpu_epilogue ep = {.lo = 0.0F, .hi = INFINITY};
-    switch ((enum dyno_cpu_simple_kind)simple->kind) {
-    case DYNO_CPU_SIMPLE_NONE:
-        ep.in_memory = tail->instr_count > 0;
-        return ep;
-    case DYNO_CPU_SIMPLE_CLIP:
-    case DYNO_CPU_SIMPLE_ADD_CLIP:
-        ep.lo = simple->p;
-        ep.hi = simple->q;
-        break;
-    case DYNO_CPU_SIMPLE_RELU:
-    case DYNO_CPU_SIMPLE_ADD:
-    case DYNO_CPU_SIMPLE_ADD_RELU:
-        break;
-    }
-    ep.clip = simple->kind != DYNO_CPU_SIMPLE_ADD;
-    if (simple->kind >= DYNO_CPU_SIMPLE_ADD)
-        ep.res = (const float *)ins[simple->idx].data + n * simple->batch_stride;
-    return ep;
 }

@@ -3,7 +3,6 @@
 #define DYNO_BACKEND_CPU_CONV_H
 
 #include "backend/cpu/gemm.h"
-#include "backend/cpu/tail.h"
 #include "ops/window.h"
 
 /* A convolution over two spatial axes; one axis has h = kh = 1. */
@@ -39,18 +38,5 @@ bool dyno_cpu_conv_packed(const struct dyno_cpu_conv *conv, int panel,
                           struct dyno_cpu_conv_packed *packed_out);
 void dyno_cpu_conv_pack(const struct dyno_site *site, const struct dyno_cpu_conv *conv, int panel,
                         float *dst);
-
-/* What of a tail is done while results are in registers, in this order: + res, clamp. */
-struct dyno_cpu_epilogue {
-    const float *res; /* of the batch asked for; NULL: none */
-    float lo, hi;
-    bool clip;      /* clamp to lo..hi, NaN stays */
-    bool in_memory; /* nothing of the above: the tail functions do it afterwards */
-};
-struct dyno_cpu_epilogue dyno_cpu_epilogue(const struct dyno_cpu_tail *tail,
-                                           const struct dyno_buf *ins, int64_t n);
-
-/* a * b + c, saturating at UINT64_MAX: sizes that no machine has are refused by their size. */
-uint64_t dyno_cpu_size(uint64_t a, uint64_t b, uint64_t c);
 
 #endif /* DYNO_BACKEND_CPU_CONV_H */

@@ -1,6 +1,8 @@
 /* gemm.c - packing and planning of matrix products. */
 #include "backend/cpu/gemm.h"
 
+#include <math.h>
+
 #include "backend/cpu/kernel.h"
 
 int64_t dyno_gemm_columns(int panel, int64_t n)
@@ -116,4 +118,38 @@ float dyno_gemm_estimate_us(const struct dyno_target *target, const struct dyno_
     const double compute_us = flops / (gflops * dyno_gemm_peak_share(target, micro)) * 1e-3;
     const double memory_us = bytes / gbps * 1e-3;
     return (float)((compute_us > memory_us ? compute_us : memory_us) + 0.5);
+}
+
+uint64_t dyno_cpu_size(uint64_t a, uint64_t b, uint64_t c)
+{
+    uint64_t product;
+    uint64_t sum;
+    if (__builtin_mul_overflow(a, b, &product) || __builtin_add_overflow(product, c, &sum))
+        return UINT64_MAX;
+    return sum;
+}
+
+struct dyno_cpu_epilogue dyno_cpu_epilogue(const struct dyno_cpu_tail *tail,
+                                           const struct dyno_buf *ins, int64_t n)
+{
+    const struct dyno_cpu_simple *simple = &tail->simple;
+    struct dyno_cpu_epilogue ep = {.lo = 0.0F, .hi = INFINITY};
+    switch ((enum dyno_cpu_simple_kind)simple->kind) {
+    case DYNO_CPU_SIMPLE_NONE:
+        ep.in_memory = tail->instr_count > 0;
+        return ep;
+    case DYNO_CPU_SIMPLE_CLIP:
+    case DYNO_CPU_SIMPLE_ADD_CLIP:
+        ep.lo = simple->p;
+        ep.hi = simple->q;
+        break;
+    case DYNO_CPU_SIMPLE_RELU:
+    case DYNO_CPU_SIMPLE_ADD:
+    case DYNO_CPU_SIMPLE_ADD_RELU:
+        break;
+    }
+    ep.clip = simple->kind != DYNO_CPU_SIMPLE_ADD;
+    if (simple->kind >= DYNO_CPU_SIMPLE_ADD)
+        ep.res = (const float *)ins[simple->idx].data + n * simple->batch_stride;
+    return ep;
 }

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/backend.h"
+#include "backend/cpu/tail.h"
 
 #define DYNO_GEMM_ROWS_MAX  14 /* of any instruction set's tile */
 #define DYNO_GEMM_PANEL_MAX 32
@@ -80,7 +80,8 @@ struct dyno_gemm_block {
         tile; /* segs blks rem k_off c_row c_blk lo hi clip load: for every tile */
     const struct dyno_gemm_rows *rows;
     int64_t row_tiles;
-    const float *b; /* all panels */
+    const float *b; /* panels from b_panel0 on */
+    int64_t b_panel0;
     int64_t k, n;
     int64_t panel0, panel1;
     const float *bias; /* dyno_gemm_columns(n) values; NULL: 0 */
@@ -96,6 +97,19 @@ struct dyno_gemm_block {
 void dyno_gemm_block_portable(const struct dyno_gemm_block *block);
 void dyno_gemm_block_avx2(const struct dyno_gemm_block *block);
 void dyno_gemm_block_avx512(const struct dyno_gemm_block *block);
+
+/* What of a tail is done while results are in registers, in this order: + res, clamp. */
+struct dyno_cpu_epilogue {
+    const float *res; /* of the batch asked for; NULL: none */
+    float lo, hi;
+    bool clip;      /* clamp to lo..hi, NaN stays */
+    bool in_memory; /* nothing of the above: the tail functions do it afterwards */
+};
+struct dyno_cpu_epilogue dyno_cpu_epilogue(const struct dyno_cpu_tail *tail,
+                                           const struct dyno_buf *ins, int64_t n);
+
+/* a * b + c, saturating at UINT64_MAX: sizes that no machine has are refused by their size. */
+uint64_t dyno_cpu_size(uint64_t a, uint64_t b, uint64_t c);
 
 /* --- packing and planning, the same for every instruction set --- */
 

@@ -239,7 +239,7 @@ static void run_panel(const struct dyno_gemm_block *block, struct dyno_gemm_tile
     const int half = width < panel;
     const ptrdiff_t c_off = (ptrdiff_t)(p * panel / 16 * block->c_group + p * panel % 16);
     const int64_t left = block->n - p * panel;
-    tile->b = block->b + p * panel * block->k;
+    tile->b = block->b + (p - block->b_panel0) * panel * block->k;
     tile->bias = block->bias ? block->bias + p * panel : NULL;
     const char *next = NULL;
     const char *next_end = NULL;

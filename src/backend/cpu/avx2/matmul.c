@@ -1,0 +1,2 @@
+/* matmul.c - MatMul and Gemm in ROW layout. */
+#include "backend/cpu/body/matmul.h"
