@@ -88,23 +88,6 @@ enum dyno_status dyno_clean_bypass(struct dyno_node *node, struct dyno_value *wi
     return DYNO_OK;
 }
 
-bool dyno_clean_uniform(const struct dyno_value *value, double *same_out)
-{
-    const struct dyno_tensor *tensor = dyno_value_constant(value);
-    if (tensor == NULL ||
-        (!dyno_dtype_is_float(tensor->dtype) && !dyno_dtype_is_int(tensor->dtype)))
-        return false;
-    const size_t count = (size_t)dyno_tensor_count(tensor);
-    if (count == 0)
-        return false;
-    *same_out = dyno_elem_load_f64(tensor->dtype, tensor->data, 0);
-    for (size_t i = 1; i < count; i++) {
-        if (dyno_elem_load_f64(tensor->dtype, tensor->data, i) != *same_out)
-            return false;
-    }
-    return true;
-}
-
 struct dyno_value *dyno_clean_sizes(struct dyno_graph *graph, const dyno_expr *dims, uint32_t count)
 {
     int64_t sizes[DYNO_RANK_MAX];

@@ -27,9 +27,6 @@ bool dyno_bindable_all(const struct dyno_bindable *bindable, const dyno_expr *at
 enum dyno_status dyno_clean_bypass(struct dyno_node *node, struct dyno_value *with,
                                    bool *changed_out, struct dyno_err *err);
 
-/* The value of every element of a float or integer constant, when they are all the same. */
-bool dyno_clean_uniform(const struct dyno_value *value, double *same_out);
-
 /* The operand that says "these sizes": a constant where they are all known, else a host value.
  * NULL when out of memory. */
 struct dyno_value *dyno_clean_sizes(struct dyno_graph *graph, const dyno_expr *dims,

@@ -1,15 +1,16 @@
 /* drop_identity.c - nodes that provably change nothing. */
 #include "passes/clean.h"
+#include "passes/contents.h"
 #include "passes/match.h"
 #include "passes/pass.h"
 
 dyno_pass_fn dyno_pass_drop_identity;
 
-/* An absent input, or a constant whose elements are all `wanted`. */
+/* An absent input, or one whose elements are all `wanted`. */
 static bool is_all(const struct dyno_value *value, double wanted)
 {
     double same = 0;
-    return value == NULL || (dyno_clean_uniform(value, &same) && same == wanted);
+    return value == NULL || (dyno_contents_same(value, &same) && same == wanted);
 }
 
 static const struct dyno_value *in_at(const struct dyno_node *node, uint32_t idx)
@@ -57,10 +58,10 @@ static bool dropout_is_none(const struct dyno_node *node)
 static struct dyno_value *beside_neutral(const struct dyno_node *node, double neutral)
 {
     double same = 0;
-    if (dyno_clean_uniform(node->ins[1], &same) && same == neutral)
+    if (dyno_contents_same(node->ins[1], &same) && same == neutral)
         return node->ins[0];
     const bool commutes = (dyno_ops[node->op]->flags & DYNO_OP_COMMUTES) != 0;
-    if (commutes && dyno_clean_uniform(node->ins[0], &same) && same == neutral)
+    if (commutes && dyno_contents_same(node->ins[0], &same) && same == neutral)
         return node->ins[1];
     return NULL;
 }
@@ -68,16 +69,8 @@ static struct dyno_value *beside_neutral(const struct dyno_node *node, double ne
 /* Where with a condition that is the same everywhere. */
 static struct dyno_value *where_way(const struct dyno_node *node)
 {
-    const struct dyno_tensor *cond = dyno_value_constant(node->ins[0]);
-    if (cond == NULL || cond->dtype != DYNO_BOOL || dyno_tensor_count(cond) == 0)
-        return NULL;
-    const int64_t count = dyno_tensor_count(cond);
-    const bool first = dyno_elem_load_i64(DYNO_BOOL, cond->data, 0) != 0;
-    for (int64_t i = 1; i < count; i++) {
-        if ((dyno_elem_load_i64(DYNO_BOOL, cond->data, (size_t)i) != 0) != first)
-            return NULL;
-    }
-    return node->ins[first ? 1 : 2];
+    double same = 0;
+    return dyno_contents_same(node->ins[0], &same) ? node->ins[same != 0.0 ? 1 : 2] : NULL;
 }
 
 /* The input that output 0 equals, provided that their types are the same; NULL: none. */
