@@ -139,7 +139,7 @@ static void print_float(double value, bool single, char *text)
             break;
     }
     if (strpbrk(text, ".e") == NULL)
-        (void)strcat(text, ".0");
+        memcpy(text + strlen(text), ".0", sizeof(".0"));
 }
 
 static enum dyno_status cast_to_text(struct dyno_ref *ctx, int64_t idx)

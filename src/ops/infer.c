@@ -151,12 +151,13 @@ static bool broadcast_dim(struct dyno_infer *ctx, dyno_expr a, dyno_expr b, dyno
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): three shapes are pointer and rank each */
 enum dyno_status dyno_infer_broadcast_dims(struct dyno_infer *ctx, const dyno_expr *a, int a_rank,
                                            const dyno_expr *b, int b_rank, dyno_expr *out,
                                            int *out_rank)
 {
     const int rank = a_rank > b_rank ? a_rank : b_rank;
-    dyno_expr dims[DYNO_RANK_MAX];
+    dyno_expr dims[DYNO_RANK_MAX] = {0};
     for (int i = 1; i <= rank; i++) {
         dyno_expr *const dim = &dims[rank - i];
         if (i > a_rank) {
@@ -182,7 +183,7 @@ enum dyno_status dyno_infer_broadcast_dims(struct dyno_infer *ctx, const dyno_ex
 
 enum dyno_status dyno_infer_broadcast_to(struct dyno_infer *ctx, enum dyno_dtype dtype)
 {
-    dyno_expr dims[DYNO_RANK_MAX];
+    dyno_expr dims[DYNO_RANK_MAX] = {0};
     int rank = 0;
     for (uint32_t i = 0; i < ctx->in_count; i++) {
         const struct dyno_type *const in = ctx->in[i];

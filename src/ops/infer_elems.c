@@ -166,7 +166,7 @@ enum dyno_status dyno_infer_move_elems(struct dyno_infer *ctx,
     struct dyno_tensor *const tensors =
         dyno_arena_alloc(ctx->arena, (size_t)ctx->in_count + ctx->out_count + 1, sizeof(*tensors));
     const struct dyno_tensor **const ins =
-        dyno_arena_alloc(ctx->arena, (size_t)ctx->in_count + 1, sizeof(*ins));
+        dyno_arena_alloc(ctx->arena, (size_t)ctx->in_count + 1, sizeof(void *));
     if (tensors == NULL || ins == NULL)
         return DYNO_NOMEM(ctx->err);
     for (uint32_t i = 0; i < ctx->in_count; i++) {

@@ -17,7 +17,7 @@ static const struct dyno_attr attrs[] = {
 static enum dyno_status read_axes(struct dyno_infer *ctx, int *axes, uint32_t *count_out,
                                   bool *known_out)
 {
-    int64_t named[DYNO_RANK_MAX];
+    int64_t named[DYNO_RANK_MAX] = {0};
     *count_out = (uint32_t)ctx->in[0]->rank;
     *known_out = true;
     if (ctx->in_count <= AXES || ctx->in[AXES] == NULL) {
@@ -37,8 +37,8 @@ static enum dyno_status read_axes(struct dyno_infer *ctx, int *axes, uint32_t *c
 static enum dyno_status infer(struct dyno_infer *ctx)
 {
     const struct dyno_type *const in = ctx->in[0];
-    int axes[DYNO_RANK_MAX];
-    dyno_expr dims[DYNO_RANK_MAX];
+    int axes[DYNO_RANK_MAX] = {0};
+    dyno_expr dims[DYNO_RANK_MAX] = {0};
     uint32_t axis_count = 0;
     uint32_t pad_count = 0;
     bool known = false;
