@@ -1,4 +1,5 @@
 /* test_import_good.c - models that are right: what becomes of them. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -365,6 +366,14 @@ static void test_sparse(void)
     release(&got);
 }
 
+static void put_entry(message *tensor, const char *key, const char *value)
+{
+    message entry = {0};
+    dyno_pb_put_text(&entry, 1, key);
+    dyno_pb_put_text(&entry, 2, value);
+    put_message(tensor, 13, &entry);
+}
+
 static void test_external(void)
 {
     char folder[] = "/tmp/dyno-test-XXXXXX";
@@ -376,14 +385,9 @@ static void test_external(void)
     REQUIRE(dyno_file_write_atomic(path, data, sizeof(data), &err) == DYNO_OK);
     message graph = {0};
     message tensor = tensor_base("w", DYNO_F32, (const int64_t[]){2}, 1);
-    static const char *const entries[][2] = {
-        {"location", "w.bin"}, {"offset", "8"}, {"length", "8"}};
-    for (size_t i = 0; i < DYNO_COUNT(entries); i++) {
-        message entry = {0};
-        dyno_pb_put_text(&entry, 1, entries[i][0]);
-        dyno_pb_put_text(&entry, 2, entries[i][1]);
-        put_message(&tensor, 13, &entry);
-    }
+    put_entry(&tensor, "location", "w.bin");
+    put_entry(&tensor, "offset", "8");
+    put_entry(&tensor, "length", "8");
     dyno_pb_put_varint(&tensor, 14, 1);
     put_init(&graph, tensor);
     put_input(&graph, "x", DYNO_F32, "2");
@@ -396,6 +400,86 @@ static void test_external(void)
     release(&got);
     (void)unlink(path);
     (void)rmdir(folder);
+}
+
+/* --- past 2 and 4 GiB: files with holes, which take no room --- */
+
+static void test_large_external(void)
+{
+    const int64_t offset = (INT64_C(1) << 32) + 8;
+    const float data[2] = {3.0F, 4.0F};
+    char folder[] = "/tmp/dyno-test-XXXXXX";
+    char path[64];
+    REQUIRE(mkdtemp(folder) != NULL);
+    (void)snprintf(path, sizeof(path), "%s/w.bin", folder);
+    const int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    REQUIRE(fd >= 0);
+    CHECK(pwrite(fd, data, sizeof(data), offset) == (ssize_t)sizeof(data));
+    (void)close(fd);
+    message graph = {0};
+    message tensor = tensor_base("w", DYNO_F32, (const int64_t[]){2}, 1);
+    put_entry(&tensor, "location", "w.bin");
+    put_entry(&tensor, "offset", "4294967304");
+    dyno_pb_put_varint(&tensor, 14, 1);
+    put_init(&graph, tensor);
+    put_input(&graph, "x", DYNO_F32, "2");
+    put_node(&graph, "Add", "", "x,w", "y");
+    put_output(&graph, "y", DYNO_F32, "2");
+    struct imported got = import_with(&graph, 17, folder, NULL);
+    const float *at = dyno_value_constant(got.graph->first->ins[1])->data;
+    CHECK(at[0] == 3.0F && at[1] == 4.0F);
+    release(&got);
+    (void)unlink(path);
+    (void)rmdir(folder);
+}
+
+/* Key and length of a field whose `bytes` bytes follow elsewhere. */
+static void put_header(message *out, uint32_t number, uint64_t bytes)
+{
+    uint64_t value = (uint64_t)number << 3 | DYNO_PB_LEN;
+    for (int part = 0; part < 2; part++, value = bytes) {
+        for (; value >= 0x80; value >>= 7)
+            dyno_strbuf_add(out, (const char[]){(char)(value | 0x80)}, 1);
+        dyno_strbuf_add(out, (const char[]){(char)value}, 1);
+    }
+}
+
+/* A model of 3 GiB: its last initialiser is a hole. */
+static void test_large_model(void)
+{
+    const int64_t bytes = INT64_C(3) << 30;
+    char path[] = "/tmp/dyno-test-XXXXXX";
+    struct dyno_onnx_model *model = NULL;
+    struct dyno_err err = {0};
+    message tensor = tensor_base("w", DYNO_U8, &bytes, 1);
+    put_header(&tensor, 9, (uint64_t)bytes);
+    message graph = {0};
+    put_node(&graph, "Identity", "", "w", "y");
+    put_output(&graph, "y", DYNO_U8, NULL);
+    put_header(&graph, 5, tensor.bytes + (uint64_t)bytes);
+    dyno_strbuf_add(&graph, dyno_strbuf_text(&tensor), tensor.bytes);
+    message head = {0};
+    dyno_pb_put_varint(&head, 1, 8);
+    put_opset(&head, 8, "", 17);
+    put_header(&head, 7, graph.bytes + (uint64_t)bytes);
+    dyno_strbuf_add(&head, dyno_strbuf_text(&graph), graph.bytes);
+    const int fd = mkstemp(path);
+    REQUIRE(fd >= 0);
+    CHECK(write(fd, dyno_strbuf_text(&head), head.bytes) == (ssize_t)head.bytes);
+    CHECK(ftruncate(fd, (off_t)head.bytes + bytes) == 0);
+    (void)close(fd);
+    const enum dyno_status status = dyno_onnx_import(path, NULL, &model, &err);
+    CHECK_MSG(status == DYNO_OK, "%s", err.text);
+    if (status == DYNO_OK) {
+        const struct dyno_graph *got = dyno_onnx_model_graph(model);
+        CHECK(dyno_value_constant(got->first->ins[0])->dims[0] == bytes);
+        CHECK(dyno_onnx_model_file_bytes(model) == head.bytes + (uint64_t)bytes);
+    }
+    dyno_onnx_model_close(model);
+    (void)unlink(path);
+    dyno_strbuf_fini(&head);
+    dyno_strbuf_fini(&graph);
+    dyno_strbuf_fini(&tensor);
 }
 
 /* Lose each allocation once: out of memory is told, and nothing is left behind. */
@@ -436,14 +520,14 @@ static void test_faults(void)
     /* Many nodes, so that the arena and the tables grow on the way. */
     message many = {0};
     put_input(&many, "v0", DYNO_F32, "N,?,2");
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 100; i++) {
         char in[16];
         char out[16];
         (void)snprintf(in, sizeof(in), "v%d", i);
         (void)snprintf(out, sizeof(out), "v%d", i + 1);
         put_node_attr(&many, i % 2 == 0 ? "Softmax" : "Flatten", "", in, out, attr_int("axis", 1));
     }
-    put_output(&many, "v300", DYNO_F32, NULL);
+    put_output(&many, "v100", DYNO_F32, NULL);
     check_faults(&many, 11);
 }
 
@@ -460,6 +544,8 @@ int main(void)
     test_function();
     test_sparse();
     test_external();
+    test_large_external();
+    test_large_model();
     test_faults();
     return TEST_RESULT();
 }
