@@ -108,7 +108,7 @@ enum dyno_status dyno_file_write_begin(struct dyno_file_writer *writer, const ch
                      ? -1
                      : open(writer->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (writer->fd < 0) {
-        const enum dyno_status status = io_error(err, "create", writer->temp_path, errno);
+        const enum dyno_status status = io_error(err, "create", writer->path, errno);
         release(writer);
         return status;
     }
@@ -128,7 +128,7 @@ static enum dyno_status write_all(struct dyno_file_writer *writer, long long off
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
-            return io_error(err, "write", writer->temp_path, errno);
+            return io_error(err, "write", writer->path, errno);
         at += done;
         bytes -= (size_t)done;
         offset += offset < 0 ? 0 : done;
@@ -194,12 +194,12 @@ enum dyno_status dyno_file_write_commit(struct dyno_file_writer *writer, struct 
         return DYNO_FAIL(err, DYNO_E_ARG, "commit of a file that is not open");
     enum dyno_status status = flush(writer, err);
     if (status == DYNO_OK && (lose_this_one() || fsync(writer->fd) != 0))
-        status = io_error(err, "sync", writer->temp_path, errno);
+        status = io_error(err, "sync", writer->path, errno);
     if (status == DYNO_OK) {
         const int fd = writer->fd;
         writer->fd = -1;
         if (close(fd) != 0 || lose_this_one())
-            status = io_error(err, "close", writer->temp_path, errno);
+            status = io_error(err, "close", writer->path, errno);
     }
     if (status == DYNO_OK && (lose_this_one() || rename(writer->temp_path, writer->path) != 0))
         status = io_error(err, "rename a finished file to", writer->path, errno);

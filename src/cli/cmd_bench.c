@@ -238,7 +238,8 @@ struct result {
     double qps, items_s;
     double wall_s;
     uint64_t arena_bytes, tensor_bytes;
-    double *us; /* sorted, of all streams */
+    double *us;      /* sorted, of all streams */
+    double *step_us; /* with --dumpProfile: mean of each step */
 };
 
 static enum dyno_status gather(const struct stream *streams, uint32_t count,
@@ -337,6 +338,36 @@ static void latency_json(struct dyno_json_writer *json, const struct dyno_latenc
     dyno_json_object_end(json);
 }
 
+/* --dumpLayerInfo and --dumpProfile for a program. */
+static void layers_json(const struct dyno_session *session, const double *step_us,
+                        struct dyno_json_writer *json)
+{
+    dyno_json_key(json, "layers");
+    dyno_json_array_begin(json);
+    for (uint32_t i = 0; i < dyno_engine_step_count(session->engine); i++) {
+        struct dyno_step_info step;
+        dyno_engine_step(session->engine, i, &step);
+        dyno_json_object_begin(json);
+        dyno_json_key(json, "name");
+        dyno_json_str(json, step.name);
+        dyno_json_key(json, "op");
+        dyno_json_str(json, step.op);
+        dyno_json_key(json, "kernel");
+        dyno_json_str(json, step.kernel);
+        dyno_json_key(json, "nodes");
+        dyno_json_array_begin(json);
+        for (uint32_t k = 0; k < step.origin_count; k++)
+            dyno_json_str(json, step.origins[k]);
+        dyno_json_array_end(json);
+        if (step_us != NULL) {
+            dyno_json_key(json, "us");
+            dyno_json_f64(json, step_us[i]);
+        }
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
 static enum dyno_status print_json(const struct options *options,
                                    const struct dyno_session *session, const struct result *result,
                                    struct dyno_err *err)
@@ -372,6 +403,8 @@ static enum dyno_status print_json(const struct options *options,
     dyno_json_key(&json, "peak_rss_bytes");
     dyno_json_u64(&json, dyno_peak_rss_bytes());
     dyno_report_ios_json(session->engine, &json);
+    if (options->dump_layers || options->dump_profile)
+        layers_json(session, result->step_us, &json);
     dyno_json_object_end(&json);
     const bool ok = dyno_strbuf_ok(&text);
     if (ok)
@@ -380,15 +413,15 @@ static enum dyno_status print_json(const struct options *options,
     return ok ? DYNO_OK : DYNO_NOMEM(err);
 }
 
-/* Mean time of each step over some profiled runs, slowest share named. */
-static enum dyno_status print_profile(struct stream *stream, const struct dyno_session *session,
-                                      struct dyno_arena *arena, struct dyno_err *err)
+/* Mean time of each step over some profiled runs. */
+static enum dyno_status profile(struct stream *stream, const struct dyno_session *session,
+                                struct dyno_arena *arena, double **step_us_out,
+                                struct dyno_err *err)
 {
     enum { RUNS = 20 };
     const uint32_t count = dyno_engine_step_count(session->engine);
     float *us = dyno_arena_alloc(arena, count + 1U, sizeof(*us));
     double *sum = dyno_arena_alloc(arena, count + 1U, sizeof(*sum));
-    double total = 0.0;
     if (us == NULL || sum == NULL)
         return DYNO_NOMEM(err);
     dyno_context_profile(stream->context, 1);
@@ -399,17 +432,24 @@ static enum dyno_status print_profile(struct stream *stream, const struct dyno_s
             sum[i] += (double)us[i] / RUNS;
     }
     dyno_context_profile(stream->context, 0);
+    *step_us_out = sum;
+    return DYNO_OK;
+}
+
+static void print_profile(const struct dyno_session *session, const double *step_us)
+{
+    const uint32_t count = dyno_engine_step_count(session->engine);
+    double total = 0.0;
     for (uint32_t i = 0; i < count; i++)
-        total += sum[i];
+        total += step_us[i];
     printf("%10s %6s  %-22s %-30s %s\n", "us", "%", "op", "kernel", "step");
     for (uint32_t i = 0; i < count; i++) {
         struct dyno_step_info step;
         dyno_engine_step(session->engine, i, &step);
-        printf("%10.1f %6.2f  %-22s %-30s %s\n", sum[i], 100.0 * sum[i] / total, step.op,
+        printf("%10.1f %6.2f  %-22s %-30s %s\n", step_us[i], 100.0 * step_us[i] / total, step.op,
                step.kernel, step.name);
     }
     printf("%10.1f %6.2f  total of %u steps\n", total, 100.0, count);
-    return DYNO_OK;
 }
 
 static void print_layers(const struct dyno_session *session)
@@ -459,14 +499,16 @@ static enum dyno_status bench(const struct options *options, const struct dyno_c
         status = gather(streams, count, arena, &result, err);
     if (status == DYNO_OK && options->export_times != NULL)
         status = export_times(options->export_times, streams, count, err);
+    if (status == DYNO_OK && options->dump_profile)
+        status = profile(&streams[0], session, arena, &result.step_us, err);
     if (status == DYNO_OK && options->json)
         status = print_json(options, session, &result, err);
     else if (status == DYNO_OK)
         print_text(options, session, &result);
-    if (status == DYNO_OK && options->dump_layers)
+    if (status == DYNO_OK && options->dump_layers && !options->json)
         print_layers(session);
-    if (status == DYNO_OK && options->dump_profile)
-        status = print_profile(&streams[0], session, arena, err);
+    if (status == DYNO_OK && options->dump_profile && !options->json)
+        print_profile(session, result.step_us);
     for (uint32_t i = 0; i < count; i++) {
         dyno_context_destroy(streams[i].context);
         dyno_free(streams[i].us);
@@ -481,6 +523,8 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         return DYNO_FAIL(err, DYNO_E_ARG, "give either --loadEngine=FILE or --onnx=FILE");
     if (options->baseline && options->onnx == NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "--baseline goes with --onnx");
+    DYNO_TRY(dyno_session_check_folder(options->export_times, err));
+    DYNO_TRY(dyno_session_check_folder(options->timing_cache, err));
     struct dyno_cli_shapes shapes;
     struct dyno_session session = {0};
     struct dyno_arena *arena = dyno_arena_create();

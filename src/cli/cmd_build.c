@@ -163,7 +163,8 @@ static enum dyno_status check(const struct options *options, struct dyno_err *er
     if (options->device != NULL && strcmp(options->device, "cpu") != 0)
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "--device=%s: this build knows the device cpu",
                          options->device);
-    return DYNO_OK;
+    DYNO_TRY(dyno_session_check_folder(options->engine, err));
+    return dyno_session_check_folder(options->timing_cache, err);
 }
 
 /* The report lies beside the engine, so that the engine's bytes hold no times. */
@@ -211,6 +212,7 @@ static enum dyno_status build(const struct options *options, struct dyno_arena *
                              options->max_shapes, arena, &shapes, err));
     DYNO_TRY(workspace_of(options->pool_size, &workspace_bytes, err));
     struct sight sight = {.options = options};
+    struct dyno_findings findings = {0};
     const struct dyno_build_options build_options = {
         .onnx_path = options->onnx,
         .engine_path = options->engine,
@@ -224,12 +226,14 @@ static enum dyno_status build(const struct options *options, struct dyno_arena *
         .timing_cache_path = options->timing_cache,
         .progress = on_progress,
         .progress_arg = &sight,
-        .problem = dyno_session_problem,
+        .problem = dyno_findings_add,
+        .problem_arg = &findings,
         .graph = on_graph,
         .graph_arg = &sight,
     };
     struct dyno_built built;
     enum dyno_status status = dyno_build(&build_options, &built, err);
+    dyno_findings_end(&findings, err);
     if (sight.bar_open)
         dyno_progress_end(&sight.progress);
     if (status == DYNO_OK)

@@ -244,8 +244,13 @@ static enum dyno_status open_execution(struct execution *execution, const struct
         return DYNO_NOMEM(err);
     execution->keep_layers = options->layers;
     if (dyno_is_onnx_path(path) && !is_baseline) {
-        const struct dyno_onnx_options import_options = {.problem = dyno_session_problem};
-        DYNO_TRY(dyno_onnx_import(path, &import_options, &execution->model, err));
+        struct dyno_findings findings = {0};
+        const struct dyno_onnx_options import_options = {.problem = dyno_findings_add,
+                                                         .problem_arg = &findings};
+        const enum dyno_status status =
+            dyno_onnx_import(path, &import_options, &execution->model, err);
+        dyno_findings_end(&findings, err);
+        DYNO_TRY(status);
     }
     const struct dyno_session_options session = {
         .engine_path = dyno_is_onnx_path(path) ? NULL : path,
@@ -270,15 +275,17 @@ static void close_execution(struct execution *execution)
 
 struct difference {
     double max_abs, range, relative;
-    bool shapes_differ;
+    int64_t counts[2];
+    bool counts_differ;
 };
 
 static struct difference compare(const struct kept *a, const struct kept *b)
 {
-    struct difference diff = {.shapes_differ = a->count != b->count};
+    struct difference diff = {.counts = {a->count, b->count},
+                              .counts_differ = a->count != b->count};
     double low = INFINITY;
     double high = -INFINITY;
-    for (int64_t i = 0; !diff.shapes_differ && i < a->count; i++) {
+    for (int64_t i = 0; !diff.counts_differ && i < a->count; i++) {
         if (isnan(a->values[i]) && isnan(b->values[i]))
             continue;
         const double abs = a->values[i] == b->values[i] ? 0.0 : fabs(a->values[i] - b->values[i]);
@@ -288,13 +295,18 @@ static struct difference compare(const struct kept *a, const struct kept *b)
         high = fmax(high, a->values[i]);
     }
     diff.range = high > low ? high - low : (fabs(high) > 0.0 && isfinite(high) ? fabs(high) : 1.0);
-    diff.relative = diff.shapes_differ ? INFINITY : diff.max_abs / diff.range;
+    diff.relative = diff.counts_differ ? INFINITY : diff.max_abs / diff.range;
     return diff;
 }
 
 static void print_row(struct dyno_json_writer *json, bool as_json, const char *name,
                       const struct difference *diff, bool ok)
 {
+    if (!as_json && diff->counts_differ) {
+        printf("BAD  %-44s has %lld elements in one, %lld in the other\n", name,
+               (long long)diff->counts[0], (long long)diff->counts[1]);
+        return;
+    }
     if (!as_json) {
         printf("%-4s %-44s max |difference| %-12.6g of range %-12.6g = %.3g\n", ok ? "ok" : "BAD",
                name, diff->max_abs, diff->range, diff->relative);

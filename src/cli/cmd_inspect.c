@@ -71,11 +71,15 @@ static enum dyno_status inspect_model(const struct options *options, const char 
                                       struct dyno_err *err)
 {
     struct dyno_onnx_model *model = NULL;
-    const struct dyno_onnx_options import_options = {.problem = dyno_session_problem};
+    struct dyno_findings findings = {0};
+    const struct dyno_onnx_options import_options = {.problem = dyno_findings_add,
+                                                     .problem_arg = &findings};
     uint32_t counts[DYNO_OP_COUNT] = {0};
     struct dyno_strbuf text = {0};
     struct dyno_json_writer json = {.out = &text, .indent = 2};
-    DYNO_TRY(dyno_onnx_import(path, &import_options, &model, err));
+    enum dyno_status status = dyno_onnx_import(path, &import_options, &model, err);
+    dyno_findings_end(&findings, err);
+    DYNO_TRY(status);
     const struct dyno_graph *graph = dyno_onnx_model_graph(model);
     for (const struct dyno_node *node = graph->first; node != NULL; node = node->next)
         counts[node->op]++;
@@ -119,7 +123,6 @@ static enum dyno_status inspect_model(const struct options *options, const char 
     }
     dyno_json_object_end(&json);
     dyno_json_object_end(&json);
-    enum dyno_status status = DYNO_OK;
     if (options->json)
         status = print_and_free(&text, err);
     dyno_strbuf_fini(&text);
@@ -248,7 +251,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         if (strcmp(options->positional.items[0], rows[i].what) == 0)
             return rows[i].inspect(options, options->positional.items[1], err);
     }
-    return DYNO_FAIL(err, DYNO_E_ARG, "dyno inspect knows model, engine and capability, not '%s'",
+    return DYNO_FAIL(err, DYNO_E_ARG, "it knows model, engine and capability, not '%s'",
                      options->positional.items[0]);
 }
 

@@ -109,8 +109,8 @@ enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, ch
         const size_t bytes = strcspn(argv[i], "=");
         const struct dyno_flag *flag = find_flag(command, argv[i], bytes);
         if (flag == NULL)
-            return DYNO_FAIL(err, DYNO_E_ARG, "dyno %s has no flag %.*s (see dyno %s --help)",
-                             command->name, (int)bytes, argv[i], command->name);
+            return DYNO_FAIL(err, DYNO_E_ARG, "there is no flag %.*s (see dyno %s --help)",
+                             (int)bytes, argv[i], command->name);
         const char *value = argv[i][bytes] == '=' ? argv[i] + bytes + 1 : NULL;
         if (value == NULL && flag->kind != DYNO_FLAG_BOOL && i + 1 < argc)
             value = argv[++i];
@@ -118,8 +118,7 @@ enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, ch
     }
     if ((int)positional->count < command->positional_min ||
         (int)positional->count > command->positional_max)
-        return DYNO_FAIL(err, DYNO_E_ARG, "dyno %s wants %s, got %u (see dyno %s --help)",
-                         command->name,
+        return DYNO_FAIL(err, DYNO_E_ARG, "wants %s, got %u of those (see dyno %s --help)",
                          command->positional != NULL ? command->positional : "flags only",
                          positional->count, command->name);
     return DYNO_OK;
@@ -130,6 +129,14 @@ static int fail(const char *command, enum dyno_status status, const struct dyno_
     (void)fprintf(stderr, "dyno %s: %s\n", command,
                   err->text[0] != 0 ? err->text : dyno_status_text(status));
     return dyno_status_exit_code(status);
+}
+
+/* What did not reach standard output (a full disk, a closed pipe) is a failure, too. */
+static enum dyno_status flush_output(struct dyno_err *err)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return DYNO_FAIL(err, DYNO_E_IO, "cannot write to standard output: %s", strerror(errno));
+    return DYNO_OK;
 }
 
 static int run_command(const struct dyno_command *command, int argc, char **argv)
@@ -145,9 +152,17 @@ static int run_command(const struct dyno_command *command, int argc, char **argv
     else if (status == DYNO_OK)
         status = command->run(options, &err);
     dyno_free(options);
-    if (status == DYNO_OK && fflush(stdout) != 0)
-        status = DYNO_FAIL(&err, DYNO_E_IO, "cannot write to standard output: %s", strerror(errno));
+    if (status == DYNO_OK)
+        status = flush_output(&err);
     return status == DYNO_OK ? 0 : fail(command->name, status, &err);
+}
+
+/* Exit code of what only prints. */
+static int printed(void)
+{
+    struct dyno_err err = {0};
+    const enum dyno_status status = flush_output(&err);
+    return status == DYNO_OK ? 0 : fail("help", status, &err);
 }
 
 int dyno_cli_main(int argc, char **argv)
@@ -155,15 +170,15 @@ int dyno_cli_main(int argc, char **argv)
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         dyno_cli_help(NULL);
-        return argc < 2 ? dyno_status_exit_code(DYNO_E_ARG) : 0;
+        return argc < 2 ? dyno_status_exit_code(DYNO_E_ARG) : printed();
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("dyno %s\n", DYNO_VERSION);
-        return 0;
+        return printed();
     }
     if (strcmp(argv[1], "man") == 0) {
         dyno_cli_man();
-        return 0;
+        return printed();
     }
     for (size_t i = 0; i < dyno_command_count; i++) {
         if (strcmp(argv[1], dyno_commands[i]->name) == 0)

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/npy.h"
@@ -14,10 +15,39 @@ bool dyno_is_onnx_path(const char *path)
     return bytes > 5 && strcmp(path + bytes - 5, ".onnx") == 0;
 }
 
-void dyno_session_problem(void *arg, const char *text)
+void dyno_findings_add(void *opaque, const char *text)
 {
-    (void)arg;
+    struct dyno_findings *findings = opaque;
+    if (findings->count++ == 0) {
+        (void)snprintf(findings->first, sizeof(findings->first), "%s", text);
+        return;
+    }
+    if (findings->count == 2)
+        (void)fprintf(stderr, "dyno: %s\n", findings->first);
     (void)fprintf(stderr, "dyno: %s\n", text);
+}
+
+void dyno_findings_end(const struct dyno_findings *findings, struct dyno_err *err)
+{
+    static const char counted[] = " problems";
+    char *list = findings->count > 1 ? strstr(err->text, " problems: ") : NULL;
+    if (list != NULL)
+        list[sizeof(counted) - 1] = 0;
+}
+
+enum dyno_status dyno_session_check_folder(const char *path, struct dyno_err *err)
+{
+    const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    const int bytes = slash != NULL ? (int)(slash - path) : 0;
+    char folder[4096];
+    struct stat info;
+    if (bytes == 0)
+        return DYNO_OK;
+    (void)snprintf(folder, sizeof(folder), "%.*s", bytes, path);
+    if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode))
+        return DYNO_FAIL(err, DYNO_E_IO, "cannot write '%s': the folder '%s' is not there", path,
+                         folder);
+    return DYNO_OK;
 }
 
 struct bar {
@@ -46,6 +76,7 @@ static enum dyno_status build_now(const struct dyno_session_options *options,
                                   struct dyno_session *session, struct dyno_err *err)
 {
     struct bar bar = {.is_open = false};
+    struct dyno_findings findings = {0};
     const struct dyno_build_options build = {.onnx_path = options->onnx_path,
                                              .profile = options->profile,
                                              .profile_count = options->profile_count,
@@ -56,8 +87,10 @@ static enum dyno_status build_now(const struct dyno_session_options *options,
                                              .timing_cache_path = options->timing_cache_path,
                                              .progress = on_progress,
                                              .progress_arg = &bar,
-                                             .problem = dyno_session_problem};
+                                             .problem = dyno_findings_add,
+                                             .problem_arg = &findings};
     const enum dyno_status status = dyno_build(&build, &session->built, err);
+    dyno_findings_end(&findings, err);
     if (bar.is_open)
         dyno_progress_end(&bar.progress);
     session->engine = session->built.engine;
@@ -171,6 +204,25 @@ static const char *find_item(const char *const *items, uint32_t count, char sepa
     return NULL;
 }
 
+static enum dyno_status check_shape_names(const struct dyno_engine *engine,
+                                          const struct dyno_profile_input *shapes,
+                                          uint32_t shape_count, struct dyno_err *err)
+{
+    for (uint32_t i = 0; i < shape_count; i++) {
+        bool found = false;
+        for (uint32_t k = 0; k < dyno_engine_input_count(engine) && !found; k++) {
+            struct dyno_io_info info;
+            dyno_engine_input(engine, k, &info);
+            found = strcmp(info.name, shapes[i].name) == 0;
+        }
+        if (!found)
+            return DYNO_FAIL(err, DYNO_E_ARG,
+                             "a shape is given for '%s', which is not an input of the engine",
+                             shapes[i].name);
+    }
+    return DYNO_OK;
+}
+
 enum dyno_status dyno_session_inputs(const struct dyno_engine *engine, const char *const *items,
                                      uint32_t item_count, char separator,
                                      const struct dyno_profile_input *shapes, uint32_t shape_count,
@@ -191,6 +243,7 @@ enum dyno_status dyno_session_inputs(const struct dyno_engine *engine, const cha
         else
             DYNO_TRY(make_array(&info, i, shapes, shape_count, arena, &inputs[i], err));
     }
+    DYNO_TRY(check_shape_names(engine, shapes, shape_count, err));
     for (uint32_t i = 0; i < item_count; i++) {
         if (!used[i])
             return DYNO_FAIL(err, DYNO_E_ARG, "'%s' names no input of the engine (NAME%cFILE.npy)",

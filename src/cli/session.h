@@ -42,7 +42,18 @@ DYNO_NODISCARD enum dyno_status dyno_session_inputs(
     const struct dyno_profile_input *shapes, uint32_t shape_count, struct dyno_arena *arena,
     struct dyno_array **inputs_out, struct dyno_err *err);
 
-/* Print findings of the importer to stderr. */
-void dyno_session_problem(void *arg, const char *text);
+/* What the importer found, on stderr: each finding a line as it comes, except a lone one, which is
+ * the sentence of the error. */
+struct dyno_findings {
+    uint32_t count;
+    char first[DYNO_ERR_TEXT_BYTES];
+};
+void dyno_findings_add(void *findings, const char *text); /* a dyno_onnx_problem_fn */
+/* Take out of the error what has been said already. */
+void dyno_findings_end(const struct dyno_findings *findings, struct dyno_err *err);
+
+/* E_IO when the folder that `path` (may be NULL) is to be written into is not there: found before
+ * the long work, not after it. */
+DYNO_NODISCARD enum dyno_status dyno_session_check_folder(const char *path, struct dyno_err *err);
 
 #endif /* DYNO_CLI_SESSION_H */

@@ -1,6 +1,7 @@
 /* shapes.c - shape flags. */
 #include "cli/shapes.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +22,9 @@ static enum dyno_status parse_dims(const char *flag, const char *text, size_t by
         return DYNO_OK;
     while (at < end) {
         char *stop = NULL;
+        errno = 0;
         const long long size = strtoll(at, &stop, 10);
-        if (stop == at || size < 0 || out->rank == DYNO_RANK_MAX ||
+        if (stop == at || errno != 0 || size < 0 || out->rank == DYNO_RANK_MAX ||
             (stop < end && (*stop != 'x' || stop + 1 == end)))
             return DYNO_FAIL(err, DYNO_E_ARG,
                              "%s: '%.*s' is not a shape (wants 1x3x224x224, at most %d sizes)",
