@@ -1,0 +1,444 @@
+/* conv_im2col.h - Conv in ROW layout, any rank and any groups: weights x unfolded image.
+ *
+ * Each panel of 16 or 32 output pixels is unfolded ([channel, tap][pixel]) into the workspace just
+ * before the product needs it.  Weights are A; the bias is one more element of K against a row of
+ * ones.  Groups of one input channel are summed plane by plane instead.  This is the baseline's
+ * convolution.
+ */
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/kernel.h"
+#include "backend/cpu/simd.h"
+#include "ops/conv.h"
+
+extern const struct dyno_kernel DYNO_CPU_KERNEL(conv_im2col);
+
+#define MICRO     (&DYNO_CPU_FN(dyno_gemm_micro))
+#define CHUNK_MAX (128 * 1024) /* bytes unfolded at a time */
+
+struct conv_im2col_state {
+    struct dyno_window window; /* three axes */
+    struct dyno_cpu_tail tail;
+    struct dyno_gemm_split split; /* tile_parts of the panels, panel_parts of the tiles */
+    int64_t batch, groups, cg, mg;
+    int64_t taps, k; /* k: taps * cg */
+    int64_t in_plane, out_plane;
+    int64_t tiles, tile_floats; /* of a group's weights; tile_floats: of a tile of all rows */
+    int64_t panels, chunk_panels;
+    int64_t thread_bytes;
+    int64_t rows_bytes;
+};
+
+static int64_t k_blocks(int64_t k)
+{
+    return k / 16 + 1; /* with the bias */
+}
+
+static enum dyno_status resolve(const struct dyno_site *site, struct conv_im2col_state *state,
+                                struct dyno_err *err)
+{
+    const struct dyno_conv_attrs *attrs = site->step->attrs;
+    const struct dyno_buf *x = &site->ins[0];
+    const struct dyno_buf *w = &site->ins[1];
+    struct dyno_window window;
+    *state = (struct conv_im2col_state){0};
+    if (x->rank < 3 || x->rank > 2 + DYNO_WINDOW_AXES_MAX || w->rank != x->rank)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "'%s' has rank %d", site->step->name, x->rank);
+    DYNO_TRY(dyno_conv_window(attrs, x->rank, x->dims, w->dims, &window, err));
+    state->window = dyno_window_as_3d(&window);
+    const struct dyno_window *win = &state->window;
+    if (attrs->group < 1 || x->dims[1] % attrs->group != 0 || w->dims[0] % attrs->group != 0 ||
+        w->dims[1] != x->dims[1] / attrs->group)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "'%s' has %lld groups of %lld channels",
+                         site->step->name, (long long)attrs->group, (long long)x->dims[1]);
+    state->batch = x->dims[0];
+    state->groups = attrs->group;
+    state->cg = w->dims[1];
+    state->mg = w->dims[0] / attrs->group;
+    state->taps = win->kernel[0] * win->kernel[1] * win->kernel[2];
+    state->k = state->taps * state->cg;
+    state->in_plane = win->in[0] * win->in[1] * win->in[2];
+    state->out_plane = win->out[0] * win->out[1] * win->out[2];
+    state->tiles = dyno_cpu_div_up(state->mg, MICRO->rows_max);
+    state->tile_floats = k_blocks(state->k) * 16 * MICRO->rows_max;
+    state->panels = dyno_gemm_panels(MICRO->panel, state->out_plane);
+    if (state->k > INT32_MAX - 1 || state->out_plane > INT32_MAX || state->mg > INT32_MAX ||
+        dyno_cpu_size((uint64_t)state->tile_floats * sizeof(float),
+                      (uint64_t)state->tiles * (uint64_t)state->groups, 0) > (UINT64_C(1) << 40))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "'%s' is too large to unfold", site->step->name);
+    return DYNO_OK;
+}
+
+static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
+{
+    const struct dyno_step *step = site->step;
+    struct conv_im2col_state s;
+    if (step->op != DYNO_OP_conv || max < 1 || !dyno_cpu_is_f32(&site->ins[0]) ||
+        !dyno_cpu_is_f32(&site->outs[0]) || !dyno_cpu_tail_accepts(site))
+        return 0;
+    for (uint32_t i = 1; i < step->own_in_count; i++) {
+        const bool absent = i == 2 && site->ins[i].rank < 0;
+        if (!absent && (!dyno_cpu_is_f32(&site->ins[i]) || !site->in_is_weight[i] ||
+                        site->ins[i].data == NULL))
+            return 0;
+    }
+    if (resolve(site, &s, NULL) != DYNO_OK || s.mg == 0)
+        return 0;
+    const double outer = (double)s.batch * (double)s.groups;
+    const double unfolded = outer * (double)s.out_plane * (double)s.k;
+    double us = unfolded * 1e-3 * DYNO_CPU_ISA_COST;
+    us = s.cg == 1 ? us * (double)s.mg
+                   : us + (double)dyno_gemm_estimate_us(site->target, MICRO, outer, (double)s.mg,
+                                                        (double)s.k, (double)s.out_plane, 0.0);
+    dyno_cpu_tactic(&out[0], &DYNO_CPU_KERNEL(conv_im2col), DYNO_TACTIC_BASELINE, us);
+    dyno_cpu_tail_layouts(site, DYNO_ROW, &out[0]);
+    out[0].packed_bytes =
+        (uint64_t)s.tile_floats * (uint64_t)s.tiles * (uint64_t)s.groups * sizeof(float);
+    return 1;
+}
+
+/* [group][tile][block of 16 of K][row][16]; element k of K is the bias, those after it are 0. */
+static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                             void *dst, struct dyno_err *err)
+{
+    (void)tactic;
+    struct conv_im2col_state s;
+    DYNO_TRY(resolve(site, &s, err));
+    const float *w = site->ins[1].data;
+    const float *bias =
+        site->step->own_in_count > 2 && site->ins[2].rank >= 0 ? site->ins[2].data : NULL;
+    memset(dst, 0, (size_t)(s.tile_floats * s.tiles * s.groups) * sizeof(float));
+    for (int64_t m = 0; m < s.mg * s.groups; m++) {
+        const int64_t in_group = m % s.mg;
+        int64_t tile = 0;
+        int64_t first, last;
+        do {
+            dyno_cpu_share(s.mg, (int)s.tiles, (int)tile++, &first, &last);
+        } while (in_group >= last);
+        float *to = (float *)dst + (m / s.mg * s.tiles + tile - 1) * s.tile_floats;
+        const int64_t rows = last - first;
+        for (int64_t k = 0; k <= s.k; k++) {
+            const float value = k < s.k ? w[m * s.k + k] : bias ? bias[m] : 0.0F;
+            to[(k / 16 * rows + in_group - first) * 16 + k % 16] = value;
+        }
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                const void *packed, void *state_bytes,
+                                uint64_t *workspace_bytes_out, struct dyno_err *err)
+{
+    (void)tactic;
+    (void)packed;
+    struct conv_im2col_state *state = state_bytes;
+    const int threads = site->target->thread_count;
+    DYNO_TRY(resolve(site, state, err));
+    DYNO_TRY(dyno_cpu_tail_prepare(site, DYNO_CPU_TAIL_MERGED, &state->tail, err));
+    state->split = dyno_gemm_split_choose(state->batch * state->groups, state->panels, state->tiles,
+                                          state->panels, 2.0, threads);
+    const int64_t panel_bytes = (state->k + 1) * MICRO->panel * (int64_t)sizeof(float);
+    const int64_t fit = CHUNK_MAX / panel_bytes;
+    state->chunk_panels = fit < 1 ? 1 : fit;
+    state->rows_bytes = (state->tiles * (int64_t)sizeof(struct dyno_gemm_rows) + 63) / 64 * 64;
+    const uint64_t bytes = dyno_cpu_size((uint64_t)state->chunk_panels, (uint64_t)panel_bytes,
+                                         (uint64_t)state->rows_bytes);
+    const uint64_t tasks =
+        dyno_cpu_size((uint64_t)state->batch * (uint64_t)state->groups,
+                      (uint64_t)state->split.tile_parts * (uint64_t)state->split.panel_parts, 0);
+    const uint64_t planes =
+        dyno_cpu_size((uint64_t)state->batch * (uint64_t)state->groups, (uint64_t)state->mg, 0);
+    if (bytes > INT64_MAX / 256 || tasks > INT32_MAX || planes > INT32_MAX)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "'%s' needs more workspace than can be addressed",
+                         site->step->name);
+    state->thread_bytes = ((int64_t)bytes + 63) / 64 * 64;
+    *workspace_bytes_out = (uint64_t)state->thread_bytes * (uint64_t)threads;
+    return DYNO_OK;
+}
+
+/* --- a run --- */
+
+struct job {
+    const struct conv_im2col_state *state;
+    struct dyno_run_args *args;
+};
+
+/* Pixels of one output line. */
+struct stretch {
+    int64_t oz, oy, ox;
+    int count;
+};
+
+/* Where a tap of a stretch is read in a plane: pixels [lo, hi) from `at` on, the others are 0. */
+struct reach {
+    int64_t at; /* of pixel 0, inside or not */
+    int lo, hi;
+};
+
+static struct reach reach_of(const struct dyno_window *win, const struct stretch *stretch,
+                             int64_t kz, int64_t ky, int64_t kx)
+{
+    const int64_t ix = stretch->ox * win->stride[2] + kx * win->dilation[2] - win->pad_begin[2];
+    const int64_t iy = stretch->oy * win->stride[1] + ky * win->dilation[1] - win->pad_begin[1];
+    const int64_t iz = stretch->oz * win->stride[0] + kz * win->dilation[0] - win->pad_begin[0];
+    const int64_t step = win->stride[2];
+    struct reach reach = {.at = (iz * win->in[1] + iy) * win->in[2] + ix, .hi = stretch->count};
+    if (iy < 0 || iy >= win->in[1] || iz < 0 || iz >= win->in[0])
+        reach.hi = 0;
+    while (reach.lo < reach.hi && ix + reach.lo * step < 0)
+        reach.lo++;
+    while (reach.hi > reach.lo && ix + (reach.hi - 1) * step >= win->in[2])
+        reach.hi--;
+    return reach;
+}
+
+static void copy_stretch(const float *x, const struct reach *reach, int64_t step, int count,
+                         float *dst)
+{
+    for (int j = 0; j < reach->lo; j++)
+        dst[j] = 0.0F;
+    if (step == 1) {
+        for (int j = reach->lo; j < reach->hi; j++)
+            dst[j] = x[reach->at + j];
+    } else {
+        for (int j = reach->lo; j < reach->hi; j++)
+            dst[j] = x[reach->at + j * step];
+    }
+    for (int j = reach->hi; j < count; j++)
+        dst[j] = 0.0F;
+}
+
+/* One stretch of a panel: all its taps and channels. */
+static void unfold_stretch(const struct conv_im2col_state *state, const float *x,
+                           const struct stretch *stretch, int width, float *dst)
+{
+    const struct dyno_window *win = &state->window;
+    for (int64_t tap = 0; tap < state->taps; tap++) {
+        const struct reach reach =
+            reach_of(win, stretch, tap / win->kernel[2] / win->kernel[1],
+                     tap / win->kernel[2] % win->kernel[1], tap % win->kernel[2]);
+        const bool whole =
+            win->stride[2] == 1 && reach.lo == 0 && reach.hi == width && stretch->count == width;
+        float *to = dst + tap * width;
+        const float *plane = x;
+        for (int64_t c = 0; c < state->cg; c++) {
+            if (whole) {
+                for (int v = 0; v < width; v += LANES)
+                    vf_store(to + v, vf_load(plane + reach.at + v));
+            } else {
+                copy_stretch(plane, &reach, win->stride[2], stretch->count, to);
+            }
+            plane += state->in_plane;
+            to += state->taps * width;
+        }
+    }
+}
+
+/* One panel: [k + 1][width], columns past cols 0, the last row ones. */
+static void unfold(const struct conv_im2col_state *state, const float *x, int64_t first, int cols,
+                   int width, float *dst)
+{
+    const struct dyno_window *win = &state->window;
+    for (int j = 0; j < cols;) {
+        const int64_t pixel = first + j;
+        const int64_t ox = pixel % win->out[2];
+        const struct stretch stretch = {
+            .oz = pixel / win->out[2] / win->out[1],
+            .oy = pixel / win->out[2] % win->out[1],
+            .ox = ox,
+            .count = (int)dyno_cpu_min(cols - j, win->out[2] - ox),
+        };
+        unfold_stretch(state, x, &stretch, width, dst + j);
+        j += stretch.count;
+    }
+    if (cols < width) {
+        for (int64_t k = 0; k < state->k; k++) {
+            for (int j = cols; j < width; j++)
+                dst[k * width + j] = 0.0F;
+        }
+    }
+    for (int j = 0; j < width; j++)
+        dst[state->k * width + j] = 1.0F;
+}
+
+struct finish {
+    const struct job *job;
+    int64_t first_row, row_count; /* rows of out_plane pixels */
+};
+
+static void run_tail(void *arg, int64_t col0, int64_t col1)
+{
+    const struct finish *finish = arg;
+    const struct conv_im2col_state *state = finish->job->state;
+    const struct dyno_run_args *args = finish->job->args;
+    float *y = args->outs[0].data;
+    const int64_t cols = state->tail.cols;
+    for (int64_t row = finish->first_row; row < finish->first_row + finish->row_count; row++) {
+        const int64_t end = row * state->out_plane + col1;
+        for (int64_t at = row * state->out_plane + col0; at < end;) {
+            const int64_t count = dyno_cpu_min(end - at, cols - at % cols);
+            tail_row(&state->tail, args->ins, y + at, y + at, at / cols, at % cols, count);
+            at += count;
+        }
+    }
+}
+
+static void make_rows(const struct conv_im2col_state *state, const float *weights, int64_t t0,
+                      int64_t t1, struct dyno_gemm_rows *rows)
+{
+    for (int64_t t = t0; t < t1; t++, rows++) {
+        int64_t first, last;
+        dyno_cpu_share(state->mg, (int)state->tiles, (int)t, &first, &last);
+        *rows = (struct dyno_gemm_rows){
+            .a = weights + t * state->tile_floats,
+            .a_row = 16,
+            .a_blk = (last - first) * 16,
+            .c = first * state->out_plane,
+            .rows = (int)(last - first),
+            .kind = DYNO_GEMM_BLOCKED,
+        };
+    }
+}
+
+static void task(void *arg, int idx, int thread)
+{
+    const struct job *job = arg;
+    const struct conv_im2col_state *state = job->state;
+    const struct dyno_run_args *args = job->args;
+    const int64_t panel_part = idx % state->split.tile_parts;
+    const int64_t tile_part = idx / state->split.tile_parts % state->split.panel_parts;
+    const int64_t outer = idx / (state->split.tile_parts * state->split.panel_parts);
+    const int64_t group = outer % state->groups;
+    int64_t t0, t1, p0, p1, row0, row1, skip;
+    dyno_cpu_share(state->tiles, (int)state->split.panel_parts, (int)tile_part, &t0, &t1);
+    dyno_cpu_share(state->panels, (int)state->split.tile_parts, (int)panel_part, &p0, &p1);
+    if (t0 == t1 || p0 == p1)
+        return;
+    dyno_cpu_share(state->mg, (int)state->tiles, (int)t0, &row0, &skip);
+    dyno_cpu_share(state->mg, (int)state->tiles, (int)(t1 - 1), &skip, &row1);
+
+    char *space = (char *)args->workspace + thread * state->thread_bytes;
+    struct dyno_gemm_rows *rows = (void *)space;
+    float *unfolded = (void *)(space + state->rows_bytes);
+    make_rows(state, (const float *)args->packed + group * state->tiles * state->tile_floats, t0,
+              t1, rows);
+    const float *x = (const float *)args->ins[0].data + outer * state->cg * state->in_plane;
+    const int64_t y_row = outer * state->mg;
+    struct finish finish = {.job = job, .first_row = y_row + row0, .row_count = row1 - row0};
+    const struct dyno_cpu_epilogue ep = dyno_cpu_epilogue(&state->tail, args->ins, 0);
+    struct dyno_gemm_block block = {
+        .tile = {.segs = 1,
+                 .blks = (int)((state->k + 1) / 16),
+                 .rem = (int)((state->k + 1) % 16),
+                 .c_row = state->out_plane,
+                 .c_blk = 16,
+                 .clip = ep.clip,
+                 .lo = ep.lo,
+                 .hi = ep.hi},
+        .rows = rows,
+        .row_tiles = t1 - t0,
+        .b = unfolded,
+        .k = state->k + 1,
+        .n = state->out_plane,
+        .c = (float *)args->outs[0].data + y_row * state->out_plane,
+        .res = ep.res ? ep.res + y_row * state->out_plane : NULL,
+        .c_group = 16,
+        .exact = true,
+        .done_cols = state->chunk_panels * MICRO->panel,
+        .done = ep.in_memory ? run_tail : NULL,
+        .done_arg = &finish,
+    };
+    const int64_t panel = MICRO->panel;
+    for (int64_t p = p0; p < p1; p = block.panel1) {
+        block.b_panel0 = p;
+        block.panel0 = p;
+        block.panel1 = dyno_cpu_min(p + state->chunk_panels, p1);
+        float *dst = unfolded;
+        for (int64_t i = p; i < block.panel1; i++) {
+            const int width = dyno_gemm_width(MICRO->panel, state->out_plane, i);
+            const int cols = (int)dyno_cpu_min(state->out_plane - i * panel, width);
+            unfold(state, x, i * panel, cols, width, dst);
+            dst += width * (state->k + 1);
+        }
+        DYNO_CPU_FN(dyno_gemm_block)(&block);
+    }
+}
+
+/* y[j] += w * x[j * step] */
+static void add_scaled(const float *x, int64_t step, float w, float *y, int64_t count)
+{
+    int64_t j = 0;
+    if (step == 1) {
+        const vf scale = vf_set1(w);
+        for (; j + LANES <= count; j += LANES)
+            vf_store(y + j, vf_fma(scale, vf_load(x + j), vf_load(y + j)));
+    }
+    for (; j < count; j++)
+        y[j] += w * x[j * step];
+}
+
+/* One input channel a group: unfolding would cost more than the sums.  A task is an output plane.
+ */
+static void plane_task(void *arg, int idx, int thread)
+{
+    (void)thread;
+    const struct job *job = arg;
+    const struct conv_im2col_state *state = job->state;
+    const struct dyno_window *win = &state->window;
+    const int64_t m = idx % (state->groups * state->mg);
+    const int64_t group = idx / state->mg;
+    int64_t first, last, tile = 0;
+    do {
+        dyno_cpu_share(state->mg, (int)state->tiles, (int)tile++, &first, &last);
+    } while (m % state->mg >= last);
+    const float *w = (const float *)job->args->packed +
+                     (m / state->mg * state->tiles + tile - 1) * state->tile_floats +
+                     (m % state->mg - first) * 16;
+    const int64_t w_blk = (last - first) * 16;
+    const float *x = (const float *)job->args->ins[0].data + group * state->in_plane;
+    float *y = (float *)job->args->outs[0].data + idx * state->out_plane;
+    const float bias = w[state->taps / 16 * w_blk + state->taps % 16];
+    for (int64_t line = 0; line < win->out[0] * win->out[1]; line++, y += win->out[2]) {
+        for (int64_t j = 0; j < win->out[2]; j++)
+            y[j] = bias;
+        const struct stretch stretch = {
+            .oz = line / win->out[1], .oy = line % win->out[1], .count = (int)win->out[2]};
+        for (int64_t tap = 0; tap < state->taps; tap++) {
+            const struct reach reach =
+                reach_of(win, &stretch, tap / win->kernel[2] / win->kernel[1],
+                         tap / win->kernel[2] % win->kernel[1], tap % win->kernel[2]);
+            if (reach.lo < reach.hi)
+                add_scaled(x + reach.at + reach.lo * win->stride[2], win->stride[2],
+                           w[tap / 16 * w_blk + tap % 16], y + reach.lo, reach.hi - reach.lo);
+        }
+    }
+    struct finish finish = {.job = job, .first_row = idx, .row_count = 1};
+    if (state->tail.instr_count > 0)
+        run_tail(&finish, 0, state->out_plane);
+}
+
+static enum dyno_status run(struct dyno_run_args *args)
+{
+    const struct conv_im2col_state *state = args->state;
+    struct job job = {.state = state, .args = args};
+    if (state->panels == 0)
+        return DYNO_OK;
+    if (state->cg == 1)
+        dyno_pool_run(args->pool, plane_task, &job,
+                      (int)(state->batch * state->groups * state->mg));
+    else
+        dyno_pool_run(args->pool, task, &job,
+                      (int)(state->batch * state->groups * state->split.tile_parts *
+                            state->split.panel_parts));
+    return DYNO_OK;
+}
+
+const struct dyno_kernel DYNO_CPU_KERNEL(conv_im2col) = {
+    .name = DYNO_CPU_KERNEL_NAME("conv_im2col"),
+    .isa_mask = DYNO_CPU_ISA_MASK,
+    .packing = 1,
+    .state_bytes = sizeof(struct conv_im2col_state),
+    .enumerate = enumerate,
+    .pack = pack,
+    .prepare = prepare,
+    .run = run,
+};
