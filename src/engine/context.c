@@ -339,14 +339,10 @@ static void deliver_open(struct dyno_context *context, struct dyno_binding *bind
         else
             array->data = buf->data;
     }
-    for (uint32_t i = 0; i < plan->tensor_count; i++) {
-        if (binding->is_open[i])
-            binding->bufs[i].rank = -1; /* open again for the next run */
-    }
 }
 
-static enum dyno_status run_open(struct dyno_context *context, struct dyno_binding *binding,
-                                 struct dyno_err *err)
+static enum dyno_status run_open_steps(struct dyno_context *context, struct dyno_binding *binding,
+                                       struct dyno_err *err)
 {
     const struct dyno_plan *plan = context->engine->plan;
     dyno_arena_reset(context->open);
@@ -361,8 +357,20 @@ static enum dyno_status run_open(struct dyno_context *context, struct dyno_bindi
         if (context->step_us != NULL)
             context->step_us[s] = (float)(dyno_clock_ns() - start_ns) * 1e-3F;
     }
-    deliver_open(context, binding);
     return DYNO_OK;
+}
+
+static enum dyno_status run_open(struct dyno_context *context, struct dyno_binding *binding,
+                                 struct dyno_err *err)
+{
+    const enum dyno_status status = run_open_steps(context, binding, err);
+    if (status == DYNO_OK)
+        deliver_open(context, binding);
+    for (uint32_t i = 0; i < context->engine->plan->tensor_count; i++) {
+        if (binding->is_open[i])
+            binding->bufs[i].rank = -1; /* open again for the next run, failed or not */
+    }
+    return status;
 }
 
 /* --- running --- */
