@@ -6,6 +6,7 @@
 #define LANES 4
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
+typedef uint32_t vu __attribute__((vector_size(16))); /* integers wrap, so sums go through it */
 typedef vi vm;
 
 static inline vf vf_zero(void)
@@ -66,11 +67,11 @@ static inline vi vi_set1(int32_t x)
 }
 static inline vi vi_add(vi a, vi b)
 {
-    return a + b;
+    return (vi)((vu)a + (vu)b);
 }
 static inline vi vi_sub(vi a, vi b)
 {
-    return a - b;
+    return (vi)((vu)a - (vu)b);
 }
 static inline vi vi_and(vi a, vi b)
 {
@@ -82,7 +83,7 @@ static inline vi vi_or(vi a, vi b)
 }
 static inline vi vi_shl(vi a, int bits)
 {
-    return a << bits;
+    return (vi)((vu)a << bits);
 }
 /* Arithmetic. */
 static inline vi vi_shr(vi a, int bits)

@@ -24,19 +24,6 @@ static bool is_view(enum dyno_op_id op)
 
 /* --- one way for each operator: axes of the copy from src to dst, both dense --- */
 
-static void plan_transpose(const struct dyno_run_args *args, struct dyno_cpu_move *move)
-{
-    const struct dyno_transpose_attrs *attrs = args->step->attrs;
-    const struct dyno_buf *in = &args->ins[0];
-    int64_t src[DYNO_RANK_MAX], dst[DYNO_RANK_MAX];
-    dyno_cpu_row_strides(in->dims, in->rank, src);
-    dyno_cpu_row_strides(args->outs[0].dims, in->rank, dst);
-    for (int i = 0; i < in->rank; i++) {
-        const int64_t from = attrs->perm.count != 0 ? attrs->perm.at[i] : in->rank - 1 - i;
-        dyno_cpu_move_axis(move, in->dims[from], src[from], dst[i]);
-    }
-}
-
 static void plan_expand(const struct dyno_run_args *args, struct dyno_cpu_move *move)
 {
     const struct dyno_buf *in = &args->ins[0];
@@ -157,24 +144,34 @@ static int axes_of(const struct dyno_buf *buf, int64_t *dims, int64_t *strides)
     return buf->rank;
 }
 
-static bool plan_slice(const struct dyno_run_args *args, struct dyno_cpu_move *move)
+/* Channels [first, first + C) of a BLOCK tensor, in either direction.  Where `first` is not a whole
+ * block, blocks of the part fall into two of the whole: their heads are one copy, their tails
+ * another.  Lanes past the part's last channel are carried along; the parts of a Concat are moved
+ * in order, so that the next part overwrites them. */
+static void move_channels(const struct dyno_run_args *args, const struct dyno_buf *part,
+                          const struct dyno_buf *whole, int64_t first, bool to_whole)
 {
-    const struct dyno_buf *in = &args->ins[0];
-    const struct dyno_buf *out = &args->outs[0];
-    int64_t start[DYNO_RANK_MAX], by[DYNO_RANK_MAX];
-    int64_t dims[DYNO_RANK_MAX + 1], src[DYNO_RANK_MAX + 1], dst[DYNO_RANK_MAX + 1];
-    if (!slice_axes(args->step, args->ins, out, start, by))
-        return false;
-    (void)axes_of(in, dims, src);
-    const int rank = axes_of(out, dims, dst);
-    if (dyno_cpu_is_block(in))
-        start[1] /= DYNO_CPU_BLOCK;
-    for (int i = 0; i < rank; i++) {
-        const bool lanes = i == in->rank;
-        move->src_offset += lanes ? 0 : start[i] * src[i];
-        dyno_cpu_move_axis(move, dims[i], lanes ? 1 : src[i] * by[i], dst[i]);
+    const int64_t spatial = dyno_cpu_spatial(part);
+    const int64_t shift = first % DYNO_CPU_BLOCK;
+    const struct dyno_buf *src = to_whole ? part : whole;
+    const struct dyno_buf *dst = to_whole ? whole : part;
+    for (int half = 0; half < 2; half++) {
+        const int64_t lane = half == 0 ? 0 : DYNO_CPU_BLOCK - shift;
+        const int64_t lanes = half == 0 ? DYNO_CPU_BLOCK - shift : shift;
+        if (lanes == 0 || lane >= part->dims[1])
+            continue;
+        const int64_t block = (first + lane) / DYNO_CPU_BLOCK;
+        const int64_t far = block * spatial * DYNO_CPU_BLOCK + (first + lane) % DYNO_CPU_BLOCK;
+        struct dyno_cpu_move move = {.elem_bytes = sizeof(float)};
+        move.src_offset = to_whole ? lane : far;
+        move.dst_offset = to_whole ? far : lane;
+        dyno_cpu_move_axis(&move, part->dims[0], src->batch_stride, dst->batch_stride);
+        dyno_cpu_move_axis(&move, dyno_cpu_div_up(part->dims[1] - lane, DYNO_CPU_BLOCK),
+                           spatial * DYNO_CPU_BLOCK, spatial * DYNO_CPU_BLOCK);
+        dyno_cpu_move_axis(&move, spatial, DYNO_CPU_BLOCK, DYNO_CPU_BLOCK);
+        dyno_cpu_move_axis(&move, lanes, 1, 1);
+        dyno_cpu_move_run(args, &move, src->data, dst->data);
     }
-    return true;
 }
 
 /* One part of a Concat (to_whole) or a Split: elements [first, first + size) of the whole's axis.
@@ -182,6 +179,10 @@ static bool plan_slice(const struct dyno_run_args *args, struct dyno_cpu_move *m
 static void move_part(const struct dyno_run_args *args, const struct dyno_buf *part,
                       const struct dyno_buf *whole, int axis, int64_t first, bool to_whole)
 {
+    if (dyno_cpu_is_block(whole) && axis == 1) {
+        move_channels(args, part, whole, first, to_whole);
+        return;
+    }
     int64_t dims[DYNO_RANK_MAX + 1], near[DYNO_RANK_MAX + 1], far[DYNO_RANK_MAX + 1];
     (void)axes_of(whole, dims, far);
     const int rank = axes_of(part, dims, near);
@@ -189,14 +190,151 @@ static void move_part(const struct dyno_run_args *args, const struct dyno_buf *p
     for (int i = 0; i < rank; i++)
         dyno_cpu_move_axis(&move, dims[i], to_whole ? near[i] : far[i],
                            to_whole ? far[i] : near[i]);
-    const bool blocks = dyno_cpu_is_block(whole) && axis == 1;
-    const int64_t offset = (blocks ? first / DYNO_CPU_BLOCK : first) * far[axis];
+    const int64_t offset = first * far[axis];
     if (to_whole)
         move.dst_offset = offset;
     else
         move.src_offset = offset;
     dyno_cpu_move_run(args, &move, to_whole ? part->data : whole->data,
                       to_whole ? whole->data : part->data);
+}
+
+/* Axes of the copy for channels [first, first + lanes * count) of the blocked side, which is the
+ * input or the output; neither: all of it, count is not looked at. */
+static void transpose_part(const struct dyno_run_args *args, int64_t first, int64_t count,
+                           int64_t lanes)
+{
+    const struct dyno_transpose_attrs *attrs = args->step->attrs;
+    const struct dyno_buf *in = &args->ins[0];
+    const struct dyno_buf *out = &args->outs[0];
+    int64_t dims[DYNO_RANK_MAX + 1], src[DYNO_RANK_MAX + 1], dst[DYNO_RANK_MAX + 1];
+    struct dyno_cpu_move move = {.elem_bytes = dyno_cpu_elem_bytes(out->dtype)};
+    (void)axes_of(in, dims, src);
+    (void)axes_of(out, dims, dst);
+    for (int i = 0; i < out->rank; i++) {
+        const int from = (int)(attrs->perm.count != 0 ? attrs->perm.at[i] : in->rank - 1 - i);
+        const bool cut_in = dyno_cpu_is_block(in) && from == 1;
+        const bool cut_out = dyno_cpu_is_block(out) && i == 1;
+        if (!cut_in && !cut_out) {
+            dyno_cpu_move_axis(&move, out->dims[i], src[from], dst[i]);
+            continue;
+        }
+        const int64_t block = first / DYNO_CPU_BLOCK;
+        const int64_t src_block = cut_in ? src[from] : src[from] * DYNO_CPU_BLOCK;
+        const int64_t dst_block = cut_out ? dst[i] : dst[i] * DYNO_CPU_BLOCK;
+        move.src_offset += block * src_block;
+        move.dst_offset += block * dst_block;
+        dyno_cpu_move_axis(&move, count, src_block, dst_block);
+        dyno_cpu_move_axis(&move, lanes, cut_in ? 1 : src[from], cut_out ? 1 : dst[i]);
+    }
+    dyno_cpu_move_run(args, &move, in->data, out->data);
+}
+
+static void run_transpose(const struct dyno_run_args *args)
+{
+    const struct dyno_buf *blocked =
+        dyno_cpu_is_block(&args->ins[0]) ? &args->ins[0] : &args->outs[0];
+    if (!dyno_cpu_is_block(blocked)) {
+        transpose_part(args, 0, 0, 0);
+        return;
+    }
+    const int64_t whole = blocked->dims[1] / DYNO_CPU_BLOCK;
+    const int64_t rest = blocked->dims[1] % DYNO_CPU_BLOCK;
+    transpose_part(args, 0, whole, DYNO_CPU_BLOCK);
+    if (rest != 0)
+        transpose_part(args, whole * DYNO_CPU_BLOCK, 1, rest);
+}
+
+/* --- BLOCK, one element at a time: shapes of the profile that the planned way does not fit --- */
+
+static void to_index(int64_t flat, const struct dyno_buf *buf, int64_t *idx)
+{
+    for (int i = buf->rank - 1; i >= 0; i--) {
+        idx[i] = flat % buf->dims[i];
+        flat /= buf->dims[i];
+    }
+}
+
+static float *element(const struct dyno_buf *buf, const int64_t *idx)
+{
+    int64_t pos = 0;
+    for (int i = 2; i < buf->rank; i++)
+        pos = pos * buf->dims[i] + idx[i];
+    return dyno_cpu_block_at(buf, idx[0], idx[1] / DYNO_CPU_BLOCK) + pos * DYNO_CPU_BLOCK +
+           idx[1] % DYNO_CPU_BLOCK;
+}
+
+/* start NULL: the same element in row-major order. */
+static void move_elements(const struct dyno_run_args *args, const int64_t *start, const int64_t *by)
+{
+    const struct dyno_buf *in = &args->ins[0];
+    const struct dyno_buf *out = &args->outs[0];
+    const int64_t count = dyno_cpu_count(out);
+    for (int64_t flat = 0; flat < count; flat++) {
+        int64_t to[DYNO_RANK_MAX], from[DYNO_RANK_MAX];
+        to_index(flat, out, to);
+        if (start == NULL)
+            to_index(flat, in, from);
+        for (int i = 0; start != NULL && i < in->rank; i++)
+            from[i] = start[i] + to[i] * by[i];
+        *element(out, to) = *element(in, from);
+    }
+}
+
+/* In BLOCK a tensor whose batch and channels stay is the same bytes under another shape. */
+static void run_block_view(const struct dyno_run_args *args)
+{
+    const struct dyno_buf *in = &args->ins[0];
+    const struct dyno_buf *out = &args->outs[0];
+    struct dyno_cpu_move move = {.elem_bytes = sizeof(float)};
+    if (in->dims[0] != out->dims[0] || in->dims[1] != out->dims[1]) {
+        move_elements(args, NULL, NULL);
+        return;
+    }
+    dyno_cpu_move_axis(&move, in->dims[0], in->batch_stride, out->batch_stride);
+    dyno_cpu_move_axis(&move, dyno_cpu_blocks(in) * dyno_cpu_spatial(in) * DYNO_CPU_BLOCK, 1, 1);
+    dyno_cpu_move_run(args, &move, in->data, out->data);
+}
+
+static bool cuts_channels_only(const struct dyno_buf *in, const struct dyno_buf *out)
+{
+    for (int i = 0; i < in->rank; i++)
+        if (i != 1 && in->dims[i] != out->dims[i])
+            return false;
+    return true;
+}
+
+/* False: the bounds lead outside the input. */
+static bool run_slice(const struct dyno_run_args *args)
+{
+    const struct dyno_buf *in = &args->ins[0];
+    const struct dyno_buf *out = &args->outs[0];
+    int64_t start[DYNO_RANK_MAX], by[DYNO_RANK_MAX];
+    int64_t dims[DYNO_RANK_MAX + 1], src[DYNO_RANK_MAX + 1], dst[DYNO_RANK_MAX + 1];
+    struct dyno_cpu_move move = {.elem_bytes = dyno_cpu_elem_bytes(out->dtype)};
+    if (!slice_axes(args->step, args->ins, out, start, by))
+        return false;
+    if (dyno_cpu_is_block(in)) {
+        const bool whole = start[1] % DYNO_CPU_BLOCK == 0;
+        if (by[1] != 1 || (!whole && !cuts_channels_only(in, out))) {
+            move_elements(args, start, by);
+            return true;
+        }
+        if (!whole) {
+            move_channels(args, out, in, start[1], false);
+            return true;
+        }
+        start[1] /= DYNO_CPU_BLOCK;
+    }
+    (void)axes_of(in, dims, src);
+    const int rank = axes_of(out, dims, dst);
+    for (int i = 0; i < rank; i++) {
+        const bool lanes = i == in->rank;
+        move.src_offset += lanes ? 0 : start[i] * src[i];
+        dyno_cpu_move_axis(&move, dims[i], lanes ? 1 : src[i] * by[i], dst[i]);
+    }
+    dyno_cpu_move_run(args, &move, in->data, out->data);
+    return true;
 }
 
 static void run_concat(const struct dyno_run_args *args)
@@ -244,37 +382,71 @@ static bool handles(const struct dyno_step *step)
     }
 }
 
-/* Sizes and alignment that let blocks be moved whole. */
-static bool concat_in_blocks(const struct dyno_site *site)
+/* How much dearer than whole blocks a move of channels is. */
+#define SHIFTED 2.0
+
+/* 0: not in BLOCK; else a factor on the estimate. */
+static double concat_in_blocks(const struct dyno_site *site)
 {
     const struct dyno_axis_attrs *attrs = site->step->attrs;
     const struct dyno_buf *out = &site->outs[0];
     if (!dyno_cpu_blockable(out) || site->step->own_in_count > DYNO_STEP_INS_MAX)
-        return false;
+        return 0.0;
     if (axis_of(attrs->axis, out->rank) != 1)
-        return true;
+        return 1.0;
     for (uint32_t i = 0; i + 1 < site->step->own_in_count; i++)
         if (site->ins[i].dims[1] % DYNO_CPU_BLOCK != 0)
-            return false;
-    return true;
+            return SHIFTED;
+    return 1.0;
 }
 
-static bool slice_in_blocks(const struct dyno_site *site)
+static double slice_in_blocks(const struct dyno_site *site)
 {
     int64_t start[DYNO_RANK_MAX], by[DYNO_RANK_MAX];
     if (!dyno_cpu_blockable(&site->ins[0]))
-        return false;
+        return 0.0;
     for (uint32_t i = 1; i < site->step->own_in_count; i++)
         if (site->ins[i].rank >= 0 && (site->ins[i].data == NULL || !site->in_is_weight[i]))
-            return false;
-    return slice_axes(site->step, site->ins, &site->outs[0], start, by) && by[1] == 1 &&
-           start[1] % DYNO_CPU_BLOCK == 0;
+            return 0.0;
+    if (!slice_axes(site->step, site->ins, &site->outs[0], start, by) || by[1] != 1)
+        return 0.0;
+    if (start[1] % DYNO_CPU_BLOCK == 0)
+        return 1.0;
+    return cuts_channels_only(&site->ins[0], &site->outs[0]) ? SHIFTED : 0.0;
+}
+
+/* Candidates beside the plain one, from out[0] on. */
+static int enumerate_blocks(const struct dyno_site *site, struct dyno_tactic *out, double us)
+{
+    const struct dyno_step *step = site->step;
+    const struct dyno_buf *x = &site->ins[0];
+    const struct dyno_buf *y = &site->outs[0];
+    double factor = 0.0;
+    if (step->op == DYNO_OP_transpose && dyno_cpu_blockable(x)) {
+        dyno_cpu_tactic(&out[0], &dyno_kernel_portable_move, 0, us);
+        dyno_cpu_tactic(&out[1], &dyno_kernel_portable_move, 0, us);
+        out[0].in_layouts[0] = DYNO_BLOCK16;
+        out[1].out_layout = DYNO_BLOCK16;
+        return 2;
+    }
+    if (step->op == DYNO_OP_concat)
+        factor = concat_in_blocks(site);
+    else if (step->op == DYNO_OP_slice)
+        factor = slice_in_blocks(site);
+    else if (is_view(step->op) && dyno_cpu_blockable(x) && dyno_cpu_blockable(y) &&
+             x->dims[0] == y->dims[0] && x->dims[1] == y->dims[1])
+        factor = 1.0;
+    if (factor == 0.0)
+        return 0;
+    dyno_cpu_tactic_block(out, site, &dyno_kernel_portable_move,
+                          step->op == DYNO_OP_concat ? step->own_in_count : 1, us * factor);
+    return 1;
 }
 
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     const struct dyno_step *step = site->step;
-    if (!handles(step) || max < 2 || step->tail.instr_count != 0 || step->own_in_count == 0)
+    if (!handles(step) || max < 3 || step->tail.instr_count != 0 || step->own_in_count == 0)
         return 0;
     double bytes = 0.0;
     for (uint32_t i = 0; i < step->out_count; i++) {
@@ -288,16 +460,11 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     for (uint32_t i = 0; i < step->own_in_count; i++)
         if (step->op == DYNO_OP_concat && site->ins[i].rank < 0)
             return 0;
-    const double us = dyno_cpu_move_us(site->target, bytes);
-    dyno_cpu_tactic(&out[0], &dyno_kernel_portable_move, DYNO_TACTIC_BASELINE,
-                    step->op == DYNO_OP_transpose ? us * 2.0 : us);
-    const bool concat = step->op == DYNO_OP_concat && concat_in_blocks(site);
-    const bool slice = step->op == DYNO_OP_slice && slice_in_blocks(site);
-    if (!concat && !slice)
-        return 1;
-    dyno_cpu_tactic_block(&out[1], site, &dyno_kernel_portable_move,
-                          concat ? step->own_in_count : 1, us);
-    return 2;
+    double us = dyno_cpu_move_us(site->target, bytes);
+    if (step->op == DYNO_OP_transpose)
+        us *= 2.0;
+    dyno_cpu_tactic(&out[0], &dyno_kernel_portable_move, DYNO_TACTIC_BASELINE, us);
+    return 1 + enumerate_blocks(site, out + 1, us);
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -317,11 +484,7 @@ static void run_single(const struct dyno_run_args *args)
 {
     const struct dyno_buf *out = &args->outs[0];
     struct dyno_cpu_move move = {.elem_bytes = dyno_cpu_elem_bytes(out->dtype)};
-    bool fits = true;
     switch ((int)args->step->op) {
-    case DYNO_OP_transpose:
-        plan_transpose(args, &move);
-        break;
     case DYNO_OP_expand:
         plan_expand(args, &move);
         break;
@@ -334,28 +497,38 @@ static void run_single(const struct dyno_run_args *args)
     case DYNO_OP_space_to_depth:
         plan_depth(args, &move, false);
         break;
-    case DYNO_OP_slice:
-        fits = plan_slice(args, &move);
-        break;
     default:
         dyno_cpu_move_axis(&move, dyno_cpu_count(out), 1, 1);
         break;
     }
-    /* Bounds that arrive with the data cannot be refused here; nothing outside is read. */
-    if (fits)
-        dyno_cpu_move_run(args, &move, args->ins[0].data, out->data);
-    else
-        memset(out->data, 0, (size_t)(dyno_cpu_count(out) * move.elem_bytes));
+    dyno_cpu_move_run(args, &move, args->ins[0].data, out->data);
 }
 
 static enum dyno_status run(struct dyno_run_args *args)
 {
-    if (args->step->op == DYNO_OP_concat)
+    const struct dyno_buf *out = &args->outs[0];
+    switch ((int)args->step->op) {
+    case DYNO_OP_concat:
         run_concat(args);
-    else if (args->step->op == DYNO_OP_split)
+        break;
+    case DYNO_OP_split:
         run_split(args);
-    else
-        run_single(args);
+        break;
+    case DYNO_OP_slice:
+        /* Bounds that arrive with the data cannot be refused here; nothing outside is read. */
+        if (!run_slice(args))
+            memset(out->data, 0, (size_t)(dyno_cpu_count(out) * dyno_cpu_elem_bytes(out->dtype)));
+        break;
+    case DYNO_OP_transpose:
+        run_transpose(args);
+        break;
+    default:
+        if (dyno_cpu_is_block(out))
+            run_block_view(args);
+        else
+            run_single(args);
+        break;
+    }
     return DYNO_OK;
 }
 
