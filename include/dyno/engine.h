@@ -139,7 +139,8 @@ dyno_context_submit(struct dyno_context *context, const struct dyno_array *input
 DYNO_API int dyno_context_poll(struct dyno_context *context);
 
 /* Wait for the run in flight; its status, times (may be NULL) and error text.  A run that has not
- * started is executed on the calling thread. */
+ * started is executed on the calling thread.  A callback may still be running on another thread
+ * when this returns. */
 DYNO_NODISCARD DYNO_API enum dyno_status dyno_context_wait(struct dyno_context *context,
                                                            struct dyno_run_times *times_out,
                                                            struct dyno_err *err);

@@ -25,7 +25,8 @@ struct dyno_context {
     void **addresses;           /* of INPUT and OUTPUT tensors, by tensor id */
     void **own_outputs;         /* memory of outputs the caller gave none for */
     size_t *own_output_bytes;
-    float *step_us; /* NULL: not profiled */
+    struct dyno_array *given; /* outputs as the caller handed them in */
+    float *step_us;           /* NULL: not profiled */
     dyno_tap_fn *tap;
     void *tap_arg;
 
@@ -64,9 +65,10 @@ enum dyno_status dyno_context_create(struct dyno_engine *engine, struct dyno_poo
     context->own_outputs = dyno_alloc(plan->output_count + 1U, sizeof(void *));
     context->own_output_bytes = dyno_alloc(plan->output_count + 1U, sizeof(size_t));
     context->inputs = dyno_alloc(plan->input_count + 1U, sizeof(struct dyno_array));
+    context->given = dyno_alloc(plan->output_count + 1U, sizeof(struct dyno_array));
     if (context->scratch == NULL || context->open == NULL || context->addresses == NULL ||
         context->own_outputs == NULL || context->own_output_bytes == NULL ||
-        context->inputs == NULL) {
+        context->inputs == NULL || context->given == NULL) {
         dyno_context_destroy(context);
         return DYNO_NOMEM(err);
     }
@@ -78,10 +80,9 @@ void dyno_context_destroy(struct dyno_context *context)
 {
     if (context == NULL)
         return;
-    if (context->state != RUN_IDLE) {
-        const enum dyno_status ignored = dyno_context_wait(context, NULL, NULL);
-        (void)ignored;
-    }
+    /* Also when nothing is in flight: whoever completed the last run may still hold the lock. */
+    const enum dyno_status ignored = dyno_context_wait(context, NULL, NULL);
+    (void)ignored;
     while (context->bindings != NULL) {
         struct dyno_binding *next = context->bindings->next;
         dyno_binding_destroy(context->bindings);
@@ -91,6 +92,7 @@ void dyno_context_destroy(struct dyno_context *context)
          i++)
         dyno_free(context->own_outputs[i]);
     dyno_free(context->step_us);
+    dyno_free(context->given);
     dyno_free(context->inputs);
     dyno_free(context->own_output_bytes);
     dyno_free(context->own_outputs);
@@ -269,6 +271,7 @@ static enum dyno_status take_outputs(struct dyno_context *context,
         struct dyno_array *array = &context->outputs[i];
         void *const given = array->data;
         const size_t room = array->bytes;
+        context->given[i] = *array;
         describe_output(binding, plan, i, array);
         if (array->rank < 0)
             continue; /* placed when it is made */
@@ -323,22 +326,28 @@ static enum dyno_status run_open_step(struct dyno_context *context, struct dyno_
     return DYNO_OK;
 }
 
-/* Hand the outputs that open steps made to the caller. */
-static void deliver_open(struct dyno_context *context, struct dyno_binding *binding)
+/* Hand the outputs that open steps made to the caller: into his memory where he gave some. */
+static enum dyno_status deliver_open(struct dyno_context *context,
+                                     const struct dyno_binding *binding, struct dyno_err *err)
 {
     const struct dyno_plan *plan = context->engine->plan;
     for (uint32_t i = 0; i < plan->output_count; i++) {
         struct dyno_array *array = &context->outputs[i];
+        const struct dyno_array *given = &context->given[i];
         const struct dyno_buf *buf = &binding->bufs[plan->outputs[i].tensor];
         if (array->rank >= 0 && buf->data == array->data)
             continue;
-        void *given = array->rank >= 0 ? array->data : NULL;
         describe_output(binding, plan, i, array);
-        if (given != NULL)
-            memcpy(given, buf->data, array->bytes);
-        else
-            array->data = buf->data;
+        array->data = buf->data;
+        if (given->data == NULL)
+            continue;
+        if (given->bytes < array->bytes)
+            return DYNO_FAIL(err, DYNO_E_ARG, "output '%s': room for %zu bytes, needs %zu",
+                             plan->outputs[i].name, given->bytes, array->bytes);
+        memcpy(given->data, buf->data, array->bytes);
+        array->data = given->data;
     }
+    return DYNO_OK;
 }
 
 static enum dyno_status run_open_steps(struct dyno_context *context, struct dyno_binding *binding,
@@ -363,9 +372,9 @@ static enum dyno_status run_open_steps(struct dyno_context *context, struct dyno
 static enum dyno_status run_open(struct dyno_context *context, struct dyno_binding *binding,
                                  struct dyno_err *err)
 {
-    const enum dyno_status status = run_open_steps(context, binding, err);
+    enum dyno_status status = run_open_steps(context, binding, err);
     if (status == DYNO_OK)
-        deliver_open(context, binding);
+        status = deliver_open(context, binding, err);
     for (uint32_t i = 0; i < context->engine->plan->tensor_count; i++) {
         if (binding->is_open[i])
             binding->bufs[i].rank = -1; /* open again for the next run, failed or not */

@@ -102,8 +102,10 @@ static enum dyno_status load_line(struct dyno_tune_cache *cache, const char *pat
     char kernel[KERNEL_NAME_BYTES] = "";
     if (text[0] == '#' || text[0] == 0)
         return DYNO_OK;
-    const int fields =
-        sscanf(text, "%16" SCNx64 "%16" SCNx64 " %f %47s", &key.hi, &key.lo, &us, kernel);
+    const bool has_key = strspn(text, "0123456789abcdef") == 32 && text[32] == ' ';
+    const int fields = !has_key ? 0
+                                : sscanf(text, "%16" SCNx64 "%16" SCNx64 " %f %47s", &key.hi,
+                                         &key.lo, &us, kernel);
     if (fields != 4 || !(us > 0.0F) || us > 1e9F)
         return DYNO_FAIL(err, DYNO_E_FORMAT,
                          "timing cache '%s': line %u is not 'KEY MICROSECONDS KERNEL'", path, line);
