@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "build/finish.h"
+#include "build/open.h"
 #include "engine/format.h"
 
 struct builder {
@@ -14,6 +15,7 @@ struct builder {
     struct dyno_onnx_model *model;
     struct dyno_plan *plan;
     struct dyno_target target;
+    uint32_t open_from; /* steps from here on have shapes that only the run tells */
     uint64_t stage_start_ns;
     struct dyno_err *err;
 };
@@ -125,6 +127,7 @@ static enum dyno_status tune(struct builder *builder)
     const uint32_t known = dyno_tune_cache_count(cache);
     const struct dyno_tune_options how = {.target = &builder->target,
                                           .pool = options->pool,
+                                          .open_from = builder->open_from,
                                           .level = options->baseline ? 0 : options->level,
                                           .cache = cache,
                                           .progress = on_tuned,
@@ -143,8 +146,8 @@ static enum dyno_status finish(struct builder *builder)
 {
     struct dyno_finish_report report;
     tell(builder, DYNO_STAGE_PACK, 0, 1, NULL);
-    DYNO_TRY(dyno_finish(builder->plan, &builder->target, !builder->options->baseline, &report,
-                         builder->err));
+    DYNO_TRY(dyno_finish(builder->plan, &builder->target, builder->open_from,
+                         !builder->options->baseline, &report, builder->err));
     builder->report->reorder_count = report.reorder_count;
     builder->report->view_count = report.view_count;
     builder->report->packed_bytes = report.packed_bytes;
@@ -173,6 +176,7 @@ static enum dyno_status run_stages(struct builder *builder, struct dyno_built *b
     DYNO_TRY(rewrite(builder));
     DYNO_TRY(dyno_lower(dyno_onnx_model_graph(builder->model), options->profile,
                         options->profile_count, &builder->plan, builder->err));
+    DYNO_TRY(dyno_sort_open(builder->plan, &builder->open_from, builder->err));
     if (options->baseline)
         builder->plan->flags |= DYNO_PLAN_BASELINE;
     DYNO_TRY(tune(builder));

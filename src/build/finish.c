@@ -70,12 +70,12 @@ static enum dyno_status pack_all(struct dyno_plan *plan, const struct dyno_targe
 }
 
 enum dyno_status dyno_finish(struct dyno_plan *plan, const struct dyno_target *target,
-                             bool in_place, struct dyno_finish_report *report_out,
-                             struct dyno_err *err)
+                             uint32_t open_from, bool in_place,
+                             struct dyno_finish_report *report_out, struct dyno_err *err)
 {
     *report_out = (struct dyno_finish_report){0};
-    DYNO_TRY(dyno_insert_reorders(plan, target, &report_out->reorder_count, err));
-    DYNO_TRY(dyno_make_views(plan, in_place, &report_out->view_count, err));
+    DYNO_TRY(dyno_insert_reorders(plan, target, &open_from, &report_out->reorder_count, err));
+    DYNO_TRY(dyno_make_views(plan, open_from, in_place, &report_out->view_count, err));
     DYNO_TRY(pack_all(plan, target, report_out, err));
     DYNO_TRY(drop_raw(plan, err));
     return dyno_plan_verify(plan, err);

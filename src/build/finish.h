@@ -14,11 +14,12 @@ struct dyno_finish_report {
     uint64_t packed_bytes;  /* of packed weights */
 };
 
-/* `in_place` false leaves every op a step of its own (the unoptimised execution), except
+/* Steps from `open_from` on (build/open.h) keep row-major tensors without views.
+ * `in_place` false leaves every op a step of its own (the unoptimised execution), except
  * reshapes, which no framework copies. */
 DYNO_NODISCARD enum dyno_status dyno_finish(struct dyno_plan *plan,
-                                            const struct dyno_target *target, bool in_place,
-                                            struct dyno_finish_report *report_out,
+                                            const struct dyno_target *target, uint32_t open_from,
+                                            bool in_place, struct dyno_finish_report *report_out,
                                             struct dyno_err *err);
 
 #endif /* DYNO_BUILD_FINISH_H */

@@ -125,7 +125,8 @@ static enum dyno_status place_step(struct inserter *in, const struct dyno_step *
 }
 
 enum dyno_status dyno_insert_reorders(struct dyno_plan *plan, const struct dyno_target *target,
-                                      uint32_t *count_out, struct dyno_err *err)
+                                      uint32_t *open_from, uint32_t *count_out,
+                                      struct dyno_err *err)
 {
     /* At most one copy a tensor, one step a copy. */
     const uint32_t old_count = plan->tensor_count;
@@ -140,8 +141,16 @@ enum dyno_status dyno_insert_reorders(struct dyno_plan *plan, const struct dyno_
     memcpy(tensors, plan->tensors, old_count * sizeof(*tensors));
     memset(in.changed, 0xFF, 2U * old_count * sizeof(*in.changed));
     plan->tensors = tensors;
-    for (uint32_t s = 0; s < plan->step_count; s++)
+    for (uint32_t s = 0; s < *open_from; s++)
         DYNO_TRY(place_step(&in, &plan->steps[s]));
+    for (uint32_t s = *open_from; s < plan->step_count; s++) {
+        for (uint32_t i = 0; i < plan->steps[s].in_count; i++)
+            DYNO_TRY(in_layout_of(&in, &plan->steps[s].ins[i], DYNO_ROW));
+    }
+    const uint32_t placed = in.step_count;
+    for (uint32_t s = *open_from; s < plan->step_count; s++)
+        DYNO_TRY(place_step(&in, &plan->steps[s]));
+    *open_from = placed;
     plan->steps = in.steps;
     plan->step_count = in.step_count;
     *count_out = in.reorder_count;

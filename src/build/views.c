@@ -289,8 +289,8 @@ static enum dyno_status view_step(struct viewer *viewer, uint32_t idx, bool in_p
     return DYNO_OK;
 }
 
-enum dyno_status dyno_make_views(struct dyno_plan *plan, bool in_place, uint32_t *count_out,
-                                 struct dyno_err *err)
+enum dyno_status dyno_make_views(struct dyno_plan *plan, uint32_t open_from, bool in_place,
+                                 uint32_t *count_out, struct dyno_err *err)
 {
     struct viewer viewer = {.plan = plan, .err = err};
     viewer.view_counts =
@@ -298,7 +298,7 @@ enum dyno_status dyno_make_views(struct dyno_plan *plan, bool in_place, uint32_t
     viewer.drop = dyno_arena_alloc(plan->arena, plan->step_count + 1U, sizeof(*viewer.drop));
     if (viewer.view_counts == NULL || viewer.drop == NULL)
         return DYNO_NOMEM(err);
-    for (uint32_t s = 0; s < plan->step_count; s++)
+    for (uint32_t s = 0; s < open_from; s++)
         DYNO_TRY(view_step(&viewer, s, in_place));
     uint32_t kept = 0;
     for (uint32_t s = 0; s < plan->step_count; s++) {

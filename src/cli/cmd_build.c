@@ -98,7 +98,7 @@ static const struct dyno_flag flags[] = {
      .kind = DYNO_FLAG_STR,
      AT(print_graph)},
     {.name = "--verbose",
-     .help = "Print every step with its kernel and time",
+     .help = "Print every step with its kernel",
      .kind = DYNO_FLAG_BOOL,
      AT(verbose)},
     DYNO_FLAG_JSON(options),

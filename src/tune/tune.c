@@ -148,20 +148,6 @@ static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *sit
     return DYNO_OK;
 }
 
-/* A step whose shapes are all known can be timed. */
-static bool is_closed(const struct dyno_site *site)
-{
-    for (uint32_t i = 0; i < site->step->in_count; i++) {
-        if (site->step->ins[i] != DYNO_NO_TENSOR && site->ins[i].rank < 0)
-            return false;
-    }
-    for (uint32_t i = 0; i < site->step->out_count; i++) {
-        if (site->step->outs[i] != DYNO_NO_TENSOR && site->outs[i].rank < 0)
-            return false;
-    }
-    return true;
-}
-
 /* Views cost nothing where the plan can alias them; see build/finish.c. */
 static bool is_free(const struct tuner *tuner, const struct dyno_step *step)
 {
@@ -180,7 +166,7 @@ static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
     const int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
     const float least_est = count > 0 ? found[0].est_us : 0.0F;
     const float prune = tuner->options->level >= 4 ? 10.0F : 4.0F;
-    const bool closed = is_closed(&site);
+    const bool closed = idx < tuner->options->open_from;
     double best = INFINITY;
     tuner->report->candidate_count += (uint32_t)count;
     for (int i = 0; i < count; i++) {
@@ -191,7 +177,7 @@ static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
             continue;
         if (choice->count > 0 && (is_reference || found[i].est_us > least_est * prune + 20.0F))
             continue;
-        if (is_free(tuner, step))
+        if (closed && is_free(tuner, step))
             us = 0.01F;
         else
             DYNO_TRY(time_of(tuner, &site, &found[i], best * 2.5, &us, &measured));

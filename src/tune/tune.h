@@ -13,8 +13,9 @@
 
 struct dyno_tune_options {
     const struct dyno_target *target;
-    struct dyno_pool *pool;        /* runs the timings; its threads are the engine's */
-    int level;                     /* 0: estimates only .. 5: widest search, longest timings */
+    struct dyno_pool *pool; /* runs the timings; its threads are the engine's */
+    uint32_t open_from; /* steps from here on run by reference: their shapes only the run tells */
+    int level;          /* 0: estimates only .. 5: widest search, longest timings */
     struct dyno_tune_cache *cache; /* may be NULL */
     /* Called after each step; may be NULL. */
     void (*progress)(void *arg, uint32_t done, uint32_t total, const char *step_name);
