@@ -10,6 +10,8 @@
 #include "backend/cpu/simd.h"
 #include "ops/conv.h"
 
+#include "backend/cpu/body/tail_linear.h"
+
 extern const struct dyno_kernel DYNO_CPU_KERNEL(conv_im2col);
 
 #define MICRO     (&DYNO_CPU_FN(dyno_gemm_micro))
@@ -271,15 +273,9 @@ static void run_tail(void *arg, int64_t col0, int64_t col1)
     const struct conv_im2col_state *state = finish->job->state;
     const struct dyno_run_args *args = finish->job->args;
     float *y = args->outs[0].data;
-    const int64_t cols = state->tail.cols;
-    for (int64_t row = finish->first_row; row < finish->first_row + finish->row_count; row++) {
-        const int64_t end = row * state->out_plane + col1;
-        for (int64_t at = row * state->out_plane + col0; at < end;) {
-            const int64_t count = dyno_cpu_min(end - at, cols - at % cols);
-            tail_row(&state->tail, args->ins, y + at, y + at, at / cols, at % cols, count);
-            at += count;
-        }
-    }
+    for (int64_t row = finish->first_row; row < finish->first_row + finish->row_count; row++)
+        tail_linear(&state->tail, args->ins, y, row * state->out_plane + col0,
+                    row * state->out_plane + col1);
 }
 
 static void make_rows(const struct conv_im2col_state *state, const float *weights, int64_t t0,

@@ -8,6 +8,8 @@
 #include "backend/cpu/product.h"
 #include "backend/cpu/simd.h"
 
+#include "backend/cpu/body/tail_linear.h"
+
 extern const struct dyno_kernel DYNO_CPU_KERNEL(matmul);
 
 #define MICRO       (&DYNO_CPU_FN(dyno_gemm_micro))
@@ -175,14 +177,8 @@ static void run_tail(void *arg, int64_t col0, int64_t col1)
     const struct dyno_run_args *args = finish->job->args;
     float *y = args->outs[0].data;
     const int64_t n = state->product.n;
-    const int64_t cols = state->tail.cols; /* n, unless y has lost that axis */
-    for (int64_t row = finish->first_row; row < finish->first_row + finish->row_count; row++) {
-        for (int64_t at = row * n + col0; at < row * n + col1;) {
-            const int64_t count = dyno_cpu_min(row * n + col1 - at, cols - at % cols);
-            tail_row(&state->tail, args->ins, y + at, y + at, at / cols, at % cols, count);
-            at += count;
-        }
-    }
+    for (int64_t row = finish->first_row; row < finish->first_row + finish->row_count; row++)
+        tail_linear(&state->tail, args->ins, y, row * n + col0, row * n + col1);
 }
 
 /* y = beta * C over the task's rows and columns. */
