@@ -21,6 +21,8 @@
 static const struct kcase rows[] = {
     SOFTMAX("axis=-1", "3x7x131", ""),
     SOFTMAX("axis=-1", "12x128", "mul r0 #2"),
+    SOFTMAX("axis=-1", "12x128x128", ""),
+    SOFTMAX("axis=-1", "10x18385", ""),
     SOFTMAX("axis=-1", "5x1", ""),
     SOFTMAX("axis=-1", "4x3", ""),
     SOFTMAX("axis=1", "2x16x33", ""),
@@ -31,6 +33,7 @@ static const struct kcase rows[] = {
     NORM("LayerNormalization", "axis=-1", "4x7x131 131! 131!", ""),
     NORM("LayerNormalization", "axis=-1", "5x768 768! 768! | 5x768", "add r0 $3; relu r1"),
     NORM("LayerNormalization", "axis=1 epsilon=0.01", "3x4x5 4x5 -", ""),
+    NORM("LayerNormalization", "axis=-1", "128x768 768! 768!", ""),
     NORM("LayerNormalization", "axis=-1", "9x3 3! 3!", ""),
     NORM("RMSNormalization", "axis=-1 epsilon=1e-6", "4x7x131 131!", ""),
     NORM("InstanceNormalization", "", "2x19x7x9 19! 19!", ""),

@@ -78,6 +78,9 @@ static const struct kcase rows[] = {
     NEAR("Pointwise", "", "37x131", "softplus r0"),
     NEAR("Pointwise", "", "37x131", "elu r0 1"),
     NEAR("Pointwise", "", "2x21x9x9 | 2x21x9x9", "sigmoid $1; mul r0 r1"),
+    NEAR("Pointwise", "", "1x64x80x80", "silu r0 1"),
+    {"Pointwise", "", "128x3072", "gelu_erf r0", KCHECK_RANGE, 3e-7, 0},
+    EXACT("Pointwise", "", "1x64x80x80 | 1x64x80x80", "add r0 $1; relu r1"),
     /* operators that are one instruction */
     EXACT("Add", "", "2x35x6x6 2x35x6x6", ""),
     EXACT("Add", "", "2x35x6x6 35x1x1!", "relu r0"),

@@ -16,6 +16,8 @@
 
 static const struct kcase rows[] = {
     MAX("kernel_shape=3,3 strides=2,2 pads=1,1,1,1", "2x19x14x13"),
+    MAX("kernel_shape=3,3 strides=2,2 pads=1,1,1,1", "1x64x112x112"),
+    MAX("kernel_shape=2,2 strides=1,1 auto_pad=SAME_UPPER", "1x24x80x80"),
     MAX("kernel_shape=2,2 strides=2,2", "1x32x8x8"),
     MAX("kernel_shape=2,2 strides=2,2 ceil_mode=1", "1x17x9x7"),
     MAX("kernel_shape=5,5 strides=1,1 pads=2,2,2,2", "1x35x10x10"),

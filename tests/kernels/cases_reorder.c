@@ -6,7 +6,8 @@
         "Reorder", "", ins, NULL, KCHECK_BITS, 0.0, 0 \
     }
 static const struct kcase rows[] = {
-    ROW("1x16x8x8"), ROW("2x3x7x9"),   ROW("1x33x5"),    ROW("3x17"),       ROW("2x40x1x1"),
-    ROW("1x1x1x1"),  ROW("1x5x67x31"), ROW("2x64x9x13"), ROW("1x20x3x4x5"), ROW("0x16x2x2"),
+    ROW("1x16x8x8"),   ROW("2x3x7x9"),  ROW("1x33x5"),      ROW("3x17"),
+    ROW("2x40x1x1"),   ROW("1x1x1x1"),  ROW("1x5x67x31"),   ROW("2x64x9x13"),
+    ROW("1x20x3x4x5"), ROW("0x16x2x2"), ROW("1x3x224x224"), ROW("1x64x56x56"),
 };
 KCASES(reorder, rows)

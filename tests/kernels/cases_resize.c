@@ -13,6 +13,8 @@
 static const struct kcase rows[] = {
     NEAREST("coordinate_transformation_mode=asymmetric nearest_mode=floor",
             "2x19x5x7 - 4!=1,1,2,2"),
+    NEAREST("coordinate_transformation_mode=asymmetric nearest_mode=floor",
+            "1x64x40x40 - 4!=1,1,2,2"),
     NEAREST("", "1x33x9x8 - - i64:4=1,33,5,13"),
     NEAREST("", "1x33x9 - 3!=1,1,1.7"),
     NEAREST("coordinate_transformation_mode=align_corners nearest_mode=ceil",
