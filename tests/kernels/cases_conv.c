@@ -1,10 +1,9 @@
 /* cases_conv.c - Conv and ConvTranspose. */
 #include "kcase.h"
 
-/* Winograd is held to the bound of its own sums times what its transforms lose. */
 #define CONV(attrs, ins, tail)                        \
     {                                                 \
-        "Conv", attrs, ins, tail, KCHECK_SUM, 3e-6, 0 \
+        "Conv", attrs, ins, tail, KCHECK_SUM, 1e-6, 0 \
     }
 #define TRANSPOSE(attrs, ins, tail)                            \
     {                                                          \
