@@ -125,6 +125,24 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     return 2;
 }
 
+/* Storage without gaps between batches. */
+static bool is_dense(const struct dyno_buf *buf)
+{
+    return buf->batch_stride == dyno_cpu_blocks(buf) * dyno_cpu_spatial(buf) * DYNO_CPU_BLOCK;
+}
+
+/* A BLOCK step that may as well be one long row: the position is all that matters. */
+static bool is_one_run(const struct dyno_site *site, const struct dyno_cpu_tail *tail)
+{
+    bool dense = tail->flat && is_dense(&site->outs[0]);
+    if (is_plain(site->step))
+        dense = dense && is_dense(&site->ins[0]);
+    for (uint32_t k = 0; k < tail->in_count; k++)
+        dense = dense &&
+                (tail->ins[k].spread != DYNO_CPU_SAME || is_dense(&site->ins[tail->ins[k].idx]));
+    return dense;
+}
+
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                 const void *packed, void *state_bytes,
                                 uint64_t *workspace_bytes_out, struct dyno_err *err)
@@ -139,8 +157,13 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     DYNO_TRY(
         dyno_cpu_tail_prepare_program(site, &program, DYNO_CPU_TAIL_MERGED, &state->tail, err));
     const struct dyno_buf *out = &site->outs[0];
-    state->block = dyno_cpu_is_block(out);
-    if (state->block) {
+    const bool one_run = dyno_cpu_is_block(out) && is_one_run(site, &state->tail);
+    state->block = dyno_cpu_is_block(out) && !one_run;
+    if (one_run) {
+        state->rows = 1;
+        state->cols = out->dims[0] * out->batch_stride;
+        state->segments = dyno_cpu_div_up(state->cols, SEGMENT);
+    } else if (state->block) {
         state->batch_count = out->dims[0];
         state->block_count = dyno_cpu_blocks(out);
         state->rows = state->batch_count * state->block_count;

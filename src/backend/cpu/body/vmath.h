@@ -1,5 +1,5 @@
 /* vmath.h - elementary functions of a vector, all within about 3e-7 relative error (4 ulp) of the
- * exact value; infinities, NaN, zeros and denormals come out as libm's.
+ * exact value; infinities, NaN and zeros come out as libm's.
  *
  * Polynomials and rationals were fitted by Lawson's iteration (weighted least squares driven to the
  * minimax) on the reduced ranges named beside them.
@@ -50,18 +50,20 @@ static inline vf vexp_reduced(vf x, vf *n_out)
     return vf_fma(vf_mul(r, r), p, r);
 }
 
+/* Results below 2^-125 are 0. */
 static inline vf vexp(vf x)
 {
     vf n;
-    const vf e =
-        vf_add(vexp_reduced(vf_clip(x, vf_set1(-104.0F), vf_set1(89.0F)), &n), vf_set1(1.0F));
 #if defined(__AVX512F__)
+    const vf in = vf_clip(x, vf_set1(-104.0F), vf_set1(89.0F));
+    const vf e = vf_add(vexp_reduced(in, &n), vf_set1(1.0F));
     return _mm512_scalef_ps(e, n);
 #else
-    /* In two steps: 2^n alone overflows and underflows before the result does. */
-    const vi whole = vi_from_vf(n);
-    const vi half = vi_shr(whole, 1);
-    return vf_mul(vf_mul(e, vf_pow2(half)), vf_pow2(vi_sub(whole, half)));
+    /* n goes straight into the exponent, which is right for normal results only. */
+    const vf e = vf_add(vexp_reduced(x, &n), vf_set1(1.0F));
+    vf y = vf_from_bits(vi_add(vi_from_bits(e), vi_shl(vi_from_vf(n), 23)));
+    y = vf_select(vf_gt(x, vf_set1(88.7228F)), vf_set1(INFINITY), y);
+    return vf_select(vf_lt(x, vf_set1(-86.6F)), vf_zero(), y);
 #endif
 }
 
