@@ -130,10 +130,11 @@ typedef void dyno_run_done_fn(void *arg, enum dyno_status status,
 /* Queue a run; returns at once.  The arrays in inputs[]/outputs[] are copied, their data and the
  * outputs[] array itself must live until completion.  A context has at most one run in flight:
  * a second submit fails with E_ARG.  `done` may be NULL (then use poll or wait). */
-DYNO_NODISCARD DYNO_API enum dyno_status
-dyno_context_submit(struct dyno_context *context, const struct dyno_array *inputs,
-                    struct dyno_array *outputs, dyno_run_done_fn *done, void *done_arg,
-                    struct dyno_err *err);
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_context_submit(struct dyno_context *context,
+                                                             const struct dyno_array *inputs,
+                                                             struct dyno_array *outputs,
+                                                             dyno_run_done_fn *done, void *done_arg,
+                                                             struct dyno_err *err);
 
 /* 1 when nothing is in flight, 0 while a run is queued or running. */
 DYNO_API int dyno_context_poll(struct dyno_context *context);

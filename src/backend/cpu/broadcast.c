@@ -27,7 +27,7 @@ bool dyno_cpu_broadcast_init(struct dyno_cpu_broadcast *spread, const struct dyn
             return false;
     /* Groups from the right; a group's strides are those of its innermost axis. */
     int count = 0;
-    int64_t dims[DYNO_RANK_MAX];
+    int64_t dims[DYNO_RANK_MAX] = {0};
     int64_t merged[DYNO_CPU_OPERANDS_MAX][DYNO_RANK_MAX] = {{0}};
     for (int axis = out->rank - 1; axis >= 0; axis--) {
         if (out->dims[axis] == 1)

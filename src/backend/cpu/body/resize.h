@@ -88,7 +88,7 @@ static enum dyno_status describe_axis(const struct dyno_site *site,
                                       struct resize_axis *out, struct dyno_err *err)
 {
     *out = (struct resize_axis){.in = 1, .out = 1, .taps = 1, .axis = -1};
-    if (axis < 2)
+    if (axis < 2 || axis >= DYNO_RANK_MAX)
         return DYNO_OK;
     out->in = site->ins[0].dims[axis];
     out->out = site->outs[0].dims[axis];
