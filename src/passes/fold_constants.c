@@ -111,7 +111,7 @@ static void turn_plane(const char *in, int64_t columns_apart, char *out, int64_t
 static void turn(const struct dyno_tensor *in, const int64_t *perm, struct dyno_tensor *out,
                  size_t elem_bytes)
 {
-    int64_t in_strides[DYNO_RANK_MAX];
+    int64_t in_strides[DYNO_RANK_MAX] = {0};
     int64_t out_strides[DYNO_RANK_MAX];
     int64_t idx[DYNO_RANK_MAX] = {0};
     const int last = in->rank - 1;
