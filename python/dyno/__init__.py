@@ -9,6 +9,7 @@ engine's type are read in place; outputs are new numpy arrays that the engine wr
 An Engine may be shared by threads: each thread gets a context of its own.
 """
 import ctypes
+import os
 import threading
 
 import numpy as np
@@ -58,7 +59,7 @@ class Engine:
         err = Err()
         check(self._lib.dyno_threads_create(threads, int(bind), ctypes.byref(self._pool), ctypes.byref(err)), err)
         try:
-            check(self._lib.dyno_engine_open(str(path).encode(), ctypes.byref(self._engine), ctypes.byref(err)), err)
+            check(self._lib.dyno_engine_open(os.fsencode(path), ctypes.byref(self._engine), ctypes.byref(err)), err)
         except DynoError:
             self.close()
             raise
