@@ -107,7 +107,7 @@ void dyno_cpu_name(char *text_out, size_t bytes)
         for (uint32_t i = 0; i < 3; i++) {
             uint32_t words[4];
             (void)__get_cpuid(0x80000002U + i, &words[0], &words[1], &words[2], &words[3]);
-            memcpy(brand + i * 16, words, sizeof(words));
+            memcpy(brand + (size_t)i * 16, words, sizeof(words));
         }
     }
     const char *start = brand + strspn(brand, " ");

@@ -250,10 +250,10 @@ static enum dyno_status parse_instr(const char *text, struct dyno_tail *tail, st
         const char *number = word + 1;
         if (word[0] == 'r')
             instr->operands[operands++] =
-                (struct dyno_operand){DYNO_OPERAND_REG, (uint16_t)atoi(number), 0.0F};
+                (struct dyno_operand){DYNO_OPERAND_REG, (uint16_t)strtoul(number, NULL, 10), 0.0F};
         else if (word[0] == '$')
-            instr->operands[operands++] =
-                (struct dyno_operand){DYNO_OPERAND_INPUT, (uint16_t)atoi(number), 0.0F};
+            instr->operands[operands++] = (struct dyno_operand){
+                DYNO_OPERAND_INPUT, (uint16_t)strtoul(number, NULL, 10), 0.0F};
         else if (word[0] == '#')
             instr->operands[operands++] =
                 (struct dyno_operand){DYNO_OPERAND_CONST, 0, strtof(number, NULL)};

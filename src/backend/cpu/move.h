@@ -28,7 +28,7 @@ void dyno_cpu_row_strides(const int64_t *dims, int rank, int64_t *strides_out);
 int64_t dyno_cpu_elem_bytes(enum dyno_dtype dtype);
 
 /* All of it, on the pool of args when it pays. */
-void dyno_cpu_move_run(const struct dyno_run_args *args, const struct dyno_cpu_move *move,
+void dyno_cpu_move_run(const struct dyno_run_args *args, const struct dyno_cpu_move *from,
                        const void *src, void *dst);
 
 #endif /* DYNO_BACKEND_CPU_MOVE_H */

@@ -131,8 +131,8 @@ DYNO_CPU_TAIL_DECLARE(avx2)
 DYNO_CPU_TAIL_DECLARE(avx512)
 
 /* Those of the instruction set a body is compiled for (after simd.h). */
-#define tail_block DYNO_CPU_FN(dyno_cpu_tail_block)
-#define tail_row   DYNO_CPU_FN(dyno_cpu_tail_row)
-#define tail_flat  DYNO_CPU_FN(dyno_cpu_tail_flat)
+#define tail_block DYNO_CPU_FN(dyno_cpu_tail_block) /* NOLINT(readability-identifier-naming) */
+#define tail_row   DYNO_CPU_FN(dyno_cpu_tail_row)   /* NOLINT(readability-identifier-naming) */
+#define tail_flat  DYNO_CPU_FN(dyno_cpu_tail_flat)  /* NOLINT(readability-identifier-naming) */
 
 #endif /* DYNO_BACKEND_CPU_TAIL_H */

@@ -164,10 +164,10 @@ static void block_plane(const struct dyno_run_args *args, int64_t n, int64_t cb,
 static void lane_sums(const float *src, int64_t spatial, const float *shift, float *sums)
 {
     vf acc[2][PARTS];
-    for (int v = 0; v < PARTS; v++)
+    for (int64_t v = 0; v < PARTS; v++)
         acc[0][v] = acc[1][v] = vf_zero();
     for (int64_t i = 0; i < spatial; i++)
-        for (int v = 0; v < PARTS; v++) {
+        for (int64_t v = 0; v < PARTS; v++) {
             vf x = vf_load(src + i * DYNO_CPU_BLOCK + v * LANES);
             vf *to = &acc[i & 1][v];
             if (shift != NULL) {
@@ -177,7 +177,7 @@ static void lane_sums(const float *src, int64_t spatial, const float *shift, flo
                 *to = vf_add(*to, x);
             }
         }
-    for (int v = 0; v < PARTS; v++)
+    for (int64_t v = 0; v < PARTS; v++)
         vf_store(sums + v * LANES, vf_add(acc[0][v], acc[1][v]));
 }
 

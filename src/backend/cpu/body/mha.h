@@ -290,7 +290,7 @@ static void do_unit(const struct dyno_run_args *args, int64_t unit, int thread)
                 place.values);
     const int64_t first = unit % state->chunks * state->chunk;
     const int64_t last = dyno_cpu_min(first + state->chunk, state->tq);
-    const int64_t step = ROWS / MICRO.rows_max * MICRO.rows_max;
+    const int64_t step = ROWS - ROWS % MICRO.rows_max;
     for (int64_t t = first; t < last; t += step)
         do_rows(args, &place, t, dyno_cpu_min(step, last - t));
 }

@@ -5,16 +5,17 @@
 #include "backend/cpu/simd.h"
 
 #define CHAINS 4
+#define STRIDE ((int64_t)CHAINS * LANES)
 
 /* Sum of x. */
 static inline float stretch_sum(const float *src, int64_t count)
 {
     vf acc[CHAINS];
-    for (int k = 0; k < CHAINS; k++)
+    for (int64_t k = 0; k < CHAINS; k++)
         acc[k] = vf_zero();
     int64_t i = 0;
-    for (; i + CHAINS * LANES <= count; i += CHAINS * LANES)
-        for (int k = 0; k < CHAINS; k++)
+    for (; i + STRIDE <= count; i += STRIDE)
+        for (int64_t k = 0; k < CHAINS; k++)
             acc[k] = vf_add(acc[k], vf_load(src + i + k * LANES));
     for (; i + LANES <= count; i += LANES)
         acc[0] = vf_add(acc[0], vf_load(src + i));
@@ -28,11 +29,11 @@ static inline float stretch_square_sum(const float *src, int64_t count, float sh
 {
     const vf b = vf_set1(shift);
     vf acc[CHAINS];
-    for (int k = 0; k < CHAINS; k++)
+    for (int64_t k = 0; k < CHAINS; k++)
         acc[k] = vf_zero();
     int64_t i = 0;
-    for (; i + CHAINS * LANES <= count; i += CHAINS * LANES)
-        for (int k = 0; k < CHAINS; k++) {
+    for (; i + STRIDE <= count; i += STRIDE)
+        for (int64_t k = 0; k < CHAINS; k++) {
             const vf x = vf_sub(vf_load(src + i + k * LANES), b);
             acc[k] = vf_fma(x, x, acc[k]);
         }

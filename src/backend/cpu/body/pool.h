@@ -111,7 +111,7 @@ static inline void block_output(const struct pool_state *state, const float *pla
 {
     const struct dyno_window *window = &state->window;
     vf acc[PARTS];
-    for (int v = 0; v < PARTS; v++)
+    for (int64_t v = 0; v < PARTS; v++)
         acc[v] = state->average ? vf_zero() : vf_set1(-INFINITY);
     for (int64_t kd = d->first; kd < d->last; kd++)
         for (int64_t kh = h->first; kh < h->last; kh++) {
@@ -121,7 +121,7 @@ static inline void block_output(const struct pool_state *state, const float *pla
             const float *src =
                 plane + (row + w->start + w->first * window->dilation[2]) * DYNO_CPU_BLOCK;
             for (int64_t kw = w->first; kw < w->last; kw++) {
-                for (int v = 0; v < PARTS; v++) {
+                for (int64_t v = 0; v < PARTS; v++) {
                     const vf x = vf_load(src + v * LANES);
                     acc[v] = state->average ? vf_add(acc[v], x) : vf_max(x, acc[v]);
                 }
@@ -129,7 +129,7 @@ static inline void block_output(const struct pool_state *state, const float *pla
             }
         }
     const float factor = 1.0F / (float)(d->counted * h->counted * w->counted);
-    for (int v = 0; v < PARTS; v++)
+    for (int64_t v = 0; v < PARTS; v++)
         vf_store(dst + v * LANES, state->average ? vf_mul(acc[v], vf_set1(factor)) : acc[v]);
 }
 
@@ -241,16 +241,16 @@ static void global_block_unit(const struct dyno_run_args *args, int64_t unit, in
     const float *src = dyno_cpu_block_at(&args->ins[0], n, cb);
     float *dst = dyno_cpu_block_at(&args->outs[0], n, cb);
     vf acc[2][PARTS]; /* two chains, for latency and for the rounding of long sums */
-    for (int v = 0; v < PARTS; v++)
+    for (int64_t v = 0; v < PARTS; v++)
         acc[0][v] = acc[1][v] = state->average ? vf_zero() : vf_set1(-INFINITY);
     for (int64_t i = 0; i < state->in_spatial; i++)
-        for (int v = 0; v < PARTS; v++) {
+        for (int64_t v = 0; v < PARTS; v++) {
             const vf x = vf_load(src + i * DYNO_CPU_BLOCK + v * LANES);
             vf *to = &acc[i & 1][v];
             *to = state->average ? vf_add(*to, x) : vf_max(x, *to);
         }
     const vf factor = vf_set1(1.0F / (float)state->in_spatial);
-    for (int v = 0; v < PARTS; v++) {
+    for (int64_t v = 0; v < PARTS; v++) {
         const vf sum = vf_mul(vf_add(acc[0][v], acc[1][v]), factor);
         vf_store(dst + v * LANES, state->average ? sum : vf_max(acc[0][v], acc[1][v]));
     }

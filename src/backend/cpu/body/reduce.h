@@ -146,11 +146,11 @@ static inline vf fold_finish(const struct reduce_state *state, vf acc)
 static inline vf fold_stretch(enum fold fold, const float *src, int64_t count)
 {
     vf acc[CHAINS];
-    for (int k = 0; k < CHAINS; k++)
+    for (int64_t k = 0; k < CHAINS; k++)
         acc[k] = fold_start(fold);
     int64_t i = 0;
-    for (; i + CHAINS * LANES <= count; i += CHAINS * LANES)
-        for (int k = 0; k < CHAINS; k++)
+    for (; i + STRIDE <= count; i += STRIDE)
+        for (int64_t k = 0; k < CHAINS; k++)
             acc[k] = fold_add(fold, acc[k], vf_load(src + i + k * LANES));
     for (; i + LANES <= count; i += LANES)
         acc[0] = fold_add(fold, acc[0], vf_load(src + i));

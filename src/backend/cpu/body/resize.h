@@ -176,7 +176,7 @@ static struct table w_table(const struct dyno_run_args *args)
 static void nearest_line(const float *line, const struct table *w, int64_t count, float *dst)
 {
     for (int64_t o = 0; o < count; o++)
-        for (int v = 0; v < PARTS; v++)
+        for (int64_t v = 0; v < PARTS; v++)
             vf_store(dst + o * DYNO_CPU_BLOCK + v * LANES,
                      vf_load(line + w->idx[o] * DYNO_CPU_BLOCK + v * LANES));
 }
@@ -187,18 +187,18 @@ static void taps_line(const struct resize_state *state, const float *plane, cons
     const int taps = state->w.taps;
     for (int64_t o = 0; o < state->w.out; o++) {
         vf acc[PARTS];
-        for (int v = 0; v < PARTS; v++)
+        for (int64_t v = 0; v < PARTS; v++)
             acc[v] = vf_zero();
         for (int r = 0; r < state->h.taps; r++) {
             const float *line = plane + rows[r] * state->w.in * DYNO_CPU_BLOCK;
             for (int t = 0; t < taps; t++) {
                 const float *src = line + w->idx[o * taps + t] * DYNO_CPU_BLOCK;
                 const vf weight = vf_set1(row_weights[r] * w->weight[o * taps + t]);
-                for (int v = 0; v < PARTS; v++)
+                for (int64_t v = 0; v < PARTS; v++)
                     acc[v] = vf_fma(weight, vf_load(src + v * LANES), acc[v]);
             }
         }
-        for (int v = 0; v < PARTS; v++)
+        for (int64_t v = 0; v < PARTS; v++)
             vf_store(dst + o * DYNO_CPU_BLOCK + v * LANES, acc[v]);
     }
 }
@@ -265,7 +265,7 @@ static enum dyno_status run(struct dyno_run_args *args)
         return DYNO_OK;
     fill_table(args, &state->h, args->workspace);
     fill_table(args, &state->w, (char *)args->workspace + table_bytes(&state->h));
-    const int64_t taps = state->h.taps * state->w.taps;
+    const int64_t taps = (int64_t)state->h.taps * state->w.taps;
     dyno_cpu_units(args, state->planes * state->h.out, state->w.out * taps * (state->block ? 8 : 1),
                    state->block ? block_unit : row_unit);
     return DYNO_OK;

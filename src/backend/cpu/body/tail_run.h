@@ -121,6 +121,8 @@ struct place {
     int64_t n, cb, pos0;
 };
 
+static const struct place nowhere; /* ROW outputs: nothing is spread by pieces */
+
 /* Spatial offset of position pos. */
 static int64_t spatial_offset(const struct dyno_cpu_tail *tail, const struct dyno_cpu_tail_in *in,
                               int64_t pos)
@@ -242,7 +244,7 @@ void tail_row(const struct dyno_cpu_tail *tail, const struct dyno_buf *ins, cons
             work.ins[k] = (struct operand){work.repeats[k], REPEAT};
         }
     }
-    run_pieces(tail, ins, &work, NULL, src, dst, count);
+    run_pieces(tail, ins, &work, &nowhere, src, dst, count);
 }
 
 void tail_flat(const struct dyno_cpu_tail *tail, const struct dyno_buf *ins, const float *src,
@@ -258,5 +260,5 @@ void tail_flat(const struct dyno_cpu_tail *tail, const struct dyno_buf *ins, con
             work.ins[k] = (struct operand){work.repeats[k], REPEAT};
         }
     }
-    run_pieces(tail, ins, &work, NULL, src, dst, count);
+    run_pieces(tail, ins, &work, &nowhere, src, dst, count);
 }

@@ -21,7 +21,7 @@ typedef void cast_fn(const void *src, void *dst, int64_t count);
 /* Outside this range, and for NaN, the rule is dyno_elem_store_f64's. */
 static inline bool fits_i64(float x)
 {
-    return x > -0x1p63F && x < 0x1p63F;
+    return x > -9.223372036854775808e18F && x < 9.223372036854775808e18F;
 }
 
 #define FROM_F32(name, to, dtype)                                           \

@@ -28,7 +28,7 @@ static void plan_expand(const struct dyno_run_args *args, struct dyno_cpu_move *
 {
     const struct dyno_buf *in = &args->ins[0];
     const struct dyno_buf *out = &args->outs[0];
-    int64_t src[DYNO_RANK_MAX], dst[DYNO_RANK_MAX];
+    int64_t src[DYNO_RANK_MAX] = {0}, dst[DYNO_RANK_MAX] = {0};
     dyno_cpu_row_strides(in->dims, in->rank, src);
     dyno_cpu_row_strides(out->dims, out->rank, dst);
     for (int i = 0; i < out->rank; i++) {
@@ -41,7 +41,7 @@ static void plan_expand(const struct dyno_run_args *args, struct dyno_cpu_move *
 static void plan_tile(const struct dyno_run_args *args, struct dyno_cpu_move *move)
 {
     const struct dyno_buf *in = &args->ins[0];
-    int64_t src[DYNO_RANK_MAX], dst[DYNO_RANK_MAX];
+    int64_t src[DYNO_RANK_MAX] = {0}, dst[DYNO_RANK_MAX] = {0};
     dyno_cpu_row_strides(in->dims, in->rank, src);
     dyno_cpu_row_strides(args->outs[0].dims, in->rank, dst);
     for (int i = 0; i < in->rank; i++) {
@@ -183,7 +183,8 @@ static void move_part(const struct dyno_run_args *args, const struct dyno_buf *p
         move_channels(args, part, whole, first, to_whole);
         return;
     }
-    int64_t dims[DYNO_RANK_MAX + 1], near[DYNO_RANK_MAX + 1], far[DYNO_RANK_MAX + 1];
+    int64_t dims[DYNO_RANK_MAX + 1] = {0};
+    int64_t near[DYNO_RANK_MAX + 1] = {0}, far[DYNO_RANK_MAX + 1] = {0};
     (void)axes_of(whole, dims, far);
     const int rank = axes_of(part, dims, near);
     struct dyno_cpu_move move = {.elem_bytes = dyno_cpu_elem_bytes(part->dtype)};
@@ -207,7 +208,8 @@ static void transpose_part(const struct dyno_run_args *args, int64_t first, int6
     const struct dyno_transpose_attrs *attrs = args->step->attrs;
     const struct dyno_buf *in = &args->ins[0];
     const struct dyno_buf *out = &args->outs[0];
-    int64_t dims[DYNO_RANK_MAX + 1], src[DYNO_RANK_MAX + 1], dst[DYNO_RANK_MAX + 1];
+    int64_t dims[DYNO_RANK_MAX + 1] = {0};
+    int64_t src[DYNO_RANK_MAX + 1] = {0}, dst[DYNO_RANK_MAX + 1] = {0};
     struct dyno_cpu_move move = {.elem_bytes = dyno_cpu_elem_bytes(out->dtype)};
     (void)axes_of(in, dims, src);
     (void)axes_of(out, dims, dst);
@@ -271,7 +273,7 @@ static void move_elements(const struct dyno_run_args *args, const int64_t *start
     const struct dyno_buf *out = &args->outs[0];
     const int64_t count = dyno_cpu_count(out);
     for (int64_t flat = 0; flat < count; flat++) {
-        int64_t to[DYNO_RANK_MAX], from[DYNO_RANK_MAX];
+        int64_t to[DYNO_RANK_MAX] = {0}, from[DYNO_RANK_MAX] = {0};
         to_index(flat, out, to);
         if (start == NULL)
             to_index(flat, in, from);
@@ -309,8 +311,9 @@ static bool run_slice(const struct dyno_run_args *args)
 {
     const struct dyno_buf *in = &args->ins[0];
     const struct dyno_buf *out = &args->outs[0];
-    int64_t start[DYNO_RANK_MAX], by[DYNO_RANK_MAX];
-    int64_t dims[DYNO_RANK_MAX + 1], src[DYNO_RANK_MAX + 1], dst[DYNO_RANK_MAX + 1];
+    int64_t start[DYNO_RANK_MAX] = {0}, by[DYNO_RANK_MAX] = {0};
+    int64_t dims[DYNO_RANK_MAX + 1] = {0};
+    int64_t src[DYNO_RANK_MAX + 1] = {0}, dst[DYNO_RANK_MAX + 1] = {0};
     struct dyno_cpu_move move = {.elem_bytes = dyno_cpu_elem_bytes(out->dtype)};
     if (!slice_axes(args->step, args->ins, out, start, by))
         return false;
@@ -402,7 +405,7 @@ static double concat_in_blocks(const struct dyno_site *site)
 
 static double slice_in_blocks(const struct dyno_site *site)
 {
-    int64_t start[DYNO_RANK_MAX], by[DYNO_RANK_MAX];
+    int64_t start[DYNO_RANK_MAX] = {0}, by[DYNO_RANK_MAX] = {0};
     if (!dyno_cpu_blockable(&site->ins[0]))
         return 0.0;
     for (uint32_t i = 1; i < site->step->own_in_count; i++)
