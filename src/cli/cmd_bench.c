@@ -137,6 +137,13 @@ static const struct dyno_flag flags[] = {
     DYNO_FLAG_JSON(options),
 };
 
+/* Where the streams meet after their warm-up: all of them, or the one that could start. */
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint32_t waiting_count, wanted_count;
+};
+
 /* One stream: a context, its arrays, the latencies it saw. */
 struct stream {
     const struct options *options;
@@ -146,7 +153,7 @@ struct stream {
     double *us;
     uint64_t count, capacity;
     uint64_t start_ns, end_ns;
-    pthread_barrier_t *barrier;
+    struct gate *gate;
     pthread_t thread;
     enum dyno_status status;
     struct dyno_err err;
@@ -194,11 +201,21 @@ static enum dyno_status measure(struct stream *stream)
     return DYNO_OK;
 }
 
+static void pass_gate(struct gate *gate)
+{
+    (void)pthread_mutex_lock(&gate->lock);
+    gate->waiting_count++;
+    (void)pthread_cond_broadcast(&gate->changed);
+    while (gate->waiting_count < gate->wanted_count)
+        (void)pthread_cond_wait(&gate->changed, &gate->lock);
+    (void)pthread_mutex_unlock(&gate->lock);
+}
+
 static void *run_stream(void *arg)
 {
     struct stream *stream = arg;
     stream->status = warm_up(stream);
-    (void)pthread_barrier_wait(stream->barrier);
+    pass_gate(stream->gate);
     if (stream->status == DYNO_OK)
         stream->status = measure(stream);
     return NULL;
@@ -207,20 +224,30 @@ static void *run_stream(void *arg)
 /* All streams at once; their errors after all have ended. */
 static enum dyno_status run_streams(struct stream *streams, uint32_t count, struct dyno_err *err)
 {
-    pthread_barrier_t barrier;
-    if (pthread_barrier_init(&barrier, NULL, count) != 0)
-        return DYNO_NOMEM(err);
+    struct gate gate = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                        .changed = PTHREAD_COND_INITIALIZER,
+                        .wanted_count = count};
     uint32_t started = 1;
+    int code = 0;
     for (uint32_t i = 0; i < count; i++)
-        streams[i].barrier = &barrier;
-    while (started < count &&
-           pthread_create(&streams[started].thread, NULL, run_stream, &streams[started]) == 0)
-        started++;
-    DYNO_ASSERT(started == count); /* a stream that does not start would leave the rest waiting */
-    (void)run_stream(&streams[0]);
-    for (uint32_t i = 1; i < count; i++)
+        streams[i].gate = &gate;
+    while (started < count && code == 0) {
+        code = pthread_create(&streams[started].thread, NULL, run_stream, &streams[started]);
+        started += code == 0;
+    }
+    if (code != 0) { /* let those pass that did start */
+        (void)pthread_mutex_lock(&gate.lock);
+        gate.wanted_count = 0;
+        (void)pthread_cond_broadcast(&gate.changed);
+        (void)pthread_mutex_unlock(&gate.lock);
+    } else {
+        (void)run_stream(&streams[0]);
+    }
+    for (uint32_t i = 1; i < started; i++)
         (void)pthread_join(streams[i].thread, NULL);
-    (void)pthread_barrier_destroy(&barrier);
+    if (code != 0)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "stream %u of %u did not start: %s", started + 1, count,
+                         strerror(code));
     for (uint32_t i = 0; i < count; i++) {
         if (streams[i].status != DYNO_OK) {
             if (err != NULL)
