@@ -62,7 +62,22 @@ static enum dyno_status set_view(struct viewer *viewer, uint32_t id, uint32_t ba
     return DYNO_OK;
 }
 
+static bool same_layout(const struct dyno_plan_tensor *a, const struct dyno_plan_tensor *b)
+{
+    return a->layout.kind == b->layout.kind && a->layout.block == b->layout.block &&
+           a->dtype == b->dtype;
+}
+
 /* --- reshapes --- */
+
+/* In BLOCK layout too when batch and channels stay: only the spatial axes are seen otherwise. */
+static bool keeps_bytes(const struct dyno_plan_tensor *from, const struct dyno_plan_tensor *to)
+{
+    if (!same_layout(from, to))
+        return false;
+    return is_row(from) || (from->rank >= 2 && to->rank >= 2 && from->dims[0] == to->dims[0] &&
+                            from->dims[1] == to->dims[1]);
+}
 
 static enum dyno_status view_reshape(struct viewer *viewer, uint32_t step_idx)
 {
@@ -74,7 +89,7 @@ static enum dyno_status view_reshape(struct viewer *viewer, uint32_t step_idx)
         return DYNO_OK;
     const struct dyno_plan_tensor *from = &plan->tensors[in];
     const struct dyno_plan_tensor *to = &plan->tensors[out];
-    if (!is_row(from) || !is_row(to) || from->rank < 0 || to->rank < 0 || from->dtype != to->dtype)
+    if (from->rank < 0 || to->rank < 0 || !keeps_bytes(from, to))
         return DYNO_OK;
     const uint32_t root = root_of(plan, in);
     if (to->role == DYNO_ROLE_TEMP && can_hold_views(&plan->tensors[root])) {
@@ -123,12 +138,6 @@ static dyno_expr cut_offset(const struct dyno_plan *plan, const struct dyno_plan
     for (int i = axis + 1; i < whole->rank; i++)
         bytes = dyno_expr_mul(plan->exprs, bytes, whole->dims[i]);
     return bytes;
-}
-
-static bool same_layout(const struct dyno_plan_tensor *a, const struct dyno_plan_tensor *b)
-{
-    return a->layout.kind == b->layout.kind && a->layout.block == b->layout.block &&
-           a->dtype == b->dtype;
 }
 
 /* Make `part` the range of `whole` that starts at `start`; false in *done when it cannot be. */
