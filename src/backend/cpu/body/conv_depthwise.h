@@ -129,13 +129,13 @@ typedef void tile_fn(const struct line *l, int64_t ox, int64_t ix);
     {                                                                                      \
         call;                                                                              \
     }
-/* clang-format off: it does not settle on this one */
+/* The formatter does not settle on this one. */
+/* clang-format off */
 #define TILES(name, call)                                                                       \
-    TILE(name, 1, call(1))                                                                      \
-    TILE(name, 2, call(2)) TILE(name, 3, call(3)) TILE(name, 4, call(4)) TILE(name, 5, call(5)) \
-        TILE(name, 6, call(6)) TILE(name, 7, call(7)) TILE(                                     \
-            name, 8, call(8)) static tile_fn *const name[PIXELS + 1] = {                        \
-            NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8};
+    TILE(name, 1, call(1)) TILE(name, 2, call(2)) TILE(name, 3, call(3)) TILE(name, 4, call(4)) \
+    TILE(name, 5, call(5)) TILE(name, 6, call(6)) TILE(name, 7, call(7)) TILE(name, 8, call(8)) \
+    static tile_fn *const name[PIXELS + 1] = {NULL,     name##_1, name##_2, name##_3, name##_4, \
+                                              name##_5, name##_6, name##_7, name##_8};
 /* clang-format on */
 
 #define K3S1(count) tile_known(l, ox, ix, count, 3, 1)
