@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/cpus.h"
+#include "base/fp.h"
 #include "base/mem.h"
 
 #define SPIN_US_DEFAULT    50
@@ -50,6 +51,7 @@ struct dyno_pool {
     _Alignas(64) atomic_bool is_busy;
     dyno_pool_fn *fn;
     void *arg;
+    unsigned fp_control; /* the caller's: tasks round and flush alike on every thread */
     int share_count;
     int thread_count;
     int started_count; /* workers whose thread runs */
@@ -150,6 +152,7 @@ static void *worker_main(void *arg)
         if (atomic_load_explicit(&pool->stopping, memory_order_relaxed))
             return NULL;
         if (enter(pool)) {
+            dyno_fp_set(pool->fp_control);
             take_part(pool, worker->idx);
             leave(pool);
         }
@@ -254,6 +257,7 @@ void dyno_pool_run(struct dyno_pool *pool, dyno_pool_fn *fn, void *arg, int task
         run_alone(fn, arg, task_count);
         return;
     }
+    pool->fp_control = dyno_fp_control();
     const int share_count = task_count < pool->thread_count ? task_count : pool->thread_count;
     const int each = task_count / share_count;
     const int larger_count = task_count % share_count;

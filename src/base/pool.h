@@ -2,6 +2,7 @@
  *
  * Injected, never global: a process makes one pool and its contexts share it.  The caller of
  * dyno_pool_run takes part as thread 0.  Workers spin for a bounded time after a loop, then park.
+ * Tasks run in the caller's floating-point environment on every thread.
  * Threads may call dyno_pool_run concurrently: the loops run one after the other (a second caller
  * runs its loop alone on its own thread when the pool is busy).
  */

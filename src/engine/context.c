@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fp.h"
 #include "base/mem.h"
 #include "engine/binding.h"
 #include "engine/executor.h"
@@ -467,7 +468,9 @@ static void run_now(struct dyno_context *context)
     context->state = RUN_STARTED;
     (void)pthread_mutex_unlock(&context->lock);
     context->times.start_ns = dyno_clock_ns();
+    const unsigned fp_control = dyno_fp_flush();
     const enum dyno_status status = execute(context, &context->err);
+    dyno_fp_set(fp_control);
     context->times.end_ns = dyno_clock_ns();
     complete(context, status);
 }

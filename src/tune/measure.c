@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fp.h"
 #include "base/mem.h"
 #include "tune/shapes.h"
 
@@ -158,11 +159,13 @@ enum dyno_status dyno_measure(const struct dyno_site *site, const struct dyno_ta
 {
     struct bench bench = {.kernel = dyno_kernel_find(tactic->kernel)};
     DYNO_ASSERT(bench.kernel != NULL);
+    const unsigned fp_control = dyno_fp_flush(); /* as a run does */
     enum dyno_status status = make_bufs(&bench, site, tactic, err);
     if (status == DYNO_OK)
         status = make_packed(&bench, tactic, err);
     if (status == DYNO_OK)
         status = time_runs(&bench, tactic, options, us_out, err);
+    dyno_fp_set(fp_control);
     for (uint32_t i = 0; bench.owned != NULL && i < site->step->in_count; i++) {
         if (bench.owned[i])
             dyno_free(bench.ins[i].data);

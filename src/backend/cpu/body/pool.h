@@ -232,6 +232,27 @@ static void row_unit(const struct dyno_run_args *args, int64_t unit, int thread)
 
 /* --- global --- */
 
+/* Sums run over short stretches whose results are summed: a map of 160x160 added up in one chain
+ * loses four digits. */
+#define STRETCH 128
+
+/* A stretch of `count` positions of one channel block into total[PARTS]. */
+static void global_block_stretch(const float *src, int64_t count, bool average, vf *total)
+{
+    vf acc[2][PARTS]; /* two chains, for latency */
+    for (int64_t v = 0; v < PARTS; v++)
+        acc[0][v] = acc[1][v] = average ? vf_zero() : vf_set1(-INFINITY);
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t v = 0; v < PARTS; v++) {
+            const vf x = vf_load(src + i * DYNO_CPU_BLOCK + v * LANES);
+            vf *to = &acc[i & 1][v];
+            *to = average ? vf_add(*to, x) : vf_max(x, *to);
+        }
+    for (int64_t v = 0; v < PARTS; v++)
+        total[v] = average ? vf_add(total[v], vf_add(acc[0][v], acc[1][v]))
+                           : vf_max(vf_max(acc[0][v], acc[1][v]), total[v]);
+}
+
 static void global_block_unit(const struct dyno_run_args *args, int64_t unit, int thread)
 {
     (void)thread;
@@ -240,22 +261,35 @@ static void global_block_unit(const struct dyno_run_args *args, int64_t unit, in
     const int64_t cb = unit % state->block_count;
     const float *src = dyno_cpu_block_at(&args->ins[0], n, cb);
     float *dst = dyno_cpu_block_at(&args->outs[0], n, cb);
-    vf acc[2][PARTS]; /* two chains, for latency and for the rounding of long sums */
+    vf total[PARTS];
     for (int64_t v = 0; v < PARTS; v++)
-        acc[0][v] = acc[1][v] = state->average ? vf_zero() : vf_set1(-INFINITY);
-    for (int64_t i = 0; i < state->in_spatial; i++)
-        for (int64_t v = 0; v < PARTS; v++) {
-            const vf x = vf_load(src + i * DYNO_CPU_BLOCK + v * LANES);
-            vf *to = &acc[i & 1][v];
-            *to = state->average ? vf_add(*to, x) : vf_max(x, *to);
-        }
-    const vf factor = vf_set1(1.0F / (float)state->in_spatial);
-    for (int64_t v = 0; v < PARTS; v++) {
-        const vf sum = vf_mul(vf_add(acc[0][v], acc[1][v]), factor);
-        vf_store(dst + v * LANES, state->average ? sum : vf_max(acc[0][v], acc[1][v]));
+        total[v] = state->average ? vf_zero() : vf_set1(-INFINITY);
+    for (int64_t at = 0; at < state->in_spatial; at += STRETCH) {
+        const int64_t left = state->in_spatial - at;
+        global_block_stretch(src + at * DYNO_CPU_BLOCK, left < STRETCH ? left : STRETCH,
+                             state->average, total);
     }
+    const vf factor = vf_set1(1.0F / (float)state->in_spatial);
+    for (int64_t v = 0; v < PARTS; v++)
+        vf_store(dst + v * LANES, state->average ? vf_mul(total[v], factor) : total[v]);
     if (state->tail.instr_count != 0)
         tail_block(&state->tail, args->ins, dst, dst, n, cb, 0, 1);
+}
+
+/* The sum or the maximum of count values, at most STRETCH vectors. */
+static float global_row_stretch(const float *src, int64_t count, bool average)
+{
+    vf acc[2];
+    acc[0] = acc[1] = average ? vf_zero() : vf_set1(-INFINITY);
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        vf *to = &acc[i / LANES & 1];
+        *to = average ? vf_add(*to, vf_load(src + i)) : vf_max(vf_load(src + i), *to);
+    }
+    float value = average ? vf_hsum(vf_add(acc[0], acc[1])) : vf_hmax(vf_max(acc[0], acc[1]));
+    for (; i < count; i++)
+        value = average ? value + src[i] : (src[i] > value ? src[i] : value);
+    return value;
 }
 
 static void global_row_unit(const struct dyno_run_args *args, int64_t unit, int thread)
@@ -264,18 +298,12 @@ static void global_row_unit(const struct dyno_run_args *args, int64_t unit, int 
     const struct pool_state *state = args->state;
     const float *src = (const float *)args->ins[0].data + unit * state->in_spatial;
     float *dst = args->outs[0].data;
-    vf acc[2];
-    acc[0] = acc[1] = state->average ? vf_zero() : vf_set1(-INFINITY);
-    int64_t i = 0;
-    for (; i + LANES <= state->in_spatial; i += LANES) {
-        vf *to = &acc[i / LANES & 1];
-        *to = state->average ? vf_add(*to, vf_load(src + i)) : vf_max(vf_load(src + i), *to);
-    }
-    float value =
-        state->average ? vf_hsum(vf_add(acc[0], acc[1])) : vf_hmax(vf_max(acc[0], acc[1]));
-    for (; i < state->in_spatial; i++) {
-        const float x = src[i];
-        value = state->average ? value + x : (x > value ? x : value);
+    float value = state->average ? 0.0F : -INFINITY;
+    for (int64_t at = 0; at < state->in_spatial; at += STRETCH * LANES) {
+        const int64_t left = state->in_spatial - at;
+        const float part = global_row_stretch(
+            src + at, left < STRETCH * LANES ? left : STRETCH * LANES, state->average);
+        value = state->average ? value + part : (part > value ? part : value);
     }
     dst[unit] = state->average ? value / (float)state->in_spatial : value;
     tail_range(&state->tail, args->ins, dst, unit, 1);
