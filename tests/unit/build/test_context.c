@@ -190,10 +190,11 @@ static void on_done(void *arg, enum dyno_status status, const struct dyno_run_ti
     seen->times = *times;
     seen->thread = pthread_self();
     (void)snprintf(seen->text, sizeof(seen->text), "%s", err->text);
+    sem_t *const hold = seen->hold; /* without one `seen` may be gone once we have called */
     atomic_fetch_add(&seen->count, 1);
     (void)sem_post(&seen->called);
-    if (seen->hold != NULL) {
-        (void)sem_wait(seen->hold);
+    if (hold != NULL) {
+        (void)sem_wait(hold);
         (void)sem_post(&seen->let_go);
     }
 }
