@@ -10,40 +10,40 @@
 static int test_check_count;
 static int test_fail_count;
 
-#define CHECK(cond)                                                                   \
-    do {                                                                              \
-        test_check_count++;                                                           \
-        if (!(cond)) {                                                                \
-            test_fail_count++;                                                        \
+#define CHECK(cond)                                                                        \
+    do {                                                                                   \
+        test_check_count++;                                                                \
+        if (!(cond)) {                                                                     \
+            test_fail_count++;                                                             \
             (void)fprintf(stderr, "%s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #cond); \
-        }                                                                             \
+        }                                                                                  \
     } while (0)
 
 /* The same with a printf explanation. */
-#define CHECK_MSG(cond, ...)                                                          \
-    do {                                                                              \
-        test_check_count++;                                                           \
-        if (!(cond)) {                                                                \
-            test_fail_count++;                                                        \
+#define CHECK_MSG(cond, ...)                                                               \
+    do {                                                                                   \
+        test_check_count++;                                                                \
+        if (!(cond)) {                                                                     \
+            test_fail_count++;                                                             \
             (void)fprintf(stderr, "%s:%d: CHECK(%s) failed: ", __FILE__, __LINE__, #cond); \
-            (void)fprintf(stderr, __VA_ARGS__);                                       \
-            (void)fprintf(stderr, "\n");                                              \
-        }                                                                             \
+            (void)fprintf(stderr, __VA_ARGS__);                                            \
+            (void)fprintf(stderr, "\n");                                                   \
+        }                                                                                  \
     } while (0)
 
-#define CHECK_STR(got, want)                                                          \
-    do {                                                                              \
-        const char *got_ = (got);                                                     \
-        const char *want_ = (want);                                                   \
-        CHECK_MSG(strcmp(got_, want_) == 0, "got \"%s\", want \"%s\"", got_, want_);  \
+#define CHECK_STR(got, want)                                                         \
+    do {                                                                             \
+        const char *got_ = (got);                                                    \
+        const char *want_ = (want);                                                  \
+        CHECK_MSG(strcmp(got_, want_) == 0, "got \"%s\", want \"%s\"", got_, want_); \
     } while (0)
 
 /* Stop this test program: nothing after it makes sense. */
-#define REQUIRE(cond)                 \
-    do {                              \
-        CHECK(cond);                  \
-        if (test_fail_count != 0)     \
-            exit(TEST_RESULT());      \
+#define REQUIRE(cond)             \
+    do {                          \
+        CHECK(cond);              \
+        if (test_fail_count != 0) \
+            exit(TEST_RESULT());  \
     } while (0)
 
 static inline int test_result(void)

@@ -59,11 +59,11 @@ struct dyno_run_args {
 };
 
 struct dyno_kernel {
-    const char *name; /* stable: written into engine files as a 32-bit FNV-1a hash */
+    const char *name;    /* stable: written into engine files as a 32-bit FNV-1a hash */
     uint64_t isa_mask;   /* all these must be present */
     uint32_t packing;    /* version of the packed form; refused on mismatch */
-    uint32_t packed_ins; /* bit i: weight input i lives on in the packed form alone: the engine keeps
-                          * no raw copy, and run and prepare see its shape with data NULL */
+    uint32_t packed_ins; /* bit i: weight input i lives on in the packed form alone: the engine
+                          * keeps no raw copy, and run and prepare see its shape with data NULL */
     size_t state_bytes;
 
     /* Candidates for the step at its optimal shape; 0 when the kernel cannot do it. */
@@ -82,8 +82,8 @@ struct dyno_kernel {
 
 enum dyno_isa {
     DYNO_ISA_PORTABLE = 0,
-    DYNO_ISA_AVX2 = 1U << 0,       /* with FMA */
-    DYNO_ISA_AVX512 = 1U << 1,     /* F VL BW DQ */
+    DYNO_ISA_AVX2 = 1U << 0,   /* with FMA */
+    DYNO_ISA_AVX512 = 1U << 1, /* F VL BW DQ */
     DYNO_ISA_AVX512VNNI = 1U << 2,
     DYNO_ISA_AVX512BF16 = 1U << 3,
     DYNO_ISA_AVXVNNI = 1U << 4,

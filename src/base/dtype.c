@@ -369,9 +369,9 @@ static int64_t int_decode(enum dyno_dtype dtype, uint64_t bits)
 
 static int64_t truncated(double value)
 {
-    if (value >= -0x1p63 && value < 0x1p63)
+    if (value >= -9223372036854775808.0 && value < 9223372036854775808.0)
         return (int64_t)value;
-    if (value >= 0x1p63 && value < 0x1p64)
+    if (value >= 9223372036854775808.0 && value < 18446744073709551616.0)
         return (int64_t)(uint64_t)value;
     return INT64_MIN;
 }

@@ -98,9 +98,9 @@ static inline bool dyno_expr_value_ok(int64_t value)
 }
 
 /* Evaluate every expression into values_out[dyno_exprs_count].  symbols[symbol_idx] are the values
- * of the symbols (INT64_MIN or DYNO_EXPR_POISON: not known yet).  Never fails: an expression without a value
- * gets DYNO_EXPR_POISON, so that only who needs it must care; a SELECT needs only the branch it
- * takes. */
+ * of the symbols (INT64_MIN or DYNO_EXPR_POISON: not known yet).  Never fails: an expression
+ * without a value gets DYNO_EXPR_POISON, so that only who needs it must care; a SELECT needs only
+ * the branch it takes. */
 void dyno_exprs_eval(const struct dyno_exprs *exprs, const int64_t *symbols, int64_t *values_out);
 
 /* Evaluate one node from the values of its operands: the meaning of the operators. */

@@ -78,8 +78,10 @@ static enum dyno_status read_list(struct dyno_text *in, enum dyno_attr_kind kind
     uint32_t count = 0;
     uint32_t capacity = 8;
     char *items = dyno_arena_alloc(in->graph->arena, capacity, item_bytes);
+    if (items == NULL)
+        return DYNO_NOMEM(in->err);
     DYNO_TRY(dyno_text_expect(in, '['));
-    while (items != NULL && dyno_text_peek(in) != ']') {
+    while (dyno_text_peek(in) != ']') {
         double real = 0;
         if (count != 0)
             DYNO_TRY(dyno_text_expect(in, ','));
@@ -102,8 +104,6 @@ static enum dyno_status read_list(struct dyno_text *in, enum dyno_attr_kind kind
         }
         count++;
     }
-    if (items == NULL)
-        return DYNO_NOMEM(in->err);
     if (kind == DYNO_ATTR_I64S)
         *(struct dyno_i64s *)at = (struct dyno_i64s){(const int64_t *)(void *)items, count};
     else if (kind == DYNO_ATTR_F32S)

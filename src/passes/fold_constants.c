@@ -112,7 +112,7 @@ static void turn(const struct dyno_tensor *in, const int64_t *perm, struct dyno_
                  size_t elem_bytes)
 {
     int64_t in_strides[DYNO_RANK_MAX] = {0};
-    int64_t out_strides[DYNO_RANK_MAX];
+    int64_t out_strides[DYNO_RANK_MAX] = {0};
     int64_t idx[DYNO_RANK_MAX] = {0};
     const int last = in->rank - 1;
     int dense = 0; /* the output's axis that is dense in the input */

@@ -6,8 +6,8 @@
 
 dyno_pass_fn dyno_pass_global_pool;
 
-/* Axes 2.. of an [N, C, spatial...] value, each once, and no other.  With one spatial axis it may as
- * well be a mean over the features of [batch, time, features]: that stays. */
+/* Axes 2.. of an [N, C, spatial...] value, each once, and no other.  With one spatial axis it may
+ * as well be a mean over the features of [batch, time, features]: that stays. */
 static bool covers_spatial(const int64_t *axes, uint32_t count, int rank)
 {
     bool seen[DYNO_RANK_MAX] = {false};

@@ -11,10 +11,10 @@
 #include "base/err.h"
 
 struct dyno_mem_item {
-    uint64_t bytes;           /* 0: gets offset 0 and no room */
-    uint32_t first_step_idx;  /* written by */
-    uint32_t last_step_idx;   /* last read by, inclusive */
-    uint64_t offset_out;      /* result: multiple of 64 */
+    uint64_t bytes;          /* 0: gets offset 0 and no room */
+    uint32_t first_step_idx; /* written by */
+    uint32_t last_step_idx;  /* last read by, inclusive */
+    uint64_t offset_out;     /* result: multiple of 64 */
 };
 
 /* Returns the bytes of the arena in *total_out and the plain sum of sizes in *sum_out. */

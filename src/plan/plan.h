@@ -37,7 +37,7 @@ struct dyno_plan_tensor {
     enum dyno_role role;
     enum dyno_dtype dtype;
     struct dyno_layout layout;
-    int rank;                     /* -1: known only while running (data-dependent) */
+    int rank; /* -1: known only while running (data-dependent) */
     dyno_expr dims[DYNO_RANK_MAX];
     /* A view: the bytes lie inside tensor `base`.  DYNO_NO_TENSOR: storage of its own.
      * ROW views are whole and dense (reshape) or dense slices at byte offset view_offset;
@@ -45,15 +45,15 @@ struct dyno_plan_tensor {
      * batch and channel-block strides are those of the base. */
     uint32_t base;
     dyno_expr view_offset; /* bytes (ROW) or channels (BLOCK) */
-    const void *data;      /* WEIGHT: dense row-major elements; NULL with data_bytes 0 when they live
-                            * in the packed form of their steps alone */
+    const void *data; /* WEIGHT: dense row-major elements; NULL with data_bytes 0 when they live
+                       * in the packed form of their steps alone */
     uint64_t data_bytes;
     const dyno_expr *elems; /* HOST: contents */
     uint32_t elem_count;
 };
 
 /* One candidate implementation of a step: which provider's kernel, with which parameters. */
-#define DYNO_TACTIC_CFGS 6
+#define DYNO_TACTIC_CFGS  6
 #define DYNO_STEP_INS_MAX 32 /* layouts are kept for the first ones; the rest must be ROW */
 struct dyno_tactic {
     uint32_t kernel; /* stable id: hash of the kernel's name, never renumbered */
