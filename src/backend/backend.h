@@ -17,7 +17,7 @@ struct dyno_target {
     uint64_t isa_mask; /* enum dyno_isa bits present */
     int thread_count;
     uint64_t l1_bytes, l2_bytes, l3_bytes; /* a core's L1 and L2, the shared L3 */
-    float peak_gflops;                     /* one thread f32, measured or estimated */
+    float peak_gflops;                     /* one thread f32, estimated from the ISA */
     float mem_gbps;
     uint64_t workspace_bytes_max; /* --memPoolSize=workspace; UINT64_MAX: no limit */
     bool baseline;                /* only tactics with DYNO_TACTIC_BASELINE */

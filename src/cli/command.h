@@ -58,11 +58,7 @@ struct dyno_command {
 extern const struct dyno_command *const dyno_commands[];
 extern const size_t dyno_command_count;
 
-/* Flags that every command has. */
-struct dyno_common {
-    bool json;
-    bool verbose;
-};
+/* The flag that every command has. */
 #define DYNO_FLAG_JSON(type)                                                     \
     {                                                                            \
         .name = "--json", .help = "Print the report as JSON on standard output", \

@@ -15,7 +15,6 @@ struct dyno_session_options {
     const struct dyno_profile_input *profile;
     uint32_t profile_count;
     const char *timing_cache_path;
-    bool verbose; /* findings of the importer and warnings go to stderr in any case */
 };
 
 struct dyno_session {

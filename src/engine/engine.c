@@ -49,9 +49,7 @@ enum dyno_status dyno_engine_from_plan(struct dyno_plan *plan, struct dyno_engin
     }
     engine->plan = plan;
     dyno_target_detect(&engine->here, NULL);
-    status = dyno_plan_verify(plan, err);
-    if (status == DYNO_OK)
-        status = find_kernels(engine, err);
+    status = find_kernels(engine, err);
     if (status != DYNO_OK)
         goto out;
     engine->executor = dyno_executor_create();

@@ -20,8 +20,8 @@ struct dyno_engine {
     char warning[512];
 };
 
-/* An engine straight from a plan, for the tuner and for runs without a file.  Takes `plan` on
- * success and on failure. */
+/* An engine straight from a verified plan (dyno_finish and dyno_engine_read verify theirs).  Takes
+ * `plan` on success and on failure. */
 DYNO_NODISCARD enum dyno_status dyno_engine_from_plan(struct dyno_plan *plan,
                                                       struct dyno_engine **engine_out,
                                                       struct dyno_err *err);
