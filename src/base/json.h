@@ -1,4 +1,4 @@
-/* json.h - JSON (RFC 8259): a streaming writer and a strict parser. */
+/* json.h - JSON (RFC 8259): a streaming writer, a strict reader, and a parser upon it. */
 #ifndef DYNO_BASE_JSON_H
 #define DYNO_BASE_JSON_H
 
@@ -40,7 +40,69 @@ void dyno_json_f64(struct dyno_json_writer *json, double value);
 void dyno_json_bool(struct dyno_json_writer *json, bool value);
 void dyno_json_null(struct dyno_json_writer *json);
 
-/* --- parser --- */
+/* --- reader: one token at a time, in constant memory --- */
+
+enum dyno_json_token_kind {
+    DYNO_JSON_TOKEN_END, /* of the text */
+    DYNO_JSON_TOKEN_OBJECT,
+    DYNO_JSON_TOKEN_ARRAY,
+    DYNO_JSON_TOKEN_CLOSE, /* of the innermost object or array */
+    DYNO_JSON_TOKEN_STRING,
+    DYNO_JSON_TOKEN_NUMBER,
+    DYNO_JSON_TOKEN_BOOL,
+    DYNO_JSON_TOKEN_NULL,
+};
+
+/* Text as it stands between its quotes, checked; dyno_json_unescape gives what it means. */
+struct dyno_json_raw {
+    const char *text; /* into the input */
+    size_t bytes;
+    bool has_escapes;
+};
+
+struct dyno_json_token {
+    enum dyno_json_token_kind kind;
+    bool boolean;
+    bool is_int;              /* NUMBER: without fraction and exponent, fits int64 */
+    bool has_key;             /* a member of an object */
+    int64_t integer;          /* NUMBER with is_int */
+    double number;            /* NUMBER: correctly rounded */
+    struct dyno_json_raw key; /* with has_key */
+    struct dyno_json_raw raw; /* STRING, and NUMBER as it is written */
+};
+
+/* A value; copy it to return to where it was. */
+struct dyno_json_reader {
+    const char *start;
+    const char *at;
+    const char *end;
+    int depth;
+    bool wants_comma; /* a value was read in the innermost container */
+    bool done;        /* the one value of the text was read */
+    uint64_t objects; /* bit d: the container at depth d is an object */
+};
+
+void dyno_json_reader_init(struct dyno_json_reader *reader, const char *text, size_t bytes);
+
+/* The next token.  Fails with E_FORMAT naming line and column, E_LIMIT (depth).  Keys that appear
+ * twice are the caller's to see. */
+enum dyno_status dyno_json_read(struct dyno_json_reader *reader, struct dyno_json_token *token_out,
+                                struct dyno_err *err);
+
+/* Read on to the end of the container whose opening token was just read. */
+enum dyno_status dyno_json_skip(struct dyno_json_reader *reader, struct dyno_err *err);
+
+/* The meaning of `raw` into out[raw->bytes] (it is never longer); returns its length. */
+size_t dyno_json_unescape(const struct dyno_json_raw *raw, char *out);
+
+/* Does `raw` mean this text? */
+bool dyno_json_raw_is(const struct dyno_json_raw *raw, const char *text);
+
+/* Record E_FORMAT with line and column of where the reader is. */
+enum dyno_status dyno_json_refuse(const struct dyno_json_reader *reader, struct dyno_err *err,
+                                  const char *what);
+
+/* --- parser: the whole as a tree --- */
 
 enum dyno_json_kind {
     DYNO_JSON_NULL,

@@ -144,6 +144,73 @@ static void test_refusals(void)
     CHECK(dyno_json_parse(deep, 128, arena, &root, NULL) == DYNO_OK);
 }
 
+/* Texts of every length and exponent against the C library, which rounds correctly. */
+static void test_numbers(void)
+{
+    static const char *const edges[] = {"9007199254740993",
+                                        "9007199254740992.5",
+                                        "0.9007199254740993e16",
+                                        "9999999999999999999",
+                                        "9999999999999999999e19",
+                                        "9223372036854775807",
+                                        "9223372036854775808",
+                                        "-9223372036854775808",
+                                        "-9223372036854775809",
+                                        "18446744073709551615",
+                                        "0.000",
+                                        "-0.0e5",
+                                        "1e400",
+                                        "1e-400",
+                                        "1e999999999999",
+                                        "0.00000000000000000001",
+                                        "4.9406564584124654e-324",
+                                        "123456789012345678901234567890"};
+    for (size_t i = 0; i < DYNO_COUNT(edges); i++) {
+        const struct dyno_json *value = parse(edges[i]);
+        const double want = strtod(edges[i], NULL);
+        CHECK_MSG(value->number == want && signbit(value->number) == signbit(want), "%s", edges[i]);
+    }
+    CHECK(parse(edges[5])->integer == INT64_MAX && parse(edges[7])->integer == INT64_MIN);
+    CHECK(!parse(edges[6])->is_int && !parse(edges[8])->is_int && !parse(edges[9])->is_int);
+    srand(7);
+    for (int i = 0; i < 200000; i++) {
+        char text[64];
+        const double value = ((double)rand() * 2147483648.0 + rand()) / 4.6e18;
+        (void)snprintf(text, sizeof(text), "%.*g", 1 + rand() % 19,
+                       ldexp(value, rand() % 120 - 60));
+        CHECK_MSG(parse(text)->number == strtod(text, NULL), "%s", text);
+        if (i % 1000 == 0)
+            dyno_arena_reset(arena);
+    }
+}
+
+static void test_reader(void)
+{
+    static const char text[] = "{\"a\\u0062\":[1,[2,{\"x\":3}],\"q\\n\"],\"c\":{},\"d\":null}";
+    static const enum dyno_json_token_kind want[] = {
+        DYNO_JSON_TOKEN_OBJECT, DYNO_JSON_TOKEN_ARRAY,  DYNO_JSON_TOKEN_NUMBER,
+        DYNO_JSON_TOKEN_ARRAY,  DYNO_JSON_TOKEN_STRING, DYNO_JSON_TOKEN_CLOSE,
+        DYNO_JSON_TOKEN_OBJECT, DYNO_JSON_TOKEN_CLOSE,  DYNO_JSON_TOKEN_NULL,
+        DYNO_JSON_TOKEN_CLOSE,  DYNO_JSON_TOKEN_END,    DYNO_JSON_TOKEN_END};
+    struct dyno_json_reader reader;
+    struct dyno_json_token token;
+    dyno_json_reader_init(&reader, text, strlen(text));
+    for (size_t i = 0; i < DYNO_COUNT(want); i++) {
+        CHECK(dyno_json_read(&reader, &token, NULL) == DYNO_OK && token.kind == want[i]);
+        if (i == 1)
+            CHECK(token.has_key && dyno_json_raw_is(&token.key, "ab") &&
+                  !dyno_json_raw_is(&token.key, "a"));
+        if (i == 3)
+            CHECK(!token.has_key && dyno_json_skip(&reader, NULL) == DYNO_OK);
+        if (i == 4) {
+            char meaning[8];
+            CHECK(dyno_json_unescape(&token.raw, meaning) == 2 && memcmp(meaning, "q\n", 2) == 0);
+        }
+        if (i == 6)
+            CHECK(token.has_key && dyno_json_raw_is(&token.key, "c"));
+    }
+}
+
 /* No prefix of a document is a document, and none crashes. */
 static void test_truncation(void)
 {
@@ -198,6 +265,8 @@ int main(void)
     test_doubles();
     test_parse();
     test_refusals();
+    test_numbers();
+    test_reader();
     test_truncation();
     test_utf8();
     dyno_arena_destroy(arena);
