@@ -204,7 +204,8 @@ static enum dyno_status prepare_step(struct maker *maker, uint32_t idx, uint64_t
         }
         bound->ins[i] = maker->binding->bufs[step->ins[i]];
         is_weight[i] = maker->plan->tensors[step->ins[i]].role == DYNO_ROLE_WEIGHT;
-        const bool is_packed = i < 32 && (kernel->packed_ins >> i & 1U) != 0;
+        const bool is_packed =
+            step->packed != NULL && i < 32 && (kernel->packed_ins >> i & 1U) != 0;
         if (is_weight[i] && bound->ins[i].data == NULL && !is_packed)
             return DYNO_FAIL(maker->err, DYNO_E_FORMAT,
                              "step '%s': kernel %s reads input %u, whose data is not in the engine",

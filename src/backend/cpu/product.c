@@ -115,7 +115,7 @@ bool dyno_cpu_product_resolve(const struct dyno_site *site, struct dyno_cpu_prod
         return false;
     if (p.rows > ELEMENTS_MAX || p.k > INT32_MAX || p.n > INT32_MAX || p.batches > ELEMENTS_MAX)
         return false;
-    p.b_constant = constant(site, 1);
+    p.b_constant = site->in_is_weight[1]; /* its data may live on in the packed form alone */
     if (!p.addend && peels(site, p.n, &p.peeled_input)) {
         p.peeled = true;
         p.bias = true;

@@ -413,6 +413,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(conv_depthwise) = {
     .packing = 1,
     .state_bytes = sizeof(struct conv_depthwise_state),
     .enumerate = enumerate,
+    .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,
     .run = run,

@@ -434,6 +434,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(conv_im2col) = {
     .packing = 1,
     .state_bytes = sizeof(struct conv_im2col_state),
     .enumerate = enumerate,
+    .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,
     .run = run,

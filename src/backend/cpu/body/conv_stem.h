@@ -222,6 +222,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(conv_stem) = {
     .packing = 1,
     .state_bytes = sizeof(struct conv_stem_state),
     .enumerate = enumerate,
+    .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,
     .run = run,

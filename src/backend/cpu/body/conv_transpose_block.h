@@ -347,6 +347,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(conv_transpose_block) = {
     .packing = 1,
     .state_bytes = sizeof(struct conv_transpose_block_state),
     .enumerate = enumerate,
+    .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,
     .run = run,

@@ -325,6 +325,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(matmul) = {
     .packing = 1,
     .state_bytes = sizeof(struct matmul_state),
     .enumerate = enumerate,
+    .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,
     .run = run,
