@@ -9,8 +9,13 @@
  * continue: crc32c(crc32c(0, a), b) is crc32c(0, ab). */
 uint32_t dyno_crc32c(uint32_t crc, const void *data, size_t bytes);
 
-/* The portable twin of the above, for tests. */
+/* The portable twin of the above. */
 uint32_t dyno_crc32c_portable(uint32_t crc, const void *data, size_t bytes);
+
+/* The n-th way of computing it that this machine has, the fastest (and used) first; NULL: no more.
+ */
+typedef uint32_t dyno_crc32c_fn(uint32_t crc, const void *data, size_t bytes);
+dyno_crc32c_fn *dyno_crc32c_way(int nth);
 
 /* SHA-256 (FIPS 180-4). */
 struct dyno_sha256 {

@@ -28,6 +28,32 @@ static void test_crc(void)
         }
 }
 
+/* Every way against the portable one, at lengths around what each takes at a time. */
+static void test_crc_ways(void)
+{
+    enum { BYTES = 140000 };
+    static uint8_t bytes[BYTES];
+    static const size_t around[] = {0, 256, 512, 768, 21824, 65472, 65536, 130944, BYTES - 18};
+    uint32_t dice = 7;
+    for (size_t i = 0; i < BYTES; i++) {
+        dice = dice * 1664525U + 1013904223U;
+        bytes[i] = (uint8_t)(dice >> 24);
+    }
+    int count = 0;
+    for (dyno_crc32c_fn *way; (way = dyno_crc32c_way(count)) != NULL; count++) {
+        for (size_t i = 0; i < sizeof(around) / sizeof(around[0]); i++)
+            for (size_t more = 0; more < 18; more++) {
+                const size_t length = more < 9 && around[i] < 9 ? more : around[i] + more - 9;
+                const uint8_t *at = bytes + more % 9;
+                const size_t cut = length * 2 / 3;
+                CHECK(way(0, at, length) == dyno_crc32c_portable(0, at, length));
+                CHECK(way(way(0, at, cut), at + cut, length - cut) ==
+                      dyno_crc32c_portable(0, at, length));
+            }
+    }
+    CHECK(count >= 1);
+}
+
 static void check_sha(const char *text, size_t repeat, const char *want)
 {
     struct dyno_sha256 sha;
@@ -128,6 +154,7 @@ static void test_map(void)
 int main(void)
 {
     test_crc();
+    test_crc_ways();
     test_sha();
     test_fnv();
     test_hash64();
