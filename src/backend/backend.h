@@ -3,6 +3,10 @@
  * The tuner calls `enumerate`, then for each tactic `pack` once at build; the run time calls
  * `prepare` once for each bound shape of a context and `run` for each inference.  A kernel never
  * allocates, never fails while it runs, and is safe to run in several contexts at once.
+ *
+ * A tactic is a few parameters; `settle` says what follows from them, at build and again for each
+ * bound shape.  An engine file is hostile: what it says of a step goes no further than
+ * dyno_kernel_check, so `pack`, `prepare` and `run` see only what `settle` agreed to.
  */
 #ifndef DYNO_BACKEND_BACKEND_H
 #define DYNO_BACKEND_BACKEND_H
@@ -66,8 +70,20 @@ struct dyno_kernel {
                           * keeps no raw copy, and run and prepare see its shape with data NULL */
     size_t state_bytes;
 
-    /* Candidates for the step at its optimal shape; 0 when the kernel cannot do it. */
+    /* The parameters worth trying for the step at its optimal shape, each with its estimate; 0 when
+     * there are none.  Call it through dyno_kernel_candidates, which settles what it gives. */
     int (*enumerate)(const struct dyno_site *site, struct dyno_tactic *out, int max);
+    /* What follows from the parameters of `asked`: cfg, out_layout, and the layouts of inputs that
+     * spread over the output.  `tactic` holds those, flags and packed_bytes 0, and ROW for each of
+     * the op's own inputs; fill in the rest.  Refuse (E_UNSUPPORTED, E_LIMIT) what pack, prepare
+     * and run cannot do: another op, types, attributes, a tail, constants that are none, cfg out of
+     * range, shapes.  Only these may depend on it: the step, types, layouts, dimensions, which
+     * inputs are constant, and values that prepare reads; not the target, and not the data of
+     * inputs in packed_ins, which an engine no longer has.  packed_bytes must be the same for every
+     * shape of the profile.  The op's own rule holds for the shapes, where it can tell them without
+     * the data of the run: where it cannot, the plan says what it likes. */
+    enum dyno_status (*settle)(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err);
     /* Write tactic.packed_bytes; NULL when the kernel packs nothing.  Threads do not matter. */
     enum dyno_status (*pack)(const struct dyno_site *site, const struct dyno_tactic *tactic,
                              void *dst, struct dyno_err *err);
@@ -79,6 +95,23 @@ struct dyno_kernel {
     /* Only the REFERENCE kernel may fail. */
     enum dyno_status (*run)(struct dyno_run_args *args);
 };
+
+/* All of a tactic of this kernel from the parameters of `asked`; est_us is kept. */
+DYNO_NODISCARD enum dyno_status dyno_kernel_settle(const struct dyno_kernel *kernel,
+                                                   const struct dyno_site *site,
+                                                   const struct dyno_tactic *asked,
+                                                   struct dyno_tactic *tactic_out,
+                                                   struct dyno_err *err);
+
+/* The kernel's candidates for the step, settled, into out[max]; their number. */
+int dyno_kernel_candidates(const struct dyno_kernel *kernel, const struct dyno_site *site,
+                           struct dyno_tactic *out, int max);
+
+/* Is site->step->tactic what this kernel makes of its parameters at these shapes, and does every
+ * tensor lie as the tactic says?  E_FORMAT names what differs. */
+DYNO_NODISCARD enum dyno_status dyno_kernel_check(const struct dyno_kernel *kernel,
+                                                  const struct dyno_site *site,
+                                                  struct dyno_err *err);
 
 enum dyno_isa {
     DYNO_ISA_PORTABLE = 0,

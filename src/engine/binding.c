@@ -154,11 +154,13 @@ static bool step_is_fixed(const struct maker *maker, const struct dyno_step *ste
 static enum dyno_status check_shapes(struct maker *maker, const struct dyno_step *step,
                                      const struct dyno_bound_step *bound)
 {
-    struct dyno_tensor ins[DYNO_STEP_INS_MAX];
-    const struct dyno_tensor *in_ptrs[DYNO_STEP_INS_MAX];
-    struct dyno_tensor outs[16];
-    if (step->own_in_count > DYNO_COUNT(ins) || step->out_count > DYNO_COUNT(outs))
-        return DYNO_OK; /* such steps run on the reference, which infers for itself */
+    struct dyno_arena *memory = maker->binding->memory;
+    struct dyno_tensor *ins = dyno_arena_alloc(memory, step->own_in_count + 1U, sizeof(*ins));
+    const struct dyno_tensor **in_ptrs =
+        dyno_arena_alloc(memory, step->own_in_count + 1U, sizeof(*in_ptrs));
+    struct dyno_tensor *outs = dyno_arena_alloc(memory, step->out_count + 1U, sizeof(*outs));
+    if (ins == NULL || in_ptrs == NULL || outs == NULL)
+        return DYNO_NOMEM(maker->err);
     for (uint32_t i = 0; i < step->own_in_count; i++) {
         const struct dyno_buf *buf = &bound->ins[i];
         in_ptrs[i] = buf->rank < 0 ? NULL : &ins[i];
@@ -167,15 +169,16 @@ static enum dyno_status check_shapes(struct maker *maker, const struct dyno_step
         ins[i].data = buf->data;
         memcpy(ins[i].dims, buf->dims, sizeof(ins[i].dims));
     }
-    memset(outs, 0, sizeof(outs));
     DYNO_TRY(dyno_op_infer_concrete(dyno_ops[step->op], step->attrs, in_ptrs, step->own_in_count,
                                     outs, step->out_count, maker->err));
     for (uint32_t i = 0; i < step->out_count; i++) {
         const struct dyno_buf *buf = &bound->outs[i];
-        if (step->outs[i] == DYNO_NO_TENSOR || outs[i].rank < 0)
+        if (step->outs[i] == DYNO_NO_TENSOR)
             continue;
-        bool same = outs[i].rank == buf->rank && outs[i].dtype == buf->dtype;
-        for (int d = 0; same && d < buf->rank; d++)
+        const bool is_open = outs[i].rank < 0; /* the rule wants the data: type alone */
+        bool same = (is_open || outs[i].rank == buf->rank) &&
+                    (outs[i].dtype == buf->dtype || outs[i].dtype == DYNO_DTYPE_NONE);
+        for (int d = 0; same && !is_open && d < buf->rank; d++)
             same = outs[i].dims[d] == buf->dims[d];
         if (!same)
             return DYNO_FAIL(
@@ -223,7 +226,9 @@ static enum dyno_status prepare_step(struct maker *maker, uint32_t idx, uint64_t
                                    .in_is_weight = is_weight,
                                    .target = &maker->target};
     enum dyno_status status = check_shapes(maker, step, bound);
-    if (status == DYNO_OK && kernel->prepare != NULL)
+    if (status == DYNO_OK)
+        status = dyno_kernel_check(kernel, &site, maker->err);
+    if (status == DYNO_OK)
         status = kernel->prepare(&site, &step->tactic, step->packed, bound->state, workspace_out,
                                  maker->err);
     if (status != DYNO_OK)

@@ -72,10 +72,8 @@ int dyno_tune_candidates(const struct dyno_site *site, struct dyno_tactic *out, 
         struct dyno_tactic found[DYNO_TACTICS_MAX];
         if ((kernel->isa_mask & ~site->target->isa_mask) != 0)
             continue;
-        memset(found, 0, sizeof(found));
-        const int found_count = kernel->enumerate(site, found, DYNO_TACTICS_MAX);
+        const int found_count = dyno_kernel_candidates(kernel, site, found, DYNO_TACTICS_MAX);
         for (int i = 0; i < found_count && count < max; i++) {
-            found[i].kernel = dyno_kernel_id(kernel);
             if (allowed(&found[i], site->target))
                 out[count++] = found[i];
         }

@@ -279,6 +279,34 @@ static void bench(const struct trial *trial, struct dyno_run_args *args)
            best, bytes / best * 1e-3, flops(trial) / best * 1e-3, (double)trial->tactic.est_us);
 }
 
+/* The kernel must know its own tactic again, and no other in its place. */
+static bool checks_tactic(struct trial *trial, const struct dyno_site *site)
+{
+    struct dyno_err err = {0};
+    struct dyno_tactic *tactic = &trial->step.tactic;
+    trial->step.packed = trial->packed.data;
+    if (dyno_kernel_check(trial->kernel, site, &err) != DYNO_OK) {
+        fail(trial, err.text);
+        return false;
+    }
+    tactic->packed_bytes += 64;
+    if (dyno_kernel_check(trial->kernel, site, NULL) == DYNO_OK)
+        fail(trial, "does not mind 64 more bytes of packed weights");
+    tactic->packed_bytes = 0;
+    trial->step.packed = NULL;
+    if (trial->tactic.packed_bytes != 0 && dyno_kernel_check(trial->kernel, site, NULL) == DYNO_OK)
+        fail(trial, "does not mind that the packed weights are missing");
+    *tactic = trial->tactic;
+    trial->step.packed = trial->packed.data;
+    for (uint32_t bit = 1; bit != 0; bit <<= 1) {
+        tactic->flags = trial->tactic.flags ^ bit;
+        if (dyno_kernel_check(trial->kernel, site, NULL) == DYNO_OK)
+            fail(trial, "does not mind other flags");
+    }
+    *tactic = trial->tactic;
+    return true;
+}
+
 static void execute(struct trial *trial, const struct dyno_site *site)
 {
     struct dyno_err err = {0};
@@ -293,6 +321,8 @@ static void execute(struct trial *trial, const struct dyno_site *site)
             fail(trial, "packed outside its room");
         kguard_readonly(&trial->packed);
     }
+    if (!checks_tactic(trial, site))
+        return;
     trial->state = kguard_create(kernel->state_bytes, 64);
     kguard_fill(&trial->state, 0);
     uint64_t workspace_bytes = 0;
@@ -372,23 +402,73 @@ static void try_tactic(const struct kcase_data *data, const struct dyno_kernel *
 
 /* --- one case --- */
 
-static int candidates(const struct kcase_data *data, const struct dyno_kernel *kernel,
-                      const struct dyno_target *target, struct dyno_tactic *tactics)
+/* The step as a tuner sees it. */
+struct plain {
+    struct dyno_buf ins[KCASE_INS_MAX], outs[KCASE_OUTS_MAX];
+    struct dyno_target target;
+    struct dyno_site site;
+};
+
+static void make_plain(const struct kcase_data *data, struct plain *plain)
 {
-    struct dyno_buf ins[KCASE_INS_MAX];
-    struct dyno_buf outs[KCASE_OUTS_MAX];
     for (uint32_t i = 0; i < data->step.in_count; i++) {
-        describe(&ins[i], &data->ins[i], DYNO_ROW, false);
-        ins[i].data = data->in_is_known[i] ? data->ins[i].data : NULL;
+        describe(&plain->ins[i], &data->ins[i], DYNO_ROW, false);
+        plain->ins[i].data = data->in_is_known[i] ? data->ins[i].data : NULL;
     }
     for (uint32_t i = 0; i < data->step.out_count; i++)
-        describe(&outs[i], &data->outs[i], DYNO_ROW, false);
-    const struct dyno_site site = {.step = &data->step,
-                                   .ins = ins,
-                                   .outs = outs,
-                                   .in_is_weight = data->in_is_weight,
-                                   .target = target};
-    return kernel->enumerate(&site, tactics, DYNO_TACTICS_MAX);
+        describe(&plain->outs[i], &data->outs[i], DYNO_ROW, false);
+    dyno_target_detect(&plain->target, NULL);
+    plain->site = (struct dyno_site){.step = &data->step,
+                                     .ins = plain->ins,
+                                     .outs = plain->outs,
+                                     .in_is_weight = data->in_is_weight,
+                                     .target = &plain->target};
+}
+
+/* --- parameters that no tuner asks for: refused, or as right as the others --- */
+
+static void try_asked(const struct kcase_data *data, const struct dyno_kernel *kernel,
+                      const struct plain *plain, const struct dyno_tactic *asked)
+{
+    struct dyno_tactic tactic;
+    if (dyno_kernel_settle(kernel, &plain->site, asked, &tactic, NULL) != DYNO_OK)
+        return;
+    try_tactic(data, kernel, &tactic, &plain->target, 1);
+}
+
+static void flip(struct dyno_layout *layout)
+{
+    *layout = layout->kind == DYNO_LAYOUT_ROW ? DYNO_BLOCK16 : DYNO_ROW;
+}
+
+static void try_foreign(const struct kcase_data *data, const struct dyno_kernel *kernel,
+                        const struct plain *plain, const struct dyno_tactic *tactic)
+{
+    static const uint32_t values[] = {0, 1, 2, 3, 17, UINT32_MAX};
+    struct dyno_tactic settled;
+    for (int c = 0; c < DYNO_TACTIC_CFGS; c++) {
+        for (size_t v = 0; v < DYNO_COUNT(values); v++) {
+            struct dyno_tactic asked = *tactic;
+            asked.cfg[c] = values[v];
+            if (values[v] != tactic->cfg[c])
+                try_asked(data, kernel, plain, &asked);
+        }
+        struct dyno_tactic asked = *tactic;
+        asked.cfg[c] = UINT32_MAX;
+        if (dyno_kernel_settle(kernel, &plain->site, &asked, &settled, NULL) == DYNO_OK) {
+            fail_count++;
+            (void)fprintf(stderr, "FAIL kernel %s takes anything as cfg %d\n", kernel->name, c);
+        }
+    }
+    for (uint32_t i = 0; i < data->step.in_count && i < DYNO_STEP_INS_MAX; i++) {
+        struct dyno_tactic asked = *tactic;
+        flip(&asked.in_layouts[i]);
+        if (data->ins[i].dtype == DYNO_F32 && data->ins[i].rank >= 2 && !data->in_is_weight[i])
+            try_asked(data, kernel, plain, &asked);
+    }
+    struct dyno_tactic asked = *tactic;
+    flip(&asked.out_layout);
+    try_asked(data, kernel, plain, &asked);
 }
 
 static bool selected(const struct dyno_kernel *kernel)
@@ -412,21 +492,24 @@ static void run_case(const struct kcase *row)
         fail_count++;
         (void)fprintf(stderr, "FAIL %s {%s} [%s]: %s\n", row->op, row->attrs, row->ins, err.text);
     } else {
-        struct dyno_target target;
-        dyno_target_detect(&target, NULL);
+        struct plain plain;
+        make_plain(data, &plain);
         bool covered = options.kernel[0] != '\0';
         for (size_t k = 0; k < dyno_kernel_count; k++) {
             struct dyno_tactic tactics[DYNO_TACTICS_MAX];
             const struct dyno_kernel *kernel = dyno_kernels[k];
             if (!selected(kernel))
                 continue;
-            const int count = candidates(data, kernel, &target, tactics);
+            const int count =
+                dyno_kernel_candidates(kernel, &plain.site, tactics, DYNO_TACTICS_MAX);
             for (int t = 0; t < count; t++) {
                 covered = covered || (tactics[t].flags & DYNO_TACTIC_REFERENCE) == 0;
                 if (options.bench && (tactics[t].flags & DYNO_TACTIC_REFERENCE) != 0)
                     continue;
-                try_tactic(data, kernel, &tactics[t], &target, 1);
-                try_tactic(data, kernel, &tactics[t], &target, 2);
+                try_tactic(data, kernel, &tactics[t], &plain.target, 1);
+                try_tactic(data, kernel, &tactics[t], &plain.target, 2);
+                if (!options.bench)
+                    try_foreign(data, kernel, &plain, &tactics[t]);
             }
         }
         if (!covered) {

@@ -16,10 +16,15 @@ static bool constants_only(const struct dyno_site *site)
             continue;
         if (absent || in->dtype != DYNO_F32)
             return false;
-        if (i > 0 && (!site->in_is_weight[i] || !in->data))
+        if (i > 0 && !site->in_is_weight[i])
             return false;
     }
-    return site->outs[0].dtype == DYNO_F32;
+    return dyno_cpu_is_f32(&site->outs[0]);
+}
+
+bool dyno_cpu_conv_accepts(const struct dyno_site *site, enum dyno_op_id op)
+{
+    return site->step->op == op && constants_only(site) && dyno_cpu_tail_accepts(site);
 }
 
 enum dyno_status dyno_cpu_conv_resolve(const struct dyno_site *site, struct dyno_cpu_conv *conv_out,
@@ -78,12 +83,14 @@ enum dyno_status dyno_cpu_conv_resolve(const struct dyno_site *site, struct dyno
     return DYNO_OK;
 }
 
-bool dyno_cpu_conv_accepts(const struct dyno_site *site, struct dyno_cpu_conv *conv_out)
+enum dyno_status dyno_cpu_conv_check(const struct dyno_site *site, struct dyno_cpu_conv *conv_out,
+                                     struct dyno_err *err)
 {
-    return site->step->op == DYNO_OP_conv && constants_only(site) && site->ins[0].rank >= 3 &&
-           site->ins[0].rank <= 4 && dyno_cpu_tail_accepts(site) &&
-           dyno_cpu_conv_resolve(site, conv_out, NULL) == DYNO_OK && conv_out->m > 0 &&
-           conv_out->k > 0;
+    if (!dyno_cpu_conv_accepts(site, DYNO_OP_conv) || site->ins[0].rank < 3 ||
+        site->ins[0].rank > 4)
+        return dyno_cpu_refuse(site, err);
+    DYNO_TRY(dyno_cpu_conv_resolve(site, conv_out, err));
+    return conv_out->m > 0 && conv_out->k > 0 ? DYNO_OK : dyno_cpu_refuse(site, err);
 }
 
 bool dyno_cpu_conv_packed(const struct dyno_cpu_conv *conv, int panel,

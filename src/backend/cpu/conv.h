@@ -18,11 +18,15 @@ struct dyno_cpu_conv {
     int64_t k;                      /* taps * cg */
 };
 
-/* False unless the step is an f32 Conv of one or two spatial axes whose weights and bias are
- * constants and whose tail the tail functions take. */
-bool dyno_cpu_conv_accepts(const struct dyno_site *site, struct dyno_cpu_conv *conv_out);
+/* False unless the step is an f32 `op` whose weights and bias are constants and whose tail the tail
+ * functions take. */
+bool dyno_cpu_conv_accepts(const struct dyno_site *site, enum dyno_op_id op);
 
-/* For `prepare`: the geometry at the bound shape; E_LIMIT where sizes overflow. */
+/* Refuses unless the step is such a Conv of one or two spatial axes. */
+enum dyno_status dyno_cpu_conv_check(const struct dyno_site *site, struct dyno_cpu_conv *conv_out,
+                                     struct dyno_err *err);
+
+/* The geometry at the bound shape; E_LIMIT where sizes overflow. */
 enum dyno_status dyno_cpu_conv_resolve(const struct dyno_site *site, struct dyno_cpu_conv *conv_out,
                                        struct dyno_err *err);
 

@@ -16,6 +16,7 @@
 
 #define DYNO_GEMM_ROWS_MAX  14 /* of any instruction set's tile */
 #define DYNO_GEMM_PANEL_MAX 32
+#define DYNO_GEMM_CACHE_MAX (1 << 20) /* KiB of A a task may work on */
 
 /* One register tile.  K = segs * (blks * 16 + rem): segments are the taps of a convolution.
  * Element k of a segment's block b, row i: a[seg_off[seg] + b * a_blk + i * a_row + k]. */

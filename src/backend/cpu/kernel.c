@@ -4,23 +4,48 @@
 #define LAUNCH_US      0.5 /* fixed cost of a step */
 #define TASKS_A_THREAD 4
 
-void dyno_cpu_tactic(struct dyno_tactic *tactic, const struct dyno_kernel *kernel, uint32_t flags,
-                     double est_us)
+void dyno_cpu_tactic_block(struct dyno_tactic *tactic, const struct dyno_site *site, double est_us)
 {
-    memset(tactic, 0, sizeof(*tactic));
-    tactic->kernel = dyno_kernel_id(kernel);
-    tactic->flags = flags;
     tactic->est_us = (float)est_us;
-}
-
-void dyno_cpu_tactic_block(struct dyno_tactic *tactic, const struct dyno_site *site,
-                           const struct dyno_kernel *kernel, uint32_t block_in_count, double est_us)
-{
-    dyno_cpu_tactic(tactic, kernel, 0, est_us);
-    for (uint32_t i = 0; i < block_in_count && i < DYNO_STEP_INS_MAX; i++)
-        tactic->in_layouts[i] = DYNO_BLOCK16;
     tactic->out_layout = DYNO_BLOCK16;
     dyno_cpu_tail_layouts(site, DYNO_BLOCK16, tactic);
+}
+
+static bool rest_is_zero(const struct dyno_tactic *tactic, int cfg_count)
+{
+    for (int i = cfg_count; i < DYNO_TACTIC_CFGS; i++)
+        if (tactic->cfg[i] != 0)
+            return false;
+    return true;
+}
+
+bool dyno_cpu_settle_row(const struct dyno_site *site, int cfg_count, struct dyno_tactic *tactic)
+{
+    tactic->flags = DYNO_TACTIC_BASELINE;
+    return site->outs[0].rank >= 0 && tactic->out_layout.kind == DYNO_LAYOUT_ROW &&
+           tactic->out_layout.block == 0 && rest_is_zero(tactic, cfg_count);
+}
+
+bool dyno_cpu_settle_block(const struct dyno_site *site, int cfg_count, uint32_t block_in_count,
+                           struct dyno_tactic *tactic)
+{
+    if (!dyno_cpu_blockable(&site->outs[0]) || !dyno_cpu_asks_block(tactic) ||
+        tactic->out_layout.block != DYNO_CPU_BLOCK || block_in_count > site->step->own_in_count ||
+        block_in_count > DYNO_STEP_INS_MAX || !rest_is_zero(tactic, cfg_count))
+        return false;
+    for (uint32_t i = 0; i < block_in_count; i++) {
+        if (!dyno_cpu_blockable(&site->ins[i]))
+            return false;
+        tactic->in_layouts[i] = DYNO_BLOCK16;
+    }
+    return true;
+}
+
+enum dyno_status dyno_cpu_refuse(const struct dyno_site *site, struct dyno_err *err)
+{
+    return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                     "its kernel does not do %s on these types, shapes and constants in this way",
+                     dyno_ops[site->step->op]->onnx_name);
 }
 
 double dyno_cpu_move_us(const struct dyno_target *target, double bytes)

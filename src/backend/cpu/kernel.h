@@ -66,14 +66,23 @@ static inline float *dyno_cpu_block_at(const struct dyno_buf *buf, int64_t n, in
     return data + n * buf->batch_stride + cb * dyno_cpu_spatial(buf) * DYNO_CPU_BLOCK;
 }
 
-/* A candidate of this kernel with every tensor in ROW layout. */
-void dyno_cpu_tactic(struct dyno_tactic *tactic, const struct dyno_kernel *kernel, uint32_t flags,
-                     double est_us);
+/* For `enumerate`: a candidate with output 0 in BLOCK and the tail's inputs as they spread over it.
+ */
+void dyno_cpu_tactic_block(struct dyno_tactic *tactic, const struct dyno_site *site, double est_us);
 
-/* The same with output 0 and own inputs [0, block_in_count) in BLOCK; the tail's as they spread. */
-void dyno_cpu_tactic_block(struct dyno_tactic *tactic, const struct dyno_site *site,
-                           const struct dyno_kernel *kernel, uint32_t block_in_count,
-                           double est_us);
+/* For `settle`: every tensor is in ROW layout, as a baseline may do it / output 0 and own inputs
+ * [0, block_in_count) are in BLOCK.  cfg_count of the parameters mean something, the others are 0.
+ * False when that is not what was asked for. */
+bool dyno_cpu_settle_row(const struct dyno_site *site, int cfg_count, struct dyno_tactic *tactic);
+bool dyno_cpu_settle_block(const struct dyno_site *site, int cfg_count, uint32_t block_in_count,
+                           struct dyno_tactic *tactic);
+static inline bool dyno_cpu_asks_block(const struct dyno_tactic *asked)
+{
+    return asked->out_layout.kind == DYNO_LAYOUT_BLOCK;
+}
+
+/* `return dyno_cpu_refuse(site, err);`: not a step, or not parameters, for this kernel. */
+enum dyno_status dyno_cpu_refuse(const struct dyno_site *site, struct dyno_err *err);
 
 /* Microseconds to move that many bytes on one thread, with what a launch costs. */
 double dyno_cpu_move_us(const struct dyno_target *target, double bytes);

@@ -24,6 +24,19 @@ void dyno_cpu_move_axis(struct dyno_cpu_move *move, int64_t dim, int64_t src_str
 /* Row-major strides of dims[0..rank-1]. */
 void dyno_cpu_row_strides(const int64_t *dims, int rank, int64_t *strides_out);
 
+/* An axis as attributes name it: from the end when negative. */
+static inline int dyno_cpu_axis(int64_t axis, int rank)
+{
+    return (int)(axis < 0 ? axis + rank : axis);
+}
+
+/* Operators whose output is the input under another shape. */
+bool dyno_cpu_is_view(enum dyno_op_id op);
+
+/* For `settle` of the kernel `move`: operator, types, and what shape rules leave open when sizes
+ * come with the data; layouts are not looked at. */
+enum dyno_status dyno_cpu_move_check(const struct dyno_site *site, struct dyno_err *err);
+
 /* Element size in whole bytes; 0 for packed 4-bit and 2-bit types. */
 int64_t dyno_cpu_elem_bytes(enum dyno_dtype dtype);
 

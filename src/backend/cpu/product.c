@@ -8,7 +8,7 @@
 
 static bool constant(const struct dyno_site *site, uint32_t idx)
 {
-    return site->in_is_weight[idx] && site->ins[idx].data != NULL;
+    return site->in_is_weight[idx];
 }
 
 /* One value a column, or one for all. */
@@ -98,7 +98,7 @@ static bool resolve_gemm(const struct dyno_site *site, struct dyno_cpu_product *
     const struct dyno_buf *c = &site->ins[2];
     if (c->rank > 2 || !dyno_cpu_is_f32(c))
         return false;
-    p->bias = constant(site, 2) && along_columns(c, p->n);
+    p->bias = constant(site, 1) && constant(site, 2) && along_columns(c, p->n);
     p->addend = !p->bias;
     return true;
 }
@@ -115,8 +115,8 @@ bool dyno_cpu_product_resolve(const struct dyno_site *site, struct dyno_cpu_prod
         return false;
     if (p.rows > ELEMENTS_MAX || p.k > INT32_MAX || p.n > INT32_MAX || p.batches > ELEMENTS_MAX)
         return false;
-    p.b_constant = site->in_is_weight[1]; /* its data may live on in the packed form alone */
-    if (!p.addend && peels(site, p.n, &p.peeled_input)) {
+    p.b_constant = constant(site, 1);
+    if (p.b_constant && !p.addend && peels(site, p.n, &p.peeled_input)) {
         p.peeled = true;
         p.bias = true;
     }

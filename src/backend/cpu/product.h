@@ -14,7 +14,9 @@ struct dyno_cpu_product {
     ptrdiff_t b_row, b_col;
     float alpha, beta;
     bool b_constant;
-    bool bias;   /* constants over a row are added: Gemm's C and the tail's first instruction */
+    /* Constants over a row are added: Gemm's C and the tail's first instruction.  Only with a
+     * constant B, or n and with it what is packed could differ from shape to shape. */
+    bool bias;
     bool peeled; /* ... of which the tail's first instruction */
     bool addend; /* Gemm's C is anything else */
     uint32_t peeled_input;

@@ -18,13 +18,14 @@ static const double g2[4][3] = {
     {0.0, 0.0, 1.0},
 };
 
-bool dyno_cpu_winograd_accepts(const struct dyno_site *site, struct dyno_cpu_conv *conv_out)
+enum dyno_status dyno_cpu_winograd_check(const struct dyno_site *site,
+                                         struct dyno_cpu_conv *conv_out, struct dyno_err *err)
 {
-    if (!dyno_cpu_conv_accepts(site, conv_out))
-        return false;
     const struct dyno_cpu_conv *g = conv_out;
-    return g->kh == 3 && g->kw == 3 && g->sh == 1 && g->sw == 1 && g->dh == 1 && g->dw == 1 &&
-           g->groups == 1;
+    DYNO_TRY(dyno_cpu_conv_check(site, conv_out, err));
+    const bool fits = g->kh == 3 && g->kw == 3 && g->sh == 1 && g->sw == 1 && g->dh == 1 &&
+                      g->dw == 1 && g->groups == 1;
+    return fits ? DYNO_OK : dyno_cpu_refuse(site, err);
 }
 
 bool dyno_cpu_winograd_packed(const struct dyno_cpu_conv *conv, int m, int panel,

@@ -8,8 +8,9 @@
 
 #include "backend/cpu/conv.h"
 
-/* 3x3, stride 1, not dilated, not grouped. */
-bool dyno_cpu_winograd_accepts(const struct dyno_site *site, struct dyno_cpu_conv *conv_out);
+/* Refuses unless 3x3, stride 1, not dilated, not grouped. */
+enum dyno_status dyno_cpu_winograd_check(const struct dyno_site *site,
+                                         struct dyno_cpu_conv *conv_out, struct dyno_err *err);
 
 /* Packed: bias [columns up to a multiple of 16], then for each of (m + 2)^2 points a matrix
  * [c, mg] packed by dyno_gemm_pack. */

@@ -10,8 +10,9 @@ static void ids_are_stable_and_distinct(void)
         const struct dyno_kernel *kernel = dyno_kernels[i];
         const uint32_t id = dyno_kernel_id(kernel);
         CHECK_MSG(dyno_kernel_find(id) == kernel, "%s", kernel->name);
-        CHECK_MSG(kernel->enumerate != NULL && kernel->prepare != NULL && kernel->run != NULL, "%s",
-                  kernel->name);
+        CHECK_MSG(kernel->enumerate != NULL && kernel->settle != NULL && kernel->prepare != NULL &&
+                      kernel->run != NULL,
+                  "%s", kernel->name);
         for (size_t k = 0; k < i; k++)
             CHECK_MSG(dyno_kernel_id(dyno_kernels[k]) != id, "%s and %s", kernel->name,
                       dyno_kernels[k]->name);

@@ -43,22 +43,34 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
 {
     float epsilon = 0.0F;
     int64_t groups = 0;
-    const struct dyno_buf *x = &site->ins[0];
-    if (!read_attrs(site, &epsilon, &groups) || max < 2 || site->step->out_count != 1 ||
-        !dyno_cpu_blockable(x) || !dyno_cpu_tail_accepts(site))
+    if (!read_attrs(site, &epsilon, &groups) || max < 2)
         return 0;
-    for (uint32_t i = 1; i < site->step->own_in_count; i++)
-        if (!dyno_cpu_is_f32(&site->ins[i]) || dyno_cpu_count(&site->ins[i]) != x->dims[1])
-            return 0;
-    const double count = (double)dyno_cpu_count(x);
+    const double count = (double)dyno_cpu_count(&site->ins[0]);
     const double us =
         (dyno_cpu_move_us(site->target, 8.0 * count) + count * 0.15e-3) * DYNO_CPU_ISA_COST;
-    dyno_cpu_tactic(&out[0], &DYNO_CPU_KERNEL(channel_norm), DYNO_TACTIC_BASELINE, us);
-    const int64_t together = group_size(site, groups);
-    if (together != 1 && together % DYNO_CPU_BLOCK != 0)
-        return 1;
-    dyno_cpu_tactic_block(&out[1], site, &DYNO_CPU_KERNEL(channel_norm), 1, us);
+    out[0].est_us = (float)us;
+    dyno_cpu_tactic_block(&out[1], site, us);
     return 2;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    float epsilon = 0.0F;
+    int64_t groups = 0;
+    const struct dyno_buf *x = &site->ins[0];
+    if (!read_attrs(site, &epsilon, &groups) || site->step->out_count != 1 ||
+        !dyno_cpu_blockable(x) || !dyno_cpu_tail_accepts(site) || groups < 0 ||
+        (groups > 0 && (x->dims[1] < groups || x->dims[1] % groups != 0)))
+        return dyno_cpu_refuse(site, err);
+    for (uint32_t i = 1; i < site->step->own_in_count; i++)
+        if (!dyno_cpu_is_f32(&site->ins[i]) || dyno_cpu_count(&site->ins[i]) != x->dims[1])
+            return dyno_cpu_refuse(site, err);
+    const int64_t together = group_size(site, groups);
+    const bool whole = together == 1 || together % DYNO_CPU_BLOCK == 0;
+    const bool ok = dyno_cpu_asks_block(asked) ? whole && dyno_cpu_settle_block(site, 0, 1, tactic)
+                                               : dyno_cpu_settle_row(site, 0, tactic);
+    return ok ? DYNO_OK : dyno_cpu_refuse(site, err);
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -262,6 +274,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(channel_norm) = {
     .packing = 1,
     .state_bytes = sizeof(struct channel_norm_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

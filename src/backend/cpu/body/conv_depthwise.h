@@ -293,9 +293,11 @@ static void task(void *arg, int idx, int thread)
 
 /* --- the kernel --- */
 
-static bool accepts(const struct dyno_site *site, struct dyno_cpu_conv *g)
+static enum dyno_status check(const struct dyno_site *site, struct dyno_cpu_conv *g,
+                              struct dyno_err *err)
 {
-    return dyno_cpu_conv_accepts(site, g) && g->groups > 1 && g->cg == 1 && g->mg == 1;
+    DYNO_TRY(dyno_cpu_conv_check(site, g, err));
+    return g->groups > 1 && g->cg == 1 && g->mg == 1 ? DYNO_OK : dyno_cpu_refuse(site, err);
 }
 
 /* [blocks][16] biases, [blocks][taps][16] weights. */
@@ -308,7 +310,7 @@ static uint64_t packed_floats(const struct dyno_cpu_conv *g)
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     struct dyno_cpu_conv g;
-    if (max < 2 || !accepts(site, &g) || packed_floats(&g) > UINT32_MAX)
+    if (max < 2 || check(site, &g, NULL) != DYNO_OK)
         return 0;
     const double pixels = (double)g.batch * (double)g.c * (double)g.oh * (double)g.ow;
     const double flops = 2.0 * pixels * (double)g.taps;
@@ -321,12 +323,22 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
         /* Border pixels take four times as long; a copy about two taps. */
         const double edge = (double)(g.pw + g.pw_end) / (double)(g.ow > 0 ? g.ow : 1);
         const double extra = mode == IN_PLACE ? 3.0 * edge : 2.0 / (double)g.taps;
-        dyno_cpu_tactic_block(&out[mode], site, &DYNO_CPU_KERNEL(conv_depthwise), 1,
-                              us * (1.0 + extra));
+        dyno_cpu_tactic_block(&out[mode], site, us * (1.0 + extra));
         out[mode].cfg[0] = mode;
-        out[mode].packed_bytes = packed_floats(&g) * sizeof(float);
     }
     return 2;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    struct dyno_cpu_conv g;
+    DYNO_TRY(check(site, &g, err));
+    if (packed_floats(&g) > UINT32_MAX || asked->cfg[0] > PADDED ||
+        !dyno_cpu_settle_block(site, 1, 1, tactic))
+        return dyno_cpu_refuse(site, err);
+    tactic->packed_bytes = packed_floats(&g) * sizeof(float);
+    return DYNO_OK;
 }
 
 static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -413,6 +425,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(conv_depthwise) = {
     .packing = 1,
     .state_bytes = sizeof(struct conv_depthwise_state),
     .enumerate = enumerate,
+    .settle = settle,
     .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,

@@ -38,11 +38,12 @@ static bool is_flat(const struct dyno_cpu_conv *g)
 
 /* --- candidates --- */
 
-static bool accepts(const struct dyno_site *site, struct dyno_cpu_conv *g)
+static enum dyno_status check(const struct dyno_site *site, struct dyno_cpu_conv *g,
+                              struct dyno_err *err)
 {
-    if (!dyno_cpu_conv_accepts(site, g))
-        return false;
-    return g->groups == 1 || (g->cg % DYNO_CPU_BLOCK == 0 && g->mg % DYNO_CPU_BLOCK == 0);
+    DYNO_TRY(dyno_cpu_conv_check(site, g, err));
+    const bool whole = g->cg % DYNO_CPU_BLOCK == 0 && g->mg % DYNO_CPU_BLOCK == 0;
+    return g->groups == 1 || whole ? DYNO_OK : dyno_cpu_refuse(site, err);
 }
 
 static double estimate(const struct dyno_site *site, const struct dyno_cpu_conv *g, enum mode mode)
@@ -64,10 +65,9 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
 {
     static const uint32_t cache_kb[] = {128, 384, 48};
     struct dyno_cpu_conv g;
-    struct dyno_cpu_conv_packed packed;
-    if (!accepts(site, &g) || !dyno_cpu_conv_packed(&g, MICRO->panel, &packed))
-        return 0;
     int count = 0;
+    if (check(site, &g, NULL) != DYNO_OK)
+        return 0;
     for (uint32_t mode = FLAT; mode <= GATHER; mode++) {
         if ((mode == FLAT) != is_flat(&g))
             continue;
@@ -75,14 +75,27 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
             if (mode != FLAT && i == 2)
                 break;
             const double us = estimate(site, &g, (enum mode)mode) * (1.0 + 0.01 * (double)i);
-            dyno_cpu_tactic_block(&out[count], site, &DYNO_CPU_KERNEL(conv_direct), 1, us);
+            dyno_cpu_tactic_block(&out[count], site, us);
             out[count].cfg[0] = mode;
             out[count].cfg[1] = cache_kb[i];
-            out[count].packed_bytes = packed.all_bytes;
             count++;
         }
     }
     return count;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    struct dyno_cpu_conv g;
+    struct dyno_cpu_conv_packed packed;
+    DYNO_TRY(check(site, &g, err));
+    if (!dyno_cpu_conv_packed(&g, MICRO->panel, &packed) || asked->cfg[0] > GATHER ||
+        (asked->cfg[0] == FLAT && !is_flat(&g)) || asked->cfg[1] > DYNO_GEMM_CACHE_MAX ||
+        !dyno_cpu_settle_block(site, 2, 1, tactic))
+        return dyno_cpu_refuse(site, err);
+    tactic->packed_bytes = packed.all_bytes;
+    return DYNO_OK;
 }
 
 static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -339,6 +352,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(conv_direct) = {
     .packing = 1,
     .state_bytes = sizeof(struct conv_direct_state),
     .enumerate = enumerate,
+    .settle = settle,
     .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,

@@ -5,7 +5,7 @@
  * ones.  Groups of one input channel are summed plane by plane instead.  This is the baseline's
  * convolution.
  */
-#include "backend/cpu/gemm.h"
+#include "backend/cpu/conv.h"
 #include "backend/cpu/kernel.h"
 #include "backend/cpu/simd.h"
 #include "ops/conv.h"
@@ -60,30 +60,30 @@ static enum dyno_status resolve(const struct dyno_site *site, struct conv_im2col
     state->k = state->taps * state->cg;
     state->in_plane = win->in[0] * win->in[1] * win->in[2];
     state->out_plane = win->out[0] * win->out[1] * win->out[2];
+    if (state->k > INT32_MAX - 1 || state->out_plane > INT32_MAX || state->mg > INT32_MAX)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "'%s' is too large to unfold", site->step->name);
     state->tiles = dyno_cpu_div_up(state->mg, MICRO->rows_max);
     state->tile_floats = k_blocks(state->k) * 16 * MICRO->rows_max;
     state->panels = dyno_gemm_panels(MICRO->panel, state->out_plane);
-    if (state->k > INT32_MAX - 1 || state->out_plane > INT32_MAX || state->mg > INT32_MAX ||
-        dyno_cpu_size((uint64_t)state->tile_floats * sizeof(float),
+    if (dyno_cpu_size((uint64_t)state->tile_floats * sizeof(float),
                       (uint64_t)state->tiles * (uint64_t)state->groups, 0) > (UINT64_C(1) << 40))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "'%s' is too large to unfold", site->step->name);
     return DYNO_OK;
 }
 
+static enum dyno_status check(const struct dyno_site *site, struct conv_im2col_state *s,
+                              struct dyno_err *err)
+{
+    if (!dyno_cpu_conv_accepts(site, DYNO_OP_conv))
+        return dyno_cpu_refuse(site, err);
+    DYNO_TRY(resolve(site, s, err));
+    return s->mg > 0 ? DYNO_OK : dyno_cpu_refuse(site, err);
+}
+
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
-    const struct dyno_step *step = site->step;
-    struct conv_im2col_state s;
-    if (step->op != DYNO_OP_conv || max < 1 || !dyno_cpu_is_f32(&site->ins[0]) ||
-        !dyno_cpu_is_f32(&site->outs[0]) || !dyno_cpu_tail_accepts(site))
-        return 0;
-    for (uint32_t i = 1; i < step->own_in_count; i++) {
-        const bool absent = i == 2 && site->ins[i].rank < 0;
-        if (!absent && (!dyno_cpu_is_f32(&site->ins[i]) || !site->in_is_weight[i] ||
-                        site->ins[i].data == NULL))
-            return 0;
-    }
-    if (resolve(site, &s, NULL) != DYNO_OK || s.mg == 0)
+    struct conv_im2col_state s = {0};
+    if (max < 1 || check(site, &s, NULL) != DYNO_OK)
         return 0;
     const double outer = (double)s.batch * (double)s.groups;
     const double unfolded = outer * (double)s.out_plane * (double)s.k;
@@ -91,11 +91,21 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     us = s.cg == 1 ? us * (double)s.mg
                    : us + (double)dyno_gemm_estimate_us(site->target, MICRO, outer, (double)s.mg,
                                                         (double)s.k, (double)s.out_plane, 0.0);
-    dyno_cpu_tactic(&out[0], &DYNO_CPU_KERNEL(conv_im2col), DYNO_TACTIC_BASELINE, us);
-    dyno_cpu_tail_layouts(site, DYNO_ROW, &out[0]);
-    out[0].packed_bytes =
-        (uint64_t)s.tile_floats * (uint64_t)s.tiles * (uint64_t)s.groups * sizeof(float);
+    out[0].est_us = (float)us;
     return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    struct conv_im2col_state s = {0};
+    DYNO_TRY(check(site, &s, err));
+    if (!dyno_cpu_settle_row(site, 0, tactic))
+        return dyno_cpu_refuse(site, err);
+    tactic->packed_bytes =
+        (uint64_t)s.tile_floats * (uint64_t)s.tiles * (uint64_t)s.groups * sizeof(float);
+    return DYNO_OK;
 }
 
 /* [group][tile][block of 16 of K][row][16]; element k of K is the bias, those after it are 0. */
@@ -103,7 +113,7 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
                              void *dst, struct dyno_err *err)
 {
     (void)tactic;
-    struct conv_im2col_state s;
+    struct conv_im2col_state s = {0};
     DYNO_TRY(resolve(site, &s, err));
     const float *w = site->ins[1].data;
     const float *bias =
@@ -434,6 +444,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(conv_im2col) = {
     .packing = 1,
     .state_bytes = sizeof(struct conv_im2col_state),
     .enumerate = enumerate,
+    .settle = settle,
     .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,

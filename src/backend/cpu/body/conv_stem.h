@@ -28,18 +28,29 @@ struct conv_stem_state {
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     struct dyno_cpu_conv g;
-    struct dyno_cpu_conv_packed packed;
-    if (max < 1 || !dyno_cpu_conv_accepts(site, &g) || g.groups != 1 || g.c > CHANNELS_MAX ||
-        !dyno_cpu_conv_packed(&g, MICRO->panel, &packed))
+    if (max < 1 || dyno_cpu_conv_check(site, &g, NULL) != DYNO_OK)
         return 0;
     const double lines = (double)g.batch * (double)g.oh;
     const double bytes = 4.0 * ((double)g.batch * (double)g.c * (double)g.h * (double)g.w +
                                 lines * (double)g.ow * (double)g.m);
     const double us = 1.1 * (double)dyno_gemm_estimate_us(site->target, MICRO, lines, (double)g.ow,
                                                           (double)g.k, (double)g.m, bytes);
-    dyno_cpu_tactic_block(&out[0], site, &DYNO_CPU_KERNEL(conv_stem), 0, us);
-    out[0].packed_bytes = packed.all_bytes;
+    dyno_cpu_tactic_block(&out[0], site, us);
     return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    struct dyno_cpu_conv g;
+    struct dyno_cpu_conv_packed packed;
+    DYNO_TRY(dyno_cpu_conv_check(site, &g, err));
+    if (g.groups != 1 || g.c > CHANNELS_MAX || !dyno_cpu_conv_packed(&g, MICRO->panel, &packed) ||
+        !dyno_cpu_settle_block(site, 0, 0, tactic))
+        return dyno_cpu_refuse(site, err);
+    tactic->packed_bytes = packed.all_bytes;
+    return DYNO_OK;
 }
 
 static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -222,6 +233,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(conv_stem) = {
     .packing = 1,
     .state_bytes = sizeof(struct conv_stem_state),
     .enumerate = enumerate,
+    .settle = settle,
     .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,

@@ -3,7 +3,7 @@
  * Two phases a batch and group: columns [output channel, tap][input pixel] = weights x image, then
  * each output channel adds its taps' columns where they belong.
  */
-#include "backend/cpu/gemm.h"
+#include "backend/cpu/conv.h"
 #include "backend/cpu/kernel.h"
 #include "backend/cpu/simd.h"
 #include "ops/conv_transpose.h"
@@ -52,42 +52,52 @@ static enum dyno_status resolve(const struct dyno_site *site, struct conv_transp
     state->in_plane = win->in[0] * win->in[1] * win->in[2];
     state->out_plane = win->out[0] * win->out[1] * win->out[2];
     state->rows = state->mg * state->taps;
+    if (state->cg > INT32_MAX || state->in_plane > INT32_MAX || state->rows > INT32_MAX)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "'%s' is too large", site->step->name);
     state->tiles = dyno_cpu_div_up(state->rows, MICRO->rows_max);
     state->tile_floats = dyno_cpu_div_up(state->cg, 16) * 16 * MICRO->rows_max;
     state->panels = dyno_gemm_panels(MICRO->panel, state->in_plane);
-    if (state->cg > INT32_MAX || state->in_plane > INT32_MAX || state->rows > INT32_MAX ||
-        dyno_cpu_size((uint64_t)state->tile_floats * sizeof(float),
+    if (dyno_cpu_size((uint64_t)state->tile_floats * sizeof(float),
                       (uint64_t)state->tiles * (uint64_t)state->groups, 0) > (UINT64_C(1) << 40))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "'%s' is too large", site->step->name);
     return DYNO_OK;
 }
 
+static enum dyno_status check(const struct dyno_site *site, struct conv_transpose_state *s,
+                              struct dyno_err *err)
+{
+    if (!dyno_cpu_conv_accepts(site, DYNO_OP_conv_transpose))
+        return dyno_cpu_refuse(site, err);
+    DYNO_TRY(resolve(site, s, err));
+    return s->rows > 0 && s->cg > 0 ? DYNO_OK : dyno_cpu_refuse(site, err);
+}
+
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
-    const struct dyno_step *step = site->step;
-    struct conv_transpose_state s;
-    if (step->op != DYNO_OP_conv_transpose || max < 1 || !dyno_cpu_is_f32(&site->ins[0]) ||
-        !dyno_cpu_is_f32(&site->outs[0]) || !dyno_cpu_tail_accepts(site))
-        return 0;
-    for (uint32_t i = 1; i < step->own_in_count; i++) {
-        const bool absent = i == 2 && site->ins[i].rank < 0;
-        if (!absent && (!dyno_cpu_is_f32(&site->ins[i]) || !site->in_is_weight[i] ||
-                        site->ins[i].data == NULL))
-            return 0;
-    }
-    if (resolve(site, &s, NULL) != DYNO_OK || s.rows == 0 || s.cg == 0)
+    struct conv_transpose_state s = {0};
+    if (max < 1 || check(site, &s, NULL) != DYNO_OK)
         return 0;
     const double outer = (double)s.batch * (double)s.groups;
     const double columns = outer * (double)s.rows * (double)s.in_plane;
     const double us = (double)dyno_gemm_estimate_us(site->target, MICRO, outer, (double)s.rows,
                                                     (double)s.cg, (double)s.in_plane, 0.0) +
                       columns * 1.5e-3 * DYNO_CPU_ISA_COST;
-    dyno_cpu_tactic(&out[0], &DYNO_CPU_KERNEL(conv_transpose), DYNO_TACTIC_BASELINE, us);
-    dyno_cpu_tail_layouts(site, DYNO_ROW, &out[0]);
-    out[0].packed_bytes = ((uint64_t)s.tile_floats * (uint64_t)s.tiles * (uint64_t)s.groups +
-                           (uint64_t)s.mg * (uint64_t)s.groups) *
-                          sizeof(float);
+    out[0].est_us = (float)us;
     return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    struct conv_transpose_state s = {0};
+    DYNO_TRY(check(site, &s, err));
+    if (!dyno_cpu_settle_row(site, 0, tactic))
+        return dyno_cpu_refuse(site, err);
+    tactic->packed_bytes = ((uint64_t)s.tile_floats * (uint64_t)s.tiles * (uint64_t)s.groups +
+                            (uint64_t)s.mg * (uint64_t)s.groups) *
+                           sizeof(float);
+    return DYNO_OK;
 }
 
 /* [group][tile][block of 16 of cg][row][16], row = channel * taps + tap; then the biases. */
@@ -95,7 +105,7 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
                              void *dst, struct dyno_err *err)
 {
     (void)tactic;
-    struct conv_transpose_state s;
+    struct conv_transpose_state s = {0};
     DYNO_TRY(resolve(site, &s, err));
     const float *w = site->ins[1].data;
     const float *bias =
@@ -286,6 +296,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(conv_transpose) = {
     .packing = 1,
     .state_bytes = sizeof(struct conv_transpose_state),
     .enumerate = enumerate,
+    .settle = settle,
     .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,

@@ -100,21 +100,21 @@ static uint64_t bias_floats(const struct dyno_cpu_conv *g)
     return ((uint64_t)g->groups * (uint64_t)columns + 15) & ~15ULL;
 }
 
+static enum dyno_status check(const struct dyno_site *site, struct dyno_cpu_conv *g,
+                              struct dyno_err *err)
+{
+    if (!dyno_cpu_conv_accepts(site, DYNO_OP_conv_transpose))
+        return dyno_cpu_refuse(site, err);
+    DYNO_TRY(resolve(site, g, err));
+    const bool whole = g->cg % DYNO_CPU_BLOCK == 0 && g->mg % DYNO_CPU_BLOCK == 0;
+    return g->mg > 0 && g->cg > 0 && (g->groups == 1 || whole) ? DYNO_OK
+                                                               : dyno_cpu_refuse(site, err);
+}
+
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
-    const struct dyno_step *step = site->step;
     struct dyno_cpu_conv g;
-    if (step->op != DYNO_OP_conv_transpose || max < 1 || !dyno_cpu_is_f32(&site->ins[0]) ||
-        !dyno_cpu_is_f32(&site->outs[0]) || !dyno_cpu_tail_accepts(site))
-        return 0;
-    for (uint32_t i = 1; i < step->own_in_count; i++) {
-        const bool absent = i == 2 && site->ins[i].rank < 0;
-        if (!absent && (!dyno_cpu_is_f32(&site->ins[i]) || !site->in_is_weight[i] ||
-                        site->ins[i].data == NULL))
-            return 0;
-    }
-    if (resolve(site, &g, NULL) != DYNO_OK || g.mg == 0 || g.cg == 0 ||
-        (g.groups > 1 && (g.cg % DYNO_CPU_BLOCK != 0 || g.mg % DYNO_CPU_BLOCK != 0)))
+    if (max < 1 || check(site, &g, NULL) != DYNO_OK)
         return 0;
     const double pixels = (double)g.oh * (double)g.ow;
     const double taps = (double)g.taps / (double)(g.sh * g.sw);
@@ -124,11 +124,22 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     const double us = (double)dyno_gemm_estimate_us(
         site->target, MICRO, (double)(g.batch * g.groups) * pixels / (line > 0.0 ? line : 1.0),
         line, (double)g.cg * taps, (double)g.mg, bytes);
-    dyno_cpu_tactic_block(&out[0], site, &DYNO_CPU_KERNEL(conv_transpose_block), 1, us * 1.1);
-    const int64_t columns = dyno_gemm_columns(MICRO->panel, g.mg);
-    out[0].packed_bytes =
-        (bias_floats(&g) + (uint64_t)(g.groups * columns) * (uint64_t)g.k) * sizeof(float);
+    dyno_cpu_tactic_block(&out[0], site, us * 1.1);
     return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    struct dyno_cpu_conv g;
+    DYNO_TRY(check(site, &g, err));
+    if (!dyno_cpu_settle_block(site, 0, 1, tactic))
+        return dyno_cpu_refuse(site, err);
+    const int64_t columns = dyno_gemm_columns(MICRO->panel, g.mg);
+    tactic->packed_bytes =
+        (bias_floats(&g) + (uint64_t)(g.groups * columns) * (uint64_t)g.k) * sizeof(float);
+    return DYNO_OK;
 }
 
 /* Biases [group][columns], then for each group and phase (ry, rx) B: [taps, channels] x columns. */
@@ -347,6 +358,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(conv_transpose_block) = {
     .packing = 1,
     .state_bytes = sizeof(struct conv_transpose_block_state),
     .enumerate = enumerate,
+    .settle = settle,
     .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,

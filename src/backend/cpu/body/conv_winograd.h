@@ -12,9 +12,10 @@
 
 extern const struct dyno_kernel DYNO_CPU_KERNEL(conv_winograd);
 
-#define INLINE     static inline __attribute__((always_inline))
-#define MICRO      (&DYNO_CPU_FN(dyno_gemm_micro))
-#define POINTS_MAX 36
+#define INLINE          static inline __attribute__((always_inline))
+#define MICRO           (&DYNO_CPU_FN(dyno_gemm_micro))
+#define POINTS_MAX      36
+#define BLOCK_TILES_MAX 4096
 
 enum share { SPREAD, TOGETHER };
 
@@ -420,7 +421,7 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     const bool wide = MICRO->rows_max == 14;
     struct dyno_cpu_conv g;
     int count = 0;
-    if (site->target->exact || !dyno_cpu_winograd_accepts(site, &g))
+    if (site->target->exact || dyno_cpu_winograd_check(site, &g, NULL) != DYNO_OK)
         return 0;
     for (int m = 4; m >= 2; m -= 2) {
         struct dyno_cpu_winograd_packed packed;
@@ -434,12 +435,10 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
             for (uint32_t share = SPREAD; share <= TOGETHER && count < max; share++) {
                 if (share == TOGETHER && site->target->thread_count == 1)
                     continue;
-                dyno_cpu_tactic_block(&out[count], site, &DYNO_CPU_KERNEL(conv_winograd), 1, us);
-                out[count].flags = DYNO_TACTIC_WINOGRAD;
+                dyno_cpu_tactic_block(&out[count], site, us);
                 out[count].cfg[0] = (uint32_t)m;
                 out[count].cfg[1] = tiles;
                 out[count].cfg[2] = share;
-                out[count].packed_bytes = packed.all_bytes;
                 count++;
             }
         }
@@ -447,19 +446,34 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     return count;
 }
 
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    struct dyno_cpu_conv g;
+    struct dyno_cpu_winograd_packed packed;
+    DYNO_TRY(dyno_cpu_winograd_check(site, &g, err));
+    if ((asked->cfg[0] != 4 && asked->cfg[0] != 2) || asked->cfg[1] < 1 ||
+        asked->cfg[1] > BLOCK_TILES_MAX || asked->cfg[2] > TOGETHER ||
+        !dyno_cpu_winograd_packed(&g, (int)asked->cfg[0], MICRO->panel, &packed) ||
+        !dyno_cpu_settle_block(site, 3, 1, tactic))
+        return dyno_cpu_refuse(site, err);
+    tactic->flags = DYNO_TACTIC_WINOGRAD;
+    tactic->packed_bytes = packed.all_bytes;
+    return DYNO_OK;
+}
+
 static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
                              void *dst, struct dyno_err *err)
 {
     struct dyno_cpu_conv g;
     DYNO_TRY(dyno_cpu_conv_resolve(site, &g, err));
-    dyno_cpu_winograd_pack(site, &g, tactic->cfg[0] == 4 ? 4 : 2, MICRO->panel, dst);
+    dyno_cpu_winograd_pack(site, &g, (int)tactic->cfg[0], MICRO->panel, dst);
     return DYNO_OK;
 }
 
 static void plan_blocks(struct conv_winograd_state *state, int64_t block_tiles, int threads)
 {
-    const int64_t per = block_tiles < 1 ? 1 : block_tiles;
-    int64_t blocks = dyno_cpu_div_up(state->tiles, per);
+    int64_t blocks = dyno_cpu_div_up(state->tiles, block_tiles);
     if (state->share == SPREAD && threads > 1) {
         /* The same number for each thread, unless that leaves hardly a row tile a block. */
         const int64_t even = dyno_cpu_div_up(blocks, threads) * threads;
@@ -478,7 +492,7 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     struct conv_winograd_state *state = state_bytes;
     const struct dyno_cpu_conv *g = &state->conv;
     const int threads = site->target->thread_count;
-    *state = (struct conv_winograd_state){.m = tactic->cfg[0] == 4 ? 4 : 2};
+    *state = (struct conv_winograd_state){.m = (int)tactic->cfg[0]};
     DYNO_TRY(dyno_cpu_conv_resolve(site, &state->conv, err));
     DYNO_TRY(dyno_cpu_tail_prepare(site, DYNO_CPU_TAIL_AXES, &state->tail, err));
     if (!dyno_cpu_winograd_packed(g, state->m, MICRO->panel, &state->packed))
@@ -490,9 +504,9 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     state->tw = dyno_cpu_div_up(g->ow, state->m);
     const uint64_t tiles =
         dyno_cpu_size((uint64_t)state->th * (uint64_t)state->tw, (uint64_t)g->batch, 0);
-    if (tiles > INT32_MAX || tactic->cfg[1] > 4096)
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "'%s' has %llu tiles, or %u a block", site->step->name,
-                         (unsigned long long)tiles, tactic->cfg[1]);
+    if (tiles > INT32_MAX)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "'%s' has %llu tiles", site->step->name,
+                         (unsigned long long)tiles);
     state->tiles = (int64_t)tiles;
     plan_blocks(state, tactic->cfg[1], threads);
     /* A line more than needed: points a multiple of 4 KiB apart would share cache sets. */
@@ -519,6 +533,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(conv_winograd) = {
     .packing = 1,
     .state_bytes = sizeof(struct conv_winograd_state),
     .enumerate = enumerate,
+    .settle = settle,
     .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,

@@ -37,8 +37,7 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
 {
     static const uint32_t cache_kb[] = {128, 384, 48};
     struct dyno_cpu_product p;
-    struct dyno_cpu_product_packed packed;
-    if (!dyno_cpu_product_resolve(site, &p) || !dyno_cpu_product_packed(&p, MICRO->panel, &packed))
+    if (!dyno_cpu_product_resolve(site, &p))
         return 0;
     const double b_bytes = 4.0 * (double)p.b_count * (double)p.k * (double)p.n;
     const double bytes = b_bytes + 4.0 * (double)p.batches * (double)p.rows * (double)(p.k + p.n);
@@ -55,16 +54,27 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
             const double copy = mode == COPIED
                                     ? 8.0 * (double)p.batches * (double)p.rows * (double)p.k / 60e3
                                     : 0.0;
-            dyno_cpu_tactic(&out[count], &DYNO_CPU_KERNEL(matmul), DYNO_TACTIC_BASELINE,
-                            us * (clash ? 1.2 : 1.0) * (1.0 + 0.01 * (double)i) + copy);
-            dyno_cpu_tail_layouts(site, DYNO_ROW, &out[count]);
+            out[count].est_us = (float)(us * (clash ? 1.2 : 1.0) * (1.0 + 0.01 * (double)i) + copy);
             out[count].cfg[0] = mode;
             out[count].cfg[1] = cache_kb[i];
-            out[count].packed_bytes = packed.all_bytes;
             count++;
         }
     }
     return count;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    struct dyno_cpu_product p;
+    struct dyno_cpu_product_packed packed;
+    if (!dyno_cpu_product_resolve(site, &p) ||
+        !dyno_cpu_product_packed(&p, MICRO->panel, &packed) || asked->cfg[0] > COPIED ||
+        (asked->cfg[0] == IN_PLACE && p.a_col != 1) || asked->cfg[1] > DYNO_GEMM_CACHE_MAX ||
+        !dyno_cpu_settle_row(site, 2, tactic))
+        return dyno_cpu_refuse(site, err);
+    tactic->packed_bytes = packed.all_bytes;
+    return DYNO_OK;
 }
 
 static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -325,6 +335,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(matmul) = {
     .packing = 1,
     .state_bytes = sizeof(struct matmul_state),
     .enumerate = enumerate,
+    .settle = settle,
     .packed_ins = 1U << 1,
     .pack = pack,
     .prepare = prepare,

@@ -54,19 +54,28 @@ static bool has_mask(const struct dyno_site *site)
 
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
-    const struct dyno_step *step = site->step;
-    if (step->op != DYNO_OP_mha || max < 1 || !dyno_cpu_tail_accepts(site))
+    if (site->step->op != DYNO_OP_mha || max < 1)
         return 0;
-    for (int i = 0; i < 3 + has_mask(site); i++)
-        if (!dyno_cpu_is_f32(&site->ins[i]))
-            return 0;
-    const struct dyno_mha_attrs *attrs = step->attrs;
+    const struct dyno_mha_attrs *attrs = site->step->attrs;
     const double scores = (double)site->ins[0].dims[0] * (double)attrs->heads *
                           (double)site->ins[0].dims[1] * (double)site->ins[1].dims[1];
     const double flops = 2.0 * scores * (double)(attrs->head_dim + dyno_mha_v_head_dim(attrs));
     const double us = flops / ((double)site->target->peak_gflops * 0.7e3) + scores * 1e-3;
-    dyno_cpu_tactic(out, &DYNO_CPU_KERNEL(mha), DYNO_TACTIC_BASELINE, us * DYNO_CPU_ISA_COST + 0.5);
+    out[0].est_us = (float)(us * DYNO_CPU_ISA_COST + 0.5);
     return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    if (site->step->op != DYNO_OP_mha || !dyno_cpu_tail_accepts(site) ||
+        !dyno_cpu_settle_row(site, 0, tactic))
+        return dyno_cpu_refuse(site, err);
+    for (int i = 0; i < 3 + has_mask(site); i++)
+        if (!dyno_cpu_is_f32(&site->ins[i]) || (i < 3 && site->ins[i].rank != 3))
+            return dyno_cpu_refuse(site, err);
+    return DYNO_OK;
 }
 
 static bool heads_fit(const struct dyno_buf *buf, int64_t first, int64_t heads, int64_t dim)
@@ -309,6 +318,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(mha) = {
     .packing = 1,
     .state_bytes = sizeof(struct mha_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

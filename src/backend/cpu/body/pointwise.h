@@ -85,44 +85,69 @@ static bool compose(const struct dyno_site *site, struct dyno_tail *program)
     return true;
 }
 
-static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
+static bool is_operand(const struct dyno_step *step, uint32_t operands, uint32_t idx)
+{
+    return idx < operands || idx >= step->own_in_count;
+}
+
+/* False when the step is none for this kernel; else how many own inputs are operands. */
+static bool accepts(const struct dyno_site *site, uint32_t *operands_out)
 {
     const struct dyno_step *step = site->step;
     struct dyno_tail program;
-    if (!is_plain(step) && dyno_ops[step->op]->pw < 0)
-        return 0;
-    if (max < 2 || step->out_count != 1 || site->outs[0].rank < 0 || step->own_in_count == 0 ||
-        !dyno_cpu_tail_accepts(site) || !compose(site, &program))
-        return 0;
-    if (step->in_count > DYNO_CPU_TAIL_INPUTS_MAX)
-        return 0;
-    double bytes = 0.0;
     struct dyno_pw_form form;
-    const uint32_t operands = is_plain(step) ? 1 : operand_inputs(site, &form);
+    if ((!is_plain(step) && dyno_ops[step->op]->pw < 0) || step->out_count != 1 ||
+        !dyno_cpu_is_f32(&site->outs[0]) || step->own_in_count == 0 ||
+        step->in_count > DYNO_CPU_TAIL_INPUTS_MAX || !dyno_cpu_tail_accepts(site) ||
+        !compose(site, &program))
+        return false;
+    *operands_out = is_plain(step) ? 1 : operand_inputs(site, &form);
     for (uint32_t i = 0; i < step->in_count; i++) {
-        const bool is_operand = i < operands || i >= step->own_in_count;
-        if (is_operand &&
+        if (is_operand(step, *operands_out, i) &&
             (!dyno_cpu_is_f32(&site->ins[i]) || site->ins[i].rank > site->outs[0].rank))
-            return 0;
-        if (is_operand)
+            return false;
+    }
+    return true;
+}
+
+static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
+{
+    const struct dyno_step *step = site->step;
+    uint32_t operands = 0;
+    if (max < 2 || !accepts(site, &operands))
+        return 0;
+    double bytes = 4.0 * (double)dyno_cpu_count(&site->outs[0]);
+    for (uint32_t i = 0; i < step->in_count; i++) {
+        if (is_operand(step, operands, i))
             bytes += 4.0 * (double)dyno_cpu_count(&site->ins[i]);
     }
-    if (!dyno_cpu_is_f32(&site->outs[0]))
-        return 0;
-    bytes += 4.0 * (double)dyno_cpu_count(&site->outs[0]);
     const double us = dyno_cpu_move_us(site->target, bytes) * DYNO_CPU_ISA_COST;
-    dyno_cpu_tactic(&out[0], &DYNO_CPU_KERNEL(pointwise), DYNO_TACTIC_BASELINE, us);
-    if (!dyno_cpu_blockable(&site->outs[0]))
-        return 1;
-    dyno_cpu_tactic(&out[1], &DYNO_CPU_KERNEL(pointwise), 0, us);
+    out[0].est_us = out[1].est_us = (float)us;
     out[1].out_layout = DYNO_BLOCK16;
     dyno_cpu_tail_layouts_from(site, 0, DYNO_BLOCK16, &out[1]);
-    for (uint32_t i = operands; i < step->own_in_count; i++)
-        out[1].in_layouts[i] = DYNO_ROW;
-    /* Input 0 of a Pointwise is read as it lies. */
-    if (is_plain(step))
-        out[1].in_layouts[0] = DYNO_BLOCK16;
     return 2;
+}
+
+/* Operands lie as they were asked to where they may. */
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    const struct dyno_step *step = site->step;
+    uint32_t operands = 0;
+    if (!accepts(site, &operands))
+        return dyno_cpu_refuse(site, err);
+    if (!dyno_cpu_asks_block(asked))
+        return dyno_cpu_settle_row(site, 0, tactic) ? DYNO_OK : dyno_cpu_refuse(site, err);
+    /* Input 0 of a Pointwise is read as it lies. */
+    const uint32_t block_ins = is_plain(step) ? 1 : 0;
+    if (!dyno_cpu_settle_block(site, 0, block_ins, tactic))
+        return dyno_cpu_refuse(site, err);
+    for (uint32_t i = block_ins; i < operands; i++) {
+        if (asked->in_layouts[i].kind == DYNO_LAYOUT_BLOCK &&
+            site->ins[i].rank == site->outs[0].rank)
+            tactic->in_layouts[i] = DYNO_BLOCK16;
+    }
+    return DYNO_OK;
 }
 
 /* Storage without gaps between batches. */
@@ -235,6 +260,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(pointwise) = {
     .packing = 1,
     .state_bytes = sizeof(struct pointwise_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

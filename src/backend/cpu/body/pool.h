@@ -22,14 +22,16 @@ static bool is_global(enum dyno_op_id op)
     return op == DYNO_OP_global_average_pool || op == DYNO_OP_global_max_pool;
 }
 
+static bool is_pool(enum dyno_op_id op)
+{
+    return op == DYNO_OP_max_pool || op == DYNO_OP_average_pool || is_global(op);
+}
+
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     const enum dyno_op_id op = site->step->op;
-    if (op != DYNO_OP_max_pool && op != DYNO_OP_average_pool && !is_global(op))
-        return 0;
     const struct dyno_buf *x = &site->ins[0];
-    if (max < 2 || site->step->out_count != 1 || !dyno_cpu_is_f32(x) || x->rank < 3 ||
-        x->rank > 5 || site->outs[0].rank < 0 || !dyno_cpu_tail_accepts(site))
+    if (max < 2 || !is_pool(op))
         return 0;
     double taps = 1.0;
     if (!is_global(op)) {
@@ -40,11 +42,22 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     const double outs = (double)dyno_cpu_count(&site->outs[0]);
     const double bytes = 4.0 * ((double)dyno_cpu_count(x) + outs);
     const double us = dyno_cpu_move_us(site->target, bytes);
-    dyno_cpu_tactic(&out[0], &DYNO_CPU_KERNEL(pool), DYNO_TACTIC_BASELINE,
-                    (us + outs * taps * 0.6e-3) * DYNO_CPU_ISA_COST);
-    dyno_cpu_tactic_block(&out[1], site, &DYNO_CPU_KERNEL(pool), 1,
-                          (us + outs * taps * 0.06e-3) * DYNO_CPU_ISA_COST);
+    out[0].est_us = (float)((us + outs * taps * 0.6e-3) * DYNO_CPU_ISA_COST);
+    dyno_cpu_tactic_block(&out[1], site, (us + outs * taps * 0.06e-3) * DYNO_CPU_ISA_COST);
     return 2;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    const struct dyno_buf *x = &site->ins[0];
+    if (!is_pool(site->step->op) || site->step->out_count != 1 || !dyno_cpu_is_f32(x) ||
+        x->rank < 3 || x->rank > 5 || !dyno_cpu_is_f32(&site->outs[0]) ||
+        !dyno_cpu_tail_accepts(site))
+        return dyno_cpu_refuse(site, err);
+    const bool ok = dyno_cpu_asks_block(asked) ? dyno_cpu_settle_block(site, 0, 1, tactic)
+                                               : dyno_cpu_settle_row(site, 0, tactic);
+    return ok ? DYNO_OK : dyno_cpu_refuse(site, err);
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -331,6 +344,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(pool) = {
     .packing = 1,
     .state_bytes = sizeof(struct pool_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

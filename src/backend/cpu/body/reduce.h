@@ -75,14 +75,25 @@ static bool find_axes(const struct dyno_site *site, struct reduce_state *state)
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     struct reduce_state state;
-    const struct dyno_buf *x = &site->ins[0];
-    if (!describe(site->step->op, &state) || max < 1 || !dyno_cpu_is_f32(x) || x->rank < 1 ||
-        site->outs[0].rank < 0 || !dyno_cpu_tail_accepts(site) || !find_axes(site, &state))
+    if (max < 1 || !describe(site->step->op, &state))
         return 0;
-    dyno_cpu_tactic(out, &DYNO_CPU_KERNEL(reduce), DYNO_TACTIC_BASELINE,
-                    dyno_cpu_move_us(site->target, 4.0 * (double)dyno_cpu_count(x)) *
-                        DYNO_CPU_ISA_COST);
+    out[0].est_us =
+        (float)(dyno_cpu_move_us(site->target, 4.0 * (double)dyno_cpu_count(&site->ins[0])) *
+                DYNO_CPU_ISA_COST);
     return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    struct reduce_state state;
+    const struct dyno_buf *x = &site->ins[0];
+    if (!describe(site->step->op, &state) || !dyno_cpu_is_f32(x) || x->rank < 1 ||
+        !dyno_cpu_is_f32(&site->outs[0]) || !dyno_cpu_tail_accepts(site) ||
+        !find_axes(site, &state) || !dyno_cpu_settle_row(site, 0, tactic))
+        return dyno_cpu_refuse(site, err);
+    return DYNO_OK;
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -241,6 +252,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(reduce) = {
     .packing = 1,
     .state_bytes = sizeof(struct reduce_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

@@ -15,16 +15,28 @@ struct reorder_state {
 
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
-    if (site->step->op != DYNO_OP_reorder || max < 2 || !dyno_cpu_blockable(&site->ins[0]) ||
-        site->step->tail.instr_count != 0)
+    if (site->step->op != DYNO_OP_reorder || max < 2)
         return 0;
     const double us = dyno_cpu_move_us(site->target, 8.0 * (double)dyno_cpu_count(&site->ins[0])) *
                       DYNO_CPU_ISA_COST;
-    dyno_cpu_tactic(&out[0], &DYNO_CPU_KERNEL(reorder), DYNO_TACTIC_BASELINE, us);
-    out[1] = out[0];
+    out[0].est_us = out[1].est_us = (float)us;
     out[0].out_layout = DYNO_BLOCK16;
-    out[1].in_layouts[0] = DYNO_BLOCK16;
     return 2;
+}
+
+/* The input lies the other way. */
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    if (site->step->op != DYNO_OP_reorder || !dyno_cpu_blockable(&site->ins[0]) ||
+        site->step->tail.instr_count != 0)
+        return dyno_cpu_refuse(site, err);
+    const bool to_block = dyno_cpu_asks_block(asked);
+    const bool ok =
+        to_block ? dyno_cpu_settle_block(site, 0, 0, tactic) : dyno_cpu_settle_row(site, 0, tactic);
+    tactic->in_layouts[0] = to_block ? DYNO_ROW : DYNO_BLOCK16;
+    tactic->flags = DYNO_TACTIC_BASELINE;
+    return ok ? DYNO_OK : dyno_cpu_refuse(site, err);
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -119,6 +131,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(reorder) = {
     .packing = 1,
     .state_bytes = sizeof(struct reorder_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

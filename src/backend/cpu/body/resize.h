@@ -31,32 +31,44 @@ struct resize_state {
 
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
-    const struct dyno_step *step = site->step;
-    const struct dyno_buf *x = &site->ins[0];
-    const struct dyno_buf *y = &site->outs[0];
-    if (step->op != DYNO_OP_resize || max < 2 || !dyno_cpu_is_f32(x) || x->rank < 3 ||
-        x->rank > 5 || y->rank != x->rank || !dyno_cpu_tail_accepts(site))
+    if (site->step->op != DYNO_OP_resize || max < 2)
         return 0;
-    const struct dyno_resize_attrs *attrs = step->attrs;
-    if (attrs->coord == DYNO_RESIZE_TF_CROP_AND_RESIZE || attrs->antialias != 0)
-        return 0;
-    for (int i = 0; i < x->rank - 2; i++)
-        if (x->dims[i] != y->dims[i])
-            return 0;
-    if (x->rank == 3 && x->dims[1] != y->dims[1])
-        return 0;
-    const double outs = (double)dyno_cpu_count(y);
-    const double us = dyno_cpu_move_us(site->target, 4.0 * ((double)dyno_cpu_count(x) + outs));
+    const struct dyno_resize_attrs *attrs = site->step->attrs;
+    const double outs = (double)dyno_cpu_count(&site->outs[0]);
+    const double us =
+        dyno_cpu_move_us(site->target, 4.0 * ((double)dyno_cpu_count(&site->ins[0]) + outs));
     const double taps = attrs->mode == DYNO_RESIZE_NEAREST  ? 1.0
                         : attrs->mode == DYNO_RESIZE_LINEAR ? 4.0
                                                             : 16.0;
-    dyno_cpu_tactic(&out[0], &DYNO_CPU_KERNEL(resize), DYNO_TACTIC_BASELINE,
-                    (us + outs * taps * 0.6e-3) * DYNO_CPU_ISA_COST);
-    dyno_cpu_tactic_block(&out[1], site, &DYNO_CPU_KERNEL(resize), 1,
-                          (us + outs * taps * 0.06e-3) * DYNO_CPU_ISA_COST);
-    for (uint32_t i = 1; i < step->own_in_count; i++)
-        out[1].in_layouts[i] = DYNO_ROW;
+    out[0].est_us = (float)((us + outs * taps * 0.6e-3) * DYNO_CPU_ISA_COST);
+    dyno_cpu_tactic_block(&out[1], site, (us + outs * taps * 0.06e-3) * DYNO_CPU_ISA_COST);
     return 2;
+}
+
+/* Only the last two axes change, of which channels are none. */
+static bool keeps_others(const struct dyno_buf *x, const struct dyno_buf *y)
+{
+    for (int i = 0; i < x->rank; i++) {
+        if ((i < 2 || i < x->rank - 2) && x->dims[i] != y->dims[i])
+            return false;
+    }
+    return true;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    const struct dyno_resize_attrs *attrs = site->step->attrs;
+    const struct dyno_buf *x = &site->ins[0];
+    const struct dyno_buf *y = &site->outs[0];
+    if (site->step->op != DYNO_OP_resize || !dyno_cpu_is_f32(x) || x->rank < 3 || x->rank > 5 ||
+        !dyno_cpu_is_f32(y) || y->rank != x->rank || !keeps_others(x, y) ||
+        !dyno_cpu_tail_accepts(site) || attrs->coord == DYNO_RESIZE_TF_CROP_AND_RESIZE ||
+        attrs->antialias != 0)
+        return dyno_cpu_refuse(site, err);
+    const bool ok = dyno_cpu_asks_block(asked) ? dyno_cpu_settle_block(site, 0, 1, tactic)
+                                               : dyno_cpu_settle_row(site, 0, tactic);
+    return ok ? DYNO_OK : dyno_cpu_refuse(site, err);
 }
 
 static struct dyno_tensor as_tensor(const struct dyno_buf *buf)
@@ -277,6 +289,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(resize) = {
     .packing = 1,
     .state_bytes = sizeof(struct resize_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

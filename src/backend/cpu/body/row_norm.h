@@ -34,29 +34,41 @@ static bool is_absent(const struct dyno_site *site, uint32_t idx)
     return idx >= site->step->own_in_count || site->ins[idx].rank < 0;
 }
 
+static bool is_row_norm(const struct dyno_step *step)
+{
+    return step->op == DYNO_OP_layer_normalization || step->op == DYNO_OP_rms_normalization;
+}
+
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
+    if (max < 1 || !is_row_norm(site->step))
+        return 0;
+    const double count = (double)dyno_cpu_count(&site->ins[0]);
+    out[0].est_us = (float)((dyno_cpu_move_us(site->target, 8.0 * count) + count * 0.15e-3) *
+                            DYNO_CPU_ISA_COST);
+    return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
     const struct dyno_step *step = site->step;
     const struct dyno_buf *x = &site->ins[0];
-    if ((step->op != DYNO_OP_layer_normalization && step->op != DYNO_OP_rms_normalization) ||
-        max < 1 || !dyno_cpu_is_f32(x) || x->rank < 1 || !dyno_cpu_tail_accepts(site))
-        return 0;
+    if (!is_row_norm(step) || !dyno_cpu_is_f32(x) || x->rank < 1 ||
+        !dyno_cpu_is_f32(&site->outs[0]) || !dyno_cpu_tail_accepts(site) || is_absent(site, 1) ||
+        !dyno_cpu_settle_row(site, 0, tactic))
+        return dyno_cpu_refuse(site, err);
     for (uint32_t i = 1; i < step->out_count; i++)
         if (step->outs[i] != DYNO_NO_TENSOR)
-            return 0;
+            return dyno_cpu_refuse(site, err);
     float epsilon = 0.0F;
     const int64_t cols = dyno_cpu_product(x->dims, split_axis(site, &epsilon), x->rank);
     for (uint32_t i = 1; i < 3; i++)
         if (!is_absent(site, i) &&
             (!dyno_cpu_is_f32(&site->ins[i]) || dyno_cpu_count(&site->ins[i]) != cols))
-            return 0;
-    if (is_absent(site, 1))
-        return 0;
-    const double count = (double)dyno_cpu_count(x);
-    dyno_cpu_tactic(out, &DYNO_CPU_KERNEL(row_norm), DYNO_TACTIC_BASELINE,
-                    (dyno_cpu_move_us(site->target, 8.0 * count) + count * 0.15e-3) *
-                        DYNO_CPU_ISA_COST);
-    return 1;
+            return dyno_cpu_refuse(site, err);
+    return DYNO_OK;
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -118,6 +130,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(row_norm) = {
     .packing = 1,
     .state_bytes = sizeof(struct row_norm_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

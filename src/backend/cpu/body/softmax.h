@@ -15,18 +15,31 @@ struct softmax_state {
     struct dyno_cpu_tail tail;
 };
 
+static bool is_softmax(enum dyno_op_id op)
+{
+    return op == DYNO_OP_softmax || op == DYNO_OP_log_softmax;
+}
+
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
-    const enum dyno_op_id op = site->step->op;
-    const struct dyno_buf *x = &site->ins[0];
-    if ((op != DYNO_OP_softmax && op != DYNO_OP_log_softmax) || max < 1 || !dyno_cpu_is_f32(x) ||
-        x->rank < 1 || !dyno_cpu_tail_accepts(site))
+    if (max < 1 || !is_softmax(site->step->op))
         return 0;
-    const double count = (double)dyno_cpu_count(x);
-    dyno_cpu_tactic(out, &DYNO_CPU_KERNEL(softmax), DYNO_TACTIC_BASELINE,
-                    (dyno_cpu_move_us(site->target, 8.0 * count) + count * 0.5e-3) *
-                        DYNO_CPU_ISA_COST);
+    const double count = (double)dyno_cpu_count(&site->ins[0]);
+    out[0].est_us =
+        (float)((dyno_cpu_move_us(site->target, 8.0 * count) + count * 0.5e-3) * DYNO_CPU_ISA_COST);
     return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    const struct dyno_buf *x = &site->ins[0];
+    if (!is_softmax(site->step->op) || !dyno_cpu_is_f32(x) || x->rank < 1 ||
+        !dyno_cpu_is_f32(&site->outs[0]) || !dyno_cpu_tail_accepts(site) ||
+        !dyno_cpu_settle_row(site, 0, tactic))
+        return dyno_cpu_refuse(site, err);
+    return DYNO_OK;
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -187,6 +200,7 @@ const struct dyno_kernel DYNO_CPU_KERNEL(softmax) = {
     .packing = 1,
     .state_bytes = sizeof(struct softmax_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

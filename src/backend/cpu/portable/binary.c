@@ -87,6 +87,14 @@ struct binary_state {
     int64_t in_bytes, out_bytes; /* of an element */
 };
 
+/* Sums have their operands' type, answers are booleans. */
+static enum dyno_dtype out_dtype(enum dyno_op_id op, enum dyno_dtype in)
+{
+    const bool same = op == DYNO_OP_add || op == DYNO_OP_sub || op == DYNO_OP_mul ||
+                      op == DYNO_OP_min || op == DYNO_OP_max;
+    return same ? in : DYNO_BOOL;
+}
+
 static bool describe(const struct dyno_site *site, struct binary_state *state)
 {
     const struct dyno_step *step = site->step;
@@ -99,7 +107,7 @@ static bool describe(const struct dyno_site *site, struct binary_state *state)
             state->fn = table[i].fn;
     state->in_bytes = dyno_dtype_bits(site->ins[0].dtype) / 8;
     state->out_bytes = dyno_dtype_bits(site->outs[0].dtype) / 8;
-    return state->fn != NULL &&
+    return state->fn != NULL && site->outs[0].dtype == out_dtype(step->op, site->ins[0].dtype) &&
            dyno_cpu_broadcast_init(&state->spread, &site->outs[0], site->ins, 2);
 }
 
@@ -110,9 +118,18 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
         return 0;
     const double bytes =
         (double)(2 * state.in_bytes + state.out_bytes) * (double)dyno_cpu_count(&site->outs[0]);
-    dyno_cpu_tactic(out, &dyno_kernel_portable_binary, DYNO_TACTIC_BASELINE,
-                    dyno_cpu_move_us(site->target, bytes));
+    out[0].est_us = (float)dyno_cpu_move_us(site->target, bytes);
     return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    struct binary_state state;
+    if (!describe(site, &state) || !dyno_cpu_settle_row(site, 0, tactic))
+        return dyno_cpu_refuse(site, err);
+    return DYNO_OK;
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -153,6 +170,7 @@ const struct dyno_kernel dyno_kernel_portable_binary = {
     .packing = 1,
     .state_bytes = sizeof(struct binary_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

@@ -88,10 +88,11 @@ static bool describe(const struct dyno_site *site, struct cast_state *state)
     const struct dyno_step *step = site->step;
     const enum dyno_dtype from = site->ins[0].dtype;
     const enum dyno_dtype to = site->outs[0].dtype;
-    if (step->tail.instr_count != 0 || site->outs[0].rank < 0)
+    if (step->tail.instr_count != 0 || site->outs[0].rank < 0 ||
+        dyno_cpu_count(&site->ins[0]) != dyno_cpu_count(&site->outs[0]))
         return false;
     state->fn = NULL;
-    if (step->op == DYNO_OP_not)
+    if (step->op == DYNO_OP_not && from == DYNO_BOOL && to == DYNO_BOOL)
         state->fn = bool_not;
     for (size_t i = 0; i < DYNO_COUNT(table); i++)
         if (step->op == DYNO_OP_cast && table[i].from == from && table[i].to == to)
@@ -105,13 +106,21 @@ static bool describe(const struct dyno_site *site, struct cast_state *state)
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     struct cast_state state;
-    if ((site->step->op != DYNO_OP_cast && site->step->op != DYNO_OP_not) || max < 1 ||
-        !describe(site, &state))
+    if (max < 1 || !describe(site, &state))
         return 0;
-    dyno_cpu_tactic(out, &dyno_kernel_portable_cast, DYNO_TACTIC_BASELINE,
-                    dyno_cpu_move_us(site->target, (double)state.count *
-                                                       (double)(state.in_bytes + state.out_bytes)));
+    const double bytes = (double)state.count * (double)(state.in_bytes + state.out_bytes);
+    out[0].est_us = (float)dyno_cpu_move_us(site->target, bytes);
     return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    struct cast_state state;
+    if (!describe(site, &state) || !dyno_cpu_settle_row(site, 0, tactic))
+        return dyno_cpu_refuse(site, err);
+    return DYNO_OK;
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -151,6 +160,7 @@ const struct dyno_kernel dyno_kernel_portable_cast = {
     .packing = 1,
     .state_bytes = sizeof(struct cast_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

@@ -15,22 +15,32 @@ struct gather_state {
     int64_t outer, size, picked, inner; /* Gather: [outer][size][inner] */
 };
 
+static bool is_gather(enum dyno_op_id op)
+{
+    return op == DYNO_OP_gather || op == DYNO_OP_gather_elements;
+}
+
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
-    const struct dyno_step *step = site->step;
-    if ((step->op != DYNO_OP_gather && step->op != DYNO_OP_gather_elements) || max < 1 ||
-        step->tail.instr_count != 0 || site->outs[0].rank < 0 || site->ins[0].rank < 1)
+    if (max < 1 || !is_gather(site->step->op))
         return 0;
-    const struct dyno_axis_attrs *attrs = step->attrs;
-    const int axis = (int)(attrs->axis < 0 ? attrs->axis + site->ins[0].rank : attrs->axis);
-    const int64_t elem = dyno_cpu_elem_bytes(site->outs[0].dtype);
-    if (elem == 0 || site->ins[0].dims[axis] == 0 ||
-        (site->ins[1].dtype != DYNO_I64 && site->ins[1].dtype != DYNO_I32))
-        return 0;
-    dyno_cpu_tactic(out, &dyno_kernel_portable_gather, DYNO_TACTIC_BASELINE,
-                    dyno_cpu_move_us(site->target,
-                                     2.0 * (double)elem * (double)dyno_cpu_count(&site->outs[0])));
+    const double bytes = 2.0 * (double)dyno_cpu_elem_bytes(site->outs[0].dtype) *
+                         (double)dyno_cpu_count(&site->outs[0]);
+    out[0].est_us = (float)dyno_cpu_move_us(site->target, bytes);
     return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    const struct dyno_buf *in = &site->ins[0];
+    if (!is_gather(site->step->op) || site->step->tail.instr_count != 0 || in->rank < 1 ||
+        in->dtype != site->outs[0].dtype || dyno_cpu_elem_bytes(in->dtype) == 0 ||
+        (site->ins[1].dtype != DYNO_I64 && site->ins[1].dtype != DYNO_I32) ||
+        !dyno_cpu_settle_row(site, 0, tactic))
+        return dyno_cpu_refuse(site, err);
+    return DYNO_OK;
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -132,6 +142,7 @@ const struct dyno_kernel dyno_kernel_portable_gather = {
     .packing = 1,
     .state_bytes = sizeof(struct gather_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

@@ -6,20 +6,9 @@
 
 extern const struct dyno_kernel dyno_kernel_portable_move;
 
-static int axis_of(int64_t axis, int rank)
-{
-    return (int)(axis < 0 ? axis + rank : axis);
-}
-
 static int64_t index_at(const struct dyno_buf *buf, int64_t idx)
 {
     return dyno_elem_load_i64(buf->dtype, buf->data, (size_t)idx);
-}
-
-static bool is_view(enum dyno_op_id op)
-{
-    return op == DYNO_OP_reshape || op == DYNO_OP_flatten || op == DYNO_OP_squeeze ||
-           op == DYNO_OP_unsqueeze || op == DYNO_OP_identity || op == DYNO_OP_dropout;
 }
 
 /* --- one way for each operator: axes of the copy from src to dst, both dense --- */
@@ -90,7 +79,7 @@ static bool slice_axes(const struct dyno_step *step, const struct dyno_buf *ins,
     const bool has_steps = step->own_in_count > 4 && ins[4].rank >= 0;
     for (int64_t i = 0; i < count; i++) {
         const int64_t named = has_axes ? index_at(&ins[3], i) : i;
-        const int axis = axis_of(named, in->rank);
+        const int axis = dyno_cpu_axis(named, in->rank);
         if (axis < 0 || axis >= in->rank)
             return false;
         const int64_t by = has_steps ? index_at(&ins[4], i) : 1;
@@ -344,7 +333,7 @@ static void run_concat(const struct dyno_run_args *args)
 {
     const struct dyno_axis_attrs *attrs = args->step->attrs;
     const struct dyno_buf *out = &args->outs[0];
-    const int axis = axis_of(attrs->axis, out->rank);
+    const int axis = dyno_cpu_axis(attrs->axis, out->rank);
     int64_t first = 0;
     for (uint32_t i = 0; i < args->step->own_in_count; i++) {
         move_part(args, &args->ins[i], out, axis, first, true);
@@ -356,46 +345,26 @@ static void run_split(const struct dyno_run_args *args)
 {
     const struct dyno_split_attrs *attrs = args->step->attrs;
     const struct dyno_buf *in = &args->ins[0];
-    const int axis = axis_of(attrs->axis, in->rank);
+    const int axis = dyno_cpu_axis(attrs->axis, in->rank);
     int64_t first = 0;
     for (uint32_t i = 0; i < args->step->out_count; i++) {
         const struct dyno_buf *part = &args->outs[i];
-        if (args->step->outs[i] != DYNO_NO_TENSOR)
-            move_part(args, part, in, axis, first, false);
+        move_part(args, part, in, axis, first, false);
         first += part->dims[axis];
     }
 }
 
 /* --- the kernel --- */
 
-static bool handles(const struct dyno_step *step)
-{
-    switch ((int)step->op) {
-    case DYNO_OP_transpose:
-    case DYNO_OP_expand:
-    case DYNO_OP_tile:
-    case DYNO_OP_slice:
-    case DYNO_OP_split:
-    case DYNO_OP_concat:
-    case DYNO_OP_depth_to_space:
-    case DYNO_OP_space_to_depth:
-        return true;
-    default:
-        return is_view(step->op);
-    }
-}
-
 /* How much dearer than whole blocks a move of channels is. */
 #define SHIFTED 2.0
 
-/* 0: not in BLOCK; else a factor on the estimate. */
+/* A factor on the estimate. */
 static double concat_in_blocks(const struct dyno_site *site)
 {
     const struct dyno_axis_attrs *attrs = site->step->attrs;
     const struct dyno_buf *out = &site->outs[0];
-    if (!dyno_cpu_blockable(out) || site->step->own_in_count > DYNO_STEP_INS_MAX)
-        return 0.0;
-    if (axis_of(attrs->axis, out->rank) != 1)
+    if (dyno_cpu_axis(attrs->axis, out->rank) != 1)
         return 1.0;
     for (uint32_t i = 0; i + 1 < site->step->own_in_count; i++)
         if (site->ins[i].dims[1] % DYNO_CPU_BLOCK != 0)
@@ -403,11 +372,10 @@ static double concat_in_blocks(const struct dyno_site *site)
     return 1.0;
 }
 
+/* 0: not worth trying in BLOCK. */
 static double slice_in_blocks(const struct dyno_site *site)
 {
     int64_t start[DYNO_RANK_MAX] = {0}, by[DYNO_RANK_MAX] = {0};
-    if (!dyno_cpu_blockable(&site->ins[0]))
-        return 0.0;
     for (uint32_t i = 1; i < site->step->own_in_count; i++)
         if (site->ins[i].rank >= 0 && (site->ins[i].data == NULL || !site->in_is_weight[i]))
             return 0.0;
@@ -425,9 +393,8 @@ static int enumerate_blocks(const struct dyno_site *site, struct dyno_tactic *ou
     const struct dyno_buf *x = &site->ins[0];
     const struct dyno_buf *y = &site->outs[0];
     double factor = 0.0;
-    if (step->op == DYNO_OP_transpose && dyno_cpu_blockable(x)) {
-        dyno_cpu_tactic(&out[0], &dyno_kernel_portable_move, 0, us);
-        dyno_cpu_tactic(&out[1], &dyno_kernel_portable_move, 0, us);
+    if (step->op == DYNO_OP_transpose) {
+        out[0].est_us = out[1].est_us = (float)us;
         out[0].in_layouts[0] = DYNO_BLOCK16;
         out[1].out_layout = DYNO_BLOCK16;
         return 2;
@@ -436,38 +403,57 @@ static int enumerate_blocks(const struct dyno_site *site, struct dyno_tactic *ou
         factor = concat_in_blocks(site);
     else if (step->op == DYNO_OP_slice)
         factor = slice_in_blocks(site);
-    else if (is_view(step->op) && dyno_cpu_blockable(x) && dyno_cpu_blockable(y) &&
+    else if (dyno_cpu_is_view(step->op) && x->rank >= 2 && y->rank >= 2 &&
              x->dims[0] == y->dims[0] && x->dims[1] == y->dims[1])
         factor = 1.0;
     if (factor == 0.0)
         return 0;
-    dyno_cpu_tactic_block(out, site, &dyno_kernel_portable_move,
-                          step->op == DYNO_OP_concat ? step->own_in_count : 1, us * factor);
+    dyno_cpu_tactic_block(out, site, us * factor);
     return 1;
 }
 
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     const struct dyno_step *step = site->step;
-    if (!handles(step) || max < 3 || step->tail.instr_count != 0 || step->own_in_count == 0)
+    if (max < 3 || dyno_cpu_move_check(site, NULL) != DYNO_OK)
         return 0;
     double bytes = 0.0;
     for (uint32_t i = 0; i < step->out_count; i++) {
-        const int64_t elem = dyno_cpu_elem_bytes(site->outs[i].dtype);
-        if (step->outs[i] == DYNO_NO_TENSOR)
-            continue;
-        if (site->outs[i].rank < 0 || elem == 0 || (i > 0 && step->op != DYNO_OP_split))
-            return 0;
-        bytes += 2.0 * (double)elem * (double)dyno_cpu_count(&site->outs[i]);
+        if (site->outs[i].rank >= 0)
+            bytes += 2.0 * (double)dyno_cpu_elem_bytes(site->outs[i].dtype) *
+                     (double)dyno_cpu_count(&site->outs[i]);
     }
-    for (uint32_t i = 0; i < step->own_in_count; i++)
-        if (step->op == DYNO_OP_concat && site->ins[i].rank < 0)
-            return 0;
     double us = dyno_cpu_move_us(site->target, bytes);
     if (step->op == DYNO_OP_transpose)
         us *= 2.0;
-    dyno_cpu_tactic(&out[0], &dyno_kernel_portable_move, DYNO_TACTIC_BASELINE, us);
+    out[0].est_us = (float)us;
     return 1 + enumerate_blocks(site, out + 1, us);
+}
+
+/* A Transpose has at most one side in BLOCK, other steps both or none. */
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    const struct dyno_step *step = site->step;
+    bool ok = false;
+    DYNO_TRY(dyno_cpu_move_check(site, err));
+    if (step->op == DYNO_OP_transpose) {
+        const bool from_block = asked->in_layouts[0].kind == DYNO_LAYOUT_BLOCK;
+        ok = dyno_cpu_asks_block(asked) ? !from_block && dyno_cpu_settle_block(site, 0, 0, tactic)
+                                        : dyno_cpu_settle_row(site, 0, tactic);
+        if (ok && from_block) {
+            ok = dyno_cpu_blockable(&site->ins[0]);
+            tactic->in_layouts[0] = DYNO_BLOCK16;
+            tactic->flags = 0;
+        }
+    } else if (!dyno_cpu_asks_block(asked)) {
+        ok = dyno_cpu_settle_row(site, 0, tactic);
+    } else if (step->op == DYNO_OP_concat || step->op == DYNO_OP_slice ||
+               dyno_cpu_is_view(step->op)) {
+        ok = dyno_cpu_settle_block(site, 0, step->op == DYNO_OP_concat ? step->own_in_count : 1,
+                                   tactic);
+    }
+    return ok ? DYNO_OK : dyno_cpu_refuse(site, err);
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -541,6 +527,7 @@ const struct dyno_kernel dyno_kernel_portable_move = {
     .packing = 1,
     .state_bytes = 0,
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

@@ -25,29 +25,36 @@ static int64_t index_at(const struct dyno_buf *buf, int64_t idx)
 static bool find_axes(const struct dyno_site *site, struct pad_axis *axes)
 {
     const struct dyno_buf *in = &site->ins[0];
+    const struct dyno_buf *out = &site->outs[0];
     const bool named = site->step->own_in_count > 3 && site->ins[3].rank >= 0;
     const int64_t count = named ? dyno_cpu_count(&site->ins[3]) : in->rank;
+    bool padded[DYNO_RANK_MAX] = {false};
     if (site->ins[1].data == NULL || dyno_cpu_count(&site->ins[1]) != 2 * count ||
-        (named && site->ins[3].data == NULL))
+        (named && site->ins[3].data == NULL) || in->rank != out->rank)
         return false;
     for (int i = 0; i < in->rank; i++)
         axes[i] = (struct pad_axis){.size = in->dims[i]};
     for (int64_t i = 0; i < count; i++) {
         int64_t axis = named ? index_at(&site->ins[3], i) : i;
         axis += axis < 0 ? in->rank : 0;
-        if (axis < 0 || axis >= in->rank)
+        if (axis < 0 || axis >= in->rank || padded[axis])
             return false;
+        padded[axis] = true;
         const int64_t begin = index_at(&site->ins[1], i);
         const int64_t end = index_at(&site->ins[1], count + i);
         struct pad_axis *to = &axes[axis];
-        if (begin < -in->dims[axis] || end < -in->dims[axis])
+        if (begin < -in->dims[axis] || end < -in->dims[axis] || begin > out->dims[axis] ||
+            end > out->dims[axis])
             return false;
         to->from = begin < 0 ? -begin : 0;
         to->begin = begin < 0 ? 0 : begin;
         to->size += (begin < 0 ? begin : 0) + (end < 0 ? end : 0);
-        if (to->size < 0 || to->begin + to->size > site->outs[0].dims[axis])
+        if (to->size < 0 || to->begin + to->size + (end < 0 ? 0 : end) != site->outs[0].dims[axis])
             return false;
     }
+    for (int i = 0; i < in->rank; i++)
+        if (!padded[i] && in->dims[i] != out->dims[i])
+            return false;
     return true;
 }
 
@@ -61,24 +68,38 @@ static bool pads_in_blocks(const struct dyno_site *site)
         if (site->ins[i].rank >= 0 && !site->in_is_weight[i])
             return false;
     return find_axes(site, axes) && site->ins[0].dims[0] == site->outs[0].dims[0] &&
-           site->ins[0].dims[1] == site->outs[0].dims[1] && axes[0].from == 0 && axes[1].from == 0;
+           site->ins[0].dims[1] == site->outs[0].dims[1] && axes[0].from == 0 &&
+           axes[1].from == 0 && axes[0].begin == 0 && axes[1].begin == 0;
 }
 
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
-    const struct dyno_step *step = site->step;
-    struct pad_axis axes[DYNO_RANK_MAX];
     const int64_t elem = dyno_cpu_elem_bytes(site->ins[0].dtype);
-    if (step->op != DYNO_OP_pad || max < 2 || step->tail.instr_count != 0 ||
-        site->outs[0].rank < 0 || elem == 0 || elem > 16 || !find_axes(site, axes))
+    if (site->step->op != DYNO_OP_pad || max < 2)
         return 0;
     const double bytes = 3.0 * (double)elem * (double)dyno_cpu_count(&site->outs[0]);
     const double us = dyno_cpu_move_us(site->target, bytes);
-    dyno_cpu_tactic(&out[0], &dyno_kernel_portable_pad, DYNO_TACTIC_BASELINE, us);
-    if (!pads_in_blocks(site))
-        return 1;
-    dyno_cpu_tactic_block(&out[1], site, &dyno_kernel_portable_pad, 1, us);
+    out[0].est_us = (float)us;
+    dyno_cpu_tactic_block(&out[1], site, us);
     return 2;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    const struct dyno_step *step = site->step;
+    struct pad_axis axes[DYNO_RANK_MAX];
+    const struct dyno_buf *in = &site->ins[0];
+    const bool given = step->own_in_count > 2 && site->ins[2].rank >= 0;
+    const int64_t elem = dyno_cpu_elem_bytes(in->dtype);
+    if (step->op != DYNO_OP_pad || step->tail.instr_count != 0 || elem == 0 || elem > 16 ||
+        in->dtype != site->outs[0].dtype || !find_axes(site, axes) ||
+        (given && (site->ins[2].dtype != in->dtype || dyno_cpu_count(&site->ins[2]) < 1)))
+        return dyno_cpu_refuse(site, err);
+    const bool ok = dyno_cpu_asks_block(asked)
+                        ? pads_in_blocks(site) && dyno_cpu_settle_block(site, 0, 1, tactic)
+                        : dyno_cpu_settle_row(site, 0, tactic);
+    return ok ? DYNO_OK : dyno_cpu_refuse(site, err);
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -218,6 +239,7 @@ const struct dyno_kernel dyno_kernel_portable_pad = {
     .packing = 1,
     .state_bytes = sizeof(struct pad_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

@@ -10,10 +10,15 @@ extern const struct dyno_kernel dyno_kernel_portable_reference;
 #define FIXED_US   1000.0 /* always behind a kernel that can do the step */
 #define ELEMENT_US 0.05
 
+static bool can_run(const struct dyno_step *step)
+{
+    return dyno_ops[step->op]->reference != NULL && step->op != DYNO_OP_reorder;
+}
+
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     const struct dyno_step *step = site->step;
-    if (max < 1 || dyno_ops[step->op]->reference == NULL || step->op == DYNO_OP_reorder)
+    if (max < 1 || !can_run(step))
         return 0;
     double elems = 0.0;
     for (uint32_t i = 0; i < step->in_count; i++)
@@ -22,9 +27,20 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     for (uint32_t i = 0; i < step->out_count; i++)
         if (site->outs[i].rank >= 0)
             elems += (double)dyno_cpu_count(&site->outs[i]);
-    dyno_cpu_tactic(out, &dyno_kernel_portable_reference,
-                    DYNO_TACTIC_REFERENCE | DYNO_TACTIC_BASELINE, FIXED_US + ELEMENT_US * elems);
+    out[0].est_us = (float)(FIXED_US + ELEMENT_US * elems);
     return 1;
+}
+
+/* Output 0 may be absent: Y of an LSTM. */
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    const bool row = dyno_cpu_settle_row(site, 0, tactic) || site->outs[0].rank < 0;
+    if (!can_run(site->step) || !row)
+        return dyno_cpu_refuse(site, err);
+    tactic->flags = DYNO_TACTIC_REFERENCE | DYNO_TACTIC_BASELINE;
+    return DYNO_OK;
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -98,6 +114,7 @@ const struct dyno_kernel dyno_kernel_portable_reference = {
     .packing = 1,
     .state_bytes = 0,
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };

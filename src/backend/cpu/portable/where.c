@@ -11,19 +11,28 @@ struct where_state {
 
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
-    const struct dyno_step *step = site->step;
-    struct dyno_cpu_broadcast spread;
-    if (step->op != DYNO_OP_where || max < 1 || step->tail.instr_count != 0 ||
-        site->outs[0].rank < 0)
+    if (site->step->op != DYNO_OP_where || max < 1)
         return 0;
     const int64_t elem = dyno_cpu_elem_bytes(site->outs[0].dtype);
-    if ((elem != 1 && elem != 2 && elem != 4 && elem != 8 && elem != 16) ||
-        !dyno_cpu_broadcast_init(&spread, &site->outs[0], site->ins, 3))
-        return 0;
     const double bytes = (double)(3 * elem + 1) * (double)dyno_cpu_count(&site->outs[0]);
-    dyno_cpu_tactic(out, &dyno_kernel_portable_where, DYNO_TACTIC_BASELINE,
-                    dyno_cpu_move_us(site->target, bytes));
+    out[0].est_us = (float)dyno_cpu_move_us(site->target, bytes);
     return 1;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    (void)asked;
+    const enum dyno_dtype dtype = site->outs[0].dtype;
+    const int64_t elem = dyno_cpu_elem_bytes(dtype);
+    struct dyno_cpu_broadcast spread;
+    if (site->step->op != DYNO_OP_where || site->step->tail.instr_count != 0 ||
+        (elem != 1 && elem != 2 && elem != 4 && elem != 8 && elem != 16) ||
+        site->ins[0].dtype != DYNO_BOOL || site->ins[1].dtype != dtype ||
+        site->ins[2].dtype != dtype || !dyno_cpu_settle_row(site, 0, tactic) ||
+        !dyno_cpu_broadcast_init(&spread, &site->outs[0], site->ins, 3))
+        return dyno_cpu_refuse(site, err);
+    return DYNO_OK;
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -94,6 +103,7 @@ const struct dyno_kernel dyno_kernel_portable_where = {
     .packing = 1,
     .state_bytes = sizeof(struct where_state),
     .enumerate = enumerate,
+    .settle = settle,
     .prepare = prepare,
     .run = run,
 };
