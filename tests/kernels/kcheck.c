@@ -427,13 +427,21 @@ static void make_plain(const struct kcase_data *data, struct plain *plain)
 
 /* --- parameters that no tuner asks for: refused, or as right as the others --- */
 
+static bool same_tactic(const struct dyno_tactic *a, const struct dyno_tactic *b)
+{
+    return memcmp(a->cfg, b->cfg, sizeof(a->cfg)) == 0 &&
+           memcmp(a->in_layouts, b->in_layouts, sizeof(a->in_layouts)) == 0 &&
+           memcmp(&a->out_layout, &b->out_layout, sizeof(a->out_layout)) == 0;
+}
+
 static void try_asked(const struct kcase_data *data, const struct dyno_kernel *kernel,
-                      const struct plain *plain, const struct dyno_tactic *asked)
+                      const struct plain *plain, const struct dyno_tactic *asked,
+                      const struct dyno_tactic *known)
 {
     struct dyno_tactic tactic;
-    if (dyno_kernel_settle(kernel, &plain->site, asked, &tactic, NULL) != DYNO_OK)
-        return;
-    try_tactic(data, kernel, &tactic, &plain->target, 1);
+    if (dyno_kernel_settle(kernel, &plain->site, asked, &tactic, NULL) == DYNO_OK &&
+        !same_tactic(&tactic, known))
+        try_tactic(data, kernel, &tactic, &plain->target, 1);
 }
 
 static void flip(struct dyno_layout *layout)
@@ -451,7 +459,7 @@ static void try_foreign(const struct kcase_data *data, const struct dyno_kernel 
             struct dyno_tactic asked = *tactic;
             asked.cfg[c] = values[v];
             if (values[v] != tactic->cfg[c])
-                try_asked(data, kernel, plain, &asked);
+                try_asked(data, kernel, plain, &asked, tactic);
         }
         struct dyno_tactic asked = *tactic;
         asked.cfg[c] = UINT32_MAX;
@@ -464,11 +472,11 @@ static void try_foreign(const struct kcase_data *data, const struct dyno_kernel 
         struct dyno_tactic asked = *tactic;
         flip(&asked.in_layouts[i]);
         if (data->ins[i].dtype == DYNO_F32 && data->ins[i].rank >= 2 && !data->in_is_weight[i])
-            try_asked(data, kernel, plain, &asked);
+            try_asked(data, kernel, plain, &asked, tactic);
     }
     struct dyno_tactic asked = *tactic;
     flip(&asked.out_layout);
-    try_asked(data, kernel, plain, &asked);
+    try_asked(data, kernel, plain, &asked, tactic);
 }
 
 static bool selected(const struct dyno_kernel *kernel)
