@@ -89,9 +89,6 @@ enum dyno_status dyno_kernel_check(const struct dyno_kernel *kernel, const struc
                          "kernel %s packs its weights into %llu bytes, not %llu", kernel->name,
                          (unsigned long long)tactic.packed_bytes,
                          (unsigned long long)asked->packed_bytes);
-    if (asked->flags != tactic.flags)
-        return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s has the flags %x here, not %x",
-                         kernel->name, tactic.flags, asked->flags);
     for (uint32_t i = 0; i < step->own_in_count && i < DYNO_STEP_INS_MAX; i++) {
         if (!same(asked->in_layouts[i], tactic.in_layouts[i]))
             return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s wants input %u in another layout",
@@ -100,6 +97,9 @@ enum dyno_status dyno_kernel_check(const struct dyno_kernel *kernel, const struc
     if (!same(asked->out_layout, tactic.out_layout))
         return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s gives its output in another layout",
                          kernel->name);
+    if (asked->flags != tactic.flags)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s has the flags %x here, not %x",
+                         kernel->name, tactic.flags, asked->flags);
     if ((tactic.flags & DYNO_TACTIC_REFERENCE) == 0 && site->outs[0].rank < 0)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s has no output 0 to write", kernel->name);
     return check_layouts(kernel, site, err);

@@ -92,6 +92,8 @@ static enum dyno_status shape_tensor(struct maker *maker, uint32_t id)
     buf->batch_stride = buf->rank > 0 && buf->dims[0] > 0 ? elems / buf->dims[0] : elems;
     if (tensor->role == DYNO_ROLE_WEIGHT)
         memcpy(&buf->data, &tensor->data, sizeof(buf->data)); /* const: kernels only read inputs */
+    if (tensor->role == DYNO_ROLE_WEIGHT && bytes == 0)
+        buf->data = &maker->binding->nothing; /* a file holds no block without bytes */
     return tensor->role == DYNO_ROLE_HOST ? fill_host(maker, tensor, buf) : DYNO_OK;
 }
 
@@ -116,7 +118,9 @@ static enum dyno_status place_view(struct maker *maker, uint32_t id)
               dyno_layout_bytes(base->layout, base->dtype, base->rank, base->dims, &base_bytes) &&
               dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes);
     if (ok && buf->layout.kind == DYNO_LAYOUT_ROW) {
-        ok = (uint64_t)offset <= base_bytes && bytes <= base_bytes - (uint64_t)offset;
+        const unsigned elem_bytes = (dyno_dtype_bits(buf->dtype) + 7) / 8;
+        ok = (uint64_t)offset <= base_bytes && bytes <= base_bytes - (uint64_t)offset &&
+             offset % elem_bytes == 0;
         maker->binding->offsets[id] = (uint64_t)offset;
     } else if (ok) {
         const int64_t block = buf->layout.block;
@@ -136,6 +140,12 @@ static enum dyno_status place_view(struct maker *maker, uint32_t id)
 }
 
 /* --- steps --- */
+
+/* The tensor whose memory holds this one. */
+static uint32_t root_of(const struct dyno_plan *plan, uint32_t id)
+{
+    return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
+}
 
 static bool step_is_fixed(const struct maker *maker, const struct dyno_step *step)
 {
@@ -188,6 +198,52 @@ static enum dyno_status check_shapes(struct maker *maker, const struct dyno_step
     return DYNO_OK;
 }
 
+/* Where a tensor lies in the memory of its root: [first, last) in bytes, or in channel blocks. */
+static void extent_of(const struct maker *maker, uint32_t id, uint64_t *first_out,
+                      uint64_t *last_out)
+{
+    const struct dyno_plan_tensor *tensor = &maker->plan->tensors[id];
+    const struct dyno_buf *buf = &maker->binding->bufs[id];
+    *first_out = 0;
+    if (tensor->base != DYNO_NO_TENSOR)
+        *first_out = (uint64_t)maker->values[tensor->view_offset];
+    if (buf->layout.kind == DYNO_LAYOUT_ROW) {
+        (void)dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, last_out);
+    } else {
+        const int64_t block = buf->layout.block;
+        *first_out /= (uint64_t)block;
+        *last_out = (uint64_t)((buf->dims[1] + block - 1) / block);
+    }
+    *last_out += *first_out;
+}
+
+static bool overlap(const struct maker *maker, uint32_t a, uint32_t b)
+{
+    uint64_t a_first, a_last, b_first, b_last;
+    if (a == DYNO_NO_TENSOR || b == DYNO_NO_TENSOR ||
+        root_of(maker->plan, a) != root_of(maker->plan, b))
+        return false;
+    extent_of(maker, a, &a_first, &a_last);
+    extent_of(maker, b, &b_first, &b_last);
+    return a_first < b_last && b_first < a_last;
+}
+
+/* Kernels take it that what they write is nothing that they read, or write elsewhere. */
+static enum dyno_status check_overlaps(const struct maker *maker, const struct dyno_step *step)
+{
+    for (uint32_t o = 0; o < step->out_count; o++) {
+        for (uint32_t i = 0; i < step->in_count; i++) {
+            if (overlap(maker, step->outs[o], step->ins[i]))
+                return DYNO_FAIL(maker->err, DYNO_E_FORMAT, "output %u lies on input %u", o, i);
+        }
+        for (uint32_t k = 0; k < o; k++) {
+            if (overlap(maker, step->outs[o], step->outs[k]))
+                return DYNO_FAIL(maker->err, DYNO_E_FORMAT, "output %u lies on output %u", o, k);
+        }
+    }
+    return DYNO_OK;
+}
+
 static enum dyno_status prepare_step(struct maker *maker, uint32_t idx, uint64_t *workspace_out)
 {
     const struct dyno_step *step = &maker->plan->steps[idx];
@@ -225,7 +281,9 @@ static enum dyno_status prepare_step(struct maker *maker, uint32_t idx, uint64_t
                                    .outs = bound->outs,
                                    .in_is_weight = is_weight,
                                    .target = &maker->target};
-    enum dyno_status status = check_shapes(maker, step, bound);
+    enum dyno_status status = check_overlaps(maker, step);
+    if (status == DYNO_OK)
+        status = check_shapes(maker, step, bound);
     if (status == DYNO_OK)
         status = dyno_kernel_check(kernel, &site, maker->err);
     if (status == DYNO_OK)
@@ -236,17 +294,30 @@ static enum dyno_status prepare_step(struct maker *maker, uint32_t idx, uint64_t
     return status;
 }
 
+/* Steps whose shapes only the run tells are done by reference, on what lies densely. */
+static enum dyno_status check_open_step(const struct maker *maker, const struct dyno_step *step)
+{
+    for (uint32_t i = 0; i < step->in_count + step->out_count; i++) {
+        const bool is_in = i < step->in_count;
+        const uint32_t id = is_in ? step->ins[i] : step->outs[i - step->in_count];
+        if (id == DYNO_NO_TENSOR)
+            continue;
+        const struct dyno_plan_tensor *tensor = &maker->plan->tensors[id];
+        const bool is_weight = tensor->role == DYNO_ROLE_WEIGHT;
+        if (tensor->layout.kind != DYNO_LAYOUT_ROW ||
+            (is_weight && maker->binding->bufs[id].data == NULL))
+            return DYNO_FAIL(maker->err, DYNO_E_FORMAT,
+                             "step '%s' runs by reference, and '%s' is not there row by row",
+                             step->name, tensor->name);
+    }
+    return DYNO_OK;
+}
+
 /* --- memory --- */
 
 static bool in_arena(const struct dyno_plan_tensor *tensor)
 {
     return tensor->role == DYNO_ROLE_TEMP && tensor->base == DYNO_NO_TENSOR;
-}
-
-/* The tensor whose memory holds this one. */
-static uint32_t root_of(const struct dyno_plan *plan, uint32_t id)
-{
-    return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
 }
 
 static void touch(struct dyno_mem_item *item, uint32_t step_idx, bool *seen)
@@ -427,6 +498,8 @@ static enum dyno_status fill(struct maker *maker)
     }
     for (uint32_t s = 0; s < fixed; s++)
         DYNO_TRY(prepare_step(maker, s, &workspaces[s]));
+    for (uint32_t s = fixed; s < plan->step_count; s++)
+        DYNO_TRY(check_open_step(maker, &plan->steps[s]));
     DYNO_TRY(plan_memory(maker, workspaces));
     return list_patches(maker);
 }

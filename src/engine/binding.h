@@ -26,6 +26,7 @@ struct dyno_binding {
     int64_t *key;              /* dimensions of all inputs, one after the other */
     size_t key_count;
     struct dyno_buf *bufs; /* one a tensor; rank -1: not known before the run */
+    uint64_t nothing;      /* the data of weights without elements */
     bool *is_open;         /* by tensor: its shape is known only while running */
     uint64_t *offsets;     /* byte offset in the arena, or inside the base for views */
     struct dyno_bound_step *steps;

@@ -188,11 +188,11 @@ static enum dyno_status bind(struct dyno_context *context, const struct dyno_arr
 static enum dyno_status place(struct dyno_context *context, struct dyno_binding *binding,
                               struct dyno_err *err)
 {
-    if (binding->arena_bytes > context->arena_bytes) {
+    if (context->arena == NULL || binding->arena_bytes > context->arena_bytes) {
         dyno_free(context->arena);
         context->current = NULL;
         context->arena_bytes = 0;
-        context->arena = dyno_alloc_raw(binding->arena_bytes, 1);
+        context->arena = dyno_alloc_raw(binding->arena_bytes + 1, 1);
         if (context->arena == NULL)
             return DYNO_FAIL(err, DYNO_E_NOMEM, "no room for an arena of %llu bytes",
                              (unsigned long long)binding->arena_bytes);
@@ -244,7 +244,9 @@ static enum dyno_status take_inputs(struct dyno_context *context,
             return DYNO_FAIL(err, DYNO_E_ARG, "input '%s': holds %zu bytes, its shape wants %llu",
                              plan->inputs[i].name, context->inputs[i].bytes,
                              (unsigned long long)bytes);
-        context->addresses[plan->inputs[i].tensor] = context->inputs[i].data;
+        /* Never NULL: kernels add offsets to it, if only 0. */
+        context->addresses[plan->inputs[i].tensor] =
+            context->inputs[i].data != NULL ? context->inputs[i].data : context;
     }
     return DYNO_OK;
 }
@@ -297,6 +299,21 @@ static struct dyno_tensor as_tensor(const struct dyno_buf *buf)
     return tensor;
 }
 
+/* Others rely on the type that the plan gives a tensor, and on its shape where it gives one. */
+static bool is_promised(const struct dyno_binding *binding, uint32_t id,
+                        const struct dyno_tensor *made)
+{
+    const struct dyno_buf *buf = &binding->bufs[id];
+    if (made->dtype != buf->dtype || made->rank < 0)
+        return false;
+    if (binding->is_open[id])
+        return true;
+    bool same = made->rank == buf->rank;
+    for (int d = 0; same && d < buf->rank; d++)
+        same = made->dims[d] == buf->dims[d];
+    return same;
+}
+
 static enum dyno_status run_open_step(struct dyno_context *context, struct dyno_binding *binding,
                                       const struct dyno_step *step, struct dyno_err *err)
 {
@@ -320,6 +337,10 @@ static enum dyno_status run_open_step(struct dyno_context *context, struct dyno_
         if (step->outs[i] == DYNO_NO_TENSOR)
             continue;
         struct dyno_buf *buf = &binding->bufs[step->outs[i]];
+        if (!is_promised(binding, step->outs[i], &outs[i]))
+            return DYNO_FAIL(err, DYNO_E_FORMAT,
+                             "output %u ('%s') has another type or shape than the engine says", i,
+                             context->engine->plan->tensors[step->outs[i]].name);
         buf->rank = outs[i].rank;
         buf->data = outs[i].data;
         memcpy(buf->dims, outs[i].dims, sizeof(buf->dims));
@@ -376,10 +397,12 @@ static enum dyno_status run_open(struct dyno_context *context, struct dyno_bindi
     enum dyno_status status = run_open_steps(context, binding, err);
     if (status == DYNO_OK)
         status = deliver_open(context, binding, err);
+    /* Open again for the next run, failed or not; and nothing points at what that run frees. */
     for (uint32_t i = 0; i < context->engine->plan->tensor_count; i++) {
         if (binding->is_open[i])
-            binding->bufs[i].rank = -1; /* open again for the next run, failed or not */
+            binding->bufs[i].rank = -1;
     }
+    dyno_binding_place(binding, context->engine->plan, context->arena);
     return status;
 }
 

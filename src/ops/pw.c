@@ -84,7 +84,7 @@ enum dyno_status dyno_tail_run_reference(const struct dyno_tail *tail,
         return DYNO_FAIL(err, DYNO_E_FORMAT, "a tail works on f32, not on %s",
                          dyno_dtype_text(out->dtype));
     for (uint32_t i = 0; i < tail->instr_count; i++)
-        for (int j = 0; j < 3; j++) {
+        for (int j = 0; j < dyno_pw_infos[tail->instrs[i].op].operand_count; j++) {
             const struct dyno_operand *const operand = &tail->instrs[i].operands[j];
             if (operand->kind == DYNO_OPERAND_INPUT)
                 DYNO_TRY(view_init(inputs[operand->idx], out, operand->idx, &views[i][j], err));
@@ -98,8 +98,8 @@ enum dyno_status dyno_tail_run_reference(const struct dyno_tail *tail,
         regs[0] = data[at];
         for (uint32_t i = 0; i < tail->instr_count; i++) {
             const struct dyno_tail_instr *const instr = &tail->instrs[i];
-            float args[3];
-            for (int j = 0; j < 3; j++)
+            float args[3] = {0.0F};
+            for (int j = 0; j < dyno_pw_infos[instr->op].operand_count; j++)
                 args[j] = operand_load(&instr->operands[j], &views[i][j], regs, &walk);
             regs[i + 1] = dyno_pw_eval((enum dyno_pw_op)instr->op, args[0], args[1], args[2],
                                        instr->p, instr->q);

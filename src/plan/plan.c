@@ -67,7 +67,7 @@ static enum dyno_status check_layout(const struct dyno_plan_tensor *tensor, stru
     if (layout.kind == DYNO_LAYOUT_ROW && layout.block == 0)
         return DYNO_OK;
     if (layout.kind == DYNO_LAYOUT_BLOCK && layout.block == 16 && tensor->rank >= 2 &&
-        tensor->dtype == DYNO_F32)
+        tensor->dtype == DYNO_F32 && tensor->role == DYNO_ROLE_TEMP)
         return DYNO_OK;
     return DYNO_FAIL(err, DYNO_E_FORMAT,
                      "tensor '%s': layout %u/%u of rank %d %s is not one that exists", tensor->name,
@@ -89,7 +89,7 @@ static enum dyno_status check_view(const struct dyno_plan *plan,
     if (tensor->role != DYNO_ROLE_TEMP || base->role == DYNO_ROLE_WEIGHT ||
         base->role == DYNO_ROLE_HOST || base->rank < 0 || tensor->rank < 0 ||
         base->layout.kind != tensor->layout.kind || base->layout.block != tensor->layout.block ||
-        dyno_dtype_bits(base->dtype) != dyno_dtype_bits(tensor->dtype))
+        base->dtype != tensor->dtype)
         return DYNO_FAIL(err, DYNO_E_FORMAT,
                          "tensor '%s': cannot be a view of '%s' (role, layout or type differ)",
                          tensor->name, base->name);
@@ -173,15 +173,31 @@ static enum dyno_status check_tail(const struct dyno_step *step, struct dyno_err
         if (instr->op >= DYNO_PW_COUNT)
             return DYNO_FAIL(err, DYNO_E_FORMAT, "step '%s': tail instruction %u is unknown",
                              step->name, instr->op);
-        for (int k = 0; k < dyno_pw_infos[instr->op].operand_count; k++)
+        const int operand_count = dyno_pw_infos[instr->op].operand_count;
+        for (int k = 0; k < operand_count; k++)
             DYNO_TRY(check_operand(step, i, &instr->operands[k], err));
+        for (int k = operand_count; k < 3; k++) {
+            if (instr->operands[k].kind != DYNO_OPERAND_NONE)
+                return DYNO_FAIL(err, DYNO_E_FORMAT,
+                                 "step '%s': tail instruction %u has more than %d operands",
+                                 step->name, i, operand_count);
+        }
     }
     return DYNO_OK;
 }
 
-/* `made` says which tensors hold data before the step runs. */
+/* Memory of the context or of an output; an input's belongs to the caller. */
+static bool may_be_written(const struct dyno_plan *plan, uint32_t id)
+{
+    const struct dyno_plan_tensor *tensor = &plan->tensors[id];
+    if (tensor->base != DYNO_NO_TENSOR && plan->tensors[tensor->base].role == DYNO_ROLE_INPUT)
+        return false;
+    return tensor->role == DYNO_ROLE_TEMP || tensor->role == DYNO_ROLE_OUTPUT;
+}
+
+/* made: by tensor, it holds data before the step runs; written: a step before has it as output. */
 static enum dyno_status check_step(const struct dyno_plan *plan, uint32_t idx, bool *made,
-                                   struct dyno_err *err)
+                                   bool *written, struct dyno_err *err)
 {
     const struct dyno_step *step = &plan->steps[idx];
     if (step->name == NULL || step->op >= DYNO_OP_COUNT || step->own_in_count > step->in_count ||
@@ -208,11 +224,13 @@ static enum dyno_status check_step(const struct dyno_plan *plan, uint32_t idx, b
         const uint32_t id = step->outs[i];
         if (id == DYNO_NO_TENSOR)
             continue;
-        if (id >= plan->tensor_count || (plan->tensors[id].role != DYNO_ROLE_TEMP &&
-                                         plan->tensors[id].role != DYNO_ROLE_OUTPUT))
+        if (id >= plan->tensor_count || !may_be_written(plan, id))
             return DYNO_FAIL(err, DYNO_E_FORMAT, "step '%s': output %u cannot be tensor %u",
                              step->name, i, id);
-        made[id] = true;
+        if (written[id])
+            return DYNO_FAIL(err, DYNO_E_FORMAT, "step '%s': output %u ('%s') is written twice",
+                             step->name, i, plan->tensors[id].name);
+        made[id] = written[id] = true;
     }
     return check_tail(step, err);
 }
@@ -232,37 +250,63 @@ static void spread_made(const struct dyno_plan *plan, bool *made)
     }
 }
 
-static enum dyno_status check_ios(const struct dyno_plan *plan, const struct dyno_io *ios,
-                                  uint32_t count, enum dyno_role role, struct dyno_err *err)
+static enum dyno_status check_profile(const struct dyno_plan *plan, const struct dyno_io *io,
+                                      struct dyno_err *err)
 {
+    const struct dyno_plan_tensor *tensor = &plan->tensors[io->tensor];
+    if (tensor->rank < 0)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "input '%s': its number of dimensions is open",
+                         io->name);
+    for (int d = 0; d < tensor->rank; d++) {
+        const enum dyno_expr_op op = dyno_exprs_node(plan->exprs, tensor->dims[d]).op;
+        if (op != DYNO_EXPR_CONST && op != DYNO_EXPR_SYMBOL)
+            return DYNO_FAIL(err, DYNO_E_FORMAT,
+                             "input '%s': dimension %d is neither a size nor a symbol", io->name,
+                             d);
+        if (io->min[d] < 0 || io->min[d] > io->opt[d] || io->opt[d] > io->max[d])
+            return DYNO_FAIL(err, DYNO_E_FORMAT,
+                             "input '%s': the profile of dimension %d is not min <= opt <= max",
+                             io->name, d);
+    }
+    return DYNO_OK;
+}
+
+/* Every tensor of the role is one of `ios`, and the other way round; only so has it an address.
+ * made: by tensor, cleared for those that are listed. */
+static enum dyno_status check_ios(const struct dyno_plan *plan, const struct dyno_io *ios,
+                                  uint32_t count, enum dyno_role role, bool *made,
+                                  struct dyno_err *err)
+{
+    uint32_t tensor_count = 0;
+    for (uint32_t i = 0; i < plan->tensor_count; i++)
+        tensor_count += plan->tensors[i].role == role;
     for (uint32_t i = 0; i < count; i++) {
         if (ios[i].name == NULL || ios[i].tensor >= plan->tensor_count)
             return DYNO_FAIL(err, DYNO_E_FORMAT, "binding %u has no name or no tensor", i);
-        const struct dyno_plan_tensor *tensor = &plan->tensors[ios[i].tensor];
-        if (tensor->role != role || tensor->layout.kind != DYNO_LAYOUT_ROW)
+        if (plan->tensors[ios[i].tensor].role != role)
+            return DYNO_FAIL(err, DYNO_E_FORMAT, "binding '%s': its tensor has another role",
+                             ios[i].name);
+        if (!made[ios[i].tensor])
             return DYNO_FAIL(err, DYNO_E_FORMAT,
-                             "binding '%s': its tensor has another role or layout", ios[i].name);
-        for (int d = 0; role == DYNO_ROLE_INPUT && d < tensor->rank; d++) {
-            const enum dyno_expr_op op = dyno_exprs_node(plan->exprs, tensor->dims[d]).op;
-            if (op != DYNO_EXPR_CONST && op != DYNO_EXPR_SYMBOL)
-                return DYNO_FAIL(err, DYNO_E_FORMAT,
-                                 "input '%s': dimension %d is neither a size nor a symbol",
-                                 ios[i].name, d);
-            if (ios[i].min[d] < 0 || ios[i].min[d] > ios[i].opt[d] || ios[i].opt[d] > ios[i].max[d])
-                return DYNO_FAIL(err, DYNO_E_FORMAT,
-                                 "input '%s': the profile of dimension %d is not min <= opt <= max",
-                                 ios[i].name, d);
-        }
+                             "binding '%s': no step makes its tensor, or it is listed twice",
+                             ios[i].name);
+        made[ios[i].tensor] = false;
+        if (role == DYNO_ROLE_INPUT)
+            DYNO_TRY(check_profile(plan, &ios[i], err));
     }
+    if (tensor_count != count)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "%u tensors are %s, %u are listed", tensor_count,
+                         role == DYNO_ROLE_INPUT ? "inputs" : "outputs", count);
     return DYNO_OK;
 }
 
 enum dyno_status dyno_plan_verify(const struct dyno_plan *plan, struct dyno_err *err)
 {
     enum dyno_status status = DYNO_OK;
-    bool *made = dyno_alloc(plan->tensor_count + 1U, sizeof(*made));
+    bool *made = dyno_alloc(2 * (plan->tensor_count + (size_t)1), sizeof(*made));
     if (made == NULL)
         return DYNO_NOMEM(err);
+    bool *written = made + plan->tensor_count + 1;
     for (uint32_t i = 0; i < plan->tensor_count; i++) {
         status = check_tensor(plan, i, err);
         if (status != DYNO_OK)
@@ -272,14 +316,14 @@ enum dyno_status dyno_plan_verify(const struct dyno_plan *plan, struct dyno_err 
     }
     spread_made(plan, made);
     for (uint32_t i = 0; i < plan->step_count; i++) {
-        status = check_step(plan, i, made, err);
+        status = check_step(plan, i, made, written, err);
         if (status != DYNO_OK)
             goto out;
         spread_made(plan, made);
     }
-    status = check_ios(plan, plan->inputs, plan->input_count, DYNO_ROLE_INPUT, err);
+    status = check_ios(plan, plan->inputs, plan->input_count, DYNO_ROLE_INPUT, made, err);
     if (status == DYNO_OK)
-        status = check_ios(plan, plan->outputs, plan->output_count, DYNO_ROLE_OUTPUT, err);
+        status = check_ios(plan, plan->outputs, plan->output_count, DYNO_ROLE_OUTPUT, made, err);
 out:
     dyno_free(made);
     return status;

@@ -43,6 +43,7 @@ struct trial {
     struct dyno_step step;
     struct dyno_target target;
     struct dyno_buf ins[KCASE_INS_MAX], outs[KCASE_OUTS_MAX];
+    struct dyno_buf seen[KCASE_INS_MAX]; /* ins while a kernel is prepared */
     struct kguard in_mem[KCASE_INS_MAX], out_mem[KCASE_OUTS_MAX];
     struct kguard packed, state, workspace;
     struct dyno_arena *scratch;
@@ -320,6 +321,10 @@ static void execute(struct trial *trial, const struct dyno_site *site)
         if (kguard_damage(&trial->packed) != 0)
             fail(trial, "packed outside its room");
         kguard_readonly(&trial->packed);
+        /* What lives on in the packed form alone is gone from here on. */
+        for (uint32_t i = 0; i < trial->step.in_count && i < 32; i++)
+            if ((kernel->packed_ins >> i & 1U) != 0 && trial->data->in_is_weight[i])
+                trial->seen[i].data = trial->ins[i].data = NULL;
     }
     if (!checks_tactic(trial, site))
         return;
@@ -375,13 +380,12 @@ static void try_tactic(const struct kcase_data *data, const struct dyno_kernel *
     for (uint32_t i = 0; i < data->step.out_count; i++)
         place_output(trial, i);
     /* Activations do not exist yet when a kernel is prepared. */
-    struct dyno_buf ins[KCASE_INS_MAX];
-    memcpy(ins, trial->ins, sizeof(ins));
+    memcpy(trial->seen, trial->ins, sizeof(trial->seen));
     for (uint32_t i = 0; i < data->step.in_count; i++)
         if (!data->in_is_known[i])
-            ins[i].data = NULL;
+            trial->seen[i].data = NULL;
     const struct dyno_site site = {.step = &trial->step,
-                                   .ins = ins,
+                                   .ins = trial->seen,
                                    .outs = trial->outs,
                                    .in_is_weight = data->in_is_weight,
                                    .target = &trial->target};

@@ -43,7 +43,7 @@ static void set_tensor(struct dyno_plan_tensor *tensor, const char *name, enum d
         .name = name, .role = role, .dtype = dtype, .base = DYNO_NO_TENSOR};
 }
 
-/* x[n, 4] + w[4] + tail -> t (viewed as v) -> y; and a step of the op under test on constants. */
+/* x[n, 4] + w[4] + tail -> t (viewed as v); v -> y. */
 static struct dyno_plan *make_plan(const struct dyno_kernel *kernel)
 {
     struct dyno_plan *plan = dyno_plan_create();
@@ -91,7 +91,7 @@ static struct dyno_plan *make_plan(const struct dyno_kernel *kernel)
     tensors[6].data = text_data;
     tensors[6].data_bytes = sizeof(text_data);
 
-    plan->step_count = 1;
+    plan->step_count = 2;
     plan->steps = dyno_arena_alloc(plan->arena, 2, sizeof(*plan->steps));
     static const char *const origins[] = {"node one", "node two"};
     const int add = dyno_op_find("", "Add");
@@ -108,11 +108,11 @@ static struct dyno_plan *make_plan(const struct dyno_kernel *kernel)
     step->outs = ids(plan, 1, 2);
     step->tail.instr_count = 2;
     step->tail.instrs[0].op = 0;
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < dyno_pw_infos[0].operand_count; k++)
         step->tail.instrs[0].operands[k] =
             (struct dyno_operand){.kind = DYNO_OPERAND_INPUT, .idx = 2};
     step->tail.instrs[1] = (struct dyno_tail_instr){.op = DYNO_PW_COUNT - 1, .p = 0.5F, .q = -1};
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < dyno_pw_infos[DYNO_PW_COUNT - 1].operand_count; k++)
         step->tail.instrs[1].operands[k] =
             (struct dyno_operand){.kind = DYNO_OPERAND_CONST, .value = 2.5F};
     step->tactic.kernel = dyno_kernel_id(kernel);
@@ -122,6 +122,16 @@ static struct dyno_plan *make_plan(const struct dyno_kernel *kernel)
     step->tactic.est_us = 1.25F;
     step->tactic.flags = DYNO_TACTIC_BASELINE;
     step->packed = packed_data;
+
+    struct dyno_step *give = &plan->steps[1];
+    const int identity = dyno_op_find("", "Identity");
+    REQUIRE(identity >= 0);
+    *give = (struct dyno_step){.name = "give", .op = (enum dyno_op_id)identity};
+    give->attrs = dyno_op_attrs_create(dyno_ops[identity], plan->arena);
+    give->in_count = give->own_in_count = give->out_count = 1;
+    give->ins = ids(plan, 1, 3);
+    give->outs = ids(plan, 1, 4);
+    give->tactic.kernel = dyno_kernel_id(kernel);
 
     plan->input_count = 1;
     plan->inputs = dyno_arena_alloc(plan->arena, 1, sizeof(*plan->inputs));
@@ -204,7 +214,8 @@ static void check_step(const struct dyno_step *step)
     CHECK(step->out_count == 1 && step->outs[0] == 2);
     CHECK(step->tail.instr_count == 2 && step->tail.instrs[0].operands[0].idx == 2);
     CHECK(step->tail.instrs[1].op == DYNO_PW_COUNT - 1 && step->tail.instrs[1].p == 0.5F);
-    CHECK(step->tail.instrs[1].operands[2].value == 2.5F);
+    CHECK(step->tail.instrs[1].operands[dyno_pw_infos[DYNO_PW_COUNT - 1].operand_count - 1].value ==
+          2.5F);
     CHECK(step->tactic.cfg[5] == 77 && step->tactic.est_us == 1.25F);
     CHECK(step->tactic.in_layouts[1].block == 16 && step->tactic.in_layouts[2].block == 0);
     CHECK(step->tactic.packed_bytes == sizeof(packed_data));
@@ -247,7 +258,7 @@ static void test_round_trip(const struct dyno_kernel *kernel)
     REQUIRE(back != NULL);
     CHECK_STR(warning, "");
     CHECK_STR(back->name, "hand-made");
-    CHECK(back->flags == DYNO_PLAN_BASELINE && back->tensor_count == 7 && back->step_count == 1);
+    CHECK(back->flags == DYNO_PLAN_BASELINE && back->tensor_count == 7 && back->step_count == 2);
     CHECK(memcmp(back->tensors[1].data, weight_data, sizeof(weight_data)) == 0);
     const uint8_t *weight = back->tensors[1].data;
     CHECK(weight > bytes && weight < bytes + n && (uintptr_t)weight % 64 == 0);
@@ -354,7 +365,6 @@ static void test_every_op(const struct dyno_kernel *kernel)
             struct dyno_plan *plan = make_plan(kernel);
             struct dyno_step *step = &plan->steps[1];
             *step = plan->steps[0];
-            plan->step_count = 2;
             step->op = (enum dyno_op_id)id;
             char *attrs = dyno_op_attrs_create(op, plan->arena);
             for (size_t i = 0; is_set && i < op->attr_count; i++)
@@ -366,7 +376,7 @@ static void test_every_op(const struct dyno_kernel *kernel)
             step->out_count = op->out_min > 0 ? op->out_min : 1;
             step->outs = ids(plan, step->out_count, 0);
             for (uint32_t i = 0; i < step->out_count; i++)
-                step->outs[i] = 4;
+                step->outs[i] = i == 0 ? 4 : DYNO_NO_TENSOR;
             step->tail.instr_count = 0;
             size_t n = 0;
             size_t again_n = 0;
