@@ -33,7 +33,8 @@ struct dyno_gemm_tile {
     ptrdiff_t c_row;  /* floats between rows */
     ptrdiff_t c_blk;  /* floats between groups of 16 columns */
     const float *res; /* added, addressed like c; NULL: none */
-    const char *next; /* prefetched into L2, one line a block of K; NULL: none */
+    const char *next; /* prefetched into L2, next_lines a block of K; NULL: none */
+    int next_lines;
     float lo, hi;
     bool clip; /* clamp to lo..hi, NaN stays */
     bool load; /* start from what c holds; bias is ignored */
@@ -85,6 +86,7 @@ struct dyno_gemm_block {
     int64_t b_panel0;
     int64_t k, n;
     int64_t panel0, panel1;
+    const float *then; /* a panel that is worked on after panel1 - 1; fetched too; NULL: none */
     const float *bias; /* dyno_gemm_columns(n) values; NULL: 0 */
     float *c;
     const float *res;        /* NULL: none */

@@ -230,6 +230,8 @@ static void product(const struct block *b, struct dyno_gemm_rows *rows, int64_t 
             .kind = DYNO_GEMM_BLOCKED,
         };
     }
+    const float *filters =
+        (const float *)b->args->packed + state->packed.b_at + point * state->packed.b_point;
     const struct dyno_gemm_block block = {
         .tile = {.segs = 1,
                  .blks = (int)(g->c / DYNO_CPU_BLOCK),
@@ -238,7 +240,8 @@ static void product(const struct block *b, struct dyno_gemm_rows *rows, int64_t 
                  .c_blk = b->count * DYNO_CPU_BLOCK},
         .rows = rows,
         .row_tiles = row_tiles,
-        .b = (const float *)b->args->packed + state->packed.b_at + point * state->packed.b_point,
+        .b = filters,
+        .then = point + 1 < state->packed.points ? filters + state->packed.b_point : NULL,
         .k = g->c,
         .n = g->m,
         .panel1 = dyno_gemm_panels(MICRO->panel, g->m),

@@ -3,12 +3,15 @@
  * The includer has defined ROWS_MAX and NV, the vectors of a full panel.
  */
 #include "backend/cpu/gemm.h"
+#include "backend/cpu/kernel.h"
 #include "backend/cpu/simd.h"
 
 #include "backend/cpu/body/fma.h"
 
-#define SETS_MAX 4
-#define INLINE   static inline __attribute__((always_inline))
+#define SETS_MAX       4
+#define LINE           64 /* bytes of a cache line */
+#define NEXT_LINES_MAX 16 /* prefetched a block of K */
+#define INLINE         static inline __attribute__((always_inline))
 
 /* Few rows leave the multipliers waiting for the last sum: they get several sums a column. */
 #define SETS(rows, nv) ((rows) * (nv) <= 2 ? 4 : (rows) * (nv) <= 7 ? 2 : 1)
@@ -108,15 +111,14 @@ INLINE void run_blocks(const struct dyno_gemm_tile *t, const int rows, const int
     const float *a = t->a;
     const float *b = t->b;
     const char *next = t->next;
+    const int next_lines = next ? t->next_lines : 0;
     const ptrdiff_t a_blk = t->a_blk;
     for (int seg = 0; seg < t->segs; seg++) {
         if (t->seg_off)
             a = t->a + t->seg_off[seg];
         for (int blk = 0; blk < t->blks; blk++, a += a_blk) {
-            if (next) {
+            for (int line = 0; line < next_lines; line++, next += LINE)
                 __builtin_prefetch(next, 0, 2);
-                next += 64;
-            }
             for (int k = 0; k < 16; k += 4, b += (ptrdiff_t)4 * nv * LANES) {
 #pragma GCC unroll 4
                 for (int u = 0; u < 4; u++)
@@ -241,13 +243,16 @@ static void run_panel(const struct dyno_gemm_block *block, struct dyno_gemm_tile
     const int64_t left = block->n - p * panel;
     tile->b = block->b + (p - block->b_panel0) * panel * block->k;
     tile->bias = block->bias ? block->bias + p * panel : NULL;
-    const char *next = NULL;
-    const char *next_end = NULL;
-    if (p + 1 < block->panel1) {
-        next = (const char *)(tile->b + width * block->k);
-        next_end = next + width * block->k * (int64_t)sizeof(float);
-    }
-    const ptrdiff_t next_step = (ptrdiff_t)tile->segs * tile->blks * 64;
+    /* The whole of the next panel while this one is worked on: few tiles fetch much each. */
+    const int64_t panel_bytes = width * block->k * (int64_t)sizeof(float);
+    const int64_t steps = block->row_tiles * tile->segs * tile->blks;
+    const float *after = p + 1 < block->panel1 ? tile->b + width * block->k : block->then;
+    const char *next = steps > 0 ? (const char *)after : NULL;
+    const char *next_end = next ? next + panel_bytes : NULL;
+    if (next)
+        tile->next_lines =
+            (int)dyno_cpu_min(dyno_cpu_div_up(panel_bytes, steps * LINE), NEXT_LINES_MAX);
+    const ptrdiff_t next_step = (ptrdiff_t)tile->segs * tile->blks * tile->next_lines * LINE;
     for (int64_t i = 0; i < block->row_tiles; i++) {
         const struct dyno_gemm_rows *rows = &block->rows[i];
         dyno_gemm_fn *fn = DYNO_CPU_FN(dyno_gemm_micro).fn[rows->kind][half][rows->rows];
