@@ -45,6 +45,14 @@ static const struct kcase rows[] = {
     CONV("group=16 pads=2,2,2,2 dilations=2,2", "1x16x9x9 16x1x3x3! 16!", ""),
     CONV("group=16 pads=2,2 strides=3", "1x16x40 16x1x5! 16!", ""),
     CONV("group=17 pads=2,2,2,2 strides=2,2", "1x17x2x3 17x1x5x5! 17!", ""),
+    /* planes of several strips, the last of which overlaps */
+    CONV("group=2 pads=1,1,1,1", "1x2x75x70 4x1x3x3! 4!", "relu r0"),
+    CONV("group=3 pads=1,0,1,1 strides=2,2", "2x3x121x90 3x1x3x3! -", ""),
+    CONV("group=2 pads=2,2,2,2", "1x2x37x115 2x1x5x5! 2!", "silu r0 1"),
+    CONV("group=2 pads=2,2,2,2 strides=2,2", "1x2x131x71 2x1x5x5! 2!", ""),
+    CONV("group=2 pads=4,5,4,5 strides=3,3 dilations=2,4", "1x2x140x61 2x1x3x3! 2!", "relu r0"),
+    CONV("group=2 pads=3,9 strides=2 dilations=3", "1x2x5000 2x1x7! 2!", ""),
+    CONV("group=3 pads=0,5,0,5 strides=1,3", "1x3x4x1 3x1x1x3! 3!", ""),
     /* three axes */
     CONV("pads=1,0,1,1,2,0 strides=1,2,1", "1x5x4x7x6 7x5x3x3x2! 7!", "relu r0"),
     CONV("group=5 pads=1,1,1,1,1,1", "2x5x4x5x6 10x1x3x3x3! 10!", ""),
