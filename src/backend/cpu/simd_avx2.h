@@ -39,6 +39,11 @@ static inline void vf_store_n(float *p, vf a, int n)
 {
     _mm256_maskstore_ps(p, vi_first(n), a);
 }
+static inline vf vf_even(vf a, vf b)
+{
+    const __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, 0xd8));
+}
 static inline vf vf_add(vf a, vf b)
 {
     return _mm256_add_ps(a, b);

@@ -38,6 +38,13 @@ static inline void vf_store_n(float *p, vf a, int n)
 {
     _mm512_mask_storeu_ps(p, vm_first(n), a);
 }
+/* Every second of the floats of a, then of b, from the first on. */
+static inline vf vf_even(vf a, vf b)
+{
+    const __m512i idx =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(a, idx, b);
+}
 static inline vf vf_add(vf a, vf b)
 {
     return _mm512_add_ps(a, b);

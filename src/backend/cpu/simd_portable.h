@@ -40,6 +40,15 @@ static inline void vf_store_n(float *p, vf a, int n)
     for (int i = 0; i < n; i++)
         p[i] = a[i];
 }
+static inline vf vf_even(vf a, vf b)
+{
+    vf r = vf_zero();
+    for (int i = 0; i < LANES / 2; i++) {
+        r[i] = a[2 * i];
+        r[LANES / 2 + i] = b[2 * i];
+    }
+    return r;
+}
 static inline vf vf_add(vf a, vf b)
 {
     return a + b;

@@ -10,12 +10,14 @@
 #include "backend/cpu/simd.h"
 #include "ops/conv.h"
 
+#include "backend/cpu/body/copy.h"
 #include "backend/cpu/body/tail_linear.h"
 
 extern const struct dyno_kernel DYNO_CPU_KERNEL(conv_im2col);
 
 #define MICRO     (&DYNO_CPU_FN(dyno_gemm_micro))
 #define CHUNK_MAX (128 * 1024) /* bytes unfolded at a time */
+#define INLINE    static inline __attribute__((always_inline))
 
 struct conv_im2col_state {
     struct dyno_window window; /* three axes */
@@ -35,6 +37,19 @@ static int64_t k_blocks(int64_t k)
     return k / 16 + 1; /* with the bias */
 }
 
+/* A window of one pixel that skips none sees the image as one line. */
+static void merge_lines(struct dyno_window *win)
+{
+    for (int i = 0; i < 3; i++) {
+        if (win->kernel[i] != 1 || win->stride[i] != 1 || win->in[i] != win->out[i] ||
+            win->pad_begin[i] != 0)
+            return;
+    }
+    const int64_t plane = win->in[0] * win->in[1] * win->in[2];
+    win->in[0] = win->in[1] = win->out[0] = win->out[1] = 1;
+    win->in[2] = win->out[2] = plane;
+}
+
 static enum dyno_status resolve(const struct dyno_site *site, struct conv_im2col_state *state,
                                 struct dyno_err *err)
 {
@@ -47,6 +62,7 @@ static enum dyno_status resolve(const struct dyno_site *site, struct conv_im2col
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "'%s' has rank %d", site->step->name, x->rank);
     DYNO_TRY(dyno_conv_window(attrs, x->rank, x->dims, w->dims, &window, err));
     state->window = dyno_window_as_3d(&window);
+    merge_lines(&state->window);
     const struct dyno_window *win = &state->window;
     if (attrs->group < 1 || x->dims[1] % attrs->group != 0 || w->dims[0] % attrs->group != 0 ||
         w->dims[1] != x->dims[1] / attrs->group)
@@ -203,20 +219,19 @@ static struct reach reach_of(const struct dyno_window *win, const struct stretch
     return reach;
 }
 
-static void copy_stretch(const float *x, const struct reach *reach, int64_t step, int count,
-                         float *dst)
+/* All channels of one tap of a stretch: `count` floats in each row of the panel. */
+INLINE void unfold_tap(const struct conv_im2col_state *state, const float *x,
+                       const struct reach *reach, const int64_t step, int count, int width,
+                       float *dst)
 {
-    for (int j = 0; j < reach->lo; j++)
-        dst[j] = 0.0F;
-    if (step == 1) {
-        for (int j = reach->lo; j < reach->hi; j++)
-            dst[j] = x[reach->at + j];
-    } else {
-        for (int j = reach->lo; j < reach->hi; j++)
-            dst[j] = x[reach->at + j * step];
+    const int64_t rows = state->taps * width;
+    const float *from = x + reach->at + reach->lo * step;
+    for (int64_t c = 0; c < state->cg; c++, from += state->in_plane, dst += rows) {
+        if (reach->hi - reach->lo < count)
+            zero_floats(dst, count);
+        if (reach->lo < reach->hi)
+            copy_stepped(from, step, dst + reach->lo, reach->hi - reach->lo);
     }
-    for (int j = reach->hi; j < count; j++)
-        dst[j] = 0.0F;
 }
 
 /* One stretch of a panel: all its taps and channels. */
@@ -224,24 +239,19 @@ static void unfold_stretch(const struct conv_im2col_state *state, const float *x
                            const struct stretch *stretch, int width, float *dst)
 {
     const struct dyno_window *win = &state->window;
-    for (int64_t tap = 0; tap < state->taps; tap++) {
+    const int64_t step = win->stride[2];
+    for (int64_t tap = 0; tap < state->taps; tap++, dst += width) {
         const struct reach reach =
             reach_of(win, stretch, tap / win->kernel[2] / win->kernel[1],
                      tap / win->kernel[2] % win->kernel[1], tap % win->kernel[2]);
-        const bool whole =
-            win->stride[2] == 1 && reach.lo == 0 && reach.hi == width && stretch->count == width;
-        float *to = dst + tap * width;
-        const float *plane = x;
-        for (int64_t c = 0; c < state->cg; c++) {
-            if (whole) {
-                for (int v = 0; v < width; v += LANES)
-                    vf_store(to + v, vf_load(plane + reach.at + v));
-            } else {
-                copy_stretch(plane, &reach, win->stride[2], stretch->count, to);
-            }
-            plane += state->in_plane;
-            to += state->taps * width;
-        }
+        if (step == 1 && reach.lo == 0 && reach.hi == 2 * LANES && reach.hi == stretch->count)
+            unfold_tap(state, x, &(struct reach){reach.at, 0, 2 * LANES}, 1, 2 * LANES, width, dst);
+        else if (step == 1)
+            unfold_tap(state, x, &reach, 1, stretch->count, width, dst);
+        else if (step == 2)
+            unfold_tap(state, x, &reach, 2, stretch->count, width, dst);
+        else
+            unfold_tap(state, x, &reach, step, stretch->count, width, dst);
     }
 }
 
@@ -263,10 +273,8 @@ static void unfold(const struct conv_im2col_state *state, const float *x, int64_
         j += stretch.count;
     }
     if (cols < width) {
-        for (int64_t k = 0; k < state->k; k++) {
-            for (int j = cols; j < width; j++)
-                dst[k * width + j] = 0.0F;
-        }
+        for (int64_t k = 0; k < state->k; k++)
+            zero_floats(dst + k * width + cols, width - cols);
     }
     for (int j = 0; j < width; j++)
         dst[state->k * width + j] = 1.0F;

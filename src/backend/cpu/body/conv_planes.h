@@ -9,6 +9,7 @@
 #include "backend/cpu/kernel.h"
 #include "backend/cpu/simd.h"
 
+#include "backend/cpu/body/copy.h"
 #include "backend/cpu/body/tail_linear.h"
 
 extern const struct dyno_kernel DYNO_CPU_KERNEL(conv_planes);
@@ -99,43 +100,12 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
 
 /* --- a run: copies --- */
 
-static void copy(const float *from, float *to, int64_t count)
-{
-    int64_t i = 0;
-    for (; i + LANES <= count; i += LANES)
-        vf_store(to + i, vf_load(from + i));
-    if (i < count)
-        vf_store_n(to + i, vf_load_n(from + i, (int)(count - i)), (int)(count - i));
-}
-
-static void zero(float *to, int64_t count)
-{
-    int64_t i = 0;
-    for (; i + LANES <= count; i += LANES)
-        vf_store(to + i, vf_zero());
-    if (i < count)
-        vf_store_n(to + i, vf_zero(), (int)(count - i));
-}
-
-/* Every stride-th column; a loop of its own for the stride that the compiler can deal in vectors.
- */
-static void copy_apart(const float *from, int64_t stride, float *to, int64_t count)
-{
-    if (stride == 2) {
-        for (int64_t i = 0; i < count; i++)
-            to[i] = from[2 * i];
-    } else {
-        for (int64_t i = 0; i < count; i++)
-            to[i] = from[i * stride];
-    }
-}
-
 /* Line iy of a plane, inside or not: column q of phase p is column q * sw + p - pw. */
 static void copy_line(const struct conv_planes_state *state, const float *x, int64_t iy, float *to)
 {
     const struct dyno_cpu_conv *g = &state->conv;
     if (iy < 0 || iy >= g->h) {
-        zero(to, state->lines);
+        zero_floats(to, state->lines);
         return;
     }
     const float *from = x + iy * g->w;
@@ -145,12 +115,9 @@ static void copy_line(const struct conv_planes_state *state, const float *x, int
         const int64_t end_col = g->w + g->pw - phase;
         const int64_t end = end_col > 0 ? dyno_cpu_div_up(end_col, g->sw) : 0;
         const int64_t last = dyno_cpu_min(end < first ? first : end, state->line);
-        zero(to, first);
-        if (g->sw == 1)
-            copy(from + first - g->pw, to + first, last - first);
-        else
-            copy_apart(from + first * g->sw + phase - g->pw, g->sw, to + first, last - first);
-        zero(to + last, state->line - last);
+        zero_floats(to, first);
+        copy_stepped(from + first * g->sw + phase - g->pw, g->sw, to + first, last - first);
+        zero_floats(to + last, state->line - last);
     }
 }
 
