@@ -26,6 +26,9 @@ static const struct kcase rows[] = {
     CONV("pads=2,1,1,0 dilations=2,3", "1x24x12x13 20x24x3x2! 20!", "relu r0"),
     CONV("auto_pad=SAME_UPPER strides=2,2", "1x17x10x9 18x17x5x5! 18!", ""),
     CONV("pads=2,2,2,2", "1x3x2x2 5x3x5x5! 5!", ""),
+    /* K in parts */
+    CONV("pads=1,1,1,1", "1x456x5x7 20x456x3x3! 20! | 1x20x5x7", "add r0 $3; relu r1"),
+    CONV("", "1x6200x3x6 17x6200x1x1! -", "silu r0 1"),
     /* first layers */
     CONV("strides=2,2 pads=3,3,3,3", "2x3x30x31 24x3x7x7! 24!", "silu r0 1"),
     CONV("strides=4,4", "1x4x9x9 24x4x4x4! 24!", ""),

@@ -16,7 +16,8 @@
 extern const struct dyno_kernel DYNO_CPU_KERNEL(conv_im2col);
 
 #define MICRO     (&DYNO_CPU_FN(dyno_gemm_micro))
-#define CHUNK_MAX (128 * 1024) /* bytes unfolded at a time */
+#define CHUNK_MAX (1280 * 1024) /* bytes unfolded at a time: weights stream by once a chunk */
+#define K_PART    2048          /* a panel's part of K stays in L2 while tiles stream by */
 #define INLINE    static inline __attribute__((always_inline))
 
 struct conv_im2col_state {
@@ -166,7 +167,8 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
                                           state->panels, 2.0, threads);
     const int64_t panel_bytes = (state->k + 1) * MICRO->panel * (int64_t)sizeof(float);
     const int64_t fit = CHUNK_MAX / panel_bytes;
-    state->chunk_panels = fit < 1 ? 1 : fit;
+    const int64_t chunks = dyno_cpu_div_up(state->panels, fit < 1 ? 1 : fit);
+    state->chunk_panels = chunks < 1 ? 1 : dyno_cpu_div_up(state->panels, chunks);
     state->rows_bytes = (state->tiles * (int64_t)sizeof(struct dyno_gemm_rows) + 63) / 64 * 64;
     const uint64_t bytes = dyno_cpu_size((uint64_t)state->chunk_panels, (uint64_t)panel_bytes,
                                          (uint64_t)state->rows_bytes);
@@ -313,6 +315,41 @@ static void make_rows(const struct conv_im2col_state *state, const float *weight
     }
 }
 
+/* The unfolded panels times the tiles, K in parts of about K_PART; sums wait in the output. */
+static void multiply(const struct dyno_gemm_block *whole, struct dyno_gemm_rows *rows)
+{
+    const int64_t parts = whole->k / K_PART;
+    if (parts <= 1) {
+        DYNO_CPU_FN(dyno_gemm_block)(whole);
+        return;
+    }
+    struct dyno_gemm_block block = *whole;
+    const int panel = MICRO->panel;
+    const int64_t size = dyno_cpu_div_up(dyno_cpu_div_up(whole->k, parts), 16) * 16;
+    for (int64_t k = 0; k < whole->k; k += size) {
+        const int64_t count = dyno_cpu_min(size, whole->k - k);
+        const bool last = k + count == whole->k;
+        block.tile.blks = (int)(count / 16);
+        block.tile.rem = (int)(count % 16);
+        block.tile.load = k > 0;
+        block.tile.clip = last && whole->tile.clip;
+        block.res = last ? whole->res : NULL;
+        block.done = last ? whole->done : NULL;
+        for (int64_t p = whole->panel0; p < whole->panel1; p++) {
+            const int width = dyno_gemm_width(panel, whole->n, p);
+            block.b = whole->b + (p - whole->b_panel0) * panel * whole->k + k * width;
+            block.b_panel0 = p;
+            block.panel0 = p;
+            block.panel1 = p + 1;
+            DYNO_CPU_FN(dyno_gemm_block)(&block);
+        }
+        for (int64_t t = 0; t < whole->row_tiles; t++)
+            rows[t].a += size / 16 * rows[t].a_blk;
+    }
+    for (int64_t t = 0; t < whole->row_tiles; t++)
+        rows[t].a -= dyno_cpu_div_up(whole->k, size) * (size / 16) * rows[t].a_blk;
+}
+
 static void task(void *arg, int idx, int thread)
 {
     const struct job *job = arg;
@@ -373,7 +410,7 @@ static void task(void *arg, int idx, int thread)
             unfold(state, x, i * panel, cols, width, dst);
             dst += width * (state->k + 1);
         }
-        DYNO_CPU_FN(dyno_gemm_block)(&block);
+        multiply(&block, rows);
     }
 }
 
