@@ -22,6 +22,7 @@ struct dyno_context {
     void *arena;
     uint64_t arena_bytes;
     struct dyno_arena *scratch; /* of reference kernels, emptied after each step */
+    bool has_texts;             /* ... until one makes texts: then with the next run */
     struct dyno_arena *open;    /* tensors whose shape only the run tells; until the next run */
     void **addresses;           /* of INPUT and OUTPUT tensors, by tensor id */
     void **own_outputs;         /* memory of outputs the caller gave none for */
@@ -433,8 +434,12 @@ static enum dyno_status run_step(struct dyno_context *context, struct dyno_bindi
                                  .scratch = context->scratch,
                                  .err = err};
     const enum dyno_status status = context->engine->kernels[idx]->run(&args);
-    if ((step->tactic.flags & DYNO_TACTIC_REFERENCE) != 0)
-        dyno_arena_reset(context->scratch);
+    if ((step->tactic.flags & DYNO_TACTIC_REFERENCE) != 0) {
+        for (uint32_t i = 0; i < step->out_count; i++)
+            context->has_texts = context->has_texts || bound->outs[i].dtype == DYNO_STR;
+        if (!context->has_texts)
+            dyno_arena_reset(context->scratch);
+    }
     if (status != DYNO_OK)
         dyno_err_prefix(err, "step '%s' (%s)", step->name, dyno_ops[step->op]->onnx_name);
     else if (context->tap != NULL)
@@ -451,6 +456,8 @@ static enum dyno_status execute(struct dyno_context *context, struct dyno_err *e
     DYNO_TRY(take_inputs(context, binding, err));
     DYNO_TRY(take_outputs(context, binding, err));
     dyno_binding_place_io(binding, plan, context->addresses);
+    dyno_arena_reset(context->scratch);
+    context->has_texts = false;
     if (context->step_us == NULL) {
         for (uint32_t s = 0; s < binding->fixed_step_count; s++)
             DYNO_TRY(run_step(context, binding, s, err));

@@ -139,6 +139,42 @@ static void test_wrong_arrays(void)
     dyno_context_destroy(context);
 }
 
+/* Texts that a step makes are alive when a later step has come and gone, and the run is over. */
+static void test_texts(void)
+{
+    static const char *const want[2][2] = {{"1.5", "-2.0"}, {"3.0", "-4.0"}};
+    struct dyno_err err = {0};
+    message graph = {0};
+    const float two[1] = {2.0F};
+    put_input(&graph, "x", DYNO_F32, "2");
+    put_output(&graph, "a", DYNO_STR, "2");
+    put_output(&graph, "b", DYNO_STR, "2");
+    put_init(&graph, tensor_raw("two", DYNO_F32, NULL, 0, two, sizeof(two)));
+    put_node_attr(&graph, "Cast", "first", "x", "a", attr_int("to", 8));
+    put_node(&graph, "Mul", "double", "x,two", "d");
+    put_node_attr(&graph, "Cast", "second", "d", "b", attr_int("to", 8));
+    message model = model_of(&graph, 17);
+    struct dyno_built built = chain_build(&model, (struct dyno_build_options){0}, &err);
+    struct dyno_context *context = new_context(built.engine);
+    float values[2] = {1.5F, -2.0F};
+    const struct dyno_array input = {
+        .dtype = DYNO_F32, .rank = 1, .dims = {2}, .data = values, .bytes = sizeof(values)};
+    for (int turn = 0; turn < 2; turn++) {
+        struct dyno_array outputs[2] = {{.data = NULL}, {.data = NULL}};
+        CHECK_MSG(dyno_context_run(context, &input, outputs, &err) == DYNO_OK, "%s", err.text);
+        for (int i = 0; i < 4; i++) {
+            const struct dyno_str *texts = outputs[i / 2].data;
+            const char *text = want[i / 2][i % 2];
+            CHECK_MSG(texts[i % 2].bytes == strlen(text) &&
+                          memcmp(texts[i % 2].text, text, strlen(text)) == 0,
+                      "output %d is '%.*s'", i, (int)texts[i % 2].bytes, texts[i % 2].text);
+        }
+    }
+    dyno_context_destroy(context);
+    dyno_built_fini(&built);
+    dyno_strbuf_fini(&model);
+}
+
 static void test_profile(void)
 {
     struct dyno_context *context = new_context(conv.engine);
@@ -520,6 +556,7 @@ int main(void)
     test_bind();
     test_many_shapes();
     test_wrong_arrays();
+    test_texts();
     test_profile();
     test_submit_and_poll();
     test_callback();
