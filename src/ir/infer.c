@@ -25,7 +25,7 @@ enum dyno_status dyno_node_check_counts(const struct dyno_node *node, struct dyn
                          op->out_min, op->out_max);
     if ((op->flags & DYNO_OP_REGIONS) != 0)
         return DYNO_OK; /* Loop may lack its first inputs */
-    const uint32_t needed = op->in_max == DYNO_OP_INPUTS_MAX ? in_count : op->in_min;
+    const uint32_t needed = dyno_op_needed_ins(op, in_count);
     for (uint32_t i = 0; i < needed && i < in_count; i++) {
         if (node->ins[i] == NULL)
             return DYNO_FAIL(err, DYNO_E_FORMAT, "input %u is absent, but not optional", i);

@@ -24,6 +24,8 @@ bool dyno_type_of_tensor(const struct dyno_tensor *tensor, struct dyno_exprs *ex
         return false;
     for (int64_t i = 0; i < count; i++) {
         const int64_t value = dyno_elem_load_i64(tensor->dtype, tensor->data, (size_t)i);
+        if (!dyno_expr_value_ok(value))
+            return true; /* the one number that no expression has: contents that are not tracked */
         elems[i] = dyno_expr_const(exprs, value);
         if (elems[i] == DYNO_EXPR_NONE)
             return false;

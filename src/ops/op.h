@@ -147,6 +147,13 @@ struct dyno_op {
 
 extern const struct dyno_op *const dyno_ops[DYNO_OP_COUNT];
 
+/* How many of its first inputs a node of in_count inputs must have; later ones may be absent.  Where
+ * any number may be given, each counts. */
+static inline uint32_t dyno_op_needed_ins(const struct dyno_op *op, uint32_t in_count)
+{
+    return op->in_max == DYNO_OP_INPUTS_MAX ? in_count : op->in_min;
+}
+
 /* The op of that name and domain ("" and "ai.onnx" are the same); -1 when there is none. */
 int dyno_op_find(const char *domain, const char *onnx_name);
 

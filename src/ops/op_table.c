@@ -75,7 +75,7 @@ static enum dyno_status check_counts(const struct dyno_op *op, const struct dyno
     if (out_count > op->out_max)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "%s has %u outputs, wants at most %u", op->onnx_name,
                          out_count, op->out_max);
-    for (uint32_t i = 0; i < op->in_min; i++)
+    for (uint32_t i = 0; i < dyno_op_needed_ins(op, in_count); i++)
         if (in[i] == NULL)
             return DYNO_FAIL(err, DYNO_E_FORMAT, "%s lacks its input %u", op->onnx_name, i);
     return DYNO_OK;

@@ -210,7 +210,7 @@ static enum dyno_status check_step(const struct dyno_plan *plan, uint32_t idx, b
                          step->name, step->own_in_count, step->out_count, op->onnx_name);
     for (uint32_t i = 0; i < step->in_count; i++) {
         const uint32_t id = step->ins[i];
-        if (id == DYNO_NO_TENSOR && i >= op->in_min)
+        if (id == DYNO_NO_TENSOR && i >= dyno_op_needed_ins(op, step->own_in_count))
             continue;
         if (id >= plan->tensor_count)
             return DYNO_FAIL(err, DYNO_E_FORMAT, "step '%s': input %u is tensor %u of %u",

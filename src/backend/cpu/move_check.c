@@ -111,6 +111,9 @@ enum dyno_status dyno_cpu_move_check(const struct dyno_site *site, struct dyno_e
     for (uint32_t i = 1; i < step->out_count; i++)
         if (step->op != DYNO_OP_split && step->outs[i] != DYNO_NO_TENSOR)
             return dyno_cpu_refuse(site, err);
+    /* Told to train by the data of a run: the reference knows what to say. */
+    if (step->op == DYNO_OP_dropout && step->own_in_count > 2 && site->ins[2].rank >= 0)
+        return dyno_cpu_refuse(site, err);
     for (uint32_t i = 0; i < (step->op == DYNO_OP_concat ? step->own_in_count : 1); i++)
         if (site->ins[i].rank < 0 || site->ins[i].dtype != site->outs[0].dtype)
             return dyno_cpu_refuse(site, err);

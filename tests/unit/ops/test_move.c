@@ -103,6 +103,10 @@ static void test_others(void)
     CHECK_STR(case_text(&case_results[1]), "bool 2 : 1 1");
     CHECK(case_run(DYNO_OP_dropout, NULL, 1, 3, T(F32, "2", 1, 2), T(F32, "", 0.5),
                    T(BOOL, "", 1)) == DYNO_E_UNSUPPORTED);
+    CHECK(case_run(DYNO_OP_dropout, NULL, 1, 3, T(F32, "2", 1, 2), (struct dyno_tensor *)NULL,
+                   T(BOOL, "", 1)) == DYNO_E_UNSUPPORTED);
+    CASE_RUN("f32 2 : 1 2", DYNO_OP_dropout, NULL, 3, T(F32, "2", 1, 2), T(F32, "", 0),
+             T(BOOL, "", 1));
     CASE_RUN("i4 3 : 3 2 1", DYNO_OP_slice, NULL, 5, T(I4, "3", 1, 2, 3), T(I64, "1", -1),
              T(I64, "1", -9), T(I64, "1", 0), T(I64, "1", -1));
     CHECK(case_run(DYNO_OP_add, NULL, 1, 1, SIX) == DYNO_E_FORMAT);
