@@ -1,10 +1,12 @@
 /* run_node_tests.c - ONNX's own node tests, against a ratchet list.
  *
- *     run_node_tests FOLDER LIST [--runner=oracle] [--only=TEXT] [--verbose] [--accept]
+ *     run_node_tests FOLDER LIST [--runner=oracle|engine] [--except=LIST] [--only=TEXT] [--verbose]
+ *                    [--accept]
  *
  * FOLDER holds test_NAME/model.onnx and test_NAME/test_data_set_N/{input,output}_M.pb.  LIST names
- * the tests that must pass.  A listed test that fails is a failure; so is an unlisted one that
- * passes: --accept writes the list anew.  Each test runs in a process of its own.
+ * the tests that must pass, less those named in the list of exceptions (NAME: REASON).  A listed
+ * test that fails is a failure; so is an unlisted one that passes: --accept writes the list anew.
+ * Each test runs in a process of its own.
  */
 #include <dirent.h>
 #include <limits.h>
@@ -17,9 +19,9 @@
 
 #include "base/file.h"
 #include "base/map.h"
+#include "build/build.h"
 #include "compare.h"
 #include "ir/interpret.h"
-#include "onnx/import.h"
 
 #define TESTS_MAX     4096
 #define TENSORS_MAX   64
@@ -27,26 +29,86 @@
 #define SECONDS_MAX   60
 #define EXIT_OF_ERROR 2
 
-/* How a model is run.  ins and outs are in the graph's order; outs' data lives in `arena`. */
-struct runner {
-    const char *name;
-    enum dyno_status (*run)(struct dyno_graph *graph, const struct dyno_tensor *const *ins,
-                            struct dyno_tensor *outs, struct dyno_arena *arena,
-                            struct dyno_err *err);
-};
-
-static enum dyno_status run_oracle(struct dyno_graph *graph, const struct dyno_tensor *const *ins,
-                                   struct dyno_tensor *outs, struct dyno_arena *arena,
-                                   struct dyno_err *err)
+/* A path too long is cut: the file is then not found. */
+static void path_of(char path_out[PATH_MAX], const char *fmt, ...) DYNO_PRINTF(2, 3);
+static void path_of(char path_out[PATH_MAX], const char *fmt, ...)
 {
-    return dyno_graph_interpret(graph, ins, outs, arena, NULL, NULL, err);
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(path_out, PATH_MAX, fmt, args);
+    va_end(args);
 }
 
-static const struct runner runners[] = {{"oracle", run_oracle}};
+/* --- how a model is run --- */
+
+/* A model to run; ins and outs are in the graph's order, outs' data lives in `arena`. */
+struct job {
+    const char *path;
+    struct dyno_graph *graph;
+    const struct dyno_tensor *const *ins;
+    struct dyno_tensor *outs;
+    struct dyno_arena *arena;
+};
+
+struct runner {
+    const char *name;
+    enum dyno_status (*run)(const struct job *job, struct dyno_err *err);
+};
+
+/* The reference of every operator, node by node. */
+static enum dyno_status run_oracle(const struct job *job, struct dyno_err *err)
+{
+    return dyno_graph_interpret(job->graph, job->ins, job->outs, job->arena, NULL, NULL, err);
+}
+
+/* Built without timing for the very shapes, written, read and run; the process ends with it all. */
+static enum dyno_status run_engine(const struct job *job, struct dyno_err *err)
+{
+    static struct dyno_profile_input profile[TENSORS_MAX];
+    static struct dyno_array ins[TENSORS_MAX];
+    static struct dyno_array outs[TENSORS_MAX];
+    struct dyno_built built = {0};
+    struct dyno_engine *engine = NULL;
+    struct dyno_context *context = NULL;
+    char path[PATH_MAX];
+    const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    path_of(path, "%s/dyno-node-test-%d", folder, (int)getpid());
+    for (uint32_t i = 0; i < job->graph->input_count; i++) {
+        const struct dyno_tensor *in = job->ins[i];
+        profile[i].name = job->graph->inputs[i]->name;
+        profile[i].rank = in->rank;
+        memcpy(profile[i].min, in->dims, sizeof(in->dims));
+        memcpy(profile[i].opt, in->dims, sizeof(in->dims));
+        memcpy(profile[i].max, in->dims, sizeof(in->dims));
+        ins[i] = (struct dyno_array){.dtype = (int)in->dtype, .rank = in->rank, .data = in->data};
+        memcpy(ins[i].dims, in->dims, sizeof(ins[i].dims));
+        if (!dyno_dtype_bytes(in->dtype, (uint64_t)dyno_tensor_count(in), &ins[i].bytes))
+            return DYNO_FAIL(err, DYNO_E_LIMIT, "input %u is too large", i);
+    }
+    const struct dyno_build_options options = {.onnx_path = job->path,
+                                               .engine_path = path,
+                                               .profile = profile,
+                                               .profile_count = job->graph->input_count};
+    DYNO_TRY(dyno_build(&options, &built, err));
+    const enum dyno_status status = dyno_engine_open(path, &engine, err);
+    (void)unlink(path);
+    DYNO_TRY(status);
+    DYNO_TRY(dyno_context_create(engine, NULL, &context, err));
+    DYNO_TRY(dyno_context_run(context, ins, outs, err));
+    for (uint32_t i = 0; i < job->graph->output_count; i++) {
+        job->outs[i] = (struct dyno_tensor){
+            .dtype = (enum dyno_dtype)outs[i].dtype, .rank = outs[i].rank, .data = outs[i].data};
+        memcpy(job->outs[i].dims, outs[i].dims, sizeof(outs[i].dims));
+    }
+    return DYNO_OK;
+}
+
+static const struct runner runners[] = {{"oracle", run_oracle}, {"engine", run_engine}};
 
 struct options {
     const char *folder;
     const char *list;
+    const char *except;
     const struct runner *runner;
     const char *only;
     bool verbose;
@@ -59,16 +121,6 @@ struct test {
     bool listed;
     char reason[REASON_BYTES];
 };
-
-/* A path too long is cut: the file is then not found. */
-static void path_of(char path_out[PATH_MAX], const char *fmt, ...) DYNO_PRINTF(2, 3);
-static void path_of(char path_out[PATH_MAX], const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    (void)vsnprintf(path_out, PATH_MAX, fmt, args);
-    va_end(args);
-}
 
 /* --- one test, in the child --- */
 
@@ -110,7 +162,7 @@ static enum dyno_status refuse_containers(const struct dyno_graph *graph, struct
     return DYNO_OK;
 }
 
-static enum dyno_status run_set(struct dyno_graph *graph, const char *folder,
+static enum dyno_status run_set(struct dyno_graph *graph, const char *path, const char *folder,
                                 const struct runner *runner, struct dyno_err *err)
 {
     static struct data_set ins;
@@ -128,7 +180,8 @@ static enum dyno_status run_set(struct dyno_graph *graph, const char *folder,
                          ins.count, wanted.count, graph->input_count, graph->output_count);
     for (uint32_t i = 0; i < ins.count; i++)
         in_list[i] = &ins.tensors[i];
-    DYNO_TRY(runner->run(graph, in_list, outs, arena, err));
+    const struct job job = {path, graph, in_list, outs, arena};
+    DYNO_TRY(runner->run(&job, err));
     for (uint32_t i = 0; i < wanted.count; i++) {
         struct dyno_err why = {0};
         if (compare_tensors(&outs[i], &wanted.tensors[i], &why) != DYNO_OK)
@@ -151,7 +204,7 @@ static enum dyno_status run_test(const char *folder, const struct runner *runner
         if (access(data, R_OK) != 0)
             break;
         DYNO_TRY(dyno_onnx_import(path, NULL, &model, err));
-        DYNO_TRY(run_set(dyno_onnx_model_graph(model), data, runner, err));
+        DYNO_TRY(run_set(dyno_onnx_model_graph(model), path, data, runner, err));
     }
     return sets > 0 ? DYNO_OK : DYNO_FAIL(err, DYNO_E_FORMAT, "no data sets in '%s'", folder);
 }
@@ -220,22 +273,23 @@ static uint32_t find_tests(const struct options *options, struct test *tests)
 
 /* --- the ratchet --- */
 
-/* Marks listed tests; returns how many listed names there is no test for. */
-static int read_list(const struct options *options, struct test *tests, uint32_t count)
+/* Sets `listed` of the tests named in a list; returns how many names there is no test for. */
+static int read_list(const struct options *options, const char *path, bool listed,
+                     struct test *tests, uint32_t count)
 {
     char line[1024];
     int unknown = 0;
-    FILE *file = fopen(options->list, "r");
+    FILE *file = path != NULL ? fopen(path, "r") : NULL;
     if (file == NULL)
         return 0;
     while (fgets(line, sizeof(line), file) != NULL) {
-        line[strcspn(line, "\r\n")] = '\0';
+        line[strcspn(line, ":\r\n")] = '\0';
         if (line[0] == '#' || line[0] == '\0')
             continue;
         const struct test key = {.name = line};
         struct test *found = bsearch(&key, tests, count, sizeof(*tests), by_name);
         if (found != NULL) {
-            found->listed = true;
+            found->listed = listed;
         } else if (options->only == NULL) {
             (void)fprintf(stderr, "%s: listed, but there is no such test\n", line);
             unknown++;
@@ -295,6 +349,8 @@ static bool parse(int argc, char **argv, struct options *options)
             options->accept = true;
         } else if (strcmp(arg, "--verbose") == 0) {
             options->verbose = true;
+        } else if (strncmp(arg, "--except=", 9) == 0) {
+            options->except = arg + 9;
         } else if (strncmp(arg, "--only=", 7) == 0) {
             options->only = arg + 7;
         } else if (strncmp(arg, "--runner=", 9) == 0) {
@@ -312,7 +368,7 @@ static bool parse(int argc, char **argv, struct options *options)
         }
     }
     return options->folder != NULL && options->list != NULL && options->runner != NULL &&
-           !(options->accept && options->only != NULL);
+           !(options->accept && (options->only != NULL || options->except != NULL));
 }
 
 int main(int argc, char **argv)
@@ -320,14 +376,15 @@ int main(int argc, char **argv)
     static struct test tests[TESTS_MAX];
     struct options options = {0};
     if (!parse(argc, argv, &options)) {
-        (void)fprintf(stderr, "usage: run_node_tests FOLDER LIST [--runner=oracle] [--only=TEXT] "
-                              "[--verbose] [--accept]\n");
+        (void)fprintf(stderr, "usage: run_node_tests FOLDER LIST [--runner=oracle|engine] "
+                              "[--except=LIST] [--only=TEXT] [--verbose] [--accept]\n");
         return EXIT_OF_ERROR;
     }
     const uint32_t count = find_tests(&options, tests);
     for (uint32_t i = 0; i < count; i++)
         run_in_child(&options, &tests[i]);
-    const int unknown = read_list(&options, tests, count);
+    int unknown = read_list(&options, options.list, true, tests, count);
+    unknown += read_list(&options, options.except, false, tests, count);
     int result = report(&options, tests, count, unknown);
     if (options.accept && count > 0)
         result = write_list(&options, tests, count);
