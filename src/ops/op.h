@@ -147,7 +147,7 @@ struct dyno_op {
 
 extern const struct dyno_op *const dyno_ops[DYNO_OP_COUNT];
 
-/* How many of its first inputs a node of in_count inputs must have; later ones may be absent.  Where
+/* How many of its first inputs a node of in_count inputs must have; later ones may be absent. Where
  * any number may be given, each counts. */
 static inline uint32_t dyno_op_needed_ins(const struct dyno_op *op, uint32_t in_count)
 {
