@@ -11,8 +11,13 @@
 #include "tune/shapes.h"
 
 #define CANDIDATES_MAX   96
-#define TIE              1.02F /* times this close are the same: the smaller packed form wins */
+#define TIE              1.02F /* costs this close are the same: the smaller packed form wins */
 #define REFERENCE_WEIGHT 50.0F /* a reference kernel is chosen only where nothing else exists */
+
+/* An engine is read, checked and mapped at about a gigabyte a second where it is not in memory yet,
+ * and is taken to run a thousand times after that. */
+#define LOAD_US_A_BYTE 1e-3F
+#define RUNS_A_LOAD    1000.0F
 
 /* The best candidate of one layout signature. */
 struct option {
@@ -94,11 +99,18 @@ static bool same_layouts(const struct dyno_tactic *a, const struct dyno_tactic *
     return true;
 }
 
-static bool better(const struct dyno_tactic *tactic, float us, const struct option *old)
+float dyno_tune_cost_us(float us, uint64_t packed_bytes)
 {
-    if (us < old->us / TIE)
+    return us + (float)packed_bytes * (LOAD_US_A_BYTE / RUNS_A_LOAD);
+}
+
+bool dyno_tune_better(float us, uint64_t packed_bytes, float than_us, uint64_t than_bytes)
+{
+    const float cost = dyno_tune_cost_us(us, packed_bytes);
+    const float than_cost = dyno_tune_cost_us(than_us, than_bytes);
+    if (cost < than_cost / TIE)
         return true;
-    return us < old->us * TIE && tactic->packed_bytes < old->tactic.packed_bytes;
+    return cost < than_cost * TIE && packed_bytes < than_bytes;
 }
 
 static void keep(struct choice *choice, const struct dyno_tactic *tactic, float us, bool measured,
@@ -107,7 +119,8 @@ static void keep(struct choice *choice, const struct dyno_tactic *tactic, float 
     for (int i = 0; i < choice->count; i++) {
         if (!same_layouts(&choice->options[i].tactic, tactic, in_count))
             continue;
-        if (better(tactic, us, &choice->options[i]))
+        const struct option *old = &choice->options[i];
+        if (dyno_tune_better(us, tactic->packed_bytes, old->us, old->tactic.packed_bytes))
             choice->options[i] = (struct option){*tactic, us, measured};
         return;
     }
@@ -197,7 +210,7 @@ static struct dyno_layout in_layout(const struct dyno_tactic *tactic, uint32_t i
     return idx < DYNO_STEP_INS_MAX ? tactic->in_layouts[idx] : DYNO_ROW;
 }
 
-/* Costs that hang on one step alone: its time, and changes at the edge of the graph. */
+/* Costs that hang on one step alone: its own, and changes at the edge of the graph. */
 static void node_costs(const struct tuner *tuner, uint32_t idx, const uint32_t *producer,
                        float *costs)
 {
@@ -205,7 +218,7 @@ static void node_costs(const struct tuner *tuner, uint32_t idx, const uint32_t *
     const struct dyno_step *step = &plan->steps[idx];
     for (int o = 0; o < tuner->choices[idx].count; o++) {
         const struct option *option = &tuner->choices[idx].options[o];
-        costs[o] = option->us;
+        costs[o] = dyno_tune_cost_us(option->us, option->tactic.packed_bytes);
         for (uint32_t i = 0; i < step->in_count; i++) {
             const uint32_t id = step->ins[i];
             if (id != DYNO_NO_TENSOR && producer[id] == UINT32_MAX &&
