@@ -2,8 +2,12 @@
 #include "base/mem.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 /* A block carries its size in a header of one alignment unit. */
 struct header {
@@ -57,6 +61,19 @@ static int lose_this_one(void)
     return left == 1;
 }
 
+/* Blocks that hold several huge pages ask for them: activations of large images otherwise cost a
+ * walk of the page tables every few lines. */
+static void *take(size_t bytes)
+{
+    void *block = NULL;
+    const bool is_large = bytes >= 2 * HUGE_PAGE_BYTES;
+    if (posix_memalign(&block, is_large ? HUGE_PAGE_BYTES : DYNO_MEM_ALIGN_BYTES, bytes) != 0)
+        return NULL;
+    if (is_large)
+        (void)madvise(block, bytes, MADV_HUGEPAGE); /* advice: small pages do as well */
+    return block;
+}
+
 void *dyno_alloc_raw(size_t count, size_t item_bytes)
 {
     size_t bytes = 0;
@@ -67,7 +84,7 @@ void *dyno_alloc_raw(size_t count, size_t item_bytes)
     total &= ~((size_t)DYNO_MEM_ALIGN_BYTES - 1);
     if (lose_this_one())
         return NULL;
-    struct header *block = aligned_alloc(DYNO_MEM_ALIGN_BYTES, total);
+    struct header *block = take(total);
     if (block == NULL)
         return NULL;
     block->bytes = total;
