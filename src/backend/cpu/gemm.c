@@ -5,11 +5,18 @@
 
 #include "backend/cpu/kernel.h"
 
+/* The narrowest part of a panel that has room for `left` columns, left > 0. */
+static int part_width(int panel, int64_t left)
+{
+    if (left <= panel / 2)
+        return panel / 2;
+    return panel == 32 && left <= 24 ? 24 : panel;
+}
+
 int64_t dyno_gemm_columns(int panel, int64_t n)
 {
     const int64_t whole = n / panel * panel;
-    const int64_t rest = n - whole;
-    return whole + (rest == 0 ? 0 : rest <= panel / 2 ? panel / 2 : panel);
+    return n == whole ? whole : whole + part_width(panel, n - whole);
 }
 
 int64_t dyno_gemm_panels(int panel, int64_t n)
@@ -19,8 +26,7 @@ int64_t dyno_gemm_panels(int panel, int64_t n)
 
 int dyno_gemm_width(int panel, int64_t n, int64_t p)
 {
-    const int64_t left = n - p * panel;
-    return left <= panel / 2 ? panel / 2 : panel;
+    return part_width(panel, n - p * panel);
 }
 
 /* One panel whose columns are next to one another in b. */

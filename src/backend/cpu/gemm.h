@@ -49,12 +49,14 @@ enum dyno_gemm_kind {
     DYNO_GEMM_KIND_COUNT
 };
 
-/* The tiles of one instruction set.  fn[kind][half][rows]: half tiles are panel / 2 columns wide.
- */
+/* How many columns of a panel there are.  Three quarters exist where panel is 32. */
+enum dyno_gemm_part { DYNO_GEMM_WHOLE, DYNO_GEMM_HALF, DYNO_GEMM_THREE_QUARTERS, DYNO_GEMM_PARTS };
+
+/* The tiles of one instruction set. */
 struct dyno_gemm_micro {
     int rows_max;
     int panel;
-    dyno_gemm_fn *fn[DYNO_GEMM_KIND_COUNT][2][DYNO_GEMM_ROWS_MAX + 1];
+    dyno_gemm_fn *fn[DYNO_GEMM_KIND_COUNT][DYNO_GEMM_PARTS][DYNO_GEMM_ROWS_MAX + 1];
 };
 
 extern const struct dyno_gemm_micro dyno_gemm_micro_portable;
@@ -116,7 +118,7 @@ uint64_t dyno_cpu_size(uint64_t a, uint64_t b, uint64_t c);
 
 /* --- packing and planning, the same for every instruction set --- */
 
-/* Columns of packed B: whole panels, and a half one where the rest fits into it. */
+/* Columns of packed B: whole panels, and a part of one where the rest fits into it. */
 int64_t dyno_gemm_columns(int panel, int64_t n);
 int64_t dyno_gemm_panels(int panel, int64_t n);
 

@@ -486,7 +486,7 @@ static enum dyno_status run(struct dyno_run_args *args)
 const struct dyno_kernel DYNO_CPU_KERNEL(conv_im2col) = {
     .name = DYNO_CPU_KERNEL_NAME("conv_im2col"),
     .isa_mask = DYNO_CPU_ISA_MASK,
-    .packing = 1,
+    .packing = 2,
     .state_bytes = sizeof(struct conv_im2col_state),
     .enumerate = enumerate,
     .settle = settle,

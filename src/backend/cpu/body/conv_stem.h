@@ -230,7 +230,7 @@ static enum dyno_status run(struct dyno_run_args *args)
 const struct dyno_kernel DYNO_CPU_KERNEL(conv_stem) = {
     .name = DYNO_CPU_KERNEL_NAME("conv_stem"),
     .isa_mask = DYNO_CPU_ISA_MASK,
-    .packing = 1,
+    .packing = 2,
     .state_bytes = sizeof(struct conv_stem_state),
     .enumerate = enumerate,
     .settle = settle,

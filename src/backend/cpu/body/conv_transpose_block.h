@@ -355,7 +355,7 @@ static enum dyno_status run(struct dyno_run_args *args)
 const struct dyno_kernel DYNO_CPU_KERNEL(conv_transpose_block) = {
     .name = DYNO_CPU_KERNEL_NAME("conv_transpose_block"),
     .isa_mask = DYNO_CPU_ISA_MASK,
-    .packing = 1,
+    .packing = 2,
     .state_bytes = sizeof(struct conv_transpose_block_state),
     .enumerate = enumerate,
     .settle = settle,

@@ -533,7 +533,7 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
 const struct dyno_kernel DYNO_CPU_KERNEL(conv_winograd) = {
     .name = DYNO_CPU_KERNEL_NAME("conv_winograd"),
     .isa_mask = DYNO_CPU_ISA_MASK,
-    .packing = 1,
+    .packing = 2,
     .state_bytes = sizeof(struct conv_winograd_state),
     .enumerate = enumerate,
     .settle = settle,

@@ -332,7 +332,7 @@ static enum dyno_status run(struct dyno_run_args *args)
 const struct dyno_kernel DYNO_CPU_KERNEL(matmul) = {
     .name = DYNO_CPU_KERNEL_NAME("matmul"),
     .isa_mask = DYNO_CPU_ISA_MASK,
-    .packing = 1,
+    .packing = 2,
     .state_bytes = sizeof(struct matmul_state),
     .enumerate = enumerate,
     .settle = settle,
