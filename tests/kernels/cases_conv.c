@@ -29,6 +29,12 @@ static const struct kcase rows[] = {
     /* K in parts */
     CONV("pads=1,1,1,1", "1x456x5x7 20x456x3x3! 20! | 1x20x5x7", "add r0 $3; relu r1"),
     CONV("", "1x6200x3x6 17x6200x1x1! -", "silu r0 1"),
+    /* a few pixels more than fill panels, summed along K */
+    CONV("pads=1,1,1,1", "2x70x7x7 37x70x3x3! 37! | 2x37x7x7", "add r0 $3; relu r1"),
+    CONV("pads=1,1,1,1 strides=2,2", "1x40x27x27 33x40x3x3! -", "silu r0 1"),
+    CONV("", "1x64x1x1 96x64x1x1! 96!", "clip r0 0 0.5"),
+    CONV("group=2", "2x300x5x10 20x150x1x1! 20!", "gelu_erf r0"),
+    CONV("", "1x100x3x17 9x100x1x1! 9!", ""),
     /* first layers */
     CONV("strides=2,2 pads=3,3,3,3", "2x3x30x31 24x3x7x7! 24!", "silu r0 1"),
     CONV("strides=4,4", "1x4x9x9 24x4x4x4! 24!", ""),

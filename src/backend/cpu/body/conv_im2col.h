@@ -11,6 +11,7 @@
 #include "ops/conv.h"
 
 #include "backend/cpu/body/copy.h"
+#include "backend/cpu/body/dot_columns.h"
 #include "backend/cpu/body/tail_linear.h"
 
 extern const struct dyno_kernel DYNO_CPU_KERNEL(conv_im2col);
@@ -18,6 +19,8 @@ extern const struct dyno_kernel DYNO_CPU_KERNEL(conv_im2col);
 #define MICRO     (&DYNO_CPU_FN(dyno_gemm_micro))
 #define CHUNK_MAX (1280 * 1024) /* bytes unfolded at a time: weights stream by once a chunk */
 #define K_PART    2048          /* a panel's part of K stays in L2 while tiles stream by */
+#define DOT_K_MIN 64            /* shorter sums are cheaper in a panel that is mostly empty */
+#define DOT_PART  512           /* K_PART where tiles stay while panels and columns stream by */
 #define INLINE    static inline __attribute__((always_inline))
 
 struct conv_im2col_state {
@@ -28,9 +31,12 @@ struct conv_im2col_state {
     int64_t taps, k; /* k: taps * cg */
     int64_t in_plane, out_plane;
     int64_t tiles, tile_floats; /* of a group's weights; tile_floats: of a tile of all rows */
+    int dot_cols;               /* pixels after the panels, summed along K */
     int64_t panels, chunk_panels;
+    int64_t units; /* panels, and the columns after them */
     int64_t thread_bytes;
     int64_t rows_bytes;
+    int64_t dot_floats; /* of a column */
 };
 
 static int64_t k_blocks(int64_t k)
@@ -81,7 +87,11 @@ static enum dyno_status resolve(const struct dyno_site *site, struct conv_im2col
         return DYNO_FAIL(err, DYNO_E_LIMIT, "'%s' is too large to unfold", site->step->name);
     state->tiles = dyno_cpu_div_up(state->mg, MICRO->rows_max);
     state->tile_floats = k_blocks(state->k) * 16 * MICRO->rows_max;
-    state->panels = dyno_gemm_panels(MICRO->panel, state->out_plane);
+    const int64_t rest = state->out_plane % (MICRO->panel / 2);
+    /* A quarter of a vector at most, or the half panel that is saved is dearer. */
+    state->dot_cols = rest <= LANES / 4 && state->k >= DOT_K_MIN ? (int)rest : 0;
+    state->panels = dyno_gemm_panels(MICRO->panel, state->out_plane - state->dot_cols);
+    state->units = state->panels + (state->dot_cols > 0 ? 1 : 0);
     if (dyno_cpu_size((uint64_t)state->tile_floats * sizeof(float),
                       (uint64_t)state->tiles * (uint64_t)state->groups, 0) > (UINT64_C(1) << 40))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "'%s' is too large to unfold", site->step->name);
@@ -163,15 +173,17 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     const int threads = site->target->thread_count;
     DYNO_TRY(resolve(site, state, err));
     DYNO_TRY(dyno_cpu_tail_prepare(site, DYNO_CPU_TAIL_MERGED, &state->tail, err));
-    state->split = dyno_gemm_split_choose(state->batch * state->groups, state->panels, state->tiles,
-                                          state->panels, 2.0, threads);
+    state->split = dyno_gemm_split_choose(state->batch * state->groups, state->units, state->tiles,
+                                          state->units, 2.0, threads);
     const int64_t panel_bytes = (state->k + 1) * MICRO->panel * (int64_t)sizeof(float);
     const int64_t fit = CHUNK_MAX / panel_bytes;
     const int64_t chunks = dyno_cpu_div_up(state->panels, fit < 1 ? 1 : fit);
     state->chunk_panels = chunks < 1 ? 1 : dyno_cpu_div_up(state->panels, chunks);
+    state->dot_floats = k_blocks(state->k) * 16;
     state->rows_bytes = (state->tiles * (int64_t)sizeof(struct dyno_gemm_rows) + 63) / 64 * 64;
     const uint64_t bytes = dyno_cpu_size((uint64_t)state->chunk_panels, (uint64_t)panel_bytes,
-                                         (uint64_t)state->rows_bytes);
+                                         (uint64_t)state->rows_bytes) +
+                           (uint64_t)(state->dot_cols * state->dot_floats) * sizeof(float);
     const uint64_t tasks =
         dyno_cpu_size((uint64_t)state->batch * (uint64_t)state->groups,
                       (uint64_t)state->split.tile_parts * (uint64_t)state->split.panel_parts, 0);
@@ -315,17 +327,86 @@ static void make_rows(const struct conv_im2col_state *state, const float *weight
     }
 }
 
-/* The unfolded panels times the tiles, K in parts of about K_PART; sums wait in the output. */
-static void multiply(const struct dyno_gemm_block *whole, struct dyno_gemm_rows *rows)
+/* One pixel along K: [channel, tap], a one for the bias, zeros. */
+static void unfold_column(const struct conv_im2col_state *state, const float *x, int64_t pixel,
+                          float *dst)
 {
-    const int64_t parts = whole->k / K_PART;
-    if (parts <= 1) {
+    const struct dyno_window *win = &state->window;
+    const struct stretch stretch = {.oz = pixel / win->out[2] / win->out[1],
+                                    .oy = pixel / win->out[2] % win->out[1],
+                                    .ox = pixel % win->out[2],
+                                    .count = 1};
+    for (int64_t tap = 0; tap < state->taps; tap++) {
+        const struct reach reach =
+            reach_of(win, &stretch, tap / win->kernel[2] / win->kernel[1],
+                     tap / win->kernel[2] % win->kernel[1], tap % win->kernel[2]);
+        const bool inside = reach.lo < reach.hi;
+        for (int64_t c = 0; c < state->cg; c++)
+            dst[c * state->taps + tap] = inside ? x[c * state->in_plane + reach.at] : 0.0F;
+    }
+    dst[state->k] = 1.0F;
+    for (int64_t k = state->k + 1; k < state->dot_floats; k++)
+        dst[k] = 0.0F;
+}
+
+/* Columns beside the panels; none: cols is 0. */
+struct dots {
+    const float *b;
+    ptrdiff_t b_col;
+    int cols;
+};
+
+/* Elements [k, k + count) of the sums of one tile. */
+static void run_dots(const struct dyno_gemm_block *whole, const struct dyno_gemm_rows *rows,
+                     const struct dots *dots, int64_t k, int64_t count)
+{
+    const struct dyno_gemm_tile *tile = &whole->tile;
+    const bool last = k + count == whole->k;
+    float sums[DYNO_GEMM_ROWS_MAX * DOT_COLS_MAX];
+    dot_columns(rows->a, rows->a_blk, rows->rows, dyno_cpu_div_up(count, 16), dots->b + k,
+                dots->b_col, dots->cols, sums);
+    for (int i = 0; i < rows->rows; i++) {
+        const ptrdiff_t at = rows->c + i * tile->c_row + whole->n;
+        for (int j = 0; j < dots->cols; j++) {
+            float x = sums[i * DOT_COLS_MAX + j];
+            if (k > 0)
+                x += whole->c[at + j];
+            if (last && whole->res)
+                x += whole->res[at + j];
+            if (last && tile->clip)
+                x = x < tile->lo ? tile->lo : x > tile->hi ? tile->hi : x;
+            whole->c[at + j] = x;
+        }
+    }
+}
+
+static void run_part(const struct dyno_gemm_block *whole, struct dyno_gemm_block *part, int64_t k,
+                     int64_t p)
+{
+    const int panel = MICRO->panel;
+    part->b = whole->b + (p - whole->b_panel0) * panel * whole->k +
+              k * dyno_gemm_width(panel, whole->n, p);
+    part->b_panel0 = p;
+    part->panel0 = p;
+    part->panel1 = p + 1;
+    DYNO_CPU_FN(dyno_gemm_block)(part);
+}
+
+/* The unfolded panels and columns times the tiles, a long K in parts; sums wait in the output.
+ * Panels stay while tiles stream by; but where there are columns, a tile stays for panels and
+ * columns, which would not be worth another pass over the weights. */
+static void multiply(const struct dyno_gemm_block *whole, struct dyno_gemm_rows *rows,
+                     const struct dots *dots)
+{
+    const int64_t parts = whole->k / (dots->cols > 0 ? DOT_PART : K_PART);
+    if (parts <= 1 && dots->cols == 0) {
         DYNO_CPU_FN(dyno_gemm_block)(whole);
         return;
     }
     struct dyno_gemm_block block = *whole;
-    const int panel = MICRO->panel;
-    const int64_t size = dyno_cpu_div_up(dyno_cpu_div_up(whole->k, parts), 16) * 16;
+    const int64_t size = dyno_cpu_div_up(dyno_cpu_div_up(whole->k, parts < 1 ? 1 : parts), 16) * 16;
+    block.done = NULL;
+    block.row_tiles = dots->cols > 0 ? 1 : whole->row_tiles;
     for (int64_t k = 0; k < whole->k; k += size) {
         const int64_t count = dyno_cpu_min(size, whole->k - k);
         const bool last = k + count == whole->k;
@@ -334,20 +415,22 @@ static void multiply(const struct dyno_gemm_block *whole, struct dyno_gemm_rows 
         block.tile.load = k > 0;
         block.tile.clip = last && whole->tile.clip;
         block.res = last ? whole->res : NULL;
-        block.done = last ? whole->done : NULL;
-        for (int64_t p = whole->panel0; p < whole->panel1; p++) {
-            const int width = dyno_gemm_width(panel, whole->n, p);
-            block.b = whole->b + (p - whole->b_panel0) * panel * whole->k + k * width;
-            block.b_panel0 = p;
-            block.panel0 = p;
-            block.panel1 = p + 1;
-            DYNO_CPU_FN(dyno_gemm_block)(&block);
+        for (int64_t t = 0; t < whole->row_tiles; t += block.row_tiles) {
+            block.rows = rows + t;
+            for (int64_t p = whole->panel0; p < whole->panel1; p++)
+                run_part(whole, &block, k, p);
+            if (dots->cols > 0)
+                run_dots(whole, &rows[t], dots, k, count);
         }
         for (int64_t t = 0; t < whole->row_tiles; t++)
             rows[t].a += size / 16 * rows[t].a_blk;
     }
     for (int64_t t = 0; t < whole->row_tiles; t++)
         rows[t].a -= dyno_cpu_div_up(whole->k, size) * (size / 16) * rows[t].a_blk;
+    const int64_t panel = MICRO->panel;
+    if (whole->done)
+        whole->done(whole->done_arg, dyno_cpu_min(whole->panel0 * panel, whole->n),
+                    dyno_cpu_min(whole->panel1 * panel, whole->n) + dots->cols);
 }
 
 static void task(void *arg, int idx, int thread)
@@ -361,9 +444,11 @@ static void task(void *arg, int idx, int thread)
     const int64_t group = outer % state->groups;
     int64_t t0, t1, p0, p1, row0, row1, skip;
     dyno_cpu_share(state->tiles, (int)state->split.panel_parts, (int)tile_part, &t0, &t1);
-    dyno_cpu_share(state->panels, (int)state->split.tile_parts, (int)panel_part, &p0, &p1);
+    dyno_cpu_share(state->units, (int)state->split.tile_parts, (int)panel_part, &p0, &p1);
     if (t0 == t1 || p0 == p1)
         return;
+    const int dot_cols = p1 > state->panels ? state->dot_cols : 0;
+    p1 = dyno_cpu_min(p1, state->panels);
     dyno_cpu_share(state->mg, (int)state->tiles, (int)t0, &row0, &skip);
     dyno_cpu_share(state->mg, (int)state->tiles, (int)(t1 - 1), &skip, &row1);
 
@@ -389,7 +474,7 @@ static void task(void *arg, int idx, int thread)
         .row_tiles = t1 - t0,
         .b = unfolded,
         .k = state->k + 1,
-        .n = state->out_plane,
+        .n = state->out_plane - state->dot_cols,
         .c = (float *)args->outs[0].data + y_row * state->out_plane,
         .res = ep.res ? ep.res + y_row * state->out_plane : NULL,
         .c_group = 16,
@@ -399,19 +484,25 @@ static void task(void *arg, int idx, int thread)
         .done_arg = &finish,
     };
     const int64_t panel = MICRO->panel;
-    for (int64_t p = p0; p < p1; p = block.panel1) {
+    int64_t p = p0;
+    do {
         block.b_panel0 = p;
         block.panel0 = p;
         block.panel1 = dyno_cpu_min(p + state->chunk_panels, p1);
         float *dst = unfolded;
         for (int64_t i = p; i < block.panel1; i++) {
-            const int width = dyno_gemm_width(MICRO->panel, state->out_plane, i);
-            const int cols = (int)dyno_cpu_min(state->out_plane - i * panel, width);
+            const int width = dyno_gemm_width(MICRO->panel, block.n, i);
+            const int cols = (int)dyno_cpu_min(block.n - i * panel, width);
             unfold(state, x, i * panel, cols, width, dst);
             dst += width * (state->k + 1);
         }
-        multiply(&block, rows);
-    }
+        const struct dots dots = {
+            .b = dst, .b_col = state->dot_floats, .cols = block.panel1 == p1 ? dot_cols : 0};
+        for (int j = 0; j < dots.cols; j++)
+            unfold_column(state, x, block.n + j, dst + j * state->dot_floats);
+        multiply(&block, rows, &dots);
+        p = block.panel1;
+    } while (p < p1);
 }
 
 /* y[j] += w * x[j * step] */
@@ -471,7 +562,7 @@ static enum dyno_status run(struct dyno_run_args *args)
 {
     const struct conv_im2col_state *state = args->state;
     struct job job = {.state = state, .args = args};
-    if (state->panels == 0)
+    if (state->units == 0)
         return DYNO_OK;
     if (state->cg == 1)
         dyno_pool_run(args->pool, plane_task, &job,
