@@ -76,9 +76,30 @@ def open_openvino(args):
     return lambda: request.infer({0: data}, share_inputs=True)
 
 
+def open_torch(args):
+    """PyTorch eager on random weights, for the baseline.  It is none of our packages (5 GB from PyPI):
+    name it in --peers under a Python that has it, torchvision and transformers."""
+    import torch
+    torch.set_num_threads(args.threads)
+    name = pathlib.Path(args.model).name.split(".")[0]
+    if name == "bert_base":
+        import transformers
+        model = transformers.BertModel(transformers.BertConfig()).eval()
+    else:
+        import torchvision
+        model = getattr(torchvision.models, name)().eval()
+    data = torch.from_numpy(make_input(args.shape, name == "bert_base"))
+
+    def run():
+        with torch.inference_mode():
+            return model(data)
+    return run
+
+
 PEERS = {
     "dyno": open_dyno, "dyno unoptimised": open_dyno, "onnxruntime": open_ort,
     "onnxruntime no opt": lambda args: open_ort(args, optimised=False), "openvino": open_openvino,
+    "pytorch eager": open_torch,
 }
 
 
@@ -176,14 +197,15 @@ def run_case(args, title, threads):
 
 def show(rows, names, out=sys.stdout):
     head = ["model", "threads"] + [f"{n} ms" for n in names] + ["against ONNX Runtime", "gate", "against OpenVINO",
-                                                                 "unoptimised / no opt"]
+                                                                 "unoptimised / faster of no opt and eager"]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head), file=out)
     for row in rows:
         ms = row["ms"]
         ratio = lambda a, b: f"{ms[a] / ms[b]:.2f}x" if a in ms and b in ms else "-"  # noqa: E731
         cells = [row["title"], str(row["threads"])] + [f"{ms[n]:.2f}" if n in ms else "-" for n in names]
+        plain = min((p for p in ("onnxruntime no opt", "pytorch eager") if p in ms), key=ms.get, default="")
         cells += [ratio("onnxruntime", "dyno"), f"{row['gate']}x", ratio("openvino", "dyno"),
-                  ratio("dyno unoptimised", "onnxruntime no opt")]
+                  ratio("dyno unoptimised", plain)]
         print("| " + " | ".join(cells) + " |", file=out)
 
 
@@ -210,7 +232,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--level", type=int, default=3)
-    parser.add_argument("--peers", type=lambda t: t.split(","), default=list(PEERS))
+    parser.add_argument("--peers", type=lambda t: t.split(","), default=[p for p in PEERS if p != "pytorch eager"])
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
     if args.peer:
