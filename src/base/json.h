@@ -15,8 +15,8 @@
 /* --- writer --- */
 
 /* Writes into `out`; commas, indentation and escapes are its business.  Init with
- * {.out = &buf, .indent = 2} (indent 0: one line).  Nesting deeper than DYNO_JSON_DEPTH_MAX and a
- * key outside an object are broken invariants of the caller. */
+ * {.out = &buf, .indent = 2} (indent 0: one line; -1: one line without blanks).  Nesting deeper
+ * than DYNO_JSON_DEPTH_MAX and a key outside an object are broken invariants of the caller. */
 struct dyno_json_writer {
     struct dyno_strbuf *out;
     int indent;
@@ -37,6 +37,8 @@ void dyno_json_i64(struct dyno_json_writer *json, int64_t value);
 void dyno_json_u64(struct dyno_json_writer *json, uint64_t value);
 /* Shortest text that reads back as the same double; not finite: null. */
 void dyno_json_f64(struct dyno_json_writer *json, double value);
+/* The same for a float: at most 9 digits, and fast. */
+void dyno_json_f32(struct dyno_json_writer *json, float value);
 void dyno_json_bool(struct dyno_json_writer *json, bool value);
 void dyno_json_null(struct dyno_json_writer *json);
 

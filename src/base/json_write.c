@@ -9,7 +9,7 @@
 
 static void new_line(struct dyno_json_writer *json)
 {
-    if (json->indent == 0)
+    if (json->indent <= 0)
         return;
     dyno_strbuf_puts(json->out, "\n");
     for (int i = 0; i < json->depth * json->indent; i++)
@@ -95,7 +95,7 @@ void dyno_json_key(struct dyno_json_writer *json, const char *key)
     DYNO_ASSERT(json->depth > 0 && !json->after_key);
     separate(json);
     quote(json->out, key, strlen(key));
-    dyno_strbuf_puts(json->out, ": ");
+    dyno_strbuf_puts(json->out, json->indent < 0 ? ":" : ": ");
     json->after_key = true;
 }
 
@@ -140,6 +140,59 @@ void dyno_json_f64(struct dyno_json_writer *json, double value)
         if (strchr("0123456789+-e", *at) == NULL)
             *at = '.';
     dyno_strbuf_puts(json->out, text);
+}
+
+/* m * 10^exponent, m of 1 to 9 digits. */
+static void put_decimal(struct dyno_strbuf *out, bool is_negative, int64_t m, int exponent)
+{
+    while (m % 10 == 0) {
+        m /= 10;
+        exponent++;
+    }
+    char digits[24];
+    const int count = snprintf(digits, sizeof(digits), "%lld", (long long)m);
+    const int point = count + exponent; /* digits before the point */
+    if (is_negative)
+        dyno_strbuf_puts(out, "-");
+    if (exponent >= 0 && point <= 16)
+        dyno_strbuf_printf(out, "%s%.*s.0", digits, exponent, "0000000000000000");
+    else if (point > 0 && point <= 16)
+        dyno_strbuf_printf(out, "%.*s.%s", point, digits, digits + point);
+    else if (point <= 0 && point > -5)
+        dyno_strbuf_printf(out, "0.%.*s%s", -point, "0000", digits);
+    else
+        dyno_strbuf_printf(out, "%c.%se%d", digits[0], count > 1 ? digits + 1 : "0", point - 1);
+}
+
+/* Nine digits always read back as the same float; fewer are taken when they lie well inside the
+ * float's rounding interval, so that the error of the double arithmetic here (1e-15) cannot matter.
+ */
+void dyno_json_f32(struct dyno_json_writer *json, float value)
+{
+    const double wide = fabs((double)value);
+    separate(json);
+    if (!isfinite(value)) {
+        dyno_strbuf_puts(json->out, "null");
+        return;
+    }
+    if (value == 0.0F) {
+        dyno_strbuf_puts(json->out, signbit(value) ? "-0.0" : "0.0");
+        return;
+    }
+    int binary = 0;
+    const double near = frexp(wide, &binary) == 0.5 ? 0.24 : 0.49;
+    /* Half the distance to the nearer neighbour: below a power of two they are closer. */
+    const double half = ldexp(near, (binary > -125 ? binary : -125) - 24);
+    int exponent = (int)floor(log10(wide)) - 8;
+    int64_t m = llround(wide * pow(10.0, -exponent));
+    for (int64_t by = 1000; by > 1; by /= 10) {
+        const int64_t fewer = (m + by / 2) / by;
+        if (fabs((double)(fewer * by) * pow(10.0, exponent) - wide) < half) {
+            m = fewer * by;
+            break;
+        }
+    }
+    put_decimal(json->out, value < 0.0F, m, exponent);
 }
 
 void dyno_json_bool(struct dyno_json_writer *json, bool value)

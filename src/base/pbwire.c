@@ -187,6 +187,17 @@ void dyno_pb_varints_read(const struct dyno_pb_field *field, uint64_t *out)
         out++;
 }
 
+uint64_t dyno_pb_varint_at(const struct dyno_pb_field *field, size_t *at)
+{
+    uint64_t value = field->value;
+    if (field->wire == DYNO_PB_VARINT)
+        return value;
+    const uint8_t *from = field->data + *at;
+    (void)read_varint(&from, field->data + field->bytes, &value);
+    *at = (size_t)(from - field->data);
+    return value;
+}
+
 enum dyno_status dyno_pb_fixed_count(const struct dyno_pb_field *field, size_t wire_bytes,
                                      size_t *count_out, struct dyno_err *err)
 {
@@ -212,15 +223,20 @@ void dyno_pb_fixed_read(const struct dyno_pb_field *field, size_t wire_bytes, vo
 
 /* --- writer --- */
 
-static void put_varint(struct dyno_strbuf *out, uint64_t value)
+size_t dyno_pb_varint(uint64_t value, char *to)
 {
-    char bytes[10];
     size_t count = 0;
     do {
-        bytes[count++] = (char)((value & 0x7fU) | (value > 0x7f ? 0x80U : 0U));
+        to[count++] = (char)((value & 0x7fU) | (value > 0x7f ? 0x80U : 0U));
         value >>= 7;
     } while (value != 0);
-    dyno_strbuf_add(out, bytes, count);
+    return count;
+}
+
+static void put_varint(struct dyno_strbuf *out, uint64_t value)
+{
+    char bytes[DYNO_PB_VARINT_BYTES_MAX];
+    dyno_strbuf_add(out, bytes, dyno_pb_varint(value, bytes));
 }
 
 static void put_tag(struct dyno_strbuf *out, uint32_t number, enum dyno_pb_wire wire)

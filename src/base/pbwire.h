@@ -62,12 +62,19 @@ enum dyno_status dyno_pb_bytes(const struct dyno_pb_field *field, const char **t
 enum dyno_status dyno_pb_varints_count(const struct dyno_pb_field *field, size_t *count_out,
                                        struct dyno_err *err);
 void dyno_pb_varints_read(const struct dyno_pb_field *field, uint64_t *out);
+/* One value after the other, without an array: start with *at 0, read as many as were counted. */
+uint64_t dyno_pb_varint_at(const struct dyno_pb_field *field, size_t *at);
 /* wire_bytes: 4 or 8 (fixed32/float or fixed64/double).  Values are copied as bits. */
 enum dyno_status dyno_pb_fixed_count(const struct dyno_pb_field *field, size_t wire_bytes,
                                      size_t *count_out, struct dyno_err *err);
 void dyno_pb_fixed_read(const struct dyno_pb_field *field, size_t wire_bytes, void *out);
 
 /* --- writer: append one field --- */
+
+#define DYNO_PB_VARINT_BYTES_MAX 10
+/* A bare varint into to[DYNO_PB_VARINT_BYTES_MAX]: tags, lengths, packed values; its length. */
+size_t dyno_pb_varint(uint64_t value, char *to);
+
 void dyno_pb_put_varint(struct dyno_strbuf *out, uint32_t number, uint64_t value);
 void dyno_pb_put_f32(struct dyno_strbuf *out, uint32_t number, float value);
 void dyno_pb_put_f64(struct dyno_strbuf *out, uint32_t number, double value);

@@ -184,6 +184,40 @@ static void test_numbers(void)
     }
 }
 
+static void test_floats(void)
+{
+    static const float edges[] = {0.1F,   1.0F,        -2.5F,      3.4028235e38F, 1.17549435e-38F,
+                                  1e-45F, 16777216.0F, 0.3333333F, 1e10F,         123456.0F,
+                                  1e-5F,  9.9999e-5F,  -0.0F,      100000000.0F,  8388608.5F};
+    srand(11);
+    for (int i = 0; i < 300000; i++) {
+        const uint32_t bits = ((uint32_t)rand() << 16) ^ (uint32_t)rand();
+        float value;
+        memcpy(&value, &bits, sizeof(value));
+        value = i < (int)DYNO_COUNT(edges) ? edges[i] : value;
+        if (!isfinite(value))
+            continue;
+        struct dyno_strbuf out = {0};
+        struct dyno_json_writer json = {.out = &out, .indent = -1};
+        dyno_json_f32(&json, value);
+        const float back = strtof(out.text, NULL);
+        CHECK_MSG(memcmp(&back, &value, sizeof(value)) == 0, "%.9g is written %s", value, out.text);
+        dyno_strbuf_fini(&out);
+    }
+    struct dyno_strbuf out = {0};
+    struct dyno_json_writer json = {.out = &out, .indent = -1};
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "a");
+    dyno_json_array_begin(&json);
+    for (size_t i = 0; i < 9; i++)
+        dyno_json_f32(&json, edges[i]);
+    dyno_json_array_end(&json);
+    dyno_json_object_end(&json);
+    CHECK_STR(dyno_strbuf_text(&out), "{\"a\":[0.1,1.0,-2.5,3.4028235e38,1.17549435e-38,1.4013e-45,"
+                                      "16777216.0,0.3333333,10000000000.0]}");
+    dyno_strbuf_fini(&out);
+}
+
 static void test_reader(void)
 {
     static const char text[] = "{\"a\\u0062\":[1,[2,{\"x\":3}],\"q\\n\"],\"c\":{},\"d\":null}";
@@ -267,6 +301,7 @@ int main(void)
     test_refusals();
     test_numbers();
     test_reader();
+    test_floats();
     test_truncation();
     test_utf8();
     dyno_arena_destroy(arena);
