@@ -29,7 +29,9 @@ extern "C" {
     X(E_CORRUPT, 7, 76, "stored data failed its checksum") \
     X(E_TARGET, 8, 78, "built for another machine")        \
     X(E_CANCELLED, 9, 70, "cancelled before it started")   \
-    X(E_MISMATCH, 10, 1, "results differ")
+    X(E_MISMATCH, 10, 1, "results differ")                 \
+    X(E_NOT_FOUND, 11, 66, "not found")                    \
+    X(E_BUSY, 12, 75, "busy: try again later")
 
 enum dyno_status {
 #define X(sym, value, exit_code, text) DYNO_##sym = (value),
