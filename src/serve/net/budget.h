@@ -1,0 +1,33 @@
+/* budget.h - the one number that bounds the bytes in flight of the whole server.
+ *
+ * Any thread.  What was taken is given back by whoever frees the memory, exactly.
+ */
+#ifndef DYNO_SERVE_NET_BUDGET_H
+#define DYNO_SERVE_NET_BUDGET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct dyno_budget {
+    uint64_t limit_bytes;
+    atomic_uint_fast64_t used_bytes;
+};
+
+/* False, and nothing taken, when that many are not left. */
+static inline bool dyno_budget_take(struct dyno_budget *budget, uint64_t bytes)
+{
+    const uint64_t before =
+        atomic_fetch_add_explicit(&budget->used_bytes, bytes, memory_order_relaxed);
+    if (bytes <= budget->limit_bytes && before <= budget->limit_bytes - bytes)
+        return true;
+    atomic_fetch_sub_explicit(&budget->used_bytes, bytes, memory_order_relaxed);
+    return false;
+}
+
+static inline void dyno_budget_give(struct dyno_budget *budget, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&budget->used_bytes, bytes, memory_order_relaxed);
+}
+
+#endif /* DYNO_SERVE_NET_BUDGET_H */

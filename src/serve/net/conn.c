@@ -1,0 +1,324 @@
+/* conn.c - bytes in, bytes out. */
+#include "serve/net/conn.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "serve/net/port.h"
+
+#define SEG_BYTES      ((size_t)4096 - sizeof(struct dyno_seg) - 64)
+#define OUT_LOW_BYTES  ((size_t)64 * 1024)  /* produce more below */
+#define OUT_HIGH_BYTES ((size_t)512 * 1024) /* take no input above */
+#define READS_A_TURN   8
+#define SLAB_MAX       ((size_t)8192)
+#define IOVS_MAX       16
+
+/* --- segments --- */
+
+struct dyno_seg *dyno_seg_create(struct dyno_slab *slab, size_t room_bytes)
+{
+    struct dyno_seg *seg = NULL;
+    if (room_bytes > SIZE_MAX - sizeof(*seg))
+        return NULL;
+    seg = dyno_slab_alloc(slab, sizeof(*seg) + room_bytes);
+    if (seg != NULL)
+        *seg = (struct dyno_seg){.room_bytes = room_bytes};
+    return seg;
+}
+
+void dyno_seg_destroy(struct dyno_slab *slab, struct dyno_seg *seg)
+{
+    if (seg->budget != NULL)
+        dyno_budget_give(seg->budget, seg->room_bytes);
+    dyno_slab_free(slab, seg);
+}
+
+static void queue(struct dyno_conn *conn, struct dyno_seg *seg)
+{
+    if (conn->out_last != NULL)
+        conn->out_last->next = seg;
+    else
+        conn->out_first = seg;
+    conn->out_last = seg;
+}
+
+char *dyno_conn_reserve(struct dyno_conn *conn, size_t bytes)
+{
+    struct dyno_seg *last = conn->out_last;
+    if (conn->closed)
+        return NULL;
+    if (last != NULL && last->room_bytes - last->end >= bytes)
+        return last->data + last->end;
+    last = dyno_seg_create(dyno_loop_slab(conn->loop), bytes > SEG_BYTES ? bytes : SEG_BYTES);
+    if (last == NULL) {
+        dyno_conn_close(conn);
+        return NULL;
+    }
+    queue(conn, last);
+    return last->data;
+}
+
+void dyno_conn_commit(struct dyno_conn *conn, size_t bytes)
+{
+    conn->out_last->end += bytes;
+    conn->out_bytes += bytes;
+    dyno_conn_wake(conn);
+}
+
+void dyno_conn_write(struct dyno_conn *conn, const void *data, size_t bytes)
+{
+    char *to = dyno_conn_reserve(conn, bytes);
+    if (to == NULL)
+        return;
+    memcpy(to, data, bytes);
+    dyno_conn_commit(conn, bytes);
+}
+
+void dyno_conn_give(struct dyno_conn *conn, struct dyno_seg *seg)
+{
+    if (conn->closed) {
+        dyno_seg_destroy(dyno_loop_slab(conn->loop), seg);
+        return;
+    }
+    seg->next = NULL;
+    queue(conn, seg);
+    conn->out_bytes += seg->end - seg->begin;
+    dyno_conn_wake(conn);
+}
+
+/* --- sending --- */
+
+static void sent(struct dyno_conn *conn, size_t bytes)
+{
+    conn->out_bytes -= bytes;
+    while (conn->out_first != NULL) {
+        struct dyno_seg *seg = conn->out_first;
+        const size_t here = seg->end - seg->begin;
+        if (bytes < here) {
+            seg->begin += bytes;
+            return;
+        }
+        bytes -= here;
+        conn->out_first = seg->next;
+        if (conn->out_first == NULL)
+            conn->out_last = NULL;
+        dyno_seg_destroy(dyno_loop_slab(conn->loop), seg);
+    }
+}
+
+/* True when something went out and there may be room for more. */
+static bool send_some(struct dyno_conn *conn)
+{
+    struct iovec iovs[IOVS_MAX];
+    struct msghdr message = {.msg_iov = iovs};
+    for (struct dyno_seg *seg = conn->out_first; seg != NULL && message.msg_iovlen < IOVS_MAX;
+         seg = seg->next)
+        iovs[message.msg_iovlen++] =
+            (struct iovec){.iov_base = seg->data + seg->begin, .iov_len = seg->end - seg->begin};
+    const ssize_t bytes = sendmsg(conn->watch.fd, &message, MSG_NOSIGNAL);
+    if (bytes < 0) {
+        if (errno == EAGAIN)
+            conn->can_write = false;
+        else if (errno != EINTR)
+            dyno_conn_close(conn);
+        return false;
+    }
+    conn->active_ns = dyno_loop_now_ns(conn->loop);
+    sent(conn, (size_t)bytes);
+    return true;
+}
+
+static void pump_output(struct dyno_conn *conn)
+{
+    do {
+        if (conn->ops->produce != NULL && conn->out_bytes < OUT_LOW_BYTES)
+            conn->ops->produce(conn);
+    } while (!conn->closed && conn->can_write && conn->out_bytes > 0 && send_some(conn));
+    if (conn->closed || !conn->closing || conn->out_bytes > 0 || conn->lingering)
+        return;
+    /* Closing with input unread would reset the connection, and the peer might lose the answer. */
+    conn->lingering = true;
+    if (conn->peer_ended || shutdown(conn->watch.fd, SHUT_WR) != 0)
+        dyno_conn_close(conn);
+    else
+        conn->can_read = true;
+}
+
+/* Throw away what comes until the peer ends, too. */
+static void discard(struct dyno_conn *conn)
+{
+    for (int i = 0; i < READS_A_TURN; i++) {
+        const ssize_t got =
+            read(conn->watch.fd, dyno_loop_buffer(conn->loop), DYNO_LOOP_BUFFER_BYTES);
+        if (got < 0 && errno == EAGAIN)
+            return;
+        if (got <= 0) {
+            dyno_conn_close(conn);
+            return;
+        }
+    }
+    dyno_conn_wake(conn);
+}
+
+/* --- receiving --- */
+
+static bool wants_input(const struct dyno_conn *conn)
+{
+    return !conn->closed && !conn->closing && !conn->is_paused && conn->can_read &&
+           conn->out_bytes < OUT_HIGH_BYTES;
+}
+
+static void receive(struct dyno_conn *conn)
+{
+    size_t room = 0;
+    char *special = conn->ops->room != NULL ? conn->ops->room(conn, &room) : NULL;
+    if (conn->is_paused || conn->closed)
+        return;
+    char *const buffer = dyno_loop_buffer(conn->loop);
+    struct iovec iovs[2];
+    int count = 0;
+    if (special != NULL)
+        iovs[count++] = (struct iovec){.iov_base = special, .iov_len = room};
+    iovs[count++] = (struct iovec){.iov_base = buffer, .iov_len = DYNO_LOOP_BUFFER_BYTES};
+    const size_t asked = (special != NULL ? room : 0) + DYNO_LOOP_BUFFER_BYTES;
+    const ssize_t got = readv(conn->watch.fd, iovs, count);
+    if (got <= 0) {
+        if (got == 0)
+            conn->peer_ended = true;
+        else if (errno != EAGAIN && errno != EINTR)
+            dyno_conn_close(conn);
+        conn->can_read = got < 0 && errno == EINTR;
+        return;
+    }
+    conn->active_ns = dyno_loop_now_ns(conn->loop);
+    /* A short read emptied the socket; the end of input would still come as an event. */
+    conn->can_read = (size_t)got == asked || conn->peer_ended;
+    const size_t first = special != NULL && (size_t)got > room ? room : (size_t)got;
+    if (special == NULL) {
+        conn->ops->input(conn, buffer, (size_t)got);
+        return;
+    }
+    conn->ops->arrived(conn, first);
+    if ((size_t)got > first && !conn->closed)
+        conn->ops->input(conn, buffer, (size_t)got - first);
+}
+
+static void pump_input(struct dyno_conn *conn)
+{
+    if (conn->lingering) {
+        discard(conn);
+        return;
+    }
+    for (int i = 0; i < READS_A_TURN && wants_input(conn); i++)
+        receive(conn);
+    if (conn->peer_ended && !conn->can_read && !conn->closed && !conn->told_ended) {
+        conn->told_ended = true;
+        conn->ops->ended(conn);
+    }
+    if (wants_input(conn))
+        dyno_conn_wake(conn); /* others first */
+}
+
+/* --- events --- */
+
+static void end_turn(struct dyno_turn *turn)
+{
+    struct dyno_conn *conn =
+        (struct dyno_conn *)(void *)((char *)turn - offsetof(struct dyno_conn, turn));
+    if (!conn->closed) {
+        pump_output(conn);
+        if (!conn->closed && (conn->lingering || wants_input(conn)))
+            pump_input(conn);
+        return; /* closing queued another turn, which comes here */
+    }
+    while (conn->out_first != NULL) {
+        struct dyno_seg *next = conn->out_first->next;
+        dyno_seg_destroy(dyno_loop_slab(conn->loop), conn->out_first);
+        conn->out_first = next;
+    }
+    struct dyno_port *port = conn->port;
+    if (conn->prev != NULL)
+        conn->prev->next = conn->next;
+    else
+        port->first = conn->next;
+    if (conn->next != NULL)
+        conn->next->prev = conn->prev;
+    port->conn_count--;
+    conn->ops->closed(conn);
+}
+
+static void ready(struct dyno_watch *watch, uint32_t events)
+{
+    struct dyno_conn *conn = (struct dyno_conn *)(void *)watch; /* its first member */
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+        dyno_conn_close(conn);
+        return;
+    }
+    if ((events & (EPOLLIN | EPOLLRDHUP)) != 0)
+        conn->can_read = true;
+    if ((events & EPOLLRDHUP) != 0)
+        conn->peer_ended = true;
+    if ((events & EPOLLOUT) != 0) {
+        conn->can_write = true;
+        if (conn->out_bytes > 0)
+            dyno_conn_wake(conn);
+    }
+    pump_input(conn);
+}
+
+enum dyno_status dyno_conn_open(struct dyno_conn *conn, struct dyno_port *port, int fd,
+                                const struct dyno_conn_ops *ops, struct dyno_err *err)
+{
+    conn->watch = (struct dyno_watch){.fd = fd, .ready = ready};
+    conn->turn.end = end_turn;
+    conn->loop = port->loop;
+    conn->port = port;
+    conn->ops = ops;
+    conn->can_write = true;
+    conn->active_ns = dyno_loop_now_ns(port->loop);
+    DYNO_TRY(dyno_loop_watch(port->loop, &conn->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP, err));
+    conn->next = port->first;
+    if (port->first != NULL)
+        port->first->prev = conn;
+    port->first = conn;
+    port->conn_count++;
+    return DYNO_OK;
+}
+
+void dyno_conn_pause(struct dyno_conn *conn)
+{
+    conn->is_paused = true;
+}
+
+void dyno_conn_resume(struct dyno_conn *conn)
+{
+    conn->is_paused = false;
+    dyno_conn_wake(conn);
+}
+
+void dyno_conn_wake(struct dyno_conn *conn)
+{
+    dyno_loop_at_end(conn->loop, &conn->turn);
+}
+
+void dyno_conn_close(struct dyno_conn *conn)
+{
+    if (conn->closed)
+        return;
+    conn->closed = true;
+    dyno_loop_unwatch(conn->loop, &conn->watch);
+    (void)close(conn->watch.fd);
+    conn->watch.fd = -1;
+    dyno_conn_wake(conn);
+}
+
+void dyno_conn_close_when_sent(struct dyno_conn *conn)
+{
+    conn->closing = true;
+    dyno_conn_wake(conn);
+}
