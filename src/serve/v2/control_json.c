@@ -1,0 +1,220 @@
+/* control_json.c - metadata, configuration, statistics, index as JSON. */
+#include "serve/v2/control.h"
+
+const char *const dyno_v2_extensions[] = {
+    "model_repository", "model_configuration", "binary_tensor_data",
+    "parameters",       "statistics",          "schedule_policy",
+};
+const size_t dyno_v2_extension_count = DYNO_COUNT(dyno_v2_extensions);
+
+#define PLATFORM "dyno_engine"
+
+static void put_text(struct dyno_json_writer *json, const char *key, const char *text)
+{
+    dyno_json_key(json, key);
+    dyno_json_str(json, text);
+}
+
+static void put_number(struct dyno_json_writer *json, const char *key, uint64_t value)
+{
+    dyno_json_key(json, key);
+    dyno_json_u64(json, value);
+}
+
+static void put_bool(struct dyno_json_writer *json, const char *key, bool value)
+{
+    dyno_json_key(json, key);
+    dyno_json_bool(json, value);
+}
+
+void dyno_v2_json_server(struct dyno_json_writer *json)
+{
+    dyno_json_object_begin(json);
+    put_text(json, "name", DYNO_V2_SERVER_NAME);
+    put_text(json, "version", DYNO_VERSION);
+    dyno_json_key(json, "extensions");
+    dyno_json_array_begin(json);
+    for (size_t i = 0; i < dyno_v2_extension_count; i++)
+        dyno_json_str(json, dyno_v2_extensions[i]);
+    dyno_json_array_end(json);
+    dyno_json_object_end(json);
+}
+
+static void put_dims(struct dyno_json_writer *json, const struct dyno_v2_tensor *tensor, int from)
+{
+    dyno_json_array_begin(json);
+    for (int i = from; i < tensor->rank; i++)
+        dyno_json_i64(json, tensor->dims[i]);
+    dyno_json_array_end(json);
+}
+
+static void put_tensors(struct dyno_json_writer *json, const char *key,
+                        const struct dyno_v2_tensor *tensors, size_t count)
+{
+    dyno_json_key(json, key);
+    dyno_json_array_begin(json);
+    for (size_t i = 0; i < count; i++) {
+        dyno_json_object_begin(json);
+        put_text(json, "name", tensors[i].name);
+        put_text(json, "datatype", dyno_v2_datatype(tensors[i].dtype));
+        dyno_json_key(json, "shape");
+        put_dims(json, &tensors[i], 0);
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
+void dyno_v2_json_model(struct dyno_json_writer *json, const struct dyno_v2_model *model)
+{
+    dyno_json_object_begin(json);
+    put_text(json, "name", model->name);
+    dyno_json_key(json, "versions");
+    dyno_json_array_begin(json);
+    for (size_t i = 0; i < model->version_count; i++)
+        dyno_json_str(json, model->versions[i]);
+    dyno_json_array_end(json);
+    put_text(json, "platform", PLATFORM);
+    put_tensors(json, "inputs", model->inputs, model->input_count);
+    put_tensors(json, "outputs", model->outputs, model->output_count);
+    dyno_json_object_end(json);
+}
+
+/* TYPE_FP32, and TYPE_STRING for BYTES, as model_config.proto names them. */
+static void put_type(struct dyno_json_writer *json, enum dyno_dtype dtype)
+{
+    struct dyno_strbuf text = {0};
+    dyno_strbuf_printf(&text, "TYPE_%s", dtype == DYNO_STR ? "STRING" : dyno_v2_datatype(dtype));
+    put_text(json, "data_type", dyno_strbuf_text(&text));
+    dyno_strbuf_fini(&text);
+}
+
+static void put_config_tensors(struct dyno_json_writer *json, const struct dyno_v2_model *model,
+                               bool is_input)
+{
+    const struct dyno_v2_tensor *tensors = is_input ? model->inputs : model->outputs;
+    const size_t count = is_input ? model->input_count : model->output_count;
+    dyno_json_key(json, is_input ? "input" : "output");
+    dyno_json_array_begin(json);
+    for (size_t i = 0; i < count; i++) {
+        dyno_json_object_begin(json);
+        put_text(json, "name", tensors[i].name);
+        put_type(json, tensors[i].dtype);
+        if (is_input)
+            put_text(json, "format", "FORMAT_NONE");
+        dyno_json_key(json, "dims");
+        put_dims(json, &tensors[i], model->max_batch > 0 ? 1 : 0);
+        if (!is_input)
+            put_text(json, "label_filename", "");
+        put_bool(json, "is_shape_tensor", false);
+        if (is_input) {
+            put_bool(json, "allow_ragged_batch", false);
+            put_bool(json, "optional", false);
+        }
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
+static void put_instances(struct dyno_json_writer *json, const struct dyno_v2_model *model)
+{
+    dyno_json_key(json, "instance_group");
+    dyno_json_array_begin(json);
+    dyno_json_object_begin(json);
+    put_text(json, "name", model->name);
+    put_text(json, "kind", "KIND_CPU");
+    put_number(json, "count", (uint64_t)model->instances);
+    dyno_json_object_end(json);
+    dyno_json_array_end(json);
+}
+
+void dyno_v2_json_config(struct dyno_json_writer *json, const struct dyno_v2_model *model)
+{
+    dyno_json_object_begin(json);
+    put_text(json, "name", model->name);
+    put_text(json, "platform", PLATFORM);
+    put_text(json, "backend", "dyno");
+    dyno_json_key(json, "version_policy");
+    dyno_json_object_begin(json);
+    dyno_json_key(json, "specific");
+    dyno_json_object_begin(json);
+    dyno_json_key(json, "versions");
+    dyno_json_array_begin(json);
+    for (size_t i = 0; i < model->version_count; i++)
+        dyno_json_str(json, model->versions[i]);
+    dyno_json_array_end(json);
+    dyno_json_object_end(json);
+    dyno_json_object_end(json);
+    dyno_json_key(json, "max_batch_size");
+    dyno_json_i64(json, model->max_batch);
+    put_config_tensors(json, model, true);
+    put_config_tensors(json, model, false);
+    put_instances(json, model);
+    if (model->max_batch > 0) {
+        dyno_json_key(json, "dynamic_batching");
+        dyno_json_object_begin(json);
+        dyno_json_object_end(json);
+    }
+    dyno_json_key(json, "model_transaction_policy");
+    dyno_json_object_begin(json);
+    put_bool(json, "decoupled", false);
+    dyno_json_object_end(json);
+    dyno_json_object_end(json);
+}
+
+static void put_duration(struct dyno_json_writer *json, const char *key, uint64_t count,
+                         uint64_t ns)
+{
+    dyno_json_key(json, key);
+    dyno_json_object_begin(json);
+    put_number(json, "count", count);
+    put_number(json, "ns", ns);
+    dyno_json_object_end(json);
+}
+
+void dyno_v2_json_stats(struct dyno_json_writer *json, const struct dyno_v2_stats *stats)
+{
+    dyno_json_object_begin(json);
+    put_text(json, "name", stats->name);
+    put_text(json, "version", stats->version);
+    put_number(json, "last_inference", stats->last_ms);
+    put_number(json, "inference_count", stats->inference_count);
+    put_number(json, "execution_count", stats->execution_count);
+    dyno_json_key(json, "inference_stats");
+    dyno_json_object_begin(json);
+    put_duration(json, "success", stats->success.count, stats->success.ns);
+    put_duration(json, "fail", stats->fail.count, stats->fail.ns);
+    put_duration(json, "queue", stats->queue.count, stats->queue.ns);
+    put_duration(json, "compute_input", stats->input.count, stats->input.ns);
+    put_duration(json, "compute_infer", stats->infer.count, stats->infer.ns);
+    put_duration(json, "compute_output", stats->output.count, stats->output.ns);
+    put_duration(json, "cache_hit", 0, 0);
+    put_duration(json, "cache_miss", 0, 0);
+    dyno_json_object_end(json);
+    dyno_json_key(json, "response_stats");
+    dyno_json_object_begin(json);
+    dyno_json_object_end(json);
+    dyno_json_key(json, "batch_stats");
+    dyno_json_array_begin(json);
+    dyno_json_array_end(json);
+    dyno_json_key(json, "memory_usage");
+    dyno_json_array_begin(json);
+    dyno_json_object_begin(json);
+    put_text(json, "type", "CPU");
+    put_number(json, "id", 0);
+    put_number(json, "byte_size", stats->memory_bytes);
+    dyno_json_object_end(json);
+    dyno_json_array_end(json);
+    dyno_json_object_end(json);
+}
+
+void dyno_v2_json_index_row(struct dyno_json_writer *json, const struct dyno_v2_index_row *row)
+{
+    dyno_json_object_begin(json);
+    put_text(json, "name", row->name);
+    if (row->version != NULL) {
+        put_text(json, "version", row->version);
+        put_text(json, "state", row->state);
+        put_text(json, "reason", row->reason);
+    }
+    dyno_json_object_end(json);
+}
