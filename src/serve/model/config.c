@@ -1,0 +1,70 @@
+/* config.c - config.json of a model. */
+#include "base/json.h"
+#include "serve/model/repository.h"
+
+static enum dyno_status take_whole(const struct dyno_json *value, const char *name, int64_t max,
+                                   int64_t *out, struct dyno_err *err)
+{
+    if (value->kind != DYNO_JSON_NUMBER || !value->is_int || value->integer < 0 ||
+        value->integer > max)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "%s must be a whole number between 0 and %lld", name,
+                         (long long)max);
+    *out = value->integer;
+    return DYNO_OK;
+}
+
+static enum dyno_status take_versions(const struct dyno_json *list, struct dyno_arena *arena,
+                                      struct dyno_model_config *config, struct dyno_err *err)
+{
+    if (list == NULL || list->kind != DYNO_JSON_ARRAY)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "version_policy.specific.versions must be an array");
+    uint64_t *versions = dyno_arena_alloc(arena, list->count + 1, sizeof(*versions));
+    if (versions == NULL)
+        return DYNO_NOMEM(err);
+    for (const struct dyno_json *at = list->first; at != NULL; at = at->next) {
+        int64_t version = 0;
+        DYNO_TRY(take_whole(at, "version_policy.specific.versions", INT64_MAX, &version, err));
+        versions[config->version_count++] = (uint64_t)version;
+    }
+    config->versions = versions;
+    return DYNO_OK;
+}
+
+static enum dyno_status take_policy(const struct dyno_json *policy, struct dyno_arena *arena,
+                                    struct dyno_model_config *config, struct dyno_err *err)
+{
+    const struct dyno_json *latest = dyno_json_find(policy, "latest");
+    const struct dyno_json *specific = dyno_json_find(policy, "specific");
+    config->all_versions = dyno_json_find(policy, "all") != NULL;
+    if (policy->kind != DYNO_JSON_OBJECT || policy->count != 1 ||
+        (latest == NULL && specific == NULL && !config->all_versions))
+        return DYNO_FAIL(err, DYNO_E_FORMAT,
+                         "version_policy must be an object with latest, all or specific");
+    if (specific != NULL)
+        return take_versions(dyno_json_find(specific, "versions"), arena, config, err);
+    const struct dyno_json *count = dyno_json_find(latest, "num_versions");
+    int64_t value = 1;
+    if (count != NULL)
+        DYNO_TRY(take_whole(count, "version_policy.latest.num_versions", INT32_MAX, &value, err));
+    config->latest_count = (uint64_t)value;
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_model_config_parse(const char *text, size_t bytes, struct dyno_arena *arena,
+                                         struct dyno_model_config *config, struct dyno_err *err)
+{
+    const struct dyno_json *root = NULL;
+    config->latest_count = 1;
+    DYNO_TRY(dyno_json_parse(text, bytes, arena, &root, err));
+    if (root->kind != DYNO_JSON_OBJECT)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "a configuration must be an object");
+    const struct dyno_json *max_batch = dyno_json_find(root, "max_batch_size");
+    const struct dyno_json *instances = dyno_json_find(root, "instance_count");
+    const struct dyno_json *policy = dyno_json_find(root, "version_policy");
+    config->has_max_batch = max_batch != NULL;
+    if (max_batch != NULL)
+        DYNO_TRY(take_whole(max_batch, "max_batch_size", INT32_MAX, &config->max_batch, err));
+    if (instances != NULL)
+        DYNO_TRY(take_whole(instances, "instance_count", 64, &config->instances, err));
+    return policy != NULL ? take_policy(policy, arena, config, err) : DYNO_OK;
+}

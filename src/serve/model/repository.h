@@ -1,0 +1,73 @@
+/* repository.h - what lies in a model repository: REPO/MODEL/VERSION/NAME.engine.
+ *
+ * Reads folders, never engines.  Names that break the rule are not seen.  Paths are made of names
+ * that passed the rule and of nothing else.  Any thread.
+ */
+#ifndef DYNO_SERVE_MODEL_REPOSITORY_H
+#define DYNO_SERVE_MODEL_REPOSITORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+#define DYNO_MODEL_NAME_BYTES_MAX 128
+#define DYNO_REPO_MODELS_MAX      10000
+#define DYNO_REPO_VERSIONS_MAX    1000 /* of one model */
+#define DYNO_REPO_VARIANTS_MAX    64   /* of one version */
+
+/* [A-Za-z0-9][A-Za-z0-9_.-]*, at most DYNO_MODEL_NAME_BYTES_MAX. */
+bool dyno_model_name_ok(const char *name);
+/* A decimal number above 0 without leading zeros; 0 when it is none. */
+uint64_t dyno_model_version_parse(const char *text);
+
+/* config.json of a model; every field may be absent. */
+struct dyno_model_config {
+    bool has_max_batch;
+    int64_t max_batch; /* max_batch_size */
+    int64_t instances; /* instance_count; 0: not said */
+    bool all_versions;
+    uint64_t latest_count; /* versions, when not all and not listed; default 1 */
+    const uint64_t *versions;
+    size_t version_count; /* version_policy.specific */
+};
+
+struct dyno_repo_variant {
+    struct dyno_repo_variant *next;
+    const char *name; /* of the file without .engine */
+    const char *path;
+};
+
+struct dyno_repo_version {
+    struct dyno_repo_version *next; /* newest first */
+    uint64_t number;
+    struct dyno_repo_variant *variants;
+    size_t variant_count;
+};
+
+struct dyno_repo_model {
+    struct dyno_repo_model *next; /* by name */
+    const char *name;
+    struct dyno_repo_version *versions; /* those that the configuration wants */
+    struct dyno_model_config config;
+};
+
+/* The names of all models in `folders`; the same name twice is taken from the first folder.  E_IO
+ * names a folder that cannot be read. */
+enum dyno_status dyno_repo_list(const char *const *folders, size_t folder_count,
+                                struct dyno_arena *arena, struct dyno_repo_model **models_out,
+                                struct dyno_err *err);
+
+/* One model with its versions and engines.  E_NOT_FOUND: there is no such model; E_ARG: the name is
+ * none; E_FORMAT: its config.json, with the field. */
+enum dyno_status dyno_repo_read(const char *const *folders, size_t folder_count, const char *name,
+                                struct dyno_arena *arena, struct dyno_repo_model **model_out,
+                                struct dyno_err *err);
+
+/* config.json's text, into `config` (zeroed). */
+enum dyno_status dyno_model_config_parse(const char *text, size_t bytes, struct dyno_arena *arena,
+                                         struct dyno_model_config *config, struct dyno_err *err);
+
+#endif /* DYNO_SERVE_MODEL_REPOSITORY_H */

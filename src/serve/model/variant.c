@@ -1,0 +1,312 @@
+/* variant.c - from a file to warm contexts. */
+#include "serve/model/variant.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define WARM_RUNS  3
+#define COPY_BYTES ((size_t)1 << 30)
+
+struct dyno_variant *dyno_variant_create(const char *model, uint64_t version, const char *name,
+                                         const char *path)
+{
+    struct dyno_variant *variant = dyno_alloc(1, sizeof(*variant));
+    const size_t path_bytes = strlen(path) + 1;
+    if (variant == NULL)
+        return NULL;
+    (void)pthread_mutex_init(&variant->lock, NULL);
+    atomic_store(&variant->ref_count, 1);
+    variant->version_number = version;
+    (void)snprintf(variant->model, sizeof(variant->model), "%s", model);
+    (void)snprintf(variant->version, sizeof(variant->version), "%llu", (unsigned long long)version);
+    (void)snprintf(variant->name, sizeof(variant->name), "%s", name);
+    variant->path = dyno_alloc_raw(path_bytes, 1);
+    if (variant->path == NULL) {
+        dyno_variant_destroy(variant);
+        return NULL;
+    }
+    memcpy(variant->path, path, path_bytes);
+    return variant;
+}
+
+static void unload(struct dyno_variant *variant)
+{
+    for (int i = 0; i < variant->context_count; i++)
+        dyno_context_destroy(variant->contexts[i]);
+    variant->context_count = variant->idle_count = 0;
+    dyno_free(variant->inputs);
+    dyno_free(variant->outputs);
+    dyno_free(variant->input_infos);
+    variant->inputs = variant->outputs = NULL;
+    variant->input_infos = NULL;
+    dyno_engine_close(variant->engine);
+    variant->engine = NULL;
+}
+
+void dyno_variant_destroy(struct dyno_variant *variant)
+{
+    unload(variant);
+    dyno_free(variant->path);
+    (void)pthread_mutex_destroy(&variant->lock);
+    dyno_free(variant);
+}
+
+void dyno_variant_ref(struct dyno_variant *variant)
+{
+    atomic_fetch_add_explicit(&variant->ref_count, 1, memory_order_relaxed);
+}
+
+void dyno_variant_unref(struct dyno_variant *variant)
+{
+    if (atomic_fetch_sub_explicit(&variant->ref_count, 1, memory_order_acq_rel) == 1)
+        variant->reap(variant);
+}
+
+const char *dyno_variant_state_text(enum dyno_variant_state state)
+{
+    switch (state) {
+    case DYNO_VARIANT_LOADING:
+    case DYNO_VARIANT_WARMING:
+        return "LOADING";
+    case DYNO_VARIANT_READY:
+        return "READY";
+    case DYNO_VARIANT_DRAINING:
+        return "UNLOADING";
+    case DYNO_VARIANT_UNLOADED:
+    case DYNO_VARIANT_FAILED:
+        break;
+    }
+    return "UNAVAILABLE";
+}
+
+uint64_t dyno_variant_bytes(struct dyno_variant *variant)
+{
+    uint64_t bytes = dyno_engine_file_bytes(variant->engine);
+    (void)pthread_mutex_lock(&variant->lock);
+    for (int i = 0; i < variant->idle_count; i++)
+        bytes += dyno_context_arena_bytes(variant->idle[i]);
+    (void)pthread_mutex_unlock(&variant->lock);
+    return bytes;
+}
+
+/* --- loading --- */
+
+static enum dyno_status describe(const struct dyno_io_info *info, struct dyno_v2_tensor *tensor,
+                                 struct dyno_err *err)
+{
+    tensor->name = info->name;
+    tensor->dtype = (enum dyno_dtype)info->dtype;
+    if (dyno_v2_datatype(tensor->dtype) == NULL || tensor->dtype == DYNO_STR)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "tensor '%s' is of type %s, which cannot be served", info->name,
+                         dyno_dtype_text(tensor->dtype));
+    tensor->rank = info->rank;
+    for (int i = 0; i < info->rank; i++)
+        tensor->dims[i] = info->min[i] == info->max[i] ? info->min[i] : -1;
+    return DYNO_OK;
+}
+
+static enum dyno_status describe_all(struct dyno_variant *variant, struct dyno_err *err)
+{
+    variant->input_count = dyno_engine_input_count(variant->engine);
+    variant->output_count = dyno_engine_output_count(variant->engine);
+    variant->inputs = dyno_alloc(variant->input_count + 1, sizeof(*variant->inputs));
+    variant->outputs = dyno_alloc(variant->output_count + 1, sizeof(*variant->outputs));
+    variant->input_infos = dyno_alloc(variant->input_count + 1, sizeof(*variant->input_infos));
+    if (variant->inputs == NULL || variant->outputs == NULL || variant->input_infos == NULL)
+        return DYNO_NOMEM(err);
+    if (variant->input_count > DYNO_V2_TENSORS_MAX || variant->output_count > DYNO_V2_TENSORS_MAX)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "more than %d inputs or outputs", DYNO_V2_TENSORS_MAX);
+    for (uint32_t i = 0; i < variant->input_count; i++) {
+        dyno_engine_input(variant->engine, i, &variant->input_infos[i]);
+        DYNO_TRY(describe(&variant->input_infos[i], &variant->inputs[i], err));
+    }
+    for (uint32_t i = 0; i < variant->output_count; i++) {
+        struct dyno_io_info info;
+        dyno_engine_output(variant->engine, i, &info);
+        variant->has_open_outputs = variant->has_open_outputs || info.rank < 0;
+        DYNO_TRY(describe(&info, &variant->outputs[i], err));
+    }
+    return DYNO_OK;
+}
+
+/* Zeros at the optimal shape: valid for every type, an index too. */
+static enum dyno_status make_inputs(const struct dyno_variant *variant, struct dyno_arena *arena,
+                                    struct dyno_array *arrays, struct dyno_err *err)
+{
+    for (size_t i = 0; i < variant->input_count; i++) {
+        const struct dyno_io_info *info = &variant->input_infos[i];
+        struct dyno_array *array = &arrays[i];
+        int64_t count = 0;
+        *array = (struct dyno_array){.dtype = info->dtype, .rank = info->rank};
+        memcpy(array->dims, info->opt, sizeof(array->dims));
+        if (!dyno_dims_count(array->dims, array->rank, &count) ||
+            !dyno_dtype_bytes((enum dyno_dtype)info->dtype, (uint64_t)count, &array->bytes))
+            return DYNO_FAIL(err, DYNO_E_LIMIT, "input '%s' is too large", info->name);
+        array->data = dyno_arena_alloc(arena, array->bytes + 1, 1);
+        if (array->data == NULL)
+            return DYNO_NOMEM(err);
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status warm(struct dyno_variant *variant, struct dyno_arena *arena,
+                             struct dyno_err *err)
+{
+    struct dyno_array *inputs = dyno_arena_alloc(arena, variant->input_count + 1, sizeof(*inputs));
+    struct dyno_array *outputs =
+        dyno_arena_alloc(arena, variant->output_count + 1, sizeof(*outputs));
+    if (inputs == NULL || outputs == NULL)
+        return DYNO_NOMEM(err);
+    DYNO_TRY(make_inputs(variant, arena, inputs, err));
+    for (int i = 0; i < variant->context_count * WARM_RUNS; i++) {
+        const uint64_t start_ns = dyno_clock_ns();
+        memset(outputs, 0, variant->output_count * sizeof(*outputs));
+        DYNO_TRY(
+            dyno_context_run(variant->contexts[i % variant->context_count], inputs, outputs, err));
+        const uint64_t ns = dyno_clock_ns() - start_ns;
+        variant->run_ns = variant->run_ns == 0 || ns < variant->run_ns ? ns : variant->run_ns;
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status copy_file(const char *path, int to, struct dyno_err *err)
+{
+    ssize_t bytes = 0;
+    const int from = open(path, O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return DYNO_FAIL(err, DYNO_E_IO, "cannot open '%s': %s", path, strerror(errno));
+    do {
+        bytes = sendfile(to, from, NULL, COPY_BYTES);
+    } while (bytes > 0 || (bytes < 0 && errno == EINTR));
+    const int code = errno;
+    (void)close(from);
+    return bytes == 0 ? DYNO_OK
+                      : DYNO_FAIL(err, DYNO_E_IO, "cannot read '%s': %s", path, strerror(code));
+}
+
+/* From a copy in memory: what is written over the file, or cut off it, cannot reach what is served
+ * (a map of the file itself would fault), and the bytes that we count are the bytes that are held.
+ */
+static enum dyno_status open_copy(struct dyno_variant *variant, struct dyno_err *err)
+{
+    char path[64];
+    struct dyno_err reason = {0};
+    const int fd = memfd_create("engine", MFD_CLOEXEC);
+    if (fd < 0)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "no memory file for an engine: %s", strerror(errno));
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    enum dyno_status status = copy_file(variant->path, fd, err);
+    if (status == DYNO_OK) {
+        status = dyno_engine_open(path, &variant->engine, &reason);
+        const char *colon = strstr(reason.text, "': ");
+        if (status != DYNO_OK)
+            status = DYNO_FAIL(err, status, "engine '%s': %s", variant->path,
+                               colon != NULL ? colon + 3 : reason.text);
+    }
+    (void)close(fd);
+    return status;
+}
+
+static enum dyno_status load(struct dyno_variant *variant, struct dyno_pool *pool,
+                             int context_count, struct dyno_err *err)
+{
+    DYNO_TRY(open_copy(variant, err));
+    DYNO_TRY(describe_all(variant, err));
+    for (; variant->context_count < context_count; variant->context_count++)
+        DYNO_TRY(dyno_context_create(variant->engine, pool,
+                                     &variant->contexts[variant->context_count], err));
+    memcpy(variant->idle, variant->contexts, sizeof(variant->idle));
+    variant->idle_count = variant->context_count;
+    atomic_store(&variant->state, DYNO_VARIANT_WARMING);
+    struct dyno_arena *arena = dyno_arena_create();
+    if (arena == NULL)
+        return DYNO_NOMEM(err);
+    const enum dyno_status status = warm(variant, arena, err);
+    dyno_arena_destroy(arena);
+    return status;
+}
+
+enum dyno_status dyno_variant_load(struct dyno_variant *variant, struct dyno_pool *pool,
+                                   int context_count, struct dyno_err *err)
+{
+    struct dyno_err reason = {0};
+    DYNO_ASSERT(context_count > 0 && context_count <= DYNO_CONTEXTS_MAX);
+    const enum dyno_status status = load(variant, pool, context_count, &reason);
+    if (status == DYNO_OK)
+        return DYNO_OK;
+    unload(variant);
+    variant->reason = reason;
+    atomic_store(&variant->state, DYNO_VARIANT_FAILED);
+    if (err != NULL && err->status == DYNO_OK)
+        *err = reason;
+    return status;
+}
+
+/* --- requests --- */
+
+int dyno_variant_output(const struct dyno_variant *variant, const char *name)
+{
+    for (size_t i = 0; i < variant->output_count; i++)
+        if (strcmp(variant->outputs[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+static enum dyno_status check_input(const struct dyno_variant *variant, size_t idx,
+                                    const struct dyno_v2_tensor *tensor, struct dyno_err *err)
+{
+    const struct dyno_io_info *info = &variant->input_infos[idx];
+    if ((int)tensor->dtype != info->dtype)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "inference input '%s' data-type is '%s', but model '%s' expects '%s'",
+                         tensor->name, dyno_v2_datatype(tensor->dtype), variant->model,
+                         dyno_v2_datatype((enum dyno_dtype)info->dtype));
+    if (tensor->rank != info->rank)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "unexpected shape for input '%s' for model '%s': %d dimensions, expected "
+                         "%d",
+                         tensor->name, variant->model, tensor->rank, info->rank);
+    for (int i = 0; i < info->rank; i++)
+        if (tensor->dims[i] < info->min[i] || tensor->dims[i] > info->max[i])
+            return DYNO_FAIL(err, DYNO_E_ARG,
+                             "unexpected shape for input '%s' for model '%s': dimension %d is "
+                             "%lld, expected %lld to %lld",
+                             tensor->name, variant->model, i, (long long)tensor->dims[i],
+                             (long long)info->min[i], (long long)info->max[i]);
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_variant_arrange(const struct dyno_variant *variant,
+                                      const struct dyno_infer *infer, struct dyno_array *arrays,
+                                      struct dyno_err *err)
+{
+    if (infer->input_count != variant->input_count)
+        return DYNO_FAIL(err, DYNO_E_ARG, "expected %zu inputs but got %zu inputs for model '%s'",
+                         variant->input_count, infer->input_count, variant->model);
+    memset(arrays, 0, variant->input_count * sizeof(*arrays));
+    for (size_t i = 0; i < infer->input_count; i++) {
+        const struct dyno_v2_tensor *tensor = &infer->inputs[i];
+        size_t idx = 0;
+        while (idx < variant->input_count && strcmp(variant->inputs[idx].name, tensor->name) != 0)
+            idx++;
+        if (idx == variant->input_count || arrays[idx].dtype != 0)
+            return DYNO_FAIL(err, DYNO_E_ARG, "unexpected inference input '%s' for model '%s'",
+                             tensor->name, variant->model);
+        DYNO_TRY(check_input(variant, idx, tensor, err));
+        arrays[idx] = (struct dyno_array){.data = (void *)(uintptr_t)tensor->data,
+                                          .bytes = tensor->bytes,
+                                          .dtype = (int)tensor->dtype,
+                                          .rank = tensor->rank};
+        memcpy(arrays[idx].dims, tensor->dims, sizeof(arrays[idx].dims));
+    }
+    return DYNO_OK;
+}
