@@ -1,19 +1,13 @@
-/* command.c - the table of sub-commands, flag parsing, and the way from argv to an exit code. */
+/* command.c - flag parsing, and the way from argv to an exit code. */
 #include "cli/command.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
-
-const struct dyno_command *const dyno_commands[] = {
-#define DYNO_COMMAND(name) &dyno_command_##name,
-#include "cli/commands.def"
-#undef DYNO_COMMAND
-};
-const size_t dyno_command_count = DYNO_COUNT(dyno_commands);
 
 static void set_fallbacks(const struct dyno_command *command, char *options)
 {
@@ -139,7 +133,29 @@ static enum dyno_status flush_output(struct dyno_err *err)
     return DYNO_OK;
 }
 
-static int run_command(const struct dyno_command *command, int argc, char **argv)
+/* Become the program of that name: the one beside this one, or else the one in PATH. */
+static enum dyno_status become(const char *program, int argc, char **argv, struct dyno_err *err)
+{
+    char path[4096];
+    const ssize_t bytes = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    char **args = dyno_alloc((size_t)argc + 2, sizeof(*args));
+    if (args == NULL)
+        return DYNO_NOMEM(err);
+    args[0] = (char *)(uintptr_t)program;
+    memcpy(args + 1, argv, (size_t)argc * sizeof(*args));
+    path[bytes > 0 ? bytes : 0] = 0;
+    char *slash = strrchr(path, '/');
+    if (slash != NULL && (size_t)(slash + 1 - path) + strlen(program) < sizeof(path)) {
+        memcpy(slash + 1, program, strlen(program) + 1);
+        (void)execv(path, args);
+    }
+    (void)execvp(program, args);
+    dyno_free(args);
+    return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "the program %s is neither here nor in PATH: %s",
+                     program, strerror(errno));
+}
+
+int dyno_cli_run(const struct dyno_command *command, int argc, char **argv)
 {
     struct dyno_err err = {0};
     bool help = false;
@@ -149,6 +165,8 @@ static int run_command(const struct dyno_command *command, int argc, char **argv
     enum dyno_status status = dyno_cli_parse(command, argc, argv, options, &help, &err);
     if (help)
         dyno_cli_help(command);
+    else if (status == DYNO_OK && command->program != NULL)
+        status = become(command->program, argc, argv, &err);
     else if (status == DYNO_OK)
         status = command->run(options, &err);
     dyno_free(options);
@@ -182,7 +200,7 @@ int dyno_cli_main(int argc, char **argv)
     }
     for (size_t i = 0; i < dyno_command_count; i++) {
         if (strcmp(argv[1], dyno_commands[i]->name) == 0)
-            return run_command(dyno_commands[i], argc - 2, argv + 2);
+            return dyno_cli_run(dyno_commands[i], argc - 2, argv + 2);
     }
     (void)fprintf(stderr, "dyno: there is no command '%s' (see dyno --help)\n", argv[1]);
     return dyno_status_exit_code(DYNO_E_ARG);

@@ -49,6 +49,9 @@ struct dyno_command {
     size_t
         options_bytes; /* sizeof the options struct; its first member is dyno_cli_list positional */
     enum dyno_status (*run)(const void *options, struct dyno_err *err);
+    /* Set instead of run: this program is executed with the same arguments, once they are found to
+     * be right. */
+    const char *program;
 };
 
 #define DYNO_COMMAND(name) extern const struct dyno_command dyno_command_##name;
@@ -71,6 +74,9 @@ enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, ch
 
 void dyno_cli_help(const struct dyno_command *command); /* NULL: the whole program */
 void dyno_cli_man(void);                                /* dyno(1) in man(7) on standard output */
+
+/* One command with its arguments: returns the exit code. */
+int dyno_cli_run(const struct dyno_command *command, int argc, char **argv);
 
 /* The whole program: returns the exit code. */
 int dyno_cli_main(int argc, char **argv);

@@ -1,0 +1,19 @@
+/* serve_flags.h - what the flags of `dyno serve` set; read by dyno-serve. */
+#ifndef DYNO_CLI_SERVE_FLAGS_H
+#define DYNO_CLI_SERVE_FLAGS_H
+
+#include "cli/command.h"
+
+struct dyno_serve_flags {
+    struct dyno_cli_list positional;
+    struct dyno_cli_list repositories, load_models;
+    const char *control_mode, *address;
+    bool open_to_all;
+    int64_t http_port, grpc_port, metrics_port;
+    int64_t io_threads, threads, instances;
+    int64_t input_mib, flight_mib, connections, queue;
+    double drain_s, exit_timeout_s;
+    bool json;
+};
+
+#endif /* DYNO_CLI_SERVE_FLAGS_H */

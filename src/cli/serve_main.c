@@ -1,0 +1,60 @@
+/* serve_main.c - dyno-serve: the data plane alone, no importer, pass or tuner. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/serve_flags.h"
+#include "serve/app/serve.h"
+
+/* This program's own table: one command. */
+const struct dyno_command *const dyno_commands[] = {&dyno_command_serve};
+const size_t dyno_command_count = 1;
+
+#define MIB ((uint64_t)1024 * 1024)
+
+static enum dyno_status run(const void *opaque, struct dyno_err *err)
+{
+    const struct dyno_serve_flags *flags = opaque;
+    const char *mode = flags->control_mode != NULL ? flags->control_mode : "none";
+    const bool is_explicit = strcmp(mode, "explicit") == 0;
+    if (!is_explicit && strcmp(mode, "none") != 0)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--model-control-mode=%s: wants none or explicit", mode);
+    if (flags->repositories.count == 0)
+        return DYNO_FAIL(err, DYNO_E_ARG, "wants --model-repository=DIR");
+    if (flags->load_models.count > 0 && !is_explicit)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--load-model wants --model-control-mode=explicit");
+    const struct dyno_serve_options options = {
+        .repositories = flags->repositories.items,
+        .repository_count = flags->repositories.count,
+        .load_models = flags->load_models.items,
+        .load_model_count = flags->load_models.count,
+        .explicit_control = is_explicit,
+        .address = flags->address != NULL ? flags->address : "127.0.0.1",
+        .open_to_all = flags->open_to_all,
+        .http_port = (int)flags->http_port,
+        .grpc_port = (int)flags->grpc_port,
+        .metrics_port = (int)flags->metrics_port,
+        .io_threads = (int)flags->io_threads,
+        .threads = (int)flags->threads,
+        .instances = (int)flags->instances,
+        .body_bytes_max = (uint64_t)flags->input_mib * MIB,
+        .flight_bytes_max = (uint64_t)flags->flight_mib * MIB,
+        .conns_max = (uint32_t)flags->connections,
+        .queue_max = (uint32_t)flags->queue,
+        .drain_s = flags->drain_s,
+        .exit_timeout_s = flags->exit_timeout_s,
+        .json = flags->json,
+    };
+    return dyno_serve(&options, err);
+}
+
+int main(int argc, char **argv)
+{
+    struct dyno_command command = dyno_command_serve;
+    command.program = NULL;
+    command.run = run;
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        printf("dyno-serve %s\n", DYNO_VERSION);
+        return 0;
+    }
+    return dyno_cli_run(&command, argc - 1, argv + 1);
+}

@@ -1,0 +1,240 @@
+/* grpc_control.c - the unary calls of inference.GRPCInferenceService but ModelInfer, and
+ * grpc.health.v1.Health/Check. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/pbwire.h"
+#include "serve/app/server.h"
+
+enum tag {
+    SERVER_LIVE,
+    SERVER_READY,
+    SERVER_METADATA,
+    MODEL_READY,
+    MODEL_METADATA,
+    MODEL_CONFIG,
+    MODEL_STATISTICS,
+    REPOSITORY_INDEX,
+    REPOSITORY_LOAD,
+    REPOSITORY_UNLOAD,
+    HEALTH_CHECK,
+};
+
+/* Send io->text as the answer. */
+static void answer(struct dyno_grpc_call *grpc)
+{
+    struct dyno_strbuf *text = &dyno_io_of_grpc(grpc)->text;
+    struct dyno_seg *seg = dyno_strbuf_ok(text) ? dyno_grpc_seg(grpc, text->bytes) : NULL;
+    dyno_grpc_release(grpc);
+    if (seg == NULL) {
+        dyno_grpc_finish(grpc, DYNO_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+    } else {
+        if (text->bytes != 0)
+            memcpy(seg->data + DYNO_GRPC_PREFIX_BYTES, text->text, text->bytes);
+        dyno_grpc_send(grpc, seg);
+        dyno_grpc_finish(grpc, DYNO_GRPC_OK, "");
+    }
+    dyno_strbuf_clear(text);
+}
+
+static void answer_err(struct dyno_grpc_call *grpc, const struct dyno_err *err)
+{
+    dyno_strbuf_clear(&dyno_io_of_grpc(grpc)->text);
+    dyno_grpc_release(grpc);
+    dyno_grpc_finish(grpc, dyno_grpc_status_of(err->status), err->text);
+}
+
+static bool server_is_ready(const struct dyno_io *io)
+{
+    return dyno_manager_is_ready(io->server->manager) &&
+           !atomic_load_explicit(&io->server->is_draining, memory_order_relaxed);
+}
+
+static bool model_is_ready(const struct dyno_io *io, const struct dyno_v2_names *names)
+{
+    struct dyno_variant *variant = NULL;
+    if (dyno_manager_find(io->server->manager, names->first, names->second, &variant, NULL) !=
+        DYNO_OK)
+        return false;
+    dyno_variant_unref(variant);
+    return true;
+}
+
+/* --- models --- */
+
+static enum dyno_status write_models(struct dyno_io *io, int tag,
+                                     struct dyno_variant *const *variants, size_t count,
+                                     struct dyno_arena *arena, struct dyno_err *err)
+{
+    struct dyno_v2_model model;
+    if (tag == MODEL_STATISTICS) {
+        for (size_t i = 0; i < count; i++) {
+            struct dyno_v2_stats stats;
+            dyno_app_stats(variants[i], &stats);
+            dyno_v2_pb_stats(&io->text, &stats);
+        }
+        return DYNO_OK;
+    }
+    DYNO_TRY(dyno_app_describe(variants, count, arena, &model, err));
+    if (tag == MODEL_CONFIG)
+        dyno_v2_pb_config(&io->text, &model);
+    else
+        dyno_v2_pb_model(&io->text, &model);
+    return DYNO_OK;
+}
+
+static enum dyno_status tell_models(struct dyno_io *io, int tag, const struct dyno_v2_names *names,
+                                    struct dyno_arena *arena, struct dyno_err *err)
+{
+    struct dyno_variant **all = NULL;
+    size_t all_count = 0;
+    size_t count = 0;
+    struct dyno_variant *found = NULL;
+    /* First for the sentence of what is missing. */
+    if (tag != MODEL_STATISTICS || names->first[0] != 0) {
+        DYNO_TRY(dyno_manager_find(io->server->manager, names->first, names->second, &found, err));
+        dyno_variant_unref(found);
+    }
+    DYNO_TRY(dyno_manager_ready(io->server->manager, names->first[0] != 0 ? names->first : NULL,
+                                arena, &all, &all_count, err));
+    struct dyno_variant **kept = dyno_arena_alloc(arena, all_count + 1, sizeof(*kept));
+    for (size_t i = 0; i < all_count && kept != NULL; i++)
+        if (names->second[0] == 0 || strcmp(all[i]->version, names->second) == 0)
+            kept[count++] = all[i];
+    enum dyno_status status = DYNO_OK;
+    if (kept == NULL)
+        status = DYNO_NOMEM(err);
+    else if (count == 0 && tag != MODEL_STATISTICS)
+        status = DYNO_FAIL(err, DYNO_E_BUSY, "the model has just changed");
+    else
+        status = write_models(io, tag, kept, count, arena, err);
+    for (size_t i = 0; i < all_count; i++)
+        dyno_variant_unref(all[i]);
+    return status;
+}
+
+/* --- repository --- */
+
+static void answer_order(struct dyno_app_order *order)
+{
+    struct dyno_grpc_call *grpc = order->grpc;
+    struct dyno_strbuf *text = &order->io->text;
+    dyno_strbuf_clear(text);
+    for (const struct dyno_index_row *at = order->order.rows; at != NULL; at = at->next) {
+        const struct dyno_v2_index_row row = {
+            .name = at->model, .version = at->version, .state = at->state, .reason = at->reason};
+        if (!order->only_ready || strcmp(at->state, "READY") == 0)
+            dyno_v2_pb_index_row(text, &row);
+    }
+    if (order->order.status == DYNO_OK)
+        answer(grpc);
+    else
+        answer_err(grpc, &order->order.err);
+    dyno_grpc_unref(grpc);
+}
+
+static enum dyno_status send_order(struct dyno_grpc_call *grpc, int tag,
+                                   const struct dyno_v2_names *names, struct dyno_err *err)
+{
+    struct dyno_io *io = dyno_io_of_grpc(grpc);
+    const enum dyno_command_kind kind = tag == REPOSITORY_INDEX  ? DYNO_COMMAND_INDEX
+                                        : tag == REPOSITORY_LOAD ? DYNO_COMMAND_LOAD
+                                                                 : DYNO_COMMAND_UNLOAD;
+    if (kind != DYNO_COMMAND_INDEX && !io->server->options.explicit_control)
+        return DYNO_FAIL(err, DYNO_E_BUSY,
+                         "explicit model load / unload is not allowed without "
+                         "--model-control-mode=explicit");
+    struct dyno_app_order *order = dyno_app_order_create(io, kind, names->second, answer_order);
+    if (order == NULL)
+        return DYNO_NOMEM(err);
+    order->grpc = dyno_grpc_ref(grpc);
+    order->only_ready = names->ready;
+    dyno_app_order_send(order);
+    return DYNO_OK;
+}
+
+/* --- all --- */
+
+static enum dyno_status write_health(struct dyno_io *io, const struct dyno_v2_names *names,
+                                     struct dyno_err *err)
+{
+    const bool is_server = names->first[0] == 0 ||
+                           strcmp(names->first, "inference.GRPCInferenceService") == 0 ||
+                           strcmp(names->first, "grpc.health.v1.Health") == 0;
+    if (!is_server)
+        return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "there is no such service");
+    dyno_pb_put_varint(&io->text, 1, server_is_ready(io) ? 1 : 2); /* SERVING, NOT_SERVING */
+    return DYNO_OK;
+}
+
+static enum dyno_status write_answer(struct dyno_io *io, int tag, const struct dyno_v2_names *names,
+                                     struct dyno_arena *arena, struct dyno_err *err)
+{
+    switch ((enum tag)tag) {
+    case SERVER_LIVE:
+        dyno_pb_put_varint(&io->text, 1, 1);
+        return DYNO_OK;
+    case SERVER_READY:
+        dyno_pb_put_varint(&io->text, 1, server_is_ready(io));
+        return DYNO_OK;
+    case SERVER_METADATA:
+        dyno_v2_pb_server(&io->text);
+        return DYNO_OK;
+    case MODEL_READY:
+        dyno_pb_put_varint(&io->text, 1, model_is_ready(io, names));
+        return DYNO_OK;
+    case HEALTH_CHECK:
+        return write_health(io, names, err);
+    case MODEL_METADATA:
+    case MODEL_CONFIG:
+    case MODEL_STATISTICS:
+    case REPOSITORY_INDEX:
+    case REPOSITORY_LOAD:
+    case REPOSITORY_UNLOAD:
+        break;
+    }
+    return tell_models(io, tag, names, arena, err);
+}
+
+static void control(struct dyno_grpc_call *grpc, struct dyno_body *body)
+{
+    struct dyno_io *io = dyno_io_of_grpc(grpc);
+    struct dyno_v2_names names;
+    struct dyno_err err = {0};
+    const int tag = grpc->method->tag;
+    const bool is_order =
+        tag == REPOSITORY_INDEX || tag == REPOSITORY_LOAD || tag == REPOSITORY_UNLOAD;
+    struct dyno_arena *arena = dyno_arena_create();
+    dyno_strbuf_clear(&io->text);
+    enum dyno_status status = arena != NULL
+                                  ? dyno_v2_pb_names(body->data, body->bytes, arena, &names, &err)
+                                  : DYNO_NOMEM(&err);
+    dyno_body_fini(body);
+    if (status == DYNO_OK)
+        status = is_order ? send_order(grpc, tag, &names, &err)
+                          : write_answer(io, tag, &names, arena, &err);
+    if (status != DYNO_OK)
+        answer_err(grpc, &err);
+    else if (!is_order)
+        answer(grpc);
+    dyno_arena_destroy(arena);
+}
+
+#define SERVICE "/inference.GRPCInferenceService/"
+
+const struct dyno_grpc_method dyno_app_methods[] = {
+    {SERVICE "ModelInfer", false, 0, dyno_app_grpc_infer},
+    {SERVICE "ModelStreamInfer", true, 0, dyno_app_grpc_infer},
+    {SERVICE "ServerLive", false, SERVER_LIVE, control},
+    {SERVICE "ServerReady", false, SERVER_READY, control},
+    {SERVICE "ServerMetadata", false, SERVER_METADATA, control},
+    {SERVICE "ModelReady", false, MODEL_READY, control},
+    {SERVICE "ModelMetadata", false, MODEL_METADATA, control},
+    {SERVICE "ModelConfig", false, MODEL_CONFIG, control},
+    {SERVICE "ModelStatistics", false, MODEL_STATISTICS, control},
+    {SERVICE "RepositoryIndex", false, REPOSITORY_INDEX, control},
+    {SERVICE "RepositoryModelLoad", false, REPOSITORY_LOAD, control},
+    {SERVICE "RepositoryModelUnload", false, REPOSITORY_UNLOAD, control},
+    {"/grpc.health.v1.Health/Check", false, HEALTH_CHECK, control},
+};
+const size_t dyno_app_method_count = DYNO_COUNT(dyno_app_methods);

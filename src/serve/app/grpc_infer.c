@@ -1,0 +1,287 @@
+/* grpc_infer.c - ModelInfer and ModelStreamInfer. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/pbwire.h"
+#include "serve/app/server.h"
+
+/* Of ModelStreamInfer: calls in the order they came, so that answers leave in that order. */
+struct stream {
+    struct dyno_call *first, *last;
+    bool is_half_closed;
+};
+
+enum dyno_grpc_status dyno_grpc_status_of(enum dyno_status status)
+{
+    switch (status) {
+    case DYNO_OK:
+        return DYNO_GRPC_OK;
+    case DYNO_E_NOT_FOUND:
+        return DYNO_GRPC_NOT_FOUND;
+    case DYNO_E_BUSY:
+        return DYNO_GRPC_UNAVAILABLE;
+    case DYNO_E_NOMEM:
+        return DYNO_GRPC_RESOURCE_EXHAUSTED;
+    case DYNO_E_UNSUPPORTED:
+        return DYNO_GRPC_UNIMPLEMENTED;
+    case DYNO_E_CANCELLED:
+        return DYNO_GRPC_CANCELLED;
+    case DYNO_E_ARG:
+    case DYNO_E_FORMAT:
+    case DYNO_E_LIMIT:
+        return DYNO_GRPC_INVALID_ARGUMENT;
+    case DYNO_E_IO:
+    case DYNO_E_CORRUPT:
+    case DYNO_E_TARGET:
+    case DYNO_E_MISMATCH:
+        break;
+    }
+    return DYNO_GRPC_INTERNAL;
+}
+
+struct dyno_io *dyno_io_of_grpc(const struct dyno_grpc_call *grpc)
+{
+    return grpc->server->app;
+}
+
+static const char *error_text(const struct dyno_call *call)
+{
+    if (call->err.text[0] != 0)
+        return call->err.text;
+    return call->task.err.text[0] != 0 ? call->task.err.text : dyno_status_text(call->status);
+}
+
+/* --- the answer --- */
+
+static char *put(char *to, const void *data, size_t bytes)
+{
+    if (bytes != 0)
+        memcpy(to, data, bytes);
+    return to + bytes;
+}
+
+/* A message whose `bytes` of fields are field `number` of an outer one (0: no outer one); *to_out
+ * is where they go. */
+static struct dyno_seg *make_seg(struct dyno_call *call, uint32_t number, size_t bytes,
+                                 char **to_out)
+{
+    char head[1 + DYNO_PB_VARINT_BYTES_MAX];
+    size_t head_bytes = 0;
+    struct dyno_budget *budget = &call->io->server->budget;
+    if (number != 0) {
+        head[0] = (char)(number << 3 | DYNO_PB_LEN);
+        head_bytes = 1 + dyno_pb_varint(bytes, head + 1);
+    }
+    const size_t total = head_bytes + bytes;
+    if (!dyno_budget_take(budget, total + DYNO_GRPC_PREFIX_BYTES))
+        return NULL;
+    struct dyno_seg *seg = dyno_grpc_seg(call->grpc, total);
+    if (seg == NULL) {
+        dyno_budget_give(budget, total + DYNO_GRPC_PREFIX_BYTES);
+        return NULL;
+    }
+    seg->budget = budget;
+    *to_out = put(seg->data + DYNO_GRPC_PREFIX_BYTES, head, head_bytes);
+    return seg;
+}
+
+static enum dyno_status write_result(struct dyno_call *call, uint32_t number,
+                                     struct dyno_seg **seg_out)
+{
+    struct dyno_infer_answer answer;
+    struct dyno_strbuf *text = &call->io->text;
+    char head[1 + DYNO_PB_VARINT_BYTES_MAX];
+    char *to = NULL;
+    DYNO_TRY(dyno_call_result(call, &answer, &call->err));
+    dyno_v2_pb_encode(&answer, text);
+    size_t bytes = text->bytes;
+    for (size_t i = 0; i < answer.output_count; i++)
+        bytes += dyno_v2_pb_raw_head(answer.outputs[i].bytes, head) + answer.outputs[i].bytes;
+    *seg_out = dyno_strbuf_ok(text) ? make_seg(call, number, bytes, &to) : NULL;
+    if (*seg_out == NULL)
+        return DYNO_FAIL(&call->err, DYNO_E_BUSY, "the server has too many bytes in flight");
+    to = put(to, text->text, text->bytes);
+    for (size_t i = 0; i < answer.output_count; i++) {
+        to = put(to, head, dyno_v2_pb_raw_head(answer.outputs[i].bytes, head));
+        to = put(to, answer.outputs[i].data, answer.outputs[i].bytes);
+    }
+    return DYNO_OK;
+}
+
+/* ModelStreamInferResponse{error_message = 1, infer_response = 2 with the request's id}. */
+static struct dyno_seg *write_stream_error(struct dyno_call *call)
+{
+    struct dyno_strbuf *text = &call->io->text;
+    struct dyno_strbuf inner = {0};
+    char *to = NULL;
+    dyno_strbuf_clear(text);
+    dyno_pb_put_text(text, 1, error_text(call));
+    if (call->infer.id != NULL && call->infer.id[0] != 0)
+        dyno_pb_put_text(&inner, 3, call->infer.id);
+    dyno_pb_put_bytes(text, 2, dyno_strbuf_text(&inner), inner.bytes);
+    dyno_strbuf_fini(&inner);
+    struct dyno_seg *seg = dyno_strbuf_ok(text) ? make_seg(call, 0, text->bytes, &to) : NULL;
+    if (seg != NULL)
+        (void)put(to, text->text, text->bytes);
+    return seg;
+}
+
+static void answer_unary(struct dyno_call *call)
+{
+    struct dyno_grpc_call *grpc = call->grpc;
+    struct dyno_seg *seg = NULL;
+    if (call->status == DYNO_OK && grpc->stream.h2 != NULL)
+        call->status = write_result(call, 0, &seg);
+    if (seg != NULL)
+        dyno_grpc_send(grpc, seg);
+    dyno_grpc_release(grpc);
+    dyno_grpc_finish(grpc, dyno_grpc_status_of(call->status),
+                     call->status == DYNO_OK ? "" : error_text(call));
+}
+
+/* --- streams --- */
+
+static void answer_of_stream(struct dyno_call *call)
+{
+    struct dyno_grpc_call *grpc = call->grpc;
+    const char *wants_status = dyno_grpc_header(grpc, "triton_grpc_error");
+    struct dyno_seg *seg = NULL;
+    if (grpc->stream.h2 == NULL)
+        return;
+    if (call->status == DYNO_OK)
+        call->status = write_result(call, 2, &seg);
+    if (call->status != DYNO_OK && wants_status != NULL && strcmp(wants_status, "true") == 0) {
+        dyno_grpc_finish(grpc, dyno_grpc_status_of(call->status), error_text(call));
+        return;
+    }
+    if (call->status != DYNO_OK)
+        seg = write_stream_error(call);
+    if (seg != NULL)
+        dyno_grpc_send(grpc, seg);
+    else
+        dyno_grpc_finish(grpc, DYNO_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+/* Send what is done, in order; end the call when the client has and all is sent. */
+static void advance(struct dyno_grpc_call *grpc)
+{
+    struct stream *stream = grpc->user;
+    while (stream->first != NULL && stream->first->is_done) {
+        struct dyno_call *call = stream->first;
+        stream->first = call->next;
+        if (stream->first == NULL)
+            stream->last = NULL;
+        answer_of_stream(call);
+        dyno_strbuf_clear(&call->io->text);
+        dyno_grpc_release(grpc);
+        dyno_call_destroy(call);
+        dyno_grpc_unref(grpc); /* one more is held by whoever called */
+    }
+    if (stream->first == NULL && stream->is_half_closed)
+        dyno_grpc_finish(grpc, DYNO_GRPC_OK, "");
+}
+
+static void join_stream(struct dyno_call *call)
+{
+    struct stream *stream = call->grpc->user;
+    call->next = NULL;
+    if (stream->last != NULL)
+        stream->last->next = call;
+    else
+        stream->first = call;
+    stream->last = call;
+}
+
+void dyno_app_grpc_half_closed(struct dyno_grpc_call *grpc)
+{
+    if (grpc->user == NULL) { /* not one message */
+        dyno_grpc_finish(grpc, DYNO_GRPC_OK, "");
+        return;
+    }
+    ((struct stream *)grpc->user)->is_half_closed = true;
+    dyno_grpc_ref(grpc);
+    advance(grpc);
+    dyno_grpc_unref(grpc);
+}
+
+/* --- both --- */
+
+void dyno_call_answer_grpc(struct dyno_call *call)
+{
+    struct dyno_grpc_call *grpc = call->grpc;
+    dyno_grpc_ref(grpc);
+    if (grpc->method->is_streaming) {
+        call->is_done = true;
+        advance(grpc);
+    } else {
+        grpc->user = NULL;
+        answer_unary(call);
+        dyno_strbuf_clear(&call->io->text);
+        dyno_call_destroy(call);
+        dyno_grpc_unref(grpc);
+    }
+    dyno_grpc_unref(grpc);
+}
+
+void dyno_app_grpc_gone(struct dyno_grpc_call *grpc)
+{
+    if (!grpc->method->is_streaming) {
+        if (grpc->user != NULL && grpc->method->message == dyno_app_grpc_infer)
+            dyno_sched_cancel(&((struct dyno_call *)grpc->user)->task);
+        return;
+    }
+    struct stream *stream = grpc->user;
+    if (stream == NULL)
+        return;
+    for (struct dyno_call *call = stream->first; call != NULL; call = call->next)
+        dyno_sched_cancel(&call->task);
+}
+
+/* Every call of a stream held a reference, so its list is empty. */
+void dyno_app_grpc_over(struct dyno_grpc_call *grpc)
+{
+    if (grpc->method != NULL && grpc->method->is_streaming)
+        dyno_free(grpc->user);
+}
+
+static bool attach(struct dyno_grpc_call *grpc, struct dyno_call *call)
+{
+    if (!grpc->method->is_streaming) {
+        grpc->user = call;
+        return true;
+    }
+    if (grpc->user == NULL)
+        grpc->user = dyno_alloc(1, sizeof(struct stream));
+    if (grpc->user != NULL)
+        join_stream(call);
+    return grpc->user != NULL;
+}
+
+void dyno_app_grpc_infer(struct dyno_grpc_call *grpc, struct dyno_body *body)
+{
+    struct dyno_io *io = dyno_io_of_grpc(grpc);
+    struct dyno_call *call = dyno_call_create(io);
+    if (call == NULL) {
+        dyno_body_fini(body);
+        dyno_grpc_release(grpc);
+        dyno_grpc_finish(grpc, DYNO_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    call->grpc = grpc;
+    call->body = *body;
+    if (!attach(grpc, call)) {
+        dyno_grpc_release(grpc);
+        dyno_grpc_finish(grpc, DYNO_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        dyno_call_destroy(call);
+        return;
+    }
+    dyno_grpc_ref(grpc);
+    if (!grpc->method->is_streaming)
+        call->start_ns = grpc->start_ns;
+    call->status = dyno_v2_pb_decode(call->body.data, call->body.bytes, call->arena, &call->memory,
+                                     &call->infer, &call->err);
+    if (call->status == DYNO_OK)
+        dyno_call_run(call);
+    else
+        dyno_call_answer_grpc(call);
+}

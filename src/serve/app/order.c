@@ -1,0 +1,101 @@
+/* order.c - orders to the manager that come back to their I/O thread. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "serve/app/server.h"
+
+struct dyno_app_order *dyno_app_order_create(struct dyno_io *io, enum dyno_command_kind kind,
+                                             const char *model,
+                                             void (*answer)(struct dyno_app_order *order))
+{
+    struct dyno_app_order *order = dyno_alloc(1, sizeof(*order));
+    struct dyno_arena *arena = dyno_arena_create();
+    const char *own = arena != NULL ? dyno_arena_strdup(arena, model) : NULL;
+    if (order == NULL || own == NULL) {
+        dyno_arena_destroy(arena);
+        dyno_free(order);
+        return NULL;
+    }
+    order->order.kind = kind;
+    order->order.arena = arena;
+    order->order.model = own;
+    order->io = io;
+    order->answer = answer;
+    atomic_fetch_add_explicit(&io->open_count, 1, memory_order_relaxed);
+    return order;
+}
+
+void dyno_app_order_destroy(struct dyno_app_order *order)
+{
+    atomic_fetch_sub_explicit(&order->io->open_count, 1, memory_order_relaxed);
+    dyno_arena_destroy(order->order.arena);
+    dyno_free(order);
+}
+
+static void deliver(struct dyno_mail *mail)
+{
+    struct dyno_app_order *order =
+        (struct dyno_app_order *)(void *)((char *)mail - offsetof(struct dyno_app_order, mail));
+    order->answer(order);
+    dyno_app_order_destroy(order);
+}
+
+static void on_done(struct dyno_order *done)
+{
+    struct dyno_app_order *order = (struct dyno_app_order *)(void *)done; /* its first member */
+    order->mail.deliver = deliver;
+    dyno_loop_post(order->io->loop, &order->mail);
+}
+
+void dyno_app_order_send(struct dyno_app_order *order)
+{
+    order->order.done = on_done;
+    dyno_manager_order(order->io->server->manager, &order->order);
+}
+
+/* --- what is told of models --- */
+
+enum dyno_status dyno_app_describe(struct dyno_variant *const *variants, size_t count,
+                                   struct dyno_arena *arena, struct dyno_v2_model *model_out,
+                                   struct dyno_err *err)
+{
+    const struct dyno_variant *first = variants[0];
+    const char **versions = dyno_arena_alloc(arena, count, sizeof(*versions));
+    if (versions == NULL)
+        return DYNO_NOMEM(err);
+    *model_out = (struct dyno_v2_model){.name = first->model,
+                                        .versions = versions,
+                                        .inputs = first->inputs,
+                                        .outputs = first->outputs,
+                                        .input_count = first->input_count,
+                                        .output_count = first->output_count,
+                                        .max_batch = first->max_batch,
+                                        .instances = first->context_count};
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || strcmp(variants[i]->version, variants[i - 1]->version) != 0)
+            versions[model_out->version_count++] = variants[i]->version;
+    return DYNO_OK;
+}
+
+static uint64_t get(const atomic_uint_fast64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+void dyno_app_stats(struct dyno_variant *variant, struct dyno_v2_stats *stats_out)
+{
+    const struct dyno_variant_stats *from = &variant->stats;
+    const uint64_t count = get(&from->success_count);
+    *stats_out = (struct dyno_v2_stats){.name = variant->model,
+                                        .version = variant->version,
+                                        .last_ms = get(&from->last_ms),
+                                        .inference_count = get(&from->inference_count),
+                                        .execution_count = get(&from->execution_count),
+                                        .success = {count, get(&from->success_ns)},
+                                        .fail = {get(&from->fail_count), get(&from->fail_ns)},
+                                        .queue = {count, get(&from->queue_ns)},
+                                        .input = {count, get(&from->input_ns)},
+                                        .infer = {count, get(&from->infer_ns)},
+                                        .output = {count, get(&from->output_ns)},
+                                        .memory_bytes = dyno_variant_bytes(variant)};
+}

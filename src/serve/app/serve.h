@@ -1,0 +1,35 @@
+/* serve.h - the server as a whole: options, running, stopping. */
+#ifndef DYNO_SERVE_APP_SERVE_H
+#define DYNO_SERVE_APP_SERVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define DYNO_SERVE_PATHS_MAX 64
+
+struct dyno_serve_options {
+    const char *const *repositories;
+    size_t repository_count;
+    const char *const *load_models; /* with explicit_control */
+    size_t load_model_count;
+    bool explicit_control;                  /* models come and go by request only */
+    const char *address;                    /* numeric */
+    bool open_to_all;                       /* yes, an address that others reach, without keys */
+    int http_port, grpc_port, metrics_port; /* 0: any free one; -1: none */
+    int io_threads, threads;                /* 0: one a CPU */
+    int instances;                          /* contexts of a variant */
+    uint64_t body_bytes_max;                /* of one request */
+    uint64_t flight_bytes_max;
+    uint32_t conns_max; /* of one port and I/O thread */
+    uint32_t queue_max; /* waiting requests of one variant */
+    double drain_s, exit_timeout_s;
+    bool json; /* the line that tells the ports */
+};
+
+/* Serve until SIGTERM or SIGINT; returns when drained.  Prints one line when ports are open. */
+enum dyno_status dyno_serve(const struct dyno_serve_options *options, struct dyno_err *err);
+
+#endif /* DYNO_SERVE_APP_SERVE_H */

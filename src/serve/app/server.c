@@ -1,0 +1,298 @@
+/* server.c - starting, running and stopping. */
+#include "serve/app/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/cpus.h"
+#include "base/mem.h"
+
+#define HTTP_IDLE_NS UINT64_C(300000000000)
+#define GRPC_IDLE_NS UINT64_C(7200000000000)
+#define INLINE_NS    30000 /* what a change of thread costs, about */
+#define POLL_NS      2000000
+
+_Thread_local struct dyno_io *dyno_io_here;
+
+/* --- one I/O thread --- */
+
+static bool wants_header(const char *name, size_t bytes)
+{
+    static const char *const names[] = {"triton_grpc_error", "authorization", "traceparent", "sla"};
+    for (size_t i = 0; i < DYNO_COUNT(names); i++)
+        if (strlen(names[i]) == bytes && memcmp(names[i], name, bytes) == 0)
+            return true;
+    return false;
+}
+
+static void set_up_servers(struct dyno_io *io)
+{
+    struct dyno_server *server = io->server;
+    const size_t body_bytes_max = server->options.body_bytes_max;
+    io->http_server = (struct dyno_http_server){.app = io,
+                                                .request = dyno_app_http,
+                                                .gone = dyno_app_http_gone,
+                                                .budget = &server->budget,
+                                                .body_bytes_max = body_bytes_max,
+                                                .idle_ns = HTTP_IDLE_NS};
+    io->metrics_server = io->http_server;
+    io->metrics_server.request = dyno_app_metrics;
+    io->metrics_server.body_bytes_max = 0;
+    dyno_grpc_server_init(&io->grpc_server, &server->budget);
+    io->grpc_server.h2.idle_ns = GRPC_IDLE_NS;
+    io->grpc_server.app = io;
+    io->grpc_server.methods = dyno_app_methods;
+    io->grpc_server.method_count = dyno_app_method_count;
+    io->grpc_server.message_bytes_max = body_bytes_max;
+    io->grpc_server.wants_header = wants_header;
+    io->grpc_server.gone = dyno_app_grpc_gone;
+    io->grpc_server.over = dyno_app_grpc_over;
+    io->grpc_server.half_closed = dyno_app_grpc_half_closed;
+}
+
+/* The first thread binds the number that was asked for; with 0 the others take what it got. */
+static enum dyno_status open_port(struct dyno_io *io, struct dyno_port *port, int *number,
+                                  struct dyno_err *err)
+{
+    int fd = -1;
+    port->watch.fd = -1;
+    port->spare_fd = -1;
+    port->conn_count_max = io->server->options.conns_max;
+    if (*number < 0)
+        return DYNO_OK;
+    DYNO_TRY(dyno_listen(io->server->options.address, *number, &fd, number, err));
+    return dyno_port_open(port, io->loop, fd, err);
+}
+
+static enum dyno_status open_io(struct dyno_io *io, struct dyno_err *err)
+{
+    struct dyno_server *server = io->server;
+    DYNO_TRY(dyno_loop_create(&io->loop, err));
+    set_up_servers(io);
+    io->http.accept = dyno_http1_accept;
+    io->http.owner = &io->http_server;
+    io->metrics.accept = dyno_http1_accept;
+    io->metrics.owner = &io->metrics_server;
+    io->grpc.accept = dyno_http2_accept;
+    io->grpc.owner = &io->grpc_server.h2;
+    DYNO_TRY(open_port(io, &io->http, &server->http_number, err));
+    DYNO_TRY(open_port(io, &io->grpc, &server->grpc_number, err));
+    return open_port(io, &io->metrics, &server->metrics_number, err);
+}
+
+static void drain_io(struct dyno_mail *mail)
+{
+    struct dyno_io *io =
+        (struct dyno_io *)(void *)((char *)mail - offsetof(struct dyno_io, drain_mail));
+    dyno_port_drain(&io->http);
+    dyno_port_drain(&io->grpc);
+}
+
+static void close_io(struct dyno_mail *mail)
+{
+    struct dyno_io *io =
+        (struct dyno_io *)(void *)((char *)mail - offsetof(struct dyno_io, close_mail));
+    dyno_port_close_all(&io->http);
+    dyno_port_close_all(&io->grpc);
+    dyno_port_close_all(&io->metrics);
+    /* What was closed is let go at the end of this turn; the loop stops after it. */
+    dyno_loop_stop(io->loop);
+}
+
+static void *run_io(void *arg)
+{
+    struct dyno_io *io = arg;
+    dyno_io_here = io;
+    dyno_loop_run(io->loop);
+    return NULL;
+}
+
+static void free_io(struct dyno_io *io)
+{
+    while (io->spare_calls != NULL) {
+        struct dyno_call *next = io->spare_calls->next;
+        dyno_arena_destroy(io->spare_calls->arena);
+        dyno_free(io->spare_calls);
+        io->spare_calls = next;
+    }
+    dyno_port_fini(&io->http);
+    dyno_port_fini(&io->grpc);
+    dyno_port_fini(&io->metrics);
+    dyno_strbuf_fini(&io->text);
+    dyno_loop_destroy(io->loop);
+}
+
+/* --- the whole --- */
+
+static enum dyno_status check_address(const struct dyno_serve_options *options,
+                                      struct dyno_err *err)
+{
+    const bool is_local =
+        strncmp(options->address, "127.", 4) == 0 || strcmp(options->address, "::1") == 0;
+    if (is_local || options->open_to_all)
+        return DYNO_OK;
+    return DYNO_FAIL(err, DYNO_E_ARG,
+                     "--address=%s lets others in and there are no keys: say --open-to-all, too, "
+                     "if that is meant",
+                     options->address);
+}
+
+static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
+{
+    const struct dyno_serve_options *options = &server->options;
+    const struct dyno_manager_options manager = {
+        .folders = options->repositories,
+        .folder_count = options->repository_count,
+        .threads = options->threads,
+        .context_count = options->instances > 0 ? options->instances
+                         : server->io_count > 2 ? server->io_count
+                                                : 2,
+        .load_at_start = !options->explicit_control,
+        .start_models = options->load_models,
+        .start_model_count = options->load_model_count,
+    };
+    for (int i = 0; i < server->io_count; i++) {
+        server->ios[i].server = server;
+        DYNO_TRY(open_io(&server->ios[i], err));
+    }
+    DYNO_TRY(dyno_manager_create(&manager, &server->manager, err));
+    for (int i = 0; i < server->io_count; i++) {
+        struct dyno_io *io = &server->ios[i];
+        const int code = pthread_create(&io->thread, NULL, run_io, io);
+        io->has_thread = code == 0;
+        if (code != 0)
+            return DYNO_FAIL(err, DYNO_E_LIMIT, "cannot start a thread: %s", strerror(code));
+    }
+    return DYNO_OK;
+}
+
+static uint64_t open_count(const struct dyno_server *server)
+{
+    uint64_t count = 0;
+    for (int i = 0; i < server->io_count; i++)
+        count += atomic_load(&server->ios[i].open_count);
+    return count;
+}
+
+static void wait_until(const struct dyno_server *server, uint64_t end_ns, bool while_busy)
+{
+    const struct timespec step = {.tv_nsec = POLL_NS};
+    while (dyno_clock_ns() < end_ns && (!while_busy || open_count(server) > 0))
+        (void)nanosleep(&step, NULL);
+}
+
+/* Not ready; serve on; take nothing new; finish what is there. */
+static void drain(struct dyno_server *server)
+{
+    const uint64_t now_ns = dyno_clock_ns();
+    atomic_store(&server->is_draining, true);
+    wait_until(server, now_ns + (uint64_t)(server->options.drain_s * 1e9), false);
+    for (int i = 0; i < server->io_count; i++) {
+        server->ios[i].drain_mail.deliver = drain_io;
+        dyno_loop_post(server->ios[i].loop, &server->ios[i].drain_mail);
+    }
+    wait_until(server, dyno_clock_ns() + (uint64_t)(server->options.exit_timeout_s * 1e9), true);
+    /* Answers that were just written get a moment to leave. */
+    wait_until(server, dyno_clock_ns() + 50000000, false);
+}
+
+static void stop(struct dyno_server *server)
+{
+    for (int i = 0; i < server->io_count; i++) {
+        struct dyno_io *io = &server->ios[i];
+        if (!io->has_thread)
+            continue;
+        io->close_mail.deliver = close_io;
+        dyno_loop_post(io->loop, &io->close_mail);
+        (void)pthread_join(io->thread, NULL);
+    }
+    /* Runs that outlast the patience still use all this; the process ends now anyway. */
+    if (open_count(server) > 0)
+        return;
+    dyno_manager_destroy(server->manager);
+    for (int i = 0; i < server->io_count; i++)
+        free_io(&server->ios[i]);
+    dyno_free(server->ios);
+}
+
+static void say_hello_json(const struct dyno_server *server)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text};
+    const struct {
+        const char *name;
+        int number;
+    } ports[] = {{"http", server->http_number},
+                 {"grpc", server->grpc_number},
+                 {"metrics", server->metrics_number}};
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "version");
+    dyno_json_str(&json, DYNO_VERSION);
+    dyno_json_key(&json, "address");
+    dyno_json_str(&json, server->options.address);
+    for (size_t i = 0; i < DYNO_COUNT(ports); i++) {
+        if (ports[i].number < 0)
+            continue;
+        dyno_json_key(&json, ports[i].name);
+        dyno_json_i64(&json, ports[i].number);
+    }
+    dyno_json_object_end(&json);
+    printf("%s\n", dyno_strbuf_text(&text));
+    (void)fflush(stdout);
+    dyno_strbuf_fini(&text);
+}
+
+static void say_hello(const struct dyno_server *server)
+{
+    if (server->options.json) {
+        say_hello_json(server);
+        return;
+    }
+    const char *address = server->options.address;
+    printf("dyno-serve %s on %s:", DYNO_VERSION, address);
+    if (server->http_number >= 0)
+        printf(" http %d", server->http_number);
+    if (server->grpc_number >= 0)
+        printf(" grpc %d", server->grpc_number);
+    if (server->metrics_number >= 0)
+        printf(" metrics %d", server->metrics_number);
+    printf("\n");
+    (void)fflush(stdout);
+}
+
+enum dyno_status dyno_serve(const struct dyno_serve_options *options, struct dyno_err *err)
+{
+    struct dyno_server server = {
+        .options = *options,
+        .budget = {.limit_bytes = options->flight_bytes_max},
+        .sched = {.queue_max = options->queue_max, .inline_ns_max = INLINE_NS},
+        .http_number = options->http_port,
+        .grpc_number = options->grpc_port,
+        .metrics_number = options->metrics_port,
+        .start_ns = dyno_clock_ns()};
+    sigset_t signals;
+    int got = 0;
+    DYNO_TRY(check_address(options, err));
+    server.io_count = options->io_threads > 0 ? options->io_threads : dyno_cpus_allowed_count();
+    server.ios = dyno_alloc((size_t)server.io_count, sizeof(*server.ios));
+    if (server.ios == NULL)
+        return DYNO_NOMEM(err);
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    const enum dyno_status status = start(&server, err);
+    if (status == DYNO_OK) {
+        say_hello(&server);
+        (void)sigwait(&signals, &got);
+        drain(&server);
+    }
+    stop(&server);
+    return status;
+}

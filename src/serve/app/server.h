@@ -1,0 +1,129 @@
+/* server.h - what the files of app share: the server, its I/O threads, and calls.
+ *
+ * A call is one inference on its way: made on the I/O thread its request came to, lent to the
+ * scheduler, answered and freed on that same thread.
+ */
+#ifndef DYNO_SERVE_APP_SERVER_H
+#define DYNO_SERVE_APP_SERVER_H
+
+#include "serve/app/serve.h"
+#include "serve/grpc/grpc.h"
+#include "serve/http1/http1.h"
+#include "serve/model/manager.h"
+#include "serve/net/loop.h"
+#include "serve/sched/sched.h"
+#include "serve/v2/control.h"
+
+struct dyno_server;
+
+struct dyno_io {
+    struct dyno_server *server;
+    struct dyno_loop *loop;
+    pthread_t thread;
+    bool has_thread;
+    struct dyno_port http, grpc, metrics;
+    struct dyno_http_server http_server, metrics_server;
+    struct dyno_grpc_server grpc_server;
+    struct dyno_call *spare_calls; /* to use again */
+    int spare_count;
+    struct dyno_strbuf text;         /* for writing answers; empty between two */
+    atomic_uint_fast64_t open_count; /* requests that are not answered; read by others */
+    struct dyno_mail drain_mail, close_mail;
+};
+
+struct dyno_server {
+    struct dyno_serve_options options;
+    struct dyno_budget budget;
+    struct dyno_manager *manager;
+    struct dyno_sched_options sched;
+    struct dyno_io *ios;
+    int io_count;
+    int http_number, grpc_number, metrics_number;
+    atomic_bool is_draining;
+    uint64_t start_ns;
+};
+
+/* The I/O thread that this code runs on; NULL on others. */
+extern _Thread_local struct dyno_io *dyno_io_here;
+
+struct dyno_block; /* memory from the budget */
+
+struct dyno_call {
+    struct dyno_task task; /* first */
+    struct dyno_mail mail;
+    struct dyno_io *io;
+    struct dyno_call *next; /* spare, or of a stream */
+    struct dyno_arena *arena;
+    struct dyno_v2_memory memory;
+    struct dyno_block *blocks;
+    struct dyno_infer infer;
+    struct dyno_err err;
+    enum dyno_status status;
+    struct dyno_body body;          /* what tensors point into */
+    struct dyno_http_request *http; /* or */
+    struct dyno_grpc_call *grpc;
+    uint64_t start_ns, ready_ns; /* came; was handed to the scheduler */
+    bool is_done;                /* of a stream: waits for its turn */
+};
+
+/* A call for a request, with an arena; NULL: out of memory. */
+struct dyno_call *dyno_call_create(struct dyno_io *io);
+void dyno_call_destroy(struct dyno_call *call);
+
+/* The infer of the call is decoded: find the model, check, run.  dyno_call_finish comes later, on
+ * this thread, in any case. */
+void dyno_call_run(struct dyno_call *call);
+/* Answers: in app/http_infer.c and app/grpc_infer.c. */
+void dyno_call_answer_http(struct dyno_call *call);
+void dyno_call_answer_grpc(struct dyno_call *call);
+
+/* The answer of a call that went well: outputs in the order that was asked for, in its arena. */
+enum dyno_status dyno_call_result(struct dyno_call *call, struct dyno_infer_answer *answer_out,
+                                  struct dyno_err *err);
+
+/* HTTP */
+void dyno_app_http(struct dyno_http_server *server, struct dyno_http_request *request);
+void dyno_app_http_gone(struct dyno_http_server *server, struct dyno_http_request *request);
+void dyno_app_http_infer(struct dyno_io *io, struct dyno_http_request *request, const char *model,
+                         const char *version);
+void dyno_app_metrics(struct dyno_http_server *server, struct dyno_http_request *request);
+int dyno_http_status(enum dyno_status status);
+void dyno_app_http_text(struct dyno_io *io, struct dyno_http_request *request, int status,
+                        const char *type, const struct dyno_strbuf *text);
+void dyno_app_http_error(struct dyno_io *io, struct dyno_http_request *request, int status,
+                         const char *text);
+
+/* gRPC */
+extern const struct dyno_grpc_method dyno_app_methods[];
+extern const size_t dyno_app_method_count;
+void dyno_app_grpc_infer(struct dyno_grpc_call *grpc, struct dyno_body *body);
+void dyno_app_grpc_gone(struct dyno_grpc_call *grpc);
+void dyno_app_grpc_over(struct dyno_grpc_call *grpc);
+void dyno_app_grpc_half_closed(struct dyno_grpc_call *grpc);
+enum dyno_grpc_status dyno_grpc_status_of(enum dyno_status status);
+struct dyno_io *dyno_io_of_grpc(const struct dyno_grpc_call *grpc);
+
+/* What is told of a model, from its ready variants (of one model, newest first). */
+enum dyno_status dyno_app_describe(struct dyno_variant *const *variants, size_t count,
+                                   struct dyno_arena *arena, struct dyno_v2_model *model_out,
+                                   struct dyno_err *err);
+void dyno_app_stats(struct dyno_variant *variant, struct dyno_v2_stats *stats_out);
+
+/* An order to the manager whose answer comes back on this thread. */
+struct dyno_app_order {
+    struct dyno_order order; /* first */
+    struct dyno_mail mail;
+    struct dyno_io *io;
+    struct dyno_http_request *http; /* or */
+    struct dyno_grpc_call *grpc;
+    bool only_ready;
+    void (*answer)(struct dyno_app_order *order);
+};
+/* NULL: out of memory.  `model` is copied. */
+struct dyno_app_order *dyno_app_order_create(struct dyno_io *io, enum dyno_command_kind kind,
+                                             const char *model,
+                                             void (*answer)(struct dyno_app_order *order));
+void dyno_app_order_send(struct dyno_app_order *order);
+void dyno_app_order_destroy(struct dyno_app_order *order);
+
+#endif /* DYNO_SERVE_APP_SERVER_H */
