@@ -40,13 +40,14 @@ DYNO_NODISCARD enum dyno_status dyno_tune(struct dyno_plan *plan,
  * target allows. */
 int dyno_tune_candidates(const struct dyno_site *site, struct dyno_tactic *out, int max);
 
-/* What a candidate costs a run: its time, and its share of the load that brought its packed weights
- * into memory. */
-float dyno_tune_cost_us(float us, uint64_t packed_bytes);
+/* What a candidate costs a run: its time, and what its packed weights cost besides: their share of
+ * the load that brought them into memory, and what a timing does not see of reading them. */
+float dyno_tune_cost_us(const struct dyno_target *target, float us, uint64_t packed_bytes);
 
-/* Is it to be preferred to another of the same layouts?  Costs within the noise of timings are
- * equal: the smaller packed form wins. */
-bool dyno_tune_better(float us, uint64_t packed_bytes, float than_us, uint64_t than_bytes);
+/* Is a candidate to be preferred to another of the same layouts?  Costs within the noise of timings
+ * are equal: the smaller packed form wins. */
+bool dyno_tune_better(float cost_us, uint64_t packed_bytes, float than_cost_us,
+                      uint64_t than_bytes);
 
 /* Key of one timing. */
 DYNO_NODISCARD enum dyno_status dyno_tune_signature(const struct dyno_site *site,
