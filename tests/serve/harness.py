@@ -71,6 +71,22 @@ def make_models(folder):
              [io("x", kind, ["n"])], [io("y", kind, ["n"])])
     save("nonzero", [helper.make_node("NonZero", ["x"], ["y"])],
          [io("x", f32, [8])], [io("y", i64, [1, None])])
+    # The first dimension is no batch, though it is open.
+    save("soft", [helper.make_node("Softmax", ["x"], ["y"], axis=0)],
+         [io("x", f32, ["n", 16])], [io("y", f32, ["n", 16])])
+    # Rows, and rows of several lengths, that take a while: y = x for x >= 0.
+    weight = helper.make_tensor("w", f32, [64, 64], np.eye(64, dtype="f4").tobytes(), raw=True)
+
+    def chain(name, dims, count):
+        nodes, at = [], "x"
+        for i in range(count):
+            nodes += [helper.make_node("MatMul", [at, "w"], [f"t{i}"]),
+                      helper.make_node("Relu", [f"t{i}"], [f"r{i}"])]
+            at = f"r{i}"
+        nodes.append(helper.make_node("Identity", [at], ["y"]))
+        save(name, nodes, [io("x", f32, dims)], [io("y", f32, dims)], [weight])
+    chain("rows", ["n", 64, 64], 40)
+    chain("ragged", ["n", "m", 64], 40)
     # Mostly weights.
     weight = helper.make_tensor("w", f32, [1024, 4096], np.zeros((1024, 4096), "f4").tobytes(),
                                 raw=True)
@@ -93,6 +109,9 @@ SHAPES = {
     "wide": ["--minShapes=x:1x1", "--optShapes=x:1x16", "--maxShapes=x:16x4194304"],
     "add_sub": ["--minShapes=INPUT0:1x16,INPUT1:1x16", "--optShapes=INPUT0:1x16,INPUT1:1x16",
                 "--maxShapes=INPUT0:8x16,INPUT1:8x16"],
+    "soft": ["--minShapes=x:1x16", "--optShapes=x:4x16", "--maxShapes=x:64x16"],
+    "rows": ["--minShapes=x:1x64x64", "--optShapes=x:4x64x64", "--maxShapes=x:16x64x64"],
+    "ragged": ["--minShapes=x:1x1x64", "--optShapes=x:4x64x64", "--maxShapes=x:16x128x64"],
     "nonzero": [], "slow": [], "heavy": [],
 }
 

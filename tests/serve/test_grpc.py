@@ -42,7 +42,7 @@ def case_tritonclient(t):
     told = client.get_model_metadata("identity")
     check(told.platform == "dyno_engine" and list(told.inputs[0].shape) == [-1, 16], told)
     config = client.get_model_config("identity").config
-    check(config.name == "identity" and list(config.input[0].dims) == [-1, 16], config)
+    check(config.name == "identity" and config.max_batch_size == 64, config)
     client.load_model("add_sub")
     a = np.arange(16, dtype=np.int32).reshape(1, 16)
     b = np.ones((1, 16), np.int32)

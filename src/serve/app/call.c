@@ -123,7 +123,8 @@ static void count(struct dyno_call *call)
                               memory_order_relaxed);
     atomic_fetch_add_explicit(&stats->output_ns, now_ns - task->end_ns, memory_order_relaxed);
     atomic_fetch_add_explicit(&stats->inference_count, (uint64_t)rows, memory_order_relaxed);
-    atomic_fetch_add_explicit(&stats->execution_count, 1, memory_order_relaxed);
+    if (task->is_lead)
+        atomic_fetch_add_explicit(&stats->execution_count, 1, memory_order_relaxed);
     atomic_store_explicit(&stats->last_ms,
                           (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
                           memory_order_relaxed);

@@ -70,7 +70,7 @@ static enum dyno_status write_models(struct dyno_io *io, int tag,
     if (tag == MODEL_STATISTICS) {
         for (size_t i = 0; i < count; i++) {
             struct dyno_v2_stats stats;
-            dyno_app_stats(variants[i], &stats);
+            DYNO_TRY(dyno_app_stats(variants[i], arena, &stats, err));
             dyno_v2_pb_stats(&io->text, &stats);
         }
         return DYNO_OK;

@@ -197,14 +197,12 @@ static enum dyno_status write_stats(const struct route_call *call,
                                     struct dyno_arena *arena, struct dyno_err *err)
 {
     struct dyno_json_writer json = writer(call);
-    (void)arena;
-    (void)err;
     dyno_json_object_begin(&json);
     dyno_json_key(&json, "model_stats");
     dyno_json_array_begin(&json);
     for (size_t i = 0; i < count; i++) {
         struct dyno_v2_stats stats;
-        dyno_app_stats(variants[i], &stats);
+        DYNO_TRY(dyno_app_stats(variants[i], arena, &stats, err));
         dyno_v2_json_stats(&json, &stats);
     }
     dyno_json_array_end(&json);

@@ -82,10 +82,19 @@ static uint64_t get(const atomic_uint_fast64_t *value)
     return atomic_load_explicit(value, memory_order_relaxed);
 }
 
-void dyno_app_stats(struct dyno_variant *variant, struct dyno_v2_stats *stats_out)
+enum dyno_status dyno_app_stats(struct dyno_variant *variant, struct dyno_arena *arena,
+                                struct dyno_v2_stats *stats_out, struct dyno_err *err)
 {
+    size_t batch_count = 0;
+    struct dyno_v2_batch *batches = dyno_arena_alloc(arena, DYNO_BATCH_COSTS + 1, sizeof(*batches));
     const struct dyno_variant_stats *from = &variant->stats;
     const uint64_t count = get(&from->success_count);
+    if (batches == NULL)
+        return DYNO_NOMEM(err);
+    for (uint64_t size = 1; size <= DYNO_BATCH_COSTS; size++)
+        if (get(&from->batch_count[size]) != 0)
+            batches[batch_count++] = (struct dyno_v2_batch){
+                .size = size, .infer = {get(&from->batch_count[size]), get(&from->batch_ns[size])}};
     *stats_out = (struct dyno_v2_stats){.name = variant->model,
                                         .version = variant->version,
                                         .last_ms = get(&from->last_ms),
@@ -97,5 +106,8 @@ void dyno_app_stats(struct dyno_variant *variant, struct dyno_v2_stats *stats_ou
                                         .input = {count, get(&from->input_ns)},
                                         .infer = {count, get(&from->infer_ns)},
                                         .output = {count, get(&from->output_ns)},
+                                        .batches = batches,
+                                        .batch_count = batch_count,
                                         .memory_bytes = dyno_variant_bytes(variant)};
+    return DYNO_OK;
 }

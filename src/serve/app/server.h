@@ -107,7 +107,8 @@ struct dyno_io *dyno_io_of_grpc(const struct dyno_grpc_call *grpc);
 enum dyno_status dyno_app_describe(struct dyno_variant *const *variants, size_t count,
                                    struct dyno_arena *arena, struct dyno_v2_model *model_out,
                                    struct dyno_err *err);
-void dyno_app_stats(struct dyno_variant *variant, struct dyno_v2_stats *stats_out);
+enum dyno_status dyno_app_stats(struct dyno_variant *variant, struct dyno_arena *arena,
+                                struct dyno_v2_stats *stats_out, struct dyno_err *err);
 
 /* An order to the manager whose answer comes back on this thread. */
 struct dyno_app_order {

@@ -160,6 +160,7 @@ static struct dyno_variant *load_variants(struct dyno_manager *manager,
     struct dyno_variant *loaded = NULL;
     const int contexts =
         model->config.instances > 0 ? (int)model->config.instances : manager->options.context_count;
+    const int64_t max_batch = model->config.has_max_batch ? model->config.max_batch : -1;
     for (const struct dyno_repo_version *version = model->versions; version != NULL;
          version = version->next)
         for (const struct dyno_repo_variant *at = version->variants; at != NULL; at = at->next) {
@@ -174,7 +175,8 @@ static struct dyno_variant *load_variants(struct dyno_manager *manager,
             variant->reap_arg = manager;
             variant->next = loaded;
             loaded = variant;
-            if (dyno_variant_load(variant, manager->pool, contexts, &reason) == DYNO_OK) {
+            if (dyno_variant_load(variant, manager->pool, contexts, max_batch, &reason) ==
+                DYNO_OK) {
                 (*ready_count)++;
                 continue;
             }

@@ -216,8 +216,23 @@ static enum dyno_status open_copy(struct dyno_variant *variant, struct dyno_err 
     return status;
 }
 
+/* What the configuration says counts, within what the engine takes. */
+static void set_max_batch(struct dyno_variant *variant, int64_t wanted)
+{
+    int64_t most = INT64_MAX;
+    for (size_t i = 0; i < variant->input_count; i++) {
+        const struct dyno_io_info *info = &variant->input_infos[i];
+        const int64_t rows = info->rank > 0 ? info->max[0] : 0;
+        most = rows < most ? rows : most;
+    }
+    if (wanted < 0)
+        variant->max_batch = dyno_variant_probe_batch(variant);
+    else
+        variant->max_batch = variant->input_count == 0 ? 0 : wanted < most ? wanted : most;
+}
+
 static enum dyno_status load(struct dyno_variant *variant, struct dyno_pool *pool,
-                             int context_count, struct dyno_err *err)
+                             int context_count, int64_t max_batch, struct dyno_err *err)
 {
     DYNO_TRY(open_copy(variant, err));
     DYNO_TRY(describe_all(variant, err));
@@ -232,15 +247,17 @@ static enum dyno_status load(struct dyno_variant *variant, struct dyno_pool *poo
         return DYNO_NOMEM(err);
     const enum dyno_status status = warm(variant, arena, err);
     dyno_arena_destroy(arena);
+    if (status == DYNO_OK)
+        set_max_batch(variant, max_batch);
     return status;
 }
 
 enum dyno_status dyno_variant_load(struct dyno_variant *variant, struct dyno_pool *pool,
-                                   int context_count, struct dyno_err *err)
+                                   int context_count, int64_t max_batch, struct dyno_err *err)
 {
     struct dyno_err reason = {0};
     DYNO_ASSERT(context_count > 0 && context_count <= DYNO_CONTEXTS_MAX);
-    const enum dyno_status status = load(variant, pool, context_count, &reason);
+    const enum dyno_status status = load(variant, pool, context_count, max_batch, &reason);
     if (status == DYNO_OK)
         return DYNO_OK;
     unload(variant);

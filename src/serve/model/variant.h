@@ -14,6 +14,7 @@
 #include "serve/v2/infer.h"
 
 #define DYNO_CONTEXTS_MAX 64
+#define DYNO_BATCH_COSTS  128 /* batches of more rows are judged by the nearest smaller one */
 
 enum dyno_variant_state {
     DYNO_VARIANT_LOADING,
@@ -32,6 +33,8 @@ struct dyno_variant_stats {
     atomic_uint_fast64_t inference_count, execution_count;
     atomic_uint_fast64_t last_ms; /* since the epoch */
     atomic_uint_fast64_t pending_count;
+    /* Executions by rows, as the protocol's batch_stats has them; [0]: more rows than counted. */
+    atomic_uint_fast64_t batch_count[DYNO_BATCH_COSTS + 1], batch_ns[DYNO_BATCH_COSTS + 1];
 };
 
 struct dyno_task;
@@ -52,8 +55,10 @@ struct dyno_variant {
     struct dyno_v2_tensor *inputs, *outputs; /* names, types, dims with -1 for open; no data */
     struct dyno_io_info *input_infos;
     size_t input_count, output_count;
-    int64_t max_batch;     /* 0: rows may see each other */
-    uint64_t run_ns;       /* at the optimal shape, measured at warm-up */
+    int64_t max_batch; /* 0: rows may see each other, requests run alone */
+    uint64_t run_ns;   /* at the optimal shape, measured at warm-up */
+    /* Moving means of whole runs by rows, 0: not seen; written under the lock. */
+    uint64_t cost_ns[DYNO_BATCH_COSTS + 1];
     bool has_open_outputs; /* an output's shape is known only after the run */
 
     /* The scheduler's. */
@@ -63,6 +68,7 @@ struct dyno_variant {
     int context_count, idle_count;
     struct dyno_task *queue_first, *queue_last;
     uint32_t queue_count;
+    bool is_running; /* a batch is; batches of one variant go one after the other */
 
     struct dyno_variant_stats stats;
 };
@@ -70,10 +76,13 @@ struct dyno_variant {
 /* A new one in state LOADING with one reference; NULL: out of memory. */
 struct dyno_variant *dyno_variant_create(const char *model, uint64_t version, const char *name,
                                          const char *path);
-/* Open the engine, make contexts, warm up: LOADING -> WARMING -> (the caller sets READY).  On
- * failure the state is FAILED with its reason. */
+/* Open the engine, make contexts, warm up: LOADING -> WARMING -> (the caller sets READY).
+ * max_batch -1: as large as the engine takes, if rows are proved to be independent.  On failure
+ * the state is FAILED with its reason. */
 enum dyno_status dyno_variant_load(struct dyno_variant *variant, struct dyno_pool *pool,
-                                   int context_count, struct dyno_err *err);
+                                   int context_count, int64_t max_batch, struct dyno_err *err);
+/* The largest batch whose rows are independent, as far as two rows show it; 0: they are not. */
+int64_t dyno_variant_probe_batch(struct dyno_variant *variant);
 void dyno_variant_destroy(struct dyno_variant *variant); /* nobody holds it */
 
 void dyno_variant_ref(struct dyno_variant *variant);

@@ -10,6 +10,8 @@
 
 #define DYNO_TASK_SMALL_BYTES 512
 
+struct dyno_batch;
+
 struct dyno_task {
     struct dyno_task *next;
     struct dyno_variant *variant; /* referenced by the caller */
@@ -23,7 +25,9 @@ struct dyno_task {
     enum dyno_status status;
     struct dyno_err err;
     uint64_t queue_ns, start_ns, end_ns; /* when it was queued, started, ended */
-    struct dyno_context *context;        /* lent, while it runs */
+    struct dyno_context *context;        /* lent, while it runs alone */
+    struct dyno_batch *batch;            /* it ran in; NULL: alone */
+    bool is_lead;                        /* the first of its run: stands for it in counts */
     void *output_memory;                 /* dyno_free; NULL: small */
     void *input_memory;                  /* copies of inputs that were not aligned */
     _Alignas(64) unsigned char small[DYNO_TASK_SMALL_BYTES];

@@ -28,10 +28,18 @@ struct dyno_v2_duration {
     uint64_t count, ns;
 };
 
+/* Executions of one batch size. */
+struct dyno_v2_batch {
+    uint64_t size;
+    struct dyno_v2_duration infer;
+};
+
 struct dyno_v2_stats {
     const char *name, *version;
     uint64_t last_ms, inference_count, execution_count;
     struct dyno_v2_duration success, fail, queue, input, infer, output;
+    const struct dyno_v2_batch *batches;
+    size_t batch_count;
     uint64_t memory_bytes;
 };
 

@@ -171,6 +171,22 @@ static void put_duration(struct dyno_json_writer *json, const char *key, uint64_
     dyno_json_object_end(json);
 }
 
+static void put_batches(struct dyno_json_writer *json, const struct dyno_v2_stats *stats)
+{
+    dyno_json_key(json, "batch_stats");
+    dyno_json_array_begin(json);
+    for (size_t i = 0; i < stats->batch_count; i++) {
+        const struct dyno_v2_batch *batch = &stats->batches[i];
+        dyno_json_object_begin(json);
+        put_number(json, "batch_size", batch->size);
+        put_duration(json, "compute_input", batch->infer.count, 0);
+        put_duration(json, "compute_infer", batch->infer.count, batch->infer.ns);
+        put_duration(json, "compute_output", batch->infer.count, 0);
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
 void dyno_v2_json_stats(struct dyno_json_writer *json, const struct dyno_v2_stats *stats)
 {
     dyno_json_object_begin(json);
@@ -193,9 +209,7 @@ void dyno_v2_json_stats(struct dyno_json_writer *json, const struct dyno_v2_stat
     dyno_json_key(json, "response_stats");
     dyno_json_object_begin(json);
     dyno_json_object_end(json);
-    dyno_json_key(json, "batch_stats");
-    dyno_json_array_begin(json);
-    dyno_json_array_end(json);
+    put_batches(json, stats);
     dyno_json_key(json, "memory_usage");
     dyno_json_array_begin(json);
     dyno_json_object_begin(json);

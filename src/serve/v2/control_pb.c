@@ -110,6 +110,19 @@ static void put_duration(struct dyno_strbuf *out, uint32_t number,
     put_message(out, number, &message);
 }
 
+/* InferBatchStatistics: batch_size = 1, compute_input = 2, compute_infer = 3, compute_output = 4.
+ */
+static void put_batch(struct dyno_strbuf *out, const struct dyno_v2_batch *batch)
+{
+    const struct dyno_v2_duration none = {.count = batch->infer.count};
+    struct dyno_strbuf message = {0};
+    dyno_pb_put_varint(&message, 1, batch->size);
+    put_duration(&message, 2, &none);
+    put_duration(&message, 3, &batch->infer);
+    put_duration(&message, 4, &none);
+    put_message(out, 7, &message);
+}
+
 /* ModelStatisticsResponse{model_stats = 1}. */
 void dyno_v2_pb_stats(struct dyno_strbuf *out, const struct dyno_v2_stats *stats)
 {
@@ -131,6 +144,8 @@ void dyno_v2_pb_stats(struct dyno_strbuf *out, const struct dyno_v2_stats *stats
     put_duration(&infer, 7, &none);
     put_duration(&infer, 8, &none);
     put_message(&model, 6, &infer);
+    for (size_t i = 0; i < stats->batch_count; i++)
+        put_batch(&model, &stats->batches[i]);
     dyno_pb_put_text(&memory, 1, "CPU");
     dyno_pb_put_varint(&memory, 3, stats->memory_bytes);
     put_message(&model, 8, &memory);

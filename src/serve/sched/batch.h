@@ -1,0 +1,34 @@
+/* batch.h - tasks that run as one: their inputs put one after the other, the outputs cut apart.
+ *
+ * A batch is made by whoever starts it, and goes with the last of its tasks (dyno_task_fini).
+ */
+#ifndef DYNO_SERVE_SCHED_BATCH_H
+#define DYNO_SERVE_SCHED_BATCH_H
+
+#include "serve/sched/sched.h"
+
+struct dyno_batch {
+    atomic_uint_fast32_t ref_count; /* tasks */
+    struct dyno_variant *variant;
+    struct dyno_context *context;
+    struct dyno_task *tasks; /* linked by next, in order */
+    uint32_t task_count;
+    int64_t rows;
+    struct dyno_array *inputs, *outputs;
+    void *input_memory, *output_memory;
+    struct dyno_err err;
+};
+
+/* May these two run together: same types, same shapes but for the first dimension? */
+bool dyno_batch_fits(const struct dyno_task *a, const struct dyno_task *b);
+
+/* A batch of the `count` tasks linked at `tasks`, inputs gathered, outputs placed; the context is
+ * bound.  NULL when out of memory or when the context refuses (err). */
+struct dyno_batch *dyno_batch_create(struct dyno_task *tasks, uint32_t count,
+                                     struct dyno_context *context, struct dyno_err *err);
+
+/* The run went well: each task gets its part of the outputs. */
+void dyno_batch_scatter(struct dyno_batch *batch);
+void dyno_batch_unref(struct dyno_batch *batch);
+
+#endif /* DYNO_SERVE_SCHED_BATCH_H */

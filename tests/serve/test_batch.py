@@ -1,0 +1,108 @@
+"""Dynamic batching: who may share a run, who does, and that everybody gets his own answer."""
+import threading
+import time
+
+import numpy as np
+import tritonclient.grpc as triton
+from harness import check
+
+
+def send(server, model, arrays, results, **how):
+    """All at once over one connection; results[i] is the answer to arrays[i] or an error."""
+    client = triton.InferenceServerClient(f"127.0.0.1:{server.grpc}")
+    done = threading.Semaphore(0)
+
+    def callback(i):
+        def call(result, error):
+            results[i] = error if error is not None else result.as_numpy("y")
+            done.release()
+        return call
+    for i, array in enumerate(arrays):
+        item = triton.InferInput("x", array.shape, "FP32")
+        item.set_data_from_numpy(array)
+        client.async_infer(model, [item], callback=callback(i), **how)
+    for _ in arrays:
+        check(done.acquire(timeout=60), "an answer is missing")
+    client.close()
+
+
+def stats(server, model):
+    return server.json("GET", f"/v2/models/{model}/stats")["model_stats"][0]
+
+
+def case_who_may(t):
+    t.put("alone", "identity")
+    t.configure("alone", {"max_batch_size": 0})
+    t.put("few", "identity")
+    t.configure("few", {"max_batch_size": 5})
+    t.put("many", "identity")
+    t.configure("many", {"max_batch_size": 1000})
+    server = t.start(models=("identity", "add_sub", "soft", "nonzero", "slow"))
+    want = {"identity": 64, "add_sub": 8, "soft": 0, "nonzero": 0, "slow": 0, "alone": 0, "few": 5,
+            "many": 64}
+    for model, size in want.items():
+        config = server.json("GET", f"/v2/models/{model}/config")
+        check(config["max_batch_size"] == size, model, config["max_batch_size"], "wants", size)
+        check(("dynamic_batching" in config) == (size > 0), config)
+    dims = [server.json("GET", f"/v2/models/{m}/config")["input"][0]["dims"]
+            for m in ("identity", "alone")]
+    check(dims == [[16], [-1, 16]], dims)
+
+
+def case_rows_share_runs(t):
+    server = t.start(models=("rows",))
+    rng = np.random.default_rng(1)
+    arrays = [rng.random((int(rng.integers(1, 4)), 64, 64), np.float32) for _ in range(150)]
+    results = {}
+    send(server, "rows", arrays, results)
+    for i, array in enumerate(arrays):
+        check(isinstance(results[i], np.ndarray), results[i])
+        check(results[i].shape == array.shape and np.allclose(results[i], array, 1e-5), i)
+    told = stats(server, "rows")
+    rows = sum(len(a) for a in arrays)
+    check(told["inference_count"] == rows, told)
+    check(told["inference_stats"]["success"]["count"] == 150, told)
+    check(told["execution_count"] < 75, "150 requests took", told["execution_count"], "runs")
+    sizes = {b["batch_size"]: b["compute_infer"]["count"] for b in told["batch_stats"]}
+    check(max(sizes) <= 16 and sum(sizes.values()) == told["execution_count"], sizes)
+    check(sum(k * v for k, v in sizes.items()) == rows, sizes)
+
+
+def case_shapes_are_grouped_not_padded(t):
+    server = t.start(models=("ragged",))
+    rng = np.random.default_rng(2)
+    arrays = [rng.random((1, int(m), 64), np.float32) for m in rng.choice([1, 7, 64, 100], 120)]
+    results = {}
+    send(server, "ragged", arrays, results)
+    for i, array in enumerate(arrays):
+        check(isinstance(results[i], np.ndarray), results[i])
+        check(results[i].shape == array.shape and np.allclose(results[i], array, 1e-5), i)
+    told = stats(server, "ragged")
+    check(told["execution_count"] < 110 and told["inference_count"] == 120, told)
+
+
+def case_timeouts(t):
+    """What cannot start in time is refused, and what waits behind it still runs."""
+    server = t.start(models=("rows",))
+    arrays = [np.full((16, 64, 64), i, np.float32) for i in range(60)]
+    results, late = {}, {}
+    other = threading.Thread(target=send, args=(server, "rows", arrays, results))
+    other.start()
+    time.sleep(0.05)
+    send(server, "rows", arrays[:20], late, timeout=1000)
+    other.join()
+    check(all(isinstance(results[i], np.ndarray) for i in range(60)), results)
+    refused = [r for r in late.values() if not isinstance(r, np.ndarray)]
+    check(refused and all("Request timeout expired" in str(r) for r in refused), late)
+    check(server.metric("nv_inference_pending_request_count", model="rows") == 0)
+
+
+def case_full_queue(t):
+    server = t.start("--max-queue-size=8", models=("rows",))
+    arrays = [np.full((16, 64, 64), i, np.float32) for i in range(60)]
+    results = {}
+    send(server, "rows", arrays, results)
+    good = [i for i in results if isinstance(results[i], np.ndarray)]
+    bad = [str(r) for r in results.values() if not isinstance(r, np.ndarray)]
+    check(len(good) >= 9 and bad and all("Exceeds maximum queue size" in b for b in bad), bad[:2])
+    check(all(np.array_equal(results[i], arrays[i]) for i in good), "wrong answers")
