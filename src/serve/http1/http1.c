@@ -470,7 +470,9 @@ static char *room(struct dyno_conn *conn, size_t *bytes_out)
     if (h1->state != H1_BODY)
         return NULL;
     char *to = dyno_body_room(&h1->request->body, bytes_out);
-    if (to == NULL) {
+    if (to == NULL && h1->request->body.bytes == 0) {
+        refuse(h1, 503, "the server has too many bytes in flight");
+    } else if (to == NULL) {
         h1->hungry_ns = dyno_loop_now_ns(conn->loop);
         dyno_conn_pause(conn);
         if (!dyno_loop_arm(conn->loop, &h1->budget_retry, h1->hungry_ns + BUDGET_RETRY_NS))

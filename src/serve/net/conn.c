@@ -177,7 +177,7 @@ static void receive(struct dyno_conn *conn)
 {
     size_t room = 0;
     char *special = conn->ops->room != NULL ? conn->ops->room(conn, &room) : NULL;
-    if (conn->is_paused || conn->closed)
+    if (conn->is_paused || conn->closed || conn->closing)
         return;
     char *const buffer = dyno_loop_buffer(conn->loop);
     struct iovec iovs[2];
