@@ -9,7 +9,8 @@
 
 /* Record a failure and return `status`, so that a call reads `return DYNO_FAIL(...)`.
  * The text is a sentence without a final dot: value, rule, place. */
-#define DYNO_FAIL(err, status, ...) dyno_err_set((err), (status), __FILE__, __LINE__, __VA_ARGS__)
+#define DYNO_FAIL(err, status, ...) \
+    dyno_failed((status), dyno_err_set((err), (status), __FILE__, __LINE__, __VA_ARGS__))
 
 /* `return DYNO_NOMEM(err);` */
 #define DYNO_NOMEM(err) DYNO_FAIL((err), DYNO_E_NOMEM, "out of memory")
@@ -24,6 +25,13 @@
 
 enum dyno_status dyno_err_set(struct dyno_err *err, enum dyno_status status, const char *file,
                               int line, const char *fmt, ...) DYNO_PRINTF(5, 6);
+
+/* What dyno_err_set returned, spelled so that compilers and linters see which status it is. */
+static inline enum dyno_status dyno_failed(enum dyno_status status, enum dyno_status recorded)
+{
+    (void)recorded;
+    return status;
+}
 
 /* Put "prefix: " before the recorded text (adding where it happened); no-op when err is NULL. */
 void dyno_err_prefix(struct dyno_err *err, const char *fmt, ...) DYNO_PRINTF(2, 3);

@@ -44,8 +44,9 @@ struct dyno_text {
 };
 
 /* A sentence with "line:column: " before it. */
-#define DYNO_TEXT_FAIL(in, ...) \
-    (dyno_err_set((in)->err, DYNO_E_FORMAT, __FILE__, __LINE__, __VA_ARGS__), dyno_text_place(in))
+#define DYNO_TEXT_FAIL(in, ...)                                               \
+    (dyno_err_set((in)->err, DYNO_E_FORMAT, __FILE__, __LINE__, __VA_ARGS__), \
+     dyno_failed(DYNO_E_FORMAT, dyno_text_place(in)))
 /* Put the place before the recorded text; DYNO_E_FORMAT. */
 enum dyno_status dyno_text_place(struct dyno_text *in);
 
