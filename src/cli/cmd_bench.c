@@ -501,9 +501,8 @@ static enum dyno_status open_streams(const struct options *options,
     const uint32_t output_count = dyno_engine_output_count(session->engine);
     for (uint32_t i = 0; i < (uint32_t)options->streams; i++) {
         streams[i].options = options;
-        DYNO_TRY(dyno_session_inputs(session->engine, options->load_inputs.items,
-                                     options->load_inputs.count, ':', shapes->items, shapes->count,
-                                     arena, &streams[i].inputs, err));
+        DYNO_TRY(dyno_session_inputs(session->engine, &options->load_inputs, ':', shapes, arena,
+                                     &streams[i].inputs, err));
         streams[i].outputs = dyno_arena_alloc(arena, output_count + 1U, sizeof(struct dyno_array));
         if (streams[i].outputs == NULL)
             return DYNO_NOMEM(err);

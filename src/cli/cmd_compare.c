@@ -162,8 +162,8 @@ static enum dyno_status run_engine(struct execution *execution, const struct opt
     struct dyno_context *context = NULL;
     struct dyno_array *inputs = NULL;
     const struct dyno_engine *engine = execution->session.engine;
-    DYNO_TRY(dyno_session_inputs(engine, options->inputs.items, options->inputs.count, '=',
-                                 shapes->items, shapes->count, execution->arena, &inputs, err));
+    DYNO_TRY(
+        dyno_session_inputs(engine, &options->inputs, '=', shapes, execution->arena, &inputs, err));
     const uint32_t count = dyno_engine_output_count(engine);
     struct dyno_array *outputs = dyno_arena_alloc(execution->arena, count + 1U, sizeof(*outputs));
     execution->outputs = dyno_arena_alloc(execution->arena, count + 1U, sizeof(struct kept));
@@ -194,8 +194,8 @@ static enum dyno_status run_reference(struct execution *execution, const struct 
                                       const struct dyno_cli_shapes *shapes, struct dyno_err *err)
 {
     struct dyno_array *arrays = NULL;
-    DYNO_TRY(dyno_session_inputs(like, options->inputs.items, options->inputs.count, '=',
-                                 shapes->items, shapes->count, execution->arena, &arrays, err));
+    DYNO_TRY(
+        dyno_session_inputs(like, &options->inputs, '=', shapes, execution->arena, &arrays, err));
     const struct dyno_graph *graph = dyno_onnx_model_graph(execution->model);
     struct dyno_tensor *tensors =
         dyno_arena_alloc(execution->arena, graph->input_count + 1U, sizeof(*tensors));

@@ -136,8 +136,8 @@ static enum dyno_status run_session(const struct options *options,
 {
     struct dyno_context *context = NULL;
     struct dyno_array *inputs = NULL;
-    DYNO_TRY(dyno_session_inputs(session->engine, options->inputs.items, options->inputs.count, '=',
-                                 shapes->items, shapes->count, arena, &inputs, err));
+    DYNO_TRY(
+        dyno_session_inputs(session->engine, &options->inputs, '=', shapes, arena, &inputs, err));
     struct dyno_array *outputs =
         dyno_arena_alloc(arena, dyno_engine_output_count(session->engine) + 1U, sizeof(*outputs));
     if (outputs == NULL)

@@ -15,9 +15,9 @@ bool dyno_is_onnx_path(const char *path)
     return bytes > 5 && strcmp(path + bytes - 5, ".onnx") == 0;
 }
 
-void dyno_findings_add(void *opaque, const char *text)
+void dyno_findings_add(void *findings_arg, const char *text)
 {
-    struct dyno_findings *findings = opaque;
+    struct dyno_findings *findings = findings_arg;
     if (findings->count++ == 0) {
         (void)snprintf(findings->first, sizeof(findings->first), "%s", text);
         return;
@@ -144,19 +144,19 @@ static void fill_array(struct dyno_array *array, uint32_t seed)
 }
 
 static enum dyno_status make_array(const struct dyno_io_info *info, uint32_t idx,
-                                   const struct dyno_profile_input *shapes, uint32_t shape_count,
-                                   struct dyno_arena *arena, struct dyno_array *array,
-                                   struct dyno_err *err)
+                                   const struct dyno_cli_shapes *shapes, struct dyno_arena *arena,
+                                   struct dyno_array *array, struct dyno_err *err)
 {
     const int64_t *dims = info->opt;
     int64_t count = 0;
-    for (uint32_t i = 0; i < shape_count; i++) {
-        if (strcmp(shapes[i].name, info->name) != 0)
+    for (uint32_t i = 0; i < shapes->count; i++) {
+        const struct dyno_profile_input *shape = &shapes->items[i];
+        if (strcmp(shape->name, info->name) != 0)
             continue;
-        if (shapes[i].rank != info->rank)
+        if (shape->rank != info->rank)
             return DYNO_FAIL(err, DYNO_E_ARG, "input '%s': a shape of %d sizes, wants %d",
-                             info->name, shapes[i].rank, info->rank);
-        dims = shapes[i].opt;
+                             info->name, shape->rank, info->rank);
+        dims = shape->opt;
     }
     array->dtype = info->dtype;
     array->rank = info->rank;
@@ -191,63 +191,62 @@ static enum dyno_status load_array(const struct dyno_io_info *info, const char *
 }
 
 /* The item NAME<separator>FILE of this input; names may hold the separator, so it must match. */
-static const char *find_item(const char *const *items, uint32_t count, char separator,
-                             const char *name, bool *used)
+static const char *find_item(const struct dyno_cli_list *files, char separator, const char *name,
+                             bool *used)
 {
     const size_t bytes = strlen(name);
-    for (uint32_t i = 0; i < count; i++) {
-        if (strncmp(items[i], name, bytes) == 0 && items[i][bytes] == separator) {
+    for (uint32_t i = 0; i < files->count; i++) {
+        if (strncmp(files->items[i], name, bytes) == 0 && files->items[i][bytes] == separator) {
             used[i] = true;
-            return items[i] + bytes + 1;
+            return files->items[i] + bytes + 1;
         }
     }
     return NULL;
 }
 
 static enum dyno_status check_shape_names(const struct dyno_engine *engine,
-                                          const struct dyno_profile_input *shapes,
-                                          uint32_t shape_count, struct dyno_err *err)
+                                          const struct dyno_cli_shapes *shapes,
+                                          struct dyno_err *err)
 {
-    for (uint32_t i = 0; i < shape_count; i++) {
+    for (uint32_t i = 0; i < shapes->count; i++) {
         bool found = false;
         for (uint32_t k = 0; k < dyno_engine_input_count(engine) && !found; k++) {
             struct dyno_io_info info;
             dyno_engine_input(engine, k, &info);
-            found = strcmp(info.name, shapes[i].name) == 0;
+            found = strcmp(info.name, shapes->items[i].name) == 0;
         }
         if (!found)
             return DYNO_FAIL(err, DYNO_E_ARG,
                              "a shape is given for '%s', which is not an input of the engine",
-                             shapes[i].name);
+                             shapes->items[i].name);
     }
     return DYNO_OK;
 }
 
-enum dyno_status dyno_session_inputs(const struct dyno_engine *engine, const char *const *items,
-                                     uint32_t item_count, char separator,
-                                     const struct dyno_profile_input *shapes, uint32_t shape_count,
-                                     struct dyno_arena *arena, struct dyno_array **inputs_out,
-                                     struct dyno_err *err)
+enum dyno_status dyno_session_inputs(const struct dyno_engine *engine,
+                                     const struct dyno_cli_list *files, char separator,
+                                     const struct dyno_cli_shapes *shapes, struct dyno_arena *arena,
+                                     struct dyno_array **inputs_out, struct dyno_err *err)
 {
     const uint32_t count = dyno_engine_input_count(engine);
     struct dyno_array *inputs = dyno_arena_alloc(arena, count + 1U, sizeof(*inputs));
-    bool *used = dyno_arena_alloc(arena, item_count + 1U, sizeof(*used));
+    bool *used = dyno_arena_alloc(arena, files->count + 1U, sizeof(*used));
     if (inputs == NULL || used == NULL)
         return DYNO_NOMEM(err);
     for (uint32_t i = 0; i < count; i++) {
         struct dyno_io_info info;
         dyno_engine_input(engine, i, &info);
-        const char *path = find_item(items, item_count, separator, info.name, used);
+        const char *path = find_item(files, separator, info.name, used);
         if (path != NULL)
             DYNO_TRY(load_array(&info, path, arena, &inputs[i], err));
         else
-            DYNO_TRY(make_array(&info, i, shapes, shape_count, arena, &inputs[i], err));
+            DYNO_TRY(make_array(&info, i, shapes, arena, &inputs[i], err));
     }
-    DYNO_TRY(check_shape_names(engine, shapes, shape_count, err));
-    for (uint32_t i = 0; i < item_count; i++) {
+    DYNO_TRY(check_shape_names(engine, shapes, err));
+    for (uint32_t i = 0; i < files->count; i++) {
         if (!used[i])
             return DYNO_FAIL(err, DYNO_E_ARG, "'%s' names no input of the engine (NAME%cFILE.npy)",
-                             items[i], separator);
+                             files->items[i], separator);
     }
     *inputs_out = inputs;
     return DYNO_OK;

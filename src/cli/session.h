@@ -4,6 +4,8 @@
 #define DYNO_CLI_SESSION_H
 
 #include "build/build.h"
+#include "cli/command.h"
+#include "cli/shapes.h"
 
 struct dyno_session_options {
     const char *engine_path; /* either this ... */
@@ -33,13 +35,14 @@ void dyno_session_close(struct dyno_session *session); /* accepts a zeroed one *
 /* True when the path ends in .onnx. */
 bool dyno_is_onnx_path(const char *path);
 
-/* Arrays for every input of the engine, in `arena`: from NAME=FILE.npy items where given, else made
- * up: floats in [-1, 1), integers 0 (so that indices are in range), at the profile's optimum or
- * at shapes[].  E_ARG names an item that is no input, a type or a shape that does not fit. */
+/* Arrays for every input of the engine, in `arena`: from files, items NAME<separator>FILE.npy,
+ * where given, else made up: floats in [-1, 1), integers 0 (so that indices are in range), at the
+ * profile's optimum or at `shapes`.  E_ARG names an item that is no input, a type or a shape that
+ * does not fit. */
 DYNO_NODISCARD enum dyno_status dyno_session_inputs(
-    const struct dyno_engine *engine, const char *const *items, uint32_t item_count, char separator,
-    const struct dyno_profile_input *shapes, uint32_t shape_count, struct dyno_arena *arena,
-    struct dyno_array **inputs_out, struct dyno_err *err);
+    const struct dyno_engine *engine, const struct dyno_cli_list *files, char separator,
+    const struct dyno_cli_shapes *shapes, struct dyno_arena *arena, struct dyno_array **inputs_out,
+    struct dyno_err *err);
 
 /* What the importer found, on stderr: each finding a line as it comes, except a lone one, which is
  * the sentence of the error. */
@@ -47,7 +50,7 @@ struct dyno_findings {
     uint32_t count;
     char first[DYNO_ERR_TEXT_BYTES];
 };
-void dyno_findings_add(void *findings, const char *text); /* a dyno_onnx_problem_fn */
+void dyno_findings_add(void *findings_arg, const char *text); /* a dyno_onnx_problem_fn */
 /* Take out of the error what has been said already. */
 void dyno_findings_end(const struct dyno_findings *findings, struct dyno_err *err);
 
