@@ -361,7 +361,7 @@ static int64_t int_decode(enum dyno_dtype dtype, uint64_t bits)
     const unsigned width = dyno_dtype_bits(dtype);
     if (dtype == DYNO_BOOL)
         return bits != 0;
-    if (width == 64 || !dyno_dtype_is_signed(dtype))
+    if (width == 0 || width >= 64 || !dyno_dtype_is_signed(dtype))
         return (int64_t)bits;
     const uint64_t sign = UINT64_C(1) << (width - 1);
     return (int64_t)((bits ^ sign) - sign);

@@ -212,7 +212,6 @@ static struct expr_range range_of(const struct dyno_exprs *exprs, const struct d
     }
     const struct expr_range a = exprs->ranges[node->a];
     const struct expr_range b = exprs->ranges[node->b];
-    struct expr_range c = a;
     switch (node->op) {
     case DYNO_EXPR_ADD:
         return range_add(a, b);
@@ -227,8 +226,8 @@ static struct expr_range range_of(const struct dyno_exprs *exprs, const struct d
     case DYNO_EXPR_MAX:
         return (struct expr_range){most(a.min, b.min), most(a.max, b.max)};
     case DYNO_EXPR_SELECT:
-        c = exprs->ranges[node->c];
-        return (struct expr_range){least(b.min, c.min), most(b.max, c.max)};
+        return (struct expr_range){least(b.min, exprs->ranges[node->c].min),
+                                   most(b.max, exprs->ranges[node->c].max)};
     case DYNO_EXPR_EQ:
     case DYNO_EXPR_LT:
     case DYNO_EXPR_CONST:

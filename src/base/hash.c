@@ -25,7 +25,7 @@ static void sha_block(uint32_t state[8], const uint8_t *block)
 {
     uint32_t w[64];
     for (int i = 0; i < 16; i++) {
-        memcpy(&w[i], block + i * 4, 4);
+        memcpy(&w[i], block + (size_t)i * 4, 4);
         w[i] = __builtin_bswap32(w[i]);
     }
     for (int i = 16; i < 64; i++) {
@@ -90,7 +90,7 @@ void dyno_sha256_final(struct dyno_sha256 *sha, uint8_t digest_out[32])
     dyno_sha256_update(sha, &bits, sizeof(bits));
     for (int i = 0; i < 8; i++) {
         const uint32_t word = __builtin_bswap32(sha->state[i]);
-        memcpy(digest_out + i * 4, &word, 4);
+        memcpy(digest_out + (size_t)i * 4, &word, 4);
     }
 }
 

@@ -133,13 +133,13 @@ enum dyno_status dyno_insert_reorders(struct dyno_plan *plan, const struct dyno_
     struct inserter in = {
         .plan = plan, .target = target, .old_tensor_count = old_count, .err = err};
     struct dyno_plan_tensor *tensors =
-        dyno_arena_alloc(plan->arena, 2U * old_count + 1U, sizeof(*tensors));
+        dyno_arena_alloc(plan->arena, 2 * (size_t)old_count + 1U, sizeof(*tensors));
     in.steps = dyno_arena_alloc(plan->arena, plan->step_count + old_count + 1U, sizeof(*in.steps));
-    in.changed = dyno_arena_alloc(plan->arena, 2U * old_count + 1U, sizeof(*in.changed));
+    in.changed = dyno_arena_alloc(plan->arena, 2 * (size_t)old_count + 1U, sizeof(*in.changed));
     if (tensors == NULL || in.steps == NULL || in.changed == NULL)
         return DYNO_NOMEM(err);
     memcpy(tensors, plan->tensors, old_count * sizeof(*tensors));
-    memset(in.changed, 0xFF, 2U * old_count * sizeof(*in.changed));
+    memset(in.changed, 0xFF, 2 * (size_t)old_count * sizeof(*in.changed));
     plan->tensors = tensors;
     for (uint32_t s = 0; s < *open_from; s++)
         DYNO_TRY(place_step(&in, &plan->steps[s]));

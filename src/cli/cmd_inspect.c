@@ -178,7 +178,7 @@ static enum dyno_status inspect_engine(const struct options *options, const char
     DYNO_TRY(dyno_engine_open(path, &engine, err));
     enum dyno_status status = dyno_engine_identity(engine, digest, err);
     for (int i = 0; i < 32; i++)
-        (void)snprintf(identity + 2 * i, 3, "%02x", digest[i]);
+        (void)snprintf(identity + (size_t)2 * i, 3, "%02x", digest[i]);
     if (status == DYNO_OK && options->json) {
         status = engine_json(engine, path, identity, err);
     } else if (status == DYNO_OK) {

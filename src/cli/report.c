@@ -259,31 +259,31 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-double dyno_quantile(const double *sorted_us, uint64_t count_, double q)
+double dyno_quantile(const double *sorted_us, uint64_t sample_count, double q)
 {
-    const double rank = q * (double)count_;
+    const double rank = q * (double)sample_count;
     uint64_t idx = (uint64_t)rank;
     idx += (double)idx < rank ? 1 : 0;
-    idx = idx == 0 ? 1 : (idx > count_ ? count_ : idx);
+    idx = idx == 0 ? 1 : (idx > sample_count ? sample_count : idx);
     return sorted_us[idx - 1];
 }
 
-void dyno_latency_of(double *us, uint64_t count_, struct dyno_latency *latency_out)
+void dyno_latency_of(double *us, uint64_t sample_count, struct dyno_latency *latency_out)
 {
     double sum = 0.0;
-    *latency_out = (struct dyno_latency){.count = count_};
-    if (count_ == 0)
+    *latency_out = (struct dyno_latency){.count = sample_count};
+    if (sample_count == 0)
         return;
-    qsort(us, count_, sizeof(*us), by_value);
-    for (uint64_t i = 0; i < count_; i++)
+    qsort(us, sample_count, sizeof(*us), by_value);
+    for (uint64_t i = 0; i < sample_count; i++)
         sum += us[i];
     latency_out->min_us = us[0];
-    latency_out->max_us = us[count_ - 1];
-    latency_out->mean_us = sum / (double)count_;
-    latency_out->median_us = dyno_quantile(us, count_, 0.5);
-    latency_out->p90_us = dyno_quantile(us, count_, 0.90);
-    latency_out->p95_us = dyno_quantile(us, count_, 0.95);
-    latency_out->p99_us = dyno_quantile(us, count_, 0.99);
+    latency_out->max_us = us[sample_count - 1];
+    latency_out->mean_us = sum / (double)sample_count;
+    latency_out->median_us = dyno_quantile(us, sample_count, 0.5);
+    latency_out->p90_us = dyno_quantile(us, sample_count, 0.90);
+    latency_out->p95_us = dyno_quantile(us, sample_count, 0.95);
+    latency_out->p99_us = dyno_quantile(us, sample_count, 0.99);
 }
 
 uint64_t dyno_peak_rss_bytes(void)

@@ -106,7 +106,7 @@ enum dyno_status dyno_cli_shapes(const char *shapes, const char *min, const char
     if (shapes != NULL && (min != NULL || opt != NULL || max != NULL))
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "--shapes fixes the shapes; it does not go with --min/opt/maxShapes");
-    out->items = dyno_arena_alloc(arena, 3 * INPUTS_MAX, sizeof(*out->items));
+    out->items = dyno_arena_alloc(arena, (size_t)3 * INPUTS_MAX, sizeof(*out->items));
     for (int c = 0; c < 3; c++) {
         lists[c] = dyno_arena_alloc(arena, INPUTS_MAX, sizeof(*lists[c]));
         if (lists[c] == NULL || out->items == NULL)

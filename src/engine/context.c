@@ -9,7 +9,7 @@
 #include "engine/executor.h"
 
 #define BINDINGS_MAX 16 /* sets of input shapes a context keeps prepared */
-#define KEY_MAX      (64 * DYNO_RANK_MAX)
+#define KEY_MAX      ((size_t)64 * DYNO_RANK_MAX)
 
 enum run_state { RUN_IDLE, RUN_QUEUED, RUN_STARTED, RUN_DONE };
 

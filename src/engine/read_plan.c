@@ -162,7 +162,8 @@ static void read_tensor(struct dyno_cursor *cursor, struct dyno_plan_tensor *ten
     const uint8_t dtype = cursor_u8(cursor);
     const uint8_t kind = cursor_u8(cursor);
     tensor->layout = (struct dyno_layout){.kind = kind, .block = cursor_u8(cursor)};
-    const int rank = (int8_t)cursor_u8(cursor);
+    const uint8_t rank_byte = cursor_u8(cursor);
+    const int rank = rank_byte < 128 ? rank_byte : rank_byte - 256;
     if (role > DYNO_ROLE_HOST || dtype >= DYNO_DTYPE_COUNT || rank < -1 || rank > DYNO_RANK_MAX) {
         cursor_fail(cursor, DYNO_E_FORMAT, "tensor '%s': role %u, type %u or rank %d is unknown",
                     tensor->name, role, dtype, rank);

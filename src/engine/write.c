@@ -83,7 +83,7 @@ static enum dyno_status put_head(struct stream *stream, const struct dyno_engine
         set_u64(entry + 16, bytes);
         offset += bytes;
     }
-    memcpy(head, DYNO_ENGINE_MAGIC, 8);
+    memcpy(head, DYNO_ENGINE_MAGIC, 8); /* NOLINT(bugprone-not-null-terminated-result): bytes */
     set_u32(head + 8, DYNO_ENGINE_VERSION);
     set_u32(head + 12, DYNO_ENGINE_SECTIONS);
     set_u64(head + 16, offset);

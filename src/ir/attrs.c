@@ -45,14 +45,14 @@ static bool lists_equal(const void *a, uint32_t a_count, const void *b, uint32_t
 {
     if (a_count != b_count || (a == NULL) != (b == NULL))
         return false;
-    return a_count == 0 || memcmp(a, b, a_count * item_bytes) == 0;
+    return a_count == 0 || a == NULL || memcmp(a, b, a_count * item_bytes) == 0;
 }
 
 static bool strs_equal(const struct dyno_strs *a, const struct dyno_strs *b)
 {
     if (a->count != b->count || (a->at == NULL) != (b->at == NULL))
         return false;
-    for (uint32_t i = 0; i < a->count; i++) {
+    for (uint32_t i = 0; a->at != NULL && i < a->count; i++) {
         if (!same_text(&a->at[i], &b->at[i]))
             return false;
     }

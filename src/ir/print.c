@@ -248,7 +248,7 @@ static void print_instr(struct dyno_strbuf *out, const struct dyno_node *node, u
             print_float(out, (double)operand->value, false);
     }
     const float immediates[2] = {instr->p, instr->q};
-    for (int i = 0; i < info->immediate_count; i++) {
+    for (int i = 0; i < info->immediate_count && i < (int)DYNO_COUNT(immediates); i++) {
         dyno_strbuf_puts(out, " ");
         print_float(out, (double)immediates[i], false);
     }

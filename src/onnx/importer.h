@@ -157,7 +157,7 @@ bool dyno_draft_set_in(struct dyno_draft *draft, uint32_t idx, struct dyno_value
 struct dyno_value *dyno_draft_ints(struct dyno_draft *draft, const char *suffix, int rank,
                                    const int64_t *values, uint32_t count);
 struct dyno_value *dyno_draft_scalar(struct dyno_draft *draft, const char *suffix,
-                                     enum dyno_dtype dtype, double value);
+                                     enum dyno_dtype dtype, double number);
 /* A node put before the draft, inferred; NULL when out of memory.  Attributes: `set` of the op's
  * table, by name. */
 struct dyno_node *dyno_draft_helper(struct dyno_draft *draft, const char *onnx_name,

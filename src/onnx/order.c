@@ -131,6 +131,7 @@ static void visit(struct ordering *ordering, struct dyno_scope *scope, uint32_t 
             continue;
         }
         top->next++;
+        DYNO_ASSERT(ordering->deps != NULL);
         const uint32_t dep = ordering->deps[at];
         if (ordering->state[dep] == 0) {
             ordering->state[dep] = 1;

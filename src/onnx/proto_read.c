@@ -19,7 +19,7 @@ void *dyno_list_extend(struct dyno_reading *in, struct dyno_list *list, size_t i
         void *grown = dyno_arena_alloc(in->arena, capacity, item_bytes);
         if (grown == NULL)
             return NULL;
-        if (list->count > 0)
+        if (list->at != NULL)
             memcpy(grown, list->at, list->count * item_bytes);
         list->at = grown;
         list->capacity = (uint32_t)capacity;

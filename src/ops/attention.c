@@ -172,7 +172,7 @@ static double *load_heads(const struct dyno_tensor *now, const struct dyno_tenso
         const int64_t d = i % dim;
         const int64_t t = i / dim % total;
         const int64_t row = i / dim / total; /* batch * heads + head */
-        if (t < before) {
+        if (past != NULL && t < before) {
             const int64_t at = (row * before + t) * dim + d;
             to[i] = dyno_elem_load_f64(past->dtype, past->data, (size_t)at);
             continue;

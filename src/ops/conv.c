@@ -218,7 +218,7 @@ static enum dyno_status reference(struct dyno_ref *ctx)
     if (bias != NULL) {
         const int64_t planes = x->dims[0] * w->dims[0];
         const int64_t size = planes > 0 ? count / planes : 0;
-        for (int64_t i = 0; i < count; i++)
+        for (int64_t i = 0; size > 0 && i < count; i++)
             y_values[i] +=
                 dyno_elem_load_f64(bias->dtype, bias->data, (size_t)(i / size % w->dims[0]));
     }

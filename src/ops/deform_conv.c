@@ -106,11 +106,12 @@ static double one_output(const struct run *run, int64_t n, int64_t m, int64_t i,
         for (int64_t k = 0; k < taps; k++) {
             const int64_t spot = i * v->out[1] + j;
             const double *offset = run->offset + (moved * taps + k) * 2 * size + spot;
+            const int64_t row = k / v->kernel[1];
+            const int64_t column = k % v->kernel[1];
             const double y =
-                (double)(i * v->stride[0] + k / v->kernel[1] * v->dilation[0] - v->pad_begin[0]) +
-                offset[0];
+                (double)(i * v->stride[0] + row * v->dilation[0] - v->pad_begin[0]) + offset[0];
             const double x =
-                (double)(j * v->stride[1] + k % v->kernel[1] * v->dilation[1] - v->pad_begin[1]) +
+                (double)(j * v->stride[1] + column * v->dilation[1] - v->pad_begin[1]) +
                 offset[size];
             const double keep = run->mask != NULL ? run->mask[(moved * taps + k) * size + spot] : 1;
             sum += run->w[(m * per_group + c) * taps + k] * keep *

@@ -89,12 +89,14 @@ static enum dyno_status read_shapes(struct dyno_ref *ctx, int64_t *from, int64_t
 static enum dyno_status reference(struct dyno_ref *ctx)
 {
     const struct dyno_tensor *x = ctx->in[IN_X];
-    int64_t from[DYNO_RANK_MAX];
-    int64_t to[DYNO_RANK_MAX];
+    const int rank = x->rank;
+    int64_t from[DYNO_RANK_MAX] = {0};
+    int64_t to[DYNO_RANK_MAX] = {0};
+    DYNO_ASSERT(rank <= DYNO_RANK_MAX);
     DYNO_TRY(read_shapes(ctx, from, to));
-    DYNO_TRY(dyno_values_shape_out(ctx, 0, x->dtype, x->rank, to));
+    DYNO_TRY(dyno_values_shape_out(ctx, 0, x->dtype, rank, to));
     int64_t limit = 0;
-    if (!dyno_dims_count(from, x->rank, &limit))
+    if (!dyno_dims_count(from, rank, &limit))
         return DYNO_FAIL(ctx->err, DYNO_E_LIMIT, "the unpooled tensor is too large");
     struct dyno_tensor *out = &ctx->out[0];
     for (int64_t i = 0; i < dyno_tensor_count(out); i++)
@@ -106,7 +108,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
                              (long long)i, (long long)idx, (long long)(limit - 1));
         int64_t at = 0;
         int64_t stride = 1;
-        for (int axis = x->rank - 1; axis >= 0; axis--) {
+        for (int axis = rank - 1; axis >= 0; axis--) {
+            DYNO_ASSERT(from[axis] > 0); /* else the limit were 0 */
             at += idx % from[axis] * stride;
             idx /= from[axis];
             stride *= to[axis];

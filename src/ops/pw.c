@@ -62,6 +62,7 @@ static float operand_load(const struct dyno_operand *operand, const struct view 
         return operand->value;
     case DYNO_OPERAND_INPUT: {
         int64_t at = 0;
+        DYNO_ASSERT(view->data != NULL);
         for (int i = 0; i < walk->rank; i++)
             at += walk->idx[i] * view->strides[i];
         return view->data[at];
@@ -76,7 +77,7 @@ enum dyno_status dyno_tail_run_reference(const struct dyno_tail *tail,
                                          const struct dyno_tensor *const *inputs,
                                          struct dyno_tensor *out, struct dyno_err *err)
 {
-    struct view views[DYNO_TAIL_INSTRS_MAX][3];
+    struct view views[DYNO_TAIL_INSTRS_MAX][3] = {{{NULL}}};
     DYNO_ASSERT(tail->instr_count <= DYNO_TAIL_INSTRS_MAX);
     if (tail->instr_count == 0)
         return DYNO_OK;

@@ -51,7 +51,7 @@ static void requantize(struct dyno_ref *ctx, const double *sums)
     double min = 0;
     double max = 0;
     dyno_quantize_bounds(out->dtype, &min, &max);
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; size > 0 && i < count; i++) {
         const int64_t m = i / size % out->dims[1];
         const double sum = sums[i] + (bias != NULL ? (double)dyno_ref_i64(bias, m) : 0);
         const float factor = scale_of(ctx->in[IN_X_SCALE], 0) * scale_of(ctx->in[IN_W_SCALE], m) /

@@ -221,9 +221,9 @@ static enum dyno_status run_f64(struct dyno_ref *ctx, const struct dyno_reduce_r
         const int64_t to = map->walk.at[0];
         states[to] = rule->add(states[to], values[i] - shifts[to]);
     }
-    const double each = map->out_count > 0 ? (double)(map->in_count / map->out_count) : 0;
+    const int64_t each = map->out_count > 0 ? map->in_count / map->out_count : 0;
     for (int64_t i = 0; rule->finish != NULL && i < map->out_count; i++)
-        states[i] = rule->finish(states[i], each, shifts[i]);
+        states[i] = rule->finish(states[i], (double)each, shifts[i]);
     dyno_values_store(&ctx->out[0], states);
 out:
     dyno_free(shifts);

@@ -83,6 +83,18 @@ static enum dyno_status fold_elems(struct dyno_node *node, struct dyno_err *err)
 
 #define TILE 32
 
+/* `count` elements, `apart` elements from each other, to where they are dense. */
+static void gather(const char *in, int64_t apart, char *out, int64_t count, size_t elem_bytes)
+{
+    const size_t step = (size_t)apart * elem_bytes;
+    for (int64_t i = 0; i < count; i++, in += step, out += elem_bytes) {
+        if (elem_bytes == 4)
+            memcpy(out, in, 4);
+        else
+            memcpy(out, in, elem_bytes);
+    }
+}
+
 /* out[i * rows_apart + j] = in[i + j * columns_apart], by tiles that stay in the cache. */
 static void turn_plane(const char *in, int64_t columns_apart, char *out, int64_t rows_apart,
                        int64_t rows, int64_t columns, size_t elem_bytes)
@@ -91,17 +103,9 @@ static void turn_plane(const char *in, int64_t columns_apart, char *out, int64_t
         for (int64_t j0 = 0; j0 < columns; j0 += TILE) {
             const int64_t i1 = i0 + TILE < rows ? i0 + TILE : rows;
             const int64_t j1 = j0 + TILE < columns ? j0 + TILE : columns;
-            for (int64_t i = i0; i < i1; i++) {
-                const char *from = in + (size_t)(i + j0 * columns_apart) * elem_bytes;
-                char *to = out + (size_t)(i * rows_apart + j0) * elem_bytes;
-                const size_t step = (size_t)columns_apart * elem_bytes;
-                for (int64_t j = j0; j < j1; j++, from += step, to += elem_bytes) {
-                    if (elem_bytes == 4)
-                        memcpy(to, from, 4);
-                    else
-                        memcpy(to, from, elem_bytes);
-                }
-            }
+            for (int64_t i = i0; i < i1; i++)
+                gather(in + (size_t)(i + j0 * columns_apart) * elem_bytes, columns_apart,
+                       out + (size_t)(i * rows_apart + j0) * elem_bytes, j1 - j0, elem_bytes);
         }
     }
 }

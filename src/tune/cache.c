@@ -94,21 +94,29 @@ bool dyno_tune_cache_put(struct dyno_tune_cache *cache, struct dyno_tune_key key
     return true;
 }
 
+/* Sixteen digits that were checked. */
+static uint64_t hex_of(const char *digits)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < 16; i++)
+        value = value << 4 | (uint64_t)(digits[i] <= '9' ? digits[i] - '0' : digits[i] - 'a' + 10);
+    return value;
+}
+
 static enum dyno_status load_line(struct dyno_tune_cache *cache, const char *path, unsigned line,
                                   const char *text, struct dyno_err *err)
 {
-    struct dyno_tune_key key;
-    float us = 0.0F;
-    char kernel[KERNEL_NAME_BYTES] = "";
     if (text[0] == '#' || text[0] == 0)
         return DYNO_OK;
-    const bool has_key = strspn(text, "0123456789abcdef") == 32 && text[32] == ' ';
-    const int fields = !has_key ? 0
-                                : sscanf(text, "%16" SCNx64 "%16" SCNx64 " %f %47s", &key.hi,
-                                         &key.lo, &us, kernel);
-    if (fields != 4 || !(us > 0.0F) || us > 1e9F)
+    char *end = NULL;
+    const float us = strlen(text) > 33 ? strtof(text + 33, &end) : 0.0F;
+    if (end == NULL || strspn(text, "0123456789abcdef") != 32 || text[32] != ' ' || !(us > 0.0F) ||
+        us > 1e9F || *end != ' ' || end[1] == 0 || strchr(end + 1, ' ') != NULL ||
+        strlen(end + 1) >= KERNEL_NAME_BYTES)
         return DYNO_FAIL(err, DYNO_E_FORMAT,
                          "timing cache '%s': line %u is not 'KEY MICROSECONDS KERNEL'", path, line);
+    const struct dyno_tune_key key = {.hi = hex_of(text), .lo = hex_of(text + 16)};
+    const char *kernel = end + 1;
     return dyno_tune_cache_put(cache, key, us, kernel) ? DYNO_OK : DYNO_NOMEM(err);
 }
 

@@ -224,7 +224,7 @@ static void run_after_failure(const struct stage *stage)
             CHECK_MSG(run_once(stage, context, i, got, &err) == DYNO_OK, "%s", err.text);
             if (nth == 0)
                 memcpy(want[i], got, sizeof(got));
-            CHECK_MSG(memcmp(want[i], got, sizeof(got)) == 0, "shapes %d after allocation %llu", i,
+            CHECK_MSG(test_same(want[i], got, sizeof(got)), "shapes %d after allocation %llu", i,
                       (unsigned long long)nth);
         }
         dyno_context_destroy(context);

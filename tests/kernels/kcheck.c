@@ -147,12 +147,17 @@ static void place_output(struct trial *trial, uint32_t i)
 
 /* --- comparing --- */
 
+static bool same_bits(const void *a, const void *b, size_t bytes)
+{
+    return memcmp(a, b, bytes) == 0;
+}
+
 static bool same_float(const struct kcase *row, float got, float want, double bound)
 {
     if (isnan(got) || isnan(want))
         return isnan(got) && isnan(want);
     if (row->mode == KCHECK_BITS && row->tol == 0.0)
-        return memcmp(&got, &want, sizeof(got)) == 0 || (got == 0.0F && want == 0.0F);
+        return same_bits(&got, &want, sizeof(got)) || (got == 0.0F && want == 0.0F);
     if (isinf(got) || isinf(want))
         return got == want;
     return fabs((double)got - (double)want) <= bound;

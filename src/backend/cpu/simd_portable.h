@@ -139,7 +139,7 @@ static inline vm vf_eq(vf a, vf b)
 }
 static inline vm vf_isnan(vf a)
 {
-    return a != a;
+    return a != a; /* NOLINT(misc-redundant-expression): that is how NaN shows */
 }
 /* m ? a : b */
 static inline vf vf_select(vm m, vf a, vf b)

@@ -113,6 +113,7 @@ static void take(struct dyno_h2_stream *stream, char *to, size_t bytes)
     struct dyno_grpc_call *call = of_stream(stream);
     while (bytes > 0) {
         struct dyno_seg *seg = call->out_first;
+        DYNO_ASSERT(seg != NULL); /* no more is taken than ready() told */
         const size_t here = seg->end - seg->begin < bytes ? seg->end - seg->begin : bytes;
         memcpy(to, seg->data + seg->begin, here);
         to += here;

@@ -191,6 +191,7 @@ static bool submit_trailers(struct dyno_h2 *h2, struct dyno_h2_stream *stream)
     return nghttp2_submit_trailer(h2->session, stream->id, nv, count) == 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is nghttp2's */
 static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t room,
                          uint32_t *flags, nghttp2_data_source *source, void *arg)
 {

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -38,14 +39,10 @@ uint64_t dyno_model_version_parse(const char *text)
 /* "a/b" in the arena. */
 static char *join(struct dyno_arena *arena, const char *folder, const char *name)
 {
-    const size_t folder_bytes = strlen(folder);
-    const size_t name_bytes = strlen(name);
-    char *path = dyno_arena_alloc(arena, folder_bytes + name_bytes + 2, 1);
-    if (path == NULL)
-        return NULL;
-    memcpy(path, folder, folder_bytes);
-    path[folder_bytes] = '/';
-    memcpy(path + folder_bytes + 1, name, name_bytes);
+    const size_t bytes = strlen(folder) + strlen(name) + 2;
+    char *path = dyno_arena_alloc(arena, bytes, 1);
+    if (path != NULL)
+        (void)snprintf(path, bytes, "%s/%s", folder, name);
     return path;
 }
 

@@ -64,7 +64,7 @@ static void the_machine_is_described(void)
     CHECK(a.l1_bytes >= 4096 && a.l2_bytes > a.l1_bytes);
     CHECK(a.peak_gflops > 0.0F && a.mem_gbps > 0.0F);
     /* Plans built from estimates must come out the same each time. */
-    CHECK(memcmp(&a, &b, sizeof(a)) == 0);
+    CHECK(test_same(&a, &b, sizeof(a)));
     dyno_cpu_name(name, sizeof(name));
     CHECK(name[0] != '\0');
     dyno_cpu_name(cut, sizeof(cut));

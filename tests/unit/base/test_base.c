@@ -65,7 +65,8 @@ static void test_arena(void)
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < 2000; i++) {
             unsigned char *at = dyno_arena_alloc(arena, i, 1);
-            CHECK(at != NULL && (uintptr_t)at % (i >= 64 ? 64 : 16) == 0);
+            REQUIRE(at != NULL);
+            CHECK((uintptr_t)at % (i >= 64 ? 64 : 16) == 0);
             for (size_t k = 0; k < i; k++)
                 CHECK(at[k] == 0);
             memset(at, 0xff, i);

@@ -64,7 +64,7 @@ static void check_sha(const char *text, size_t repeat, const char *want)
         dyno_sha256_update(&sha, text, strlen(text));
     dyno_sha256_final(&sha, digest);
     for (int i = 0; i < 32; i++)
-        (void)snprintf(hex + i * 2, 3, "%02x", digest[i]);
+        (void)snprintf(hex + (size_t)i * 2, 3, "%02x", digest[i]);
     CHECK_STR(hex, want);
 }
 
@@ -138,7 +138,7 @@ static void test_map(void)
     size_t key_bytes = 0;
     uint64_t value = 0;
     for (; dyno_map_next(&map, &cursor, &key, &key_bytes, &value); seen++)
-        CHECK(want[atoi(key + 1)] == value);
+        CHECK(want[strtol(key + 1, NULL, 10)] == value);
     CHECK(seen == count);
     dyno_map_clear(&map);
     CHECK(map.count == 0 && !dyno_map_find(&map, "k1", 2, NULL));

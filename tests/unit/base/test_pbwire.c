@@ -74,7 +74,7 @@ static void test_packed(void)
     field = next(&reader);
     CHECK(dyno_pb_fixed_count(&field, 4, &count, NULL) == DYNO_OK && count == 3);
     dyno_pb_fixed_read(&field, 4, back);
-    CHECK(memcmp(back, floats, sizeof(floats)) == 0);
+    CHECK(test_same(back, floats, sizeof(floats)));
     CHECK(dyno_pb_fixed_count(&field, 8, &count, NULL) == DYNO_E_FORMAT);
     field = next(&reader);
     CHECK(dyno_pb_fixed_count(&field, 4, &count, NULL) == DYNO_OK && count == 1);

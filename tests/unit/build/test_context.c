@@ -60,7 +60,7 @@ static void test_bind(void)
     CHECK(dyno_context_arena_bytes(context) == 0);
     CHECK(dyno_context_bind(context, &images[4], &output, NULL) == DYNO_OK);
     CHECK(output.rank == 2 && output.dims[0] == 4 && output.dims[1] == 7 && output.dtype == 1);
-    CHECK(output.bytes == 4 * 7 * sizeof(float) && output.data == NULL);
+    CHECK(output.bytes == sizeof(float) * 4 * 7 && output.data == NULL);
     const uint64_t four = dyno_context_arena_bytes(context);
     CHECK(four > 0 && dyno_context_tensor_bytes(context) > 0);
     CHECK(dyno_context_bind(context, &images[1], &output, NULL) == DYNO_OK);

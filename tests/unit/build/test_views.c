@@ -54,10 +54,11 @@ static void add_conv(struct maker *maker)
     static const int64_t pads[4] = {1, 1, 1, 1};
     const uint32_t in = any_value(maker);
     const int channels = outs[pick(maker, DYNO_COUNT(outs))];
-    const int64_t size = channels * maker->channels[in] * 9 <= 2048 && pick(maker, 2) != 0 ? 3 : 1;
+    const int64_t size =
+        (int64_t)channels * maker->channels[in] * 9 <= 2048 && pick(maker, 2) != 0 ? 3 : 1;
     char weight[16];
     char ins[64];
-    if (channels * maker->channels[in] * size * size > 2048)
+    if ((int64_t)channels * maker->channels[in] * size * size > 2048)
         return;
     (void)snprintf(weight, sizeof(weight), "w%u", maker->serial++);
     (void)snprintf(ins, sizeof(ins), "%s,%s", name_of(in), weight);

@@ -43,16 +43,12 @@ static void set_tensor(struct dyno_plan_tensor *tensor, const char *name, enum d
         .name = name, .role = role, .dtype = dtype, .base = DYNO_NO_TENSOR};
 }
 
-/* x[n, 4] + w[4] + tail -> t (viewed as v); v -> y. */
-static struct dyno_plan *make_plan(const struct dyno_kernel *kernel)
+static void make_tensors(struct dyno_plan *plan)
 {
-    struct dyno_plan *plan = dyno_plan_create();
     struct dyno_exprs *pool = plan->exprs;
     (void)dyno_expr_symbol(pool, "unused", 1, 5);
     const dyno_expr n = dyno_expr_symbol(pool, "batch size", 1, 64);
     const dyno_expr four = dyno_expr_const(pool, 4);
-    plan->name = "hand-made";
-    plan->flags = DYNO_PLAN_BASELINE;
     plan->tensor_count = 7;
     plan->tensors = dyno_arena_alloc(plan->arena, 7, sizeof(*plan->tensors));
     for (uint32_t i = 0; i < 7; i++) {
@@ -90,9 +86,10 @@ static struct dyno_plan *make_plan(const struct dyno_kernel *kernel)
     tensors[6].dims[0] = dyno_expr_const(pool, 2);
     tensors[6].data = text_data;
     tensors[6].data_bytes = sizeof(text_data);
+}
 
-    plan->step_count = 2;
-    plan->steps = dyno_arena_alloc(plan->arena, 2, sizeof(*plan->steps));
+static void make_sum(struct dyno_plan *plan, const struct dyno_kernel *kernel)
+{
     static const char *const origins[] = {"node one", "node two"};
     const int add = dyno_op_find("", "Add");
     REQUIRE(add >= 0);
@@ -122,7 +119,10 @@ static struct dyno_plan *make_plan(const struct dyno_kernel *kernel)
     step->tactic.est_us = 1.25F;
     step->tactic.flags = DYNO_TACTIC_BASELINE;
     step->packed = packed_data;
+}
 
+static void make_identity(struct dyno_plan *plan, const struct dyno_kernel *kernel)
+{
     struct dyno_step *give = &plan->steps[1];
     const int identity = dyno_op_find("", "Identity");
     REQUIRE(identity >= 0);
@@ -132,7 +132,19 @@ static struct dyno_plan *make_plan(const struct dyno_kernel *kernel)
     give->ins = ids(plan, 1, 3);
     give->outs = ids(plan, 1, 4);
     give->tactic.kernel = dyno_kernel_id(kernel);
+}
 
+/* x[n, 4] + w[4] + tail -> t (viewed as v); v -> y. */
+static struct dyno_plan *make_plan(const struct dyno_kernel *kernel)
+{
+    struct dyno_plan *plan = dyno_plan_create();
+    plan->name = "hand-made";
+    plan->flags = DYNO_PLAN_BASELINE;
+    make_tensors(plan);
+    plan->step_count = 2;
+    plan->steps = dyno_arena_alloc(plan->arena, 2, sizeof(*plan->steps));
+    make_sum(plan, kernel);
+    make_identity(plan, kernel);
     plan->input_count = 1;
     plan->inputs = dyno_arena_alloc(plan->arena, 1, sizeof(*plan->inputs));
     plan->inputs[0] =
@@ -219,7 +231,7 @@ static void check_step(const struct dyno_step *step)
     CHECK(step->tactic.cfg[5] == 77 && step->tactic.est_us == 1.25F);
     CHECK(step->tactic.in_layouts[1].block == 16 && step->tactic.in_layouts[2].block == 0);
     CHECK(step->tactic.packed_bytes == sizeof(packed_data));
-    CHECK(memcmp(step->packed, packed_data, sizeof(packed_data)) == 0);
+    CHECK(test_same(step->packed, packed_data, sizeof(packed_data)));
     CHECK((uintptr_t)step->packed % 64 == 0);
 }
 
@@ -259,7 +271,7 @@ static void test_round_trip(const struct dyno_kernel *kernel)
     CHECK_STR(warning, "");
     CHECK_STR(back->name, "hand-made");
     CHECK(back->flags == DYNO_PLAN_BASELINE && back->tensor_count == 7 && back->step_count == 2);
-    CHECK(memcmp(back->tensors[1].data, weight_data, sizeof(weight_data)) == 0);
+    CHECK(test_same(back->tensors[1].data, weight_data, sizeof(weight_data)));
     const uint8_t *weight = back->tensors[1].data;
     CHECK(weight > bytes && weight < bytes + n && (uintptr_t)weight % 64 == 0);
     CHECK(back->tensors[3].base == 2 && back->tensors[4].rank == -1);
@@ -336,7 +348,7 @@ static void check_attr(const struct dyno_op *op, const struct dyno_attr *attr, c
     if (attr->kind == DYNO_ATTR_I64) {
         ok = memcmp(at, &i64, sizeof(i64)) == 0;
     } else if (attr->kind == DYNO_ATTR_F32) {
-        ok = memcmp(at, &f32, sizeof(f32)) == 0;
+        ok = test_same(at, &f32, sizeof(f32));
     } else if (attr->kind == DYNO_ATTR_ENUM) {
         memcpy(&choice, at, sizeof(choice));
         ok = choice >= 0 && attr->names[choice] != NULL && attr->names[choice + 1] == NULL;
@@ -524,7 +536,7 @@ static void test_warning(const uint8_t *bytes, size_t n)
     struct dyno_target here = everything;
     struct dyno_plan *plan = NULL;
     char warning[512];
-    here.l2_bytes = 12345 * 1024;
+    here.l2_bytes = (uint64_t)12345 * 1024;
     CHECK(dyno_engine_read(bytes, n, &here, &plan, warning, sizeof(warning), NULL) == DYNO_OK);
     CHECK_MSG(strstr(warning, "12345") != NULL, "%s", warning);
     dyno_plan_destroy(plan);
@@ -540,7 +552,7 @@ static void check_replaced(const uint8_t *bytes, size_t n, const char *from, con
     memcpy(copy, bytes, n);
     uint8_t *at = memmem(copy, n, from, strlen(from) + 1);
     REQUIRE(at != NULL && strlen(from) == strlen(to));
-    memcpy(at, to, strlen(to));
+    memcpy(at, to, strlen(from));
     mend(copy, n);
     struct dyno_err err = {0};
     CHECK_MSG(read_bytes(copy, n, UINT64_MAX, &err) == want, "%s: %s", to, err.text);

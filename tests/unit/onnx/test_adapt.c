@@ -43,6 +43,7 @@ static void compare(const struct old_node *row, const struct dyno_tensor *out)
                   (int)row->opset, i, (int)out->dims[i]);
     if (test_fail_count != 0)
         return;
+    REQUIRE(out->data != NULL);
     const int64_t count = dyno_tensor_count(out);
     for (int64_t i = 0; i < count && i < VALUES_MAX; i++) {
         const float got = ((const float *)out->data)[i];

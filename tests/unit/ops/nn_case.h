@@ -58,7 +58,7 @@ static inline void *nn_attr(const struct dyno_op *op, void *attrs, const char *n
     for (size_t i = 0; i < op->attr_count; i++)
         if (strcmp(op->attrs[i].name, name) == 0)
             return (char *)attrs + op->attrs[i].offset_bytes;
-    fprintf(stderr, "%s has no attribute %s\n", op->onnx_name, name);
+    (void)fprintf(stderr, "%s has no attribute %s\n", op->onnx_name, name);
     exit(EXIT_FAILURE);
 }
 
@@ -115,10 +115,13 @@ static inline void nn_want(const struct nn_case *c, uint32_t idx, size_t rank, c
     CHECK_MSG(t->rank == (int)rank, "%s: rank %d, want %zu", c->op->onnx_name, t->rank, rank);
     if (t->rank != (int)rank)
         return;
-    for (size_t i = 0; i < rank; i++)
+    int64_t count = 1;
+    for (size_t i = 0; i < rank; i++) {
         CHECK_MSG(t->dims[i] == dims[i], "%s: dim %zu is %lld, want %lld", c->op->onnx_name, i,
                   (long long)t->dims[i], (long long)dims[i]);
-    for (int64_t i = 0; i < dyno_tensor_count(t); i++) {
+        count *= dims[i];
+    }
+    for (int64_t i = 0; i < count && count == dyno_tensor_count(t); i++) {
         const double got = dyno_elem_load_f64(t->dtype, t->data, (size_t)i);
         const double want = (double)values[i];
         const bool same = isnan(want)   ? isnan(got)

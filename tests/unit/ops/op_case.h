@@ -138,23 +138,26 @@ static inline const char *case_elems(const struct dyno_type *type)
 
 /* --- tensors --- */
 
-/* A tensor of that type; dims "2 3"; values in row-major order. */
+/* A tensor of that type; dims "2 3"; values in row-major order, as many as there are elements. */
 static inline struct dyno_tensor *case_tensor(enum dyno_dtype dtype, const char *dims,
-                                              const double *values)
+                                              const double *values, size_t value_count)
 {
     struct dyno_tensor *const tensor = dyno_arena_alloc(case_arena, 1, sizeof(*tensor));
     REQUIRE(tensor != NULL);
     tensor->dtype = dtype;
     for (char *end = NULL; *dims != '\0'; dims = end + (*end == ' '))
         tensor->dims[tensor->rank++] = strtoll(dims, &end, 10);
-    const int64_t count = dyno_tensor_count(tensor);
-    tensor->data = dyno_arena_alloc(case_arena, (size_t)count + 1, 16);
+    const size_t count = (size_t)dyno_tensor_count(tensor);
+    REQUIRE(count == value_count || (count == 0 && value_count == 1)); /* 0 stands for none */
+    tensor->data = dyno_arena_alloc(case_arena, count + 1, 16);
     REQUIRE(tensor->data != NULL);
-    for (int64_t i = 0; i < count; i++)
-        dyno_elem_store_f64(dtype, tensor->data, (size_t)i, values[i]);
+    for (size_t i = 0; i < count && i < value_count; i++)
+        dyno_elem_store_f64(dtype, tensor->data, i, values[i]);
     return tensor;
 }
-#define T(dtype, dims, ...) case_tensor(DYNO_##dtype, (dims), (const double[]){__VA_ARGS__})
+#define T(dtype, dims, ...)                                          \
+    case_tensor(DYNO_##dtype, (dims), (const double[]){__VA_ARGS__}, \
+                DYNO_COUNT(((const double[]){__VA_ARGS__})))
 
 static struct dyno_tensor case_results[CASE_OUTS_MAX]; /* of the last case_run */
 

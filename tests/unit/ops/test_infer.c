@@ -225,7 +225,8 @@ static void test_table(void)
 {
     for (int id = 0; id < DYNO_OP_COUNT; id++) {
         const struct dyno_op *const op = dyno_ops[id];
-        CHECK_MSG(op != NULL && op->infer != NULL, "row %d", id);
+        REQUIRE(op != NULL);
+        CHECK_MSG(op->infer != NULL, "row %d", id);
         CHECK_MSG(dyno_op_find(op->domain, op->onnx_name) == id, "%s", op->onnx_name);
         CHECK_MSG((op->reference == NULL) == ((op->flags & DYNO_OP_REGIONS) != 0), "%s",
                   op->onnx_name);

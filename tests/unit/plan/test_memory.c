@@ -83,7 +83,7 @@ static void test_chain(void)
         items[i] =
             (struct dyno_mem_item){.bytes = 6400, .first_step_idx = i, .last_step_idx = i + 1};
     CHECK(dyno_mem_plan(items, DYNO_COUNT(items), &total, &sum, NULL) == DYNO_OK);
-    CHECK(total == 12800 && sum == 32 * 6400);
+    CHECK(total == 12800 && sum == (uint64_t)32 * 6400);
 }
 
 static void test_edges(void)

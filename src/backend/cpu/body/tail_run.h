@@ -162,6 +162,26 @@ static void spread_piece(const struct dyno_cpu_tail *tail, const struct dyno_cpu
     }
 }
 
+/* Where operand k of an instruction lies, for `size` elements from `first` on. */
+static struct operand operand_of(const struct dyno_cpu_tail *tail, const struct dyno_buf *ins,
+                                 struct work *work, const struct place *place,
+                                 const struct dyno_cpu_tail_operand *from, int k, int64_t first,
+                                 int64_t size)
+{
+    if (from->kind == DYNO_OPERAND_CONST) {
+        fill16(work->consts[k], from->value);
+        return (struct operand){work->consts[k], REPEAT};
+    }
+    struct operand o = work->ins[from->slot];
+    if (o.at == NULL) {
+        spread_piece(tail, &tail->ins[from->slot], ins, place, first, size, work->spread[k]);
+        return (struct operand){work->spread[k], VECTOR};
+    }
+    if (o.mask == VECTOR)
+        o.at += first;
+    return o;
+}
+
 /* Run the program over count elements whose operands `work` describes. */
 static void run_pieces(const struct dyno_cpu_tail *tail, const struct dyno_buf *ins,
                        struct work *work, const struct place *place, const float *src, float *dst,
@@ -174,23 +194,12 @@ static void run_pieces(const struct dyno_cpu_tail *tail, const struct dyno_buf *
             struct operand o[3];
             for (int k = 0; k < instr->operand_count; k++) {
                 const struct dyno_cpu_tail_operand *from = &instr->operands[k];
-                if (from->kind == DYNO_OPERAND_REG) {
-                    const bool is_src = from->slot == DYNO_CPU_SLOT_SRC;
+                const bool is_src = from->slot == DYNO_CPU_SLOT_SRC;
+                if (from->kind == DYNO_OPERAND_REG)
                     o[k] =
                         (struct operand){is_src ? src + first : work->scratch[from->slot], VECTOR};
-                } else if (from->kind == DYNO_OPERAND_CONST) {
-                    fill16(work->consts[k], from->value);
-                    o[k] = (struct operand){work->consts[k], REPEAT};
-                } else {
-                    o[k] = work->ins[from->slot];
-                    if (o[k].at == NULL) {
-                        spread_piece(tail, &tail->ins[from->slot], ins, place, first, size,
-                                     work->spread[k]);
-                        o[k] = (struct operand){work->spread[k], VECTOR};
-                    } else if (o[k].mask == VECTOR) {
-                        o[k].at += first;
-                    }
-                }
+                else
+                    o[k] = operand_of(tail, ins, work, place, from, k, first, size);
             }
             const bool last = i + 1 == tail->instr_count;
             pw_fns[instr->op](last ? dst + first : work->scratch[instr->slot], o, instr->p,

@@ -12,7 +12,7 @@ typedef void row_fn(const void *a, int64_t sa, const void *b, int64_t sb, void *
     {                                                                                    \
         const from *a = va;                                                              \
         const from *b = vb;                                                              \
-        to *dst = vdst;                                                                  \
+        to *dst = vdst; /* NOLINT(bugprone-macro-parentheses): a type */                 \
         for (int64_t i = 0; i < count; i++) {                                            \
             const from x = a[i * sa];                                                    \
             const from y = b[i * sb];                                                    \

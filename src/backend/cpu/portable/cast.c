@@ -7,15 +7,15 @@ extern const struct dyno_kernel dyno_kernel_portable_cast;
 
 typedef void cast_fn(const void *src, void *dst, int64_t count);
 
-#define CAST_FN(name, from, to, expr)                             \
-    static void name(const void *vsrc, void *vdst, int64_t count) \
-    {                                                             \
-        const from *src = vsrc;                                   \
-        to *dst = vdst;                                           \
-        for (int64_t i = 0; i < count; i++) {                     \
-            const from x = src[i];                                \
-            dst[i] = (to)(expr);                                  \
-        }                                                         \
+#define CAST_FN(name, from, to, expr)                                    \
+    static void name(const void *vsrc, void *vdst, int64_t count)        \
+    {                                                                    \
+        const from *src = vsrc;                                          \
+        to *dst = vdst; /* NOLINT(bugprone-macro-parentheses): a type */ \
+        for (int64_t i = 0; i < count; i++) {                            \
+            const from x = src[i];                                       \
+            dst[i] = (to)(expr);                                         \
+        }                                                                \
     }
 
 /* Outside this range, and for NaN, the rule is dyno_elem_store_f64's. */
@@ -28,7 +28,7 @@ static inline bool fits_i64(float x)
     static void name(const void *vsrc, void *vdst, int64_t count)           \
     {                                                                       \
         const float *src = vsrc;                                            \
-        to *dst = vdst;                                                     \
+        to *dst = vdst; /* NOLINT(bugprone-macro-parentheses): a type */    \
         for (int64_t i = 0; i < count; i++) {                               \
             if (fits_i64(src[i]))                                           \
                 dst[i] = (to)(int64_t)src[i];                               \
