@@ -10,5 +10,7 @@ clang-format-14 --dry-run --Werror "${sources[@]}" 2>build/format.log || {
 cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr -j "$(nproc)" \
   --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective -Iinclude -Isrc -D_GNU_SOURCE -D__x86_64__ \
   src >build/cppcheck.log 2>&1 || { echo "cppcheck:"; head -n 20 build/cppcheck.log; code=1; }
+[ -f build/release/compile_commands.json ] || cmake --preset release >build/cmake-release.log || code=1
+scripts/check_tidy.py >build/tidy.log 2>&1 || { echo "clang-tidy:"; grep -E '(warning|error):' build/tidy.log || cat build/tidy.log; code=1; }
 [ "$code" -eq 0 ] && echo "check_tree: includes, format and lint are clean"
 exit "$code"
