@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "cli/command.h"
+#include "cli/flags.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/shapes.h"
@@ -24,7 +24,7 @@ struct options {
     bool baseline, exact, dump_profile, dump_layers, json;
 };
 
-#define AT(field) .offset_bytes = offsetof(struct options, field)
+#define AT(field) DYNO_FLAG_AT(options, field)
 static const struct dyno_flag flags[] = {
     {.name = "--loadEngine",
      .value = "FILE",
@@ -36,42 +36,15 @@ static const struct dyno_flag flags[] = {
      .help = "Model to build now and run",
      .kind = DYNO_FLAG_STR,
      AT(onnx)},
-    {.name = "--baseline",
-     .help = "Run the model given by --onnx unoptimised",
-     .kind = DYNO_FLAG_BOOL,
-     AT(baseline)},
-    {.name = "--shapes",
-     .value = "NAME:1x3x224x224,...",
-     .help = "Shapes to run; with --onnx also the shapes to build for",
-     .kind = DYNO_FLAG_STR,
-     AT(shapes)},
-    {.name = "--minShapes",
-     .value = "SHAPES",
-     .help = "With --onnx: smallest shapes of the profile",
-     .kind = DYNO_FLAG_STR,
-     AT(min_shapes)},
-    {.name = "--optShapes",
-     .value = "SHAPES",
-     .help = "With --onnx: shapes to tune for and run",
-     .kind = DYNO_FLAG_STR,
-     AT(opt_shapes)},
-    {.name = "--maxShapes",
-     .value = "SHAPES",
-     .help = "With --onnx: largest shapes of the profile",
-     .kind = DYNO_FLAG_STR,
-     AT(max_shapes)},
+    DYNO_FLAG_BASELINE(options, "Run the model given by --onnx unoptimised"),
+    DYNO_FLAG_SHAPES(options, "Shapes to run; with --onnx also the shapes to build for"),
+    DYNO_FLAGS_PROFILE(options, " (with --onnx)"),
     {.name = "--loadInputs",
      .value = "NAME:FILE.npy",
      .help = "Array for an input",
      .kind = DYNO_FLAG_LIST,
      AT(load_inputs)},
-    {.name = "--threads",
-     .value = "N",
-     .help = "Threads; 0 is one a CPU",
-     .kind = DYNO_FLAG_INT,
-     AT(threads),
-     .min = 0,
-     .max = 64},
+    DYNO_FLAG_THREADS(options, "Threads"),
     {.name = "--streams",
      .value = "N",
      .help = "Contexts that run at the same time",
@@ -104,23 +77,9 @@ static const struct dyno_flag flags[] = {
      .fallback = 200,
      .min = 0,
      .max = 3.6e6},
-    {.name = "--builderOptimizationLevel",
-     .value = "0..5",
-     .help = "How --onnx is tuned",
-     .kind = DYNO_FLAG_INT,
-     AT(level),
-     .fallback = 3,
-     .min = 0,
-     .max = 5},
-    {.name = "--timingCacheFile",
-     .value = "FILE",
-     .help = "Timing cache for --onnx",
-     .kind = DYNO_FLAG_STR,
-     AT(timing_cache)},
-    {.name = "--exact",
-     .help = "Use no algorithm with larger rounding error (Winograd)",
-     .kind = DYNO_FLAG_BOOL,
-     AT(exact)},
+    DYNO_FLAG_LEVEL(options, 3),
+    DYNO_FLAG_TIMING_CACHE(options),
+    DYNO_FLAG_EXACT(options),
     {.name = "--exportTimes",
      .value = "FILE",
      .help = "Write every latency as JSON",

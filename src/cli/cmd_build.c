@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/progress.h"
-#include "cli/command.h"
+#include "cli/flags.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/shapes.h"
@@ -20,7 +20,7 @@ struct options {
     bool baseline, exact, json, verbose;
 };
 
-#define AT(field) .offset_bytes = offsetof(struct options, field)
+#define AT(field) DYNO_FLAG_AT(options, field)
 static const struct dyno_flag flags[] = {
     {.name = "--onnx",
      .value = "FILE",
@@ -32,48 +32,11 @@ static const struct dyno_flag flags[] = {
      .help = "Where the engine goes; the build report is put beside it as FILE.json",
      .kind = DYNO_FLAG_STR,
      AT(engine)},
-    {.name = "--shapes",
-     .value = "NAME:1x3x224x224,...",
-     .help = "Fix the shapes of inputs",
-     .kind = DYNO_FLAG_STR,
-     AT(shapes)},
-    {.name = "--minShapes",
-     .value = "SHAPES",
-     .help = "Smallest shapes of the profile",
-     .kind = DYNO_FLAG_STR,
-     AT(min_shapes)},
-    {.name = "--optShapes",
-     .value = "SHAPES",
-     .help = "Shapes to tune for",
-     .kind = DYNO_FLAG_STR,
-     AT(opt_shapes)},
-    {.name = "--maxShapes",
-     .value = "SHAPES",
-     .help = "Largest shapes of the profile",
-     .kind = DYNO_FLAG_STR,
-     AT(max_shapes)},
-    {.name = "--threads",
-     .value = "N",
-     .help = "Threads the engine is tuned for; 0 is one a CPU this process may use",
-     .kind = DYNO_FLAG_INT,
-     AT(threads),
-     .min = 0,
-     .max = 64},
-    {.name = "--builderOptimizationLevel",
-     .value = "0..5",
-     .help =
-         "0 builds from estimates without timing; higher levels time more candidates for longer",
-     .kind = DYNO_FLAG_INT,
-     AT(level),
-     .fallback = 3,
-     .min = 0,
-     .max = 5},
-    {.name = "--timingCacheFile",
-     .value = "FILE",
-     .help =
-         "Timings read before and written after the build; the same cache gives the same engine",
-     .kind = DYNO_FLAG_STR,
-     AT(timing_cache)},
+    DYNO_FLAG_SHAPES(options, "Fix the shapes of inputs"),
+    DYNO_FLAGS_PROFILE(options, ""),
+    DYNO_FLAG_THREADS(options, "Threads the engine is tuned for"),
+    DYNO_FLAG_LEVEL(options, 3),
+    DYNO_FLAG_TIMING_CACHE(options),
     {.name = "--memPoolSize",
      .value = "workspace:MiB",
      .help = "Most workspace a kernel may use",
@@ -84,14 +47,8 @@ static const struct dyno_flag flags[] = {
      .help = "Device to build for",
      .kind = DYNO_FLAG_STR,
      AT(device)},
-    {.name = "--baseline",
-     .help = "Build the unoptimised execution: op by op, no fusion, no tuning",
-     .kind = DYNO_FLAG_BOOL,
-     AT(baseline)},
-    {.name = "--exact",
-     .help = "Use no algorithm with larger rounding error (Winograd)",
-     .kind = DYNO_FLAG_BOOL,
-     AT(exact)},
+    DYNO_FLAG_BASELINE(options, "Build the unoptimised execution: op by op, no fusion, no tuning"),
+    DYNO_FLAG_EXACT(options),
     {.name = "--printGraph",
      .value = "PASS|all|import",
      .help = "Print the graph after that pass (all: after each one; import: before the first)",

@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "cli/command.h"
+#include "cli/flags.h"
 #include "cli/session.h"
 #include "cli/shapes.h"
 #include "ir/interpret.h"
@@ -19,25 +19,11 @@ struct options {
     bool layers, json;
 };
 
-#define AT(field) .offset_bytes = offsetof(struct options, field)
+#define AT(field) DYNO_FLAG_AT(options, field)
 static const struct dyno_flag flags[] = {
-    {.name = "--input",
-     .value = "NAME=FILE.npy",
-     .help = "Array for an input",
-     .kind = DYNO_FLAG_LIST,
-     AT(inputs)},
-    {.name = "--shapes",
-     .value = "NAME:1x3x224x224,...",
-     .help = "Shapes of made-up inputs",
-     .kind = DYNO_FLAG_STR,
-     AT(shapes)},
-    {.name = "--threads",
-     .value = "N",
-     .help = "Threads of engines; 0 is one a CPU",
-     .kind = DYNO_FLAG_INT,
-     AT(threads),
-     .min = 0,
-     .max = 64},
+    DYNO_FLAG_INPUTS(options),
+    DYNO_FLAG_SHAPES(options, "Shapes of made-up inputs"),
+    DYNO_FLAG_THREADS(options, "Threads of engines"),
     {.name = "--rtol",
      .value = "X",
      .help = "Largest error allowed, as a share of the output's range",

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "cli/command.h"
+#include "cli/flags.h"
 #include "cli/report.h"
 #include "cli/session.h"
 

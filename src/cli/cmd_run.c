@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "base/npy.h"
-#include "cli/command.h"
+#include "cli/flags.h"
 #include "cli/session.h"
 #include "cli/shapes.h"
 
@@ -17,45 +17,19 @@ struct options {
     bool baseline, exact, json;
 };
 
-#define AT(field) .offset_bytes = offsetof(struct options, field)
+#define AT(field) DYNO_FLAG_AT(options, field)
 static const struct dyno_flag flags[] = {
-    {.name = "--input",
-     .value = "NAME=FILE.npy",
-     .help = "Array for an input; inputs without one get made-up data",
-     .kind = DYNO_FLAG_LIST,
-     AT(inputs)},
+    DYNO_FLAG_INPUTS(options),
     {.name = "--output",
      .value = "DIR",
      .help = "Folder for the outputs, DIR/NAME.npy each (a / in a name becomes _)",
      .kind = DYNO_FLAG_STR,
      AT(output)},
-    {.name = "--shapes",
-     .value = "NAME:1x3x224x224,...",
-     .help = "Shapes of made-up inputs; also the shapes a model is built for",
-     .kind = DYNO_FLAG_STR,
-     AT(shapes)},
-    {.name = "--threads",
-     .value = "N",
-     .help = "Threads; 0 is one a CPU",
-     .kind = DYNO_FLAG_INT,
-     AT(threads),
-     .min = 0,
-     .max = 64},
-    {.name = "--builderOptimizationLevel",
-     .value = "0..5",
-     .help = "How a model given as .onnx is tuned",
-     .kind = DYNO_FLAG_INT,
-     AT(level),
-     .min = 0,
-     .max = 5},
-    {.name = "--baseline",
-     .help = "Run a model given as .onnx unoptimised",
-     .kind = DYNO_FLAG_BOOL,
-     AT(baseline)},
-    {.name = "--exact",
-     .help = "Use no algorithm with larger rounding error (Winograd)",
-     .kind = DYNO_FLAG_BOOL,
-     AT(exact)},
+    DYNO_FLAG_SHAPES(options, "Shapes of made-up inputs; also the shapes a model is built for"),
+    DYNO_FLAG_THREADS(options, "Threads"),
+    DYNO_FLAG_LEVEL(options, 0),
+    DYNO_FLAG_BASELINE(options, "Run a model given as .onnx unoptimised"),
+    DYNO_FLAG_EXACT(options),
     DYNO_FLAG_JSON(options),
 };
 

@@ -61,13 +61,6 @@ struct dyno_command {
 extern const struct dyno_command *const dyno_commands[];
 extern const size_t dyno_command_count;
 
-/* The flag that every command has. */
-#define DYNO_FLAG_JSON(type)                                                     \
-    {                                                                            \
-        .name = "--json", .help = "Print the report as JSON on standard output", \
-        .kind = DYNO_FLAG_BOOL, .offset_bytes = offsetof(struct type, json)      \
-    }
-
 /* Read argv into `options` (zeroed, options_bytes).  E_ARG names the flag and the rule. */
 enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, char **argv,
                                 void *options, bool *help_out, struct dyno_err *err);
