@@ -13,15 +13,9 @@ static int64_t i64(int64_t a, int64_t b, bool is_u64)
     return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
-static dyno_expr elem(struct dyno_infer *ctx, const dyno_expr *args)
-{
-    return dyno_expr_add(ctx->exprs, args[0], args[1]);
-}
-
 static enum dyno_status infer(struct dyno_infer *ctx)
 {
-    DYNO_TRY(dyno_infer_arith(ctx));
-    return dyno_infer_map_elems(ctx, elem);
+    return dyno_infer_arith_fold(ctx, dyno_expr_add);
 }
 
 static enum dyno_status reference(struct dyno_ref *ctx)

@@ -77,6 +77,9 @@ void dyno_infer_set_elems(struct dyno_infer *ctx, uint32_t idx, const dyno_expr 
  * from fn: not known. */
 typedef dyno_expr dyno_infer_elem_fn(struct dyno_infer *ctx, const dyno_expr *args);
 enum dyno_status dyno_infer_map_elems(struct dyno_infer *ctx, dyno_infer_elem_fn *fn);
+/* dyno_infer_arith, and known contents folded from the first input to the last. */
+typedef dyno_expr dyno_infer_fold_fn(struct dyno_exprs *exprs, dyno_expr a, dyno_expr b);
+enum dyno_status dyno_infer_arith_fold(struct dyno_infer *ctx, dyno_infer_fold_fn *fold);
 
 /* Contents of the outputs of an op that only moves elements, by running its reference on them:
  * input i is data when bit i of data_mask is set (its contents may be expressions); the other

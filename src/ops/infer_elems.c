@@ -80,7 +80,9 @@ static dyno_expr checked_elem(struct dyno_infer *ctx, enum dyno_dtype dtype, dyn
 
 #define ARGS_MAX DYNO_WALK_OPERANDS_MAX
 
-enum dyno_status dyno_infer_map_elems(struct dyno_infer *ctx, dyno_infer_elem_fn *fn)
+/* fn makes an element of those of the inputs; where it is NULL, they are folded. */
+static enum dyno_status map_elems(struct dyno_infer *ctx, dyno_infer_elem_fn *fn,
+                                  dyno_infer_fold_fn *fold)
 {
     struct dyno_type *const out = &ctx->out[0];
     int64_t dims[DYNO_RANK_MAX];
@@ -104,13 +106,27 @@ enum dyno_status dyno_infer_map_elems(struct dyno_infer *ctx, dyno_infer_elem_fn
     if (elems == NULL)
         return DYNO_NOMEM(ctx->err);
     for (int64_t i = 0; i < count; i++, dyno_walk_next(&walk)) {
-        dyno_expr args[ARGS_MAX];
+        dyno_expr args[ARGS_MAX] = {DYNO_EXPR_NONE};
         for (uint32_t j = 0; j < ctx->in_count; j++)
             args[j] = ctx->in[j]->elems[walk.at[j]];
-        elems[i] = checked_elem(ctx, out->dtype, fn(ctx, args));
+        dyno_expr e = fn != NULL ? fn(ctx, args) : args[0];
+        for (uint32_t j = 1; fn == NULL && j < ctx->in_count; j++)
+            e = fold(ctx->exprs, e, args[j]);
+        elems[i] = checked_elem(ctx, out->dtype, e);
     }
     dyno_infer_set_elems(ctx, 0, elems, (uint32_t)count);
     return DYNO_OK;
+}
+
+enum dyno_status dyno_infer_map_elems(struct dyno_infer *ctx, dyno_infer_elem_fn *fn)
+{
+    return map_elems(ctx, fn, NULL);
+}
+
+enum dyno_status dyno_infer_arith_fold(struct dyno_infer *ctx, dyno_infer_fold_fn *fold)
+{
+    DYNO_TRY(dyno_infer_arith(ctx));
+    return map_elems(ctx, NULL, fold);
 }
 
 /* Input idx as the reference is to see it: expressions (as i64) for data, numbers otherwise.

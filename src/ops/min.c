@@ -12,18 +12,9 @@ static int64_t i64(int64_t a, int64_t b, bool is_u64)
     return (is_u64 ? (uint64_t)a < (uint64_t)b : a < b) ? a : b;
 }
 
-static dyno_expr elem(struct dyno_infer *ctx, const dyno_expr *args)
-{
-    dyno_expr e = args[0];
-    for (uint32_t i = 1; i < ctx->in_count; i++)
-        e = dyno_expr_min(ctx->exprs, e, args[i]);
-    return e;
-}
-
 static enum dyno_status infer(struct dyno_infer *ctx)
 {
-    DYNO_TRY(dyno_infer_arith(ctx));
-    return dyno_infer_map_elems(ctx, elem);
+    return dyno_infer_arith_fold(ctx, dyno_expr_min);
 }
 
 static enum dyno_status reference(struct dyno_ref *ctx)
