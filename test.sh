@@ -15,7 +15,7 @@ mkdir -p build/models
 if [ "$preset" = release ]; then
   scripts/setup.sh demo
   scripts/fetch_models.sh "$DYNO_CACHE"
-  for f in "$DYNO_CACHE"/*.onnx; do ln -sf "$f" build/models/; done
+  for f in "$DYNO_CACHE"/*.onnx "$DYNO_CACHE"/page.png; do ln -sf "$f" build/models/; done
   scripts/fetch_magika.sh build/models
 fi
 cmake --preset "$preset" >build/cmake-"$preset".log

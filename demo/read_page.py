@@ -1,5 +1,5 @@
-"""Read a page with RapidOCR's own pre- and post-processing and Dyno's engines in place of its
-inference session."""
+"""Read a page with RapidOCR's own pre- and post-processing, and Dyno's engines (or, to compare,
+ONNX Runtime) under it."""
 import json
 import logging
 import subprocess
@@ -35,21 +35,32 @@ def _metadata(program, model):
     return json.loads(text)["metadata"]
 
 
-def read_page(program, models, engines, page):
-    """[(text, score)] of the lines on the page, top to bottom.  models and engines: det, rec, cls."""
+def _lines(models, page):
     from rapidocr import RapidOCR
-    from rapidocr.ch_ppocr_cls import main as cls_main
-    from rapidocr.ch_ppocr_det import main as det_main
-    from rapidocr.ch_ppocr_rec import main as rec_main
 
     logging.getLogger("RapidOCR").setLevel(logging.ERROR)
-    engine_of = dict(zip(map(str, models), engines))
-    metadata_of = {str(m): _metadata(program, m) for m in models}
-    session = _session_class(engine_of, metadata_of)
-    for module in (cls_main, det_main, rec_main):
-        module.get_engine = lambda engine_type: session
     det, rec, cls = map(str, models)
     reader = RapidOCR(params={"Det.model_path": det, "Rec.model_path": rec, "Cls.model_path": cls,
                               "Global.log_level": "error"})
     result = reader(str(page))
     return list(zip(result.txts or [], result.scores or []))
+
+
+def read_page_with_onnxruntime(models, page):
+    """[(text, score)] of the lines on the page, top to bottom, as RapidOCR comes.  Call it before
+    read_page, which replaces RapidOCR's session."""
+    return _lines(models, page)
+
+
+def read_page(program, models, engines, page):
+    """[(text, score)] of the lines on the page, top to bottom.  models and engines: det, rec, cls."""
+    from rapidocr.ch_ppocr_cls import main as cls_main
+    from rapidocr.ch_ppocr_det import main as det_main
+    from rapidocr.ch_ppocr_rec import main as rec_main
+
+    engine_of = dict(zip(map(str, models), engines))
+    metadata_of = {str(m): _metadata(program, m) for m in models}
+    session = _session_class(engine_of, metadata_of)
+    for module in (cls_main, det_main, rec_main):
+        module.get_engine = lambda engine_type: session
+    return _lines(models, page)
