@@ -216,6 +216,10 @@ def case_metrics(t):
     check(server.metric("nv_inference_count") == 5 and server.metric("nv_inference_exec_count") == 5)
     for name in ("request", "queue", "compute_input", "compute_infer", "compute_output"):
         check(server.metric(f"nv_inference_{name}_duration_us") >= 0)
+    for name in ("request", "queue", "compute"):
+        check(server.metric(f"dyno_{name}_seconds_count", model="identity") == 5)
+        check(server.metric(f"dyno_{name}_seconds_bucket", le="+Inf", model="identity") == 5)
+        check(0 <= server.metric(f"dyno_{name}_seconds_sum") < 5)
     check(server.request("GET", "/v2", port=server.metrics)[0] == 404)
     check(server.request("GET", "/metrics")[0] == 404)
 

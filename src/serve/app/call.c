@@ -122,6 +122,9 @@ static void count(struct dyno_call *call)
     atomic_fetch_add_explicit(&stats->infer_ns, task->end_ns - task->start_ns,
                               memory_order_relaxed);
     atomic_fetch_add_explicit(&stats->output_ns, now_ns - task->end_ns, memory_order_relaxed);
+    dyno_histogram_add(&stats->request, now_ns - call->start_ns);
+    dyno_histogram_add(&stats->queue, task->start_ns - task->queue_ns);
+    dyno_histogram_add(&stats->compute, task->end_ns - task->start_ns);
     atomic_fetch_add_explicit(&stats->inference_count, (uint64_t)rows, memory_order_relaxed);
     if (task->is_lead)
         atomic_fetch_add_explicit(&stats->execution_count, 1, memory_order_relaxed);

@@ -1,4 +1,5 @@
 /* metrics.c - GET /metrics: Prometheus text with Triton's names. */
+#include <stdio.h>
 #include <string.h>
 
 #include "serve/app/server.h"
@@ -52,6 +53,35 @@ static void put_family(struct dyno_strbuf *out, const struct family *family,
     }
 }
 
+static const struct {
+    const char *name, *help;
+    size_t offset_bytes;
+} histograms[] = {
+    {"dyno_request_seconds", "From the first byte of a request to its answer",
+     offsetof(struct dyno_variant_stats, request)},
+    {"dyno_queue_seconds", "From a request's checks to the start of its run",
+     offsetof(struct dyno_variant_stats, queue)},
+    {"dyno_compute_seconds", "The run that a request was in",
+     offsetof(struct dyno_variant_stats, compute)},
+};
+
+static void put_histograms(struct dyno_strbuf *out, struct dyno_variant *const *variants,
+                           size_t count)
+{
+    for (size_t h = 0; h < DYNO_COUNT(histograms); h++) {
+        dyno_strbuf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", histograms[h].name,
+                           histograms[h].help, histograms[h].name);
+        for (size_t i = 0; i < count; i++) {
+            char labels[512];
+            const char *stats = (const char *)&variants[i]->stats;
+            (void)snprintf(labels, sizeof(labels), "model=\"%s\",version=\"%s\",variant=\"%s\"",
+                           variants[i]->model, variants[i]->version, variants[i]->name);
+            dyno_histogram_write((const void *)(stats + histograms[h].offset_bytes),
+                                 histograms[h].name, labels, out);
+        }
+    }
+}
+
 static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *arena,
                                       struct dyno_err *err)
 {
@@ -61,6 +91,7 @@ static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *are
     dyno_strbuf_clear(&io->text);
     for (size_t i = 0; i < DYNO_COUNT(families); i++)
         put_family(&io->text, &families[i], variants, count);
+    put_histograms(&io->text, variants, count);
     dyno_strbuf_printf(&io->text,
                        "# HELP dyno_bytes_in_flight Bytes of requests and answers in flight\n"
                        "# TYPE dyno_bytes_in_flight gauge\ndyno_bytes_in_flight %llu\n",

@@ -12,6 +12,7 @@
 
 #include "dyno/engine.h"
 #include "serve/v2/infer.h"
+#include "serve/watch/histogram.h"
 
 #define DYNO_CONTEXTS_MAX 64
 #define DYNO_BATCH_COSTS  128 /* batches of more rows are judged by the nearest smaller one */
@@ -33,6 +34,8 @@ struct dyno_variant_stats {
     atomic_uint_fast64_t inference_count, execution_count;
     atomic_uint_fast64_t last_ms; /* since the epoch */
     atomic_uint_fast64_t pending_count;
+    /* Of requests that went well: from their first byte, waiting, running. */
+    struct dyno_histogram request, queue, compute;
     /* Executions by rows, as the protocol's batch_stats has them; [0]: more rows than counted. */
     atomic_uint_fast64_t batch_count[DYNO_BATCH_COSTS + 1], batch_ns[DYNO_BATCH_COSTS + 1];
 };
