@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -265,6 +266,16 @@ static void say_hello(const struct dyno_server *server)
     (void)fflush(stdout);
 }
 
+/* As many descriptors as we are allowed; the default is a thousand. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 enum dyno_status dyno_serve(const struct dyno_serve_options *options, struct dyno_err *err)
 {
     struct dyno_server server = {
@@ -287,6 +298,7 @@ enum dyno_status dyno_serve(const struct dyno_serve_options *options, struct dyn
     (void)sigaddset(&signals, SIGINT);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    raise_descriptors();
     const enum dyno_status status = start(&server, err);
     if (status == DYNO_OK) {
         say_hello(&server);

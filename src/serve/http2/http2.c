@@ -416,6 +416,7 @@ static int make_session(struct dyno_h2 *h2, nghttp2_session_callbacks *callbacks
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, read_length);
     nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1); /* 200 bytes each, for priorities of old */
     nghttp2_option_set_max_outbound_ack(option, 256);
     nghttp2_option_set_max_settings(option, 16);
     nghttp2_option_set_stream_reset_rate_limit(option, 1000, 100);

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -12,6 +13,7 @@
 
 #define BACKLOG      4096
 #define SWEEP_NS     1000000000U
+#define TRIM_CONNS   1000
 #define LINGER_NS    UINT64_C(2000000000)
 #define SEND_WAIT_NS UINT64_C(60000000000) /* a client that takes nothing for so long is gone */
 
@@ -97,6 +99,17 @@ static void on_ready(struct dyno_watch *watch, uint32_t events)
     }
 }
 
+/* Thousands have left: what they held is free, but the allocator keeps it. */
+static void give_memory_back(struct dyno_port *port)
+{
+    if (port->conn_count > port->conn_count_peak)
+        port->conn_count_peak = port->conn_count;
+    if (port->conn_count_peak < TRIM_CONNS || port->conn_count > port->conn_count_peak / 2)
+        return;
+    port->conn_count_peak = port->conn_count;
+    (void)malloc_trim(0);
+}
+
 static void on_sweep(struct dyno_timer *timer)
 {
     struct dyno_port *port =
@@ -109,6 +122,7 @@ static void on_sweep(struct dyno_timer *timer)
         if (!conn->closed && (is_stuck || is_late))
             dyno_conn_close(conn);
     }
+    give_memory_back(port);
     if (port->watch.fd >= 0) /* someone may wait since descriptors ran out */
         on_ready(&port->watch, EPOLLIN);
     (void)dyno_loop_arm(port->loop, timer, now_ns + SWEEP_NS);

@@ -18,6 +18,7 @@ struct dyno_port {
     void *owner; /* of the protocol */
     struct dyno_conn *first;
     uint32_t conn_count, conn_count_max;
+    uint32_t conn_count_peak; /* since memory was given back */
     struct dyno_timer sweep;
     int spare_fd; /* given up to turn a client away when descriptors run out */
     bool is_draining;

@@ -12,11 +12,19 @@
 #else
 #define POOLED true
 #endif
-#define CLASSES     16
-#define BLOCK_BYTES 32768
+#define CLASSES      18
+#define BLOCK_BYTES  32768 /* about */
+#define COUNT_MIN    8     /* objects of a block */
+#define PAGE_BYTES   4096
+/* A large object of which mostly the beginning is used (nghttp2's frame buffer is one, 16 KiB a
+ * session): it begins at a page, so that the pages behind stay untouched. */
+#define PAGED_CLASS  (CLASSES - 1)
+#define PAGED_STRIDE (5 * PAGE_BYTES)
+#define PAGED_COUNT  16
 
-static const uint16_t class_bytes[CLASSES] = {32,  64,  96,  128,  160,  192,  256,  320,
-                                              384, 512, 768, 1024, 1536, 2048, 4096, 8192};
+static const uint16_t class_bytes[CLASSES] = {32,   64,   96,   128,  160,  192,
+                                              256,  320,  384,  512,  768,  1024,
+                                              1536, 2048, 3072, 4096, 8192, PAGED_STRIDE - 16};
 
 /* Before each object. */
 struct head {
@@ -34,7 +42,8 @@ struct block {
     struct free_item *free;
     uint32_t used_count;
     uint32_t class_idx;
-    uint32_t fresh_bytes; /* of BLOCK_BYTES that were never handed out */
+    uint32_t fresh_bytes; /* before `end`, that were never handed out */
+    char *end;
     bool is_listed;
 };
 
@@ -93,10 +102,21 @@ static struct block *open_block(struct dyno_slab *slab, uint32_t class_idx)
     struct block *block = slab->open[class_idx];
     if (block != NULL)
         return block;
-    block = dyno_alloc_raw(1, sizeof(*block) + BLOCK_BYTES);
+    /* A whole number of objects. */
+    const uint32_t whole = class_bytes[class_idx] + (uint32_t)sizeof(struct head);
+    const uint32_t fitting = BLOCK_BYTES / whole;
+    const uint32_t bytes = whole * (class_idx == PAGED_CLASS ? PAGED_COUNT
+                                    : fitting < COUNT_MIN    ? COUNT_MIN
+                                                             : fitting);
+    const uint32_t slack = class_idx == PAGED_CLASS ? PAGE_BYTES : 0;
+    block = dyno_alloc_raw(1, sizeof(*block) + bytes + slack);
     if (block == NULL)
         return NULL;
-    *block = (struct block){.class_idx = class_idx, .fresh_bytes = BLOCK_BYTES};
+    *block = (struct block){.class_idx = class_idx, .fresh_bytes = bytes};
+    const uintptr_t end = (uintptr_t)(block + 1) + bytes;
+    block->end = (char *)(block + 1) + bytes;
+    if (slack != 0)
+        block->end += (PAGE_BYTES - end % PAGE_BYTES) % PAGE_BYTES;
     list_add(slab, block);
     return block;
 }
@@ -113,7 +133,7 @@ static struct head *take(struct dyno_slab *slab, uint32_t class_idx)
         head = (struct head *)(void *)block->free;
         block->free = block->free->next;
     } else {
-        head = (struct head *)(void *)((char *)(block + 1) + (BLOCK_BYTES - block->fresh_bytes));
+        head = (struct head *)(void *)(block->end - block->fresh_bytes);
         block->fresh_bytes -= whole;
     }
     *head = (struct head){.block = block, .bytes = room};
