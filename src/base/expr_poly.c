@@ -230,7 +230,7 @@ int64_t dyno_poly_reduce(struct expr_poly *poly, const struct expr_term *factor)
         (void)dyno_term_divide(&poly->terms[i], factor, &share);
         const int64_t coef = poly->terms[i].coef;
         share.coef = dyno_expr_apply(DYNO_EXPR_FLOORDIV, coef, factor->coef, 0);
-        lost += coef - share.coef * factor->coef;
+        lost += dyno_expr_apply(DYNO_EXPR_MOD, coef, factor->coef, 0); /* 0 but for the constant */
         (void)dyno_poly_add_term(&out, &share);
     }
     *poly = out;

@@ -466,7 +466,8 @@ void dyno_binding_place_io(struct dyno_binding *binding, const struct dyno_plan 
         const struct dyno_patch *patch = &binding->io_patches[i];
         const uint32_t root = root_of(plan, patch->tensor);
         const uint64_t offset = root != patch->tensor ? binding->offsets[patch->tensor] : 0;
-        patch->buf->data = (char *)address[root] + offset;
+        /* None yet: an output whose shape the run tells. */
+        patch->buf->data = address[root] != NULL ? (char *)address[root] + offset : NULL;
     }
 }
 

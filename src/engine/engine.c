@@ -200,13 +200,14 @@ static enum dyno_status solve_input(const struct dyno_plan *plan, uint32_t input
                              io->name, i, (long long)dims[i], (long long)io->min[i],
                              (long long)io->max[i]);
         int64_t *symbol = &symbols[node.value];
+        int64_t min = 0;
+        int64_t max = 0;
+        const char *name = dyno_exprs_symbol(plan->exprs, (size_t)node.value, &min, &max);
         if (*symbol != INT64_MIN && *symbol != dims[i])
             return DYNO_FAIL(err, DYNO_E_ARG,
                              "input '%s': dimension %d is %lld, but the same size '%s' is %lld "
                              "elsewhere",
-                             io->name, i, (long long)dims[i],
-                             dyno_exprs_symbol(plan->exprs, (size_t)node.value, NULL, NULL),
-                             (long long)*symbol);
+                             io->name, i, (long long)dims[i], name, (long long)*symbol);
         *symbol = dims[i];
     }
     return DYNO_OK;

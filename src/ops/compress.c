@@ -68,6 +68,7 @@ const struct dyno_op dyno_op_compress = {
     .in_max = 2,
     .out_min = 1,
     .out_max = 1,
+    .flags = DYNO_OP_OPEN,
     .pw = -1,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

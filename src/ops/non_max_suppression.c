@@ -160,6 +160,7 @@ const struct dyno_op dyno_op_non_max_suppression = {
     .in_max = 5,
     .out_min = 1,
     .out_max = 1,
+    .flags = DYNO_OP_OPEN,
     .pw = -1,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

@@ -49,6 +49,7 @@ const struct dyno_op dyno_op_non_zero = {
     .in_max = 1,
     .out_min = 1,
     .out_max = 1,
+    .flags = DYNO_OP_OPEN,
     .pw = -1,
     .infer = infer,
     .reference = reference,

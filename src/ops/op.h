@@ -98,8 +98,9 @@ struct dyno_infer {
 /* --- reference meaning --- */
 
 /* One call of a reference.  in[i] is NULL when absent.  out[i] has dtype, rank and dims set and
- * data allocated when the infer rule, given the concrete inputs, knew them; else data is NULL and
- * the reference calls dyno_ref_alloc.  Inputs and outputs never overlap. */
+ * data allocated, since the infer rule knows them given the concrete inputs; of a DYNO_OP_OPEN data
+ * is NULL where it does not, and the reference calls dyno_ref_alloc.  Inputs and outputs never
+ * overlap. */
 struct dyno_ref {
     const void *attrs;
     uint32_t in_count;
@@ -115,6 +116,7 @@ enum dyno_op_flags {
     DYNO_OP_VIEW = 1U << 1,     /* output 0 is input 0's bytes under another shape */
     DYNO_OP_RANDOM = 1U << 2,   /* not to be folded or merged */
     DYNO_OP_REGIONS = 1U << 3,  /* holds sub-graphs; no reference of its own */
+    DYNO_OP_OPEN = 1U << 4,     /* shapes of outputs follow from data that no rule sees */
 };
 
 #define DYNO_OP_INPUTS_MAX UINT32_MAX /* for in_max: any number */

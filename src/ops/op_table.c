@@ -188,8 +188,13 @@ enum dyno_status dyno_op_run_reference(const struct dyno_op *op, const void *att
                            .out = out,
                            .arena = arena,
                            .err = err};
-    for (uint32_t i = 0; i < out_count; i++)
+    for (uint32_t i = 0; i < out_count; i++) {
         if (out[i].rank >= 0)
             DYNO_TRY(dyno_ref_alloc(&ctx, i, out[i].dtype, out[i].rank, out[i].dims));
+        else if ((op->flags & DYNO_OP_OPEN) == 0)
+            return DYNO_FAIL(err, DYNO_E_FORMAT,
+                             "the shape of output %u of %s does not follow from its inputs", i,
+                             op->onnx_name);
+    }
     return op->reference(&ctx);
 }

@@ -187,6 +187,7 @@ const struct dyno_op dyno_op_unique = {
     .in_max = 1,
     .out_min = 1,
     .out_max = 4,
+    .flags = DYNO_OP_OPEN,
     .pw = -1,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

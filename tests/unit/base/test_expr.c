@@ -125,6 +125,7 @@ static void test_order(void)
     check_same("lt(0, n)", "1");
     check_same("lt(2*n, 7)", "lt(n, 4)");
     check_same("lt(2*n, 8)", "lt(n, 4)");
+    check_same("lt(3*n, 9223372036854775807)", "lt(n, 3074457345618258603)");
     check_differ("lt(n, 4)", "lt(n, 5)");
     check_same("select(1, n, m)", "n");
     check_same("select(0, n, m)", "m");

@@ -139,6 +139,31 @@ static void test_wrong_arrays(void)
     dyno_context_destroy(context);
 }
 
+/* Two inputs that share a size. */
+static void test_shared_size(void)
+{
+    struct dyno_err err = {0};
+    message graph = {0};
+    put_input(&graph, "a", DYNO_F32, "N");
+    put_input(&graph, "b", DYNO_F32, "N");
+    put_output(&graph, "y", DYNO_F32, "N");
+    put_node(&graph, "Add", "add", "a,b", "y");
+    message model = model_of(&graph, 17);
+    struct dyno_built built = chain_build(&model, (struct dyno_build_options){0}, &err);
+    struct dyno_context *context = new_context(built.engine);
+    struct dyno_array output = {.data = NULL};
+    const int64_t two[1] = {2};
+    const int64_t three[1] = {3};
+    struct dyno_array inputs[2] = {chain_array(arena, two, 1, 1), chain_array(arena, three, 1, 2)};
+    CHECK(dyno_context_run(context, inputs, &output, &err) == DYNO_E_ARG);
+    CHECK_MSG(strstr(err.text, "the same size 'N' is 2 elsewhere") != NULL, "%s", err.text);
+    inputs[1] = inputs[0];
+    CHECK(dyno_context_run(context, inputs, &output, &err) == DYNO_OK);
+    dyno_context_destroy(context);
+    dyno_built_fini(&built);
+    dyno_strbuf_fini(&model);
+}
+
 /* Texts that a step makes are alive when a later step has come and gone, and the run is over. */
 static void test_texts(void)
 {
@@ -556,6 +581,7 @@ int main(void)
     test_bind();
     test_many_shapes();
     test_wrong_arrays();
+    test_shared_size();
     test_texts();
     test_profile();
     test_submit_and_poll();
