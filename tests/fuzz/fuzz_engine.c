@@ -6,37 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
 #include "base/mem.h"
-#include "engine/format.h"
+#include "engine_bytes.h"
 #include "replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-/* Where the section table says the checksums are, make them fit; and the size in the header. */
-static void mend(uint8_t *bytes, size_t n)
-{
-    const size_t entry =
-        DYNO_ENGINE_HEADER_BYTES + (DYNO_SECTION_CRC - 1) * (size_t)DYNO_ENGINE_ENTRY_BYTES + 8;
-    uint64_t covered = 0;
-    if (n < entry + sizeof(covered))
-        return;
-    memcpy(bytes + 16, &n, sizeof(n));
-    memcpy(&covered, bytes + entry, sizeof(covered));
-    if (covered > n)
-        return;
-    size_t at = (size_t)covered;
-    for (size_t start = 0; start < covered && at + 4 <= n; start += DYNO_ENGINE_CHUNK_BYTES) {
-        const size_t left = (size_t)covered - start;
-        const size_t share = left < DYNO_ENGINE_CHUNK_BYTES ? left : DYNO_ENGINE_CHUNK_BYTES;
-        const uint32_t crc = dyno_crc32c(0, bytes + start, share);
-        memcpy(bytes + at, &crc, sizeof(crc));
-        at += sizeof(crc);
-    }
-    const uint32_t crc = dyno_crc32c(0, bytes + covered, at - (size_t)covered);
-    if (at + sizeof(crc) <= n)
-        memcpy(bytes + at, &crc, sizeof(crc));
-}
 
 static void read_once(const uint8_t *bytes, size_t n)
 {
@@ -63,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         return 0;
     memcpy(copy, data, bytes);
     read_once(copy, bytes);
-    mend(copy, bytes);
+    engine_bytes_mend(copy, bytes);
     read_once(copy, bytes);
     free(copy);
     if (dyno_mem_live_count() != 0) {
@@ -76,6 +50,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 #ifdef DYNO_FUZZ_REPLAY
 int main(int argc, char **argv)
 {
-    return replay(argc, argv, LLVMFuzzerTestOneInput);
+    return replay(argc, argv, NULL, LLVMFuzzerTestOneInput);
 }
 #endif

@@ -113,6 +113,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 #ifdef DYNO_FUZZ_REPLAY
 int main(int argc, char **argv)
 {
-    return replay(argc, argv, LLVMFuzzerTestOneInput);
+    return replay(argc, argv, NULL, LLVMFuzzerTestOneInput);
 }
 #endif

@@ -10,9 +10,10 @@
 
 #include "base/file.h"
 
+/* 0, or how the input went wrong. */
 typedef int replay_fn(const uint8_t *data, size_t bytes);
 
-static inline int replay_file(const char *path, replay_fn *fn)
+static inline int replay_file(const char *path, const char **path_out, replay_fn *fn)
 {
     struct dyno_file_map map = {0};
     struct dyno_err err = {0};
@@ -28,21 +29,24 @@ static inline int replay_file(const char *path, replay_fn *fn)
     }
     if (map.bytes > 0)
         memcpy(copy, map.data, map.bytes);
-    (void)fn(copy, map.bytes);
+    if (path_out != NULL)
+        *path_out = path;
+    const int wrong = fn(copy, map.bytes);
     free(copy);
     dyno_file_unmap(&map);
-    return 0;
+    return wrong;
 }
 
-/* Exit status: 0 when at least one input was run and all could be read. */
-static inline int replay(int argc, char **argv, replay_fn *fn)
+/* Exit status: 0 when at least one input was run, and all could be read and went well.  path_out is
+ * set to the path of each before it is run; may be NULL. */
+static inline int replay(int argc, char **argv, const char **path_out, replay_fn *fn)
 {
     int count = 0;
     int failed = 0;
     for (int i = 1; i < argc; i++) {
         DIR *folder = opendir(argv[i]);
         if (folder == NULL) {
-            failed += replay_file(argv[i], fn);
+            failed += replay_file(argv[i], path_out, fn);
             count++;
             continue;
         }
@@ -51,12 +55,13 @@ static inline int replay(int argc, char **argv, replay_fn *fn)
             if (entry->d_name[0] == '.')
                 continue;
             const int length = snprintf(path, sizeof(path), "%s/%s", argv[i], entry->d_name);
-            failed += length < 0 || (size_t)length >= sizeof(path) || replay_file(path, fn) != 0;
+            failed += length < 0 || (size_t)length >= sizeof(path) ||
+                      replay_file(path, path_out, fn) != 0;
             count++;
         }
         (void)closedir(folder);
     }
-    printf("%d inputs replayed, %d could not be read\n", count, failed);
+    printf("%d inputs replayed, %d failed\n", count, failed);
     return failed == 0 && count > 0 ? 0 : 1;
 }
 
