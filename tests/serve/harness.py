@@ -183,7 +183,7 @@ class Server:
                     got += chunk
             return got
 
-    def wait_ready(self, seconds=20):
+    def wait_ready(self, seconds=90):  # sanitizers on a busy machine are slow
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.request("GET", "/v2/health/ready")[0] == 200:
