@@ -171,7 +171,7 @@ void *dyno_slab_realloc(struct dyno_slab *slab, void *ptr, size_t bytes)
     if (ptr != NULL && bytes <= room)
         return ptr;
     void *moved = dyno_slab_alloc(slab, bytes);
-    if (moved != NULL && room != 0) {
+    if (moved != NULL && ptr != NULL) {
         memcpy(moved, ptr, room);
         dyno_slab_free(slab, ptr);
     }
