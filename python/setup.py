@@ -12,7 +12,7 @@ class BuildWithLibrary(build_py):
     def run(self):
         super().run()
         folder = pathlib.Path(self.get_finalized_command("build").build_temp).resolve() / "cmake"
-        subprocess.check_call(["cmake", "-S", str(TREE), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Release"])
+        subprocess.check_call(["cmake", "-G", "Ninja", "-S", str(TREE), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Release"])
         subprocess.check_call(["cmake", "--build", str(folder), "--target", "dyno_shared", "-j"])
         target = pathlib.Path(self.build_lib) / "dyno"
         target.mkdir(parents=True, exist_ok=True)
