@@ -3,18 +3,13 @@
 
 #include "backend/backend.h"
 
-static bool same(struct dyno_layout a, struct dyno_layout b)
-{
-    return a.kind == b.kind && a.block == b.block;
-}
-
 /* Inputs of the tail spread over the output: each lies as it does, or as the output does. */
 static bool tail_layouts_ok(const struct dyno_site *site, const struct dyno_tactic *asked)
 {
     const struct dyno_step *step = site->step;
     for (uint32_t i = step->own_in_count; i < step->in_count && i < DYNO_STEP_INS_MAX; i++) {
-        if (!same(asked->in_layouts[i], DYNO_ROW) &&
-            (!same(asked->in_layouts[i], asked->out_layout) ||
+        if (!dyno_layout_same(asked->in_layouts[i], DYNO_ROW) &&
+            (!dyno_layout_same(asked->in_layouts[i], asked->out_layout) ||
              site->ins[i].rank != site->outs[0].rank))
             return false;
     }
@@ -63,13 +58,13 @@ static enum dyno_status check_layouts(const struct dyno_kernel *kernel,
             i < DYNO_STEP_INS_MAX ? step->tactic.in_layouts[i] : DYNO_ROW;
         if (site->ins[i].rank < 0)
             continue;
-        if (!same(site->ins[i].layout, want))
+        if (!dyno_layout_same(site->ins[i].layout, want))
             return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s reads input %u in another layout",
                              kernel->name, i);
     }
     for (uint32_t i = 0; i < step->out_count; i++) {
         const struct dyno_layout want = i == 0 ? step->tactic.out_layout : DYNO_ROW;
-        if (site->outs[i].rank >= 0 && !same(site->outs[i].layout, want))
+        if (site->outs[i].rank >= 0 && !dyno_layout_same(site->outs[i].layout, want))
             return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s writes output %u in another layout",
                              kernel->name, i);
     }
@@ -90,11 +85,11 @@ enum dyno_status dyno_kernel_check(const struct dyno_kernel *kernel, const struc
                          (unsigned long long)tactic.packed_bytes,
                          (unsigned long long)asked->packed_bytes);
     for (uint32_t i = 0; i < step->own_in_count && i < DYNO_STEP_INS_MAX; i++) {
-        if (!same(asked->in_layouts[i], tactic.in_layouts[i]))
+        if (!dyno_layout_same(asked->in_layouts[i], tactic.in_layouts[i]))
             return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s wants input %u in another layout",
                              kernel->name, i);
     }
-    if (!same(asked->out_layout, tactic.out_layout))
+    if (!dyno_layout_same(asked->out_layout, tactic.out_layout))
         return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s gives its output in another layout",
                          kernel->name);
     if (asked->flags != tactic.flags)

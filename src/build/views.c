@@ -64,8 +64,7 @@ static enum dyno_status set_view(struct viewer *viewer, uint32_t id, uint32_t ba
 
 static bool same_layout(const struct dyno_plan_tensor *a, const struct dyno_plan_tensor *b)
 {
-    return a->layout.kind == b->layout.kind && a->layout.block == b->layout.block &&
-           a->dtype == b->dtype;
+    return dyno_layout_same(a->layout, b->layout) && a->dtype == b->dtype;
 }
 
 /* --- reshapes --- */

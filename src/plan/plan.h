@@ -24,6 +24,11 @@ struct dyno_layout {
 #define DYNO_ROW     ((struct dyno_layout){DYNO_LAYOUT_ROW, 0})
 #define DYNO_BLOCK16 ((struct dyno_layout){DYNO_LAYOUT_BLOCK, 16})
 
+static inline bool dyno_layout_same(struct dyno_layout a, struct dyno_layout b)
+{
+    return a.kind == b.kind && a.block == b.block;
+}
+
 enum dyno_role {
     DYNO_ROLE_TEMP,   /* in the context's arena */
     DYNO_ROLE_INPUT,  /* bound by the caller */

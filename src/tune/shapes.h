@@ -13,11 +13,6 @@ DYNO_NODISCARD enum dyno_status dyno_tune_shapes(const struct dyno_plan *plan,
 /* `buf` in another layout: sets layout and batch_stride. */
 void dyno_tune_set_layout(struct dyno_buf *buf, struct dyno_layout layout);
 
-static inline bool dyno_layout_same(struct dyno_layout a, struct dyno_layout b)
-{
-    return a.kind == b.kind && a.block == b.block;
-}
-
 /* A site for a step from those buffers, in row-major layouts; arrays live in `arena`. */
 DYNO_NODISCARD enum dyno_status dyno_tune_site(const struct dyno_plan *plan,
                                                const struct dyno_step *step,
