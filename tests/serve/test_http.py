@@ -63,6 +63,18 @@ def case_errors(t):
     server.error("POST", "/v2/models/identity/versions/2/infer", 404, "unknown model", body)
 
 
+def case_no_model_name(t):
+    """An empty name is no name, least of all that of every model."""
+    for flags, models in ((("--model-control-mode=explicit",), ()), ((), ("identity", "wide"))):
+        server = t.start(*flags, models=models)
+        for path in ("/ready", "/config", "/stats", "/versions/1", "/versions/1/config"):
+            check(server.request("GET", "/v2/models/" + path)[0] == 404, path)
+        check(server.request("GET", "/v2/models//")[0] == 404)
+        check(server.request("POST", "/v2/models//infer", b"{}")[0] == 404)
+        server.json("GET", "/v2")
+        server.stop()
+
+
 def case_json_infer(t):
     server = t.start(models=("identity", "add_sub"))
     values = [float(np.float32(v)) for v in (0.1, -1e-30, 3.4e38, 1 / 3)] * 4

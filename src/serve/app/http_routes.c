@@ -439,6 +439,8 @@ static bool matches(const struct path *path, const char *pattern, struct route_c
         if (bytes == 0)
             return false;
         if (*pattern == '*') {
+            if (segment[0] == 0)
+                return false;
             call->model = segment;
         } else if (*pattern == '#') {
             if (segment[0] == 0 || segment[strspn(segment, "0123456789")] != 0)

@@ -59,6 +59,7 @@ enum dyno_status dyno_app_describe(struct dyno_variant *const *variants, size_t 
                                    struct dyno_arena *arena, struct dyno_v2_model *model_out,
                                    struct dyno_err *err)
 {
+    DYNO_ASSERT(count > 0);
     const struct dyno_variant *first = variants[0];
     const char **versions = dyno_arena_alloc(arena, count, sizeof(*versions));
     if (versions == NULL)
