@@ -86,6 +86,15 @@ def make_models(folder):
         nodes.append(helper.make_node("Identity", [at], ["y"]))
         save(name, nodes, [io("x", f32, dims)], [io("y", f32, dims)], [weight])
     chain("rows", ["n", 64, 64], 40)
+    # The same with something added to it.
+    nodes, at = [], "a"
+    for i in range(60):
+        nodes += [helper.make_node("MatMul", [at, "w"], [f"t{i}"]),
+                  helper.make_node("Relu", [f"t{i}"], [f"r{i}"])]
+        at = f"r{i}"
+    nodes.append(helper.make_node("Add", [at, "b"], ["y"]))
+    cube = ["n", 64, 64]
+    save("two", nodes, [io("a", f32, cube), io("b", f32, cube)], [io("y", f32, cube)], [weight])
     chain("ragged", ["n", "m", 64], 40)
     # Mostly weights.
     weight = helper.make_tensor("w", f32, [1024, 4096], np.zeros((1024, 4096), "f4").tobytes(),
@@ -111,6 +120,8 @@ SHAPES = {
                 "--maxShapes=INPUT0:8x16,INPUT1:8x16"],
     "soft": ["--minShapes=x:1x16", "--optShapes=x:4x16", "--maxShapes=x:64x16"],
     "rows": ["--minShapes=x:1x64x64", "--optShapes=x:4x64x64", "--maxShapes=x:16x64x64"],
+    "two": ["--minShapes=a:1x64x64,b:1x64x64", "--optShapes=a:4x64x64,b:4x64x64",
+            "--maxShapes=a:16x64x64,b:16x64x64"],
     "ragged": ["--minShapes=x:1x1x64", "--optShapes=x:4x64x64", "--maxShapes=x:16x128x64"],
     "nonzero": [], "slow": [], "heavy": [],
 }

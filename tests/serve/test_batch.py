@@ -68,6 +68,38 @@ def case_rows_share_runs(t):
     check(sum(k * v for k, v in sizes.items()) == rows, sizes)
 
 
+def case_rows_stay_with_their_request(t):
+    """Inputs of one request that differ in rows would take rows of others in a batch."""
+    server = t.start(models=("two",))
+    check(server.json("GET", "/v2/models/two/config")["max_batch_size"] == 16)
+    client = triton.InferenceServerClient(f"127.0.0.1:{server.grpc}")
+    answers, done = {}, threading.Semaphore(0)
+
+    def infer(name, a_rows, b_rows, b):
+        arrays = {"a": np.zeros((a_rows, 64, 64), np.float32),
+                  "b": np.full((b_rows, 64, 64), b, np.float32)}
+        items = [triton.InferInput(n, x.shape, "FP32") for n, x in arrays.items()]
+        for item, x in zip(items, arrays.values()):
+            item.set_data_from_numpy(x)
+
+        def callback(result, error):
+            answers[name] = error if error is not None else result.as_numpy("y")
+            done.release()
+        client.async_infer("two", items, callback=callback)
+    for wrong in ((1, 2), (2, 1)):
+        for _ in range(10):
+            for i in range(3):
+                infer(f"busy {i}", 16, 16, 5.0)
+            infer("wrong", *wrong, 777.0)
+            infer("right", 1, 1, 1.0)
+            for _ in range(5):
+                check(done.acquire(timeout=60), "an answer is missing")
+            check(isinstance(answers["right"], np.ndarray) and (answers["right"] == 1.0).all(),
+                  answers["right"])
+            check("dimension 0 is" in str(answers["wrong"]), answers["wrong"])
+    client.close()
+
+
 def case_shapes_are_grouped_not_padded(t):
     server = t.start(models=("ragged",))
     rng = np.random.default_rng(2)

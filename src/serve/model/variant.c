@@ -302,6 +302,22 @@ static enum dyno_status check_input(const struct dyno_variant *variant, size_t i
     return DYNO_OK;
 }
 
+/* A request's rows are cut out of a batch by its first input: all its inputs have as many. */
+static enum dyno_status check_rows(const struct dyno_variant *variant,
+                                   const struct dyno_array *arrays, struct dyno_err *err)
+{
+    if (variant->max_batch == 0)
+        return DYNO_OK;
+    for (size_t i = 1; i < variant->input_count; i++)
+        if (arrays[i].dims[0] != arrays[0].dims[0])
+            return DYNO_FAIL(err, DYNO_E_ARG,
+                             "unexpected shape for input '%s' for model '%s': dimension 0 is %lld, "
+                             "but %lld for input '%s'",
+                             variant->inputs[i].name, variant->model, (long long)arrays[i].dims[0],
+                             (long long)arrays[0].dims[0], variant->inputs[0].name);
+    return DYNO_OK;
+}
+
 enum dyno_status dyno_variant_arrange(const struct dyno_variant *variant,
                                       const struct dyno_infer *infer, struct dyno_array *arrays,
                                       struct dyno_err *err)
@@ -325,5 +341,5 @@ enum dyno_status dyno_variant_arrange(const struct dyno_variant *variant,
                                           .rank = tensor->rank};
         memcpy(arrays[idx].dims, tensor->dims, sizeof(arrays[idx].dims));
     }
-    return DYNO_OK;
+    return check_rows(variant, arrays, err);
 }
