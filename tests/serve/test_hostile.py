@@ -69,6 +69,18 @@ def case_chunks(t):
     still_serves(server)
 
 
+def case_trailers(t):
+    """What follows a chunked body is no header, and moves nothing."""
+    server = t.start("--io-threads=1")
+    chunked = INFER + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    chunked += b"%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n"
+    answers(server, chunked + (b"X-T: " + b"t" * 4000 + b"\r\n") * 3 + b"\r\n", 200)
+    answers(server, chunked + b"Inference-Header-Content-Length: 0\r\n\r\n", 200)
+    answers(server, chunked + b"Content-Encoding: gzip\r\n\r\n", 200)
+    answers(server, chunked + (b"X-T: " + b"t" * 4000 + b"\r\n") * 30 + b"\r\n", 431)
+    still_serves(server)
+
+
 def case_pipelined(t):
     server = t.start()
     one = INFER + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY

@@ -270,6 +270,8 @@ static int on_name(http_parser *parser, const char *at, size_t bytes)
 {
     struct dyno_h1 *h1 = of_parser(parser);
     struct dyno_http_request *request = h1->request;
+    if (h1->state == H1_CHUNK)
+        return 0; /* a trailer is no header; the parser bounds how long they are */
     if (h1->part != LINE_NAME) {
         if (request->header_count == DYNO_HTTP_HEADERS_MAX)
             return too_large(h1);
@@ -284,6 +286,8 @@ static int on_value(http_parser *parser, const char *at, size_t bytes)
 {
     struct dyno_h1 *h1 = of_parser(parser);
     struct dyno_http_request *request = h1->request;
+    if (h1->state == H1_CHUNK)
+        return 0;
     if (h1->part != LINE_VALUE) {
         request->head_bytes++;
         request->headers[request->header_count++].value = (uint16_t)request->head_bytes;
