@@ -39,10 +39,16 @@ static bool wants_header(const char *name, size_t bytes)
     return bytes > 0 && name[0] == 'x';
 }
 
+static enum dyno_grpc_status on_head(struct dyno_grpc_call *call, const char **text_out)
+{
+    *text_out = "no";
+    return dyno_grpc_header(call, "k") != NULL ? DYNO_GRPC_UNAUTHENTICATED : DYNO_GRPC_OK;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    static const struct dyno_grpc_method methods[] = {{"/a", false, 0, on_message},
-                                                      {"/b", true, 0, on_message}};
+    static const struct dyno_grpc_method methods[] = {{"/a", false, 0, 0, on_message},
+                                                      {"/b", true, 0, 0, on_message}};
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
     static uint8_t whole[1 << 20];
     struct dyno_budget budget = {.limit_bytes = 65536};
@@ -56,7 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     const size_t preface_bytes = sizeof(preface) - 1;
     if (bytes == 0 || bytes > sizeof(whole) - preface_bytes)
         return 0;
-    dyno_grpc_server_init(&server, &budget);
+    dyno_grpc_server_init(&server, &budget, sizeof(struct dyno_grpc_call));
+    server.head = on_head;
     server.h2.idle_ns = UINT64_MAX;
     memcpy(whole, preface, preface_bytes);
     memcpy(whole + preface_bytes, data + 1, bytes - 1);

@@ -10,6 +10,20 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
+/* Targets of one letter are refused before their bodies. */
+static void on_head(struct dyno_http_server *server, struct dyno_http_request *request)
+{
+    (void)server;
+    if (strlen(request->path) == 2)
+        request->refusal = (struct dyno_http_refusal){.status = 401, .text = "no", .extra = ""};
+}
+
+static void on_over(struct dyno_http_server *server, struct dyno_http_request *request)
+{
+    (void)server;
+    (void)request;
+}
+
 static void on_request(struct dyno_http_server *server, struct dyno_http_request *request)
 {
     (void)server;
@@ -35,7 +49,10 @@ static void on_gone(struct dyno_http_server *server, struct dyno_http_request *r
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct dyno_budget budget = {.limit_bytes = 65536};
-    struct dyno_http_server server = {.request = on_request,
+    struct dyno_http_server server = {.request_bytes = sizeof(struct dyno_http_request),
+                                      .head = on_head,
+                                      .over = on_over,
+                                      .request = on_request,
                                       .gone = on_gone,
                                       .budget = &budget,
                                       .body_bytes_max = 100000,

@@ -84,8 +84,8 @@ void dyno_call_destroy(struct dyno_call *call)
     call->err.status = DYNO_OK;
     call->err.text[0] = 0;
     call->status = DYNO_OK;
-    call->http = NULL;
-    call->grpc = NULL;
+    call->visit = NULL;
+    call->rpc = NULL;
     call->is_done = false;
     dyno_arena_reset(call->arena);
     atomic_fetch_sub_explicit(&io->open_count, 1, memory_order_relaxed);
@@ -140,7 +140,7 @@ static void finish(struct dyno_call *call)
                                   memory_order_relaxed);
         count(call);
     }
-    if (call->http != NULL)
+    if (call->visit != NULL)
         dyno_call_answer_http(call);
     else
         dyno_call_answer_grpc(call);

@@ -4,44 +4,30 @@
 
 #include "base/mem.h"
 #include "base/pbwire.h"
-#include "serve/app/server.h"
-
-enum tag {
-    SERVER_LIVE,
-    SERVER_READY,
-    SERVER_METADATA,
-    MODEL_READY,
-    MODEL_METADATA,
-    MODEL_CONFIG,
-    MODEL_STATISTICS,
-    REPOSITORY_INDEX,
-    REPOSITORY_LOAD,
-    REPOSITORY_UNLOAD,
-    HEALTH_CHECK,
-};
+#include "serve/app/rpc.h"
 
 /* Send io->text as the answer. */
-static void answer(struct dyno_grpc_call *grpc)
+static void answer(struct dyno_rpc *rpc)
 {
-    struct dyno_strbuf *text = &dyno_io_of_grpc(grpc)->text;
-    struct dyno_seg *seg = dyno_strbuf_ok(text) ? dyno_grpc_seg(grpc, text->bytes) : NULL;
-    dyno_grpc_release(grpc);
+    struct dyno_strbuf *text = &dyno_rpc_io(rpc)->text;
+    struct dyno_seg *seg = dyno_strbuf_ok(text) ? dyno_grpc_seg(&rpc->grpc, text->bytes) : NULL;
+    dyno_grpc_release(&rpc->grpc);
     if (seg == NULL) {
-        dyno_grpc_finish(grpc, DYNO_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        dyno_grpc_finish(&rpc->grpc, DYNO_GRPC_RESOURCE_EXHAUSTED, "out of memory");
     } else {
         if (text->bytes != 0)
             memcpy(seg->data + DYNO_GRPC_PREFIX_BYTES, text->text, text->bytes);
-        dyno_grpc_send(grpc, seg);
-        dyno_grpc_finish(grpc, DYNO_GRPC_OK, "");
+        dyno_grpc_send(&rpc->grpc, seg);
+        dyno_grpc_finish(&rpc->grpc, DYNO_GRPC_OK, "");
     }
     dyno_strbuf_clear(text);
 }
 
-static void answer_err(struct dyno_grpc_call *grpc, const struct dyno_err *err)
+static void answer_err(struct dyno_rpc *rpc, const struct dyno_err *err)
 {
-    dyno_strbuf_clear(&dyno_io_of_grpc(grpc)->text);
-    dyno_grpc_release(grpc);
-    dyno_grpc_finish(grpc, dyno_grpc_status_of(err->status), err->text);
+    dyno_strbuf_clear(&dyno_rpc_io(rpc)->text);
+    dyno_grpc_release(&rpc->grpc);
+    dyno_grpc_finish(&rpc->grpc, dyno_grpc_status_of(err->status), err->text);
 }
 
 static bool server_is_ready(const struct dyno_io *io)
@@ -67,7 +53,7 @@ static enum dyno_status write_models(struct dyno_io *io, int tag,
                                      struct dyno_arena *arena, struct dyno_err *err)
 {
     struct dyno_v2_model model;
-    if (tag == MODEL_STATISTICS) {
+    if (tag == DYNO_RPC_MODEL_STATISTICS) {
         for (size_t i = 0; i < count; i++) {
             struct dyno_v2_stats stats;
             DYNO_TRY(dyno_app_stats(variants[i], arena, &stats, err));
@@ -76,7 +62,7 @@ static enum dyno_status write_models(struct dyno_io *io, int tag,
         return DYNO_OK;
     }
     DYNO_TRY(dyno_app_describe(variants, count, arena, &model, err));
-    if (tag == MODEL_CONFIG)
+    if (tag == DYNO_RPC_MODEL_CONFIG)
         dyno_v2_pb_config(&io->text, &model);
     else
         dyno_v2_pb_model(&io->text, &model);
@@ -91,7 +77,7 @@ static enum dyno_status tell_models(struct dyno_io *io, int tag, const struct dy
     size_t count = 0;
     struct dyno_variant *found = NULL;
     /* First for the sentence of what is missing. */
-    if (tag != MODEL_STATISTICS || names->first[0] != 0) {
+    if (tag != DYNO_RPC_MODEL_STATISTICS || names->first[0] != 0) {
         DYNO_TRY(dyno_manager_find(io->server->manager, names->first, names->second, &found, err));
         dyno_variant_unref(found);
     }
@@ -104,7 +90,7 @@ static enum dyno_status tell_models(struct dyno_io *io, int tag, const struct dy
     enum dyno_status status = DYNO_OK;
     if (kept == NULL)
         status = DYNO_NOMEM(err);
-    else if (count == 0 && tag != MODEL_STATISTICS)
+    else if (count == 0 && tag != DYNO_RPC_MODEL_STATISTICS)
         status = DYNO_FAIL(err, DYNO_E_BUSY, "the model has just changed");
     else
         status = write_models(io, tag, kept, count, arena, err);
@@ -117,7 +103,7 @@ static enum dyno_status tell_models(struct dyno_io *io, int tag, const struct dy
 
 static void answer_order(struct dyno_app_order *order)
 {
-    struct dyno_grpc_call *grpc = order->grpc;
+    struct dyno_rpc *rpc = order->rpc;
     struct dyno_strbuf *text = &order->io->text;
     dyno_strbuf_clear(text);
     for (const struct dyno_index_row *at = order->order.rows; at != NULL; at = at->next) {
@@ -127,19 +113,19 @@ static void answer_order(struct dyno_app_order *order)
             dyno_v2_pb_index_row(text, &row);
     }
     if (order->order.status == DYNO_OK)
-        answer(grpc);
+        answer(rpc);
     else
-        answer_err(grpc, &order->order.err);
-    dyno_grpc_unref(grpc);
+        answer_err(rpc, &order->order.err);
+    dyno_grpc_unref(&rpc->grpc);
 }
 
-static enum dyno_status send_order(struct dyno_grpc_call *grpc, int tag,
-                                   const struct dyno_v2_names *names, struct dyno_err *err)
+static enum dyno_status send_order(struct dyno_rpc *rpc, int tag, const struct dyno_v2_names *names,
+                                   struct dyno_err *err)
 {
-    struct dyno_io *io = dyno_io_of_grpc(grpc);
-    const enum dyno_command_kind kind = tag == REPOSITORY_INDEX  ? DYNO_COMMAND_INDEX
-                                        : tag == REPOSITORY_LOAD ? DYNO_COMMAND_LOAD
-                                                                 : DYNO_COMMAND_UNLOAD;
+    struct dyno_io *io = dyno_rpc_io(rpc);
+    const enum dyno_command_kind kind = tag == DYNO_RPC_REPOSITORY_INDEX  ? DYNO_COMMAND_INDEX
+                                        : tag == DYNO_RPC_REPOSITORY_LOAD ? DYNO_COMMAND_LOAD
+                                                                          : DYNO_COMMAND_UNLOAD;
     if (kind != DYNO_COMMAND_INDEX && !io->server->options.explicit_control)
         return DYNO_FAIL(err, DYNO_E_BUSY,
                          "explicit model load / unload is not allowed without "
@@ -147,7 +133,8 @@ static enum dyno_status send_order(struct dyno_grpc_call *grpc, int tag,
     struct dyno_app_order *order = dyno_app_order_create(io, kind, names->second, answer_order);
     if (order == NULL)
         return DYNO_NOMEM(err);
-    order->grpc = dyno_grpc_ref(grpc);
+    dyno_grpc_ref(&rpc->grpc);
+    order->rpc = rpc;
     order->only_ready = names->ready;
     dyno_app_order_send(order);
     return DYNO_OK;
@@ -170,40 +157,41 @@ static enum dyno_status write_health(struct dyno_io *io, const struct dyno_v2_na
 static enum dyno_status write_answer(struct dyno_io *io, int tag, const struct dyno_v2_names *names,
                                      struct dyno_arena *arena, struct dyno_err *err)
 {
-    switch ((enum tag)tag) {
-    case SERVER_LIVE:
+    switch ((enum dyno_rpc_tag)tag) {
+    case DYNO_RPC_SERVER_LIVE:
         dyno_pb_put_varint(&io->text, 1, 1);
         return DYNO_OK;
-    case SERVER_READY:
+    case DYNO_RPC_SERVER_READY:
         dyno_pb_put_varint(&io->text, 1, server_is_ready(io));
         return DYNO_OK;
-    case SERVER_METADATA:
+    case DYNO_RPC_SERVER_METADATA:
         dyno_v2_pb_server(&io->text);
         return DYNO_OK;
-    case MODEL_READY:
+    case DYNO_RPC_MODEL_READY:
         dyno_pb_put_varint(&io->text, 1, model_is_ready(io, names));
         return DYNO_OK;
-    case HEALTH_CHECK:
+    case DYNO_RPC_HEALTH_CHECK:
         return write_health(io, names, err);
-    case MODEL_METADATA:
-    case MODEL_CONFIG:
-    case MODEL_STATISTICS:
-    case REPOSITORY_INDEX:
-    case REPOSITORY_LOAD:
-    case REPOSITORY_UNLOAD:
+    case DYNO_RPC_MODEL_METADATA:
+    case DYNO_RPC_MODEL_CONFIG:
+    case DYNO_RPC_MODEL_STATISTICS:
+    case DYNO_RPC_REPOSITORY_INDEX:
+    case DYNO_RPC_REPOSITORY_LOAD:
+    case DYNO_RPC_REPOSITORY_UNLOAD:
         break;
     }
     return tell_models(io, tag, names, arena, err);
 }
 
-static void control(struct dyno_grpc_call *grpc, struct dyno_body *body)
+void dyno_rpc_control(struct dyno_grpc_call *grpc, struct dyno_body *body)
 {
-    struct dyno_io *io = dyno_io_of_grpc(grpc);
+    struct dyno_rpc *rpc = dyno_rpc_of(grpc);
+    struct dyno_io *io = dyno_rpc_io(rpc);
     struct dyno_v2_names names;
     struct dyno_err err = {0};
     const int tag = grpc->method->tag;
-    const bool is_order =
-        tag == REPOSITORY_INDEX || tag == REPOSITORY_LOAD || tag == REPOSITORY_UNLOAD;
+    const bool is_order = tag == DYNO_RPC_REPOSITORY_INDEX || tag == DYNO_RPC_REPOSITORY_LOAD ||
+                          tag == DYNO_RPC_REPOSITORY_UNLOAD;
     struct dyno_arena *arena = dyno_arena_create();
     dyno_strbuf_clear(&io->text);
     enum dyno_status status = arena != NULL
@@ -211,30 +199,11 @@ static void control(struct dyno_grpc_call *grpc, struct dyno_body *body)
                                   : DYNO_NOMEM(&err);
     dyno_body_fini(body);
     if (status == DYNO_OK)
-        status = is_order ? send_order(grpc, tag, &names, &err)
+        status = is_order ? send_order(rpc, tag, &names, &err)
                           : write_answer(io, tag, &names, arena, &err);
     if (status != DYNO_OK)
-        answer_err(grpc, &err);
+        answer_err(rpc, &err);
     else if (!is_order)
-        answer(grpc);
+        answer(rpc);
     dyno_arena_destroy(arena);
 }
-
-#define SERVICE "/inference.GRPCInferenceService/"
-
-const struct dyno_grpc_method dyno_app_methods[] = {
-    {SERVICE "ModelInfer", false, 0, dyno_app_grpc_infer},
-    {SERVICE "ModelStreamInfer", true, 0, dyno_app_grpc_infer},
-    {SERVICE "ServerLive", false, SERVER_LIVE, control},
-    {SERVICE "ServerReady", false, SERVER_READY, control},
-    {SERVICE "ServerMetadata", false, SERVER_METADATA, control},
-    {SERVICE "ModelReady", false, MODEL_READY, control},
-    {SERVICE "ModelMetadata", false, MODEL_METADATA, control},
-    {SERVICE "ModelConfig", false, MODEL_CONFIG, control},
-    {SERVICE "ModelStatistics", false, MODEL_STATISTICS, control},
-    {SERVICE "RepositoryIndex", false, REPOSITORY_INDEX, control},
-    {SERVICE "RepositoryModelLoad", false, REPOSITORY_LOAD, control},
-    {SERVICE "RepositoryModelUnload", false, REPOSITORY_UNLOAD, control},
-    {"/grpc.health.v1.Health/Check", false, HEALTH_CHECK, control},
-};
-const size_t dyno_app_method_count = DYNO_COUNT(dyno_app_methods);

@@ -1,48 +1,8 @@
 /* grpc_infer.c - ModelInfer and ModelStreamInfer. */
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/pbwire.h"
-#include "serve/app/server.h"
-
-/* Of ModelStreamInfer: calls in the order they came, so that answers leave in that order. */
-struct stream {
-    struct dyno_call *first, *last;
-    bool is_half_closed;
-};
-
-enum dyno_grpc_status dyno_grpc_status_of(enum dyno_status status)
-{
-    switch (status) {
-    case DYNO_OK:
-        return DYNO_GRPC_OK;
-    case DYNO_E_NOT_FOUND:
-        return DYNO_GRPC_NOT_FOUND;
-    case DYNO_E_BUSY:
-        return DYNO_GRPC_UNAVAILABLE;
-    case DYNO_E_NOMEM:
-        return DYNO_GRPC_RESOURCE_EXHAUSTED;
-    case DYNO_E_UNSUPPORTED:
-        return DYNO_GRPC_UNIMPLEMENTED;
-    case DYNO_E_CANCELLED:
-        return DYNO_GRPC_CANCELLED;
-    case DYNO_E_ARG:
-    case DYNO_E_FORMAT:
-    case DYNO_E_LIMIT:
-        return DYNO_GRPC_INVALID_ARGUMENT;
-    case DYNO_E_IO:
-    case DYNO_E_CORRUPT:
-    case DYNO_E_TARGET:
-    case DYNO_E_MISMATCH:
-        break;
-    }
-    return DYNO_GRPC_INTERNAL;
-}
-
-struct dyno_io *dyno_io_of_grpc(const struct dyno_grpc_call *grpc)
-{
-    return grpc->server->app;
-}
+#include "serve/app/rpc.h"
 
 static const char *error_text(const struct dyno_call *call)
 {
@@ -75,7 +35,7 @@ static struct dyno_seg *make_seg(struct dyno_call *call, uint32_t number, size_t
     const size_t total = head_bytes + bytes;
     if (!dyno_budget_take(budget, total + DYNO_GRPC_PREFIX_BYTES))
         return NULL;
-    struct dyno_seg *seg = dyno_grpc_seg(call->grpc, total);
+    struct dyno_seg *seg = dyno_grpc_seg(&call->rpc->grpc, total);
     if (seg == NULL) {
         dyno_budget_give(budget, total + DYNO_GRPC_PREFIX_BYTES);
         return NULL;
@@ -128,7 +88,7 @@ static struct dyno_seg *write_stream_error(struct dyno_call *call)
 
 static void answer_unary(struct dyno_call *call)
 {
-    struct dyno_grpc_call *grpc = call->grpc;
+    struct dyno_grpc_call *grpc = &call->rpc->grpc;
     struct dyno_seg *seg = NULL;
     if (call->status == DYNO_OK && grpc->stream.h2 != NULL)
         call->status = write_result(call, 0, &seg);
@@ -143,7 +103,7 @@ static void answer_unary(struct dyno_call *call)
 
 static void answer_of_stream(struct dyno_call *call)
 {
-    struct dyno_grpc_call *grpc = call->grpc;
+    struct dyno_grpc_call *grpc = &call->rpc->grpc;
     const char *wants_status = dyno_grpc_header(grpc, "triton_grpc_error");
     struct dyno_seg *seg = NULL;
     if (grpc->stream.h2 == NULL)
@@ -163,44 +123,39 @@ static void answer_of_stream(struct dyno_call *call)
 }
 
 /* Send what is done, in order; end the call when the client has and all is sent. */
-static void advance(struct dyno_grpc_call *grpc)
+static void advance(struct dyno_rpc *rpc)
 {
-    struct stream *stream = grpc->user;
-    while (stream->first != NULL && stream->first->is_done) {
-        struct dyno_call *call = stream->first;
-        stream->first = call->next;
-        if (stream->first == NULL)
-            stream->last = NULL;
+    while (rpc->first != NULL && rpc->first->is_done) {
+        struct dyno_call *call = rpc->first;
+        rpc->first = call->next;
+        if (rpc->first == NULL)
+            rpc->last = NULL;
         answer_of_stream(call);
         dyno_strbuf_clear(&call->io->text);
-        dyno_grpc_release(grpc);
+        dyno_grpc_release(&rpc->grpc);
         dyno_call_destroy(call);
-        dyno_grpc_unref(grpc); /* one more is held by whoever called */
+        dyno_grpc_unref(&rpc->grpc); /* one more is held by whoever called */
     }
-    if (stream->first == NULL && stream->is_half_closed)
-        dyno_grpc_finish(grpc, DYNO_GRPC_OK, "");
+    if (rpc->first == NULL && rpc->is_half_closed)
+        dyno_grpc_finish(&rpc->grpc, DYNO_GRPC_OK, "");
 }
 
-static void join_stream(struct dyno_call *call)
+static void join(struct dyno_rpc *rpc, struct dyno_call *call)
 {
-    struct stream *stream = call->grpc->user;
     call->next = NULL;
-    if (stream->last != NULL)
-        stream->last->next = call;
+    if (rpc->last != NULL)
+        rpc->last->next = call;
     else
-        stream->first = call;
-    stream->last = call;
+        rpc->first = call;
+    rpc->last = call;
 }
 
-void dyno_app_grpc_half_closed(struct dyno_grpc_call *grpc)
+void dyno_rpc_half_closed(struct dyno_grpc_call *grpc)
 {
-    if (grpc->user == NULL) { /* not one message */
-        dyno_grpc_finish(grpc, DYNO_GRPC_OK, "");
-        return;
-    }
-    ((struct stream *)grpc->user)->is_half_closed = true;
+    struct dyno_rpc *rpc = dyno_rpc_of(grpc);
+    rpc->is_half_closed = true;
     dyno_grpc_ref(grpc);
-    advance(grpc);
+    advance(rpc);
     dyno_grpc_unref(grpc);
 }
 
@@ -208,73 +163,40 @@ void dyno_app_grpc_half_closed(struct dyno_grpc_call *grpc)
 
 void dyno_call_answer_grpc(struct dyno_call *call)
 {
-    struct dyno_grpc_call *grpc = call->grpc;
-    dyno_grpc_ref(grpc);
-    if (grpc->method->is_streaming) {
+    struct dyno_rpc *rpc = call->rpc;
+    dyno_grpc_ref(&rpc->grpc);
+    if (rpc->grpc.method->is_streaming) {
         call->is_done = true;
-        advance(grpc);
+        advance(rpc);
     } else {
-        grpc->user = NULL;
+        rpc->first = rpc->last = NULL;
         answer_unary(call);
         dyno_strbuf_clear(&call->io->text);
         dyno_call_destroy(call);
-        dyno_grpc_unref(grpc);
+        dyno_grpc_unref(&rpc->grpc);
     }
-    dyno_grpc_unref(grpc);
+    dyno_grpc_unref(&rpc->grpc);
 }
 
-void dyno_app_grpc_gone(struct dyno_grpc_call *grpc)
+void dyno_rpc_gone(struct dyno_grpc_call *grpc)
 {
-    if (!grpc->method->is_streaming) {
-        if (grpc->user != NULL && grpc->method->message == dyno_app_grpc_infer)
-            dyno_sched_cancel(&((struct dyno_call *)grpc->user)->task);
-        return;
-    }
-    struct stream *stream = grpc->user;
-    if (stream == NULL)
-        return;
-    for (struct dyno_call *call = stream->first; call != NULL; call = call->next)
+    for (struct dyno_call *call = dyno_rpc_of(grpc)->first; call != NULL; call = call->next)
         dyno_sched_cancel(&call->task);
 }
 
-/* Every call of a stream held a reference, so its list is empty. */
-void dyno_app_grpc_over(struct dyno_grpc_call *grpc)
+void dyno_rpc_infer(struct dyno_grpc_call *grpc, struct dyno_body *body)
 {
-    if (grpc->method != NULL && grpc->method->is_streaming)
-        dyno_free(grpc->user);
-}
-
-static bool attach(struct dyno_grpc_call *grpc, struct dyno_call *call)
-{
-    if (!grpc->method->is_streaming) {
-        grpc->user = call;
-        return true;
-    }
-    if (grpc->user == NULL)
-        grpc->user = dyno_alloc(1, sizeof(struct stream));
-    if (grpc->user != NULL)
-        join_stream(call);
-    return grpc->user != NULL;
-}
-
-void dyno_app_grpc_infer(struct dyno_grpc_call *grpc, struct dyno_body *body)
-{
-    struct dyno_io *io = dyno_io_of_grpc(grpc);
-    struct dyno_call *call = dyno_call_create(io);
+    struct dyno_rpc *rpc = dyno_rpc_of(grpc);
+    struct dyno_call *call = dyno_call_create(dyno_rpc_io(rpc));
     if (call == NULL) {
         dyno_body_fini(body);
         dyno_grpc_release(grpc);
         dyno_grpc_finish(grpc, DYNO_GRPC_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
-    call->grpc = grpc;
+    call->rpc = rpc;
     call->body = *body;
-    if (!attach(grpc, call)) {
-        dyno_grpc_release(grpc);
-        dyno_grpc_finish(grpc, DYNO_GRPC_RESOURCE_EXHAUSTED, "out of memory");
-        dyno_call_destroy(call);
-        return;
-    }
+    join(rpc, call);
     dyno_grpc_ref(grpc);
     if (!grpc->method->is_streaming)
         call->start_ns = grpc->start_ns;

@@ -3,35 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "serve/app/server.h"
+#include "serve/app/http.h"
 
 #define ZIP_MIN_BYTES 512 /* smaller answers are not worth packing */
-
-int dyno_http_status(enum dyno_status status)
-{
-    switch (status) {
-    case DYNO_OK:
-        return 200;
-    case DYNO_E_NOT_FOUND:
-        return 404;
-    case DYNO_E_BUSY:
-    case DYNO_E_NOMEM:
-        return 503;
-    case DYNO_E_UNSUPPORTED:
-        return 501;
-    case DYNO_E_ARG:
-    case DYNO_E_FORMAT:
-    case DYNO_E_LIMIT:
-    case DYNO_E_CANCELLED:
-        return 400;
-    case DYNO_E_IO:
-    case DYNO_E_CORRUPT:
-    case DYNO_E_TARGET:
-    case DYNO_E_MISMATCH:
-        break;
-    }
-    return 500;
-}
 
 /* --- the answer --- */
 
@@ -129,7 +103,8 @@ static const char *error_text(const struct dyno_call *call)
 void dyno_call_answer_http(struct dyno_call *call)
 {
     struct dyno_io *io = call->io;
-    struct dyno_http_request *request = call->http;
+    struct dyno_visit *visit = call->visit;
+    struct dyno_http_request *request = &visit->request;
     struct dyno_seg *seg = NULL;
     size_t json_bytes = 0;
     bool has_raw = false;
@@ -148,7 +123,7 @@ void dyno_call_answer_http(struct dyno_call *call)
         dyno_http_answer(request, 200, has_raw ? "application/octet-stream" : "application/json",
                          extra, seg);
     } else {
-        dyno_app_http_error(io, request, dyno_http_status(call->status), error_text(call));
+        dyno_visit_answer_error(visit, dyno_http_status(call->status), error_text(call));
     }
     dyno_call_destroy(call);
 }
@@ -236,43 +211,37 @@ static enum dyno_status unpack(struct dyno_call *call, enum dyno_zip zip)
     return status;
 }
 
-static enum dyno_status decode(struct dyno_call *call, const struct dyno_http_request *request,
-                               const char *model, const char *version)
+static enum dyno_status decode(struct dyno_call *call, const struct dyno_visit *visit)
 {
     size_t json_bytes = 0;
     bool is_given = false;
-    const char *coding = dyno_http_header(request, "content-encoding");
+    const char *coding = dyno_http_header(&visit->request, "content-encoding");
     DYNO_TRY(unpack(call, dyno_zip_parse(coding)));
-    DYNO_TRY(json_length(request, call->body.bytes, &is_given, &json_bytes, &call->err));
+    DYNO_TRY(json_length(&visit->request, call->body.bytes, &is_given, &json_bytes, &call->err));
     if (is_given && json_bytes == 0) {
-        call->infer = (struct dyno_infer){.model = model, .version = version};
+        call->infer = (struct dyno_infer){.model = visit->model, .version = visit->version};
         return take_raw(call);
     }
     DYNO_TRY(dyno_v2_json_decode(call->body.data, call->body.bytes, json_bytes, call->arena,
                                  &call->memory, &call->infer, &call->err));
-    call->infer.model = model;
-    call->infer.version = version;
+    call->infer.model = visit->model;
+    call->infer.version = visit->version;
     return DYNO_OK;
 }
 
-void dyno_app_http_infer(struct dyno_io *io, struct dyno_http_request *request, const char *model,
-                         const char *version)
+void dyno_route_infer(struct dyno_visit *visit)
 {
-    struct dyno_call *call = dyno_call_create(io);
+    struct dyno_call *call = dyno_call_create(visit->io);
     if (call == NULL) {
-        dyno_app_http_error(io, request, 503, "out of memory");
+        dyno_visit_answer_error(visit, 503, "out of memory");
         return;
     }
-    const char *own_model = dyno_arena_strdup(call->arena, model);
-    const char *own_version = dyno_arena_strdup(call->arena, version);
-    call->http = request;
-    request->user = call;
-    call->start_ns = request->start_ns;
-    call->body = request->body;
-    dyno_body_init(&request->body, call->body.budget, 0);
-    call->status = own_model != NULL && own_version != NULL
-                       ? decode(call, request, own_model, own_version)
-                       : DYNO_NOMEM(&call->err);
+    call->visit = visit;
+    visit->call = call;
+    call->start_ns = visit->request.start_ns;
+    call->body = visit->request.body;
+    dyno_body_init(&visit->request.body, call->body.budget, 0);
+    call->status = decode(call, visit);
     if (call->status == DYNO_OK)
         dyno_call_run(call);
     else

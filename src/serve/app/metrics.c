@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "serve/app/server.h"
+#include "serve/app/http.h"
 
 /* One family: a name, its help, and where a variant keeps the value. */
 struct family {
@@ -101,24 +101,15 @@ static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *are
     return DYNO_OK;
 }
 
-void dyno_app_metrics(struct dyno_http_server *server, struct dyno_http_request *request)
+void dyno_route_metrics(struct dyno_visit *visit)
 {
-    struct dyno_io *io = server->app;
+    struct dyno_io *io = visit->io;
     struct dyno_err err = {0};
-    struct dyno_arena *arena = NULL;
-    if (strcmp(request->path, "/metrics") != 0 && strcmp(request->path, "/metrics/") != 0) {
-        dyno_app_http_error(io, request, 404, "Not Found");
-        return;
-    }
-    if (request->method != DYNO_HTTP_GET && request->method != DYNO_HTTP_HEAD) {
-        dyno_app_http_error(io, request, 405, "Method Not Allowed");
-        return;
-    }
-    arena = dyno_arena_create();
+    struct dyno_arena *arena = dyno_arena_create();
     if (arena != NULL && write_metrics(io, arena, &err) == DYNO_OK)
-        dyno_app_http_text(io, request, 200, "text/plain; charset=utf-8", &io->text);
+        dyno_visit_answer_text(visit, 200, "text/plain; charset=utf-8", &io->text);
     else
-        dyno_app_http_error(io, request, 503, "out of memory");
+        dyno_visit_answer_error(visit, 503, "out of memory");
     dyno_strbuf_clear(&io->text);
     dyno_arena_destroy(arena);
 }

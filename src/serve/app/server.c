@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "base/mem.h"
+#include "serve/app/http.h"
+#include "serve/app/rpc.h"
 
 #define HTTP_IDLE_NS UINT64_C(300000000000)
 #define GRPC_IDLE_NS UINT64_C(7200000000000)
@@ -22,38 +24,19 @@ _Thread_local struct dyno_io *dyno_io_here;
 
 /* --- one I/O thread --- */
 
-static bool wants_header(const char *name, size_t bytes)
-{
-    static const char *const names[] = {"triton_grpc_error", "authorization", "traceparent", "sla"};
-    for (size_t i = 0; i < DYNO_COUNT(names); i++)
-        if (strlen(names[i]) == bytes && memcmp(names[i], name, bytes) == 0)
-            return true;
-    return false;
-}
-
 static void set_up_servers(struct dyno_io *io)
 {
     struct dyno_server *server = io->server;
     const size_t body_bytes_max = server->options.body_bytes_max;
-    io->http_server = (struct dyno_http_server){.app = io,
-                                                .request = dyno_app_http,
-                                                .gone = dyno_app_http_gone,
-                                                .budget = &server->budget,
-                                                .body_bytes_max = body_bytes_max,
-                                                .idle_ns = HTTP_IDLE_NS};
+    dyno_app_http_init(&io->http_server, io);
+    io->http_server.budget = &server->budget;
+    io->http_server.body_bytes_max = body_bytes_max;
+    io->http_server.idle_ns = HTTP_IDLE_NS;
     io->metrics_server = io->http_server;
-    io->metrics_server.request = dyno_app_metrics;
     io->metrics_server.body_bytes_max = 0;
-    dyno_grpc_server_init(&io->grpc_server, &server->budget);
+    dyno_app_grpc_init(&io->grpc_server, io);
     io->grpc_server.h2.idle_ns = GRPC_IDLE_NS;
-    io->grpc_server.app = io;
-    io->grpc_server.methods = dyno_app_methods;
-    io->grpc_server.method_count = dyno_app_method_count;
     io->grpc_server.message_bytes_max = body_bytes_max;
-    io->grpc_server.wants_header = wants_header;
-    io->grpc_server.gone = dyno_app_grpc_gone;
-    io->grpc_server.over = dyno_app_grpc_over;
-    io->grpc_server.half_closed = dyno_app_grpc_half_closed;
 }
 
 /* The first thread binds the number that was asked for; with 0 the others take what it got. */
@@ -161,6 +144,7 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
         server->ios[i].server = server;
         DYNO_TRY(open_io(&server->ios[i], err));
     }
+    DYNO_TRY(dyno_gate_create(&server->gate, err));
     DYNO_TRY(dyno_manager_create(&manager, &server->manager, err));
     for (int i = 0; i < server->io_count; i++) {
         struct dyno_io *io = &server->ios[i];
@@ -216,6 +200,7 @@ static void stop(struct dyno_server *server)
     if (open_count(server) > 0)
         return;
     dyno_manager_destroy(server->manager);
+    dyno_gate_destroy(server->gate);
     for (int i = 0; i < server->io_count; i++)
         free_io(&server->ios[i]);
     dyno_free(server->ios);

@@ -7,6 +7,7 @@
 #define DYNO_SERVE_APP_SERVER_H
 
 #include "serve/app/serve.h"
+#include "serve/gate/gate.h"
 #include "serve/grpc/grpc.h"
 #include "serve/http1/http1.h"
 #include "serve/model/manager.h"
@@ -15,6 +16,8 @@
 #include "serve/v2/control.h"
 
 struct dyno_server;
+struct dyno_visit; /* a request over HTTP: app/http.h */
+struct dyno_rpc;   /* a call over gRPC: app/rpc.h */
 
 struct dyno_io {
     struct dyno_server *server;
@@ -34,6 +37,7 @@ struct dyno_io {
 struct dyno_server {
     struct dyno_serve_options options;
     struct dyno_budget budget;
+    struct dyno_gate *gate;
     struct dyno_manager *manager;
     struct dyno_sched_options sched;
     struct dyno_io *ios;
@@ -59,9 +63,9 @@ struct dyno_call {
     struct dyno_infer infer;
     struct dyno_err err;
     enum dyno_status status;
-    struct dyno_body body;          /* what tensors point into */
-    struct dyno_http_request *http; /* or */
-    struct dyno_grpc_call *grpc;
+    struct dyno_body body;    /* what tensors point into */
+    struct dyno_visit *visit; /* or */
+    struct dyno_rpc *rpc;
     uint64_t start_ns, ready_ns; /* came; was handed to the scheduler */
     bool is_done;                /* of a stream: waits for its turn */
 };
@@ -81,28 +85,6 @@ void dyno_call_answer_grpc(struct dyno_call *call);
 enum dyno_status dyno_call_result(struct dyno_call *call, struct dyno_infer_answer *answer_out,
                                   struct dyno_err *err);
 
-/* HTTP */
-void dyno_app_http(struct dyno_http_server *server, struct dyno_http_request *request);
-void dyno_app_http_gone(struct dyno_http_server *server, struct dyno_http_request *request);
-void dyno_app_http_infer(struct dyno_io *io, struct dyno_http_request *request, const char *model,
-                         const char *version);
-void dyno_app_metrics(struct dyno_http_server *server, struct dyno_http_request *request);
-int dyno_http_status(enum dyno_status status);
-void dyno_app_http_text(struct dyno_io *io, struct dyno_http_request *request, int status,
-                        const char *type, const struct dyno_strbuf *text);
-void dyno_app_http_error(struct dyno_io *io, struct dyno_http_request *request, int status,
-                         const char *text);
-
-/* gRPC */
-extern const struct dyno_grpc_method dyno_app_methods[];
-extern const size_t dyno_app_method_count;
-void dyno_app_grpc_infer(struct dyno_grpc_call *grpc, struct dyno_body *body);
-void dyno_app_grpc_gone(struct dyno_grpc_call *grpc);
-void dyno_app_grpc_over(struct dyno_grpc_call *grpc);
-void dyno_app_grpc_half_closed(struct dyno_grpc_call *grpc);
-enum dyno_grpc_status dyno_grpc_status_of(enum dyno_status status);
-struct dyno_io *dyno_io_of_grpc(const struct dyno_grpc_call *grpc);
-
 /* What is told of a model, from its ready variants (of one model, newest first). */
 enum dyno_status dyno_app_describe(struct dyno_variant *const *variants, size_t count,
                                    struct dyno_arena *arena, struct dyno_v2_model *model_out,
@@ -115,8 +97,8 @@ struct dyno_app_order {
     struct dyno_order order; /* first */
     struct dyno_mail mail;
     struct dyno_io *io;
-    struct dyno_http_request *http; /* or */
-    struct dyno_grpc_call *grpc;
+    struct dyno_visit *visit; /* or */
+    struct dyno_rpc *rpc;
     bool only_ready;
     void (*answer)(struct dyno_app_order *order);
 };

@@ -314,6 +314,8 @@ static void head(struct dyno_h2_stream *stream)
     static const struct dyno_h2_field not_grpc[] = {FIELD(":status", "415")};
     static const struct dyno_h2_field not_post[] = {FIELD(":status", "405")};
     struct dyno_grpc_call *call = of_stream(stream);
+    const char *text = "";
+    enum dyno_grpc_status status = DYNO_GRPC_OK;
     if (!call->is_post || !call->is_grpc) {
         call->is_refused = call->is_finished = true;
         dyno_h2_respond_only(stream, call->is_post ? not_grpc : not_post, 1);
@@ -321,6 +323,8 @@ static void head(struct dyno_h2_stream *stream)
         refuse(call, DYNO_GRPC_UNIMPLEMENTED, "there is no such method");
     } else if (call->zip == DYNO_ZIP_UNKNOWN) {
         refuse(call, DYNO_GRPC_UNIMPLEMENTED, "this grpc-encoding is not known");
+    } else if ((status = call->server->head(call, &text)) != DYNO_GRPC_OK) {
+        refuse(call, status, text);
     } else if (call->deadline_ns != 0) {
         call->deadline.fire = pass_deadline;
         if (!dyno_loop_arm(stream->port->loop, &call->deadline, call->deadline_ns))
@@ -469,9 +473,10 @@ static void closed(struct dyno_h2_stream *stream)
     dyno_grpc_unref(call);
 }
 
-void dyno_grpc_server_init(struct dyno_grpc_server *server, struct dyno_budget *budget)
+void dyno_grpc_server_init(struct dyno_grpc_server *server, struct dyno_budget *budget,
+                           size_t call_bytes)
 {
-    server->h2.stream_bytes = sizeof(struct dyno_grpc_call);
+    server->h2.stream_bytes = call_bytes;
     server->h2.header = header;
     server->h2.head = head;
     server->h2.data = data;

@@ -1,6 +1,7 @@
 /* grpc.h - gRPC over HTTP/2: methods, messages, status (grpc/doc/PROTOCOL-HTTP2.md).
  *
- * A call lives while its stream does or somebody holds a reference.  The application gets whole
+ * A call lives while its stream does or somebody holds a reference; it is embedded in what the
+ * application makes of it (call_bytes, the call first).  The application gets whole
  * messages, sends whole messages, and finishes once with a status; after that, or after the client
  * has gone, what it sends goes nowhere.  All on the loop's thread.
  */
@@ -35,7 +36,7 @@ struct dyno_grpc_call;
 struct dyno_grpc_method {
     const char *path; /* "/inference.GRPCInferenceService/ModelInfer" */
     bool is_streaming;
-    int tag; /* the application's */
+    int tag, right; /* the application's */
     /* A message came; `body` is the callee's (its length may be 0). */
     void (*message)(struct dyno_grpc_call *call, struct dyno_body *body);
 };
@@ -51,7 +52,6 @@ struct dyno_grpc_call {
     struct dyno_h2_stream stream; /* first */
     const struct dyno_grpc_server *server;
     const struct dyno_grpc_method *method;
-    void *user;
     uint64_t start_ns;
     uint64_t deadline_ns; /* 0: none */
     struct dyno_timer deadline;
@@ -79,18 +79,23 @@ struct dyno_grpc_server {
     const struct dyno_grpc_method *methods;
     size_t method_count;
     size_t message_bytes_max;
+    /* All headers came; not OK: the call ends with that status and *text_out, of static storage or
+     * the call's own. */
+    enum dyno_grpc_status (*head)(struct dyno_grpc_call *call, const char **text_out);
     /* Keep this header of a request? */
     bool (*wants_header)(const char *name, size_t bytes);
     /* The client cancelled, its deadline passed, or its connection broke. */
     void (*gone)(struct dyno_grpc_call *call);
-    /* The last reference goes: free `user`. */
+    /* The last reference goes: free what the application attached. */
     void (*over)(struct dyno_grpc_call *call);
     /* The client sends no more messages (streaming methods). */
     void (*half_closed)(struct dyno_grpc_call *call);
 };
 
-/* Sets h2 and what belongs to it; the port's owner is then &server->h2. */
-void dyno_grpc_server_init(struct dyno_grpc_server *server, struct dyno_budget *budget);
+/* Sets h2 and what belongs to it; the port's owner is then &server->h2.  A call has call_bytes of
+ * zeroed memory. */
+void dyno_grpc_server_init(struct dyno_grpc_server *server, struct dyno_budget *budget,
+                           size_t call_bytes);
 
 const char *dyno_grpc_header(const struct dyno_grpc_call *call, const char *name);
 

@@ -62,7 +62,7 @@ static struct dyno_slab *slab_of(const struct dyno_h1 *h1)
 
 static struct dyno_http_request *make_request(struct dyno_h1 *h1)
 {
-    struct dyno_http_request *request = dyno_slab_zalloc(slab_of(h1), sizeof(*request));
+    struct dyno_http_request *request = dyno_slab_zalloc(slab_of(h1), h1->server->request_bytes);
     if (request == NULL)
         return NULL;
     request->h1 = h1;
@@ -75,6 +75,9 @@ static struct dyno_http_request *make_request(struct dyno_h1 *h1)
 static void free_request(struct dyno_http_request *request)
 {
     struct dyno_slab *slab = dyno_loop_slab(request->port->loop);
+    struct dyno_http_server *server = request->port->owner;
+    if (request->is_seen)
+        server->over(server, request);
     dyno_body_fini(&request->body);
     dyno_slab_free(slab, request->head);
     dyno_slab_free(slab, request);
@@ -163,29 +166,43 @@ static void write_answer(struct dyno_h1 *h1, const struct dyno_http_request *req
         dyno_seg_destroy(slab_of(h1), body);
 }
 
-/* An error of the protocol: answered at once, then the connection ends. */
-static void refuse(struct dyno_h1 *h1, int status, const char *text)
+/* {"error": text} as the body of an answer; NULL: out of memory. */
+static struct dyno_seg *error_body(struct dyno_h1 *h1, const char *text)
 {
-    struct dyno_http_request *request = h1->request;
-    char body[256];
+    char body[512];
     const int bytes = snprintf(body, sizeof(body), "{\"error\":\"%s\"}", text);
     struct dyno_seg *seg = dyno_seg_create(slab_of(h1), DYNO_HTTP_HEAD_ROOM + sizeof(body));
+    if (seg == NULL || bytes < 0 || (size_t)bytes >= sizeof(body))
+        return seg;
+    seg->begin = DYNO_HTTP_HEAD_ROOM;
+    seg->end = seg->begin + (size_t)bytes;
+    memcpy(seg->data + seg->begin, body, (size_t)bytes);
+    return seg;
+}
+
+/* Answered at once, then the connection ends: what the client still sends is not wanted. */
+static void refuse_with(struct dyno_h1 *h1, const struct dyno_http_refusal *refusal)
+{
+    struct dyno_http_request *request = h1->request;
     if (h1->is_refused)
         return;
     h1->is_refused = true;
     dyno_loop_disarm(h1->conn.loop, &h1->budget_retry);
-    if (seg != NULL && bytes > 0) {
-        seg->begin = DYNO_HTTP_HEAD_ROOM;
-        seg->end = seg->begin + (size_t)bytes;
-        memcpy(seg->data + seg->begin, body, (size_t)bytes);
-    }
     const struct dyno_http_request closing = {.method = DYNO_HTTP_GET};
-    write_answer(h1, &closing, status, "application/json",
-                 status == 503 ? "Retry-After: 1\r\n" : "", seg);
+    write_answer(h1, &closing, refusal->status, "application/json", refusal->extra,
+                 error_body(h1, refusal->text));
     dyno_conn_close_when_sent(&h1->conn);
     h1->request = NULL;
     if (request != NULL)
         free_request(request);
+}
+
+/* An error of the protocol. */
+static void refuse(struct dyno_h1 *h1, int status, const char *text)
+{
+    const struct dyno_http_refusal refusal = {
+        .status = status, .text = text, .extra = status == 503 ? "Retry-After: 1\r\n" : ""};
+    refuse_with(h1, &refusal);
 }
 
 static void feed(struct dyno_h1 *h1, const char *data, size_t bytes);
@@ -339,6 +356,12 @@ static int on_head(http_parser *parser)
             return -1;
         }
     }
+    request->is_seen = true;
+    h1->server->head(h1->server, request);
+    if (request->refusal.status != 0 && (is_chunked || h1->body_bytes > 0)) {
+        refuse_with(h1, &request->refusal);
+        return -1;
+    }
     const char *expect = dyno_http_header(request, "expect");
     if (expect != NULL && (is_chunked || h1->body_bytes > 0)) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -394,7 +417,11 @@ static void dispatch(struct dyno_h1 *h1)
 {
     struct dyno_http_request *request = h1->request;
     h1->state = H1_APP;
-    h1->server->request(h1->server, request);
+    if (request->refusal.status == 0)
+        h1->server->request(h1->server, request);
+    else
+        dyno_http_answer(request, request->refusal.status, "application/json",
+                         request->refusal.extra, error_body(h1, request->refusal.text));
 }
 
 /* Bytes of a head or of chunks; returns how many were used. */

@@ -1,8 +1,9 @@
 /* http1.h - HTTP/1.1 over a connection: one request at a time in, its answer out.
  *
- * A request belongs to the application from `request` on, until it calls dyno_http_answer or
- * dyno_http_drop, once.  When the client goes first, `gone` is called; the application still has to
- * answer or drop (an answer then goes nowhere).  All on the loop's thread.
+ * A request is embedded in what the application makes of it (request_bytes, the request first).  It
+ * belongs to the application from `request` on, until it calls dyno_http_answer or dyno_http_drop,
+ * once.  When the client goes first, `gone` is called; the application still has to answer or drop
+ * (an answer then goes nowhere).  All on the loop's thread.
  */
 #ifndef DYNO_SERVE_HTTP1_HTTP1_H
 #define DYNO_SERVE_HTTP1_HTTP1_H
@@ -28,18 +29,26 @@ struct dyno_http_header {
     uint16_t name, value; /* offsets in `head`; names in lower case, both NUL-terminated */
 };
 
+/* An answer that is known once the head is: the body is not read for it. */
+struct dyno_http_refusal {
+    int status;        /* 0: none */
+    const char *text;  /* of {"error": text}; nothing in it needs an escape; lives as the request */
+    const char *extra; /* whole header lines, or "" */
+};
+
 struct dyno_http_request {
     struct dyno_h1 *h1; /* NULL: the client has gone */
     struct dyno_port *port;
-    void *user; /* the application's */
     enum dyno_http_method method;
     bool keep_alive;
     const char *path;  /* percent-encoded, NUL-terminated */
     const char *query; /* after the ?, NULL: none */
-    char *head;
+    char *head;        /* the application may cut the path in place */
     size_t head_bytes, head_room;
     struct dyno_http_header headers[DYNO_HTTP_HEADERS_MAX];
     size_t header_count;
+    struct dyno_http_refusal refusal; /* the application's, set by `head` */
+    bool is_seen;                     /* `head` was called */
     struct dyno_body body;
     uint64_t start_ns; /* when its first byte came */
 };
@@ -47,8 +56,13 @@ struct dyno_http_request {
 /* What the protocol's ports have as `owner`. */
 struct dyno_http_server {
     void *app;
+    size_t request_bytes; /* zeroed memory of a request */
+    /* The head is there, of the body nothing is read; sets `refusal` when nothing shall be. */
+    void (*head)(struct dyno_http_server *server, struct dyno_http_request *request);
     void (*request)(struct dyno_http_server *server, struct dyno_http_request *request);
     void (*gone)(struct dyno_http_server *server, struct dyno_http_request *request);
+    /* Its memory goes: let go of what the application attached.  After `head`, in any case. */
+    void (*over)(struct dyno_http_server *server, struct dyno_http_request *request);
     struct dyno_budget *budget;
     size_t body_bytes_max;
     uint64_t idle_ns; /* a kept connection without a request */

@@ -1,0 +1,61 @@
+/* http.h - the application over HTTP: visits, the table of routes, answers.
+ *
+ * A visit is a request on its way through the application; its handler answers it once, now or
+ * later, on its I/O thread.
+ */
+#ifndef DYNO_SERVE_APP_HTTP_H
+#define DYNO_SERVE_APP_HTTP_H
+
+#include "serve/app/server.h"
+
+struct dyno_visit;
+
+/* A handler is called when the whole request is there. */
+typedef void dyno_route_fn(struct dyno_visit *visit);
+
+struct dyno_route {
+    enum dyno_http_method method;
+    const char *pattern; /* * is a model, # a version, ? any one segment */
+    enum dyno_right right;
+    dyno_route_fn *fn;
+};
+
+#define DYNO_ROUTE(method, pattern, right, handler) dyno_route_fn dyno_route_##handler;
+#include "serve/app/routes.def"
+#undef DYNO_ROUTE
+dyno_route_fn dyno_route_metrics; /* of the metrics port */
+
+struct dyno_visit {
+    struct dyno_http_request request; /* first */
+    struct dyno_io *io;
+    const struct dyno_route *route;
+    const char *model, *version; /* of the path; "" where the route has none */
+    struct dyno_guest *guest;
+    struct dyno_call *call; /* of an inference */
+    char refusal_text[256];
+};
+
+/* What a port of HTTP calls: `head`, `request`, `gone`, `over`. */
+void dyno_app_http_init(struct dyno_http_server *server, struct dyno_io *io);
+
+/* --- answers: each ends the visit --- */
+
+void dyno_visit_answer_text(struct dyno_visit *visit, int status, const char *type,
+                            const struct dyno_strbuf *text);
+/* The text of io->text, which is cleared. */
+void dyno_visit_answer_json(struct dyno_visit *visit);
+/* {"error": text} */
+void dyno_visit_answer_error(struct dyno_visit *visit, int status, const char *text);
+void dyno_visit_answer_err(struct dyno_visit *visit, const struct dyno_err *err);
+/* 200 or 400 with nothing in it. */
+void dyno_visit_answer_status(struct dyno_visit *visit, bool is_good);
+
+/* A writer into io->text, emptied. */
+struct dyno_json_writer dyno_visit_writer(struct dyno_visit *visit);
+/* The body, which is an object or "" (*root_out NULL), at most 64 KiB; lives in `arena`. */
+enum dyno_status dyno_visit_parse(const struct dyno_visit *visit, struct dyno_arena *arena,
+                                  const struct dyno_json **root_out, struct dyno_err *err);
+
+int dyno_http_status(enum dyno_status status);
+
+#endif /* DYNO_SERVE_APP_HTTP_H */

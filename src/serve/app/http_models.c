@@ -1,0 +1,161 @@
+/* http_models.c - what is told of the server and its models. */
+#include <string.h>
+
+#include "serve/app/http.h"
+
+void dyno_route_live(struct dyno_visit *visit)
+{
+    dyno_visit_answer_status(visit, true);
+}
+
+void dyno_route_ready(struct dyno_visit *visit)
+{
+    struct dyno_server *server = visit->io->server;
+    dyno_visit_answer_status(visit,
+                             dyno_manager_is_ready(server->manager) &&
+                                 !atomic_load_explicit(&server->is_draining, memory_order_relaxed));
+}
+
+void dyno_route_server(struct dyno_visit *visit)
+{
+    struct dyno_json_writer json = dyno_visit_writer(visit);
+    dyno_v2_json_server(&json);
+    dyno_visit_answer_json(visit);
+}
+
+void dyno_route_model_ready(struct dyno_visit *visit)
+{
+    struct dyno_variant *variant = NULL;
+    const bool is_ready = dyno_manager_find(visit->io->server->manager, visit->model,
+                                            visit->version, &variant, NULL) == DYNO_OK;
+    if (is_ready)
+        dyno_variant_unref(variant);
+    dyno_visit_answer_status(visit, is_ready);
+}
+
+/* The ready variants of a model, of one version when that is given, and what to do with them. */
+typedef enum dyno_status variants_fn(struct dyno_visit *visit, struct dyno_variant *const *variants,
+                                     size_t count, struct dyno_arena *arena, struct dyno_err *err);
+
+static size_t keep_version(struct dyno_variant **variants, size_t count, const char *version)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (version[0] == 0 || strcmp(variants[i]->version, version) == 0)
+            variants[kept++] = variants[i];
+        else
+            dyno_variant_unref(variants[i]);
+    }
+    return kept;
+}
+
+static enum dyno_status with_variants_in(struct dyno_visit *visit, variants_fn *fn,
+                                         struct dyno_arena *arena, struct dyno_err *err)
+{
+    struct dyno_manager *manager = visit->io->server->manager;
+    struct dyno_variant **variants = NULL;
+    size_t count = 0;
+    DYNO_TRY(dyno_manager_ready(manager, visit->model[0] != 0 ? visit->model : NULL, arena,
+                                &variants, &count, err));
+    count = keep_version(variants, count, visit->version);
+    enum dyno_status status = DYNO_OK;
+    if (count == 0 && visit->model[0] != 0) { /* for the sentence that says why */
+        struct dyno_variant *none = NULL;
+        status = dyno_manager_find(manager, visit->model, visit->version, &none, err);
+        if (none != NULL)
+            dyno_variant_unref(none);
+        if (status == DYNO_OK)
+            status = DYNO_FAIL(err, DYNO_E_BUSY, "the model has just changed");
+    } else {
+        status = fn(visit, variants, count, arena, err);
+    }
+    for (size_t i = 0; i < count; i++)
+        dyno_variant_unref(variants[i]);
+    return status;
+}
+
+static void with_variants(struct dyno_visit *visit, variants_fn *fn)
+{
+    struct dyno_err err = {0};
+    struct dyno_arena *arena = dyno_arena_create();
+    const enum dyno_status status =
+        arena != NULL ? with_variants_in(visit, fn, arena, &err) : DYNO_NOMEM(&err);
+    if (status == DYNO_OK)
+        dyno_visit_answer_json(visit);
+    else
+        dyno_visit_answer_err(visit, &err);
+    dyno_arena_destroy(arena);
+}
+
+static enum dyno_status write_metadata(struct dyno_visit *visit,
+                                       struct dyno_variant *const *variants, size_t count,
+                                       struct dyno_arena *arena, struct dyno_err *err)
+{
+    struct dyno_v2_model model;
+    struct dyno_json_writer json = dyno_visit_writer(visit);
+    DYNO_TRY(dyno_app_describe(variants, count, arena, &model, err));
+    dyno_v2_json_model(&json, &model);
+    return DYNO_OK;
+}
+
+static enum dyno_status write_config(struct dyno_visit *visit, struct dyno_variant *const *variants,
+                                     size_t count, struct dyno_arena *arena, struct dyno_err *err)
+{
+    struct dyno_v2_model model;
+    struct dyno_json_writer json = dyno_visit_writer(visit);
+    DYNO_TRY(dyno_app_describe(variants, count, arena, &model, err));
+    dyno_v2_json_config(&json, &model);
+    return DYNO_OK;
+}
+
+static enum dyno_status write_stats(struct dyno_visit *visit, struct dyno_variant *const *variants,
+                                    size_t count, struct dyno_arena *arena, struct dyno_err *err)
+{
+    struct dyno_json_writer json = dyno_visit_writer(visit);
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "model_stats");
+    dyno_json_array_begin(&json);
+    for (size_t i = 0; i < count; i++) {
+        struct dyno_v2_stats stats;
+        DYNO_TRY(dyno_app_stats(variants[i], arena, &stats, err));
+        dyno_v2_json_stats(&json, &stats);
+    }
+    dyno_json_array_end(&json);
+    dyno_json_object_end(&json);
+    return DYNO_OK;
+}
+
+/* KServe's list: {"models": [names]}. */
+static enum dyno_status write_names(struct dyno_visit *visit, struct dyno_variant *const *variants,
+                                    size_t count, struct dyno_arena *arena, struct dyno_err *err)
+{
+    struct dyno_json_writer json = dyno_visit_writer(visit);
+    (void)arena;
+    (void)err;
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "models");
+    dyno_json_array_begin(&json);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || strcmp(variants[i]->model, variants[i - 1]->model) != 0)
+            dyno_json_str(&json, variants[i]->model);
+    dyno_json_array_end(&json);
+    dyno_json_object_end(&json);
+    return DYNO_OK;
+}
+
+void dyno_route_metadata(struct dyno_visit *visit)
+{
+    with_variants(visit, write_metadata);
+}
+void dyno_route_config(struct dyno_visit *visit)
+{
+    with_variants(visit, write_config);
+}
+void dyno_route_stats(struct dyno_visit *visit)
+{
+    with_variants(visit, write_stats);
+}
+void dyno_route_models(struct dyno_visit *visit)
+{
+    with_variants(visit, write_names);
+}

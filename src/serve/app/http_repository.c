@@ -1,0 +1,91 @@
+/* http_repository.c - the index, loading and unloading. */
+#include <string.h>
+
+#include "base/json.h"
+#include "serve/app/http.h"
+
+static void answer_order(struct dyno_app_order *order)
+{
+    struct dyno_visit *visit = order->visit;
+    struct dyno_json_writer json = dyno_visit_writer(visit);
+    if (order->order.status != DYNO_OK) {
+        dyno_visit_answer_err(visit, &order->order.err);
+        return;
+    }
+    if (order->order.kind != DYNO_COMMAND_INDEX) {
+        dyno_strbuf_puts(json.out, "{}");
+        dyno_visit_answer_json(visit);
+        return;
+    }
+    dyno_json_array_begin(&json);
+    for (const struct dyno_index_row *at = order->order.rows; at != NULL; at = at->next) {
+        const struct dyno_v2_index_row row = {
+            .name = at->model, .version = at->version, .state = at->state, .reason = at->reason};
+        if (!order->only_ready || strcmp(at->state, "READY") == 0)
+            dyno_v2_json_index_row(&json, &row);
+    }
+    dyno_json_array_end(&json);
+    dyno_visit_answer_json(visit);
+}
+
+static void send_order(struct dyno_visit *visit, enum dyno_command_kind kind, bool only_ready)
+{
+    struct dyno_app_order *order =
+        dyno_app_order_create(visit->io, kind, visit->model, answer_order);
+    if (order == NULL) {
+        dyno_visit_answer_error(visit, 503, "out of memory");
+        return;
+    }
+    order->visit = visit;
+    order->only_ready = only_ready;
+    dyno_app_order_send(order);
+}
+
+static enum dyno_status check_parameters(const struct dyno_json *root, struct dyno_err *err)
+{
+    const struct dyno_json *params = dyno_json_find(root, "parameters");
+    for (const struct dyno_json *at = params != NULL ? params->first : NULL; at != NULL;
+         at = at->next)
+        if (at->key == NULL || strcmp(at->key, "unload_dependents") != 0)
+            return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                             "parameter '%.64s' is not available: models come from the repository "
+                             "as it is",
+                             at->key != NULL ? at->key : "");
+    return DYNO_OK;
+}
+
+static void control(struct dyno_visit *visit, enum dyno_command_kind kind)
+{
+    const struct dyno_json *root = NULL;
+    struct dyno_err err = {0};
+    struct dyno_arena *arena = dyno_arena_create();
+    enum dyno_status status =
+        arena != NULL ? dyno_visit_parse(visit, arena, &root, &err) : DYNO_NOMEM(&err);
+    const struct dyno_json *ready = dyno_json_find(root, "ready");
+    const bool only_ready = ready != NULL && ready->boolean;
+    if (status == DYNO_OK && kind != DYNO_COMMAND_INDEX)
+        status = check_parameters(root, &err);
+    if (status == DYNO_OK && kind != DYNO_COMMAND_INDEX &&
+        !visit->io->server->options.explicit_control)
+        status = DYNO_FAIL(&err, DYNO_E_BUSY,
+                           "explicit model load / unload is not allowed without "
+                           "--model-control-mode=explicit");
+    dyno_arena_destroy(arena);
+    if (status == DYNO_OK)
+        send_order(visit, kind, only_ready);
+    else
+        dyno_visit_answer_err(visit, &err);
+}
+
+void dyno_route_index(struct dyno_visit *visit)
+{
+    control(visit, DYNO_COMMAND_INDEX);
+}
+void dyno_route_load(struct dyno_visit *visit)
+{
+    control(visit, DYNO_COMMAND_LOAD);
+}
+void dyno_route_unload(struct dyno_visit *visit)
+{
+    control(visit, DYNO_COMMAND_UNLOAD);
+}
