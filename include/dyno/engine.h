@@ -28,7 +28,9 @@ struct dyno_run; /* one submitted inference */
 
 /* --- the thread pool --- */
 
-/* thread_count 0: one a CPU this process may use.  bind: pin the worker threads to CPUs. */
+/* thread_count 0: one a CPU this process may use.  bind: pin the worker threads to CPUs.
+ * What is submitted to the contexts of a pool is executed on a thread of the pool, one run after
+ * the other, in the order it came. */
 DYNO_NODISCARD DYNO_API enum dyno_status dyno_threads_create(int thread_count, int bind,
                                                              struct dyno_pool **pool_out,
                                                              struct dyno_err *err);
@@ -75,6 +77,9 @@ DYNO_API void dyno_engine_output(const struct dyno_engine *engine, uint32_t idx,
 
 /* Bytes of the mapped file, number of steps a run launches. */
 DYNO_API uint64_t dyno_engine_file_bytes(const struct dyno_engine *engine);
+/* Memory that the engine and all its contexts hold now, beside the file: every byte they have
+ * allocated.  Any thread. */
+DYNO_API uint64_t dyno_engine_memory_bytes(const struct dyno_engine *engine);
 DYNO_API uint32_t dyno_engine_step_count(const struct dyno_engine *engine);
 
 /* --- contexts --- */

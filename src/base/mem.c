@@ -9,10 +9,13 @@
 
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
-/* A block carries its size in a header of one alignment unit. */
+/* A block carries its size and its account in a header of one alignment unit. */
 struct header {
     size_t bytes;
+    struct dyno_mem_account *account;
 };
+
+static _Thread_local struct dyno_mem_account *own_account;
 
 static atomic_uint_fast64_t fail_countdown;
 static atomic_uint_fast64_t live_count;
@@ -42,6 +45,13 @@ uint64_t dyno_mem_peak_bytes(void)
 void dyno_mem_peak_reset(void)
 {
     atomic_store(&peak_bytes, atomic_load(&live_bytes));
+}
+
+struct dyno_mem_account *dyno_mem_enter(struct dyno_mem_account *account)
+{
+    struct dyno_mem_account *before = own_account;
+    own_account = account;
+    return before;
 }
 
 static void count_up(size_t bytes)
@@ -88,7 +98,10 @@ void *dyno_alloc_raw(size_t count, size_t item_bytes)
     if (block == NULL)
         return NULL;
     block->bytes = total;
+    block->account = own_account;
     count_up(total);
+    if (block->account != NULL)
+        atomic_fetch_add_explicit(&block->account->bytes, total, memory_order_relaxed);
     return (char *)block + DYNO_MEM_ALIGN_BYTES;
 }
 
@@ -121,5 +134,7 @@ void dyno_free(void *ptr)
     struct header *block = (void *)((char *)ptr - DYNO_MEM_ALIGN_BYTES);
     atomic_fetch_sub_explicit(&live_count, 1, memory_order_relaxed);
     atomic_fetch_sub(&live_bytes, block->bytes);
+    if (block->account != NULL)
+        atomic_fetch_sub_explicit(&block->account->bytes, block->bytes, memory_order_relaxed);
     free(block);
 }

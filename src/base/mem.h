@@ -6,6 +6,7 @@
 #ifndef DYNO_BASE_MEM_H
 #define DYNO_BASE_MEM_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,24 @@ void *dyno_realloc(void *ptr, size_t used_bytes, size_t new_count, size_t item_b
 
 /* Accepts NULL. */
 void dyno_free(void *ptr);
+
+/* --- accounts --- */
+
+/* Bytes of the blocks that were allocated while the account was their thread's own and that are not
+ * freed, headers included; a block may be freed by any thread.  Outlives its blocks. */
+struct dyno_mem_account {
+    atomic_uint_fast64_t bytes;
+};
+
+/* What this thread allocates from now on counts on `account`, too (NULL: on none).  Returns the
+ * account before, for dyno_mem_leave. */
+struct dyno_mem_account *dyno_mem_enter(struct dyno_mem_account *account);
+static inline void dyno_mem_leave(struct dyno_mem_account *before)
+{
+    (void)dyno_mem_enter(before);
+}
+
+/* --- the process --- */
 
 /* Bytes live now and the highest ever (since the last reset). */
 uint64_t dyno_mem_live_bytes(void);

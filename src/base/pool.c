@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/cpus.h"
+#include "base/executor.h"
 #include "base/fp.h"
 #include "base/mem.h"
 
@@ -57,6 +58,7 @@ struct dyno_pool {
     int started_count; /* workers whose thread runs */
     uint64_t spin_ns;
     bool bind;
+    struct dyno_executor *executor;
     struct share shares[DYNO_POOL_THREADS_MAX];
     struct worker workers[DYNO_POOL_THREADS_MAX];
 };
@@ -185,6 +187,11 @@ enum dyno_status dyno_pool_create(const struct dyno_pool_options *options,
     pool->thread_count = thread_count;
     pool->spin_ns = (uint64_t)(options->spin_us > 0 ? options->spin_us : SPIN_US_DEFAULT) * 1000;
     pool->bind = options->bind;
+    pool->executor = dyno_executor_create();
+    if (pool->executor == NULL) {
+        dyno_free(pool);
+        return DYNO_NOMEM(err);
+    }
     /* Signals belong to the threads of the host. */
     sigset_t all;
     sigset_t before;
@@ -212,11 +219,17 @@ void dyno_pool_destroy(struct dyno_pool *pool)
 {
     if (pool == NULL)
         return;
+    dyno_executor_destroy(pool->executor);
     atomic_store(&pool->stopping, true);
     raise_epoch(pool, INT_MAX);
     for (int i = 1; i <= pool->started_count; i++)
         (void)pthread_join(pool->workers[i].thread, NULL);
     dyno_free(pool);
+}
+
+struct dyno_executor *dyno_pool_executor(struct dyno_pool *pool)
+{
+    return pool->executor;
 }
 
 int dyno_pool_thread_count(const struct dyno_pool *pool)

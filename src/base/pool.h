@@ -16,6 +16,7 @@
 #define DYNO_POOL_THREADS_MAX 64
 
 struct dyno_pool;
+struct dyno_executor;
 
 struct dyno_pool_options {
     int thread_count; /* 1..DYNO_POOL_THREADS_MAX with the caller; 0: one a CPU allowed to us */
@@ -26,6 +27,10 @@ struct dyno_pool_options {
 enum dyno_status dyno_pool_create(const struct dyno_pool_options *options,
                                   struct dyno_pool **pool_out, struct dyno_err *err);
 void dyno_pool_destroy(struct dyno_pool *pool); /* accepts NULL */
+
+/* Runs jobs one after the other on a thread of its own, which is a caller of the pool; it starts
+ * with the first job.  Lives as long as the pool. */
+struct dyno_executor *dyno_pool_executor(struct dyno_pool *pool);
 
 int dyno_pool_thread_count(const struct dyno_pool *pool);
 

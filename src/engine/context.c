@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/executor.h"
 #include "base/fp.h"
 #include "base/mem.h"
 #include "engine/binding.h"
-#include "engine/executor.h"
 
 #define BINDINGS_MAX 16 /* sets of input shapes a context keeps prepared */
 #define KEY_MAX      ((size_t)64 * DYNO_RANK_MAX)
@@ -48,11 +48,15 @@ struct dyno_context {
 
 static void run_job(struct dyno_job *job);
 
-enum dyno_status dyno_context_create(struct dyno_engine *engine, struct dyno_pool *pool,
-                                     struct dyno_context **context_out, struct dyno_err *err)
+static struct dyno_executor *executor_of(const struct dyno_context *context)
+{
+    return context->pool != NULL ? dyno_pool_executor(context->pool) : context->engine->executor;
+}
+
+static enum dyno_status create(struct dyno_engine *engine, struct dyno_pool *pool,
+                               struct dyno_context **context_out, struct dyno_err *err)
 {
     const struct dyno_plan *plan = engine->plan;
-    *context_out = NULL;
     struct dyno_context *context = dyno_alloc(1, sizeof(*context));
     if (context == NULL)
         return DYNO_NOMEM(err);
@@ -76,6 +80,16 @@ enum dyno_status dyno_context_create(struct dyno_engine *engine, struct dyno_poo
     }
     *context_out = context;
     return DYNO_OK;
+}
+
+enum dyno_status dyno_context_create(struct dyno_engine *engine, struct dyno_pool *pool,
+                                     struct dyno_context **context_out, struct dyno_err *err)
+{
+    struct dyno_mem_account *before = dyno_mem_enter(&engine->account);
+    *context_out = NULL;
+    const enum dyno_status status = create(engine, pool, context_out, err);
+    dyno_mem_leave(before);
+    return status;
 }
 
 void dyno_context_destroy(struct dyno_context *context)
@@ -225,7 +239,11 @@ enum dyno_status dyno_context_bind(struct dyno_context *context, const struct dy
                                    struct dyno_array *outputs, struct dyno_err *err)
 {
     struct dyno_binding *binding = NULL;
-    DYNO_TRY(bind(context, inputs, &binding, err));
+    struct dyno_mem_account *before = dyno_mem_enter(&context->engine->account);
+    const enum dyno_status status = bind(context, inputs, &binding, err);
+    dyno_mem_leave(before);
+    if (status != DYNO_OK)
+        return status;
     for (uint32_t i = 0; i < context->engine->plan->output_count; i++)
         describe_output(binding, context->engine->plan, i, &outputs[i]);
     return DYNO_OK;
@@ -498,9 +516,11 @@ static void run_now(struct dyno_context *context)
     context->state = RUN_STARTED;
     (void)pthread_mutex_unlock(&context->lock);
     context->times.start_ns = dyno_clock_ns();
+    struct dyno_mem_account *before = dyno_mem_enter(&context->engine->account);
     const unsigned fp_control = dyno_fp_flush();
     const enum dyno_status status = execute(context, &context->err);
     dyno_fp_set(fp_control);
+    dyno_mem_leave(before);
     context->times.end_ns = dyno_clock_ns();
     complete(context, status);
 }
@@ -539,8 +559,7 @@ enum dyno_status dyno_context_submit(struct dyno_context *context, const struct 
                                      void *done_arg, struct dyno_err *err)
 {
     DYNO_TRY(begin(context, inputs, outputs, done, done_arg, err));
-    const enum dyno_status status =
-        dyno_executor_queue(context->engine->executor, &context->job, err);
+    const enum dyno_status status = dyno_executor_queue(executor_of(context), &context->job, err);
     if (status != DYNO_OK) {
         (void)pthread_mutex_lock(&context->lock);
         context->state = RUN_IDLE;
@@ -560,7 +579,7 @@ int dyno_context_poll(struct dyno_context *context)
 enum dyno_status dyno_context_wait(struct dyno_context *context, struct dyno_run_times *times_out,
                                    struct dyno_err *err)
 {
-    if (dyno_executor_take_back(context->engine->executor, &context->job))
+    if (dyno_executor_take_back(executor_of(context), &context->job))
         run_now(context);
     (void)pthread_mutex_lock(&context->lock);
     while (context->state == RUN_QUEUED || context->state == RUN_STARTED)
@@ -585,7 +604,7 @@ enum dyno_status dyno_context_run(struct dyno_context *context, const struct dyn
 
 int dyno_context_cancel(struct dyno_context *context)
 {
-    if (!dyno_executor_take_back(context->engine->executor, &context->job))
+    if (!dyno_executor_take_back(executor_of(context), &context->job))
         return 0;
     const enum dyno_status status =
         DYNO_FAIL(&context->err, DYNO_E_CANCELLED, "cancelled before it started");
@@ -597,9 +616,11 @@ int dyno_context_cancel(struct dyno_context *context)
 
 void dyno_context_profile(struct dyno_context *context, int on)
 {
+    struct dyno_mem_account *before = dyno_mem_enter(&context->engine->account);
     dyno_free(context->step_us);
     context->step_us =
         on ? dyno_alloc(context->engine->plan->step_count + 1U, sizeof(float)) : NULL;
+    dyno_mem_leave(before);
 }
 
 void dyno_context_step_times(const struct dyno_context *context, float *us_out)

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/executor.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "engine/executor.h"
 #include "engine/format.h"
 
 static enum dyno_status find_kernels(struct dyno_engine *engine, struct dyno_err *err)
@@ -37,10 +37,17 @@ static enum dyno_status find_kernels(struct dyno_engine *engine, struct dyno_err
     return DYNO_OK;
 }
 
+/* The plan is there; the rest of an engine.  On failure the engine is still the caller's. */
+static enum dyno_status complete(struct dyno_engine *engine, struct dyno_err *err)
+{
+    DYNO_TRY(find_kernels(engine, err));
+    engine->executor = dyno_executor_create();
+    return engine->executor != NULL ? DYNO_OK : DYNO_NOMEM(err);
+}
+
 enum dyno_status dyno_engine_from_plan(struct dyno_plan *plan, struct dyno_engine **engine_out,
                                        struct dyno_err *err)
 {
-    enum dyno_status status = DYNO_OK;
     *engine_out = NULL;
     struct dyno_engine *engine = dyno_alloc(1, sizeof(*engine));
     if (engine == NULL) {
@@ -49,43 +56,46 @@ enum dyno_status dyno_engine_from_plan(struct dyno_plan *plan, struct dyno_engin
     }
     engine->plan = plan;
     dyno_target_detect(&engine->here, NULL);
-    status = find_kernels(engine, err);
+    struct dyno_mem_account *before = dyno_mem_enter(&engine->account);
+    const enum dyno_status status = complete(engine, err);
+    dyno_mem_leave(before);
+    if (status == DYNO_OK)
+        *engine_out = engine;
+    else
+        dyno_engine_close(engine);
+    return status;
+}
+
+static enum dyno_status read_file(struct dyno_engine *engine, const char *path,
+                                  struct dyno_err *err)
+{
+    DYNO_TRY(dyno_file_map(path, &engine->map, err));
+    dyno_target_detect(&engine->here, NULL);
+    enum dyno_status status =
+        dyno_engine_read(engine->map.data, engine->map.bytes, &engine->here, &engine->plan,
+                         engine->warning, sizeof(engine->warning), err);
+    if (status == DYNO_OK)
+        status = complete(engine, err);
     if (status != DYNO_OK)
-        goto out;
-    engine->executor = dyno_executor_create();
-    if (engine->executor == NULL) {
-        status = DYNO_NOMEM(err);
-        goto out;
-    }
-    *engine_out = engine;
-    engine = NULL;
-out:
-    dyno_engine_close(engine);
+        dyno_err_prefix(err, "engine '%s'", path);
     return status;
 }
 
 enum dyno_status dyno_engine_open(const char *path, struct dyno_engine **engine_out,
                                   struct dyno_err *err)
 {
-    struct dyno_file_map map = {0};
-    struct dyno_plan *plan = NULL;
-    struct dyno_target here;
-    char warning[512] = "";
     *engine_out = NULL;
-    DYNO_TRY(dyno_file_map(path, &map, err));
-    dyno_target_detect(&here, NULL);
-    enum dyno_status status =
-        dyno_engine_read(map.data, map.bytes, &here, &plan, warning, sizeof(warning), err);
+    struct dyno_engine *engine = dyno_alloc(1, sizeof(*engine));
+    if (engine == NULL)
+        return DYNO_NOMEM(err);
+    struct dyno_mem_account *before = dyno_mem_enter(&engine->account);
+    const enum dyno_status status = read_file(engine, path, err);
+    dyno_mem_leave(before);
     if (status == DYNO_OK)
-        status = dyno_engine_from_plan(plan, engine_out, err);
-    if (status != DYNO_OK) {
-        dyno_file_unmap(&map);
-        dyno_err_prefix(err, "engine '%s'", path);
-        return status;
-    }
-    (*engine_out)->map = map;
-    memcpy((*engine_out)->warning, warning, sizeof(warning));
-    return DYNO_OK;
+        *engine_out = engine;
+    else
+        dyno_engine_close(engine);
+    return status;
 }
 
 void dyno_engine_close(struct dyno_engine *engine)
@@ -156,6 +166,11 @@ void dyno_engine_output(const struct dyno_engine *engine, uint32_t idx,
 uint64_t dyno_engine_file_bytes(const struct dyno_engine *engine)
 {
     return engine->map.bytes;
+}
+
+uint64_t dyno_engine_memory_bytes(const struct dyno_engine *engine)
+{
+    return sizeof(*engine) + atomic_load_explicit(&engine->account.bytes, memory_order_relaxed);
 }
 
 uint32_t dyno_engine_step_count(const struct dyno_engine *engine)

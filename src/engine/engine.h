@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "base/file.h"
+#include "base/mem.h"
 #include "dyno/engine.h"
 
 struct dyno_executor;
@@ -15,8 +16,9 @@ struct dyno_engine {
     struct dyno_plan *plan;
     const struct dyno_kernel **kernels; /* one a step; NULL: none of this build (engine refused) */
     struct dyno_target here;
-    struct dyno_executor *executor; /* runs what was submitted */
-    struct dyno_file_map map;       /* of the file; empty for an engine made from a plan */
+    struct dyno_executor *executor;  /* runs what was submitted to contexts without a pool */
+    struct dyno_mem_account account; /* all memory of the engine and its contexts but this struct */
+    struct dyno_file_map map;        /* of the file; empty for an engine made from a plan */
     char warning[512];
 };
 

@@ -1,4 +1,6 @@
 /* test_base.c - errors, memory, arenas, strings, log and progress. */
+#include <pthread.h>
+
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -57,6 +59,39 @@ static void test_mem(void)
     dyno_free(d);
     dyno_free(NULL);
     CHECK(dyno_mem_live_count() == live);
+}
+
+static void *free_elsewhere(void *ptr)
+{
+    dyno_free(ptr);
+    return NULL;
+}
+
+static void test_mem_account(void)
+{
+    struct dyno_mem_account outer = {0};
+    struct dyno_mem_account inner = {0};
+    pthread_t thread;
+    void *none = dyno_alloc(1, 1);
+    CHECK(dyno_mem_enter(&outer) == NULL);
+    void *a = dyno_alloc(1000, 1);
+    struct dyno_mem_account *before = dyno_mem_enter(&inner);
+    CHECK(before == &outer);
+    void *b = dyno_alloc(1, 1);
+    dyno_mem_leave(before);
+    const uint64_t bytes = outer.bytes;
+    CHECK(bytes >= 1000 && inner.bytes > 0 && inner.bytes < 1000);
+    a = dyno_realloc(a, 1000, 3000, 1);
+    CHECK(outer.bytes > bytes + 1900 && outer.bytes < bytes + 2200);
+    dyno_free(none); /* of no account */
+    dyno_mem_leave(NULL);
+    dyno_free(b); /* of the account it was made under */
+    CHECK(inner.bytes == 0 && outer.bytes >= 3000);
+    REQUIRE(pthread_create(&thread, NULL, free_elsewhere, a) == 0);
+    (void)pthread_join(thread, NULL);
+    CHECK(outer.bytes == 0);
+    dyno_free(dyno_alloc(1, 1));
+    CHECK(outer.bytes == 0);
 }
 
 static void test_arena(void)
@@ -171,6 +206,7 @@ int main(void)
 {
     test_err();
     test_mem();
+    test_mem_account();
     test_arena();
     test_strbuf();
     test_log();

@@ -68,6 +68,56 @@ static void test_bind(void)
     dyno_context_destroy(context);
 }
 
+/* What contexts hold is counted on their engine, and is gone with them to the byte. */
+static void test_memory(void)
+{
+    struct dyno_array output = {.data = NULL};
+    const uint64_t bare = dyno_engine_memory_bytes(conv.engine);
+    struct dyno_context *context = new_context(conv.engine);
+    const uint64_t empty = dyno_engine_memory_bytes(conv.engine);
+    CHECK(bare > 0 && empty > bare);
+    CHECK(dyno_context_bind(context, &images[1], &output, NULL) == DYNO_OK);
+    const uint64_t bound = dyno_engine_memory_bytes(conv.engine);
+    CHECK(bound > empty);
+    CHECK(dyno_context_run(context, &images[1], &output, NULL) == DYNO_OK);
+    const uint64_t placed = dyno_engine_memory_bytes(conv.engine);
+    CHECK(placed >= bound + dyno_context_arena_bytes(context));
+    output.data = NULL;
+    CHECK(dyno_context_submit(context, &images[5], &output, NULL, NULL, NULL) == DYNO_OK);
+    while (!dyno_context_poll(context))
+        (void)sched_yield();
+    CHECK(dyno_context_wait(context, NULL, NULL) == DYNO_OK);
+    CHECK(dyno_engine_memory_bytes(conv.engine) > placed);
+    dyno_context_destroy(context);
+    CHECK(dyno_engine_memory_bytes(conv.engine) == bare);
+}
+
+/* Runs submitted to contexts of one pool go one after the other, whatever engine they are of. */
+static void test_pool_in_order(void)
+{
+    struct dyno_err err = {0};
+    message model = small_conv_net();
+    struct dyno_built other = chain_build(&model, (struct dyno_build_options){.pool = pool}, &err);
+    dyno_strbuf_fini(&model);
+    struct dyno_context *contexts[6];
+    struct dyno_array outputs[6] = {{.data = NULL}};
+    struct dyno_run_times times[6];
+    for (int i = 0; i < 6; i++) {
+        contexts[i] = new_context(i % 2 == 0 ? conv.engine : other.engine);
+        CHECK(dyno_context_submit(contexts[i], &images[1 + i % BATCHES], &outputs[i], NULL, NULL,
+                                  NULL) == DYNO_OK);
+    }
+    for (int i = 0; i < 6; i++) {
+        while (!dyno_context_poll(contexts[i]))
+            (void)sched_yield();
+        CHECK(dyno_context_wait(contexts[i], &times[i], NULL) == DYNO_OK);
+        CHECK(is_right(&outputs[i], 1 + i % BATCHES));
+        CHECK(i == 0 || times[i].start_ns >= times[i - 1].end_ns);
+        dyno_context_destroy(contexts[i]);
+    }
+    dyno_built_fini(&other);
+}
+
 /* More sets of shapes than a context keeps, back and forth, into own and given memory. */
 static void test_many_shapes(void)
 {
@@ -579,6 +629,8 @@ int main(void)
     }
     test_description();
     test_bind();
+    test_memory();
+    test_pool_in_order();
     test_many_shapes();
     test_wrong_arrays();
     test_shared_size();

@@ -1,5 +1,5 @@
 /* executor.c - first in, first out, one thread. */
-#include "engine/executor.h"
+#include "base/executor.h"
 
 #include <pthread.h>
 #include <string.h>

@@ -1,10 +1,10 @@
-/* executor.h - a queue of submitted runs and the thread that takes them, one an engine.
+/* executor.h - a queue of jobs and the thread that takes them, one after the other.
  *
- * The thread starts with the first run that is queued and nobody waits for.  A run can be taken
- * back before it starts: by cancelling it, or by a waiter who then runs it on his own thread.
+ * The thread starts with the first job.  A job can be taken back before it starts: by cancelling
+ * it, or by a waiter who then runs it on his own thread.  Any thread may call.
  */
-#ifndef DYNO_ENGINE_EXECUTOR_H
-#define DYNO_ENGINE_EXECUTOR_H
+#ifndef DYNO_BASE_EXECUTOR_H
+#define DYNO_BASE_EXECUTOR_H
 
 #include <stdbool.h>
 
@@ -28,4 +28,4 @@ enum dyno_status dyno_executor_queue(struct dyno_executor *executor, struct dyno
 /* True when the job had not started and is now the caller's. */
 bool dyno_executor_take_back(struct dyno_executor *executor, struct dyno_job *job);
 
-#endif /* DYNO_ENGINE_EXECUTOR_H */
+#endif /* DYNO_BASE_EXECUTOR_H */
