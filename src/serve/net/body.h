@@ -8,8 +8,8 @@
 
 #include <stddef.h>
 
+#include "base/budget.h"
 #include "base/err.h"
-#include "serve/net/budget.h"
 
 #define DYNO_BODY_STEP_BYTES ((size_t)256 * 1024)
 

@@ -7,7 +7,7 @@
 #ifndef DYNO_SERVE_NET_CONN_H
 #define DYNO_SERVE_NET_CONN_H
 
-#include "serve/net/budget.h"
+#include "base/budget.h"
 #include "serve/net/loop.h"
 
 struct dyno_conn;

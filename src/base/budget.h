@@ -1,9 +1,9 @@
-/* budget.h - the one number that bounds the bytes in flight of the whole server.
+/* budget.h - a number of bytes that several takers share, as that of a server's bytes in flight.
  *
  * Any thread.  What was taken is given back by whoever frees the memory, exactly.
  */
-#ifndef DYNO_SERVE_NET_BUDGET_H
-#define DYNO_SERVE_NET_BUDGET_H
+#ifndef DYNO_BASE_BUDGET_H
+#define DYNO_BASE_BUDGET_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -30,4 +30,4 @@ static inline void dyno_budget_give(struct dyno_budget *budget, uint64_t bytes)
     atomic_fetch_sub_explicit(&budget->used_bytes, bytes, memory_order_relaxed);
 }
 
-#endif /* DYNO_SERVE_NET_BUDGET_H */
+#endif /* DYNO_BASE_BUDGET_H */
