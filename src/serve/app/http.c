@@ -17,13 +17,13 @@ struct path {
 
 static const struct dyno_route routes[] = {
 #define DYNO_ROUTE(method, pattern, right, handler) \
-    {DYNO_HTTP_##method, pattern, DYNO_RIGHT_##right, dyno_route_##handler},
+    {pattern, dyno_route_##handler, DYNO_HTTP_##method, DYNO_RIGHT_##right},
 #include "serve/app/routes.def"
 #undef DYNO_ROUTE
 };
 
 static const struct dyno_route metrics_routes[] = {
-    {DYNO_HTTP_GET, "metrics", DYNO_RIGHT_METRICS, dyno_route_metrics},
+    {"metrics", dyno_route_metrics, DYNO_HTTP_GET, DYNO_RIGHT_METRICS},
 };
 
 /* --- answers --- */

@@ -14,10 +14,10 @@ struct dyno_visit;
 typedef void dyno_route_fn(struct dyno_visit *visit);
 
 struct dyno_route {
-    enum dyno_http_method method;
     const char *pattern; /* * is a model, # a version, ? any one segment */
-    enum dyno_right right;
     dyno_route_fn *fn;
+    enum dyno_http_method method;
+    enum dyno_right right;
 };
 
 #define DYNO_ROUTE(method, pattern, right, handler) dyno_route_fn dyno_route_##handler;
