@@ -31,7 +31,10 @@ extern "C" {
     X(E_CANCELLED, 9, 70, "cancelled before it started")   \
     X(E_MISMATCH, 10, 1, "results differ")                 \
     X(E_NOT_FOUND, 11, 66, "not found")                    \
-    X(E_BUSY, 12, 75, "busy: try again later")
+    X(E_BUSY, 12, 75, "busy: try again later")             \
+    X(E_UNKNOWN_CALLER, 13, 77, "who asks is not known")   \
+    X(E_DENIED, 14, 77, "not allowed to this caller")      \
+    X(E_QUOTA, 15, 75, "nothing is left of the allowance")
 
 enum dyno_status {
 #define X(sym, value, exit_code, text) DYNO_##sym = (value),

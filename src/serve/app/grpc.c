@@ -29,6 +29,12 @@ enum dyno_grpc_status dyno_grpc_status_of(enum dyno_status status)
         return DYNO_GRPC_UNIMPLEMENTED;
     case DYNO_E_CANCELLED:
         return DYNO_GRPC_CANCELLED;
+    case DYNO_E_UNKNOWN_CALLER:
+        return DYNO_GRPC_UNAUTHENTICATED;
+    case DYNO_E_DENIED:
+        return DYNO_GRPC_PERMISSION_DENIED;
+    case DYNO_E_QUOTA:
+        return DYNO_GRPC_RESOURCE_EXHAUSTED;
     case DYNO_E_ARG:
     case DYNO_E_FORMAT:
     case DYNO_E_LIMIT:

@@ -40,6 +40,12 @@ int dyno_http_status(enum dyno_status status)
         return 503;
     case DYNO_E_UNSUPPORTED:
         return 501;
+    case DYNO_E_UNKNOWN_CALLER:
+        return 401;
+    case DYNO_E_DENIED:
+        return 403;
+    case DYNO_E_QUOTA:
+        return 429;
     case DYNO_E_ARG:
     case DYNO_E_FORMAT:
     case DYNO_E_LIMIT:
