@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct dyno_budget {
@@ -29,5 +30,10 @@ static inline void dyno_budget_give(struct dyno_budget *budget, uint64_t bytes)
 {
     atomic_fetch_sub_explicit(&budget->used_bytes, bytes, memory_order_relaxed);
 }
+
+/* Memory inside the budget, 64-byte aligned, not zeroed; NULL when the budget or memory is spent.
+ */
+void *dyno_budget_alloc(struct dyno_budget *budget, size_t bytes);
+void dyno_budget_free(struct dyno_budget *budget, void *ptr); /* accepts NULL */
 
 #endif /* DYNO_BASE_BUDGET_H */

@@ -86,6 +86,7 @@ def make_models(folder):
         nodes.append(helper.make_node("Identity", [at], ["y"]))
         save(name, nodes, [io("x", f32, dims)], [io("y", f32, dims)], [weight])
     chain("rows", ["n", 64, 64], 40)
+    chain("two_rows", ["n", 64, 64], 2)
     # The same with something added to it.
     nodes, at = [], "a"
     for i in range(60):
@@ -104,13 +105,8 @@ def make_models(folder):
     # Slow enough to be seen: a long chain of products.
     weight = helper.make_tensor("w", f32, [256, 256], (np.eye(256, dtype=np.float32)).tobytes(),
                                 raw=True)
-    nodes, at = [], "x"
-    for i in range(200):
-        nodes.append(helper.make_node("MatMul", [at, "w"], [f"t{i}"]))
-        nodes.append(helper.make_node("Relu", [f"t{i}"], [f"r{i}"]))
-        at = f"r{i}"
-    nodes.append(helper.make_node("Identity", [at], ["y"]))
-    save("slow", nodes, [io("x", f32, [512, 256])], [io("y", f32, [512, 256])], [weight])
+    chain("slow", [512, 256], 200)
+    chain("quick", [512, 256], 2)
 
 
 SHAPES = {
@@ -120,10 +116,11 @@ SHAPES = {
                 "--maxShapes=INPUT0:8x16,INPUT1:8x16"],
     "soft": ["--minShapes=x:1x16", "--optShapes=x:4x16", "--maxShapes=x:64x16"],
     "rows": ["--minShapes=x:1x64x64", "--optShapes=x:4x64x64", "--maxShapes=x:16x64x64"],
+    "two_rows": ["--minShapes=x:1x64x64", "--optShapes=x:4x64x64", "--maxShapes=x:16x64x64"],
     "two": ["--minShapes=a:1x64x64,b:1x64x64", "--optShapes=a:4x64x64,b:4x64x64",
             "--maxShapes=a:16x64x64,b:16x64x64"],
     "ragged": ["--minShapes=x:1x1x64", "--optShapes=x:4x64x64", "--maxShapes=x:16x128x64"],
-    "nonzero": [], "slow": [], "heavy": [],
+    "nonzero": [], "slow": [], "quick": [], "heavy": [],
 }
 
 

@@ -61,6 +61,10 @@ def case_refuses_to_start(t):
     bad("not a numeric address", repository, "--address=127.localhost")
     bad("none or explicit", repository, "--model-control-mode=poll")
     bad("wants --model-control-mode=explicit", repository, "--load-model=a")
+    bad("weight wants", repository, "--service-class=x,weight=0")
+    bad("begins with its name", repository, "--service-class=,weight=1")
+    bad("--lanes", repository, "--lanes=0")
+    bad("--lanes", repository, "--lanes=17")
     bad("unknown|cannot listen", repository, "--address=127.255.255.255", "--http-port=1",
         "--address=203.0.113.1", "--open-to-all")
 

@@ -4,32 +4,30 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "serve/app/server.h"
+#include "serve/app/http.h"
+#include "serve/app/rpc.h"
+#include "serve/sched/router.h"
 
 #define SPARE_MAX 64
 
+/* Memory of a call beside its arena; its data follow. */
 struct dyno_block {
-    struct dyno_block *next;
-    size_t bytes;
-    _Alignas(64) char data[];
+    _Alignas(64) struct dyno_block *next;
 };
 
 static void *take_memory(struct dyno_v2_memory *memory, size_t bytes)
 {
     struct dyno_call *call =
         (struct dyno_call *)(void *)((char *)memory - offsetof(struct dyno_call, memory));
-    struct dyno_budget *budget = &call->io->server->budget;
-    if (!dyno_budget_take(budget, bytes))
+    size_t total = 0;
+    if (__builtin_add_overflow(bytes, sizeof(struct dyno_block), &total))
         return NULL;
-    struct dyno_block *block = dyno_alloc_raw(1, sizeof(*block) + bytes);
-    if (block == NULL) {
-        dyno_budget_give(budget, bytes);
+    struct dyno_block *block = dyno_budget_alloc(&call->io->server->budget, total);
+    if (block == NULL)
         return NULL;
-    }
-    block->bytes = bytes;
     block->next = call->blocks;
     call->blocks = block;
-    return block->data;
+    return block + 1;
 }
 
 struct dyno_call *dyno_call_create(struct dyno_io *io)
@@ -71,13 +69,12 @@ void dyno_call_destroy(struct dyno_call *call)
     }
     while (call->blocks != NULL) {
         struct dyno_block *next = call->blocks->next;
-        dyno_budget_give(&io->server->budget, call->blocks->bytes);
-        dyno_free(call->blocks);
+        dyno_budget_free(&io->server->budget, call->blocks);
         call->blocks = next;
     }
     dyno_body_fini(&call->body);
     call->task.variant = NULL;
-    call->task.deadline_ns = 0;
+    call->task.deadline_ns = call->task.retry_ns = 0;
     atomic_store_explicit(&call->task.is_cancelled, false, memory_order_relaxed);
     call->task.err.status = DYNO_OK;
     call->task.err.text[0] = 0;
@@ -87,6 +84,7 @@ void dyno_call_destroy(struct dyno_call *call)
     call->visit = NULL;
     call->rpc = NULL;
     call->is_done = false;
+    call->tally = NULL;
     dyno_arena_reset(call->arena);
     atomic_fetch_sub_explicit(&io->open_count, 1, memory_order_relaxed);
     if (io->spare_count == SPARE_MAX) {
@@ -100,46 +98,66 @@ void dyno_call_destroy(struct dyno_call *call)
 
 /* --- running --- */
 
+static enum dyno_fail_reason fail_reason(enum dyno_status status)
+{
+    switch (status) {
+    case DYNO_E_BUSY:
+    case DYNO_E_QUOTA:
+        return DYNO_FAIL_REJECTED;
+    case DYNO_E_CANCELLED:
+        return DYNO_FAIL_CANCELED;
+    case DYNO_E_ARG:
+    case DYNO_E_FORMAT:
+    case DYNO_E_LIMIT:
+    case DYNO_E_NOT_FOUND:
+    case DYNO_E_UNSUPPORTED:
+    case DYNO_E_UNKNOWN_CALLER:
+    case DYNO_E_DENIED:
+        return DYNO_FAIL_OTHER;
+    case DYNO_OK:
+    case DYNO_E_NOMEM:
+    case DYNO_E_IO:
+    case DYNO_E_CORRUPT:
+    case DYNO_E_TARGET:
+    case DYNO_E_MISMATCH:
+        break;
+    }
+    return DYNO_FAIL_BACKEND;
+}
+
 static void count(struct dyno_call *call)
 {
-    struct dyno_variant_stats *stats = &call->task.variant->stats;
+    struct dyno_tally *tally = call->tally;
     const struct dyno_task *task = &call->task;
     const uint64_t now_ns = dyno_clock_ns();
     struct timespec now;
+    if (tally == NULL)
+        return;
     if (call->status != DYNO_OK) {
-        atomic_fetch_add_explicit(&stats->fail_count, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&stats->fail_ns, now_ns - call->start_ns, memory_order_relaxed);
+        dyno_tally_add(&tally->fail_count[fail_reason(call->status)], 1);
+        dyno_tally_add(&tally->fail_ns, now_ns - call->start_ns);
         return;
     }
-    const int64_t rows = call->task.variant->max_batch > 0 ? task->inputs[0].dims[0] : 1;
     (void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    atomic_fetch_add_explicit(&stats->success_count, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&stats->success_ns, now_ns - call->start_ns, memory_order_relaxed);
-    atomic_fetch_add_explicit(&stats->queue_ns, task->start_ns - task->queue_ns,
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&stats->input_ns, task->queue_ns - call->start_ns,
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&stats->infer_ns, task->end_ns - task->start_ns,
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&stats->output_ns, now_ns - task->end_ns, memory_order_relaxed);
-    dyno_histogram_add(&stats->request, now_ns - call->start_ns);
-    dyno_histogram_add(&stats->queue, task->start_ns - task->queue_ns);
-    dyno_histogram_add(&stats->compute, task->end_ns - task->start_ns);
-    atomic_fetch_add_explicit(&stats->inference_count, (uint64_t)rows, memory_order_relaxed);
-    if (task->is_lead)
-        atomic_fetch_add_explicit(&stats->execution_count, 1, memory_order_relaxed);
-    atomic_store_explicit(&stats->last_ms,
+    dyno_tally_add(&tally->success_count, 1);
+    dyno_tally_add(&tally->success_ns, now_ns - call->start_ns);
+    dyno_tally_add(&tally->queue_ns, task->start_ns - task->queue_ns);
+    dyno_tally_add(&tally->input_ns, task->queue_ns - call->start_ns);
+    dyno_tally_add(&tally->infer_ns, task->end_ns - task->start_ns);
+    dyno_tally_add(&tally->output_ns, now_ns - task->end_ns);
+    dyno_tally_add(&tally->inference_count, (uint64_t)task->rows);
+    dyno_tally_add(&tally->device_ns, task->device_ns);
+    dyno_histogram_add(&tally->request, now_ns - call->start_ns);
+    dyno_histogram_add(&tally->queue, task->start_ns - task->queue_ns);
+    dyno_histogram_add(&tally->compute, task->end_ns - task->start_ns);
+    atomic_store_explicit(&tally->last_ms,
                           (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
                           memory_order_relaxed);
 }
 
 static void finish(struct dyno_call *call)
 {
-    if (call->task.variant != NULL) {
-        atomic_fetch_sub_explicit(&call->task.variant->stats.pending_count, 1,
-                                  memory_order_relaxed);
-        count(call);
-    }
+    count(call);
     if (call->visit != NULL)
         dyno_call_answer_http(call);
     else
@@ -163,20 +181,93 @@ static void on_done(struct dyno_task *task)
     dyno_loop_post(call->io->loop, &call->mail);
 }
 
-static enum dyno_status prepare(struct dyno_call *call)
+/* --- class, variant, inputs --- */
+
+static const char *header(const struct dyno_call *call, const char *name)
 {
-    struct dyno_task *task = &call->task;
-    struct dyno_infer *infer = &call->infer;
-    struct dyno_variant *variant = NULL;
-    DYNO_TRY(dyno_manager_find(call->io->server->manager, infer->model, infer->version, &variant,
-                               &call->err));
-    task->variant = variant;
-    atomic_fetch_add_explicit(&variant->stats.pending_count, 1, memory_order_relaxed);
-    task->inputs = dyno_arena_alloc(call->arena, variant->input_count + 1, sizeof(*task->inputs));
-    task->outputs =
-        dyno_arena_alloc(call->arena, variant->output_count + 1, sizeof(*task->outputs));
-    if (task->inputs == NULL || task->outputs == NULL)
-        return DYNO_NOMEM(&call->err);
+    return call->visit != NULL ? dyno_http_header(&call->visit->request, name)
+                               : dyno_grpc_header(&call->rpc->grpc, name);
+}
+
+/* A parameter of the request that must be a text; NULL: it is not there. */
+static enum dyno_status text_param(struct dyno_call *call, const char *name, const char **text_out)
+{
+    const struct dyno_v2_param *param = dyno_v2_param_find(call->infer.params, name);
+    *text_out = NULL;
+    if (param == NULL)
+        return DYNO_OK;
+    if (param->kind != DYNO_V2_PARAM_TEXT)
+        return DYNO_FAIL(&call->err, DYNO_E_ARG, "parameter '%s' must be a string", name);
+    *text_out = param->text;
+    return DYNO_OK;
+}
+
+static enum dyno_status choose_class(struct dyno_call *call)
+{
+    struct dyno_class_wish wish = {.priority = call->infer.priority};
+    DYNO_TRY(text_param(call, "sla", &wish.sla));
+    if (wish.sla == NULL)
+        wish.sla = header(call, "sla");
+    return dyno_class_choose(&call->io->server->classes, 0, &wish, &call->task.class_idx,
+                             &call->err);
+}
+
+static void narrow(uint64_t *deadline_ns, uint64_t ns)
+{
+    if (*deadline_ns == 0 || ns < *deadline_ns)
+        *deadline_ns = ns;
+}
+
+/* The class's, the request's own, gRPC's: the earliest. */
+static void set_deadline(struct dyno_call *call)
+{
+    const struct dyno_class *row = &call->io->server->classes.rows[call->task.class_idx];
+    uint64_t deadline_ns = 0;
+    if (row->deadline_ns != 0)
+        narrow(&deadline_ns, call->start_ns + row->deadline_ns);
+    if (call->infer.timeout_us != 0 && call->infer.timeout_us < UINT64_MAX / 2000)
+        narrow(&deadline_ns, call->start_ns + call->infer.timeout_us * 1000);
+    if (call->rpc != NULL && call->rpc->grpc.deadline_ns != 0)
+        narrow(&deadline_ns, call->rpc->grpc.deadline_ns);
+    call->task.deadline_ns = deadline_ns;
+}
+
+static enum dyno_status choose_variant(struct dyno_call *call)
+{
+    const struct dyno_infer *infer = &call->infer;
+    struct dyno_array arrays[DYNO_V2_TENSORS_MAX];
+    struct dyno_route_ask ask = {
+        .sched = call->io->server->sched,
+        .row = &call->io->server->classes.rows[call->task.class_idx],
+        .class_idx = call->task.class_idx,
+        .tenant = call->task.tenant,
+        .deadline_ns = call->task.deadline_ns,
+        .infer = infer,
+        .arrays = arrays,
+    };
+    DYNO_TRY(text_param(call, "variant", &ask.variant));
+    const enum dyno_status status =
+        dyno_manager_choose(call->io->server->manager, infer->model, infer->version,
+                            dyno_router_choose, &ask, &call->task.variant, &call->err);
+    if (status == DYNO_OK)
+        return DYNO_OK;
+    if (ask.is_unnamed || ask.is_too_coarse)
+        call->err = (struct dyno_err){0};
+    if (ask.is_unnamed)
+        return DYNO_FAIL(&call->err, DYNO_E_NOT_FOUND, "model '%.128s' has no variant '%.128s'",
+                         infer->model, ask.variant);
+    if (ask.is_too_coarse)
+        return DYNO_FAIL(&call->err, DYNO_E_BUSY,
+                         "no variant of model '%.128s' that is loaded has the accuracy of service "
+                         "class '%s', %g",
+                         infer->model, ask.row->name, ask.row->accuracy);
+    return status;
+}
+
+static enum dyno_status check_wanted(struct dyno_call *call)
+{
+    const struct dyno_variant *variant = call->task.variant;
+    const struct dyno_infer *infer = &call->infer;
     for (size_t i = 0; i < infer->input_count; i++)
         if (infer->inputs[i].region != NULL)
             return DYNO_FAIL(&call->err, DYNO_E_UNSUPPORTED,
@@ -190,7 +281,26 @@ static enum dyno_status prepare(struct dyno_call *call)
             return DYNO_FAIL(&call->err, DYNO_E_UNSUPPORTED,
                              "output '%s': classification is not available", infer->wanted[i].name);
     }
-    return dyno_variant_arrange(variant, infer, task->inputs, &call->err);
+    return DYNO_OK;
+}
+
+static enum dyno_status prepare(struct dyno_call *call)
+{
+    struct dyno_task *task = &call->task;
+    DYNO_TRY(choose_class(call));
+    set_deadline(call);
+    DYNO_TRY(choose_variant(call));
+    struct dyno_variant *variant = task->variant;
+    call->tally = dyno_variant_tally(variant, call->io->idx, task->class_idx);
+    if (call->tally != NULL)
+        dyno_tally_add(&call->tally->begun_count, 1);
+    task->inputs = dyno_arena_alloc(call->arena, variant->input_count + 1, sizeof(*task->inputs));
+    task->outputs =
+        dyno_arena_alloc(call->arena, variant->output_count + 1, sizeof(*task->outputs));
+    if (task->inputs == NULL || task->outputs == NULL)
+        return DYNO_NOMEM(&call->err);
+    DYNO_TRY(check_wanted(call));
+    return dyno_variant_arrange(variant, &call->infer, task->inputs, &call->err);
 }
 
 void dyno_call_run(struct dyno_call *call)
@@ -202,9 +312,7 @@ void dyno_call_run(struct dyno_call *call)
         return;
     }
     call->task.done = on_done;
-    if (call->infer.timeout_us != 0 && call->infer.timeout_us < UINT64_MAX / 2000)
-        call->task.deadline_ns = call->start_ns + call->infer.timeout_us * 1000;
-    dyno_sched_submit(&call->io->server->sched, &call->task);
+    dyno_sched_submit(call->io->server->sched, &call->task);
 }
 
 /* --- results --- */

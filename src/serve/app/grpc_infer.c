@@ -181,7 +181,7 @@ void dyno_call_answer_grpc(struct dyno_call *call)
 void dyno_rpc_gone(struct dyno_grpc_call *grpc)
 {
     for (struct dyno_call *call = dyno_rpc_of(grpc)->first; call != NULL; call = call->next)
-        dyno_sched_cancel(&call->task);
+        dyno_sched_cancel(call->io->server->sched, &call->task);
 }
 
 void dyno_rpc_infer(struct dyno_grpc_call *grpc, struct dyno_body *body)

@@ -75,7 +75,11 @@ void dyno_visit_answer_text(struct dyno_visit *visit, int status, const char *ty
     seg->end = seg->begin + text->bytes;
     if (text->bytes != 0)
         memcpy(seg->data + seg->begin, text->text, text->bytes);
-    dyno_http_answer(&visit->request, status, type, status == 503 ? "Retry-After: 1\r\n" : "", seg);
+    char extra[48] = "";
+    if (status == 503 || status == 429)
+        (void)snprintf(extra, sizeof(extra), "Retry-After: %u\r\n",
+                       visit->retry_s > 0 ? visit->retry_s : 1);
+    dyno_http_answer(&visit->request, status, type, extra, seg);
 }
 
 void dyno_visit_answer_error(struct dyno_visit *visit, int status, const char *text)
@@ -280,7 +284,7 @@ static void on_gone(struct dyno_http_server *server, struct dyno_http_request *r
     struct dyno_visit *visit = of_request(request);
     (void)server;
     if (visit->call != NULL)
-        dyno_sched_cancel(&visit->call->task);
+        dyno_sched_cancel(visit->io->server->sched, &visit->call->task);
 }
 
 static void on_over(struct dyno_http_server *server, struct dyno_http_request *request)

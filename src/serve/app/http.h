@@ -32,6 +32,7 @@ struct dyno_visit {
     const char *model, *version; /* of the path; "" where the route has none */
     struct dyno_guest *guest;
     struct dyno_call *call; /* of an inference */
+    uint32_t retry_s;       /* Retry-After of an answer that says "later"; 0: not known */
     char refusal_text[256];
 };
 

@@ -123,6 +123,7 @@ void dyno_call_answer_http(struct dyno_call *call)
         dyno_http_answer(request, 200, has_raw ? "application/octet-stream" : "application/json",
                          extra, seg);
     } else {
+        visit->retry_s = (uint32_t)((call->task.retry_ns + 999999999) / 1000000000);
         dyno_visit_answer_error(visit, dyno_http_status(call->status), error_text(call));
     }
     dyno_call_destroy(call);

@@ -4,81 +4,152 @@
 
 #include "serve/app/http.h"
 
-/* One family: a name, its help, and where a variant keeps the value. */
+/* A counter or gauge of Triton's, and how it follows from what was counted of a variant. */
 struct family {
     const char *name, *help, *type;
-    size_t offset_bytes; /* of an atomic_uint_fast64_t in dyno_variant_stats */
-    uint64_t divide_by;
-    const char *more_labels;
+    uint64_t (*value)(const struct dyno_tally *sum, const struct dyno_variant *variant);
 };
 
-#define AT(field) offsetof(struct dyno_variant_stats, field)
+static uint64_t get(const atomic_uint_fast64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static uint64_t fail_count(const struct dyno_tally *sum)
+{
+    uint64_t count = 0;
+    for (int i = 0; i < DYNO_FAIL_REASONS; i++)
+        count += get(&sum->fail_count[i]);
+    return count;
+}
+
+/* The counts are read one after the other: a request may end between two of them. */
+static uint64_t pending_count(const struct dyno_tally *sum, const struct dyno_variant *variant)
+{
+    const uint64_t begun = get(&sum->begun_count);
+    const uint64_t ended = get(&sum->success_count) + fail_count(sum);
+    (void)variant;
+    return begun > ended ? begun - ended : 0;
+}
+
+static uint64_t execution_count(const struct dyno_tally *sum, const struct dyno_variant *variant)
+{
+    (void)sum;
+    return get(&variant->stats.execution_count);
+}
+
+#define VALUE(name, expression)                                                            \
+    static uint64_t name(const struct dyno_tally *sum, const struct dyno_variant *variant) \
+    {                                                                                      \
+        (void)variant;                                                                     \
+        return expression;                                                                 \
+    }
+VALUE(success_count, get(&sum->success_count))
+VALUE(inference_count, get(&sum->inference_count))
+VALUE(request_us, get(&sum->success_ns) / 1000)
+VALUE(queue_us, get(&sum->queue_ns) / 1000)
+VALUE(input_us, get(&sum->input_ns) / 1000)
+VALUE(infer_us, get(&sum->infer_ns) / 1000)
+VALUE(output_us, get(&sum->output_ns) / 1000)
+#undef VALUE
+
 static const struct family families[] = {
     {"nv_inference_request_success", "Number of successful inference requests, all batch sizes",
-     "counter", AT(success_count), 1, ""},
-    {"nv_inference_request_failure", "Number of failed inference requests, all batch sizes",
-     "counter", AT(fail_count), 1, ",reason=\"OTHER\""},
-    {"nv_inference_count", "Number of inferences performed", "counter", AT(inference_count), 1, ""},
-    {"nv_inference_exec_count", "Number of model executions performed", "counter",
-     AT(execution_count), 1, ""},
+     "counter", success_count},
+    {"nv_inference_count", "Number of inferences performed", "counter", inference_count},
+    {"nv_inference_exec_count", "Number of model executions performed", "counter", execution_count},
     {"nv_inference_request_duration_us", "Cumulative inference request duration in microseconds",
-     "counter", AT(success_ns), 1000, ""},
+     "counter", request_us},
     {"nv_inference_queue_duration_us", "Cumulative inference queuing duration in microseconds",
-     "counter", AT(queue_ns), 1000, ""},
+     "counter", queue_us},
     {"nv_inference_compute_input_duration_us", "Cumulative compute input duration in microseconds",
-     "counter", AT(input_ns), 1000, ""},
+     "counter", input_us},
     {"nv_inference_compute_infer_duration_us",
-     "Cumulative compute inference duration in microseconds", "counter", AT(infer_ns), 1000, ""},
+     "Cumulative compute inference duration in microseconds", "counter", infer_us},
     {"nv_inference_compute_output_duration_us",
-     "Cumulative inference compute output duration in microseconds", "counter", AT(output_ns), 1000,
-     ""},
+     "Cumulative inference compute output duration in microseconds", "counter", output_us},
     {"nv_inference_pending_request_count",
      "Instantaneous number of pending requests awaiting execution per-model", "gauge",
-     AT(pending_count), 1, ""},
+     pending_count},
 };
 
-static void put_family(struct dyno_strbuf *out, const struct family *family,
-                       struct dyno_variant *const *variants, size_t count)
+/* What was counted of the variants at hand. */
+struct sums {
+    struct dyno_variant *const *variants;
+    const struct dyno_tally *tallies; /* one a variant, over all classes */
+    size_t count;
+    const struct dyno_classes *classes;
+};
+
+static void put_labels(struct dyno_strbuf *out, const struct dyno_variant *variant)
 {
-    dyno_strbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help,
-                       family->name, family->type);
-    for (size_t i = 0; i < count; i++) {
-        const char *stats = (const char *)&variants[i]->stats;
-        const atomic_uint_fast64_t *value = (const void *)(stats + family->offset_bytes);
-        dyno_strbuf_printf(out, "%s{model=\"%s\",version=\"%s\",variant=\"%s\"%s} %llu\n",
-                           family->name, variants[i]->model, variants[i]->version,
-                           variants[i]->name, family->more_labels,
-                           (unsigned long long)(atomic_load_explicit(value, memory_order_relaxed) /
-                                                family->divide_by));
+    dyno_strbuf_printf(out, "model=\"%s\",version=\"%s\",variant=\"%s\"", variant->model,
+                       variant->version, variant->name);
+}
+
+static void put_head(struct dyno_strbuf *out, const char *name, const char *help, const char *type)
+{
+    dyno_strbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_families(struct dyno_strbuf *out, const struct sums *sums)
+{
+    for (size_t f = 0; f < DYNO_COUNT(families); f++) {
+        put_head(out, families[f].name, families[f].help, families[f].type);
+        for (size_t i = 0; i < sums->count; i++) {
+            dyno_strbuf_printf(out, "%s{", families[f].name);
+            put_labels(out, sums->variants[i]);
+            dyno_strbuf_printf(
+                out, "} %llu\n",
+                (unsigned long long)families[f].value(&sums->tallies[i], sums->variants[i]));
+        }
     }
+}
+
+static void put_failures(struct dyno_strbuf *out, const struct sums *sums)
+{
+    static const char name[] = "nv_inference_request_failure";
+    put_head(out, name, "Number of failed inference requests, all batch sizes", "counter");
+    for (size_t i = 0; i < sums->count; i++)
+        for (int reason = 0; reason < DYNO_FAIL_REASONS; reason++) {
+            dyno_strbuf_printf(out, "%s{", name);
+            put_labels(out, sums->variants[i]);
+            dyno_strbuf_printf(out, ",reason=\"%s\"} %llu\n",
+                               dyno_fail_reason_text((enum dyno_fail_reason)reason),
+                               (unsigned long long)get(&sums->tallies[i].fail_count[reason]));
+        }
 }
 
 static const struct {
     const char *name, *help;
-    size_t offset_bytes;
+    size_t offset_bytes; /* in a tally */
 } histograms[] = {
     {"dyno_request_seconds", "From the first byte of a request to its answer",
-     offsetof(struct dyno_variant_stats, request)},
+     offsetof(struct dyno_tally, request)},
     {"dyno_queue_seconds", "From a request's checks to the start of its run",
-     offsetof(struct dyno_variant_stats, queue)},
-    {"dyno_compute_seconds", "The run that a request was in",
-     offsetof(struct dyno_variant_stats, compute)},
+     offsetof(struct dyno_tally, queue)},
+    {"dyno_compute_seconds", "The run that a request was in", offsetof(struct dyno_tally, compute)},
 };
 
-static void put_histograms(struct dyno_strbuf *out, struct dyno_variant *const *variants,
-                           size_t count)
+/* By model, variant and class; classes that nothing was asked of are left out. */
+static void put_histograms(struct dyno_strbuf *out, const struct sums *sums)
 {
     for (size_t h = 0; h < DYNO_COUNT(histograms); h++) {
-        dyno_strbuf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", histograms[h].name,
-                           histograms[h].help, histograms[h].name);
-        for (size_t i = 0; i < count; i++) {
-            char labels[512];
-            const char *stats = (const char *)&variants[i]->stats;
-            (void)snprintf(labels, sizeof(labels), "model=\"%s\",version=\"%s\",variant=\"%s\"",
-                           variants[i]->model, variants[i]->version, variants[i]->name);
-            dyno_histogram_write((const void *)(stats + histograms[h].offset_bytes),
-                                 histograms[h].name, labels, out);
-        }
+        put_head(out, histograms[h].name, histograms[h].help, "histogram");
+        for (size_t i = 0; i < sums->count; i++)
+            for (int c = 0; c < sums->classes->count; c++) {
+                struct dyno_strbuf labels = {0};
+                struct dyno_tally sum;
+                dyno_variant_sum(sums->variants[i], c, &sum);
+                if (get(&sum.begun_count) == 0)
+                    continue;
+                put_labels(&labels, sums->variants[i]);
+                dyno_strbuf_printf(&labels, ",class=\"%s\"", sums->classes->rows[c].name);
+                dyno_histogram_write(
+                    (const void *)((const char *)&sum + histograms[h].offset_bytes),
+                    histograms[h].name, dyno_strbuf_text(&labels), out);
+                dyno_strbuf_fini(&labels);
+            }
     }
 }
 
@@ -88,10 +159,17 @@ static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *are
     struct dyno_variant **variants = NULL;
     size_t count = 0;
     DYNO_TRY(dyno_manager_ready(io->server->manager, NULL, arena, &variants, &count, err));
+    struct dyno_tally *tallies = dyno_arena_alloc(arena, count + 1, sizeof(*tallies));
+    const struct sums sums = {.variants = variants,
+                              .tallies = tallies,
+                              .count = tallies != NULL ? count : 0,
+                              .classes = &io->server->classes};
     dyno_strbuf_clear(&io->text);
-    for (size_t i = 0; i < DYNO_COUNT(families); i++)
-        put_family(&io->text, &families[i], variants, count);
-    put_histograms(&io->text, variants, count);
+    for (size_t i = 0; i < sums.count; i++)
+        dyno_variant_sum(variants[i], -1, &tallies[i]);
+    put_families(&io->text, &sums);
+    put_failures(&io->text, &sums);
+    put_histograms(&io->text, &sums);
     dyno_strbuf_printf(&io->text,
                        "# HELP dyno_bytes_in_flight Bytes of requests and answers in flight\n"
                        "# TYPE dyno_bytes_in_flight gauge\ndyno_bytes_in_flight %llu\n",

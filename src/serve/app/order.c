@@ -88,25 +88,30 @@ enum dyno_status dyno_app_stats(struct dyno_variant *variant, struct dyno_arena 
 {
     size_t batch_count = 0;
     struct dyno_v2_batch *batches = dyno_arena_alloc(arena, DYNO_BATCH_COSTS + 1, sizeof(*batches));
-    const struct dyno_variant_stats *from = &variant->stats;
-    const uint64_t count = get(&from->success_count);
+    const struct dyno_variant_stats *runs = &variant->stats;
+    struct dyno_tally sum;
+    uint64_t fail_count = 0;
     if (batches == NULL)
         return DYNO_NOMEM(err);
+    dyno_variant_sum(variant, -1, &sum);
+    const uint64_t count = get(&sum.success_count);
+    for (int i = 0; i < DYNO_FAIL_REASONS; i++)
+        fail_count += get(&sum.fail_count[i]);
     for (uint64_t size = 1; size <= DYNO_BATCH_COSTS; size++)
-        if (get(&from->batch_count[size]) != 0)
+        if (get(&runs->batch_count[size]) != 0)
             batches[batch_count++] = (struct dyno_v2_batch){
-                .size = size, .infer = {get(&from->batch_count[size]), get(&from->batch_ns[size])}};
+                .size = size, .infer = {get(&runs->batch_count[size]), get(&runs->batch_ns[size])}};
     *stats_out = (struct dyno_v2_stats){.name = variant->model,
                                         .version = variant->version,
-                                        .last_ms = get(&from->last_ms),
-                                        .inference_count = get(&from->inference_count),
-                                        .execution_count = get(&from->execution_count),
-                                        .success = {count, get(&from->success_ns)},
-                                        .fail = {get(&from->fail_count), get(&from->fail_ns)},
-                                        .queue = {count, get(&from->queue_ns)},
-                                        .input = {count, get(&from->input_ns)},
-                                        .infer = {count, get(&from->infer_ns)},
-                                        .output = {count, get(&from->output_ns)},
+                                        .last_ms = get(&sum.last_ms),
+                                        .inference_count = get(&sum.inference_count),
+                                        .execution_count = get(&runs->execution_count),
+                                        .success = {count, get(&sum.success_ns)},
+                                        .fail = {fail_count, get(&sum.fail_ns)},
+                                        .queue = {count, get(&sum.queue_ns)},
+                                        .input = {count, get(&sum.input_ns)},
+                                        .infer = {count, get(&sum.infer_ns)},
+                                        .output = {count, get(&sum.output_ns)},
                                         .batches = batches,
                                         .batch_count = batch_count,
                                         .memory_bytes = dyno_variant_bytes(variant)};

@@ -20,8 +20,11 @@ struct dyno_serve_options {
     bool open_to_all;                       /* yes, an address that others reach, without keys */
     int http_port, grpc_port, metrics_port; /* 0: any free one; -1: none */
     int io_threads, threads;                /* 0: one a CPU */
-    int instances;                          /* contexts of a variant */
-    uint64_t body_bytes_max;                /* of one request */
+    int lanes;                              /* runs at one time */
+    int instances;                          /* contexts of a variant; 0: chosen */
+    const char *const *service_classes;     /* dyno_classes_set */
+    size_t service_class_count;
+    uint64_t body_bytes_max; /* of one request */
     uint64_t flight_bytes_max;
     uint32_t conns_max; /* of one port and I/O thread */
     uint32_t queue_max; /* waiting requests of one variant */

@@ -133,18 +133,28 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
         .folders = options->repositories,
         .folder_count = options->repository_count,
         .threads = options->threads,
-        .context_count = options->instances > 0 ? options->instances
-                         : server->io_count > 2 ? server->io_count
-                                                : 2,
+        .lane_count = options->lanes,
+        /* One more than lanes, so that a cheap run need not wait for a long one. */
+        .context_count = options->instances > 0 ? options->instances : options->lanes + 1,
+        .tally_shape = {.thread_count = server->io_count, .class_count = server->classes.count},
         .load_at_start = !options->explicit_control,
         .start_models = options->load_models,
         .start_model_count = options->load_model_count,
     };
+    const struct dyno_sched_options sched = {
+        .classes = &server->classes,
+        .budget = &server->budget,
+        .lane_count = options->lanes,
+        .queue_max = options->queue_max,
+        .inline_ns_max = INLINE_NS,
+    };
     for (int i = 0; i < server->io_count; i++) {
         server->ios[i].server = server;
+        server->ios[i].idx = i;
         DYNO_TRY(open_io(&server->ios[i], err));
     }
     DYNO_TRY(dyno_gate_create(&server->gate, err));
+    DYNO_TRY(dyno_sched_create(&sched, &server->sched, err));
     DYNO_TRY(dyno_manager_create(&manager, &server->manager, err));
     for (int i = 0; i < server->io_count; i++) {
         struct dyno_io *io = &server->ios[i];
@@ -199,6 +209,7 @@ static void stop(struct dyno_server *server)
     /* Runs that outlast the patience still use all this; the process ends now anyway. */
     if (open_count(server) > 0)
         return;
+    dyno_sched_destroy(server->sched);
     dyno_manager_destroy(server->manager);
     dyno_gate_destroy(server->gate);
     for (int i = 0; i < server->io_count; i++)
@@ -263,17 +274,18 @@ static void raise_descriptors(void)
 
 enum dyno_status dyno_serve(const struct dyno_serve_options *options, struct dyno_err *err)
 {
-    struct dyno_server server = {
-        .options = *options,
-        .budget = {.limit_bytes = options->flight_bytes_max},
-        .sched = {.queue_max = options->queue_max, .inline_ns_max = INLINE_NS},
-        .http_number = options->http_port,
-        .grpc_number = options->grpc_port,
-        .metrics_number = options->metrics_port,
-        .start_ns = dyno_clock_ns()};
+    struct dyno_server server = {.options = *options,
+                                 .budget = {.limit_bytes = options->flight_bytes_max},
+                                 .http_number = options->http_port,
+                                 .grpc_number = options->grpc_port,
+                                 .metrics_number = options->metrics_port,
+                                 .start_ns = dyno_clock_ns()};
     sigset_t signals;
     int got = 0;
     DYNO_TRY(check_address(options, err));
+    dyno_classes_init(&server.classes);
+    for (size_t i = 0; i < options->service_class_count; i++)
+        DYNO_TRY(dyno_classes_set(&server.classes, options->service_classes[i], err));
     server.io_count = options->io_threads > 0 ? options->io_threads : dyno_cpus_allowed_count();
     server.ios = dyno_alloc((size_t)server.io_count, sizeof(*server.ios));
     if (server.ios == NULL)

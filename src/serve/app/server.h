@@ -21,6 +21,7 @@ struct dyno_rpc;   /* a call over gRPC: app/rpc.h */
 
 struct dyno_io {
     struct dyno_server *server;
+    int idx;
     struct dyno_loop *loop;
     pthread_t thread;
     bool has_thread;
@@ -39,7 +40,8 @@ struct dyno_server {
     struct dyno_budget budget;
     struct dyno_gate *gate;
     struct dyno_manager *manager;
-    struct dyno_sched_options sched;
+    struct dyno_classes classes;
+    struct dyno_sched *sched;
     struct dyno_io *ios;
     int io_count;
     int http_number, grpc_number, metrics_number;
@@ -66,8 +68,9 @@ struct dyno_call {
     struct dyno_body body;    /* what tensors point into */
     struct dyno_visit *visit; /* or */
     struct dyno_rpc *rpc;
-    uint64_t start_ns, ready_ns; /* came; was handed to the scheduler */
-    bool is_done;                /* of a stream: waits for its turn */
+    struct dyno_tally *tally; /* NULL: no variant was found, or no memory */
+    uint64_t start_ns;
+    bool is_done; /* of a stream: waits for its turn */
 };
 
 /* A call for a request, with an arena; NULL: out of memory. */

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cpus.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "serve/model/repository.h"
@@ -15,7 +16,7 @@
 
 struct dyno_manager {
     struct dyno_manager_options options;
-    struct dyno_pool *pool;
+    struct dyno_lanes lanes;
     pthread_t thread;
     bool has_thread;
 
@@ -90,6 +91,67 @@ static void let_drain(struct dyno_variant *taken)
 
 /* --- finding --- */
 
+static enum dyno_status not_found(const char *model, const char *version, bool is_known,
+                                  struct dyno_err *err)
+{
+    const enum dyno_status status = is_known ? DYNO_E_BUSY : DYNO_E_NOT_FOUND;
+    if (version == NULL || version[0] == 0)
+        return DYNO_FAIL(err, status, "Request for unknown model: '%.128s' %s", model,
+                         is_known ? "has no available versions" : "is not found");
+    return DYNO_FAIL(err, status, "Request for unknown model: '%.128s' version %.24s is not %s",
+                     model, version, is_known ? "at ready state" : "found");
+}
+
+/* Under the lock: the variants of one version, "" being the newest that has a ready one. */
+struct known {
+    struct dyno_variant *variants[DYNO_REPO_VARIANTS_MAX];
+    bool is_ready[DYNO_REPO_VARIANTS_MAX];
+    size_t count;
+    bool has_ready;
+};
+
+static void collect(const struct dyno_manager *manager, const char *model, const char *version,
+                    struct known *known)
+{
+    const bool any_version = version == NULL || version[0] == 0;
+    *known = (struct known){0};
+    for (struct dyno_variant *at = manager->variants; at != NULL; at = at->next) {
+        if (strcmp(at->model, model) != 0 || (!any_version && strcmp(at->version, version) != 0))
+            continue;
+        if (known->count > 0 && known->variants[0]->version_number != at->version_number) {
+            if (known->has_ready)
+                return;
+            known->count = 0; /* a version before it */
+        }
+        if (known->count == DYNO_REPO_VARIANTS_MAX)
+            continue;
+        const bool is_ready = atomic_load(&at->state) == DYNO_VARIANT_READY;
+        known->has_ready = known->has_ready || is_ready;
+        known->is_ready[known->count] = is_ready;
+        known->variants[known->count++] = at;
+    }
+}
+
+enum dyno_status dyno_manager_choose(struct dyno_manager *manager, const char *model,
+                                     const char *version, dyno_choose_fn *choose, void *arg,
+                                     struct dyno_variant **variant_out, struct dyno_err *err)
+{
+    struct known known;
+    int wanted = -1;
+    int chosen = -1;
+    *variant_out = NULL;
+    (void)pthread_mutex_lock(&manager->lock);
+    collect(manager, model, version, &known);
+    if (known.has_ready)
+        choose(arg, known.variants, known.is_ready, known.count, &wanted, &chosen);
+    if (chosen >= 0) {
+        *variant_out = known.variants[chosen];
+        dyno_variant_ref(*variant_out);
+    }
+    (void)pthread_mutex_unlock(&manager->lock);
+    return chosen >= 0 ? DYNO_OK : not_found(model, version, known.count > 0, err);
+}
+
 enum dyno_status dyno_manager_find(struct dyno_manager *manager, const char *model,
                                    const char *version, struct dyno_variant **variant_out,
                                    struct dyno_err *err)
@@ -111,13 +173,7 @@ enum dyno_status dyno_manager_find(struct dyno_manager *manager, const char *mod
     (void)pthread_mutex_unlock(&manager->lock);
     if (*variant_out != NULL)
         return DYNO_OK;
-    if (any_version)
-        return DYNO_FAIL(err, is_known ? DYNO_E_BUSY : DYNO_E_NOT_FOUND,
-                         "Request for unknown model: '%.128s' %s", model,
-                         is_known ? "has no available versions" : "is not found");
-    return DYNO_FAIL(err, is_known ? DYNO_E_BUSY : DYNO_E_NOT_FOUND,
-                     "Request for unknown model: '%.128s' version %.24s is not %s", model, version,
-                     is_known ? "at ready state" : "found");
+    return not_found(model, version, is_known, err);
 }
 
 enum dyno_status dyno_manager_ready(struct dyno_manager *manager, const char *model,
@@ -158,15 +214,16 @@ static struct dyno_variant *load_variants(struct dyno_manager *manager,
                                           struct dyno_err *err)
 {
     struct dyno_variant *loaded = NULL;
-    const int contexts =
+    const int wanted =
         model->config.instances > 0 ? (int)model->config.instances : manager->options.context_count;
+    const int contexts = wanted > manager->lanes.count ? wanted : manager->lanes.count;
     const int64_t max_batch = model->config.has_max_batch ? model->config.max_batch : -1;
     for (const struct dyno_repo_version *version = model->versions; version != NULL;
          version = version->next)
         for (const struct dyno_repo_variant *at = version->variants; at != NULL; at = at->next) {
             struct dyno_err reason = {0};
-            struct dyno_variant *variant =
-                dyno_variant_create(model->name, version->number, at->name, at->path);
+            struct dyno_variant *variant = dyno_variant_create(
+                model->name, version->number, at->name, at->path, &manager->options.tally_shape);
             if (variant == NULL) {
                 (void)DYNO_NOMEM(err);
                 continue;
@@ -175,7 +232,7 @@ static struct dyno_variant *load_variants(struct dyno_manager *manager,
             variant->reap_arg = manager;
             variant->next = loaded;
             loaded = variant;
-            if (dyno_variant_load(variant, manager->pool, contexts, max_batch, &reason) ==
+            if (dyno_variant_load(variant, &manager->lanes, contexts, max_batch, &reason) ==
                 DYNO_OK) {
                 (*ready_count)++;
                 continue;
@@ -241,8 +298,8 @@ static enum dyno_status load_model(struct dyno_manager *manager, const char *nam
 /* What is left of an unloaded variant for the index: its name. */
 static struct dyno_variant *tombstone(struct dyno_manager *manager, const struct dyno_variant *of)
 {
-    struct dyno_variant *stone =
-        dyno_variant_create(of->model, of->version_number, of->name, of->path);
+    struct dyno_variant *stone = dyno_variant_create(of->model, of->version_number, of->name,
+                                                     of->path, &manager->options.tally_shape);
     if (stone == NULL)
         return NULL;
     stone->reap = reap;
@@ -416,6 +473,20 @@ void dyno_manager_order(struct dyno_manager *manager, struct dyno_order *order)
     (void)pthread_mutex_unlock(&manager->lock);
 }
 
+/* The threads, shared out: a pool a lane. */
+static enum dyno_status make_lanes(struct dyno_manager *manager, struct dyno_err *err)
+{
+    const int threads =
+        manager->options.threads > 0 ? manager->options.threads : dyno_cpus_allowed_count();
+    const int count = manager->options.lane_count;
+    for (; manager->lanes.count < count; manager->lanes.count++) {
+        const int own = threads / count + (manager->lanes.count < threads % count);
+        DYNO_TRY(dyno_threads_create(own > 0 ? own : 1, 0,
+                                     &manager->lanes.pools[manager->lanes.count], err));
+    }
+    return DYNO_OK;
+}
+
 enum dyno_status dyno_manager_create(const struct dyno_manager_options *options,
                                      struct dyno_manager **manager_out, struct dyno_err *err)
 {
@@ -426,7 +497,7 @@ enum dyno_status dyno_manager_create(const struct dyno_manager_options *options,
     (void)pthread_mutex_init(&manager->lock, NULL);
     (void)pthread_cond_init(&manager->work, NULL);
     manager->options = *options;
-    enum dyno_status status = dyno_threads_create(options->threads, 0, &manager->pool, err);
+    enum dyno_status status = make_lanes(manager, err);
     if (status == DYNO_OK) {
         const int code = pthread_create(&manager->thread, NULL, work, manager);
         manager->has_thread = code == 0;
@@ -456,7 +527,8 @@ void dyno_manager_destroy(struct dyno_manager *manager)
     (void)pthread_mutex_unlock(&manager->lock);
     if (manager->has_thread)
         (void)pthread_join(manager->thread, NULL);
-    dyno_threads_destroy(manager->pool);
+    for (int i = 0; i < manager->lanes.count; i++)
+        dyno_threads_destroy(manager->lanes.pools[i]);
     (void)pthread_cond_destroy(&manager->work);
     (void)pthread_mutex_destroy(&manager->lock);
     dyno_free(manager);

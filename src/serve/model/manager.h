@@ -14,8 +14,10 @@ struct dyno_manager;
 struct dyno_manager_options {
     const char *const *folders; /* live as long as the manager */
     size_t folder_count;
-    int threads;        /* of the pool that runs share; 0: one a CPU */
-    int context_count;  /* of a variant, unless its configuration says */
+    int threads;       /* that runs share; 0: one a CPU */
+    int lane_count;    /* runs at one time, each with its part of the threads */
+    int context_count; /* of a variant, unless its configuration says; a lane has one at least */
+    struct dyno_tally_shape tally_shape;
     bool load_at_start; /* everything; else what `start_models` names */
     const char *const *start_models;
     size_t start_model_count;
@@ -34,6 +36,18 @@ bool dyno_manager_is_ready(struct dyno_manager *manager);
 enum dyno_status dyno_manager_find(struct dyno_manager *manager, const char *model,
                                    const char *version, struct dyno_variant **variant_out,
                                    struct dyno_err *err);
+
+/* Which of the variants of a (model, version) that are known shall answer: *wanted_out is the one
+ * that would if all were ready, *chosen_out one of those that are; -1: none.  Under the manager's
+ * lock. */
+typedef void dyno_choose_fn(void *arg, struct dyno_variant *const *known, const bool *is_ready,
+                            size_t count, int *wanted_out, int *chosen_out);
+
+/* The variant that `choose` takes, referenced.  version "": the newest that has a ready variant.
+ * Fails as dyno_manager_find does. */
+enum dyno_status dyno_manager_choose(struct dyno_manager *manager, const char *model,
+                                     const char *version, dyno_choose_fn *choose, void *arg,
+                                     struct dyno_variant **variant_out, struct dyno_err *err);
 
 /* The ready variants of a model (NULL: of all), each referenced, ordered by model, version, name;
  * in `arena`. */

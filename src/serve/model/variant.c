@@ -16,7 +16,8 @@
 #define COPY_BYTES ((size_t)1 << 30)
 
 struct dyno_variant *dyno_variant_create(const char *model, uint64_t version, const char *name,
-                                         const char *path)
+                                         const char *path,
+                                         const struct dyno_tally_shape *tally_shape)
 {
     struct dyno_variant *variant = dyno_alloc(1, sizeof(*variant));
     const size_t path_bytes = strlen(path) + 1;
@@ -25,11 +26,15 @@ struct dyno_variant *dyno_variant_create(const char *model, uint64_t version, co
     (void)pthread_mutex_init(&variant->lock, NULL);
     atomic_store(&variant->ref_count, 1);
     variant->version_number = version;
+    variant->accuracy = 1.0;
     (void)snprintf(variant->model, sizeof(variant->model), "%s", model);
     (void)snprintf(variant->version, sizeof(variant->version), "%llu", (unsigned long long)version);
     (void)snprintf(variant->name, sizeof(variant->name), "%s", name);
     variant->path = dyno_alloc_raw(path_bytes, 1);
-    if (variant->path == NULL) {
+    variant->tally_shape = *tally_shape;
+    variant->tallies = dyno_alloc((size_t)tally_shape->thread_count,
+                                  (size_t)tally_shape->class_count * sizeof(*variant->tallies));
+    if (variant->path == NULL || variant->tallies == NULL) {
         dyno_variant_destroy(variant);
         return NULL;
     }
@@ -51,9 +56,17 @@ static void unload(struct dyno_variant *variant)
     variant->engine = NULL;
 }
 
+static int tally_count(const struct dyno_variant *variant)
+{
+    return variant->tally_shape.thread_count * variant->tally_shape.class_count;
+}
+
 void dyno_variant_destroy(struct dyno_variant *variant)
 {
     unload(variant);
+    for (int i = 0; variant->tallies != NULL && i < tally_count(variant); i++)
+        dyno_free(atomic_load(&variant->tallies[i]));
+    dyno_free(variant->tallies);
     dyno_free(variant->path);
     (void)pthread_mutex_destroy(&variant->lock);
     dyno_free(variant);
@@ -87,14 +100,31 @@ const char *dyno_variant_state_text(enum dyno_variant_state state)
     return "UNAVAILABLE";
 }
 
+struct dyno_tally *dyno_variant_tally(struct dyno_variant *variant, int thread, int class_idx)
+{
+    const int idx = thread * variant->tally_shape.class_count + class_idx;
+    struct dyno_tally *tally = atomic_load_explicit(&variant->tallies[idx], memory_order_relaxed);
+    if (tally == NULL) {
+        tally = dyno_alloc(1, sizeof(*tally));
+        atomic_store_explicit(&variant->tallies[idx], tally, memory_order_release);
+    }
+    return tally;
+}
+
+void dyno_variant_sum(const struct dyno_variant *variant, int class_idx, struct dyno_tally *sum_out)
+{
+    *sum_out = (struct dyno_tally){0};
+    for (int i = 0; i < tally_count(variant); i++) {
+        const struct dyno_tally *tally =
+            atomic_load_explicit(&variant->tallies[i], memory_order_acquire);
+        if (tally != NULL && (class_idx < 0 || i % variant->tally_shape.class_count == class_idx))
+            dyno_tally_sum(tally, sum_out);
+    }
+}
+
 uint64_t dyno_variant_bytes(struct dyno_variant *variant)
 {
-    uint64_t bytes = dyno_engine_file_bytes(variant->engine);
-    (void)pthread_mutex_lock(&variant->lock);
-    for (int i = 0; i < variant->idle_count; i++)
-        bytes += dyno_context_arena_bytes(variant->idle[i]);
-    (void)pthread_mutex_unlock(&variant->lock);
-    return bytes;
+    return dyno_engine_file_bytes(variant->engine) + dyno_engine_memory_bytes(variant->engine);
 }
 
 /* --- loading --- */
@@ -158,22 +188,23 @@ static enum dyno_status make_inputs(const struct dyno_variant *variant, struct d
     return DYNO_OK;
 }
 
-static enum dyno_status warm(struct dyno_variant *variant, struct dyno_arena *arena,
-                             struct dyno_err *err)
+/* Each context a few times at the optimal shape; *best_ns_out is the quickest run. */
+static enum dyno_status run_each(struct dyno_variant *variant, struct dyno_arena *arena,
+                                 const struct dyno_array *inputs, uint64_t *best_ns_out,
+                                 struct dyno_err *err)
 {
-    struct dyno_array *inputs = dyno_arena_alloc(arena, variant->input_count + 1, sizeof(*inputs));
     struct dyno_array *outputs =
         dyno_arena_alloc(arena, variant->output_count + 1, sizeof(*outputs));
-    if (inputs == NULL || outputs == NULL)
+    if (outputs == NULL)
         return DYNO_NOMEM(err);
-    DYNO_TRY(make_inputs(variant, arena, inputs, err));
+    *best_ns_out = UINT64_MAX;
     for (int i = 0; i < variant->context_count * WARM_RUNS; i++) {
         const uint64_t start_ns = dyno_clock_ns();
         memset(outputs, 0, variant->output_count * sizeof(*outputs));
         DYNO_TRY(
             dyno_context_run(variant->contexts[i % variant->context_count], inputs, outputs, err));
         const uint64_t ns = dyno_clock_ns() - start_ns;
-        variant->run_ns = variant->run_ns == 0 || ns < variant->run_ns ? ns : variant->run_ns;
+        *best_ns_out = ns < *best_ns_out ? ns : *best_ns_out;
     }
     return DYNO_OK;
 }
@@ -231,33 +262,50 @@ static void set_max_batch(struct dyno_variant *variant, int64_t wanted)
         variant->max_batch = variant->input_count == 0 ? 0 : wanted < most ? wanted : most;
 }
 
-static enum dyno_status load(struct dyno_variant *variant, struct dyno_pool *pool,
+static enum dyno_status warm(struct dyno_variant *variant, int64_t max_batch,
+                             struct dyno_arena *arena, struct dyno_err *err)
+{
+    struct dyno_cost_key key;
+    uint64_t ns = 0;
+    struct dyno_array *inputs = dyno_arena_alloc(arena, variant->input_count + 1, sizeof(*inputs));
+    if (inputs == NULL)
+        return DYNO_NOMEM(err);
+    DYNO_TRY(make_inputs(variant, arena, inputs, err));
+    DYNO_TRY(run_each(variant, arena, inputs, &ns, err));
+    set_max_batch(variant, max_batch);
+    const int64_t rows = dyno_variant_rows(variant, inputs, &key);
+    dyno_cost_note(&variant->cost, &key, rows, ns);
+    return DYNO_OK;
+}
+
+static enum dyno_status load(struct dyno_variant *variant, const struct dyno_lanes *lanes,
                              int context_count, int64_t max_batch, struct dyno_err *err)
 {
     DYNO_TRY(open_copy(variant, err));
     DYNO_TRY(describe_all(variant, err));
     for (; variant->context_count < context_count; variant->context_count++)
-        DYNO_TRY(dyno_context_create(variant->engine, pool,
+        DYNO_TRY(dyno_context_create(variant->engine,
+                                     lanes->pools[variant->context_count % lanes->count],
                                      &variant->contexts[variant->context_count], err));
-    memcpy(variant->idle, variant->contexts, sizeof(variant->idle));
-    variant->idle_count = variant->context_count;
+    while (variant->idle_count < variant->context_count) {
+        variant->idle[variant->idle_count] = (uint8_t)variant->idle_count;
+        variant->idle_count++;
+    }
     atomic_store(&variant->state, DYNO_VARIANT_WARMING);
     struct dyno_arena *arena = dyno_arena_create();
     if (arena == NULL)
         return DYNO_NOMEM(err);
-    const enum dyno_status status = warm(variant, arena, err);
+    const enum dyno_status status = warm(variant, max_batch, arena, err);
     dyno_arena_destroy(arena);
-    if (status == DYNO_OK)
-        set_max_batch(variant, max_batch);
     return status;
 }
 
-enum dyno_status dyno_variant_load(struct dyno_variant *variant, struct dyno_pool *pool,
+enum dyno_status dyno_variant_load(struct dyno_variant *variant, const struct dyno_lanes *lanes,
                                    int context_count, int64_t max_batch, struct dyno_err *err)
 {
     struct dyno_err reason = {0};
     DYNO_ASSERT(context_count > 0 && context_count <= DYNO_CONTEXTS_MAX);
-    const enum dyno_status status = load(variant, pool, context_count, max_batch, &reason);
+    const enum dyno_status status = load(variant, lanes, context_count, max_batch, &reason);
     if (status == DYNO_OK)
         return DYNO_OK;
     unload(variant);
@@ -300,6 +348,24 @@ static enum dyno_status check_input(const struct dyno_variant *variant, size_t i
                              tensor->name, variant->model, i, (long long)tensor->dims[i],
                              (long long)info->min[i], (long long)info->max[i]);
     return DYNO_OK;
+}
+
+int64_t dyno_variant_rows(const struct dyno_variant *variant, const struct dyno_array *arrays,
+                          struct dyno_cost_key *key_out)
+{
+    const bool has_rows = variant->max_batch > 0;
+    uint64_t hash = 0;
+    uint64_t elements = 0;
+    for (size_t i = 0; i < variant->input_count; i++) {
+        uint64_t own = 1;
+        for (int d = has_rows ? 1 : 0; d < arrays[i].rank; d++) {
+            hash = (hash ^ (uint64_t)arrays[i].dims[d]) * UINT64_C(0x9e3779b97f4a7c15);
+            own *= (uint64_t)arrays[i].dims[d]; /* of a checked input: no overflow */
+        }
+        elements += own;
+    }
+    *key_out = (struct dyno_cost_key){.hash = hash, .elements = elements};
+    return has_rows ? arrays[0].dims[0] : 1;
 }
 
 /* A request's rows are cut out of a batch by its first input: all its inputs have as many. */

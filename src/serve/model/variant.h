@@ -11,11 +11,24 @@
 #include <stdbool.h>
 
 #include "dyno/engine.h"
+#include "serve/model/cost.h"
 #include "serve/v2/infer.h"
-#include "serve/watch/histogram.h"
+#include "serve/watch/tally.h"
 
 #define DYNO_CONTEXTS_MAX 64
-#define DYNO_BATCH_COSTS  128 /* batches of more rows are judged by the nearest smaller one */
+#define DYNO_LANES_MAX    16
+#define DYNO_BATCH_COSTS  DYNO_COST_ROWS
+
+/* How many I/O threads count, for how many service classes. */
+struct dyno_tally_shape {
+    int thread_count, class_count;
+};
+
+/* The device, shared out: a pool a lane, each running one thing at a time. */
+struct dyno_lanes {
+    struct dyno_pool *pools[DYNO_LANES_MAX];
+    int count;
+};
 
 enum dyno_variant_state {
     DYNO_VARIANT_LOADING,
@@ -26,21 +39,24 @@ enum dyno_variant_state {
     DYNO_VARIANT_FAILED,
 };
 
-/* What Triton counts, since the variant was loaded.  Any thread; relaxed. */
+/* Runs since the variant was loaded; whoever runs adds.  Requests are counted in tallies. */
 struct dyno_variant_stats {
-    atomic_uint_fast64_t success_count, success_ns; /* requests */
-    atomic_uint_fast64_t fail_count, fail_ns;
-    atomic_uint_fast64_t queue_ns, input_ns, infer_ns, output_ns; /* sums over requests */
-    atomic_uint_fast64_t inference_count, execution_count;
-    atomic_uint_fast64_t last_ms; /* since the epoch */
-    atomic_uint_fast64_t pending_count;
-    /* Of requests that went well: from their first byte, waiting, running. */
-    struct dyno_histogram request, queue, compute;
-    /* Executions by rows, as the protocol's batch_stats has them; [0]: more rows than counted. */
+    atomic_uint_fast64_t execution_count;
+    /* By rows, as the protocol's batch_stats has them; [0]: more rows than counted. */
     atomic_uint_fast64_t batch_count[DYNO_BATCH_COSTS + 1], batch_ns[DYNO_BATCH_COSTS + 1];
 };
 
-struct dyno_task;
+struct dyno_line;
+
+/* The scheduler's, of a variant, under the scheduler's lock. */
+struct dyno_gather {
+    uint64_t came_ns, gap_ns; /* when a request came last; the usual time between two */
+    uint64_t held_ns;         /* since when a run is held back for more rows; 0: none is */
+    int64_t held_rows;        /* that waited then */
+    double use;               /* how often holding back brought rows, 0..1 */
+    uint32_t skipped_count;   /* times that it was not tried */
+    uint32_t formed_count;
+};
 
 struct dyno_variant {
     struct dyno_variant *next; /* the manager's */
@@ -58,31 +74,36 @@ struct dyno_variant {
     struct dyno_v2_tensor *inputs, *outputs; /* names, types, dims with -1 for open; no data */
     struct dyno_io_info *input_infos;
     size_t input_count, output_count;
-    int64_t max_batch; /* 0: rows may see each other, requests run alone */
-    uint64_t run_ns;   /* at the optimal shape, measured at warm-up */
-    /* Moving means of whole runs by rows, 0: not seen; written under the lock. */
-    uint64_t cost_ns[DYNO_BATCH_COSTS + 1];
+    double accuracy;       /* 0..1, of the model itself, as its configuration says; else 1 */
+    int64_t max_batch;     /* 0: rows may see each other, requests run alone */
     bool has_open_outputs; /* an output's shape is known only after the run */
 
-    /* The scheduler's. */
+    /* Contexts, those of one pool every pool_count-th; which are not lent, and what runs take. */
     pthread_mutex_t lock;
     struct dyno_context *contexts[DYNO_CONTEXTS_MAX];
-    struct dyno_context *idle[DYNO_CONTEXTS_MAX];
+    uint8_t idle[DYNO_CONTEXTS_MAX]; /* indices */
     int context_count, idle_count;
-    struct dyno_task *queue_first, *queue_last;
-    uint32_t queue_count;
-    bool is_running; /* a batch is; batches of one variant go one after the other */
+    struct dyno_cost cost;
+
+    /* The scheduler's. */
+    struct dyno_line *lines; /* tasks that wait */
+    atomic_uint_fast32_t waiting_count;
+    struct dyno_gather gather;
 
     struct dyno_variant_stats stats;
+    /* [thread * class_count + class], each made by its thread with its first request. */
+    _Atomic(struct dyno_tally *) *tallies;
+    struct dyno_tally_shape tally_shape;
 };
 
 /* A new one in state LOADING with one reference; NULL: out of memory. */
 struct dyno_variant *dyno_variant_create(const char *model, uint64_t version, const char *name,
-                                         const char *path);
+                                         const char *path,
+                                         const struct dyno_tally_shape *tally_shape);
 /* Open the engine, make contexts, warm up: LOADING -> WARMING -> (the caller sets READY).
  * max_batch -1: as large as the engine takes, if rows are proved to be independent.  On failure
  * the state is FAILED with its reason. */
-enum dyno_status dyno_variant_load(struct dyno_variant *variant, struct dyno_pool *pool,
+enum dyno_status dyno_variant_load(struct dyno_variant *variant, const struct dyno_lanes *lanes,
                                    int context_count, int64_t max_batch, struct dyno_err *err);
 /* The largest batch whose rows are independent, as far as two rows show it; 0: they are not. */
 int64_t dyno_variant_probe_batch(struct dyno_variant *variant);
@@ -94,7 +115,13 @@ void dyno_variant_unref(struct dyno_variant *variant);
 /* Triton's words: READY, UNAVAILABLE, LOADING, UNLOADING. */
 const char *dyno_variant_state_text(enum dyno_variant_state state);
 
-/* Bytes of the engine file and of the contexts' arenas. */
+/* Where I/O thread `thread` counts requests of a class; NULL: out of memory. */
+struct dyno_tally *dyno_variant_tally(struct dyno_variant *variant, int thread, int class_idx);
+/* Adds up what all threads counted of a class (-1: of all) into *sum_out. */
+void dyno_variant_sum(const struct dyno_variant *variant, int class_idx,
+                      struct dyno_tally *sum_out);
+
+/* Bytes of the engine file and of all that it and its contexts allocated. */
 uint64_t dyno_variant_bytes(struct dyno_variant *variant);
 
 /* Do these inputs suit the engine?  Puts them in the engine's order into arrays[input_count].
@@ -102,6 +129,9 @@ uint64_t dyno_variant_bytes(struct dyno_variant *variant);
 enum dyno_status dyno_variant_arrange(const struct dyno_variant *variant,
                                       const struct dyno_infer *infer, struct dyno_array *arrays,
                                       struct dyno_err *err);
+/* Rows of a request that was arranged, and the shape of one of them. */
+int64_t dyno_variant_rows(const struct dyno_variant *variant, const struct dyno_array *arrays,
+                          struct dyno_cost_key *key_out);
 /* Index of an output by name; -1: none. */
 int dyno_variant_output(const struct dyno_variant *variant, const char *name);
 

@@ -12,6 +12,8 @@ static size_t round_up(size_t bytes)
 
 bool dyno_batch_fits(const struct dyno_task *a, const struct dyno_task *b)
 {
+    if (a->key.hash != b->key.hash)
+        return false;
     for (size_t i = 0; i < a->variant->input_count; i++) {
         const struct dyno_array *x = &a->inputs[i];
         const struct dyno_array *y = &b->inputs[i];
@@ -22,6 +24,11 @@ bool dyno_batch_fits(const struct dyno_task *a, const struct dyno_task *b)
                 return false;
     }
     return true;
+}
+
+static enum dyno_status no_room(struct dyno_err *err)
+{
+    return DYNO_FAIL(err, DYNO_E_BUSY, "the server has too many bytes in flight");
 }
 
 static enum dyno_status gather(struct dyno_batch *batch, struct dyno_err *err)
@@ -36,9 +43,9 @@ static enum dyno_status gather(struct dyno_batch *batch, struct dyno_err *err)
         batch->inputs[i].dims[0] = batch->rows;
         bytes += round_up(batch->inputs[i].bytes);
     }
-    char *at = batch->input_memory = dyno_alloc_raw(bytes, 1);
+    char *at = batch->input_memory = dyno_budget_alloc(batch->budget, bytes);
     if (at == NULL)
-        return DYNO_NOMEM(err);
+        return no_room(err);
     for (size_t i = 0; i < count; i++) {
         char *to = batch->inputs[i].data = at;
         for (const struct dyno_task *task = batch->tasks; task != NULL; task = task->next) {
@@ -62,9 +69,9 @@ static enum dyno_status place(struct dyno_batch *batch, struct dyno_err *err)
                              i);
         bytes += round_up(batch->outputs[i].bytes);
     }
-    char *at = batch->output_memory = dyno_alloc_raw(bytes, 1);
+    char *at = batch->output_memory = dyno_budget_alloc(batch->budget, bytes);
     if (at == NULL)
-        return DYNO_NOMEM(err);
+        return no_room(err);
     for (size_t i = 0; i < count; i++) {
         batch->outputs[i].data = at;
         batch->outputs[i].bytes = round_up(batch->outputs[i].bytes);
@@ -75,8 +82,8 @@ static enum dyno_status place(struct dyno_batch *batch, struct dyno_err *err)
 
 static void destroy(struct dyno_batch *batch)
 {
-    dyno_free(batch->input_memory);
-    dyno_free(batch->output_memory);
+    dyno_budget_free(batch->budget, batch->input_memory);
+    dyno_budget_free(batch->budget, batch->output_memory);
     dyno_free(batch->inputs);
     dyno_free(batch);
 }
@@ -94,11 +101,12 @@ struct dyno_batch *dyno_batch_create(struct dyno_task *tasks, uint32_t count,
         dyno_alloc(variant->input_count + variant->output_count, sizeof(*batch->inputs));
     batch->outputs = batch->inputs + variant->input_count;
     batch->variant = tasks->variant;
+    batch->budget = tasks->budget;
     batch->context = context;
     batch->tasks = tasks;
     batch->task_count = count;
     for (const struct dyno_task *task = tasks; task != NULL; task = task->next)
-        batch->rows += task->inputs[0].dims[0];
+        batch->rows += task->rows;
     enum dyno_status status = batch->inputs != NULL ? gather(batch, err) : DYNO_NOMEM(err);
     if (status == DYNO_OK)
         status = place(batch, err);
@@ -116,7 +124,7 @@ void dyno_batch_scatter(struct dyno_batch *batch)
 {
     int64_t row = 0;
     for (struct dyno_task *task = batch->tasks; task != NULL; task = task->next) {
-        const int64_t rows = task->inputs[0].dims[0];
+        const int64_t rows = task->rows;
         for (size_t i = 0; i < batch->variant->output_count; i++) {
             const struct dyno_array *whole = &batch->outputs[i];
             /* Exact bytes: place() rounded the room up. */
@@ -131,6 +139,19 @@ void dyno_batch_scatter(struct dyno_batch *batch)
             task->outputs[i].bytes = (size_t)rows * row_bytes;
         }
         row += rows;
+    }
+}
+
+void dyno_batch_share(struct dyno_batch *batch, uint64_t ns)
+{
+    const uint64_t row_ns = ns / (uint64_t)batch->rows;
+    uint64_t left_ns =
+        ns % (uint64_t)batch->rows; /* a nanosecond to each row, while there are any */
+    for (struct dyno_task *task = batch->tasks; task != NULL; task = task->next) {
+        const uint64_t rows = (uint64_t)task->rows;
+        const uint64_t more_ns = left_ns < rows ? left_ns : rows;
+        task->device_ns = row_ns * rows + more_ns;
+        left_ns -= more_ns;
     }
 }
 

@@ -16,7 +16,7 @@ struct dyno_batch {
     int64_t rows;
     struct dyno_array *inputs, *outputs;
     void *input_memory, *output_memory;
-    struct dyno_err err;
+    struct dyno_budget *budget; /* of the two */
 };
 
 /* May these two run together: same types, same shapes but for the first dimension? */
@@ -27,6 +27,8 @@ bool dyno_batch_fits(const struct dyno_task *a, const struct dyno_task *b);
 struct dyno_batch *dyno_batch_create(struct dyno_task *tasks, uint32_t count,
                                      struct dyno_context *context, struct dyno_err *err);
 
+/* Share out the run's time, exactly. */
+void dyno_batch_share(struct dyno_batch *batch, uint64_t ns);
 /* The run went well: each task gets its part of the outputs. */
 void dyno_batch_scatter(struct dyno_batch *batch);
 void dyno_batch_unref(struct dyno_batch *batch);

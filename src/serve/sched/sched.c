@@ -1,217 +1,38 @@
-/* sched.c - a queue a variant: contexts lent to tasks in order, to several at once where rows are
- * independent. */
+/* sched.c - lanes, and the thread that wakes for what waits too long. */
 #include "serve/sched/sched.h"
 
+#include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "serve/sched/batch.h"
+#include "serve/sched/form.h"
+#include "serve/sched/run.h"
 
-static size_t round_up(size_t bytes)
-{
-    return (bytes + 63) & ~(size_t)63;
-}
+#define SWEEP_GAP_NS UINT64_C(2000000) /* what waits is looked through no more often */
 
-/* --- memory of a run --- */
-
-static bool is_aligned(const struct dyno_array *array)
-{
-    const uintptr_t item_bytes = dyno_dtype_bits((enum dyno_dtype)array->dtype) / 8;
-    return item_bytes <= 1 || (uintptr_t)array->data % item_bytes == 0;
-}
-
-/* Kernels read elements at their natural alignment; a body may hold them at any byte. */
-static enum dyno_status align_inputs(struct dyno_task *task)
-{
-    const size_t count = task->variant->input_count;
-    size_t bytes = 0;
-    for (size_t i = 0; i < count; i++)
-        bytes += is_aligned(&task->inputs[i]) ? 0 : round_up(task->inputs[i].bytes);
-    if (bytes == 0)
-        return DYNO_OK;
-    char *at = dyno_alloc_raw(bytes, 1);
-    task->input_memory = at;
-    if (at == NULL)
-        return DYNO_NOMEM(&task->err);
-    for (size_t i = 0; i < count; i++) {
-        struct dyno_array *array = &task->inputs[i];
-        if (is_aligned(array))
-            continue;
-        memcpy(at, array->data, array->bytes);
-        array->data = at;
-        at += round_up(array->bytes);
-    }
-    return DYNO_OK;
-}
-
-/* Outputs whose shapes are known get memory that outlives the context's next run. */
-static enum dyno_status place_outputs(struct dyno_task *task)
-{
-    const size_t count = task->variant->output_count;
-    size_t bytes = 0;
-    DYNO_TRY(dyno_context_bind(task->context, task->inputs, task->outputs, &task->err));
-    for (size_t i = 0; i < count; i++)
-        bytes += task->outputs[i].rank >= 0 ? round_up(task->outputs[i].bytes) : 0;
-    char *at = (char *)task->small;
-    if (bytes > sizeof(task->small))
-        at = task->output_memory = dyno_alloc_raw(bytes, 1);
-    if (at == NULL)
-        return DYNO_NOMEM(&task->err);
-    for (size_t i = 0; i < count; i++) {
-        struct dyno_array *array = &task->outputs[i];
-        if (array->rank < 0) {
-            array->data = NULL;
-            continue;
-        }
-        array->data = at;
-        array->bytes = round_up(array->bytes);
-        at += array->bytes;
-    }
-    return DYNO_OK;
-}
-
-/* Outputs of unknown shape lie in the context: copy them before it runs again. */
-static enum dyno_status keep_outputs(struct dyno_task *task)
-{
-    const size_t count = task->variant->output_count;
-    size_t bytes = 0;
-    if (!task->variant->has_open_outputs)
-        return DYNO_OK;
-    for (size_t i = 0; i < count; i++)
-        bytes += round_up(task->outputs[i].bytes);
-    char *at = dyno_alloc_raw(bytes + 1, 1);
-    if (at == NULL)
-        return DYNO_NOMEM(&task->err);
-    void *old = task->output_memory;
-    task->output_memory = at;
-    for (size_t i = 0; i < count; i++) {
-        struct dyno_array *array = &task->outputs[i];
-        if (array->bytes != 0)
-            memcpy(at, array->data, array->bytes);
-        array->data = at;
-        at += round_up(array->bytes);
-    }
-    dyno_free(old);
-    return DYNO_OK;
-}
-
-void dyno_task_fini(struct dyno_task *task)
-{
-    dyno_free(task->output_memory);
-    dyno_free(task->input_memory);
-    if (task->batch != NULL)
-        dyno_batch_unref(task->batch);
-    task->output_memory = task->input_memory = NULL;
-    task->batch = NULL;
-}
-
-/* --- what runs cost --- */
-
-static int64_t rows_of(const struct dyno_task *task)
-{
-    return task->variant->max_batch > 0 ? task->inputs[0].dims[0] : 1;
-}
-
-/* Under the lock.  What a run of so many rows will take: what such runs took, or what the nearest
- * smaller one took, in proportion. */
-static uint64_t predict(const struct dyno_variant *variant, int64_t rows)
-{
-    int64_t seen = rows < DYNO_BATCH_COSTS ? rows : DYNO_BATCH_COSTS;
-    while (seen > 1 && variant->cost_ns[seen] == 0)
-        seen--;
-    const uint64_t ns =
-        seen > 0 && variant->cost_ns[seen] != 0 ? variant->cost_ns[seen] : variant->run_ns;
-    return seen > 0 ? ns * (uint64_t)rows / (uint64_t)seen : ns;
-}
-
-static void note_run(struct dyno_variant *variant, int64_t rows, uint64_t ns)
-{
-    struct dyno_variant_stats *stats = &variant->stats;
-    const int64_t idx = rows <= DYNO_BATCH_COSTS ? rows : 0;
-    (void)pthread_mutex_lock(&variant->lock);
-    uint64_t *mean = &variant->cost_ns[idx];
-    *mean = *mean == 0 ? ns : *mean - *mean / 8 + ns / 8;
-    (void)pthread_mutex_unlock(&variant->lock);
-    atomic_fetch_add_explicit(&stats->batch_count[idx], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&stats->batch_ns[idx], ns, memory_order_relaxed);
-}
-
-/* --- the queue --- */
-
-/* Tasks that were taken out together. */
-struct picked {
-    struct dyno_task *tasks, *last; /* to run, linked in order */
-    struct dyno_task *dropped;      /* cancelled or too late */
-    uint32_t count;
-    int64_t rows;
-    uint64_t deadline_ns; /* the earliest of tasks; UINT64_MAX: none */
+struct dyno_lane {
+    bool is_busy;
+    uint64_t end_ns; /* predicted */
 };
 
-static uint64_t deadline_of(const struct dyno_task *task)
-{
-    return task->deadline_ns != 0 ? task->deadline_ns : UINT64_MAX;
-}
+struct dyno_sched {
+    struct dyno_sched_options options;
+    pthread_mutex_t lock;
+    struct dyno_fair fair;
+    struct dyno_lane lanes[DYNO_LANES_MAX];
 
-static bool is_over(const struct dyno_task *task, uint64_t now_ns)
-{
-    return now_ns > deadline_of(task) ||
-           atomic_load_explicit(&task->is_cancelled, memory_order_relaxed);
-}
+    /* The clock: wakes at wake_ns, sweeps, and asks the lanes again. */
+    pthread_t clock;
+    bool has_clock, is_ending;
+    pthread_cond_t tick;
+    uint64_t wake_ns;
+    atomic_bool has_cancelled;
+};
 
-/* False when this one would make the batch too large, or too late for one of its tasks. */
-static bool may_join(const struct dyno_variant *variant, const struct picked *picked,
-                     const struct dyno_task *task, uint64_t now_ns)
-{
-    if (picked->count == 0)
-        return true;
-    const int64_t rows = picked->rows + rows_of(task);
-    if (rows > variant->max_batch || !dyno_batch_fits(picked->tasks, task))
-        return false;
-    const uint64_t deadline_ns =
-        deadline_of(task) < picked->deadline_ns ? deadline_of(task) : picked->deadline_ns;
-    return now_ns + predict(variant, rows) <= deadline_ns;
-}
-
-static void add(struct picked *picked, struct dyno_task *task)
-{
-    if (picked->last != NULL)
-        picked->last->next = task;
-    else
-        picked->tasks = task;
-    picked->last = task;
-    picked->count++;
-    picked->rows += rows_of(task);
-    if (deadline_of(task) < picked->deadline_ns)
-        picked->deadline_ns = deadline_of(task);
-}
-
-/* Under the lock: the oldest task and those that may run with it, in their order. */
-static void pick(struct dyno_variant *variant, uint64_t now_ns, struct picked *picked)
-{
-    struct dyno_task *at = variant->queue_first;
-    struct dyno_task **link = &variant->queue_first;
-    bool is_full = false;
-    variant->queue_last = NULL;
-    while (at != NULL) {
-        struct dyno_task *next = at->next;
-        if (is_over(at, now_ns)) {
-            at->next = picked->dropped;
-            picked->dropped = at;
-            variant->queue_count--;
-        } else if (!is_full && may_join(variant, picked, at, now_ns)) {
-            at->next = NULL;
-            add(picked, at);
-            variant->queue_count--;
-            is_full = picked->rows >= variant->max_batch;
-        } else {
-            *link = variant->queue_last = at;
-            link = &at->next;
-        }
-        at = next;
-    }
-    *link = NULL;
-}
+/* --- done --- */
 
 static void fail(struct dyno_task *task, enum dyno_status status)
 {
@@ -224,6 +45,8 @@ static void finish_dropped(struct dyno_task *dropped)
 {
     while (dropped != NULL) {
         struct dyno_task *next = dropped->next;
+        struct dyno_variant *variant = dropped->variant;
+        atomic_fetch_sub_explicit(&variant->waiting_count, 1, memory_order_relaxed);
         fail(dropped, atomic_load(&dropped->is_cancelled)
                           ? DYNO_FAIL(&dropped->err, DYNO_E_CANCELLED, "the request was cancelled")
                           : DYNO_FAIL(&dropped->err, DYNO_E_BUSY, "Request timeout expired"));
@@ -242,89 +65,127 @@ static void fail_all(struct dyno_task *tasks, enum dyno_status status, const str
     }
 }
 
-/* --- running --- */
+/* --- lanes --- */
+
+/* Under the lock: wake the clock no later than that. */
+static void wake_at(struct dyno_sched *sched, uint64_t ns)
+{
+    if (ns >= sched->wake_ns)
+        return;
+    sched->wake_ns = ns;
+    (void)pthread_cond_signal(&sched->tick);
+}
+
+/* Under the lock: something for a lane that is free, which is busy from now on. */
+static bool take_next(struct dyno_sched *sched, struct dyno_form *form)
+{
+    const uint64_t now_ns = dyno_clock_ns();
+    struct dyno_task *dropped = NULL;
+    bool found = false;
+    for (int i = 0; i < sched->options.lane_count && !found && sched->fair.waiting_count > 0; i++) {
+        uint64_t wake_ns = UINT64_MAX;
+        struct dyno_lane *lane = &sched->lanes[i];
+        if (lane->is_busy)
+            continue;
+        *form = (struct dyno_form){.lane = i, .dropped = dropped};
+        found = dyno_form_next(&sched->fair, now_ns, sched->options.lane_count, form, &wake_ns);
+        dropped = form->dropped;
+        wake_at(sched, wake_ns);
+        lane->is_busy = found;
+        lane->end_ns = now_ns + form->run_ns;
+    }
+    form->dropped = dropped;
+    return found;
+}
 
 static void on_done(void *arg, enum dyno_status status, const struct dyno_run_times *times,
                     const struct dyno_err *err);
 static void on_batch_done(void *arg, enum dyno_status status, const struct dyno_run_times *times,
                           const struct dyno_err *err);
 
-static enum dyno_status prepare(struct dyno_task *task)
-{
-    DYNO_TRY(align_inputs(task));
-    return place_outputs(task);
-}
-
 static enum dyno_status start_one(struct dyno_task *task, struct dyno_context *context)
 {
+    DYNO_ASSERT(task != NULL);
     task->context = context;
-    task->is_lead = true;
-    DYNO_TRY(prepare(task));
+    DYNO_TRY(dyno_task_place(task));
     return dyno_context_submit(context, task->inputs, task->outputs, on_done, task, &task->err);
 }
 
-static enum dyno_status start_batch(const struct picked *picked, struct dyno_context *context,
-                                    struct dyno_err *err)
+static enum dyno_status start(const struct dyno_form *form, struct dyno_err *err)
 {
-    struct dyno_batch *batch = dyno_batch_create(picked->tasks, picked->count, context, err);
+    for (struct dyno_task *task = form->tasks; task != NULL; task = task->next) {
+        task->lane = form->lane;
+        task->batch_rows = form->rows;
+        atomic_fetch_sub_explicit(&task->variant->waiting_count, 1, memory_order_relaxed);
+    }
+    if (form->count == 1)
+        return start_one(form->tasks, form->context);
+    struct dyno_batch *batch = dyno_batch_create(form->tasks, form->count, form->context, err);
     if (batch == NULL)
         return err->status;
-    picked->tasks->is_lead = true;
-    return dyno_context_submit(context, batch->inputs, batch->outputs, on_batch_done, batch, err);
+    return dyno_context_submit(form->context, batch->inputs, batch->outputs, on_batch_done, batch,
+                               err);
 }
 
-/* Under the lock: who gets the context that is free, or it goes back.  was_batch: it is given up by
- * the one run that a variant with batches has in flight beside those on I/O threads. */
-static void next_for(struct dyno_variant *variant, struct dyno_context *context, bool was_batch,
-                     struct picked *picked)
+static void free_lane(struct dyno_sched *sched, int lane)
 {
-    if (was_batch)
-        variant->is_running = false;
-    if (variant->max_batch == 0 || !variant->is_running)
-        pick(variant, dyno_clock_ns(), picked);
-    if (picked->tasks == NULL)
-        variant->idle[variant->idle_count++] = context;
-    else
-        variant->is_running = true;
+    (void)pthread_mutex_lock(&sched->lock);
+    sched->lanes[lane].is_busy = false;
+    (void)pthread_mutex_unlock(&sched->lock);
 }
 
-/* A run is over.  The caller holds the variant by a task that is not done yet. */
-static void hand_on(struct dyno_variant *variant, struct dyno_context *context, bool was_batch)
+/* Give free lanes what waits.  Whoever made a lane free, or put something in, calls this. */
+static void dispatch(struct dyno_sched *sched)
 {
-    struct dyno_task *dropped = NULL;
-    for (bool started = false; !started;) {
-        struct picked picked = {.dropped = dropped, .deadline_ns = UINT64_MAX};
+    for (bool found = true; found;) {
+        struct dyno_form form = {0};
         struct dyno_err err = {0};
-        (void)pthread_mutex_lock(&variant->lock);
-        next_for(variant, context, was_batch, &picked);
-        (void)pthread_mutex_unlock(&variant->lock);
-        dropped = picked.dropped;
-        if (picked.tasks == NULL)
+        (void)pthread_mutex_lock(&sched->lock);
+        found = take_next(sched, &form);
+        (void)pthread_mutex_unlock(&sched->lock);
+        finish_dropped(form.dropped);
+        if (!found)
             break;
-        const enum dyno_status status = picked.count == 1 ? start_one(picked.tasks, context)
-                                                          : start_batch(&picked, context, &err);
-        started = status == DYNO_OK;
-        was_batch = true;
-        if (!started)
-            fail_all(picked.tasks, status, &err);
+        const enum dyno_status status = start(&form, &err);
+        if (status == DYNO_OK)
+            continue;
+        dyno_variant_return(form.tasks->variant, form.context);
+        free_lane(sched, form.lane);
+        fail_all(form.tasks, status, &err);
     }
-    finish_dropped(dropped);
+}
+
+/* --- after a run --- */
+
+/* What was charged was predicted; from now on it is what was. */
+static void correct(struct dyno_sched *sched, const struct dyno_task *task)
+{
+    dyno_fair_charge(&sched->fair, task->class_idx, task->tenant,
+                     (int64_t)task->device_ns - (int64_t)task->cost_ns);
 }
 
 static void on_done(void *arg, enum dyno_status status, const struct dyno_run_times *times,
                     const struct dyno_err *err)
 {
     struct dyno_task *task = arg;
+    struct dyno_variant *variant = task->variant;
+    struct dyno_sched *sched = task->sched;
     task->start_ns = times->start_ns;
     task->end_ns = times->end_ns;
+    task->device_ns = times->end_ns - times->start_ns;
     task->status = status;
     if (status != DYNO_OK) {
         task->err = *err;
     } else {
-        task->status = keep_outputs(task);
-        note_run(task->variant, rows_of(task), times->end_ns - times->start_ns);
+        task->status = dyno_task_keep(task);
+        dyno_variant_note(variant, &task->key, task->rows, task->device_ns);
     }
-    hand_on(task->variant, task->context, true);
+    dyno_variant_return(variant, task->context);
+    (void)pthread_mutex_lock(&sched->lock);
+    sched->lanes[task->lane].is_busy = false;
+    correct(sched, task);
+    (void)pthread_mutex_unlock(&sched->lock);
+    dispatch(sched);
     task->done(task);
 }
 
@@ -334,11 +195,19 @@ static void on_batch_done(void *arg, enum dyno_status status, const struct dyno_
     struct dyno_batch *batch = arg;
     struct dyno_variant *variant = batch->variant;
     struct dyno_task *task = batch->tasks;
+    struct dyno_sched *sched = task->sched;
     if (status == DYNO_OK) {
         dyno_batch_scatter(batch);
-        note_run(variant, batch->rows, times->end_ns - times->start_ns);
+        dyno_variant_note(variant, &task->key, batch->rows, times->end_ns - times->start_ns);
     }
-    hand_on(variant, batch->context, true);
+    dyno_batch_share(batch, times->end_ns - times->start_ns);
+    dyno_variant_return(variant, batch->context);
+    (void)pthread_mutex_lock(&sched->lock);
+    sched->lanes[task->lane].is_busy = false;
+    for (const struct dyno_task *at = task; at != NULL; at = at->next)
+        correct(sched, at);
+    (void)pthread_mutex_unlock(&sched->lock);
+    dispatch(sched);
     /* The batch goes with its last task, and so may the variant. */
     while (task != NULL) {
         struct dyno_task *next = task->next;
@@ -352,74 +221,223 @@ static void on_batch_done(void *arg, enum dyno_status status, const struct dyno_
     }
 }
 
-/* On this thread, without the engine's queue. */
-static void run_here(struct dyno_task *task)
+/* --- submitting --- */
+
+/* On this thread, without a lane. */
+static void run_here(struct dyno_sched *sched, struct dyno_task *task)
 {
-    enum dyno_status status = prepare(task);
-    task->is_lead = true;
+    struct dyno_variant *variant = task->variant;
+    task->lane = -1;
+    task->batch_rows = task->rows;
+    enum dyno_status status = dyno_task_place(task);
     task->start_ns = dyno_clock_ns();
     if (status == DYNO_OK)
         status = dyno_context_run(task->context, task->inputs, task->outputs, &task->err);
     task->end_ns = dyno_clock_ns();
-    task->status = status == DYNO_OK ? keep_outputs(task) : status;
+    task->device_ns = task->end_ns - task->start_ns;
+    task->status = status == DYNO_OK ? dyno_task_keep(task) : status;
     if (task->status == DYNO_OK)
-        note_run(task->variant, rows_of(task), task->end_ns - task->start_ns);
-    hand_on(task->variant, task->context, false);
+        dyno_variant_note(variant, &task->key, task->rows, task->device_ns);
+    dyno_variant_return(variant, task->context);
+    if (atomic_load_explicit(&variant->waiting_count, memory_order_relaxed) != 0)
+        dispatch(sched); /* somebody may have found this context lent */
     task->done(task);
 }
 
-/* Under the lock: a context for a task that comes now, NULL: it has to wait.  While a batch runs
- * the next one gathers: a second context would only take requests away from it. */
-static struct dyno_context *lend(struct dyno_variant *variant, bool here)
+/* Under the lock: when the first lane is free, as predicted. */
+static uint64_t lane_wait_ns(const struct dyno_sched *sched, uint64_t now_ns)
 {
-    if (variant->queue_first != NULL || variant->idle_count == 0 ||
-        (!here && variant->max_batch > 0 && variant->is_running))
-        return NULL;
-    variant->is_running = variant->is_running || !here;
-    return variant->idle[--variant->idle_count];
+    uint64_t wait_ns = UINT64_MAX;
+    for (int i = 0; i < sched->options.lane_count; i++) {
+        const struct dyno_lane *lane = &sched->lanes[i];
+        const uint64_t ns = lane->is_busy && lane->end_ns > now_ns ? lane->end_ns - now_ns : 0;
+        wait_ns = ns < wait_ns ? ns : wait_ns;
+    }
+    return wait_ns;
 }
 
-static void enqueue(struct dyno_variant *variant, struct dyno_task *task)
+/* Under the lock. */
+static uint64_t predict_end(const struct dyno_sched *sched, int class_idx, uint64_t tenant,
+                            uint64_t run_ns, uint64_t now_ns)
 {
-    if (variant->queue_last != NULL)
-        variant->queue_last->next = task;
-    else
-        variant->queue_first = task;
-    variant->queue_last = task;
-    variant->queue_count++;
+    return now_ns + lane_wait_ns(sched, now_ns) + run_ns +
+           dyno_fair_wait_ns(&sched->fair, class_idx, tenant) / (uint64_t)sched->options.lane_count;
 }
 
-void dyno_sched_submit(const struct dyno_sched_options *options, struct dyno_task *task)
+uint64_t dyno_sched_predict_end(struct dyno_sched *sched, int class_idx, uint64_t tenant,
+                                struct dyno_variant *variant, const struct dyno_cost_key *key,
+                                int64_t rows)
+{
+    const uint64_t run_ns = dyno_variant_predict(variant, key, rows);
+    (void)pthread_mutex_lock(&sched->lock);
+    const uint64_t end_ns = predict_end(sched, class_idx, tenant, run_ns, dyno_clock_ns());
+    (void)pthread_mutex_unlock(&sched->lock);
+    return end_ns;
+}
+
+/* Its part of a run together with those that wait already. */
+static uint64_t shared_ns(const struct dyno_task *task)
 {
     struct dyno_variant *variant = task->variant;
-    bool is_full = false;
-    task->queue_ns = dyno_clock_ns();
-    task->next = NULL;
-    task->is_lead = false;
-    (void)pthread_mutex_lock(&variant->lock);
-    const bool here = predict(variant, rows_of(task)) < options->inline_ns_max;
-    /* A queued task may be done, and gone, once the lock is free. */
-    struct dyno_context *context = task->context = lend(variant, here);
-    if (context == NULL) {
-        is_full = variant->queue_count >= options->queue_max;
-        if (!is_full)
-            enqueue(variant, task);
+    int64_t rows =
+        (int64_t)atomic_load_explicit(&variant->waiting_count, memory_order_relaxed) * task->rows +
+        task->rows;
+    rows = rows < variant->max_batch ? rows : variant->max_batch;
+    if (rows <= task->rows)
+        return task->alone_ns;
+    return dyno_variant_predict(variant, &task->key, rows) * (uint64_t)task->rows / (uint64_t)rows;
+}
+
+/* Under the lock: let it wait, or say why not. */
+static enum dyno_status enqueue(struct dyno_sched *sched, struct dyno_task *task)
+{
+    struct dyno_variant *variant = task->variant;
+    if (atomic_load_explicit(&variant->waiting_count, memory_order_relaxed) >=
+        sched->options.queue_max)
+        return DYNO_FAIL(&task->err, DYNO_E_BUSY, "Exceeds maximum queue size");
+    if (task->deadline_ns != 0) {
+        const uint64_t end_ns =
+            predict_end(sched, task->class_idx, task->tenant, task->alone_ns, task->queue_ns);
+        if (end_ns > task->deadline_ns) {
+            task->retry_ns = end_ns - task->deadline_ns;
+            return DYNO_FAIL(&task->err, DYNO_E_BUSY,
+                             "the deadline cannot be met: it would be missed by %.1f ms",
+                             (double)task->retry_ns * 1e-6);
+        }
     }
-    (void)pthread_mutex_unlock(&variant->lock);
-    if (is_full) {
-        fail(task, DYNO_FAIL(&task->err, DYNO_E_BUSY, "Exceeds maximum queue size"));
-    } else if (context != NULL && here) {
-        run_here(task);
-    } else if (context != NULL) {
-        const enum dyno_status status = start_one(task, context);
-        if (status == DYNO_OK)
+    task->cost_ns = shared_ns(task);
+    dyno_form_arrived(variant, task->queue_ns);
+    DYNO_TRY(dyno_fair_join(&sched->fair, task, &task->err));
+    atomic_fetch_add_explicit(&variant->waiting_count, 1, memory_order_relaxed);
+    if (task->deadline_ns != 0)
+        wake_at(sched, task->deadline_ns);
+    return DYNO_OK;
+}
+
+void dyno_sched_submit(struct dyno_sched *sched, struct dyno_task *task)
+{
+    struct dyno_variant *variant = task->variant;
+    task->sched = sched;
+    task->budget = sched->options.budget;
+    task->queue_ns = dyno_clock_ns();
+    task->retry_ns = task->device_ns = 0;
+    task->batch_rows = 0;
+    task->rows = dyno_variant_rows(variant, task->inputs, &task->key);
+    task->alone_ns = dyno_variant_predict(variant, &task->key, task->rows);
+    if (task->alone_ns < sched->options.inline_ns_max &&
+        atomic_load_explicit(&variant->waiting_count, memory_order_relaxed) == 0) {
+        task->context = dyno_variant_lend(variant, -1, 1);
+        if (task->context != NULL) {
+            run_here(sched, task);
             return;
-        hand_on(variant, context, true);
+        }
+    }
+    (void)pthread_mutex_lock(&sched->lock);
+    const enum dyno_status status = enqueue(sched, task);
+    (void)pthread_mutex_unlock(&sched->lock);
+    if (status == DYNO_OK)
+        dispatch(sched); /* the task may be done, and gone */
+    else
         fail(task, status);
+}
+
+void dyno_sched_cancel(struct dyno_sched *sched, struct dyno_task *task)
+{
+    atomic_store_explicit(&task->is_cancelled, true, memory_order_relaxed);
+    if (atomic_exchange(&sched->has_cancelled, true))
+        return;
+    (void)pthread_mutex_lock(&sched->lock);
+    wake_at(sched, dyno_clock_ns());
+    (void)pthread_mutex_unlock(&sched->lock);
+}
+
+/* --- the clock --- */
+
+/* Under the lock: sleep until wake_ns or until that is sooner. */
+static void sleep_until_woken(struct dyno_sched *sched)
+{
+    while (!sched->is_ending && dyno_clock_ns() < sched->wake_ns) {
+        const uint64_t ns = sched->wake_ns;
+        if (ns == UINT64_MAX) {
+            (void)pthread_cond_wait(&sched->tick, &sched->lock);
+        } else {
+            const struct timespec at = {.tv_sec = (time_t)(ns / 1000000000U),
+                                        .tv_nsec = (long)(ns % 1000000000U)};
+            (void)pthread_cond_timedwait(&sched->tick, &sched->lock, &at);
+        }
     }
 }
 
-void dyno_sched_cancel(struct dyno_task *task)
+static void *keep_time(void *arg)
 {
-    atomic_store_explicit(&task->is_cancelled, true, memory_order_relaxed);
+    struct dyno_sched *sched = arg;
+    uint64_t swept_ns = 0;
+    (void)pthread_mutex_lock(&sched->lock);
+    for (;;) {
+        struct dyno_task *dropped = NULL;
+        sleep_until_woken(sched);
+        if (sched->is_ending)
+            break;
+        const uint64_t now_ns = dyno_clock_ns();
+        sched->wake_ns = UINT64_MAX;
+        if (now_ns - swept_ns >= SWEEP_GAP_NS) {
+            swept_ns = now_ns;
+            atomic_store(&sched->has_cancelled, false);
+            const uint64_t deadline_ns = dyno_form_sweep(&sched->fair, now_ns, &dropped);
+            sched->wake_ns = deadline_ns > now_ns ? deadline_ns : now_ns + SWEEP_GAP_NS;
+        } else {
+            sched->wake_ns = swept_ns + SWEEP_GAP_NS;
+        }
+        (void)pthread_mutex_unlock(&sched->lock);
+        finish_dropped(dropped);
+        dispatch(sched);
+        (void)pthread_mutex_lock(&sched->lock);
+    }
+    (void)pthread_mutex_unlock(&sched->lock);
+    return NULL;
+}
+
+/* --- the whole --- */
+
+enum dyno_status dyno_sched_create(const struct dyno_sched_options *options,
+                                   struct dyno_sched **sched_out, struct dyno_err *err)
+{
+    pthread_condattr_t monotonic;
+    *sched_out = NULL;
+    DYNO_ASSERT(options->lane_count > 0 && options->lane_count <= DYNO_LANES_MAX);
+    struct dyno_sched *sched = dyno_alloc(1, sizeof(*sched));
+    if (sched == NULL)
+        return DYNO_NOMEM(err);
+    sched->options = *options;
+    sched->fair.classes = options->classes;
+    sched->wake_ns = UINT64_MAX;
+    (void)pthread_mutex_init(&sched->lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&sched->tick, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    const int code = pthread_create(&sched->clock, NULL, keep_time, sched);
+    sched->has_clock = code == 0;
+    if (code != 0) {
+        dyno_sched_destroy(sched);
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "cannot start a thread: %s", strerror(code));
+    }
+    *sched_out = sched;
+    return DYNO_OK;
+}
+
+void dyno_sched_destroy(struct dyno_sched *sched)
+{
+    if (sched == NULL)
+        return;
+    (void)pthread_mutex_lock(&sched->lock);
+    sched->is_ending = true;
+    (void)pthread_cond_signal(&sched->tick);
+    (void)pthread_mutex_unlock(&sched->lock);
+    if (sched->has_clock)
+        (void)pthread_join(sched->clock, NULL);
+    dyno_fair_fini(&sched->fair);
+    (void)pthread_cond_destroy(&sched->tick);
+    (void)pthread_mutex_destroy(&sched->lock);
+    dyno_free(sched);
 }

@@ -1,6 +1,7 @@
 /* histogram.h - durations in buckets that double, as Prometheus has histograms.
  *
- * Any thread adds; a reader sees each bucket as it is at some moment of his reading.
+ * One thread adds, so adding is a load and a store; a reader sees each bucket as it is at some
+ * moment of his reading.
  */
 #ifndef DYNO_SERVE_WATCH_HISTOGRAM_H
 #define DYNO_SERVE_WATCH_HISTOGRAM_H
@@ -31,8 +32,11 @@ static inline int dyno_histogram_idx(uint64_t ns)
 
 static inline void dyno_histogram_add(struct dyno_histogram *histogram, uint64_t ns)
 {
-    atomic_fetch_add_explicit(&histogram->counts[dyno_histogram_idx(ns)], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&histogram->sum_ns, ns, memory_order_relaxed);
+    atomic_uint_fast64_t *count = &histogram->counts[dyno_histogram_idx(ns)];
+    const uint64_t before = atomic_load_explicit(count, memory_order_relaxed);
+    const uint64_t sum_ns = atomic_load_explicit(&histogram->sum_ns, memory_order_relaxed);
+    atomic_store_explicit(count, before + 1, memory_order_relaxed);
+    atomic_store_explicit(&histogram->sum_ns, sum_ns + ns, memory_order_relaxed);
 }
 
 /* Lines NAME_bucket, NAME_sum and NAME_count in seconds; `labels` is "a=\"b\",..." or "". */

@@ -1,0 +1,146 @@
+"""Service classes: who gets which variant, whose turn it is, and who is refused early."""
+import threading
+import time
+
+import numpy as np
+import tritonclient.grpc as triton
+import tritonclient.http as http
+from harness import check
+from tritonclient.utils import InferenceServerException
+
+
+def item(array):
+    made = triton.InferInput("x", array.shape, "FP32")
+    made.set_data_from_numpy(array)
+    return made
+
+
+def ask(server, model, array, **how):
+    """One inference over gRPC: (answer, variant)."""
+    with triton.InferenceServerClient(f"127.0.0.1:{server.grpc}") as client:
+        got = client.infer(model, [item(array)], **how)
+    return got.as_numpy("y"), got.get_response().parameters["variant"].string_param
+
+
+def ask_http(server, model, array, headers=(), **how):
+    made = http.InferInput("x", array.shape, "FP32")
+    made.set_data_from_numpy(array)
+    with http.InferenceServerClient(f"127.0.0.1:{server.http}") as client:
+        got = client.infer(model, [made], headers=dict(headers), **how)
+    return got.as_numpy("y"), got.get_response()["parameters"]["variant"]
+
+
+def refused(call, *args, **how):
+    try:
+        call(*args, **how)
+    except InferenceServerException as error:
+        return error
+    check(False, "not refused")
+
+
+class Load:
+    """Clients that ask as long as it lasts; counts answers by what they were asked with."""
+
+    def __init__(self, server, model, array):
+        self.server, self.model, self.array = server, model, array
+        self.stopping, self.threads = threading.Event(), []
+        self.counts, self.errors = {}, []
+
+    def add(self, name, clients, **how):
+        self.counts[name] = 0
+        for _ in range(clients):
+            thread = threading.Thread(target=self.run, args=(name, how))
+            self.threads.append(thread)
+            thread.start()
+
+    def run(self, name, how):
+        with triton.InferenceServerClient(f"127.0.0.1:{self.server.grpc}") as client:
+            while not self.stopping.is_set():
+                try:
+                    client.infer(self.model, [item(self.array)], **how)
+                    self.counts[name] += 1
+                except InferenceServerException as error:
+                    self.errors.append((name, str(error)))
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def case_class_of_a_request(t):
+    server = t.start("--service-class=night,deadline=0,weight=1", models=("identity",))
+    row = np.ones((1, 16), np.float32)
+    for sla in ("realtime", "standard", "batch", "night"):
+        ask(server, "identity", row, parameters={"sla": sla})
+        check(server.metric("dyno_request_seconds_count", **{"class": sla}) == 1, sla)
+    ask(server, "identity", row)
+    check(server.metric("dyno_request_seconds_count", **{"class": "standard"}) == 2)
+    ask(server, "identity", row, headers={"sla": "batch"})
+    ask_http(server, "identity", row, headers={"sla": "batch"})
+    ask_http(server, "identity", row, priority=3)
+    ask(server, "identity", row, priority=3)
+    check(server.metric("dyno_request_seconds_count", **{"class": "batch"}) == 5)
+    check("no service class 'gold'" in str(refused(ask, server, "identity", row,
+                                                   parameters={"sla": "gold"})))
+    check("must be a string" in str(refused(ask, server, "identity", row, parameters={"sla": 1})))
+    server.error("POST", "/v2/models/identity/infer", 400, "no service class 'x'",
+                 b'{"inputs":[]}', {"sla": "x"})
+
+
+def case_early_refusal_says_when(t):
+    server = t.start(models=("slow",))
+    x = np.ones((512, 256), np.float32)
+    load = Load(server, "slow", x)
+    load.add("load", 4)
+    time.sleep(0.5)
+    start = time.monotonic()
+    status, head, text = server.request(
+        "POST", "/v2/models/slow/infer", http_body(x, timeout=2000), {
+            "Inference-Header-Content-Length": str(http_head_bytes(x, timeout=2000))})
+    took = time.monotonic() - start
+    load.stop()
+    check(status == 503 and int(head["retry-after"]) >= 1, status, head, text[:200])
+    check(b"cannot be met" in text or b"timeout expired" in text, text)
+    check(took < 5, "refused after", took)
+    check(not load.errors, load.errors[:3])
+
+
+def http_made(x, timeout):
+    made = http.InferInput("x", x.shape, "FP32")
+    made.set_data_from_numpy(x)
+    return http.InferenceServerClient.generate_request_body([made], timeout=timeout)
+
+
+def http_body(x, timeout):
+    return http_made(x, timeout)[0]
+
+
+def http_head_bytes(x, timeout):
+    return http_made(x, timeout)[1]
+
+
+def case_classes_share_the_device(t):
+    """A flood of one class leaves another its share, and nobody starves."""
+    server = t.start("--service-class=realtime,deadline=0,weight=8",
+                     "--service-class=batch,weight=1", "--instances=1", models=("rows",))
+    load = Load(server, "rows", np.ones((16, 64, 64), np.float32))
+    load.add("batch", 24, parameters={"sla": "batch"})
+    load.add("realtime", 24, parameters={"sla": "realtime"})
+    time.sleep(3)
+    load.stop()
+    check(not load.errors, load.errors[:3])
+    check(load.counts["batch"] > 5, load.counts)
+    check(load.counts["realtime"] > 2.5 * load.counts["batch"], load.counts)
+
+
+def case_lanes(t):
+    """Two lanes: two runs at one time, every answer its own."""
+    server = t.start("--lanes=2", "--threads=2", models=("rows", "slow"))
+    load = Load(server, "rows", np.ones((3, 64, 64), np.float32))
+    load.add("rows", 6)
+    slow = np.ones((512, 256), np.float32)
+    for _ in range(5):
+        check(np.allclose(ask(server, "slow", slow)[0], slow))
+    load.stop()
+    check(not load.errors and load.counts["rows"] > 10, load.counts, load.errors[:3])
