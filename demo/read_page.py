@@ -1,5 +1,5 @@
-"""Read a page with RapidOCR's own pre- and post-processing, and Dyno's engines (or, to compare,
-ONNX Runtime) under it."""
+"""Read a page with RapidOCR's own pre- and post-processing, and under it Dyno's engines, in this process
+or over the network, or, to compare, ONNX Runtime."""
 import json
 import logging
 import subprocess
@@ -7,18 +7,17 @@ import subprocess
 import dyno
 
 
-def _session_class(engine_of, metadata_of):
-    """What RapidOCR asks of an inference session, over an engine."""
+def _session_class(run_of, metadata_of):
+    """What RapidOCR asks of an inference session.  run_of: the model's path -> a function of an image."""
 
-    class DynoSession:
+    class Session:
         def __init__(self, cfg):
             path = str(cfg["model_path"])
-            self.engine = dyno.Engine(engine_of[path])
+            self.run = run_of[path]
             self.metadata = metadata_of[path]
 
         def __call__(self, image):
-            outputs = self.engine.run({self.engine.inputs[0].name: image})
-            return outputs[self.engine.outputs[0].name]
+            return self.run(image)
 
         def have_key(self, key="character"):
             return key in self.metadata
@@ -26,7 +25,25 @@ def _session_class(engine_of, metadata_of):
         def get_character_list(self, key="character"):
             return self.metadata[key].splitlines()
 
-    return DynoSession
+    return Session
+
+
+def _run_here(engine_path):
+    engine = dyno.Engine(engine_path)
+    return lambda image: engine.run({engine.inputs[0].name: image})[engine.outputs[0].name]
+
+
+def _run_there(client, module, model):
+    """Through a client of Triton's; module is tritonclient.http or tritonclient.grpc."""
+    told = client.get_model_metadata(model)
+    told = told if isinstance(told, dict) else {"inputs": [{"name": told.inputs[0].name}],
+                                                "outputs": [{"name": told.outputs[0].name}]}
+
+    def run(image):
+        item = module.InferInput(told["inputs"][0]["name"], image.shape, "FP32")
+        item.set_data_from_numpy(image)
+        return client.infer(model, [item]).as_numpy(told["outputs"][0]["name"])
+    return run
 
 
 def _metadata(program, model):
@@ -52,15 +69,27 @@ def read_page_with_onnxruntime(models, page):
     return _lines(models, page)
 
 
-def read_page(program, models, engines, page):
-    """[(text, score)] of the lines on the page, top to bottom.  models and engines: det, rec, cls."""
+def _read(program, models, runs, page):
     from rapidocr.ch_ppocr_cls import main as cls_main
     from rapidocr.ch_ppocr_det import main as det_main
     from rapidocr.ch_ppocr_rec import main as rec_main
 
-    engine_of = dict(zip(map(str, models), engines))
     metadata_of = {str(m): _metadata(program, m) for m in models}
-    session = _session_class(engine_of, metadata_of)
+    session = _session_class(dict(zip(map(str, models), runs)), metadata_of)
     for module in (cls_main, det_main, rec_main):
         module.get_engine = lambda engine_type: session
     return _lines(models, page)
+
+
+def read_page(program, models, engines, page):
+    """[(text, score)] of the lines on the page, top to bottom.  models and engines: det, rec, cls."""
+    return _read(program, models, [_run_here(e) for e in engines], page)
+
+
+def read_page_over_network(program, models, names, page, url, module):
+    """The same through a server at `url`, which has the models under `names`."""
+    client = module.InferenceServerClient(url)
+    try:
+        return _read(program, models, [_run_there(client, module, n) for n in names], page)
+    finally:
+        client.close()
