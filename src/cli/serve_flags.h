@@ -13,7 +13,7 @@ struct dyno_serve_flags {
     int64_t io_threads, threads, lanes, instances;
     int64_t input_mib, flight_mib, connections, queue;
     double drain_s, exit_timeout_s;
-    bool json;
+    bool no_supervisor, json;
 };
 
 #endif /* DYNO_CLI_SERVE_FLAGS_H */

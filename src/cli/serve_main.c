@@ -11,6 +11,9 @@ const size_t dyno_command_count = 1;
 
 #define MIB ((uint64_t)1024 * 1024)
 
+/* In the supervisor: how the process that served ended. */
+static int worker_code;
+
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     const struct dyno_serve_flags *flags = opaque;
@@ -45,9 +48,10 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .queue_max = (uint32_t)flags->queue,
         .drain_s = flags->drain_s,
         .exit_timeout_s = flags->exit_timeout_s,
+        .no_supervisor = flags->no_supervisor,
         .json = flags->json,
     };
-    return dyno_serve(&options, err);
+    return dyno_serve(&options, &worker_code, err);
 }
 
 int main(int argc, char **argv)
@@ -59,5 +63,6 @@ int main(int argc, char **argv)
         printf("dyno-serve %s\n", DYNO_VERSION);
         return 0;
     }
-    return dyno_cli_run(&command, argc - 1, argv + 1);
+    const int code = dyno_cli_run(&command, argc - 1, argv + 1);
+    return code != 0 ? code : worker_code;
 }

@@ -151,9 +151,11 @@ def make_engines(build):
 class Server:
     """A running dyno-serve, its ports, and plain ways to talk to it."""
 
-    def __init__(self, process, ports, log):
+    def __init__(self, process, hello, log):
         self.process, self.log = process, log
-        self.http, self.grpc, self.metrics = (ports.get(k) for k in ("http", "grpc", "metrics"))
+        self.http, self.grpc, self.metrics = (hello.get(k) for k in ("http", "grpc", "metrics"))
+        self.pid = hello["pid"]  # of the first process that serves
+        self.is_told = self.is_over = False
         self.expected = []  # regular expressions of lines that standard error may have
 
     def request(self, method, path, body=None, headers=(), port=None):
@@ -219,8 +221,15 @@ class Server:
             check(time.monotonic() < end, "bytes are still in flight")
             time.sleep(0.01)
 
-    def rss_kib(self):
-        text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+    def worker(self):
+        """The process that serves: a child of the supervisor, unless there is none; 0 in between."""
+        if self.pid == self.process.pid:
+            return self.pid
+        path = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return int((path.read_text().split() or ["0"])[0])
+
+    def rss_kib(self, pid=None):
+        text = pathlib.Path(f"/proc/{pid or self.worker()}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", text).group(1))
 
     def alive(self):
@@ -228,13 +237,32 @@ class Server:
               self.log.read_text())
         check(self.request("GET", "/v2/health/live")[0] == 200, "not live")
 
-    def stop(self, code=0, seconds=60):
+    def kill(self):
+        """At once, with its worker, which would drain otherwise."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            worker = self.worker()
+            self.process.kill()
+            if worker:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
+            self.process.wait()
+
+    def tell_to_end(self, number=signal.SIGTERM):
+        """Once: a second signal would end it at once."""
+        if not self.is_told and self.process.poll() is None:
+            self.process.send_signal(number)
+        self.is_told = True
+
+    def stop(self, code=0, seconds=60):
+        """It ends as it should; what was stopped before is left alone."""
+        if self.is_over:
+            return
+        self.is_over = True
+        self.tell_to_end()
         try:
             got = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.kill()
             raise Failure("the server did not end in", seconds, "seconds") from None
         text = self.log.read_text()
         check(got == code, "the server ends with", got, text)
@@ -276,8 +304,7 @@ class Tester:
                 cwd=self.folder, env={**os.environ, **(env or {})})
         hello = process.stdout.readline()
         check(hello.startswith("{"), "no ports:", repr(hello), log.read_text())
-        ports = json.loads(hello)
-        server = Server(process, ports, log)
+        server = Server(process, json.loads(hello), log)
         self.servers.append(server)
         if ready:
             server.wait_ready()
@@ -289,9 +316,7 @@ class Tester:
 
     def abandon(self):
         for server in self.servers:
-            if server.process.poll() is None:
-                server.process.kill()
-                server.process.wait()
+            server.kill()
 
 
 def load(path):

@@ -255,7 +255,7 @@ def case_descriptors_run_out(t):
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
     import subprocess
     server = t.start()
-    subprocess.run(["prlimit", f"--pid={server.process.pid}", "--nofile=60:60"], check=True)
+    subprocess.run(["prlimit", f"--pid={server.worker()}", "--nofile=60:60"], check=True)
     socks = []
     for _ in range(200):
         try:

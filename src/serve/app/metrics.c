@@ -174,6 +174,12 @@ static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *are
                        "# HELP dyno_bytes_in_flight Bytes of requests and answers in flight\n"
                        "# TYPE dyno_bytes_in_flight gauge\ndyno_bytes_in_flight %llu\n",
                        (unsigned long long)atomic_load(&io->server->budget.used_bytes));
+    dyno_strbuf_printf(&io->text,
+                       "# HELP dyno_worker_restarts_total Times that the process that serves fell "
+                       "and was started again\n"
+                       "# TYPE dyno_worker_restarts_total counter\n"
+                       "dyno_worker_restarts_total %llu\n",
+                       (unsigned long long)dyno_super_restarts(io->server->super));
     for (size_t i = 0; i < count; i++)
         dyno_variant_unref(variants[i]);
     return DYNO_OK;

@@ -1,6 +1,7 @@
 /* order.c - orders to the manager that come back to their I/O thread. */
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "serve/app/server.h"
 
@@ -40,9 +41,21 @@ static void deliver(struct dyno_mail *mail)
     dyno_app_order_destroy(order);
 }
 
+/* What the next worker starts with; before the client hears of it, on the manager's thread. */
+static void remember(struct dyno_super *super, const struct dyno_order *done)
+{
+    const bool is_load = done->kind == DYNO_COMMAND_LOAD;
+    if (done->status != DYNO_OK || done->kind == DYNO_COMMAND_INDEX)
+        return;
+    if (!dyno_wanted_set(dyno_super_wanted(super), done->model, is_load))
+        dyno_log(DYNO_LOG_WARN, "model '%s' is not kept for another worker: %d names are",
+                 done->model, DYNO_WANTED_MAX);
+}
+
 static void on_done(struct dyno_order *done)
 {
     struct dyno_app_order *order = (struct dyno_app_order *)(void *)done; /* its first member */
+    remember(order->io->server->super, done);
     order->mail.deliver = deliver;
     dyno_loop_post(order->io->loop, &order->mail);
 }

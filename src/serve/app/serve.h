@@ -29,10 +29,16 @@ struct dyno_serve_options {
     uint32_t conns_max; /* of one port and I/O thread */
     uint32_t queue_max; /* waiting requests of one variant */
     double drain_s, exit_timeout_s;
-    bool json; /* the line that tells the ports */
+    bool no_supervisor; /* serve in this process, and end with it */
+    bool json;          /* the line that tells the ports */
 };
 
-/* Serve until SIGTERM or SIGINT; returns when drained.  Prints one line when ports are open. */
-enum dyno_status dyno_serve(const struct dyno_serve_options *options, struct dyno_err *err);
+/* Serve until SIGTERM or SIGINT; returns when drained.  Prints one line when ports are open.
+ *
+ * Unless no_supervisor is set the process that serves is a child, started again when it falls; this
+ * returns in both.  In the parent *exit_code_out is the child's exit code, whose sentence, if any,
+ * the child has told; in the child, and without one, it is 0 and the status counts. */
+enum dyno_status dyno_serve(const struct dyno_serve_options *options, int *exit_code_out,
+                            struct dyno_err *err);
 
 #endif /* DYNO_SERVE_APP_SERVE_H */

@@ -14,11 +14,19 @@
 #include "base/mem.h"
 #include "serve/app/http.h"
 #include "serve/app/rpc.h"
+#include "serve/model/repository.h"
 
-#define HTTP_IDLE_NS UINT64_C(300000000000)
-#define GRPC_IDLE_NS UINT64_C(7200000000000)
-#define INLINE_NS    30000 /* what a change of thread costs, about */
-#define POLL_NS      2000000
+#define HTTP_IDLE_NS   UINT64_C(300000000000)
+#define GRPC_IDLE_NS   UINT64_C(7200000000000)
+#define INLINE_NS      30000 /* what a change of thread costs, about */
+#define POLL_NS        2000000
+/* How long clients wait for the models of a worker that was started again, before they are told
+ * what is not there yet. */
+#define MODELS_WAIT_NS UINT64_C(5000000000)
+
+_Static_assert(DYNO_WANTED_NAME_BYTES_MAX == DYNO_MODEL_NAME_BYTES_MAX &&
+                   DYNO_WANTED_MAX == DYNO_REPO_MODELS_MAX,
+               "every model can be wanted");
 
 _Thread_local struct dyno_io *dyno_io_here;
 
@@ -39,23 +47,19 @@ static void set_up_servers(struct dyno_io *io)
     io->grpc_server.message_bytes_max = body_bytes_max;
 }
 
-/* The first thread binds the number that was asked for; with 0 the others take what it got. */
-static enum dyno_status open_port(struct dyno_io *io, struct dyno_port *port, int *number,
+static enum dyno_status open_port(struct dyno_io *io, struct dyno_port *port, int *listener,
                                   struct dyno_err *err)
 {
-    int fd = -1;
+    const int fd = *listener;
     port->watch.fd = -1;
     port->spare_fd = -1;
     port->conn_count_max = io->server->options.conns_max;
-    if (*number < 0)
-        return DYNO_OK;
-    DYNO_TRY(dyno_listen(io->server->options.address, *number, &fd, number, err));
-    return dyno_port_open(port, io->loop, fd, err);
+    *listener = -1;
+    return fd >= 0 ? dyno_port_open(port, io->loop, fd, err) : DYNO_OK;
 }
 
-static enum dyno_status open_io(struct dyno_io *io, struct dyno_err *err)
+static enum dyno_status open_io(struct dyno_io *io, int *listeners, struct dyno_err *err)
 {
-    struct dyno_server *server = io->server;
     DYNO_TRY(dyno_loop_create(&io->loop, err));
     set_up_servers(io);
     io->http.accept = dyno_http1_accept;
@@ -64,9 +68,9 @@ static enum dyno_status open_io(struct dyno_io *io, struct dyno_err *err)
     io->metrics.owner = &io->metrics_server;
     io->grpc.accept = dyno_http2_accept;
     io->grpc.owner = &io->grpc_server.h2;
-    DYNO_TRY(open_port(io, &io->http, &server->http_number, err));
-    DYNO_TRY(open_port(io, &io->grpc, &server->grpc_number, err));
-    return open_port(io, &io->metrics, &server->metrics_number, err);
+    DYNO_TRY(open_port(io, &io->http, &listeners[0], err));
+    DYNO_TRY(open_port(io, &io->grpc, &listeners[1], err));
+    return open_port(io, &io->metrics, &listeners[2], err);
 }
 
 static void drain_io(struct dyno_mail *mail)
@@ -126,10 +130,11 @@ static enum dyno_status check_address(const struct dyno_serve_options *options,
                      options->address);
 }
 
-static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
+/* The models that were wanted when a worker fell; of the first one those of the options. */
+static enum dyno_status create_manager(struct dyno_server *server, struct dyno_err *err)
 {
     const struct dyno_serve_options *options = &server->options;
-    const struct dyno_manager_options manager = {
+    struct dyno_manager_options manager = {
         .folders = options->repositories,
         .folder_count = options->repository_count,
         .threads = options->threads,
@@ -138,9 +143,32 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
         .context_count = options->instances > 0 ? options->instances : options->lanes + 1,
         .tally_shape = {.thread_count = server->io_count, .class_count = server->classes.count},
         .load_at_start = !options->explicit_control,
-        .start_models = options->load_models,
-        .start_model_count = options->load_model_count,
     };
+    DYNO_TRY(dyno_wanted_list(dyno_super_wanted(server->super), server->arena,
+                              &manager.start_models, &manager.start_model_count, err));
+    return dyno_manager_create(&manager, &server->manager, err);
+}
+
+static bool is_told_to_end(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
+/* After a fall clients wait in the listening queues; a moment more there is better for them than
+ * to hear that a model is not known. */
+static void wait_for_models(const struct dyno_server *server)
+{
+    const struct timespec step = {.tv_nsec = POLL_NS};
+    const uint64_t end_ns = dyno_clock_ns() + MODELS_WAIT_NS;
+    while (!dyno_manager_is_ready(server->manager) && dyno_clock_ns() < end_ns && !is_told_to_end())
+        (void)nanosleep(&step, NULL);
+}
+
+static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
+{
+    const struct dyno_serve_options *options = &server->options;
     const struct dyno_sched_options sched = {
         .classes = &server->classes,
         .budget = &server->budget,
@@ -151,11 +179,13 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
     for (int i = 0; i < server->io_count; i++) {
         server->ios[i].server = server;
         server->ios[i].idx = i;
-        DYNO_TRY(open_io(&server->ios[i], err));
+        DYNO_TRY(open_io(&server->ios[i], &server->listeners[(size_t)i * DYNO_PORT_KINDS], err));
     }
     DYNO_TRY(dyno_gate_create(&server->gate, err));
     DYNO_TRY(dyno_sched_create(&sched, &server->sched, err));
-    DYNO_TRY(dyno_manager_create(&manager, &server->manager, err));
+    DYNO_TRY(create_manager(server, err));
+    if (dyno_super_restarts(server->super) > 0)
+        wait_for_models(server);
     for (int i = 0; i < server->io_count; i++) {
         struct dyno_io *io = &server->ios[i];
         const int code = pthread_create(&io->thread, NULL, run_io, io);
@@ -207,14 +237,14 @@ static void stop(struct dyno_server *server)
         (void)pthread_join(io->thread, NULL);
     }
     /* Runs that outlast the patience still use all this; the process ends now anyway. */
-    if (open_count(server) > 0)
+    server->is_abandoned = open_count(server) > 0;
+    if (server->is_abandoned)
         return;
     dyno_sched_destroy(server->sched);
     dyno_manager_destroy(server->manager);
     dyno_gate_destroy(server->gate);
     for (int i = 0; i < server->io_count; i++)
         free_io(&server->ios[i]);
-    dyno_free(server->ios);
 }
 
 static void say_hello_json(const struct dyno_server *server)
@@ -238,6 +268,8 @@ static void say_hello_json(const struct dyno_server *server)
         dyno_json_key(&json, ports[i].name);
         dyno_json_i64(&json, ports[i].number);
     }
+    dyno_json_key(&json, "pid");
+    dyno_json_i64(&json, getpid());
     dyno_json_object_end(&json);
     printf("%s\n", dyno_strbuf_text(&text));
     (void)fflush(stdout);
@@ -258,7 +290,7 @@ static void say_hello(const struct dyno_server *server)
         printf(" grpc %d", server->grpc_number);
     if (server->metrics_number >= 0)
         printf(" metrics %d", server->metrics_number);
-    printf("\n");
+    printf(" pid %d\n", (int)getpid());
     (void)fflush(stdout);
 }
 
@@ -272,36 +304,145 @@ static void raise_descriptors(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-enum dyno_status dyno_serve(const struct dyno_serve_options *options, struct dyno_err *err)
+/* Until a signal says to end.  Tells once what was asked for at start is there. */
+static void wait_for_end(struct dyno_server *server, const sigset_t *signals)
 {
-    struct dyno_server server = {.options = *options,
-                                 .budget = {.limit_bytes = options->flight_bytes_max},
-                                 .http_number = options->http_port,
-                                 .grpc_number = options->grpc_port,
-                                 .metrics_number = options->metrics_port,
-                                 .start_ns = dyno_clock_ns()};
-    sigset_t signals;
-    int got = 0;
-    DYNO_TRY(check_address(options, err));
-    dyno_classes_init(&server.classes);
-    for (size_t i = 0; i < options->service_class_count; i++)
-        DYNO_TRY(dyno_classes_set(&server.classes, options->service_classes[i], err));
-    server.io_count = options->io_threads > 0 ? options->io_threads : dyno_cpus_allowed_count();
-    server.ios = dyno_alloc((size_t)server.io_count, sizeof(*server.ios));
-    if (server.ios == NULL)
-        return DYNO_NOMEM(err);
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)sigaddset(&signals, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-    raise_descriptors();
-    const enum dyno_status status = start(&server, err);
-    if (status == DYNO_OK) {
-        say_hello(&server);
-        (void)sigwait(&signals, &got);
-        drain(&server);
+    const struct timespec step = {.tv_nsec = 10000000};
+    bool is_told = false;
+    for (;;) {
+        const int got = is_told ? sigwaitinfo(signals, NULL) : sigtimedwait(signals, NULL, &step);
+        if (got == SIGTERM || got == SIGINT)
+            return;
+        if (!is_told && dyno_manager_is_ready(server->manager)) {
+            dyno_super_ready(server->super);
+            is_told = true;
+        }
     }
-    stop(&server);
+}
+
+static enum dyno_status serve(struct dyno_server *server, const sigset_t *signals,
+                              struct dyno_err *err)
+{
+    server->arena = dyno_arena_create();
+    server->ios = dyno_alloc((size_t)server->io_count, sizeof(*server->ios));
+    if (server->arena == NULL || server->ios == NULL)
+        return DYNO_NOMEM(err);
+    const enum dyno_status status = start(server, err);
+    if (status == DYNO_OK) {
+        if (dyno_super_started(server->super))
+            say_hello(server);
+        wait_for_end(server, signals);
+        dyno_super_stopping(server->super);
+        drain(server);
+    }
+    stop(server);
+    return status;
+}
+
+/* --- before there is a thread --- */
+
+/* The first I/O thread's socket binds the number that was asked for; with 0 the others take what
+ * it got. */
+static enum dyno_status listen_all(struct dyno_server *server, struct dyno_err *err)
+{
+    int *const numbers[DYNO_PORT_KINDS] = {&server->http_number, &server->grpc_number,
+                                           &server->metrics_number};
+    const size_t count = (size_t)server->io_count * DYNO_PORT_KINDS;
+    server->listeners = dyno_alloc(count, sizeof(*server->listeners));
+    if (server->listeners == NULL)
+        return DYNO_NOMEM(err);
+    for (size_t i = 0; i < count; i++)
+        server->listeners[i] = -1;
+    for (size_t i = 0; i < count; i++) {
+        int *number = numbers[i % DYNO_PORT_KINDS];
+        if (*number >= 0)
+            DYNO_TRY(
+                dyno_listen(server->options.address, *number, &server->listeners[i], number, err));
+    }
+    return DYNO_OK;
+}
+
+static void close_listeners(struct dyno_server *server)
+{
+    for (int i = 0; server->listeners != NULL && i < server->io_count * DYNO_PORT_KINDS; i++)
+        if (server->listeners[i] >= 0)
+            (void)close(server->listeners[i]);
+    dyno_free(server->listeners);
+}
+
+static enum dyno_status want_start_models(struct dyno_server *server, struct dyno_err *err)
+{
+    const struct dyno_serve_options *options = &server->options;
+    for (size_t i = 0; i < options->load_model_count; i++)
+        if (!dyno_wanted_set(dyno_super_wanted(server->super), options->load_models[i], true))
+            return DYNO_FAIL(err, DYNO_E_ARG, "--load-model=%.200s: no model has such a long name",
+                             options->load_models[i]);
+    return DYNO_OK;
+}
+
+/* Signals are waited for by one thread of the process that serves, and by the supervisor. */
+static void block_signals(sigset_t *signals)
+{
+    (void)sigemptyset(signals);
+    (void)sigaddset(signals, SIGTERM);
+    (void)sigaddset(signals, SIGINT);
+    (void)sigaddset(signals, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static struct dyno_server *create_server(const struct dyno_serve_options *options)
+{
+    struct dyno_server *server = dyno_alloc(1, sizeof(*server));
+    if (server == NULL)
+        return NULL;
+    server->options = *options;
+    server->budget.limit_bytes = options->flight_bytes_max;
+    server->io_count = options->io_threads > 0 ? options->io_threads : dyno_cpus_allowed_count();
+    server->http_number = options->http_port;
+    server->grpc_number = options->grpc_port;
+    server->metrics_number = options->metrics_port;
+    server->start_ns = dyno_clock_ns();
+    return server;
+}
+
+/* What a wrong flag or a taken port may refuse, and what outlives a worker. */
+static enum dyno_status prepare(struct dyno_server *server, struct dyno_err *err)
+{
+    const struct dyno_serve_options *options = &server->options;
+    dyno_classes_init(&server->classes);
+    for (size_t i = 0; i < options->service_class_count; i++)
+        DYNO_TRY(dyno_classes_set(&server->classes, options->service_classes[i], err));
+    DYNO_TRY(listen_all(server, err));
+    DYNO_TRY(dyno_super_create(&server->super, err));
+    return want_start_models(server, err);
+}
+
+enum dyno_status dyno_serve(const struct dyno_serve_options *options, int *exit_code_out,
+                            struct dyno_err *err)
+{
+    sigset_t signals;
+    bool is_worker = options->no_supervisor;
+    *exit_code_out = 0;
+    DYNO_TRY(check_address(options, err));
+    struct dyno_server *server = create_server(options);
+    if (server == NULL)
+        return DYNO_NOMEM(err);
+    block_signals(&signals);
+    raise_descriptors();
+    enum dyno_status status = prepare(server, err);
+    if (status == DYNO_OK && !is_worker)
+        status = dyno_super_run(server->super, server->listeners,
+                                (size_t)server->io_count * DYNO_PORT_KINDS, &is_worker,
+                                exit_code_out, err);
+    if (status == DYNO_OK && is_worker)
+        status = serve(server, &signals, err);
+    if (server->is_abandoned)
+        return status;
+    close_listeners(server);
+    dyno_super_destroy(server->super);
+    dyno_arena_destroy(server->arena);
+    dyno_free(server->ios);
+    dyno_free(server);
     return status;
 }

@@ -13,6 +13,7 @@
 #include "serve/model/manager.h"
 #include "serve/net/loop.h"
 #include "serve/sched/sched.h"
+#include "serve/super/super.h"
 #include "serve/v2/control.h"
 
 struct dyno_server;
@@ -35,17 +36,23 @@ struct dyno_io {
     struct dyno_mail drain_mail, close_mail;
 };
 
+#define DYNO_PORT_KINDS 3 /* http, grpc, metrics */
+
 struct dyno_server {
     struct dyno_serve_options options;
     struct dyno_budget budget;
     struct dyno_gate *gate;
+    struct dyno_super *super;
+    struct dyno_arena *arena; /* what the manager borrows */
     struct dyno_manager *manager;
     struct dyno_classes classes;
     struct dyno_sched *sched;
     struct dyno_io *ios;
     int io_count;
+    int *listeners; /* DYNO_PORT_KINDS an I/O thread; -1: none, or taken by its port */
     int http_number, grpc_number, metrics_number;
     atomic_bool is_draining;
+    bool is_abandoned; /* by its main thread; others may still use it until the process ends */
     uint64_t start_ns;
 };
 
