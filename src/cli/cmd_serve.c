@@ -1,8 +1,10 @@
 /* cmd_serve.c - dyno serve: the flags; the program is dyno-serve. */
+#include "cli/flags.h"
 #include "cli/serve_flags.h"
 
 #define AT(field) .offset_bytes = offsetof(struct dyno_serve_flags, field)
 static const struct dyno_flag flags[] = {
+    DYNO_FLAGS_CONFIG(dyno_serve_flags),
     {.name = "--model-repository",
      .value = "DIR",
      .help = "Folder with MODEL/VERSION/NAME.engine; may be given again",
@@ -13,7 +15,8 @@ static const struct dyno_flag flags[] = {
      .help = "none: every model is loaded at start; explicit: those of --load-model, and others by "
              "request",
      .kind = DYNO_FLAG_STR,
-     AT(control_mode)},
+     AT(control_mode),
+     .fallback_text = "none"},
     {.name = "--load-model",
      .value = "MODEL",
      .help = "With explicit control: load this one at start; may be given again",
@@ -21,9 +24,10 @@ static const struct dyno_flag flags[] = {
      AT(load_models)},
     {.name = "--address",
      .value = "ADDRESS",
-     .help = "Numeric address to listen on (default 127.0.0.1)",
+     .help = "Numeric address to listen on",
      .kind = DYNO_FLAG_STR,
-     AT(address)},
+     AT(address),
+     .fallback_text = "127.0.0.1"},
     {.name = "--open-to-all",
      .help = "Listen on an address that others reach, without keys",
      .kind = DYNO_FLAG_BOOL,

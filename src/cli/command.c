@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/mem.h"
+#include "cli/config.h"
 
 static void set_fallbacks(const struct dyno_command *command, char *options)
 {
@@ -17,6 +19,8 @@ static void set_fallbacks(const struct dyno_command *command, char *options)
             *(int64_t *)(void *)(options + flag->offset_bytes) = (int64_t)flag->fallback;
         else if (flag->kind == DYNO_FLAG_F64)
             *(double *)(void *)(options + flag->offset_bytes) = flag->fallback;
+        else if (flag->kind == DYNO_FLAG_STR)
+            *(const char **)(void *)(options + flag->offset_bytes) = flag->fallback_text;
     }
 }
 
@@ -38,8 +42,8 @@ static enum dyno_status set_number(const struct dyno_flag *flag, const char *tex
     const bool is_int = flag->kind == DYNO_FLAG_INT;
     const double value = is_int ? (double)strtoll(text, &end, 10) : strtod(text, &end);
     if (end == text || *end != 0 || errno != 0 || !(value >= flag->min) || !(value <= flag->max))
-        return DYNO_FAIL(err, DYNO_E_ARG, "%s=%s: wants a%s between %g and %g", flag->name, text,
-                         is_int ? " whole number" : " number", flag->min, flag->max);
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s=%s: wants a%s between %.10g and %.10g", flag->name,
+                         text, is_int ? " whole number" : " number", flag->min, flag->max);
     if (is_int)
         *(int64_t *)(void *)at = strtoll(text, NULL, 10);
     else
@@ -47,28 +51,53 @@ static enum dyno_status set_number(const struct dyno_flag *flag, const char *tex
     return DYNO_OK;
 }
 
-static enum dyno_status set_flag(const struct dyno_flag *flag, const char *value, char *options,
+static bool is_switch(const struct dyno_flag *flag)
+{
+    return flag->kind == DYNO_FLAG_BOOL || flag->kind == DYNO_FLAG_PRINT_CONFIG;
+}
+
+static enum dyno_status set_switch(const struct dyno_flag *flag, const char *value, bool *at,
+                                   struct dyno_err *err)
+{
+    *at = value == NULL || strcmp(value, "true") == 0;
+    return *at || strcmp(value, "false") == 0
+               ? DYNO_OK
+               : DYNO_FAIL(err, DYNO_E_ARG, "%s takes no value but true or false", flag->name);
+}
+
+static enum dyno_status set_tree(const struct dyno_flag *flag, const char *text,
+                                 struct dyno_arena *arena, const struct dyno_json **at,
                                  struct dyno_err *err)
 {
+    const enum dyno_status status = dyno_json_parse(text, strlen(text), arena, at, err);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "%s", flag->name);
+    return status;
+}
+
+static enum dyno_status set_flag(const struct dyno_flag *flag, const char *value,
+                                 struct dyno_arena *arena, char *options, struct dyno_err *err)
+{
     char *at = options + flag->offset_bytes;
-    if (flag->kind == DYNO_FLAG_BOOL) {
-        if (value != NULL)
-            return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no value", flag->name);
-        *(bool *)at = true;
-        return DYNO_OK;
-    }
+    if (is_switch(flag))
+        return set_switch(flag, value, (bool *)at, err);
     if (value == NULL || *value == 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s wants a value: %s=%s", flag->name, flag->name,
                          flag->value);
     switch (flag->kind) {
     case DYNO_FLAG_STR:
+    case DYNO_FLAG_CONFIG:
         *(const char **)(void *)at = value;
         return DYNO_OK;
     case DYNO_FLAG_LIST:
         return add_item((void *)at, flag->name, value, err);
+    case DYNO_FLAG_TREE:
+        return set_tree(flag, value, arena, (void *)at, err);
     case DYNO_FLAG_INT:
     case DYNO_FLAG_F64:
     case DYNO_FLAG_BOOL:
+    case DYNO_FLAG_PRINT_CONFIG:
+    case DYNO_FLAG_KIND_COUNT:
         break;
     }
     return set_number(flag, value, at, err);
@@ -85,11 +114,33 @@ static const struct dyno_flag *find_flag(const struct dyno_command *command, con
     return NULL;
 }
 
+static const struct dyno_flag *find_kind(const struct dyno_command *command,
+                                         enum dyno_flag_kind kind)
+{
+    for (size_t i = 0; i < command->flag_count; i++)
+        if (command->flags[i].kind == kind)
+            return &command->flags[i];
+    return NULL;
+}
+
+/* The file that the command line names, if it names one. */
+static enum dyno_status read_config(const struct dyno_command *command, const bool *given,
+                                    struct dyno_arena *arena, char *options, struct dyno_err *err)
+{
+    const struct dyno_flag *flag = find_kind(command, DYNO_FLAG_CONFIG);
+    const char *path = flag != NULL ? *(const char **)(void *)(options + flag->offset_bytes) : NULL;
+    return path != NULL ? dyno_cli_config_read(command, path, given, arena, options, err) : DYNO_OK;
+}
+
 enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, char **argv,
-                                void *options, bool *help_out, struct dyno_err *err)
+                                struct dyno_arena *arena, void *options, bool *help_out,
+                                struct dyno_err *err)
 {
     struct dyno_cli_list *positional = options;
+    bool *given = dyno_arena_alloc(arena, command->flag_count + 1, sizeof(*given));
     *help_out = false;
+    if (given == NULL)
+        return DYNO_NOMEM(err);
     set_fallbacks(command, options);
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -106,16 +157,17 @@ enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, ch
             return DYNO_FAIL(err, DYNO_E_ARG, "there is no flag %.*s (see dyno %s --help)",
                              (int)bytes, argv[i], command->name);
         const char *value = argv[i][bytes] == '=' ? argv[i] + bytes + 1 : NULL;
-        if (value == NULL && flag->kind != DYNO_FLAG_BOOL && i + 1 < argc)
+        if (value == NULL && !is_switch(flag) && i + 1 < argc)
             value = argv[++i];
-        DYNO_TRY(set_flag(flag, value, options, err));
+        DYNO_TRY(set_flag(flag, value, arena, options, err));
+        given[flag - command->flags] = true;
     }
     if ((int)positional->count < command->positional_min ||
         (int)positional->count > command->positional_max)
         return DYNO_FAIL(err, DYNO_E_ARG, "wants %s, got %u of those (see dyno %s --help)",
                          command->positional != NULL ? command->positional : "flags only",
                          positional->count, command->name);
-    return DYNO_OK;
+    return read_config(command, given, arena, options, err);
 }
 
 static int fail(const char *command, enum dyno_status status, const struct dyno_err *err)
@@ -155,21 +207,31 @@ static enum dyno_status become(const char *program, int argc, char **argv, struc
                      program, strerror(errno));
 }
 
+static bool wants_config_printed(const struct dyno_command *command, const char *options)
+{
+    const struct dyno_flag *flag = find_kind(command, DYNO_FLAG_PRINT_CONFIG);
+    return flag != NULL && *(const bool *)(options + flag->offset_bytes);
+}
+
 int dyno_cli_run(const struct dyno_command *command, int argc, char **argv)
 {
     struct dyno_err err = {0};
     bool help = false;
     void *options = dyno_alloc(1, command->options_bytes);
-    if (options == NULL)
-        return fail(command->name, DYNO_E_NOMEM, &err);
-    enum dyno_status status = dyno_cli_parse(command, argc, argv, options, &help, &err);
+    struct dyno_arena *arena = dyno_arena_create();
+    enum dyno_status status = options != NULL && arena != NULL
+                                  ? dyno_cli_parse(command, argc, argv, arena, options, &help, &err)
+                                  : DYNO_NOMEM(&err);
     if (help)
         dyno_cli_help(command);
+    else if (status == DYNO_OK && wants_config_printed(command, options))
+        status = dyno_cli_config_print(command, options, &err);
     else if (status == DYNO_OK && command->program != NULL)
         status = become(command->program, argc, argv, &err);
     else if (status == DYNO_OK)
         status = command->run(options, &err);
     dyno_free(options);
+    dyno_arena_destroy(arena);
     if (status == DYNO_OK)
         status = flush_output(&err);
     return status == DYNO_OK ? 0 : fail(command->name, status, &err);

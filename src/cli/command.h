@@ -10,16 +10,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 
 #define DYNO_CLI_LIST_MAX 64
 
 enum dyno_flag_kind {
-    DYNO_FLAG_BOOL, /* bool: --name */
-    DYNO_FLAG_STR,  /* const char *: --name=VALUE */
-    DYNO_FLAG_INT,  /* int64_t within [min, max] */
-    DYNO_FLAG_F64,  /* double within [min, max] */
-    DYNO_FLAG_LIST, /* struct dyno_cli_list: --name=VALUE or --name VALUE, repeatable */
+    DYNO_FLAG_BOOL,   /* bool: --name, --name=true, --name=false */
+    DYNO_FLAG_STR,    /* const char *: --name=VALUE */
+    DYNO_FLAG_INT,    /* int64_t within [min, max] */
+    DYNO_FLAG_F64,    /* double within [min, max] */
+    DYNO_FLAG_LIST,   /* struct dyno_cli_list: --name=VALUE or --name VALUE, repeatable */
+    DYNO_FLAG_TREE,   /* const struct dyno_json *: --name=JSON, any value; NULL when not set */
+    DYNO_FLAG_CONFIG, /* const char *: a file of values for the others (cli/config.h) */
+    DYNO_FLAG_PRINT_CONFIG, /* bool: print the values of the others instead of running */
+    DYNO_FLAG_KIND_COUNT
 };
 
 struct dyno_cli_list {
@@ -34,8 +39,9 @@ struct dyno_flag {
     const char *help;  /* one sentence, no final dot */
     enum dyno_flag_kind kind;
     size_t offset_bytes;
-    double fallback; /* INT, F64 */
-    double min, max; /* INT, F64 */
+    double fallback;           /* INT, F64 */
+    double min, max;           /* INT, F64 */
+    const char *fallback_text; /* STR; may be NULL */
 };
 
 struct dyno_command {
@@ -61,9 +67,12 @@ struct dyno_command {
 extern const struct dyno_command *const dyno_commands[];
 extern const size_t dyno_command_count;
 
-/* Read argv into `options` (zeroed, options_bytes).  E_ARG names the flag and the rule. */
+/* Read argv into `options` (zeroed, options_bytes), and after it the file of a DYNO_FLAG_CONFIG,
+ * over which argv wins.  What options point to lives in argv or in `arena`.  E_ARG names the flag
+ * and the rule; for the file see cli/config.h. */
 enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, char **argv,
-                                void *options, bool *help_out, struct dyno_err *err);
+                                struct dyno_arena *arena, void *options, bool *help_out,
+                                struct dyno_err *err);
 
 void dyno_cli_help(const struct dyno_command *command); /* NULL: the whole program */
 void dyno_cli_man(void);                                /* dyno(1) in man(7) on standard output */

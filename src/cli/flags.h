@@ -84,4 +84,18 @@
         .kind = DYNO_FLAG_BOOL, DYNO_FLAG_AT(type, json)                         \
     }
 
+/* --- a file of values --- */
+
+#define DYNO_FLAGS_CONFIG(type)                                                               \
+    {.name = "--config",                                                                      \
+     .value = "FILE",                                                                         \
+     .help = "JSON: values for flags, by their names without dashes; flags given here win",   \
+     .kind = DYNO_FLAG_CONFIG,                                                                \
+     DYNO_FLAG_AT(type, config)},                                                             \
+    {                                                                                         \
+        .name = "--print-config",                                                             \
+        .help = "Print the values of all flags, as a file for --config, and do nothing else", \
+        .kind = DYNO_FLAG_PRINT_CONFIG, DYNO_FLAG_AT(type, print_config)                      \
+    }
+
 #endif /* DYNO_CLI_FLAGS_H */

@@ -32,6 +32,8 @@ static void print_default(const struct dyno_flag *flag, char *out, size_t bytes)
     out[0] = 0;
     if (flag->kind == DYNO_FLAG_INT || flag->kind == DYNO_FLAG_F64)
         (void)snprintf(out, bytes, " (default %g)", flag->fallback);
+    else if (flag->kind == DYNO_FLAG_STR && flag->fallback_text != NULL)
+        (void)snprintf(out, bytes, " (default %s)", flag->fallback_text);
 }
 
 static void print_flag(const struct dyno_flag *flag)

@@ -7,13 +7,13 @@
 struct dyno_serve_flags {
     struct dyno_cli_list positional;
     struct dyno_cli_list repositories, load_models, service_classes;
-    const char *control_mode, *address;
+    const char *config, *control_mode, *address;
     bool open_to_all;
     int64_t http_port, grpc_port, metrics_port;
     int64_t io_threads, threads, lanes, instances;
     int64_t input_mib, flight_mib, connections, queue;
     double drain_s, exit_timeout_s;
-    bool no_supervisor, json;
+    bool no_supervisor, json, print_config;
 };
 
 #endif /* DYNO_CLI_SERVE_FLAGS_H */

@@ -17,7 +17,7 @@ static int worker_code;
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     const struct dyno_serve_flags *flags = opaque;
-    const char *mode = flags->control_mode != NULL ? flags->control_mode : "none";
+    const char *mode = flags->control_mode;
     const bool is_explicit = strcmp(mode, "explicit") == 0;
     if (!is_explicit && strcmp(mode, "none") != 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "--model-control-mode=%s: wants none or explicit", mode);
@@ -31,7 +31,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .load_models = flags->load_models.items,
         .load_model_count = flags->load_models.count,
         .explicit_control = is_explicit,
-        .address = flags->address != NULL ? flags->address : "127.0.0.1",
+        .address = flags->address,
         .open_to_all = flags->open_to_all,
         .http_port = (int)flags->http_port,
         .grpc_port = (int)flags->grpc_port,

@@ -74,7 +74,10 @@ def case_flag_values(t):
     both = ("--onnx=m.onnx", "--saveEngine=m.engine")
     t.fails("E_ARG", "dyno build: --onnx wants a value: --onnx=FILE", "build", "--onnx")
     t.fails("E_ARG", "dyno build: --onnx wants a value: --onnx=FILE", "build", "--onnx=")
-    t.fails("E_ARG", "dyno build: --baseline takes no value", "build", "--baseline=yes")
+    t.fails("E_ARG", "dyno build: --baseline takes no value but true or false", "build",
+            "--baseline=yes")
+    t.fails("E_ARG", "dyno build: --onnx=FILE is missing", "build", "--baseline=true",
+            "--exact=false")
     for value in ("6", "-1", "1.5", "two", "99999999999999999999"):
         t.fails("E_ARG", f"dyno build: --builderOptimizationLevel={value}: wants a whole number "
                 "between 0 and 5", "build", f"--builderOptimizationLevel={value}", *both)
