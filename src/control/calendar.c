@@ -1,0 +1,46 @@
+/* calendar.c - days, months, and their text. */
+#include "control/calendar.h"
+
+#include <time.h>
+
+#define TIME_MAX_S INT64_C(253402300799) /* the last second of 9999 */
+
+const char *dyno_period_text(enum dyno_period period)
+{
+    return period == DYNO_PERIOD_DAY ? "day" : "month";
+}
+
+int64_t dyno_now_s(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return now.tv_sec;
+}
+
+static struct tm fields_of(int64_t time_s)
+{
+    const time_t clipped = time_s < 0 ? 0 : time_s > TIME_MAX_S ? TIME_MAX_S : time_s;
+    struct tm fields = {0};
+    (void)gmtime_r(&clipped, &fields);
+    return fields;
+}
+
+void dyno_period_of(enum dyno_period period, int64_t day, int64_t *first_out, int64_t *next_out)
+{
+    *first_out = day;
+    *next_out = day + 1;
+    if (period == DYNO_PERIOD_DAY)
+        return;
+    const struct tm fields = fields_of(day * DYNO_DAY_S);
+    struct tm next = {.tm_year = fields.tm_year, .tm_mon = fields.tm_mon + 1, .tm_mday = 1};
+    *first_out = day - (fields.tm_mday - 1);
+    *next_out = timegm(&next) / DYNO_DAY_S;
+}
+
+const char *dyno_time_text(int64_t time_s, char out[DYNO_TIME_TEXT_ROOM])
+{
+    const struct tm fields = fields_of(time_s);
+    if (strftime(out, DYNO_TIME_TEXT_ROOM, "%Y-%m-%dT%H:%M:%SZ", &fields) == 0)
+        out[0] = 0;
+    return out;
+}
