@@ -39,8 +39,9 @@ struct dyno_flag {
     const char *help;  /* one sentence, no final dot */
     enum dyno_flag_kind kind;
     size_t offset_bytes;
-    double fallback;           /* INT, F64 */
-    double min, max;           /* INT, F64 */
+    /* INT, F64; a fallback outside min and max says "not given", and help is silent about it. */
+    double fallback;
+    double min, max;
     const char *fallback_text; /* STR; may be NULL */
 };
 

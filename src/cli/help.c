@@ -30,7 +30,8 @@ static void wrap(const char *text, int column, int indent)
 static void print_default(const struct dyno_flag *flag, char *out, size_t bytes)
 {
     out[0] = 0;
-    if (flag->kind == DYNO_FLAG_INT || flag->kind == DYNO_FLAG_F64)
+    if ((flag->kind == DYNO_FLAG_INT || flag->kind == DYNO_FLAG_F64) &&
+        flag->fallback >= flag->min && flag->fallback <= flag->max)
         (void)snprintf(out, bytes, " (default %g)", flag->fallback);
     else if (flag->kind == DYNO_FLAG_STR && flag->fallback_text != NULL)
         (void)snprintf(out, bytes, " (default %s)", flag->fallback_text);
