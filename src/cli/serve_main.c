@@ -31,6 +31,8 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .load_models = flags->load_models.items,
         .load_model_count = flags->load_models.count,
         .explicit_control = is_explicit,
+        .control_db = flags->control_db,
+        .key_header = flags->key_header,
         .address = flags->address,
         .open_to_all = flags->open_to_all,
         .http_port = (int)flags->http_port,

@@ -96,7 +96,8 @@ void dyno_control_close(struct dyno_control *control); /* accepts NULL */
 /* Has somebody else changed the database since this was asked last?  At first: yes. */
 enum dyno_status dyno_control_has_changed(struct dyno_control *control, bool *changed_out,
                                           struct dyno_err *err);
-/* Is another file under its path now, or none?  Then it must be opened anew. */
+/* Is another file under its path now, or none?  Then what is read and written here is seen by
+ * nobody else. */
 bool dyno_control_is_replaced(const struct dyno_control *control);
 
 /* --- reading --- */

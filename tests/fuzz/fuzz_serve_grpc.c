@@ -34,9 +34,10 @@ static void nothing(struct dyno_grpc_call *call)
     (void)call;
 }
 
-static bool wants_header(const char *name, size_t bytes)
+static bool wants_header(const struct dyno_grpc_call *call, const struct dyno_h2_field *field)
 {
-    return bytes > 0 && name[0] == 'x';
+    (void)call;
+    return field->name_bytes > 0 && field->name[0] == 'x';
 }
 
 static enum dyno_grpc_status on_head(struct dyno_grpc_call *call, const char **text_out)

@@ -63,6 +63,11 @@ static void free_call(struct dyno_call *call)
 void dyno_call_destroy(struct dyno_call *call)
 {
     struct dyno_io *io = call->io;
+    if (call->guest != NULL) {
+        dyno_guest_end(call->guest, call->task.device_ns);
+        dyno_guest_unref(call->guest);
+        call->guest = NULL;
+    }
     if (call->task.variant != NULL) {
         dyno_task_fini(&call->task);
         dyno_variant_unref(call->task.variant);
@@ -74,7 +79,7 @@ void dyno_call_destroy(struct dyno_call *call)
     }
     dyno_body_fini(&call->body);
     call->task.variant = NULL;
-    call->task.deadline_ns = call->task.retry_ns = 0;
+    call->task.deadline_ns = call->task.retry_ns = call->task.device_ns = 0;
     atomic_store_explicit(&call->task.is_cancelled, false, memory_order_relaxed);
     call->task.err.status = DYNO_OK;
     call->task.err.text[0] = 0;
@@ -202,14 +207,24 @@ static enum dyno_status text_param(struct dyno_call *call, const char *name, con
     return DYNO_OK;
 }
 
+/* The best class that the caller may use: any, where nobody is asked.  One that this server does
+ * not have counts as what others get who ask for none. */
+static int best_class(const struct dyno_call *call)
+{
+    const struct dyno_classes *classes = &call->io->server->classes;
+    const char *name = call->guest->class_name;
+    const int found = name[0] != 0 ? dyno_class_find(classes, name) : 0;
+    return found >= 0 ? found : classes->fallback;
+}
+
 static enum dyno_status choose_class(struct dyno_call *call)
 {
     struct dyno_class_wish wish = {.priority = call->infer.priority};
     DYNO_TRY(text_param(call, "sla", &wish.sla));
     if (wish.sla == NULL)
         wish.sla = header(call, "sla");
-    return dyno_class_choose(&call->io->server->classes, 0, &wish, &call->task.class_idx,
-                             &call->err);
+    return dyno_class_choose(&call->io->server->classes, best_class(call), &wish,
+                             &call->task.class_idx, &call->err);
 }
 
 static void narrow(uint64_t *deadline_ns, uint64_t ns)
@@ -287,6 +302,7 @@ static enum dyno_status check_wanted(struct dyno_call *call)
 static enum dyno_status prepare(struct dyno_call *call)
 {
     struct dyno_task *task = &call->task;
+    task->tenant = call->guest->tenant;
     DYNO_TRY(choose_class(call));
     set_deadline(call);
     DYNO_TRY(choose_variant(call));

@@ -48,24 +48,49 @@ enum dyno_grpc_status dyno_grpc_status_of(enum dyno_status status)
     return DYNO_GRPC_INTERNAL;
 }
 
-static bool wants_header(const char *name, size_t bytes)
+static bool is_name(const struct dyno_h2_field *field, const char *name)
 {
-    static const char *const names[] = {"triton_grpc_error", "authorization", "traceparent", "sla"};
+    return strlen(name) == field->name_bytes && memcmp(field->name, name, field->name_bytes) == 0;
+}
+
+/* What may hold a key is kept unless it is longer than any key. */
+static bool wants_header(const struct dyno_grpc_call *grpc, const struct dyno_h2_field *field)
+{
+    static const char *const names[] = {"triton_grpc_error", "traceparent", "sla"};
+    const struct dyno_gate *gate = ((const struct dyno_io *)grpc->server->app)->server->gate;
     for (size_t i = 0; i < DYNO_COUNT(names); i++)
-        if (strlen(names[i]) == bytes && memcmp(names[i], name, bytes) == 0)
+        if (is_name(field, names[i]))
             return true;
-    return false;
+    return field->value_bytes <= DYNO_CREDENTIAL_BYTES_MAX &&
+           (is_name(field, "authorization") || is_name(field, dyno_gate_key_header(gate)) ||
+            is_name(field, dyno_gate_grpc_key_header(gate)));
+}
+
+static enum dyno_status admit(struct dyno_rpc *rpc, struct dyno_err *err)
+{
+    struct dyno_grpc_call *grpc = &rpc->grpc;
+    struct dyno_gate *gate = dyno_rpc_io(rpc)->server->gate;
+    const char *key = dyno_grpc_header(grpc, dyno_gate_grpc_key_header(gate));
+    const struct dyno_credentials shown = {
+        .authorization = dyno_grpc_header(grpc, "authorization"),
+        .key = key != NULL ? key : dyno_grpc_header(grpc, dyno_gate_key_header(gate))};
+    const enum dyno_right right = (enum dyno_right)grpc->method->right;
+    const enum dyno_status status = dyno_gate_admit(gate, &shown, right, &rpc->guest, err);
+    dyno_credentials_wipe(&shown);
+    DYNO_TRY(status);
+    /* The messages of a stream begin one by one. */
+    if (right == DYNO_RIGHT_INFER && !grpc->method->is_streaming) {
+        DYNO_TRY(dyno_guest_begin(rpc->guest, &grpc->retry_after_s, err));
+        rpc->is_begun = true;
+    }
+    return DYNO_OK;
 }
 
 static enum dyno_grpc_status on_head(struct dyno_grpc_call *grpc, const char **text_out)
 {
     struct dyno_rpc *rpc = dyno_rpc_of(grpc);
     struct dyno_err err = {0};
-    const struct dyno_credentials shown = {.authorization =
-                                               dyno_grpc_header(grpc, "authorization")};
-    const enum dyno_status status =
-        dyno_gate_admit(dyno_rpc_io(rpc)->server->gate, &shown,
-                        (enum dyno_right)grpc->method->right, &rpc->guest, &err);
+    const enum dyno_status status = admit(rpc, &err);
     if (status == DYNO_OK)
         return DYNO_GRPC_OK;
     (void)snprintf(rpc->refusal_text, sizeof(rpc->refusal_text), "%.255s", err.text);
@@ -76,7 +101,10 @@ static enum dyno_grpc_status on_head(struct dyno_grpc_call *grpc, const char **t
 /* Every inference of a call holds a reference, so none is left. */
 static void on_over(struct dyno_grpc_call *grpc)
 {
-    dyno_guest_unref(dyno_rpc_of(grpc)->guest);
+    struct dyno_rpc *rpc = dyno_rpc_of(grpc);
+    if (rpc->is_begun)
+        dyno_guest_end(rpc->guest, 0);
+    dyno_guest_unref(rpc->guest);
 }
 
 void dyno_app_grpc_init(struct dyno_grpc_server *server, struct dyno_io *io)

@@ -69,9 +69,11 @@ static enum dyno_status write_models(struct dyno_io *io, int tag,
     return DYNO_OK;
 }
 
-static enum dyno_status tell_models(struct dyno_io *io, int tag, const struct dyno_v2_names *names,
-                                    struct dyno_arena *arena, struct dyno_err *err)
+static enum dyno_status tell_models(const struct dyno_rpc *rpc, int tag,
+                                    const struct dyno_v2_names *names, struct dyno_arena *arena,
+                                    struct dyno_err *err)
 {
+    struct dyno_io *io = dyno_rpc_io(rpc);
     struct dyno_variant **all = NULL;
     size_t all_count = 0;
     size_t count = 0;
@@ -85,7 +87,8 @@ static enum dyno_status tell_models(struct dyno_io *io, int tag, const struct dy
                                 arena, &all, &all_count, err));
     struct dyno_variant **kept = dyno_arena_alloc(arena, all_count + 1, sizeof(*kept));
     for (size_t i = 0; i < all_count && kept != NULL; i++)
-        if (names->second[0] == 0 || strcmp(all[i]->version, names->second) == 0)
+        if ((names->second[0] == 0 || strcmp(all[i]->version, names->second) == 0) &&
+            dyno_guest_sees(rpc->guest, all[i]->model))
             kept[count++] = all[i];
     enum dyno_status status = DYNO_OK;
     if (kept == NULL)
@@ -109,7 +112,8 @@ static void answer_order(struct dyno_app_order *order)
     for (const struct dyno_index_row *at = order->order.rows; at != NULL; at = at->next) {
         const struct dyno_v2_index_row row = {
             .name = at->model, .version = at->version, .state = at->state, .reason = at->reason};
-        if (!order->only_ready || strcmp(at->state, "READY") == 0)
+        if ((!order->only_ready || strcmp(at->state, "READY") == 0) &&
+            dyno_guest_sees(rpc->guest, at->model))
             dyno_v2_pb_index_row(text, &row);
     }
     if (order->order.status == DYNO_OK)
@@ -154,9 +158,33 @@ static enum dyno_status write_health(struct dyno_io *io, const struct dyno_v2_na
     return DYNO_OK;
 }
 
-static enum dyno_status write_answer(struct dyno_io *io, int tag, const struct dyno_v2_names *names,
-                                     struct dyno_arena *arena, struct dyno_err *err)
+/* The model that a call is about; "": none, or all. */
+static const char *model_of(int tag, const struct dyno_v2_names *names)
 {
+    switch ((enum dyno_rpc_tag)tag) {
+    case DYNO_RPC_MODEL_READY:
+    case DYNO_RPC_MODEL_METADATA:
+    case DYNO_RPC_MODEL_CONFIG:
+    case DYNO_RPC_MODEL_STATISTICS:
+        return names->first;
+    case DYNO_RPC_REPOSITORY_LOAD:
+    case DYNO_RPC_REPOSITORY_UNLOAD:
+        return names->second;
+    case DYNO_RPC_SERVER_LIVE:
+    case DYNO_RPC_SERVER_READY:
+    case DYNO_RPC_SERVER_METADATA:
+    case DYNO_RPC_HEALTH_CHECK:
+    case DYNO_RPC_REPOSITORY_INDEX:
+        break;
+    }
+    return "";
+}
+
+static enum dyno_status write_answer(const struct dyno_rpc *rpc, int tag,
+                                     const struct dyno_v2_names *names, struct dyno_arena *arena,
+                                     struct dyno_err *err)
+{
+    struct dyno_io *io = dyno_rpc_io(rpc);
     switch ((enum dyno_rpc_tag)tag) {
     case DYNO_RPC_SERVER_LIVE:
         dyno_pb_put_varint(&io->text, 1, 1);
@@ -180,7 +208,7 @@ static enum dyno_status write_answer(struct dyno_io *io, int tag, const struct d
     case DYNO_RPC_REPOSITORY_UNLOAD:
         break;
     }
-    return tell_models(io, tag, names, arena, err);
+    return tell_models(rpc, tag, names, arena, err);
 }
 
 void dyno_rpc_control(struct dyno_grpc_call *grpc, struct dyno_body *body)
@@ -198,9 +226,12 @@ void dyno_rpc_control(struct dyno_grpc_call *grpc, struct dyno_body *body)
                                   ? dyno_v2_pb_names(body->data, body->bytes, arena, &names, &err)
                                   : DYNO_NOMEM(&err);
     dyno_body_fini(body);
+    const char *model = status == DYNO_OK ? model_of(tag, &names) : "";
+    if (model[0] != 0)
+        status = dyno_guest_check_model(rpc->guest, model, &err);
     if (status == DYNO_OK)
         status = is_order ? send_order(rpc, tag, &names, &err)
-                          : write_answer(io, tag, &names, arena, &err);
+                          : write_answer(rpc, tag, &names, arena, &err);
     if (status != DYNO_OK)
         answer_err(rpc, &err);
     else if (!is_order)

@@ -86,6 +86,14 @@ static struct dyno_seg *write_stream_error(struct dyno_call *call)
     return seg;
 }
 
+/* End the call with what went wrong. */
+static void finish_failed(struct dyno_call *call)
+{
+    struct dyno_grpc_call *grpc = &call->rpc->grpc;
+    grpc->retry_after_s = (uint32_t)((call->task.retry_ns + 999999999) / 1000000000);
+    dyno_grpc_finish(grpc, dyno_grpc_status_of(call->status), error_text(call));
+}
+
 static void answer_unary(struct dyno_call *call)
 {
     struct dyno_grpc_call *grpc = &call->rpc->grpc;
@@ -95,8 +103,10 @@ static void answer_unary(struct dyno_call *call)
     if (seg != NULL)
         dyno_grpc_send(grpc, seg);
     dyno_grpc_release(grpc);
-    dyno_grpc_finish(grpc, dyno_grpc_status_of(call->status),
-                     call->status == DYNO_OK ? "" : error_text(call));
+    if (call->status == DYNO_OK)
+        dyno_grpc_finish(grpc, DYNO_GRPC_OK, "");
+    else
+        finish_failed(call);
 }
 
 /* --- streams --- */
@@ -111,7 +121,7 @@ static void answer_of_stream(struct dyno_call *call)
     if (call->status == DYNO_OK)
         call->status = write_result(call, 2, &seg);
     if (call->status != DYNO_OK && wants_status != NULL && strcmp(wants_status, "true") == 0) {
-        dyno_grpc_finish(grpc, dyno_grpc_status_of(call->status), error_text(call));
+        finish_failed(call);
         return;
     }
     if (call->status != DYNO_OK)
@@ -184,6 +194,31 @@ void dyno_rpc_gone(struct dyno_grpc_call *grpc)
         dyno_sched_cancel(call->io->server->sched, &call->task);
 }
 
+/* A unary call was begun when its head came. */
+static void take_begun(struct dyno_call *call)
+{
+    struct dyno_rpc *rpc = call->rpc;
+    if (!rpc->is_begun)
+        return;
+    rpc->is_begun = false;
+    call->guest = dyno_guest_ref(rpc->guest);
+}
+
+/* Once the model's name is known. */
+static enum dyno_status admit(struct dyno_call *call)
+{
+    struct dyno_rpc *rpc = call->rpc;
+    uint32_t retry_s = 0;
+    DYNO_TRY(dyno_guest_check_model(rpc->guest, call->infer.model, &call->err));
+    if (call->guest != NULL)
+        return DYNO_OK;
+    const enum dyno_status status = dyno_guest_begin(rpc->guest, &retry_s, &call->err);
+    call->task.retry_ns = retry_s * UINT64_C(1000000000);
+    if (status == DYNO_OK)
+        call->guest = dyno_guest_ref(rpc->guest);
+    return status;
+}
+
 void dyno_rpc_infer(struct dyno_grpc_call *grpc, struct dyno_body *body)
 {
     struct dyno_rpc *rpc = dyno_rpc_of(grpc);
@@ -195,6 +230,7 @@ void dyno_rpc_infer(struct dyno_grpc_call *grpc, struct dyno_body *body)
         return;
     }
     call->rpc = rpc;
+    take_begun(call);
     call->body = *body;
     join(rpc, call);
     dyno_grpc_ref(grpc);
@@ -202,6 +238,8 @@ void dyno_rpc_infer(struct dyno_grpc_call *grpc, struct dyno_body *body)
         call->start_ns = grpc->start_ns;
     call->status = dyno_v2_pb_decode(call->body.data, call->body.bytes, call->arena, &call->memory,
                                      &call->infer, &call->err);
+    if (call->status == DYNO_OK)
+        call->status = admit(call);
     if (call->status == DYNO_OK)
         dyno_call_run(call);
     else

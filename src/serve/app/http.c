@@ -60,6 +60,16 @@ int dyno_http_status(enum dyno_status status)
     return 500;
 }
 
+/* The header lines that a status wants beside it. */
+static void put_extra(const struct dyno_visit *visit, int status, char *out, size_t room)
+{
+    out[0] = 0;
+    if (status == 503 || status == 429)
+        (void)snprintf(out, room, "Retry-After: %u\r\n", visit->retry_s > 0 ? visit->retry_s : 1);
+    else if (status == 401)
+        (void)snprintf(out, room, "WWW-Authenticate: Bearer\r\n");
+}
+
 void dyno_visit_answer_text(struct dyno_visit *visit, int status, const char *type,
                             const struct dyno_strbuf *text)
 {
@@ -75,10 +85,8 @@ void dyno_visit_answer_text(struct dyno_visit *visit, int status, const char *ty
     seg->end = seg->begin + text->bytes;
     if (text->bytes != 0)
         memcpy(seg->data + seg->begin, text->text, text->bytes);
-    char extra[48] = "";
-    if (status == 503 || status == 429)
-        (void)snprintf(extra, sizeof(extra), "Retry-After: %u\r\n",
-                       visit->retry_s > 0 ? visit->retry_s : 1);
+    char extra[48];
+    put_extra(visit, status, extra, sizeof(extra));
     dyno_http_answer(&visit->request, status, type, extra, seg);
 }
 
@@ -222,8 +230,9 @@ static struct dyno_visit *of_request(struct dyno_http_request *request)
 static void refuse(struct dyno_visit *visit, int status, const char *text)
 {
     (void)snprintf(visit->refusal_text, sizeof(visit->refusal_text), "%.255s", text);
-    visit->request.refusal =
-        (struct dyno_http_refusal){.status = status, .text = visit->refusal_text, .extra = ""};
+    put_extra(visit, status, visit->refusal_extra, sizeof(visit->refusal_extra));
+    visit->request.refusal = (struct dyno_http_refusal){
+        .status = status, .text = visit->refusal_text, .extra = visit->refusal_extra};
 }
 
 /* The row of the path and the method; refused when there is none. */
@@ -249,27 +258,39 @@ static void find_route(struct dyno_visit *visit, const struct dyno_route *rows, 
     refuse(visit, is_known ? 405 : 404, is_known ? "Method Not Allowed" : "Not Found");
 }
 
-static void admit(struct dyno_visit *visit)
+static enum dyno_status admit(struct dyno_visit *visit, struct dyno_err *err)
 {
-    struct dyno_err err = {0};
-    const struct dyno_credentials shown = {.authorization =
-                                               dyno_http_header(&visit->request, "authorization")};
-    const enum dyno_status status =
-        dyno_gate_admit(visit->io->server->gate, &shown, visit->route->right, &visit->guest, &err);
-    if (status != DYNO_OK)
-        refuse(visit, dyno_http_status(status), err.text);
+    struct dyno_gate *gate = visit->io->server->gate;
+    const enum dyno_right right = visit->route->right;
+    const struct dyno_credentials shown = {
+        .authorization = dyno_http_header(&visit->request, "authorization"),
+        .key = dyno_http_header(&visit->request, dyno_gate_key_header(gate))};
+    const enum dyno_status status = dyno_gate_admit(gate, &shown, right, &visit->guest, err);
+    dyno_credentials_wipe(&shown);
+    DYNO_TRY(status);
+    if (visit->model[0] != 0)
+        DYNO_TRY(dyno_guest_check_model(visit->guest, visit->model, err));
+    if (right == DYNO_RIGHT_INFER) {
+        DYNO_TRY(dyno_guest_begin(visit->guest, &visit->retry_s, err));
+        visit->is_begun = true;
+    }
+    return DYNO_OK;
 }
 
 static void on_head(struct dyno_http_server *server, struct dyno_http_request *request)
 {
     struct dyno_visit *visit = of_request(request);
+    struct dyno_err err = {0};
     visit->io = server->app;
     if (server == &visit->io->metrics_server)
         find_route(visit, metrics_routes, DYNO_COUNT(metrics_routes));
     else
         find_route(visit, routes, DYNO_COUNT(routes));
-    if (visit->route != NULL)
-        admit(visit);
+    if (visit->route == NULL)
+        return;
+    const enum dyno_status status = admit(visit, &err);
+    if (status != DYNO_OK)
+        refuse(visit, dyno_http_status(status), err.text);
 }
 
 static void on_request(struct dyno_http_server *server, struct dyno_http_request *request)
@@ -289,8 +310,11 @@ static void on_gone(struct dyno_http_server *server, struct dyno_http_request *r
 
 static void on_over(struct dyno_http_server *server, struct dyno_http_request *request)
 {
+    struct dyno_visit *visit = of_request(request);
     (void)server;
-    dyno_guest_unref(of_request(request)->guest);
+    if (visit->is_begun)
+        dyno_guest_end(visit->guest, 0);
+    dyno_guest_unref(visit->guest);
 }
 
 void dyno_app_http_init(struct dyno_http_server *server, struct dyno_io *io)

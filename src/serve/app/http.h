@@ -31,9 +31,10 @@ struct dyno_visit {
     const struct dyno_route *route;
     const char *model, *version; /* of the path; "" where the route has none */
     struct dyno_guest *guest;
+    bool is_begun;          /* his inference, which no call stands for yet */
     struct dyno_call *call; /* of an inference */
     uint32_t retry_s;       /* Retry-After of an answer that says "later"; 0: not known */
-    char refusal_text[256];
+    char refusal_text[256], refusal_extra[48];
 };
 
 /* What a port of HTTP calls: `head`, `request`, `gone`, `over`. */

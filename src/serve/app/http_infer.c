@@ -239,6 +239,8 @@ void dyno_route_infer(struct dyno_visit *visit)
     }
     call->visit = visit;
     visit->call = call;
+    call->guest = dyno_guest_ref(visit->guest);
+    visit->is_begun = false;
     call->start_ns = visit->request.start_ns;
     call->body = visit->request.body;
     dyno_body_init(&visit->request.body, call->body.budget, 0);

@@ -37,11 +37,13 @@ void dyno_route_model_ready(struct dyno_visit *visit)
 typedef enum dyno_status variants_fn(struct dyno_visit *visit, struct dyno_variant *const *variants,
                                      size_t count, struct dyno_arena *arena, struct dyno_err *err);
 
-static size_t keep_version(struct dyno_variant **variants, size_t count, const char *version)
+/* Those of the version that is asked for, and which the guest may see. */
+static size_t keep(const struct dyno_visit *visit, struct dyno_variant **variants, size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
-        if (version[0] == 0 || strcmp(variants[i]->version, version) == 0)
+        if ((visit->version[0] == 0 || strcmp(variants[i]->version, visit->version) == 0) &&
+            dyno_guest_sees(visit->guest, variants[i]->model))
             variants[kept++] = variants[i];
         else
             dyno_variant_unref(variants[i]);
@@ -57,7 +59,7 @@ static enum dyno_status with_variants_in(struct dyno_visit *visit, variants_fn *
     size_t count = 0;
     DYNO_TRY(dyno_manager_ready(manager, visit->model[0] != 0 ? visit->model : NULL, arena,
                                 &variants, &count, err));
-    count = keep_version(variants, count, visit->version);
+    count = keep(visit, variants, count);
     enum dyno_status status = DYNO_OK;
     if (count == 0 && visit->model[0] != 0) { /* for the sentence that says why */
         struct dyno_variant *none = NULL;

@@ -21,7 +21,8 @@ static void answer_order(struct dyno_app_order *order)
     for (const struct dyno_index_row *at = order->order.rows; at != NULL; at = at->next) {
         const struct dyno_v2_index_row row = {
             .name = at->model, .version = at->version, .state = at->state, .reason = at->reason};
-        if (!order->only_ready || strcmp(at->state, "READY") == 0)
+        if ((!order->only_ready || strcmp(at->state, "READY") == 0) &&
+            dyno_guest_sees(visit->guest, at->model))
             dyno_v2_json_index_row(&json, &row);
     }
     dyno_json_array_end(&json);

@@ -7,6 +7,7 @@
 struct dyno_rpc {
     struct dyno_grpc_call grpc; /* first */
     struct dyno_guest *guest;
+    bool is_begun; /* his inference, which no call stands for yet */
     /* Inferences that are not answered, in the order they came: answers leave in that order. */
     struct dyno_call *first, *last;
     bool is_half_closed;

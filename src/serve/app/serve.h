@@ -16,6 +16,8 @@ struct dyno_serve_options {
     const char *const *load_models; /* with explicit_control */
     size_t load_model_count;
     bool explicit_control;                  /* models come and go by request only */
+    const char *control_db;                 /* tenants and keys; NULL: everybody is let in */
+    const char *key_header;                 /* NULL: x-api-key */
     const char *address;                    /* numeric */
     bool open_to_all;                       /* yes, an address that others reach, without keys */
     int http_port, grpc_port, metrics_port; /* 0: any free one; -1: none */

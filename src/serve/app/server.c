@@ -122,11 +122,11 @@ static enum dyno_status check_address(const struct dyno_serve_options *options,
 {
     const bool is_local =
         strncmp(options->address, "127.", 4) == 0 || strcmp(options->address, "::1") == 0;
-    if (is_local || options->open_to_all)
+    if (is_local || options->open_to_all || options->control_db != NULL)
         return DYNO_OK;
     return DYNO_FAIL(err, DYNO_E_ARG,
-                     "--address=%s lets others in and there are no keys: say --open-to-all, too, "
-                     "if that is meant",
+                     "--address=%s lets others in and there are no keys: give a --control-db, or "
+                     "say --open-to-all, too, if that is meant",
                      options->address);
 }
 
@@ -181,7 +181,9 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
         server->ios[i].idx = i;
         DYNO_TRY(open_io(&server->ios[i], &server->listeners[(size_t)i * DYNO_PORT_KINDS], err));
     }
-    DYNO_TRY(dyno_gate_create(&server->gate, err));
+    const struct dyno_gate_options gate = {.control_db = options->control_db,
+                                           .key_header = options->key_header};
+    DYNO_TRY(dyno_gate_create(&gate, &server->gate, err));
     DYNO_TRY(dyno_sched_create(&sched, &server->sched, err));
     DYNO_TRY(create_manager(server, err));
     if (dyno_super_restarts(server->super) > 0)
@@ -236,6 +238,7 @@ static void stop(struct dyno_server *server)
         dyno_loop_post(io->loop, &io->close_mail);
         (void)pthread_join(io->thread, NULL);
     }
+    dyno_gate_stop(server->gate);
     /* Runs that outlast the patience still use all this; the process ends now anyway. */
     server->is_abandoned = open_count(server) > 0;
     if (server->is_abandoned)

@@ -75,6 +75,7 @@ struct dyno_call {
     struct dyno_body body;    /* what tensors point into */
     struct dyno_visit *visit; /* or */
     struct dyno_rpc *rpc;
+    struct dyno_guest *guest; /* whose inference it is, which was begun; NULL: it was not */
     struct dyno_tally *tally; /* NULL: no variant was found, or no memory */
     uint64_t start_ns;
     bool is_done; /* of a stream: waits for its turn */

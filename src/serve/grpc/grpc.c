@@ -150,6 +150,7 @@ static void set_status(struct dyno_grpc_call *call, enum dyno_grpc_status status
 {
     call->status = status;
     (void)snprintf(call->status_text, sizeof(call->status_text), "%d", (int)status);
+    (void)snprintf(call->retry_text, sizeof(call->retry_text), "%u", call->retry_after_s);
     if (text[0] != 0)
         call->message_text = dyno_slab_alloc(slab_of(call), STATUS_TEXT_MAX);
     if (call->message_text != NULL)
@@ -163,11 +164,18 @@ static size_t trailers(struct dyno_h2_stream *stream, struct dyno_h2_field *fiel
                                        .name_bytes = 11,
                                        .value = call->status_text,
                                        .value_bytes = strlen(call->status_text)};
-    fields[1] = (struct dyno_h2_field){.name = "grpc-message",
-                                       .name_bytes = 12,
-                                       .value = call->message_text,
-                                       .value_bytes = call->message_text_bytes};
-    return call->message_text != NULL ? 2 : 1;
+    size_t count = 1;
+    if (call->message_text != NULL)
+        fields[count++] = (struct dyno_h2_field){.name = "grpc-message",
+                                                 .name_bytes = 12,
+                                                 .value = call->message_text,
+                                                 .value_bytes = call->message_text_bytes};
+    if (call->retry_after_s != 0)
+        fields[count++] = (struct dyno_h2_field){.name = "retry-after",
+                                                 .name_bytes = 11,
+                                                 .value = call->retry_text,
+                                                 .value_bytes = strlen(call->retry_text)};
+    return count;
 }
 
 void dyno_grpc_finish(struct dyno_grpc_call *call, enum dyno_grpc_status status, const char *text)
@@ -293,8 +301,7 @@ static void header(struct dyno_h2_stream *stream, const struct dyno_h2_field *fi
             name[field->value_bytes] = 0;
         }
         call->zip = dyno_zip_parse(name);
-    } else if (call->server->wants_header != NULL &&
-               call->server->wants_header(field->name, field->name_bytes)) {
+    } else if (call->server->wants_header != NULL && call->server->wants_header(call, field)) {
         keep_header(call, field);
     }
 }

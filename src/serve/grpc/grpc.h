@@ -67,8 +67,10 @@ struct dyno_grpc_call {
     size_t message_bytes; /* of the message that is coming */
     struct dyno_body body;
     struct dyno_seg *out_first, *out_last;
+    uint32_t retry_after_s; /* told with the status, when it is set before; 0: not told */
     enum dyno_grpc_status status;
     char status_text[4];
+    char retry_text[12];
     char *message_text; /* percent-encoded */
     size_t message_text_bytes;
 };
@@ -83,7 +85,7 @@ struct dyno_grpc_server {
      * the call's own. */
     enum dyno_grpc_status (*head)(struct dyno_grpc_call *call, const char **text_out);
     /* Keep this header of a request? */
-    bool (*wants_header)(const char *name, size_t bytes);
+    bool (*wants_header)(const struct dyno_grpc_call *call, const struct dyno_h2_field *field);
     /* The client cancelled, its deadline passed, or its connection broke. */
     void (*gone)(struct dyno_grpc_call *call);
     /* The last reference goes: free what the application attached. */
