@@ -21,6 +21,21 @@ static uint32_t rotate(uint32_t value, int bits)
     return (value >> bits) | (value << (32 - bits));
 }
 
+/* The k-th of eight rounds: what the standard calls a is v[-k mod 8], b the one after it, ... */
+static inline void sha_round(uint32_t v[8], int k, uint32_t word)
+{
+    const uint32_t a = v[(0 - k) & 7];
+    const uint32_t b = v[(1 - k) & 7];
+    const uint32_t c = v[(2 - k) & 7];
+    const uint32_t e = v[(4 - k) & 7];
+    const uint32_t s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+    const uint32_t choice = (e & v[(5 - k) & 7]) ^ (~e & v[(6 - k) & 7]);
+    const uint32_t t1 = v[(7 - k) & 7] + s1 + choice + word;
+    const uint32_t s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+    v[(3 - k) & 7] += t1;
+    v[(7 - k) & 7] = t1 + s0 + ((a & b) ^ (a & c) ^ (b & c));
+}
+
 static void sha_block(uint32_t state[8], const uint8_t *block)
 {
     uint32_t w[64];
@@ -37,16 +52,9 @@ static void sha_block(uint32_t state[8], const uint8_t *block)
     }
     uint32_t v[8];
     memcpy(v, state, sizeof(v));
-    for (int i = 0; i < 64; i++) {
-        const uint32_t s1 = rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25);
-        const uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        const uint32_t t1 = v[7] + s1 + choice + sha_rounds[i] + w[i];
-        const uint32_t s0 = rotate(v[0], 2) ^ rotate(v[0], 13) ^ rotate(v[0], 22);
-        const uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        memmove(v + 1, v, 7 * sizeof(v[0]));
-        v[4] += t1;
-        v[0] = t1 + s0 + majority;
-    }
+    for (int i = 0; i < 64; i += 8)
+        for (int k = 0; k < 8; k++) /* unrolled: the names turn, so nothing has to move */
+            sha_round(v, k, sha_rounds[i + k] + w[i + k]);
     for (int i = 0; i < 8; i++)
         state[i] += v[i];
 }
