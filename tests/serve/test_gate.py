@@ -332,6 +332,14 @@ def case_rate(t):
     check(got == "RESOURCE_EXHAUSTED" and "0.02 requests a second" in error.details(), error)
     told = dict(error.initial_metadata() or ()) | dict(error.trailing_metadata() or ())
     check(45 < int(told["retry-after"]) <= 50, told)
+    never = queue.Queue()
+    channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc}")
+    got, error = code_of(lambda: channel.stream_unary(
+        "/inference.GRPCInferenceService/ModelInfer")(
+            iter(never.get, None), metadata=(("x-api-key", key),), timeout=30))
+    check(got == "RESOURCE_EXHAUSTED", error)
+    never.put(None)
+    channel.close()
     tenant(t, "set", "a", "--rate=0")
     comes_true("no limit", lambda: status(server, key) == 200)
 
