@@ -8,7 +8,6 @@
 #include <http_parser.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #define HEAD_WAIT_NS     UINT64_C(15000000000) /* from its first byte to its last */
 #define BODY_WAIT_NS     UINT64_C(60000000000) /* and a second more for each BODY_BYTES_A_S */
@@ -528,10 +527,8 @@ static void arrived(struct dyno_conn *conn, size_t bytes)
 /* The client has ended and what it sent is less than it announced: the body will never be whole. */
 static bool is_cut_short(const struct dyno_h1 *h1)
 {
-    int waiting = 0;
-    if (!h1->conn.peer_ended || ioctl(h1->conn.watch.fd, FIONREAD, &waiting) != 0)
-        return false;
-    return (size_t)waiting < h1->body_bytes - h1->request->body.bytes;
+    return h1->conn.peer_ended &&
+           dyno_conn_waiting(&h1->conn) < h1->body_bytes - h1->request->body.bytes;
 }
 
 static void retry_budget(struct dyno_timer *timer)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -111,8 +112,7 @@ static void sent(struct dyno_conn *conn, size_t bytes)
     }
 }
 
-/* True when something went out and there may be room for more. */
-static bool send_some(struct dyno_conn *conn)
+static ssize_t send_plain(struct dyno_conn *conn)
 {
     struct iovec iovs[IOVS_MAX];
     struct msghdr message = {.msg_iov = iovs};
@@ -121,10 +121,16 @@ static bool send_some(struct dyno_conn *conn)
         iovs[message.msg_iovlen++] =
             (struct iovec){.iov_base = seg->data + seg->begin, .iov_len = seg->end - seg->begin};
     const ssize_t bytes = sendmsg(conn->watch.fd, &message, MSG_NOSIGNAL);
+    conn->can_write = bytes >= 0 || errno != EAGAIN;
+    return bytes;
+}
+
+/* True when something went out and there may be room for more. */
+static bool send_some(struct dyno_conn *conn)
+{
+    const ssize_t bytes = send_plain(conn);
     if (bytes < 0) {
-        if (errno == EAGAIN)
-            conn->can_write = false;
-        else if (errno != EINTR)
+        if (errno != EAGAIN && errno != EINTR)
             dyno_conn_close(conn);
         return false;
     }
@@ -133,20 +139,27 @@ static bool send_some(struct dyno_conn *conn)
     return true;
 }
 
-static void pump_output(struct dyno_conn *conn)
+/* Nothing more is sent.  Closing with input unread would reset the connection, and the peer might
+ * lose what was sent last. */
+static void linger(struct dyno_conn *conn)
 {
-    do {
-        if (conn->ops->produce != NULL && conn->out_bytes < OUT_LOW_BYTES)
-            conn->ops->produce(conn);
-    } while (!conn->closed && conn->can_write && conn->out_bytes > 0 && send_some(conn));
-    if (conn->closed || !conn->closing || conn->out_bytes > 0 || conn->lingering)
-        return;
-    /* Closing with input unread would reset the connection, and the peer might lose the answer. */
-    conn->lingering = true;
+    conn->closing = conn->lingering = true;
     if (conn->peer_ended || shutdown(conn->watch.fd, SHUT_WR) != 0)
         dyno_conn_close(conn);
     else
         conn->can_read = true;
+}
+
+static void pump_output(struct dyno_conn *conn)
+{
+    if (conn->lingering)
+        return;
+    do {
+        if (conn->ops->produce != NULL && conn->out_bytes < OUT_LOW_BYTES)
+            conn->ops->produce(conn);
+    } while (!conn->closed && conn->can_write && conn->out_bytes > 0 && send_some(conn));
+    if (!conn->closed && conn->closing && conn->out_bytes == 0)
+        linger(conn);
 }
 
 /* Throw away what comes until the peer ends, too. */
@@ -173,6 +186,17 @@ static bool wants_input(const struct dyno_conn *conn)
            conn->out_bytes < OUT_HIGH_BYTES;
 }
 
+static ssize_t read_plain(struct dyno_conn *conn, const struct iovec *iovs, int count)
+{
+    size_t asked = 0;
+    for (int i = 0; i < count; i++)
+        asked += iovs[i].iov_len;
+    const ssize_t got = readv(conn->watch.fd, iovs, count);
+    /* A short read emptied the socket; the end of input would still come as an event. */
+    conn->can_read = got > 0 ? (size_t)got == asked || conn->peer_ended : got < 0 && errno == EINTR;
+    return got;
+}
+
 static void receive(struct dyno_conn *conn)
 {
     size_t room = 0;
@@ -185,19 +209,15 @@ static void receive(struct dyno_conn *conn)
     if (special != NULL)
         iovs[count++] = (struct iovec){.iov_base = special, .iov_len = room};
     iovs[count++] = (struct iovec){.iov_base = buffer, .iov_len = DYNO_LOOP_BUFFER_BYTES};
-    const size_t asked = (special != NULL ? room : 0) + DYNO_LOOP_BUFFER_BYTES;
-    const ssize_t got = readv(conn->watch.fd, iovs, count);
+    const ssize_t got = read_plain(conn, iovs, count);
     if (got <= 0) {
         if (got == 0)
             conn->peer_ended = true;
         else if (errno != EAGAIN && errno != EINTR)
             dyno_conn_close(conn);
-        conn->can_read = got < 0 && errno == EINTR;
         return;
     }
     conn->active_ns = dyno_loop_now_ns(conn->loop);
-    /* A short read emptied the socket; the end of input would still come as an event. */
-    conn->can_read = (size_t)got == asked || conn->peer_ended;
     const size_t first = special != NULL && (size_t)got > room ? room : (size_t)got;
     if (special == NULL) {
         conn->ops->input(conn, buffer, (size_t)got);
@@ -304,6 +324,14 @@ void dyno_conn_resume(struct dyno_conn *conn)
 void dyno_conn_wake(struct dyno_conn *conn)
 {
     dyno_loop_at_end(conn->loop, &conn->turn);
+}
+
+size_t dyno_conn_waiting(const struct dyno_conn *conn)
+{
+    int bytes = 0;
+    if (ioctl(conn->watch.fd, FIONREAD, &bytes) != 0 || bytes < 0)
+        return 0;
+    return (size_t)bytes;
 }
 
 void dyno_conn_close(struct dyno_conn *conn)

@@ -81,6 +81,9 @@ void dyno_conn_resume(struct dyno_conn *conn);
 /* `produce` has something. */
 void dyno_conn_wake(struct dyno_conn *conn);
 
+/* Input that is there and was not taken yet, at most; all that will come once the peer has ended. */
+size_t dyno_conn_waiting(const struct dyno_conn *conn);
+
 void dyno_conn_close(struct dyno_conn *conn);           /* now */
 void dyno_conn_close_when_sent(struct dyno_conn *conn); /* after what was written */
 

@@ -110,18 +110,25 @@ static void give_memory_back(struct dyno_port *port)
     (void)malloc_trim(0);
 }
 
+/* Is patience with this one over? */
+static bool is_over(struct dyno_conn *conn, uint64_t now_ns)
+{
+    const uint64_t still_ns = now_ns - conn->active_ns;
+    if (conn->lingering)
+        return still_ns > LINGER_NS;
+    if (conn->out_bytes > 0 && still_ns > SEND_WAIT_NS)
+        return true;
+    return conn->ops->is_late(conn, now_ns);
+}
+
 static void on_sweep(struct dyno_timer *timer)
 {
     struct dyno_port *port =
         (struct dyno_port *)(void *)((char *)timer - offsetof(struct dyno_port, sweep));
     const uint64_t now_ns = dyno_loop_now_ns(port->loop);
-    for (struct dyno_conn *conn = port->first; conn != NULL; conn = conn->next) {
-        const bool is_stuck = conn->out_bytes > 0 && now_ns - conn->active_ns > SEND_WAIT_NS;
-        const bool is_late = conn->lingering ? now_ns - conn->active_ns > LINGER_NS
-                                             : conn->ops->is_late(conn, now_ns);
-        if (!conn->closed && (is_stuck || is_late))
+    for (struct dyno_conn *conn = port->first; conn != NULL; conn = conn->next)
+        if (!conn->closed && is_over(conn, now_ns))
             dyno_conn_close(conn);
-    }
     give_memory_back(port);
     if (port->watch.fd >= 0) /* someone may wait since descriptors ran out */
         on_ready(&port->watch, EPOLLIN);
