@@ -14,6 +14,48 @@ const size_t dyno_command_count = 1;
 /* In the supervisor: how the process that served ended. */
 static int worker_code;
 
+/* "http,grpc" and the like. */
+static enum dyno_status take_tls_ports(const char *text, struct dyno_serve_options *options,
+                                       struct dyno_err *err)
+{
+    const struct {
+        const char *name;
+        bool *has_tls;
+    } ports[] = {{"http", &options->http_has_tls},
+                 {"grpc", &options->grpc_has_tls},
+                 {"metrics", &options->metrics_has_tls}};
+    for (const char *at = text;;) {
+        const size_t bytes = strcspn(at, ",");
+        size_t i = 0;
+        while (i < DYNO_COUNT(ports) &&
+               (strlen(ports[i].name) != bytes || memcmp(ports[i].name, at, bytes) != 0))
+            i++;
+        if (i == DYNO_COUNT(ports))
+            return DYNO_FAIL(err, DYNO_E_ARG, "--tls-ports=%s: wants a list of http, grpc, metrics",
+                             text);
+        *ports[i].has_tls = true;
+        if (at[bytes] == 0)
+            return DYNO_OK;
+        at += bytes + 1;
+    }
+}
+
+static enum dyno_status take_tls(const struct dyno_serve_flags *flags,
+                                 struct dyno_serve_options *options, struct dyno_err *err)
+{
+    options->tls = (struct dyno_tls_options){.cert_path = flags->tls_cert,
+                                             .key_path = flags->tls_key,
+                                             .client_ca_path = flags->tls_client_ca};
+    if ((flags->tls_cert == NULL) != (flags->tls_key == NULL))
+        return DYNO_FAIL(err, DYNO_E_ARG, "--tls-cert and --tls-key want each other");
+    if (flags->tls_cert == NULL && (flags->tls_client_ca != NULL || flags->tls_ports != NULL))
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s wants --tls-cert and --tls-key",
+                         flags->tls_client_ca != NULL ? "--tls-client-ca" : "--tls-ports");
+    if (flags->tls_cert == NULL)
+        return DYNO_OK;
+    return take_tls_ports(flags->tls_ports != NULL ? flags->tls_ports : "http,grpc", options, err);
+}
+
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     const struct dyno_serve_flags *flags = opaque;
@@ -25,7 +67,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         return DYNO_FAIL(err, DYNO_E_ARG, "wants --model-repository=DIR");
     if (flags->load_models.count > 0 && !is_explicit)
         return DYNO_FAIL(err, DYNO_E_ARG, "--load-model wants --model-control-mode=explicit");
-    const struct dyno_serve_options options = {
+    struct dyno_serve_options options = {
         .repositories = flags->repositories.items,
         .repository_count = flags->repositories.count,
         .load_models = flags->load_models.items,
@@ -53,6 +95,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .no_supervisor = flags->no_supervisor,
         .json = flags->json,
     };
+    DYNO_TRY(take_tls(flags, &options, err));
     return dyno_serve(&options, &worker_code, err);
 }
 

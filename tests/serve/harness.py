@@ -157,10 +157,16 @@ class Server:
         self.pid = hello["pid"]  # of the first process that serves
         self.is_told = self.is_over = False
         self.expected = []  # regular expressions of lines that standard error may have
+        self.contexts = {}  # ssl.SSLContext of the ports that speak TLS
 
     def request(self, method, path, body=None, headers=(), port=None):
         """One HTTP request on a connection of its own: status, headers, body."""
-        conn = http.client.HTTPConnection("127.0.0.1", port or self.http, timeout=30)
+        port = port or self.http
+        if port in self.contexts:
+            conn = http.client.HTTPSConnection("127.0.0.1", port, timeout=30,
+                                               context=self.contexts[port])
+        else:
+            conn = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
             conn.request(method, path, body=body, headers=dict(headers))
             got = conn.getresponse()
@@ -290,8 +296,9 @@ class Tester:
     def configure(self, model, config):
         (self.repository / model / "config.json").write_text(json.dumps(config))
 
-    def start(self, *flags, models=("identity",), ready=True, env=None):
-        """A server over the repository, which gets these engines under their own names."""
+    def start(self, *flags, models=("identity",), ready=True, env=None, tls=None):
+        """A server over the repository, which gets these engines under their own names.  `tls`: the
+        context of a client, by the ports that speak TLS."""
         for model in models:
             self.put(model, model)
         log = self.folder / f"log{len(self.servers)}"
@@ -304,7 +311,9 @@ class Tester:
                 cwd=self.folder, env={**os.environ, **(env or {})})
         hello = process.stdout.readline()
         check(hello.startswith("{"), "no ports:", repr(hello), log.read_text())
-        server = Server(process, json.loads(hello), log)
+        ports = json.loads(hello)
+        server = Server(process, ports, log)
+        server.contexts = {ports[name]: context for name, context in (tls or {}).items()}
         self.servers.append(server)
         if ready:
             server.wait_ready()

@@ -153,6 +153,20 @@ static void put_histograms(struct dyno_strbuf *out, const struct sums *sums)
     }
 }
 
+static void put_tls(struct dyno_strbuf *out, const struct dyno_tls *tls)
+{
+    dyno_strbuf_printf(
+        out,
+        "# HELP dyno_tls_handshake_failures_total TLS handshakes that came to nothing\n"
+        "# TYPE dyno_tls_handshake_failures_total counter\n"
+        "dyno_tls_handshake_failures_total %llu\n"
+        "# HELP dyno_tls_certificate_expiry_seconds When the certificate expires, "
+        "since the epoch\n"
+        "# TYPE dyno_tls_certificate_expiry_seconds gauge\n"
+        "dyno_tls_certificate_expiry_seconds %lld\n",
+        (unsigned long long)dyno_tls_failure_count(tls), (long long)dyno_tls_expiry(tls));
+}
+
 static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *arena,
                                       struct dyno_err *err)
 {
@@ -180,6 +194,8 @@ static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *are
                        "# TYPE dyno_worker_restarts_total counter\n"
                        "dyno_worker_restarts_total %llu\n",
                        (unsigned long long)dyno_super_restarts(io->server->super));
+    if (io->server->tls != NULL)
+        put_tls(&io->text, io->server->tls);
     for (size_t i = 0; i < count; i++)
         dyno_variant_unref(variants[i]);
     return DYNO_OK;

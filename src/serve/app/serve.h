@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "serve/net/tls.h"
 
 #define DYNO_SERVE_PATHS_MAX 64
 
@@ -21,10 +22,12 @@ struct dyno_serve_options {
     const char *address;                    /* numeric */
     bool open_to_all;                       /* yes, an address that others reach, without keys */
     int http_port, grpc_port, metrics_port; /* 0: any free one; -1: none */
-    int io_threads, threads;                /* 0: one a CPU */
-    int lanes;                              /* runs at one time */
-    int instances;                          /* contexts of a variant; 0: chosen */
-    const char *const *service_classes;     /* dyno_classes_set */
+    struct dyno_tls_options tls;            /* cert_path NULL: no port has TLS */
+    bool http_has_tls, grpc_has_tls, metrics_has_tls;
+    int io_threads, threads;            /* 0: one a CPU */
+    int lanes;                          /* runs at one time */
+    int instances;                      /* contexts of a variant; 0: chosen */
+    const char *const *service_classes; /* dyno_classes_set */
     size_t service_class_count;
     uint64_t body_bytes_max; /* of one request */
     uint64_t flight_bytes_max;

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/cpus.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "serve/app/http.h"
 #include "serve/app/rpc.h"
@@ -20,6 +21,7 @@
 #define GRPC_IDLE_NS   UINT64_C(7200000000000)
 #define INLINE_NS      30000 /* what a change of thread costs, about */
 #define POLL_NS        2000000
+#define LOOK_S         2 /* between looks at files that may have been replaced */
 /* How long clients wait for the models of a worker that was started again, before they are told
  * what is not there yet. */
 #define MODELS_WAIT_NS UINT64_C(5000000000)
@@ -48,29 +50,34 @@ static void set_up_servers(struct dyno_io *io)
 }
 
 static enum dyno_status open_port(struct dyno_io *io, struct dyno_port *port, int *listener,
-                                  struct dyno_err *err)
+                                  bool has_tls, struct dyno_err *err)
 {
     const int fd = *listener;
     port->watch.fd = -1;
     port->spare_fd = -1;
     port->conn_count_max = io->server->options.conns_max;
+    port->tls = has_tls ? io->server->tls : NULL;
     *listener = -1;
     return fd >= 0 ? dyno_port_open(port, io->loop, fd, err) : DYNO_OK;
 }
 
 static enum dyno_status open_io(struct dyno_io *io, int *listeners, struct dyno_err *err)
 {
+    const struct dyno_serve_options *options = &io->server->options;
     DYNO_TRY(dyno_loop_create(&io->loop, err));
     set_up_servers(io);
     io->http.accept = dyno_http1_accept;
     io->http.owner = &io->http_server;
+    io->http.protocol = &dyno_tls_http1;
     io->metrics.accept = dyno_http1_accept;
     io->metrics.owner = &io->metrics_server;
+    io->metrics.protocol = &dyno_tls_http1;
     io->grpc.accept = dyno_http2_accept;
     io->grpc.owner = &io->grpc_server.h2;
-    DYNO_TRY(open_port(io, &io->http, &listeners[0], err));
-    DYNO_TRY(open_port(io, &io->grpc, &listeners[1], err));
-    return open_port(io, &io->metrics, &listeners[2], err);
+    io->grpc.protocol = &dyno_tls_http2;
+    DYNO_TRY(open_port(io, &io->http, &listeners[0], options->http_has_tls, err));
+    DYNO_TRY(open_port(io, &io->grpc, &listeners[1], options->grpc_has_tls, err));
+    return open_port(io, &io->metrics, &listeners[2], options->metrics_has_tls, err);
 }
 
 static void drain_io(struct dyno_mail *mail)
@@ -307,15 +314,30 @@ static void raise_descriptors(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+void dyno_server_reload(struct dyno_server *server)
+{
+    struct dyno_err err = {0};
+    if (server->tls == NULL)
+        return;
+    if (dyno_tls_reload(server->tls, &err) == DYNO_OK)
+        dyno_log(DYNO_LOG_INFO, "the certificate was read again");
+    else
+        dyno_log(DYNO_LOG_ERROR, "the certificate stays the one that is in use: %s", err.text);
+}
+
 /* Until a signal says to end.  Tells once what was asked for at start is there. */
 static void wait_for_end(struct dyno_server *server, const sigset_t *signals)
 {
     const struct timespec step = {.tv_nsec = 10000000};
+    const struct timespec look = {.tv_sec = LOOK_S};
     bool is_told = false;
     for (;;) {
-        const int got = is_told ? sigwaitinfo(signals, NULL) : sigtimedwait(signals, NULL, &step);
+        const struct timespec *wait = !is_told ? &step : server->tls != NULL ? &look : NULL;
+        const int got = sigtimedwait(signals, NULL, wait);
         if (got == SIGTERM || got == SIGINT)
             return;
+        if (got == SIGHUP || (wait == &look && dyno_tls_has_changed(server->tls)))
+            dyno_server_reload(server);
         if (!is_told && dyno_manager_is_ready(server->manager)) {
             dyno_super_ready(server->super);
             is_told = true;
@@ -330,6 +352,8 @@ static enum dyno_status serve(struct dyno_server *server, const sigset_t *signal
     server->ios = dyno_alloc((size_t)server->io_count, sizeof(*server->ios));
     if (server->arena == NULL || server->ios == NULL)
         return DYNO_NOMEM(err);
+    if (dyno_super_restarts(server->super) > 0)
+        dyno_server_reload(server); /* what the supervisor read may be old by now */
     const enum dyno_status status = start(server, err);
     if (status == DYNO_OK) {
         if (dyno_super_started(server->super))
@@ -416,6 +440,8 @@ static enum dyno_status prepare(struct dyno_server *server, struct dyno_err *err
     dyno_classes_init(&server->classes);
     for (size_t i = 0; i < options->service_class_count; i++)
         DYNO_TRY(dyno_classes_set(&server->classes, options->service_classes[i], err));
+    if (options->tls.cert_path != NULL)
+        DYNO_TRY(dyno_tls_create(&options->tls, &server->tls, err));
     DYNO_TRY(listen_all(server, err));
     DYNO_TRY(dyno_super_create(&server->super, err));
     return want_start_models(server, err);
@@ -444,6 +470,7 @@ enum dyno_status dyno_serve(const struct dyno_serve_options *options, int *exit_
         return status;
     close_listeners(server);
     dyno_super_destroy(server->super);
+    dyno_tls_destroy(server->tls);
     dyno_arena_destroy(server->arena);
     dyno_free(server->ios);
     dyno_free(server);

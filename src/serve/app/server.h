@@ -43,6 +43,7 @@ struct dyno_server {
     struct dyno_budget budget;
     struct dyno_gate *gate;
     struct dyno_super *super;
+    struct dyno_tls *tls;     /* NULL: no port has it */
     struct dyno_arena *arena; /* what the manager borrows */
     struct dyno_manager *manager;
     struct dyno_classes classes;
@@ -55,6 +56,10 @@ struct dyno_server {
     bool is_abandoned; /* by its main thread; others may still use it until the process ends */
     uint64_t start_ns;
 };
+
+/* Read the files again that may change while the server runs.  The thread that waits for signals.
+ */
+void dyno_server_reload(struct dyno_server *server);
 
 /* The I/O thread that this code runs on; NULL on others. */
 extern _Thread_local struct dyno_io *dyno_io_here;

@@ -125,10 +125,32 @@ static ssize_t send_plain(struct dyno_conn *conn)
     return bytes;
 }
 
+/* One record; small segments share it.  After a refusal it begins with the same bytes again. */
+static ssize_t send_sealed(struct dyno_conn *conn)
+{
+    const struct dyno_seg *seg = conn->out_first;
+    char *const buffer = dyno_loop_buffer(conn->loop);
+    const char *data = seg->data + seg->begin;
+    size_t bytes = seg->end - seg->begin;
+    if (bytes < DYNO_TLS_RECORD_BYTES && seg->next != NULL) {
+        for (bytes = 0; seg != NULL && bytes < DYNO_TLS_RECORD_BYTES; seg = seg->next) {
+            const size_t left = DYNO_TLS_RECORD_BYTES - bytes;
+            const size_t here = seg->end - seg->begin < left ? seg->end - seg->begin : left;
+            memcpy(buffer + bytes, seg->data + seg->begin, here);
+            bytes += here;
+        }
+        data = buffer;
+    }
+    bytes = bytes < DYNO_TLS_RECORD_BYTES ? bytes : DYNO_TLS_RECORD_BYTES;
+    const ssize_t sealed = dyno_tls_write(conn->tls, data, bytes, &conn->write_waits);
+    conn->can_write = conn->write_waits == 0;
+    return sealed;
+}
+
 /* True when something went out and there may be room for more. */
 static bool send_some(struct dyno_conn *conn)
 {
-    const ssize_t bytes = send_plain(conn);
+    const ssize_t bytes = conn->tls != NULL ? send_sealed(conn) : send_plain(conn);
     if (bytes < 0) {
         if (errno != EAGAIN && errno != EINTR)
             dyno_conn_close(conn);
@@ -150,15 +172,36 @@ static void linger(struct dyno_conn *conn)
         conn->can_read = true;
 }
 
+/* Tell the peer that the output ends where it was meant to; false: not yet. */
+static bool end_output(struct dyno_conn *conn)
+{
+    if (conn->tls == NULL)
+        return true;
+    const bool is_told = dyno_tls_end(conn->tls, &conn->write_waits);
+    conn->can_write = conn->write_waits == 0;
+    return is_told;
+}
+
+static bool is_shaking(const struct dyno_conn *conn)
+{
+    return conn->tls != NULL && !dyno_tls_is_open(conn->tls);
+}
+
 static void pump_output(struct dyno_conn *conn)
 {
     if (conn->lingering)
         return;
+    if (is_shaking(conn)) { /* what is written meanwhile waits */
+        if (conn->closing)
+            dyno_conn_close(conn);
+        return;
+    }
     do {
         if (conn->ops->produce != NULL && conn->out_bytes < OUT_LOW_BYTES)
             conn->ops->produce(conn);
     } while (!conn->closed && conn->can_write && conn->out_bytes > 0 && send_some(conn));
-    if (!conn->closed && conn->closing && conn->out_bytes == 0)
+    if (!conn->closed && conn->closing && conn->out_bytes == 0 && conn->can_write &&
+        end_output(conn))
         linger(conn);
 }
 
@@ -186,6 +229,19 @@ static bool wants_input(const struct dyno_conn *conn)
            conn->out_bytes < OUT_HIGH_BYTES;
 }
 
+/* The handshake goes on. */
+static void shake(struct dyno_conn *conn)
+{
+    const int result = dyno_tls_shake(conn->tls, &conn->read_waits);
+    conn->can_read = conn->read_waits == 0;
+    if (result == 0)
+        return;
+    conn->active_ns = dyno_loop_now_ns(conn->loop);
+    if (result < 0)
+        linger(conn);
+    dyno_conn_wake(conn);
+}
+
 static ssize_t read_plain(struct dyno_conn *conn, const struct iovec *iovs, int count)
 {
     size_t asked = 0;
@@ -194,6 +250,13 @@ static ssize_t read_plain(struct dyno_conn *conn, const struct iovec *iovs, int 
     const ssize_t got = readv(conn->watch.fd, iovs, count);
     /* A short read emptied the socket; the end of input would still come as an event. */
     conn->can_read = got > 0 ? (size_t)got == asked || conn->peer_ended : got < 0 && errno == EINTR;
+    return got;
+}
+
+static ssize_t read_sealed(struct dyno_conn *conn, const struct iovec *iovs, int count)
+{
+    const ssize_t got = dyno_tls_read(conn->tls, iovs, count, &conn->read_waits);
+    conn->can_read = got != 0 && conn->read_waits == 0;
     return got;
 }
 
@@ -209,7 +272,8 @@ static void receive(struct dyno_conn *conn)
     if (special != NULL)
         iovs[count++] = (struct iovec){.iov_base = special, .iov_len = room};
     iovs[count++] = (struct iovec){.iov_base = buffer, .iov_len = DYNO_LOOP_BUFFER_BYTES};
-    const ssize_t got = read_plain(conn, iovs, count);
+    const ssize_t got =
+        conn->tls != NULL ? read_sealed(conn, iovs, count) : read_plain(conn, iovs, count);
     if (got <= 0) {
         if (got == 0)
             conn->peer_ended = true;
@@ -234,8 +298,12 @@ static void pump_input(struct dyno_conn *conn)
         discard(conn);
         return;
     }
-    for (int i = 0; i < READS_A_TURN && wants_input(conn); i++)
-        receive(conn);
+    for (int i = 0; i < READS_A_TURN && wants_input(conn); i++) {
+        if (is_shaking(conn))
+            shake(conn);
+        else
+            receive(conn);
+    }
     if (conn->peer_ended && !conn->can_read && !conn->closed && !conn->told_ended) {
         conn->told_ended = true;
         conn->ops->ended(conn);
@@ -261,6 +329,7 @@ static void end_turn(struct dyno_turn *turn)
         dyno_seg_destroy(dyno_loop_slab(conn->loop), conn->out_first);
         conn->out_first = next;
     }
+    dyno_tls_close(conn->tls);
     struct dyno_port *port = conn->port;
     if (conn->prev != NULL)
         conn->prev->next = conn->next;
@@ -279,13 +348,13 @@ static void ready(struct dyno_watch *watch, uint32_t events)
         dyno_conn_close(conn);
         return;
     }
-    if ((events & (EPOLLIN | EPOLLRDHUP)) != 0)
+    if ((events & (conn->read_waits | EPOLLRDHUP)) != 0)
         conn->can_read = true;
     if ((events & EPOLLRDHUP) != 0)
         conn->peer_ended = true;
-    if ((events & EPOLLOUT) != 0) {
+    if ((events & conn->write_waits) != 0) {
         conn->can_write = true;
-        if (conn->out_bytes > 0)
+        if (conn->out_bytes > 0 || conn->closing)
             dyno_conn_wake(conn);
     }
     pump_input(conn);
@@ -300,8 +369,21 @@ enum dyno_status dyno_conn_open(struct dyno_conn *conn, struct dyno_port *port, 
     conn->port = port;
     conn->ops = ops;
     conn->can_write = true;
+    conn->read_waits = EPOLLIN;
+    conn->write_waits = EPOLLOUT;
     conn->active_ns = dyno_loop_now_ns(port->loop);
-    DYNO_TRY(dyno_loop_watch(port->loop, &conn->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP, err));
+    if (port->tls != NULL) {
+        conn->tls = dyno_tls_open(port->tls, port->protocol, dyno_loop_slab(port->loop), fd,
+                                  conn->active_ns);
+        if (conn->tls == NULL)
+            return DYNO_NOMEM(err);
+    }
+    const enum dyno_status status =
+        dyno_loop_watch(port->loop, &conn->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP, err);
+    if (status != DYNO_OK) {
+        dyno_tls_close(conn->tls);
+        return status;
+    }
     conn->next = port->first;
     if (port->first != NULL)
         port->first->prev = conn;
@@ -331,13 +413,15 @@ size_t dyno_conn_waiting(const struct dyno_conn *conn)
     int bytes = 0;
     if (ioctl(conn->watch.fd, FIONREAD, &bytes) != 0 || bytes < 0)
         return 0;
-    return (size_t)bytes;
+    return (size_t)bytes + (conn->tls != NULL ? dyno_tls_pending(conn->tls) : 0);
 }
 
 void dyno_conn_close(struct dyno_conn *conn)
 {
     if (conn->closed)
         return;
+    if (conn->out_bytes == 0)
+        (void)end_output(conn);
     conn->closed = true;
     dyno_loop_unwatch(conn->loop, &conn->watch);
     (void)close(conn->watch.fd);

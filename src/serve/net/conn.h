@@ -9,6 +9,7 @@
 
 #include "base/budget.h"
 #include "serve/net/loop.h"
+#include "serve/net/tls.h"
 
 struct dyno_conn;
 struct dyno_port;
@@ -52,19 +53,21 @@ struct dyno_conn {
     struct dyno_port *port;
     struct dyno_conn *next, *prev; /* of the port */
     const struct dyno_conn_ops *ops;
+    struct dyno_tls_session *tls; /* NULL: bytes go as they are */
     struct dyno_seg *out_first, *out_last;
     size_t out_bytes;
     uint64_t active_ns; /* when bytes last moved, either way */
     bool is_paused;     /* the protocol wants no input */
     bool can_read, can_write;
+    uint32_t read_waits, write_waits; /* the EPOLL* event that sets them again */
     bool peer_ended, told_ended;
     bool closing;   /* when the output is empty */
     bool lingering; /* the output was ended; what still comes is thrown away */
     bool closed;
 };
 
-/* Put an accepted socket to work; the caller has zeroed `conn`.  On failure the descriptor is still
- * the caller's. */
+/* Put an accepted socket to work, inside TLS where the port has it; the caller has zeroed `conn`.
+ * On failure the descriptor is still the caller's. */
 enum dyno_status dyno_conn_open(struct dyno_conn *conn, struct dyno_port *port, int fd,
                                 const struct dyno_conn_ops *ops, struct dyno_err *err);
 
@@ -81,7 +84,8 @@ void dyno_conn_resume(struct dyno_conn *conn);
 /* `produce` has something. */
 void dyno_conn_wake(struct dyno_conn *conn);
 
-/* Input that is there and was not taken yet, at most; all that will come once the peer has ended. */
+/* Input that is there and was not taken yet, at most; all that will come once the peer has ended.
+ */
 size_t dyno_conn_waiting(const struct dyno_conn *conn);
 
 void dyno_conn_close(struct dyno_conn *conn);           /* now */

@@ -15,7 +15,9 @@ struct dyno_port {
     struct dyno_watch watch; /* fd -1: not listening */
     struct dyno_loop *loop;
     dyno_accept_fn *accept;
-    void *owner; /* of the protocol */
+    void *owner;                              /* of the protocol */
+    struct dyno_tls *tls;                     /* NULL: plain */
+    const struct dyno_tls_protocol *protocol; /* with tls: what is inside */
     struct dyno_conn *first;
     uint32_t conn_count, conn_count_max;
     uint32_t conn_count_peak; /* since memory was given back */

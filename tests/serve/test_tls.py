@@ -1,0 +1,704 @@
+"""TLS: the stock clients, what is refused, client certificates, replaced certificates, hostile peers."""
+import ctypes
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+
+import grpc
+import numpy as np
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
+from harness import Failure, check
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc as pb_grpc
+
+BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 16], "datatype": "FP32",
+                               "data": list(range(16))}]}).encode()
+ONE = b"POST /v2/models/identity/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n" % len(BODY)
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+GO_ON, LAST = ONE + b"\r\n" + BODY, ONE + b"Connection: close\r\n\r\n" + BODY
+
+
+class Certificates:
+    """An authority in a folder, and what it issues: NAME.pem and NAME.key."""
+
+    def __init__(self, folder, name="ca"):
+        self.folder, self.name = pathlib.Path(folder), name
+        self.openssl("req", "-x509", *self.new(name), "-out", f"{name}.pem", "-days", "2")
+
+    def openssl(self, *words):
+        done = subprocess.run(["openssl", *words], cwd=self.folder, capture_output=True, text=True,
+                              check=False)
+        check(done.returncode == 0, words, done.stderr)
+
+    def new(self, name, kind=("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
+        return [*kind, "-nodes", "-keyout", f"{name}.key", "-subj", f"/CN={name}"]
+
+    def path(self, name):
+        return self.folder / name
+
+    def issue(self, name, days=2, **kind):
+        self.openssl("req", *self.new(name, **kind), "-out", f"{name}.csr")
+        self.path(f"{name}.ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        self.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{self.name}.pem", "-CAkey",
+                     f"{self.name}.key", "-days", str(days), "-extfile", f"{name}.ext", "-out",
+                     f"{name}.pem")
+
+    def flags(self, name="server"):
+        return f"--tls-cert={self.path(name)}.pem", f"--tls-key={self.path(name)}.key"
+
+    def context(self, alpn=(), client=None, version=None):
+        context = ssl.create_default_context(cafile=self.path(f"{self.name}.pem"))
+        if alpn:
+            context.set_alpn_protocols(list(alpn))
+        if client:
+            context.load_cert_chain(self.path(f"{client}.pem"), self.path(f"{client}.key"))
+        if version:
+            context.minimum_version = context.maximum_version = version
+        return context
+
+    def text(self, name):
+        return self.path(name).read_bytes()
+
+    def channel(self, server, client=None):
+        pair = [self.text(f"{client}.key"), self.text(f"{client}.pem")] if client else []
+        made = grpc.ssl_channel_credentials(self.text(f"{self.name}.pem"), *pair)
+        return grpc.secure_channel(f"127.0.0.1:{server.grpc}", made)
+
+
+def start(t, *flags, issued="server", client=None, ports=("http", "grpc"), **options):
+    """A server with a certificate, and its authority."""
+    certificates = Certificates(t.folder)
+    certificates.issue(issued)
+    if client:
+        certificates.issue(client)
+    context = certificates.context(client=client)
+    server = t.start(*certificates.flags(issued), *flags, tls=dict.fromkeys(ports, context),
+                     **options)
+    return server, certificates
+
+
+def connect(port, context, timeout=20):
+    raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    try:
+        return context.wrap_socket(raw, server_hostname="localhost", suppress_ragged_eofs=False)
+    except BaseException:
+        raw.close()
+        raise
+
+
+def talk(port, context, data, bytes_a_time=None):
+    """Send, and read to the end, which must be told of (close_notify)."""
+    with connect(port, context) as sock:
+        for at in range(0, len(data), bytes_a_time or len(data)):
+            sock.sendall(data[at:at + (bytes_a_time or len(data))])
+        text = b""
+        while chunk := sock.recv(65536):
+            text += chunk
+        return text
+
+
+def refused(port, context, says, data=b"GET /v2/health/live HTTP/1.1\r\n\r\n"):
+    try:
+        with connect(port, context) as sock:  # with TLS 1.3 a client hears of it later
+            sock.sendall(data)
+            text = sock.recv(100)
+    except OSError as error:
+        check(re.search(says, str(error)), repr(error), "wants", says)
+        return
+    raise Failure("not refused:", says, text)
+
+
+def still_serves(server):
+    status, _, text = server.request("POST", "/v2/models/identity/infer", BODY)
+    check(status == 200 and json.loads(text)["outputs"][0]["data"] == list(range(16)), text)
+    server.wait_quiet()
+
+
+def failures(server):
+    return server.metric("dyno_tls_handshake_failures_total")
+
+
+def cpu_s(server):
+    fields = pathlib.Path(f"/proc/{server.worker()}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_for(what, condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < end, what)
+        time.sleep(0.05)
+
+
+# --- clients ---
+
+def case_stock_clients(t):
+    server, certificates = start(t, "--max-input-size=20", models=("identity", "wide"))
+    import gevent.ssl
+    x = np.random.rand(1, 4 << 20).astype(np.float32)
+    small = np.random.rand(3, 16).astype(np.float32)
+    http = triton_http.InferenceServerClient(
+        f"localhost:{server.http}", ssl=True, network_timeout=60, concurrency=2,
+        ssl_context_factory=lambda: gevent.ssl.create_default_context(
+            cafile=certificates.path("ca.pem")))
+    client = triton_grpc.InferenceServerClient(
+        f"localhost:{server.grpc}", ssl=True, root_certificates=str(certificates.path("ca.pem")))
+    for kind, by in ((triton_http, http), (triton_grpc, client)):
+        check(by.is_server_live() and by.is_server_ready(), "not ready")
+        for model, data in (("identity", small), ("wide", x), ("identity", small), ("wide", x)):
+            item = kind.InferInput("x", data.shape, "FP32")
+            item.set_data_from_numpy(data)
+            got = by.infer(model, [item]).as_numpy("y")
+            check(np.array_equal(got, data), kind.__name__, model)
+    http.close()
+    client.close()
+    check(failures(server) == 0, failures(server))
+    server.wait_quiet()
+
+
+def case_curl(t):
+    server, certificates = start(t, models=("wide",))
+    x = np.random.rand(4, 200000).astype(np.float32)
+    head = json.dumps({"inputs": [{"name": "x", "shape": [4, 200000], "datatype": "FP32",
+                                   "parameters": {"binary_data_size": x.nbytes}}],
+                       "parameters": {"binary_data_output": True}}).encode()
+    (t.folder / "body").write_bytes(head + x.tobytes())
+    url = f"https://localhost:{server.http}/v2/models/wide/infer"
+    for flags in (["--http1.1"], ["--http1.0"], ["-H", "Transfer-Encoding: chunked"],
+                  ["--no-alpn"], ["--tls-max", "1.2"]):
+        subprocess.run(["curl", "-sS", "--fail", "-m", "30", "--cacert", certificates.path("ca.pem"),
+                        "-o", t.folder / "answer", "--data-binary", f"@{t.folder}/body", "-H",
+                        f"Inference-Header-Content-Length: {len(head)}", *flags, url], check=True)
+        check((t.folder / "answer").read_bytes().endswith(x.tobytes()), flags)
+
+
+def case_ports(t):
+    """By default the metrics are plain; a port is one or the other, never both."""
+    server, certificates = start(t)
+    check(server.request("GET", "/metrics", port=server.metrics)[0] == 200)
+    check(server.metric("dyno_tls_certificate_expiry_seconds") > time.time() + 86400)
+    server.stop()
+    server = t.start(*certificates.flags(), "--tls-ports=metrics,grpc",
+                     tls={"metrics": certificates.context()})
+    check(server.request("GET", "/metrics", port=server.metrics)[0] == 200)
+    refused(server.http, certificates.context(), "wrong version|EOF|WRONG_VERSION")
+    check(server.raw(b"GET /metrics HTTP/1.1\r\n\r\n", server.metrics).count(b"HTTP") == 0)
+
+
+def case_without_tls_there_is_no_library(t):
+    server = t.start()
+    for pid in (server.process.pid, server.worker()):
+        check("libssl" not in pathlib.Path(f"/proc/{pid}/maps").read_text())
+    check(b"dyno_tls" not in server.request("GET", "/metrics", port=server.metrics)[2])
+    server.process.send_signal(signal.SIGHUP)
+    time.sleep(0.1)
+    still_serves(server)
+
+
+# --- the rules of the protocol ---
+
+def case_versions_and_ciphers(t):
+    server, certificates = start(t)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = certificates.context(version=version)
+        check(b" 200 OK" in talk(server.http, context, LAST), version)
+        with connect(server.http, context) as sock:
+            check(sock.compression() is None and "GCM" in sock.cipher()[0], sock.cipher())
+            sock.sendall(GO_ON)
+            check(b"200 OK" in sock.recv(65536))
+            session = sock.session
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", server.http), timeout=20),
+                                 server_hostname="localhost", session=session) as sock:
+            check(sock.session_reused, version, "not resumed")
+            sock.sendall(GO_ON)
+            check(b"200 OK" in sock.recv(65536))
+    before = failures(server)
+    old = certificates.context()
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    refused(server.http, old, "(?i)protocol.version|no.protocols")
+    weak = certificates.context(version=ssl.TLSVersion.TLSv1_2)
+    for ciphers in ("AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA256", "AES256-SHA"):
+        weak.set_ciphers(ciphers)
+        refused(server.http, weak, "(?i)handshake.failure")
+    check(failures(server) >= before + 3, before, failures(server))
+    still_serves(server)
+
+
+def case_alpn(t):
+    server, certificates = start(t)
+    with connect(server.grpc, certificates.context(["http/1.1", "h2"])) as sock:
+        check(sock.selected_alpn_protocol() == "h2")
+        sock.sendall(PREFACE)
+        check(sock.recv(9)[3] == 4, "no SETTINGS")
+    with connect(server.http, certificates.context(["h2", "http/1.1"])) as sock:
+        check(sock.selected_alpn_protocol() == "http/1.1")
+    for port, names in ((server.grpc, ["http/1.1"]), (server.grpc, []), (server.http, ["h2"])):
+        refused(port, certificates.context(names), "(?i)application.protocol", PREFACE)
+    still_serves(server)
+
+
+def case_closing_is_told(t):
+    """An end without close_notify may be an attacker's; ours has it, whoever begins to close."""
+    server, certificates = start(t, "--drain-secs=0")
+    context = certificates.context()
+    check(b" 200 OK" in talk(server.http, context, LAST))
+    check(b" 400 " in talk(server.http, context, b"nonsense\r\n\r\n"))
+    kept = connect(server.http, context)
+    kept.sendall(GO_ON)
+    check(b"200 OK" in kept.recv(65536))
+    # The client ends its half first, and is still answered.
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    end = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+
+    def until(step):
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                incoming.write(sock.recv(65536))
+    with socket.create_connection(("127.0.0.1", server.http), timeout=20) as sock:
+        until(end.do_handshake)
+        end.write(GO_ON)
+        try:
+            end.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        check(b"200 OK" in until(lambda: end.read(65536)))
+    with connect(server.http, context) as sock:  # the same without telling
+        sock.sendall(GO_ON)
+        socket.socket.shutdown(sock, socket.SHUT_WR)
+        check(b"200 OK" in sock.recv(65536))
+    with connect(server.grpc, certificates.context(["h2"])) as sock:
+        sock.sendall(PREFACE)
+        said = b""
+        while b"\0\0\0\4\1" not in said:  # until our settings are acknowledged, which is the last
+            said += sock.recv(1000)
+        sock.unwrap().close()  # which wants to be told, too
+    still_serves(server)
+    server.stop()
+    check(kept.recv(100) == b"", "more after the end")
+    kept.close()
+
+
+def case_refused_while_the_body_comes(t):
+    """Who still sends gets the answer before the connection ends."""
+    server, certificates = start(t, "--max-input-size=1")
+    with connect(server.http, certificates.context()) as sock:
+        sock.sendall(b"POST /v2/models/identity/infer HTTP/1.1\r\nContent-Length: 9000000\r\n\r\n")
+        try:
+            for _ in range(500):
+                sock.sendall(b"x" * 16384)
+        except OSError:
+            pass
+        check(sock.recv(65536).startswith(b"HTTP/1.1 413 "))
+    still_serves(server)
+
+
+def case_pieces(t):
+    """Records of every size, many requests in one, and a reader who takes his time."""
+    server, certificates = start(t, "--io-threads=1", models=("identity", "wide"))
+    context = certificates.context()
+    for size in (1, 7, 50, 137):
+        text = talk(server.http, context, LAST, size)
+        check(b"200 OK" in text and text.endswith(b"15.0]}]}"), size, text)
+    for size in (None, 16384, 16500):
+        text = talk(server.http, context, GO_ON * 500 + LAST, size)
+        check(text.count(b"HTTP/1.1 200 OK") == 501, size, text.count(b"200 OK"))
+    x = np.random.rand(1, 4 << 20).astype(np.float32)
+    head = json.dumps({"inputs": [{"name": "x", "shape": list(x.shape), "datatype": "FP32",
+                                   "parameters": {"binary_data_size": x.nbytes}}],
+                       "parameters": {"binary_data_output": True}}).encode()
+    with connect(server.http, context, timeout=60) as sock:
+        sock.sendall(b"POST /v2/models/wide/infer HTTP/1.1\r\nInference-Header-Content-Length: %d\r\n"
+                     b"Content-Length: %d\r\nConnection: close\r\n\r\n"
+                     % (len(head), len(head) + x.nbytes) + head + x.tobytes())
+        text = bytearray()
+        while chunk := sock.recv(30011):
+            if len(text) < 1 << 19:
+                time.sleep(0.05)  # more than sockets hold is still to come
+            text += chunk
+        check(text.endswith(x.tobytes()), len(text))
+    server.wait_quiet()
+
+
+def flood_with_keys(port, is_answered):
+    """How many key updates in a row a server takes, about; Python's ssl cannot send one."""
+    library = ctypes.CDLL("libssl.so.3")
+    for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
+        getattr(library, name).restype = ctypes.c_void_p
+    context = ctypes.c_void_p(library.SSL_CTX_new(ctypes.c_void_p(library.TLS_client_method())))
+    count = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+        sock.setblocking(True)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 2, 0))
+        session = ctypes.c_void_p(library.SSL_new(context))
+        library.SSL_set_fd(session, sock.fileno())
+        check(library.SSL_connect(session) == 1, "no handshake")
+        while count < 1000000:
+            library.SSL_key_update(session, is_answered)
+            if library.SSL_do_handshake(session) != 1:
+                break
+            count += 1
+        library.SSL_free(session)
+    library.SSL_CTX_free(context)
+    return count
+
+
+def case_key_updates(t):
+    """New keys are no trouble, a client that sends nothing else is."""
+    server, certificates = start(t, "--io-threads=1")
+    words = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.http}", "-CAfile",
+             certificates.path("ca.pem"), "-crlf"]
+
+    def interact(*steps, version="-tls1_3"):
+        with subprocess.Popen([*words, version], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as process:
+            try:
+                for step in steps:
+                    process.stdin.write(step)
+                    process.stdin.flush()
+                    time.sleep(0.2)
+                process.stdin.close()
+            except OSError:
+                pass
+            return process.stdout.read()
+    get = b"GET /v2/health/live HTTP/1.1\n\n"
+    text = interact(b"K\n", get, b"k\n", b"K\n", get)
+    check(text.count(b"HTTP/1.1 200 OK") == 2, text)
+    # A renegotiation of TLS 1.2 is refused, and the connection is good for nothing then.
+    text = interact(get, b"R\n", version="-tls1_2")
+    check(text.count(b"HTTP/1.1 200 OK") == 1 and b"no renegotiation" in text, text)
+    for is_answered in (0, 1):
+        count = flood_with_keys(server.http, is_answered)
+        check(count < 50000, count, "key updates were taken")
+    still_serves(server)
+
+
+# --- certificates of clients ---
+
+def case_client_certificates(t):
+    certificates = Certificates(t.folder)
+    for name in ("server", "client"):
+        certificates.issue(name)
+    other = Certificates(t.folder, "other")
+    other.issue("stranger")
+    context = certificates.context(client="client")
+    server = t.start(*certificates.flags(), f"--tls-client-ca={certificates.path('ca.pem')}",
+                     tls={"http": context})
+    still_serves(server)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        good = certificates.context(client="client", version=version)
+        session = None
+        for reused in (False, True):
+            raw = socket.create_connection(("127.0.0.1", server.http), timeout=20)
+            with good.wrap_socket(raw, server_hostname="localhost", session=session) as sock:
+                check(sock.session_reused == reused, version, reused)
+                sock.sendall(GO_ON)
+                check(b"200 OK" in sock.recv(65536))
+                session = sock.session
+        for bad in (certificates.context(version=version),
+                    certificates.context(client="stranger", version=version)):
+            refused(server.http, bad, "(?i)certificate.required|handshake.failure|unknown.ca|EOF")
+    before = failures(server)
+    check(before >= 4, before)
+    for client, good in (("client", True), (None, False), ("stranger", False)):
+        with certificates.channel(server, client) as channel:
+            stub = pb_grpc.GRPCInferenceServiceStub(channel)
+            try:
+                live = stub.ServerLive(pb.ServerLiveRequest(), timeout=5).live
+                check(good and live, client)
+            except grpc.RpcError as error:
+                check(not good and error.code() == grpc.StatusCode.UNAVAILABLE, client, error)
+    still_serves(server)
+
+
+# --- replaced certificates ---
+
+def serial_of(server, context):
+    with connect(server.http, context) as sock:
+        return sock.getpeercert()["serialNumber"]
+
+
+def replace(certificates, name, by):
+    """As a good tool does it: written aside, then renamed."""
+    for kind in ("pem", "key"):
+        aside = certificates.path(f"{name}.{kind}.tmp")
+        aside.write_bytes(certificates.text(f"{by}.{kind}"))
+        os.rename(aside, certificates.path(f"{name}.{kind}"))
+
+
+def case_reload_while_requests_run(t):
+    server, certificates = start(t)
+    for i in range(4):
+        certificates.issue(f"next{i}")
+    context = certificates.context()
+    stop, failed, count = threading.Event(), [], [0, 0, 0]
+
+    def anew():
+        while not stop.is_set():
+            try:
+                if server.request("POST", "/v2/models/identity/infer", BODY)[0] != 200:
+                    failed.append("http")
+            except OSError as error:
+                failed.append(error)
+            count[0] += 1
+
+    def kept():
+        with connect(server.http, context) as sock:
+            while not stop.is_set():
+                sock.sendall(GO_ON)
+                if b" 200 OK" not in sock.recv(65536):
+                    failed.append("kept")
+                count[1] += 1
+
+    def rpc():
+        with certificates.channel(server) as channel:
+            stub = pb_grpc.GRPCInferenceServiceStub(channel)
+            while not stop.is_set():
+                try:
+                    stub.ServerLive(pb.ServerLiveRequest(), timeout=20)
+                except grpc.RpcError as error:
+                    failed.append(error)
+                count[2] += 1
+    threads = [threading.Thread(target=work) for work in (anew, anew, kept, rpc)]
+    for thread in threads:
+        thread.start()
+    seen = {serial_of(server, context)}
+    for i in range(4):
+        replace(certificates, "server", f"next{i}")
+        server.process.send_signal(signal.SIGHUP)
+        wait_for("no new certificate", lambda: serial_of(server, context) not in seen)
+        seen.add(serial_of(server, context))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    check(not failed and min(count) > 20, count, failed[:3])
+    check(len(seen) == 5 and failures(server) == 0, seen, failures(server))
+
+
+def case_replaced_files_are_noticed(t):
+    server, certificates = start(t)
+    certificates.issue("next")
+    context = certificates.context()
+    first = serial_of(server, context)
+    replace(certificates, "server", "next")
+    wait_for("not noticed", lambda: serial_of(server, context) != first)
+
+
+def case_bad_replacement_is_refused(t):
+    server, certificates = start(t)
+    server.expected = ["the certificate stays the one that is in use: "]
+    certificates.issue("next")
+    context = certificates.context()
+    first = serial_of(server, context)
+
+    def bad(says):
+        lines = len(server.log.read_text().splitlines())
+        server.process.send_signal(signal.SIGHUP)
+        wait_for("nothing was said", lambda: len(server.log.read_text().splitlines()) > lines)
+        check(re.search(says, server.log.read_text().splitlines()[-1]), server.log.read_text())
+        check(serial_of(server, context) == first, "another certificate:", says)
+    key, pem = certificates.path("server.key"), certificates.path("server.pem")
+    good_key, good_pem = key.read_bytes(), pem.read_bytes()
+    key.write_bytes(certificates.text("next.key"))
+    bad("is not that of the certificate")
+    key.write_bytes(good_key)
+    pem.write_bytes(good_pem[:200])
+    bad("damaged|no certificate")
+    pem.unlink()
+    bad("cannot open .*server.pem': No such file")
+    # Nor does a worker that is started again need good files.
+    server.expected.append("worker [0-9]+ fell: SIGKILL; another one is started")
+    os.kill(server.worker(), signal.SIGKILL)
+    server.wait_ready()
+    check(serial_of(server, context) == first, "another certificate after the fall")
+    replace(certificates, "server", "next")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for("no new certificate", lambda: serial_of(server, context) != first)
+    still_serves(server)
+
+
+def case_refuses_to_start(t):
+    certificates = Certificates(t.folder)
+    for name in ("server", "other"):
+        certificates.issue(name)
+    certificates.issue("old", days=-1)
+    certificates.issue("weak", kind=("-newkey", "rsa:1024"))
+    cert, key = certificates.flags()
+    folder = certificates.path("folder")
+    folder.mkdir()
+    certificates.path("empty").write_bytes(b"")
+    certificates.path("large").write_bytes(b"\n" * (1 << 20))
+    certificates.path("cut").write_bytes(certificates.text("server.pem")[:-60])
+    certificates.path("chain").write_bytes(certificates.text("server.pem") +
+                                           certificates.text("cut"))
+    certificates.openssl("ec", "-in", "server.key", "-aes128", "-passout", "pass:word", "-out",
+                         "locked.key")
+
+    def bad(says, *flags, **env):
+        got = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}",
+                              "--http-port=0", "--grpc-port=0", "--metrics-port=0", *flags],
+                             capture_output=True, text=True, timeout=20, check=False,
+                             stdin=subprocess.DEVNULL, env={**os.environ, **env})
+        check(got.returncode in (64, 65, 69, 74, 75) and re.search(says, got.stderr), got)
+        check(got.stderr.count("\n") == 1, got.stderr)
+
+    def cert_of(name):
+        return f"--tls-cert={certificates.path(name)}"
+
+    def key_of(name):
+        return f"--tls-key={certificates.path(name)}"
+    bad("--tls-cert and --tls-key want each other", cert)
+    bad("--tls-cert and --tls-key want each other", key)
+    bad("--tls-client-ca wants --tls-cert", f"--tls-client-ca={certificates.path('ca.pem')}")
+    bad("--tls-ports wants --tls-cert", "--tls-ports=http")
+    for ports in ("http,", "https", "http grpc", "http,,grpc"):
+        bad("wants a list of http, grpc, metrics", cert, key, f"--tls-ports={ports}")
+    bad("cannot open '.*/none.pem': No such file", cert_of("none.pem"), key)
+    bad("cannot open '.*/none.key': No such file", cert, key_of("none.key"))
+    bad("folder' is no regular file", cert_of("folder"), key)
+    bad("empty' holds no certificate in PEM form", cert_of("empty"), key)
+    bad("server.key' holds no certificate in PEM form", cert_of("server.key"), key)
+    bad("large' is larger than a PEM file may be", cert_of("large"), key)
+    bad("a certificate in '.*cut' is damaged", cert_of("cut"), key)
+    bad("a certificate in '.*chain' is damaged", cert_of("chain"), key)
+    bad("empty' holds no private key in PEM form", cert, key_of("empty"))
+    bad("the key in '.*locked.key' is encrypted", cert, key_of("locked.key"))
+    bad("the key in '.*other.key' is not that of the certificate in '.*server.pem'", cert,
+        key_of("other.key"))
+    bad("does not take the certificate in '.*weak.pem': .*too small", *certificates.flags("weak"))
+    bad("empty' holds no certificate", cert, key, f"--tls-client-ca={certificates.path('empty')}")
+    bad("cannot open '.*/none'", cert, key, f"--tls-client-ca={certificates.path('none')}")
+    folder.joinpath("libssl.so.3").write_bytes(b"nothing")
+    bad("TLS wants OpenSSL 3: .*libssl.so.3: ", cert, key, LD_LIBRARY_PATH=str(folder))
+    if os.getuid() != 0:
+        certificates.path("server.key").chmod(0)
+        bad("cannot open '.*/server.key': Permission denied", cert, key)
+    server = t.start(*certificates.flags("old"), ready=False)
+    server.expected = ["^warn: the certificate in '.*old.pem' has expired$"]
+    wait_for("no warning", lambda: "has expired" in server.log.read_text())
+
+
+# --- hostile peers ---
+
+def hello_of(certificates):
+    """What a client sends first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        certificates.context().wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
+def case_garbage(t):
+    server, certificates = start(t, "--io-threads=1", env={"DYNO_LOG": "debug"})
+    server.expected = ["^debug: a TLS handshake failed: [a-z 0-9]+$"]
+    hello = hello_of(certificates)
+    said = [GO_ON, b"\0" * 1000, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\xff\xff" * 4000,
+            hello[:-1], hello[:5], hello[:20] + b"\xff" * 400, hello + b"\xff" * 4000,
+            hello + hello, b"\x15\x03\x01\x00\x02\x01\x00" * 1000, b"\x80\x2e\x01\x03\x01" * 20]
+    before = failures(server)
+    for port in (server.http, server.grpc):
+        for data in said:
+            for reset in (False, True):
+                sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+                if reset:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                try:
+                    sock.sendall(data)
+                    if not reset:
+                        sock.shutdown(socket.SHUT_WR)
+                        while sock.recv(65536):
+                            pass
+                except OSError:
+                    pass
+                sock.close()
+    wait_for("not counted", lambda: failures(server) >= before + 2 * len(said))
+    # Whoever says nothing at all has begun nothing.
+    count = failures(server)
+    for _ in range(20):
+        socket.create_connection(("127.0.0.1", server.http), timeout=10).close()
+    still_serves(server)
+    check(failures(server) == count, "counted", failures(server) - count)
+    # In the middle of what was good so far.
+    with connect(server.http, certificates.context()) as sock:
+        sock.sendall(GO_ON[:100])
+        socket.socket.send(sock, b"\x17\x03\x03\x00\x20" + b"\xff" * 32)
+        try:
+            check(sock.recv(100) == b"", "an answer")
+        except OSError:
+            pass
+    still_serves(server)
+
+
+def case_gone_while_it_runs(t):
+    server, certificates = start(t, models=("identity", "slow"))
+    slow = json.dumps({"inputs": [{"name": "x", "shape": [512, 256], "datatype": "FP32",
+                                   "parameters": {"binary_data_size": 512 * 1024}}]}).encode()
+    whole = b"POST /v2/models/slow/infer HTTP/1.1\r\nInference-Header-Content-Length: %d\r\n" \
+            b"Content-Length: %d\r\n\r\n" % (len(slow), len(slow) + 512 * 1024) + slow + \
+            b"\0" * (512 * 1024)
+    for cut in (100, 300 * 1024, len(whole)):
+        for _ in range(3):
+            sock = connect(server.http, certificates.context())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.sendall(whole[:cut])
+            time.sleep(0.01)
+            sock.close()
+    wait_for("still pending", lambda: server.metric("nv_inference_pending_request_count",
+                                                    model="slow") == 0)
+    still_serves(server)
+
+
+def case_slow_handshake_ends(t):
+    """One that does not end is cut off in time, and holds nobody up until then."""
+    server, certificates = start(t, "--io-threads=1")
+    hello = hello_of(certificates)
+    before, begin, busy_s = failures(server), time.monotonic(), cpu_s(server)
+    slow = [socket.create_connection(("127.0.0.1", server.http), timeout=40) for _ in range(3)]
+    slow[1].sendall(hello[:50])
+    slow[2].sendall(hello)
+    still_serves(server)
+    for sock in slow:
+        try:
+            while sock.recv(65536):
+                pass
+        except OSError:
+            pass
+        sock.close()
+    took = time.monotonic() - begin
+    check(5 < took < 30, "ended after", took)
+    check(failures(server) == before + 2, before, failures(server))
+    check(cpu_s(server) - busy_s < 0.5 * took, "waited with open eyes:", cpu_s(server) - busy_s)
+    still_serves(server)
+
+
+def case_connections_come_and_go(t):
+    if "release" not in t.build.name:
+        return  # sanitizers keep what is freed
+    server, certificates = start(t, "--io-threads=1")
+    context = certificates.context()
+
+    def cycle(count):
+        for i in range(count):
+            if i % 4 == 0:
+                server.raw(GO_ON, server.http)  # no TLS at all
+            else:
+                check(b" 200 OK" in talk(server.http, context, LAST))
+    cycle(200)
+    before = server.rss_kib()
+    cycle(1000)
+    after = server.rss_kib()
+    check(after < before * 1.03 + 200, "KiB before", before, "after", after)
