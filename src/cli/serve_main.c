@@ -92,6 +92,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .queue_max = (uint32_t)flags->queue,
         .drain_s = flags->drain_s,
         .exit_timeout_s = flags->exit_timeout_s,
+        .access_log = flags->access_log,
         .no_supervisor = flags->no_supervisor,
         .json = flags->json,
     };

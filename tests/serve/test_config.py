@@ -66,7 +66,8 @@ def case_what_is_printed_is_a_configuration(t):
     flags = set(re.findall(r"^  --([a-z-]+)", text, re.M)) - {"config", "print-config"}
     first = effective(t, "--http-port=7", "--exit-timeout-secs=0.125", "--no-supervisor",
                       "--load-model=a", "--load-model=b", "--control-db=c.db", "--tls-cert=d.pem",
-                      "--tls-key=d.key", "--tls-client-ca=e.pem", "--tls-ports=grpc")
+                      "--tls-key=d.key", "--tls-client-ca=e.pem", "--tls-ports=grpc",
+                      "--access-log=-")
     check(set(first) == flags, set(first) ^ flags)
     check(effective(t, put(t, first)) == first)
     check(effective(t) == effective(t, put(t, {})))

@@ -86,6 +86,7 @@ void dyno_call_destroy(struct dyno_call *call)
     call->err.status = DYNO_OK;
     call->err.text[0] = 0;
     call->status = DYNO_OK;
+    call->infer = (struct dyno_infer){0};
     call->visit = NULL;
     call->rpc = NULL;
     call->is_done = false;

@@ -86,6 +86,11 @@ static enum dyno_status admit(struct dyno_rpc *rpc, struct dyno_err *err)
     return DYNO_OK;
 }
 
+static void on_begin(struct dyno_grpc_call *grpc)
+{
+    dyno_access_begin_grpc(dyno_rpc_of(grpc));
+}
+
 static enum dyno_grpc_status on_head(struct dyno_grpc_call *grpc, const char **text_out)
 {
     struct dyno_rpc *rpc = dyno_rpc_of(grpc);
@@ -104,6 +109,7 @@ static void on_over(struct dyno_grpc_call *grpc)
     struct dyno_rpc *rpc = dyno_rpc_of(grpc);
     if (rpc->is_begun)
         dyno_guest_end(rpc->guest, 0);
+    dyno_access_end_grpc(rpc);
     dyno_guest_unref(rpc->guest);
 }
 
@@ -113,6 +119,7 @@ void dyno_app_grpc_init(struct dyno_grpc_server *server, struct dyno_io *io)
     server->app = io;
     server->methods = methods;
     server->method_count = DYNO_COUNT(methods);
+    server->begin = on_begin;
     server->head = on_head;
     server->wants_header = wants_header;
     server->gone = dyno_rpc_gone;

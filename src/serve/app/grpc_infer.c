@@ -140,7 +140,9 @@ static void advance(struct dyno_rpc *rpc)
         rpc->first = call->next;
         if (rpc->first == NULL)
             rpc->last = NULL;
+        const uint64_t sent_bytes = rpc->grpc.sent_bytes;
         answer_of_stream(call);
+        dyno_access_infer_grpc(call, rpc->grpc.sent_bytes - sent_bytes);
         dyno_strbuf_clear(&call->io->text);
         dyno_grpc_release(&rpc->grpc);
         dyno_call_destroy(call);
@@ -181,6 +183,7 @@ void dyno_call_answer_grpc(struct dyno_call *call)
     } else {
         rpc->first = rpc->last = NULL;
         answer_unary(call);
+        dyno_access_infer_grpc(call, rpc->grpc.sent_bytes);
         dyno_strbuf_clear(&call->io->text);
         dyno_call_destroy(call);
         dyno_grpc_unref(&rpc->grpc);

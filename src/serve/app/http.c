@@ -282,6 +282,7 @@ static void on_head(struct dyno_http_server *server, struct dyno_http_request *r
     struct dyno_visit *visit = of_request(request);
     struct dyno_err err = {0};
     visit->io = server->app;
+    dyno_access_begin_http(visit);
     if (server == &visit->io->metrics_server)
         find_route(visit, metrics_routes, DYNO_COUNT(metrics_routes));
     else
@@ -297,6 +298,7 @@ static void on_request(struct dyno_http_server *server, struct dyno_http_request
 {
     struct dyno_visit *visit = of_request(request);
     (void)server;
+    visit->access.in_bytes = request->body.bytes;
     visit->route->fn(visit);
 }
 
@@ -314,6 +316,7 @@ static void on_over(struct dyno_http_server *server, struct dyno_http_request *r
     (void)server;
     if (visit->is_begun)
         dyno_guest_end(visit->guest, 0);
+    dyno_access_end_http(visit);
     dyno_guest_unref(visit->guest);
 }
 
@@ -325,4 +328,5 @@ void dyno_app_http_init(struct dyno_http_server *server, struct dyno_io *io)
     server->request = on_request;
     server->gone = on_gone;
     server->over = on_over;
+    server->unseen = dyno_access_unseen;
 }

@@ -6,6 +6,7 @@
 #ifndef DYNO_SERVE_APP_HTTP_H
 #define DYNO_SERVE_APP_HTTP_H
 
+#include "serve/app/access.h"
 #include "serve/app/server.h"
 
 struct dyno_visit;
@@ -33,7 +34,8 @@ struct dyno_visit {
     struct dyno_guest *guest;
     bool is_begun;          /* his inference, which no call stands for yet */
     struct dyno_call *call; /* of an inference */
-    uint32_t retry_s;       /* Retry-After of an answer that says "later"; 0: not known */
+    struct dyno_access access;
+    uint32_t retry_s; /* Retry-After of an answer that says "later"; 0: not known */
     char refusal_text[256], refusal_extra[48];
 };
 

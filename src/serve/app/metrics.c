@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "serve/app/http.h"
+#include "serve/watch/journal.h"
 
 /* A counter or gauge of Triton's, and how it follows from what was counted of a variant. */
 struct family {
@@ -196,6 +197,12 @@ static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *are
                        (unsigned long long)dyno_super_restarts(io->server->super));
     if (io->server->tls != NULL)
         put_tls(&io->text, io->server->tls);
+    if (io->server->journal != NULL)
+        dyno_strbuf_printf(&io->text,
+                           "# HELP dyno_access_log_dropped_total Lines that the access log lost\n"
+                           "# TYPE dyno_access_log_dropped_total counter\n"
+                           "dyno_access_log_dropped_total %llu\n",
+                           (unsigned long long)dyno_journal_dropped(io->server->journal));
     for (size_t i = 0; i < count; i++)
         dyno_variant_unref(variants[i]);
     return DYNO_OK;

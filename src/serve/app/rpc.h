@@ -2,12 +2,14 @@
 #ifndef DYNO_SERVE_APP_RPC_H
 #define DYNO_SERVE_APP_RPC_H
 
+#include "serve/app/access.h"
 #include "serve/app/server.h"
 
 struct dyno_rpc {
     struct dyno_grpc_call grpc; /* first */
     struct dyno_guest *guest;
     bool is_begun; /* his inference, which no call stands for yet */
+    struct dyno_access access;
     /* Inferences that are not answered, in the order they came: answers leave in that order. */
     struct dyno_call *first, *last;
     bool is_half_closed;

@@ -24,6 +24,7 @@ struct dyno_serve_options {
     int http_port, grpc_port, metrics_port; /* 0: any free one; -1: none */
     struct dyno_tls_options tls;            /* cert_path NULL: no port has TLS */
     bool http_has_tls, grpc_has_tls, metrics_has_tls;
+    const char *access_log;             /* NULL: none; "-": standard error */
     int io_threads, threads;            /* 0: one a CPU */
     int lanes;                          /* runs at one time */
     int instances;                      /* contexts of a variant; 0: chosen */

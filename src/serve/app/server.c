@@ -16,6 +16,7 @@
 #include "serve/app/http.h"
 #include "serve/app/rpc.h"
 #include "serve/model/repository.h"
+#include "serve/watch/journal.h"
 
 #define HTTP_IDLE_NS   UINT64_C(300000000000)
 #define GRPC_IDLE_NS   UINT64_C(7200000000000)
@@ -57,6 +58,7 @@ static enum dyno_status open_port(struct dyno_io *io, struct dyno_port *port, in
     port->spare_fd = -1;
     port->conn_count_max = io->server->options.conns_max;
     port->tls = has_tls ? io->server->tls : NULL;
+    port->wants_peers = io->server->journal != NULL;
     *listener = -1;
     return fd >= 0 ? dyno_port_open(port, io->loop, fd, err) : DYNO_OK;
 }
@@ -119,6 +121,7 @@ static void free_io(struct dyno_io *io)
     dyno_port_fini(&io->grpc);
     dyno_port_fini(&io->metrics);
     dyno_strbuf_fini(&io->text);
+    dyno_strbuf_fini(&io->line);
     dyno_loop_destroy(io->loop);
 }
 
@@ -173,6 +176,21 @@ static void wait_for_models(const struct dyno_server *server)
         (void)nanosleep(&step, NULL);
 }
 
+static enum dyno_status open_journal(struct dyno_server *server, struct dyno_err *err)
+{
+    const struct dyno_journal_options journal = {
+        .path = server->options.access_log,
+        .thread_count = server->io_count,
+        .may_wait = dyno_super_restarts(server->super) > 0,
+    };
+    if (journal.path == NULL)
+        return DYNO_OK;
+    for (int i = 0; i < server->io_count; i++)
+        if (!dyno_trace_source_init(&server->ios[i].trace_source))
+            return DYNO_FAIL(err, DYNO_E_LIMIT, "no random numbers are to be had");
+    return dyno_journal_create(&journal, &server->journal, err);
+}
+
 static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
 {
     const struct dyno_serve_options *options = &server->options;
@@ -183,6 +201,7 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
         .queue_max = options->queue_max,
         .inline_ns_max = INLINE_NS,
     };
+    DYNO_TRY(open_journal(server, err));
     for (int i = 0; i < server->io_count; i++) {
         server->ios[i].server = server;
         server->ios[i].idx = i;
@@ -246,6 +265,8 @@ static void stop(struct dyno_server *server)
         (void)pthread_join(io->thread, NULL);
     }
     dyno_gate_stop(server->gate);
+    dyno_journal_destroy(server->journal);
+    server->journal = NULL;
     /* Runs that outlast the patience still use all this; the process ends now anyway. */
     server->is_abandoned = open_count(server) > 0;
     if (server->is_abandoned)
@@ -317,6 +338,8 @@ static void raise_descriptors(void)
 void dyno_server_reload(struct dyno_server *server)
 {
     struct dyno_err err = {0};
+    if (server->journal != NULL)
+        dyno_journal_reopen(server->journal);
     if (server->tls == NULL)
         return;
     if (dyno_tls_reload(server->tls, &err) == DYNO_OK)
@@ -416,6 +439,7 @@ static void block_signals(sigset_t *signals)
     (void)sigaddset(signals, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a log that may grow no more ends nothing but the log */
 }
 
 static struct dyno_server *create_server(const struct dyno_serve_options *options)

@@ -15,6 +15,7 @@
 #include "serve/sched/sched.h"
 #include "serve/super/super.h"
 #include "serve/v2/control.h"
+#include "serve/watch/trace.h"
 
 struct dyno_server;
 struct dyno_visit; /* a request over HTTP: app/http.h */
@@ -31,7 +32,9 @@ struct dyno_io {
     struct dyno_grpc_server grpc_server;
     struct dyno_call *spare_calls; /* to use again */
     int spare_count;
-    struct dyno_strbuf text;         /* for writing answers; empty between two */
+    struct dyno_strbuf text; /* for writing answers; empty between two */
+    struct dyno_strbuf line; /* of the access log */
+    struct dyno_trace_source trace_source;
     atomic_uint_fast64_t open_count; /* requests that are not answered; read by others */
     struct dyno_mail drain_mail, close_mail;
 };
@@ -43,8 +46,9 @@ struct dyno_server {
     struct dyno_budget budget;
     struct dyno_gate *gate;
     struct dyno_super *super;
-    struct dyno_tls *tls;     /* NULL: no port has it */
-    struct dyno_arena *arena; /* what the manager borrows */
+    struct dyno_tls *tls;         /* NULL: no port has it */
+    struct dyno_journal *journal; /* the access log; NULL: there is none */
+    struct dyno_arena *arena;     /* what the manager borrows */
     struct dyno_manager *manager;
     struct dyno_classes classes;
     struct dyno_sched *sched;

@@ -77,10 +77,15 @@ struct dyno_seg *dyno_grpc_seg(struct dyno_grpc_call *call, size_t bytes)
 
 static void open_answer(struct dyno_grpc_call *call)
 {
+    struct dyno_h2_field fields[DYNO_COUNT(head_fields) + 1];
+    size_t count = DYNO_COUNT(head_fields);
     if (call->is_open)
         return;
     call->is_open = true;
-    dyno_h2_respond(&call->stream, head_fields, DYNO_COUNT(head_fields));
+    memcpy(fields, head_fields, sizeof(head_fields));
+    if (call->extra.name != NULL)
+        fields[count++] = call->extra;
+    dyno_h2_respond(&call->stream, fields, count);
 }
 
 void dyno_grpc_send(struct dyno_grpc_call *call, struct dyno_seg *seg)
@@ -94,6 +99,7 @@ void dyno_grpc_send(struct dyno_grpc_call *call, struct dyno_seg *seg)
     else
         call->out_first = seg;
     call->out_last = seg;
+    call->sent_bytes += seg->end - seg->begin;
     open_answer(call);
     dyno_h2_wake(&call->stream);
 }
@@ -180,7 +186,8 @@ static size_t trailers(struct dyno_h2_stream *stream, struct dyno_h2_field *fiel
 
 void dyno_grpc_finish(struct dyno_grpc_call *call, enum dyno_grpc_status status, const char *text)
 {
-    struct dyno_h2_field fields[2 + DYNO_H2_TRAILERS_MAX];
+    struct dyno_h2_field fields[3 + DYNO_H2_TRAILERS_MAX];
+    size_t count = 2;
     if (call->is_finished || call->stream.h2 == NULL)
         return;
     call->is_finished = true;
@@ -191,7 +198,9 @@ void dyno_grpc_finish(struct dyno_grpc_call *call, enum dyno_grpc_status status,
         return;
     }
     memcpy(fields, head_fields, 2 * sizeof(fields[0]));
-    const size_t count = 2 + trailers(&call->stream, fields + 2);
+    if (call->extra.name != NULL)
+        fields[count++] = call->extra;
+    count += trailers(&call->stream, fields + count);
     dyno_h2_respond_only(&call->stream, fields, count);
 }
 
@@ -281,6 +290,7 @@ static void header(struct dyno_h2_stream *stream, const struct dyno_h2_field *fi
     if (call->server == NULL) {
         call->server = (const struct dyno_grpc_server *)stream->port->owner;
         call->ref_count = 1;
+        call->http_status = 200;
         call->start_ns = dyno_loop_now_ns(stream->port->loop);
         dyno_body_init(&call->body, call->server->h2.budget, call->server->message_bytes_max);
     }
@@ -323,8 +333,11 @@ static void head(struct dyno_h2_stream *stream)
     struct dyno_grpc_call *call = of_stream(stream);
     const char *text = "";
     enum dyno_grpc_status status = DYNO_GRPC_OK;
+    if (call->server->begin != NULL)
+        call->server->begin(call);
     if (!call->is_post || !call->is_grpc) {
         call->is_refused = call->is_finished = true;
+        call->http_status = call->is_post ? 415 : 405;
         dyno_h2_respond_only(stream, call->is_post ? not_grpc : not_post, 1);
     } else if (call->method == NULL) {
         refuse(call, DYNO_GRPC_UNIMPLEMENTED, "there is no such method");
@@ -422,6 +435,7 @@ static void data(struct dyno_h2_stream *stream, const char *bytes_in, size_t byt
 {
     struct dyno_grpc_call *call = of_stream(stream);
     const size_t total = bytes;
+    call->received_bytes += bytes;
     dyno_grpc_ref(call);
     while (bytes > 0 && !call->is_refused && !call->is_finished) {
         if (call->has_message) {

@@ -69,6 +69,10 @@ struct dyno_grpc_call {
     struct dyno_seg *out_first, *out_last;
     uint32_t retry_after_s; /* told with the status, when it is set before; 0: not told */
     enum dyno_grpc_status status;
+    int http_status;                     /* 200 but where the request is none of gRPC */
+    uint64_t received_bytes, sent_bytes; /* of messages, with their prefixes */
+    /* The application's: goes with the headers of the answer; name NULL: none. */
+    struct dyno_h2_field extra;
     char status_text[4];
     char retry_text[12];
     char *message_text; /* percent-encoded */
@@ -81,6 +85,8 @@ struct dyno_grpc_server {
     const struct dyno_grpc_method *methods;
     size_t method_count;
     size_t message_bytes_max;
+    /* May be NULL.  All headers came, whatever becomes of the call; `method` may be NULL. */
+    void (*begin)(struct dyno_grpc_call *call);
     /* All headers came; not OK: the call ends with that status and *text_out, of static storage or
      * the call's own. */
     enum dyno_grpc_status (*head)(struct dyno_grpc_call *call, const char **text_out);
@@ -88,7 +94,8 @@ struct dyno_grpc_server {
     bool (*wants_header)(const struct dyno_grpc_call *call, const struct dyno_h2_field *field);
     /* The client cancelled, its deadline passed, or its connection broke. */
     void (*gone)(struct dyno_grpc_call *call);
-    /* The last reference goes: free what the application attached. */
+    /* The last reference goes: free what the application attached.  `begin` may not have been
+     * called. */
     void (*over)(struct dyno_grpc_call *call);
     /* The client sends no more messages (streaming methods). */
     void (*half_closed)(struct dyno_grpc_call *call);

@@ -82,6 +82,11 @@ static void free_request(struct dyno_http_request *request)
     dyno_slab_free(slab, request);
 }
 
+const struct dyno_peer *dyno_http_peer(const struct dyno_http_request *request)
+{
+    return &request->h1->conn.peer;
+}
+
 const char *dyno_http_header(const struct dyno_http_request *request, const char *name)
 {
     for (size_t i = 0; i < request->header_count; i++)
@@ -134,17 +139,19 @@ static int print_head(const struct dyno_http_request *request, int status, const
                       const char *extra, size_t body_bytes, char *out, size_t room)
 {
     const bool no_body = type == NULL && body_bytes == 0;
-    return snprintf(out, room, "HTTP/1.1 %d %s\r\n%s%s%s%sContent-Length: %zu\r\n%s\r\n", status,
+    return snprintf(out, room, "HTTP/1.1 %d %s\r\n%s%s%s%s%sContent-Length: %zu\r\n%s\r\n", status,
                     reason(status), no_body ? "" : "Content-Type: ", no_body ? "" : type,
-                    no_body ? "" : "\r\n", extra, body_bytes,
-                    request->keep_alive ? "" : "Connection: close\r\n");
+                    no_body ? "" : "\r\n", extra, request->extra != NULL ? request->extra : "",
+                    body_bytes, request->keep_alive ? "" : "Connection: close\r\n");
 }
 
-static void write_answer(struct dyno_h1 *h1, const struct dyno_http_request *request, int status,
+static void write_answer(struct dyno_h1 *h1, struct dyno_http_request *request, int status,
                          const char *type, const char *extra, struct dyno_seg *body)
 {
     char head[1024];
     const size_t body_bytes = body != NULL ? body->end - body->begin : 0;
+    request->status = status;
+    request->answer_bytes = request->method != DYNO_HTTP_HEAD ? body_bytes : 0;
     const int printed = print_head(request, status, type, extra, body_bytes, head, sizeof(head));
     if (printed < 0 || (size_t)printed >= sizeof(head)) {
         dyno_conn_close(&h1->conn);
@@ -187,13 +194,19 @@ static void refuse_with(struct dyno_h1 *h1, const struct dyno_http_refusal *refu
         return;
     h1->is_refused = true;
     dyno_loop_disarm(h1->conn.loop, &h1->budget_retry);
-    const struct dyno_http_request closing = {.method = DYNO_HTTP_GET};
+    struct dyno_http_request closing = {.method = DYNO_HTTP_GET,
+                                        .extra = request != NULL ? request->extra : NULL};
     write_answer(h1, &closing, refusal->status, "application/json", refusal->extra,
                  error_body(h1, refusal->text));
     dyno_conn_close_when_sent(&h1->conn);
     h1->request = NULL;
-    if (request != NULL)
-        free_request(request);
+    if ((request == NULL || !request->is_seen) && h1->server->unseen != NULL)
+        h1->server->unseen(h1->server, &h1->conn, refusal->status);
+    if (request == NULL)
+        return;
+    request->status = closing.status;
+    request->answer_bytes = closing.answer_bytes;
+    free_request(request);
 }
 
 /* An error of the protocol. */
@@ -587,6 +600,7 @@ static void closed(struct dyno_conn *conn)
         h1->request->h1 = NULL;
         h1->server->gone(h1->server, h1->request);
     } else if (h1->request != NULL) {
+        h1->request->h1 = NULL;
         free_request(h1->request);
     }
     dyno_slab_free(slab, h1->held);

@@ -48,6 +48,9 @@ struct dyno_http_request {
     struct dyno_http_header headers[DYNO_HTTP_HEADERS_MAX];
     size_t header_count;
     struct dyno_http_refusal refusal; /* the application's, set by `head` */
+    const char *extra;                /* the application's: header lines of any answer, or NULL */
+    int status;                       /* that was answered; 0: none */
+    size_t answer_bytes;              /* of the body */
     bool is_seen;                     /* `head` was called */
     struct dyno_body body;
     uint64_t start_ns; /* when its first byte came */
@@ -61,8 +64,11 @@ struct dyno_http_server {
     void (*head)(struct dyno_http_server *server, struct dyno_http_request *request);
     void (*request)(struct dyno_http_server *server, struct dyno_http_request *request);
     void (*gone)(struct dyno_http_server *server, struct dyno_http_request *request);
-    /* Its memory goes: let go of what the application attached.  After `head`, in any case. */
+    /* Its memory goes: let go of what the application attached.  After `head`, in any case; h1 is
+     * NULL when the client has gone. */
     void (*over)(struct dyno_http_server *server, struct dyno_http_request *request);
+    /* May be NULL.  A request was refused before its head was whole. */
+    void (*unseen)(struct dyno_http_server *server, const struct dyno_conn *conn, int status);
     struct dyno_budget *budget;
     size_t body_bytes_max;
     uint64_t idle_ns; /* a kept connection without a request */
@@ -70,6 +76,9 @@ struct dyno_http_server {
 
 /* A dyno_accept_fn: the port's owner is a struct dyno_http_server. */
 bool dyno_http1_accept(struct dyno_port *port, int fd);
+
+/* Who sent it; h1 is not NULL. */
+const struct dyno_peer *dyno_http_peer(const struct dyno_http_request *request);
 
 /* The value of a header by its lower-case name; NULL: none. */
 const char *dyno_http_header(const struct dyno_http_request *request, const char *name);

@@ -285,6 +285,11 @@ void dyno_h2_wake(struct dyno_h2_stream *stream)
     dyno_conn_wake(&stream->h2->conn);
 }
 
+const struct dyno_peer *dyno_h2_peer(const struct dyno_h2_stream *stream)
+{
+    return &stream->h2->conn.peer;
+}
+
 void dyno_h2_free(struct dyno_h2_stream *stream)
 {
     dyno_slab_free(dyno_loop_slab(stream->port->loop), stream);

@@ -55,6 +55,9 @@ struct dyno_h2_server {
 
 bool dyno_http2_accept(struct dyno_port *port, int fd); /* a dyno_accept_fn */
 
+/* Who opened the stream; its h2 is not NULL. */
+const struct dyno_peer *dyno_h2_peer(const struct dyno_h2_stream *stream);
+
 /* Headers (copied), then output as `ready` has it, then the trailers. */
 void dyno_h2_respond(struct dyno_h2_stream *stream, const struct dyno_h2_field *fields,
                      size_t count);

@@ -1,7 +1,9 @@
 /* conn.c - bytes in, bytes out. */
 #include "serve/net/conn.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -312,6 +314,37 @@ static void pump_input(struct dyno_conn *conn)
         dyno_conn_wake(conn); /* others first */
 }
 
+/* --- the other end --- */
+
+static void take_peer(struct dyno_peer *peer, int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } from = {0};
+    socklen_t bytes = sizeof(from);
+    if (getpeername(fd, &from.any, &bytes) != 0)
+        return;
+    if (from.any.sa_family == AF_INET) {
+        *peer = (struct dyno_peer){.family = AF_INET, .number = ntohs(from.v4.sin_port)};
+        memcpy(peer->address, &from.v4.sin_addr, sizeof(from.v4.sin_addr));
+    } else if (from.any.sa_family == AF_INET6) {
+        *peer = (struct dyno_peer){.family = AF_INET6, .number = ntohs(from.v6.sin6_port)};
+        memcpy(peer->address, &from.v6.sin6_addr, sizeof(from.v6.sin6_addr));
+    }
+}
+
+void dyno_peer_text(const struct dyno_peer *peer, char text[DYNO_PEER_TEXT_BYTES])
+{
+    char address[INET6_ADDRSTRLEN];
+    text[0] = 0;
+    if (peer->family != 0 &&
+        inet_ntop(peer->family, peer->address, address, sizeof(address)) != NULL)
+        (void)snprintf(text, DYNO_PEER_TEXT_BYTES, peer->family == AF_INET ? "%s:%u" : "[%s]:%u",
+                       address, peer->number);
+}
+
 /* --- events --- */
 
 static void end_turn(struct dyno_turn *turn)
@@ -372,6 +405,8 @@ enum dyno_status dyno_conn_open(struct dyno_conn *conn, struct dyno_port *port, 
     conn->read_waits = EPOLLIN;
     conn->write_waits = EPOLLOUT;
     conn->active_ns = dyno_loop_now_ns(port->loop);
+    if (port->wants_peers)
+        take_peer(&conn->peer, fd);
     if (port->tls != NULL) {
         conn->tls = dyno_tls_open(port->tls, port->protocol, dyno_loop_slab(port->loop), fd,
                                   conn->active_ns);

@@ -14,6 +14,17 @@
 struct dyno_conn;
 struct dyno_port;
 
+/* The other end of a connection. */
+struct dyno_peer {
+    uint16_t family; /* 0: not known */
+    uint16_t number; /* of its port */
+    unsigned char address[16];
+};
+#define DYNO_PEER_TEXT_BYTES 64
+
+/* "127.0.0.1:4711", "[::1]:4711"; "" when it is not known. */
+void dyno_peer_text(const struct dyno_peer *peer, char text[DYNO_PEER_TEXT_BYTES]);
+
 /* A piece of output.  `data` begins `begin` bytes into the room, so that a head can be put before a
  * body that was written first. */
 struct dyno_seg {
@@ -53,6 +64,7 @@ struct dyno_conn {
     struct dyno_port *port;
     struct dyno_conn *next, *prev; /* of the port */
     const struct dyno_conn_ops *ops;
+    struct dyno_peer peer;        /* where the port wants it */
     struct dyno_tls_session *tls; /* NULL: bytes go as they are */
     struct dyno_seg *out_first, *out_last;
     size_t out_bytes;

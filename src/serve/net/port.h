@@ -24,6 +24,7 @@ struct dyno_port {
     struct dyno_timer sweep;
     int spare_fd; /* given up to turn a client away when descriptors run out */
     bool is_draining;
+    bool wants_peers; /* who connects is asked for his address */
 };
 
 /* Bind and listen on a numeric address (v4 or v6) and port (0: any free one).  E_IO names the
