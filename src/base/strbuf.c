@@ -16,6 +16,7 @@ void dyno_strbuf_fini(struct dyno_strbuf *buf)
 void dyno_strbuf_clear(struct dyno_strbuf *buf)
 {
     buf->bytes = 0;
+    buf->failed = false;
     if (buf->text != NULL)
         buf->text[0] = 0;
 }

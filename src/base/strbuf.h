@@ -19,6 +19,7 @@ struct dyno_strbuf {
 };
 
 void dyno_strbuf_fini(struct dyno_strbuf *buf);
+/* Empty again, and nothing is remembered; the memory stays. */
 void dyno_strbuf_clear(struct dyno_strbuf *buf);
 void dyno_strbuf_add(struct dyno_strbuf *buf, const char *text, size_t bytes);
 void dyno_strbuf_puts(struct dyno_strbuf *buf, const char *text);

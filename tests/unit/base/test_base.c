@@ -135,6 +135,10 @@ static void test_strbuf(void)
     CHECK(!dyno_strbuf_ok(&out));
     dyno_strbuf_puts(&out, "y");
     CHECK_STR(dyno_strbuf_text(&out), "x");
+    dyno_strbuf_clear(&out);
+    dyno_strbuf_puts(&out, "z");
+    CHECK(dyno_strbuf_ok(&out));
+    CHECK_STR(dyno_strbuf_text(&out), "z");
     dyno_strbuf_fini(&out);
 }
 
