@@ -15,7 +15,7 @@ struct dyno_serve_flags {
     int64_t io_threads, threads, lanes, instances;
     int64_t input_mib, flight_mib, connections, queue;
     double drain_s, exit_timeout_s;
-    bool no_supervisor, json, print_config;
+    bool listen_when_ready, no_supervisor, json, print_config;
 };
 
 #endif /* DYNO_CLI_SERVE_FLAGS_H */

@@ -93,6 +93,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .drain_s = flags->drain_s,
         .exit_timeout_s = flags->exit_timeout_s,
         .access_log = flags->access_log,
+        .listen_when_ready = flags->listen_when_ready,
         .no_supervisor = flags->no_supervisor,
         .json = flags->json,
     };

@@ -151,8 +151,8 @@ def make_engines(build):
 class Server:
     """A running dyno-serve, its ports, and plain ways to talk to it."""
 
-    def __init__(self, process, hello, log):
-        self.process, self.log = process, log
+    def __init__(self, process, hello, log, host="127.0.0.1"):
+        self.process, self.log, self.host = process, log, host
         self.http, self.grpc, self.metrics = (hello.get(k) for k in ("http", "grpc", "metrics"))
         self.pid = hello["pid"]  # of the first process that serves
         self.is_told = self.is_over = False
@@ -163,10 +163,10 @@ class Server:
         """One HTTP request on a connection of its own: status, headers, body."""
         port = port or self.http
         if port in self.contexts:
-            conn = http.client.HTTPSConnection("127.0.0.1", port, timeout=30,
+            conn = http.client.HTTPSConnection(self.host, port, timeout=30,
                                                context=self.contexts[port])
         else:
-            conn = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            conn = http.client.HTTPConnection(self.host, port, timeout=30)
         try:
             conn.request(method, path, body=body, headers=dict(headers))
             got = conn.getresponse()
@@ -190,7 +190,7 @@ class Server:
 
     def raw(self, data, port=None, timeout=10):
         """Send bytes as they are; what comes until the server closes."""
-        with socket.create_connection(("127.0.0.1", port or self.http), timeout=timeout) as sock:
+        with socket.create_connection((self.host, port or self.http), timeout=timeout) as sock:
             with contextlib.suppress(OSError):
                 sock.sendall(data)
             got = b""
@@ -296,15 +296,17 @@ class Tester:
     def configure(self, model, config):
         (self.repository / model / "config.json").write_text(json.dumps(config))
 
-    def start(self, *flags, models=("identity",), ready=True, env=None, tls=None):
+    def start(self, *flags, models=("identity",), ready=True, env=None, tls=None, inside=(),
+              host="127.0.0.1"):
         """A server over the repository, which gets these engines under their own names.  `tls`: the
-        context of a client, by the ports that speak TLS."""
+        context of a client, by the ports that speak TLS; `inside`: a command that executes another
+        one, where the server's address is `host`."""
         for model in models:
             self.put(model, model)
         log = self.folder / f"log{len(self.servers)}"
         with open(log, "w") as err:
             process = subprocess.Popen(
-                [self.build / "dyno-serve", f"--model-repository={self.repository}",
+                [*inside, self.build / "dyno-serve", f"--model-repository={self.repository}",
                  "--http-port=0", "--grpc-port=0", "--metrics-port=0", "--drain-secs=0", "--json",
                  *flags],
                 stdout=subprocess.PIPE, stderr=err, stdin=subprocess.DEVNULL, text=True,
@@ -312,7 +314,7 @@ class Tester:
         hello = process.stdout.readline()
         check(hello.startswith("{"), "no ports:", repr(hello), log.read_text())
         ports = json.loads(hello)
-        server = Server(process, ports, log)
+        server = Server(process, ports, log, host)
         server.contexts = {ports[name]: context for name, context in (tls or {}).items()}
         self.servers.append(server)
         if ready:

@@ -11,21 +11,12 @@ import subprocess
 import threading
 import time
 
-import numpy as np
 import tritonclient.grpc
-import tritonclient.http
+from clients import Load, wait_for
 from harness import Failure, check
 
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 16], "datatype": "FP32",
                                "data": list(range(16))}]})
-X = np.arange(16, dtype=np.float32).reshape(1, 16)
-
-
-def wait_for(what, seconds=30):
-    end = time.monotonic() + seconds
-    while not what():
-        check(time.monotonic() < end, "it did not come in", seconds, "seconds")
-        time.sleep(0.005)
 
 
 def is_running(pid):
@@ -51,49 +42,16 @@ def answers(server):
     return status == 200 and json.loads(text)["outputs"][0]["data"] == list(range(16))
 
 
-class Load:
-    """Clients that ask one request after the other; each checks its answer."""
-
-    def __init__(self, server, each):
-        self.stop, self.results = threading.Event(), []  # (start, end, failure)
-        self.threads = [threading.Thread(target=self.work, args=(module, port))
-                        for module, port in ((tritonclient.http, server.http),
-                                             (tritonclient.grpc, server.grpc))
-                        for _ in range(each)]
-        for thread in self.threads:
-            thread.start()
-
-    def work(self, module, port):
-        client = module.InferenceServerClient(f"127.0.0.1:{port}")
-        item = module.InferInput("x", list(X.shape), "FP32")
-        item.set_data_from_numpy(X)
-        while not self.stop.is_set():
-            start, failure = time.monotonic(), None
-            try:
-                got = client.infer("identity", [item]).as_numpy("y")
-                failure = None if np.array_equal(got, X) else "a wrong answer"
-            except Exception as error:  # whatever a client of the kind says
-                failure = str(error) or repr(error)
-            self.results.append((start, time.monotonic(), failure))
-        client.close()
-
-    def end(self):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
-
-
 def kill_under_load(t, name):
     server = t.start()
     fell(server, name)
-    load = Load(server, 3)
-    time.sleep(0.5)
-    old, at = server.worker(), time.monotonic()
-    os.kill(old, getattr(signal, f"SIG{name}"))
-    new = next_worker(server, old)
-    time.sleep(2)
-    load.end()
-    failed = [(start - at, failure) for start, _, failure in load.results if failure]
+    with Load("127.0.0.1", server.http, server.grpc, 3) as load:
+        time.sleep(0.5)
+        old, at = server.worker(), time.monotonic()
+        os.kill(old, getattr(signal, f"SIG{name}"))
+        new = next_worker(server, old)
+        time.sleep(2)
+    failed = load.failed_since(at)
     after = [end - at for start, end, failure in load.results if start > at and not failure]
     # One request a client was in flight, or was sent on its broken connection.
     check(len(failed) <= len(load.threads), failed)
@@ -281,6 +239,40 @@ def case_nobody_waits_where_nobody_listens(t):
             thread.join()
         check(results == [200] * 4, results)
         server.stop()
+
+
+def case_another_beside_it(t):
+    """An upgrade on one machine: a second server on the same ports, then the first is told to end.
+    Everybody connects anew for each request, and nobody is turned away."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+
+    def start():
+        # It listens when its hello is said, and is ready then.
+        return t.start(f"--http-port={port}", "--grpc-port=-1", "--drain-secs=0.5",
+                       "--listen-when-ready", ready=False)
+    stop, failed, count = threading.Event(), [], [0]
+
+    def work():
+        while not stop.is_set():
+            try:
+                if not answers(server):
+                    failed.append("a wrong answer")
+            except OSError as error:
+                failed.append(repr(error))
+            count[0] += 1
+    server = start()
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(4):
+        old, server = server, start()
+        old.stop()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    check(not failed and count[0] > 50, count, failed[:3])
 
 
 def case_hangup_is_no_end(t):

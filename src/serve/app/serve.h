@@ -35,8 +35,9 @@ struct dyno_serve_options {
     uint32_t conns_max; /* of one port and I/O thread */
     uint32_t queue_max; /* waiting requests of one variant */
     double drain_s, exit_timeout_s;
-    bool no_supervisor; /* serve in this process, and end with it */
-    bool json;          /* the line that tells the ports */
+    bool listen_when_ready; /* not before the models of the start were tried */
+    bool no_supervisor;     /* serve in this process, and end with it */
+    bool json;              /* the line that tells the ports */
 };
 
 /* Serve until SIGTERM or SIGINT; returns when drained.  Prints one line when ports are open.

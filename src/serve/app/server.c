@@ -22,7 +22,8 @@
 #define GRPC_IDLE_NS   UINT64_C(7200000000000)
 #define INLINE_NS      30000 /* what a change of thread costs, about */
 #define POLL_NS        2000000
-#define LOOK_S         2 /* between looks at files that may have been replaced */
+#define LOOK_S         2        /* between looks at files that may have been replaced */
+#define LAST_NS        50000000 /* for who connects just now, and for his first request */
 /* How long clients wait for the models of a worker that was started again, before they are told
  * what is not there yet. */
 #define MODELS_WAIT_NS UINT64_C(5000000000)
@@ -80,6 +81,22 @@ static enum dyno_status open_io(struct dyno_io *io, int *listeners, struct dyno_
     DYNO_TRY(open_port(io, &io->http, &listeners[0], options->http_has_tls, err));
     DYNO_TRY(open_port(io, &io->grpc, &listeners[1], options->grpc_has_tls, err));
     return open_port(io, &io->metrics, &listeners[2], options->metrics_has_tls, err);
+}
+
+static void shut_io(struct dyno_mail *mail)
+{
+    struct dyno_io *io =
+        (struct dyno_io *)(void *)((char *)mail - offsetof(struct dyno_io, shut_mail));
+    dyno_port_shut(&io->http);
+    dyno_port_shut(&io->grpc);
+}
+
+static void stop_io(struct dyno_mail *mail)
+{
+    struct dyno_io *io =
+        (struct dyno_io *)(void *)((char *)mail - offsetof(struct dyno_io, stop_mail));
+    dyno_port_stop(&io->http);
+    dyno_port_stop(&io->grpc);
 }
 
 static void drain_io(struct dyno_mail *mail)
@@ -167,11 +184,15 @@ static bool is_told_to_end(void)
 }
 
 /* After a fall clients wait in the listening queues; a moment more there is better for them than
- * to hear that a model is not known. */
+ * to hear that a model is not known.  With listen_when_ready there is nobody yet. */
 static void wait_for_models(const struct dyno_server *server)
 {
     const struct timespec step = {.tv_nsec = POLL_NS};
-    const uint64_t end_ns = dyno_clock_ns() + MODELS_WAIT_NS;
+    uint64_t end_ns = UINT64_MAX;
+    if (dyno_super_restarts(server->super) > 0)
+        end_ns = dyno_clock_ns() + MODELS_WAIT_NS;
+    else if (!server->options.listen_when_ready)
+        return;
     while (!dyno_manager_is_ready(server->manager) && dyno_clock_ns() < end_ns && !is_told_to_end())
         (void)nanosleep(&step, NULL);
 }
@@ -189,6 +210,20 @@ static enum dyno_status open_journal(struct dyno_server *server, struct dyno_err
         if (!dyno_trace_source_init(&server->ios[i].trace_source))
             return DYNO_FAIL(err, DYNO_E_LIMIT, "no random numbers are to be had");
     return dyno_journal_create(&journal, &server->journal, err);
+}
+
+static enum dyno_status listen_all(struct dyno_server *server, struct dyno_err *err)
+{
+    enum dyno_status status = DYNO_OK;
+    for (int i = 0; i < server->io_count && status == DYNO_OK; i++) {
+        struct dyno_port *ports[] = {&server->ios[i].http, &server->ios[i].grpc,
+                                     &server->ios[i].metrics};
+        for (size_t k = 0; k < DYNO_COUNT(ports) && status == DYNO_OK; k++)
+            status = dyno_port_listen(ports[k], err);
+    }
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "address %s", server->options.address);
+    return status;
 }
 
 static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
@@ -212,8 +247,8 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
     DYNO_TRY(dyno_gate_create(&gate, &server->gate, err));
     DYNO_TRY(dyno_sched_create(&sched, &server->sched, err));
     DYNO_TRY(create_manager(server, err));
-    if (dyno_super_restarts(server->super) > 0)
-        wait_for_models(server);
+    wait_for_models(server);
+    DYNO_TRY(listen_all(server, err));
     for (int i = 0; i < server->io_count; i++) {
         struct dyno_io *io = &server->ios[i];
         const int code = pthread_create(&io->thread, NULL, run_io, io);
@@ -245,6 +280,16 @@ static void drain(struct dyno_server *server)
     const uint64_t now_ns = dyno_clock_ns();
     atomic_store(&server->is_draining, true);
     wait_until(server, now_ns + (uint64_t)(server->options.drain_s * 1e9), false);
+    for (int i = 0; i < server->io_count; i++) {
+        server->ios[i].shut_mail.deliver = shut_io;
+        dyno_loop_post(server->ios[i].loop, &server->ios[i].shut_mail);
+    }
+    wait_until(server, dyno_clock_ns() + LAST_NS, false);
+    for (int i = 0; i < server->io_count; i++) {
+        server->ios[i].stop_mail.deliver = stop_io;
+        dyno_loop_post(server->ios[i].loop, &server->ios[i].stop_mail);
+    }
+    wait_until(server, dyno_clock_ns() + LAST_NS, false);
     for (int i = 0; i < server->io_count; i++) {
         server->ios[i].drain_mail.deliver = drain_io;
         dyno_loop_post(server->ios[i].loop, &server->ios[i].drain_mail);
@@ -391,9 +436,9 @@ static enum dyno_status serve(struct dyno_server *server, const sigset_t *signal
 
 /* --- before there is a thread --- */
 
-/* The first I/O thread's socket binds the number that was asked for; with 0 the others take what
+/* The first I/O thread's socket takes the number that was asked for; with 0 the others take what
  * it got. */
-static enum dyno_status listen_all(struct dyno_server *server, struct dyno_err *err)
+static enum dyno_status bind_all(struct dyno_server *server, struct dyno_err *err)
 {
     int *const numbers[DYNO_PORT_KINDS] = {&server->http_number, &server->grpc_number,
                                            &server->metrics_number};
@@ -407,7 +452,7 @@ static enum dyno_status listen_all(struct dyno_server *server, struct dyno_err *
         int *number = numbers[i % DYNO_PORT_KINDS];
         if (*number >= 0)
             DYNO_TRY(
-                dyno_listen(server->options.address, *number, &server->listeners[i], number, err));
+                dyno_bind(server->options.address, *number, &server->listeners[i], number, err));
     }
     return DYNO_OK;
 }
@@ -466,7 +511,7 @@ static enum dyno_status prepare(struct dyno_server *server, struct dyno_err *err
         DYNO_TRY(dyno_classes_set(&server->classes, options->service_classes[i], err));
     if (options->tls.cert_path != NULL)
         DYNO_TRY(dyno_tls_create(&options->tls, &server->tls, err));
-    DYNO_TRY(listen_all(server, err));
+    DYNO_TRY(bind_all(server, err));
     DYNO_TRY(dyno_super_create(&server->super, err));
     return want_start_models(server, err);
 }

@@ -36,7 +36,7 @@ struct dyno_io {
     struct dyno_strbuf line; /* of the access log */
     struct dyno_trace_source trace_source;
     atomic_uint_fast64_t open_count; /* requests that are not answered; read by others */
-    struct dyno_mail drain_mail, close_mail;
+    struct dyno_mail shut_mail, stop_mail, drain_mail, close_mail;
 };
 
 #define DYNO_PORT_KINDS 3 /* http, grpc, metrics */

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <malloc.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -39,8 +40,8 @@ static bool parse_address(const char *address, int number, union any_address *ou
     return inet_pton(AF_INET6, address, &out->v6.sin6_addr) == 1;
 }
 
-enum dyno_status dyno_listen(const char *address, int number, int *fd_out, int *number_out,
-                             struct dyno_err *err)
+enum dyno_status dyno_bind(const char *address, int number, int *fd_out, int *number_out,
+                           struct dyno_err *err)
 {
     const int on = 1;
     union any_address at;
@@ -53,8 +54,7 @@ enum dyno_status dyno_listen(const char *address, int number, int *fd_out, int *
         return DYNO_FAIL(err, DYNO_E_IO, "cannot make a socket: %s", strerror(errno));
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-    if (bind(fd, &at.any, bytes) != 0 || listen(fd, BACKLOG) != 0 ||
-        getsockname(fd, &at.any, &bytes) != 0) {
+    if (bind(fd, &at.any, bytes) != 0 || getsockname(fd, &at.any, &bytes) != 0) {
         const int code = errno;
         (void)close(fd);
         return DYNO_FAIL(err, DYNO_E_IO, "cannot listen on %s port %d: %s", address, number,
@@ -149,6 +149,13 @@ enum dyno_status dyno_port_open(struct dyno_port *port, struct dyno_loop *loop, 
     return status;
 }
 
+enum dyno_status dyno_port_listen(struct dyno_port *port, struct dyno_err *err)
+{
+    if (port->watch.fd >= 0 && listen(port->watch.fd, BACKLOG) != 0)
+        return DYNO_FAIL(err, DYNO_E_IO, "cannot listen: %s", strerror(errno));
+    return DYNO_OK;
+}
+
 static void stop_listening(struct dyno_port *port)
 {
     if (port->watch.fd < 0)
@@ -158,10 +165,33 @@ static void stop_listening(struct dyno_port *port)
     port->watch.fd = -1;
 }
 
+/* A closed listener resets the connections in its queue, and between the last accept and close one
+ * more may come in.  So first the packets that ask for one are dropped: SYN without ACK. */
+void dyno_port_shut(struct dyno_port *port)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags of the TCP header */
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const struct sock_fprog filter = {.len = DYNO_COUNT(code), .filter = code};
+    if (port->watch.fd >= 0)
+        (void)setsockopt(port->watch.fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter));
+}
+
+void dyno_port_stop(struct dyno_port *port)
+{
+    if (port->watch.fd >= 0)
+        on_ready(&port->watch, EPOLLIN);
+    stop_listening(port);
+}
+
 void dyno_port_drain(struct dyno_port *port)
 {
     port->is_draining = true;
-    stop_listening(port);
+    dyno_port_stop(port);
     for (struct dyno_conn *conn = port->first; conn != NULL; conn = conn->next)
         if (!conn->closed)
             conn->ops->drain(conn);

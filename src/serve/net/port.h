@@ -27,15 +27,22 @@ struct dyno_port {
     bool wants_peers; /* who connects is asked for his address */
 };
 
-/* Bind and listen on a numeric address (v4 or v6) and port (0: any free one).  E_IO names the
- * address and the reason. */
-enum dyno_status dyno_listen(const char *address, int number, int *fd_out, int *number_out,
-                             struct dyno_err *err);
+/* A socket that is bound to a numeric address (v4 or v6) and port (0: any free one), and does not
+ * listen yet.  E_IO names the address and the reason. */
+enum dyno_status dyno_bind(const char *address, int number, int *fd_out, int *number_out,
+                           struct dyno_err *err);
 
-/* Serve `fd`, which is taken in any case. */
+/* Serve `fd`, which is taken in any case, once it listens. */
 enum dyno_status dyno_port_open(struct dyno_port *port, struct dyno_loop *loop, int fd,
                                 struct dyno_err *err);
-/* No new connections; the ones there are told. */
+/* Does nothing for a port that was not opened, or listens already.  E_IO. */
+enum dyno_status dyno_port_listen(struct dyno_port *port, struct dyno_err *err);
+/* Three steps to the end, some time apart, so that nobody is cut off on his way in: who asks for a
+ * connection gets no answer (and asks again a second later, when another server may listen on the
+ * port); those that were made are accepted, and nobody listens any more; and the ones there are
+ * told. */
+void dyno_port_shut(struct dyno_port *port);
+void dyno_port_stop(struct dyno_port *port);
 void dyno_port_drain(struct dyno_port *port);
 /* Close everything that is left; `closed` is called for each at the end of the turn. */
 void dyno_port_close_all(struct dyno_port *port);
