@@ -21,6 +21,7 @@ class Load:
 
     def __init__(self, host, http, grpc, each):
         self.stop, self.results = threading.Event(), []  # (start, end, failure or None)
+        self.began = {}  # thread -> start of its last request
         self.threads = [threading.Thread(target=self.work, args=(module, f"{host}:{port}", i),
                                          daemon=True)
                         for module, port in ((tritonclient.http, http), (tritonclient.grpc, grpc))
@@ -36,6 +37,7 @@ class Load:
             x += 1
             item.set_data_from_numpy(x)
             start, failure = time.monotonic(), None
+            self.began[threading.get_ident()] = start
             try:
                 got = client.infer("identity", [item]).as_numpy("y")
                 failure = None if np.array_equal(got, x) else "a wrong answer"
@@ -49,6 +51,10 @@ class Load:
         than that, and failed."""
         return [(start - at, failure) for start, end, failure in list(self.results)
                 if end > at and failure]
+
+    def waiting_since(self, at):
+        """How many clients began nothing since."""
+        return sum(start < at for start in list(self.began.values()))
 
     def __enter__(self):
         return self
