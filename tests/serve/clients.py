@@ -16,8 +16,8 @@ def wait_for(what, seconds=30):
 
 
 class Load:
-    """Clients of the model `identity`, `each` over HTTP and as many over gRPC: one request after the
-    other, each another one, and each answer is checked.  Ends with its `with`."""
+    """Clients of the model `identity`, `each` over HTTP and as many over gRPC: one request after
+    the other, each another one, and each answer is checked.  Ends with its `with`."""
 
     def __init__(self, host, http, grpc, each):
         self.stop, self.results = threading.Event(), []  # (start, end, failure or None)
