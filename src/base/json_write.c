@@ -67,10 +67,24 @@ void dyno_json_array_end(struct dyno_json_writer *json)
     close_level(json, "]");
 }
 
+/* Bytes at the start of a text that stand for themselves. */
+static size_t plain_bytes(const char *text, size_t bytes)
+{
+    size_t i = 0;
+    while (i < bytes && text[i] >= 0x20 && text[i] < 0x7f && text[i] != '"' && text[i] != '\\')
+        i++;
+    return i;
+}
+
 static void quote(struct dyno_strbuf *out, const char *text, size_t bytes)
 {
     dyno_strbuf_puts(out, "\"");
     for (size_t i = 0; i < bytes;) {
+        const size_t plain = plain_bytes(text + i, bytes - i);
+        dyno_strbuf_add(out, text + i, plain);
+        i += plain;
+        if (i == bytes)
+            break;
         const size_t length = dyno_utf8_next(text + i, bytes - i);
         const char c = text[i];
         if (length == 0)
@@ -113,13 +127,13 @@ void dyno_json_str(struct dyno_json_writer *json, const char *text)
 void dyno_json_i64(struct dyno_json_writer *json, int64_t value)
 {
     separate(json);
-    dyno_strbuf_printf(json->out, "%lld", (long long)value);
+    dyno_strbuf_i64(json->out, value);
 }
 
 void dyno_json_u64(struct dyno_json_writer *json, uint64_t value)
 {
     separate(json);
-    dyno_strbuf_printf(json->out, "%llu", (unsigned long long)value);
+    dyno_strbuf_u64(json->out, value);
 }
 
 void dyno_json_f64(struct dyno_json_writer *json, double value)

@@ -26,8 +26,8 @@ const char *dyno_strbuf_text(const struct dyno_strbuf *buf)
     return buf->text != NULL ? buf->text : "";
 }
 
-/* Room for `more` bytes and the NUL. */
-static bool reserve(struct dyno_strbuf *buf, size_t more)
+/* After a failure nothing is added any more: what was lost would be missing in the middle. */
+bool dyno_strbuf_reserve(struct dyno_strbuf *buf, size_t more)
 {
     const size_t want = buf->bytes + more + 1;
     if (buf->failed)
@@ -45,18 +45,22 @@ static bool reserve(struct dyno_strbuf *buf, size_t more)
     return true;
 }
 
-void dyno_strbuf_add(struct dyno_strbuf *buf, const char *text, size_t bytes)
+void dyno_strbuf_u64(struct dyno_strbuf *buf, uint64_t value)
 {
-    if (bytes == 0 || !reserve(buf, bytes))
-        return;
-    memcpy(buf->text + buf->bytes, text, bytes);
-    buf->bytes += bytes;
-    buf->text[buf->bytes] = 0;
+    char digits[20];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    dyno_strbuf_add(buf, digits + at, sizeof(digits) - at);
 }
 
-void dyno_strbuf_puts(struct dyno_strbuf *buf, const char *text)
+void dyno_strbuf_i64(struct dyno_strbuf *buf, int64_t value)
 {
-    dyno_strbuf_add(buf, text, strlen(text));
+    if (value < 0)
+        dyno_strbuf_puts(buf, "-");
+    dyno_strbuf_u64(buf, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 void dyno_strbuf_printf(struct dyno_strbuf *buf, const char *fmt, ...)
@@ -67,7 +71,7 @@ void dyno_strbuf_printf(struct dyno_strbuf *buf, const char *fmt, ...)
     va_copy(again, args);
     const int bytes = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
-    if (bytes > 0 && reserve(buf, (size_t)bytes)) {
+    if (bytes > 0 && dyno_strbuf_reserve(buf, (size_t)bytes)) {
         (void)vsnprintf(buf->text + buf->bytes, (size_t)bytes + 1, fmt, again);
         buf->bytes += (size_t)bytes;
     }

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "base/err.h"
 
@@ -21,8 +23,24 @@ struct dyno_strbuf {
 void dyno_strbuf_fini(struct dyno_strbuf *buf);
 /* Empty again, and nothing is remembered; the memory stays. */
 void dyno_strbuf_clear(struct dyno_strbuf *buf);
-void dyno_strbuf_add(struct dyno_strbuf *buf, const char *text, size_t bytes);
-void dyno_strbuf_puts(struct dyno_strbuf *buf, const char *text);
+/* Room for `more` bytes and the NUL; false when memory runs out. */
+bool dyno_strbuf_reserve(struct dyno_strbuf *buf, size_t more);
+/* Inline: writers of JSON and of heads live on short constant texts. */
+static inline void dyno_strbuf_add(struct dyno_strbuf *buf, const char *text, size_t bytes)
+{
+    const bool has_room = !buf->failed && buf->capacity_bytes - buf->bytes > bytes;
+    if (bytes == 0 || (!has_room && !dyno_strbuf_reserve(buf, bytes)))
+        return;
+    memcpy(buf->text + buf->bytes, text, bytes);
+    buf->bytes += bytes;
+    buf->text[buf->bytes] = 0;
+}
+static inline void dyno_strbuf_puts(struct dyno_strbuf *buf, const char *text)
+{
+    dyno_strbuf_add(buf, text, strlen(text));
+}
+void dyno_strbuf_u64(struct dyno_strbuf *buf, uint64_t value); /* in decimal */
+void dyno_strbuf_i64(struct dyno_strbuf *buf, int64_t value);
 void dyno_strbuf_printf(struct dyno_strbuf *buf, const char *fmt, ...) DYNO_PRINTF(2, 3);
 static inline bool dyno_strbuf_ok(const struct dyno_strbuf *buf)
 {

@@ -16,6 +16,7 @@
 #define BUDGET_WAIT_NS   UINT64_C(30000000000)
 #define URL_BYTES_MAX    8192
 #define HEAD_FIRST_BYTES 512
+#define HEAD_OUT_BYTES   1024 /* of an answer */
 
 enum h1_state {
     H1_HEAD,  /* reading a head, or waiting for one */
@@ -135,34 +136,63 @@ static const char *reason(int status)
     }
 }
 
-static int print_head(const struct dyno_http_request *request, int status, const char *type,
-                      const char *extra, size_t body_bytes, char *out, size_t room)
+/* Appends to a text of HEAD_OUT_BYTES at `at`; where the text then ends, HEAD_OUT_BYTES + 1 once
+ * something did not fit. */
+static size_t put(char *out, size_t at, const char *text)
 {
-    const bool no_body = type == NULL && body_bytes == 0;
-    return snprintf(out, room, "HTTP/1.1 %d %s\r\n%s%s%s%s%sContent-Length: %zu\r\n%s\r\n", status,
-                    reason(status), no_body ? "" : "Content-Type: ", no_body ? "" : type,
-                    no_body ? "" : "\r\n", extra, request->extra != NULL ? request->extra : "",
-                    body_bytes, request->keep_alive ? "" : "Connection: close\r\n");
+    const size_t bytes = strlen(text);
+    if (at > HEAD_OUT_BYTES || bytes > HEAD_OUT_BYTES - at)
+        return HEAD_OUT_BYTES + 1;
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): what follows does not end with a zero */
+    memcpy(out + at, text, bytes);
+    return at + bytes;
+}
+
+static size_t put_number(char *out, size_t at, size_t value)
+{
+    char digits[24];
+    size_t first = sizeof(digits) - 1;
+    digits[first] = 0;
+    do {
+        digits[--first] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    return put(out, at, digits + first);
+}
+
+/* Its length; more than HEAD_OUT_BYTES: it did not fit. */
+static size_t print_head(const struct dyno_http_request *request, int status, const char *type,
+                         const char *extra, size_t body_bytes, char *out)
+{
+    size_t at = put_number(out, put(out, 0, "HTTP/1.1 "), (size_t)status);
+    at = put(out, put(out, put(out, at, " "), reason(status)), "\r\n");
+    if (type != NULL || body_bytes != 0)
+        at = put(out, put(out, put(out, at, "Content-Type: "), type), "\r\n");
+    at = put(out, at, extra);
+    if (request->extra != NULL)
+        at = put(out, at, request->extra);
+    at = put_number(out, put(out, at, "Content-Length: "), body_bytes);
+    at = put(out, at, "\r\n");
+    return put(out, at, request->keep_alive ? "\r\n" : "Connection: close\r\n\r\n");
 }
 
 static void write_answer(struct dyno_h1 *h1, struct dyno_http_request *request, int status,
                          const char *type, const char *extra, struct dyno_seg *body)
 {
-    char head[1024];
+    char head[HEAD_OUT_BYTES];
     const size_t body_bytes = body != NULL ? body->end - body->begin : 0;
     request->status = status;
     request->answer_bytes = request->method != DYNO_HTTP_HEAD ? body_bytes : 0;
-    const int printed = print_head(request, status, type, extra, body_bytes, head, sizeof(head));
-    if (printed < 0 || (size_t)printed >= sizeof(head)) {
+    const size_t printed = print_head(request, status, type, extra, body_bytes, head);
+    if (printed > sizeof(head)) {
         dyno_conn_close(&h1->conn);
-    } else if (body != NULL && request->method != DYNO_HTTP_HEAD &&
-               body->begin >= (size_t)printed) {
-        body->begin -= (size_t)printed;
-        memcpy(body->data + body->begin, head, (size_t)printed);
+    } else if (body != NULL && request->method != DYNO_HTTP_HEAD && body->begin >= printed) {
+        body->begin -= printed;
+        memcpy(body->data + body->begin, head, printed);
         dyno_conn_give(&h1->conn, body);
         return;
     } else {
-        dyno_conn_write(&h1->conn, head, (size_t)printed);
+        dyno_conn_write(&h1->conn, head, printed);
         if (body != NULL && request->method != DYNO_HTTP_HEAD) {
             dyno_conn_give(&h1->conn, body);
             return;

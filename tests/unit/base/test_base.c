@@ -139,6 +139,13 @@ static void test_strbuf(void)
     dyno_strbuf_puts(&out, "z");
     CHECK(dyno_strbuf_ok(&out));
     CHECK_STR(dyno_strbuf_text(&out), "z");
+    dyno_strbuf_clear(&out);
+    dyno_strbuf_u64(&out, 0);
+    dyno_strbuf_u64(&out, UINT64_MAX);
+    dyno_strbuf_i64(&out, INT64_MIN);
+    dyno_strbuf_i64(&out, INT64_MAX);
+    CHECK_STR(dyno_strbuf_text(&out),
+              "018446744073709551615-92233720368547758089223372036854775807");
     dyno_strbuf_fini(&out);
 }
 
