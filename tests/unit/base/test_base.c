@@ -201,6 +201,19 @@ static void test_log(void)
     CHECK(dyno_log_on(DYNO_LOG_WARN) && !dyno_log_on(DYNO_LOG_INFO));
     captured(say_long, text, sizeof(text));
     CHECK(strlen(text) <= 4096 && text[strlen(text) - 1] == '\n');
+    dyno_log_enable(DYNO_LOG_INFO, true);
+    dyno_log_enable(DYNO_LOG_WARN, false);
+    CHECK(dyno_log_on(DYNO_LOG_INFO) && !dyno_log_on(DYNO_LOG_WARN) &&
+          !dyno_log_on(DYNO_LOG_DEBUG));
+    captured(say, text, sizeof(text));
+    CHECK(strstr(text, "warn: ") == NULL && strstr(text, "error: bad\n") != NULL);
+    dyno_log_set_time(true);
+    captured(say, text, sizeof(text));
+    CHECK(dyno_log_has_time() && text[4] == '-' && text[10] == 'T' && text[19] == 'Z');
+    CHECK_STR(strstr(text, "error"), "error: bad\n");
+    dyno_log_set_time(false);
+    dyno_log_set_level(DYNO_LOG_WARN);
+    CHECK(dyno_log_on(DYNO_LOG_WARN) && !dyno_log_on(DYNO_LOG_INFO));
     captured(make_progress, text, sizeof(text));
     CHECK_STR(text, "");
 }
