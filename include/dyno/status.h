@@ -34,7 +34,8 @@ extern "C" {
     X(E_BUSY, 12, 75, "busy: try again later")             \
     X(E_UNKNOWN_CALLER, 13, 77, "who asks is not known")   \
     X(E_DENIED, 14, 77, "not allowed to this caller")      \
-    X(E_QUOTA, 15, 75, "nothing is left of the allowance")
+    X(E_QUOTA, 15, 75, "nothing is left of the allowance") \
+    X(E_EXISTS, 16, 73, "there already")
 
 enum dyno_status {
 #define X(sym, value, exit_code, text) DYNO_##sym = (value),

@@ -35,6 +35,8 @@ enum dyno_grpc_status dyno_grpc_status_of(enum dyno_status status)
         return DYNO_GRPC_PERMISSION_DENIED;
     case DYNO_E_QUOTA:
         return DYNO_GRPC_RESOURCE_EXHAUSTED;
+    case DYNO_E_EXISTS:
+        return DYNO_GRPC_ALREADY_EXISTS;
     case DYNO_E_ARG:
     case DYNO_E_FORMAT:
     case DYNO_E_LIMIT:

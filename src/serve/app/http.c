@@ -50,6 +50,7 @@ int dyno_http_status(enum dyno_status status)
     case DYNO_E_FORMAT:
     case DYNO_E_LIMIT:
     case DYNO_E_CANCELLED:
+    case DYNO_E_EXISTS:
         return 400;
     case DYNO_E_IO:
     case DYNO_E_CORRUPT:
