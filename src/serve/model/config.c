@@ -1,4 +1,6 @@
 /* config.c - config.json of a model. */
+#include <string.h>
+
 #include "base/json.h"
 #include "serve/model/repository.h"
 
@@ -50,6 +52,28 @@ static enum dyno_status take_policy(const struct dyno_json *policy, struct dyno_
     return DYNO_OK;
 }
 
+/* {"OUTPUT": "FILE", ...} */
+static enum dyno_status take_labels(const struct dyno_json *labels, struct dyno_arena *arena,
+                                    struct dyno_model_config *config, struct dyno_err *err)
+{
+    if (labels->kind != DYNO_JSON_OBJECT)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "labels must be an object of file names by output");
+    for (const struct dyno_json *at = labels->first; at != NULL; at = at->next) {
+        struct dyno_model_labels *one = dyno_arena_alloc(arena, 1, sizeof(*one));
+        if (one == NULL)
+            return DYNO_NOMEM(err);
+        if (at->kind != DYNO_JSON_STRING || strlen(at->text) != at->text_bytes ||
+            !dyno_model_name_ok(at->text))
+            return DYNO_FAIL(err, DYNO_E_FORMAT,
+                             "labels.%.64s must be the name of a file in the model's folder",
+                             at->key);
+        *one =
+            (struct dyno_model_labels){.next = config->labels, .output = at->key, .file = at->text};
+        config->labels = one;
+    }
+    return DYNO_OK;
+}
+
 enum dyno_status dyno_model_config_parse(const char *text, size_t bytes, struct dyno_arena *arena,
                                          struct dyno_model_config *config, struct dyno_err *err)
 {
@@ -61,10 +85,13 @@ enum dyno_status dyno_model_config_parse(const char *text, size_t bytes, struct 
     const struct dyno_json *max_batch = dyno_json_find(root, "max_batch_size");
     const struct dyno_json *instances = dyno_json_find(root, "instance_count");
     const struct dyno_json *policy = dyno_json_find(root, "version_policy");
+    const struct dyno_json *labels = dyno_json_find(root, "labels");
     config->has_max_batch = max_batch != NULL;
     if (max_batch != NULL)
         DYNO_TRY(take_whole(max_batch, "max_batch_size", INT32_MAX, &config->max_batch, err));
     if (instances != NULL)
         DYNO_TRY(take_whole(instances, "instance_count", 64, &config->instances, err));
+    if (labels != NULL)
+        DYNO_TRY(take_labels(labels, arena, config, err));
     return policy != NULL ? take_policy(policy, arena, config, err) : DYNO_OK;
 }

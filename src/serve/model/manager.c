@@ -232,8 +232,11 @@ static struct dyno_variant *load_variants(struct dyno_manager *manager,
             variant->reap_arg = manager;
             variant->next = loaded;
             loaded = variant;
-            if (dyno_variant_load(variant, &manager->lanes, contexts, max_batch, &reason) ==
-                DYNO_OK) {
+            variant->wanted_labels = model->config.labels;
+            const enum dyno_status status =
+                dyno_variant_load(variant, &manager->lanes, contexts, max_batch, &reason);
+            variant->wanted_labels = NULL;
+            if (status == DYNO_OK) {
                 (*ready_count)++;
                 continue;
             }

@@ -23,6 +23,12 @@ bool dyno_model_name_ok(const char *name);
 /* A decimal number above 0 without leading zeros; 0 when it is none. */
 uint64_t dyno_model_version_parse(const char *text);
 
+/* Where the names of an output's classes stand: a file in the model's folder. */
+struct dyno_model_labels {
+    const struct dyno_model_labels *next;
+    const char *output, *file;
+};
+
 /* config.json of a model; every field may be absent. */
 struct dyno_model_config {
     bool has_max_batch;
@@ -32,6 +38,7 @@ struct dyno_model_config {
     uint64_t latest_count; /* versions, when not all and not listed; default 1 */
     const uint64_t *versions;
     size_t version_count; /* version_policy.specific */
+    const struct dyno_model_labels *labels;
 };
 
 struct dyno_repo_variant {

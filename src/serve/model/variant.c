@@ -50,6 +50,10 @@ static void unload(struct dyno_variant *variant)
     dyno_free(variant->inputs);
     dyno_free(variant->outputs);
     dyno_free(variant->input_infos);
+    for (size_t i = 0; variant->labels != NULL && i < variant->output_count; i++)
+        dyno_labels_destroy(variant->labels[i]);
+    dyno_free(variant->labels);
+    variant->labels = NULL;
     variant->inputs = variant->outputs = NULL;
     variant->input_infos = NULL;
     dyno_engine_close(variant->engine);
@@ -247,6 +251,28 @@ static enum dyno_status open_copy(struct dyno_variant *variant, struct dyno_err 
     return status;
 }
 
+/* The files lie two folders above the engine: MODEL/VERSION/NAME.engine. */
+static enum dyno_status read_labels(struct dyno_variant *variant, struct dyno_err *err)
+{
+    char folder[4096];
+    (void)snprintf(folder, sizeof(folder), "%s", variant->path);
+    for (int i = 0; i < 2; i++) {
+        char *slash = strrchr(folder, '/');
+        if (slash != NULL)
+            *slash = 0;
+    }
+    variant->labels = dyno_alloc(variant->output_count + 1, sizeof(*variant->labels));
+    if (variant->labels == NULL)
+        return DYNO_NOMEM(err);
+    for (const struct dyno_model_labels *at = variant->wanted_labels; at != NULL; at = at->next) {
+        const int idx = dyno_variant_output(variant, at->output);
+        if (idx < 0)
+            return DYNO_FAIL(err, DYNO_E_FORMAT, "labels: there is no output '%.64s'", at->output);
+        DYNO_TRY(dyno_labels_read(folder, at->file, &variant->labels[idx], err));
+    }
+    return DYNO_OK;
+}
+
 /* What the configuration says counts, within what the engine takes. */
 static void set_max_batch(struct dyno_variant *variant, int64_t wanted)
 {
@@ -283,6 +309,7 @@ static enum dyno_status load(struct dyno_variant *variant, const struct dyno_lan
 {
     DYNO_TRY(open_copy(variant, err));
     DYNO_TRY(describe_all(variant, err));
+    DYNO_TRY(read_labels(variant, err));
     for (; variant->context_count < context_count; variant->context_count++)
         DYNO_TRY(dyno_context_create(variant->engine,
                                      lanes->pools[variant->context_count % lanes->count],

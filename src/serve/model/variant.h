@@ -12,6 +12,7 @@
 
 #include "dyno/engine.h"
 #include "serve/model/cost.h"
+#include "serve/model/labels.h"
 #include "serve/v2/infer.h"
 #include "serve/watch/tally.h"
 
@@ -74,8 +75,10 @@ struct dyno_variant {
     struct dyno_v2_tensor *inputs, *outputs; /* names, types, dims with -1 for open; no data */
     struct dyno_io_info *input_infos;
     size_t input_count, output_count;
-    double accuracy;       /* 0..1, of the model itself, as its configuration says; else 1 */
-    int64_t max_batch;     /* 0: rows may see each other, requests run alone */
+    double accuracy;             /* 0..1, of the model itself, as its configuration says; else 1 */
+    int64_t max_batch;           /* 0: rows may see each other, requests run alone */
+    struct dyno_labels **labels; /* one an output, or NULL there */
+    const struct dyno_model_labels *wanted_labels; /* borrowed while it is loaded */
     bool has_open_outputs; /* an output's shape is known only after the run */
 
     /* Contexts, those of one pool every pool_count-th; which are not lent, and what runs take. */
