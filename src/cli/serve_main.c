@@ -90,6 +90,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .flight_bytes_max = (uint64_t)flags->flight_mib * MIB,
         .conns_max = (uint32_t)flags->connections,
         .queue_max = (uint32_t)flags->queue,
+        .allow_client_shm = flags->allow_client_shm,
         .drain_s = flags->drain_s,
         .exit_timeout_s = flags->exit_timeout_s,
         .access_log = flags->access_log,

@@ -40,7 +40,7 @@ static void use(const struct dyno_infer *infer, struct dyno_arena *arena)
         dyno_arena_alloc(arena, infer->input_count + 1, sizeof(*outputs));
     for (size_t i = 0; i < infer->input_count; i++) {
         const struct dyno_v2_tensor *tensor = &infer->inputs[i];
-        if (tensor->region != NULL)
+        if (tensor->place.region != NULL)
             goto out;
         for (size_t k = 0; k < tensor->bytes; k++)
             sum = (uint8_t)(sum + ((const uint8_t *)tensor->data)[k]);

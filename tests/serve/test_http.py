@@ -217,7 +217,7 @@ def case_bad_requests(t):
     with_input("15 elements", data=[0] * 15)
     with_input("more data", data=[0] * 17)
     with_input("a number expected", data=["0"] * 16)
-    bad("shared memory is not available", {"inputs": [
+    bad("shared memory of clients is off", {"inputs": [
         {"name": "x", "shape": [1, 16], "datatype": "FP32",
          "parameters": {"shared_memory_region": "r", "shared_memory_byte_size": 64}}]}, status=501)
     raw = {"name": "x", "shape": [1, 16], "datatype": "FP32"}

@@ -77,6 +77,7 @@ void dyno_call_destroy(struct dyno_call *call)
         dyno_budget_free(&io->server->budget, call->blocks);
         call->blocks = next;
     }
+    dyno_call_let_go(call);
     dyno_body_fini(&call->body);
     call->task.variant = NULL;
     call->task.deadline_ns = call->task.retry_ns = call->task.device_ns = 0;
@@ -119,6 +120,7 @@ static enum dyno_fail_reason fail_reason(enum dyno_status status)
     case DYNO_E_UNSUPPORTED:
     case DYNO_E_UNKNOWN_CALLER:
     case DYNO_E_DENIED:
+    case DYNO_E_EXISTS:
         return DYNO_FAIL_OTHER;
     case DYNO_OK:
     case DYNO_E_NOMEM:
@@ -280,26 +282,6 @@ static enum dyno_status choose_variant(struct dyno_call *call)
     return status;
 }
 
-static enum dyno_status check_wanted(struct dyno_call *call)
-{
-    const struct dyno_variant *variant = call->task.variant;
-    const struct dyno_infer *infer = &call->infer;
-    for (size_t i = 0; i < infer->input_count; i++)
-        if (infer->inputs[i].region != NULL)
-            return DYNO_FAIL(&call->err, DYNO_E_UNSUPPORTED,
-                             "input '%s': shared memory is not available", infer->inputs[i].name);
-    for (size_t i = 0; i < infer->wanted_count; i++) {
-        if (dyno_variant_output(variant, infer->wanted[i].name) < 0)
-            return DYNO_FAIL(&call->err, DYNO_E_ARG,
-                             "unexpected inference output '%s' for model '%s'",
-                             infer->wanted[i].name, variant->model);
-        if (infer->wanted[i].classifications != 0)
-            return DYNO_FAIL(&call->err, DYNO_E_UNSUPPORTED,
-                             "output '%s': classification is not available", infer->wanted[i].name);
-    }
-    return DYNO_OK;
-}
-
 static enum dyno_status prepare(struct dyno_call *call)
 {
     struct dyno_task *task = &call->task;
@@ -316,7 +298,7 @@ static enum dyno_status prepare(struct dyno_call *call)
         dyno_arena_alloc(call->arena, variant->output_count + 1, sizeof(*task->outputs));
     if (task->inputs == NULL || task->outputs == NULL)
         return DYNO_NOMEM(&call->err);
-    DYNO_TRY(check_wanted(call));
+    DYNO_TRY(dyno_call_take_tensors(call, &call->err));
     return dyno_variant_arrange(variant, &call->infer, task->inputs, &call->err);
 }
 
@@ -358,6 +340,8 @@ enum dyno_status dyno_call_result(struct dyno_call *call, struct dyno_infer_answ
         memcpy(outputs[i].dims, array->dims, sizeof(outputs[i].dims));
         uint64_t elements = 0;
         DYNO_TRY(dyno_v2_size(&outputs[i], &elements, &outputs[i].bytes, err));
+        if (infer->wanted_count > 0)
+            DYNO_TRY(dyno_call_give_tensor(call, i, &outputs[i], err));
     }
     *answer_out = (struct dyno_infer_answer){.model = variant->model,
                                              .version = variant->version,

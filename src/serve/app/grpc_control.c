@@ -123,6 +123,12 @@ static void answer_order(struct dyno_app_order *order)
     dyno_grpc_unref(&rpc->grpc);
 }
 
+static bool is_order(int tag)
+{
+    return tag == DYNO_RPC_REPOSITORY_INDEX || tag == DYNO_RPC_REPOSITORY_LOAD ||
+           tag == DYNO_RPC_REPOSITORY_UNLOAD;
+}
+
 static enum dyno_status send_order(struct dyno_rpc *rpc, int tag, const struct dyno_v2_names *names,
                                    struct dyno_err *err)
 {
@@ -175,6 +181,14 @@ static const char *model_of(int tag, const struct dyno_v2_names *names)
     case DYNO_RPC_SERVER_METADATA:
     case DYNO_RPC_HEALTH_CHECK:
     case DYNO_RPC_REPOSITORY_INDEX:
+    case DYNO_RPC_LOG_SETTINGS:
+    case DYNO_RPC_TRACE_SETTING:
+    case DYNO_RPC_SHM_STATUS:
+    case DYNO_RPC_SHM_REGISTER:
+    case DYNO_RPC_SHM_UNREGISTER:
+    case DYNO_RPC_CUDA_STATUS:
+    case DYNO_RPC_CUDA_REGISTER:
+    case DYNO_RPC_CUDA_UNREGISTER:
         break;
     }
     return "";
@@ -193,7 +207,7 @@ static enum dyno_status write_answer(const struct dyno_rpc *rpc, int tag,
         dyno_pb_put_varint(&io->text, 1, server_is_ready(io));
         return DYNO_OK;
     case DYNO_RPC_SERVER_METADATA:
-        dyno_v2_pb_server(&io->text);
+        dyno_v2_pb_server(&io->text, io->server->shm != NULL);
         return DYNO_OK;
     case DYNO_RPC_MODEL_READY:
         dyno_pb_put_varint(&io->text, 1, model_is_ready(io, names));
@@ -206,35 +220,48 @@ static enum dyno_status write_answer(const struct dyno_rpc *rpc, int tag,
     case DYNO_RPC_REPOSITORY_INDEX:
     case DYNO_RPC_REPOSITORY_LOAD:
     case DYNO_RPC_REPOSITORY_UNLOAD:
+    case DYNO_RPC_LOG_SETTINGS:
+    case DYNO_RPC_TRACE_SETTING:
+    case DYNO_RPC_SHM_STATUS:
+    case DYNO_RPC_SHM_REGISTER:
+    case DYNO_RPC_SHM_UNREGISTER:
+    case DYNO_RPC_CUDA_STATUS:
+    case DYNO_RPC_CUDA_REGISTER:
+    case DYNO_RPC_CUDA_UNREGISTER:
         break;
     }
     return tell_models(rpc, tag, names, arena, err);
 }
 
+/* What the message asks for, and its answer in io->text unless it is an order, which comes later.
+ */
+static enum dyno_status serve(struct dyno_rpc *rpc, int tag, const struct dyno_body *body,
+                              struct dyno_arena *arena, struct dyno_err *err)
+{
+    struct dyno_v2_names names;
+    if (dyno_rpc_is_settings(tag))
+        return dyno_rpc_settings(rpc, tag, body, arena, err);
+    DYNO_TRY(dyno_v2_pb_names(body->data, body->bytes, arena, &names, err));
+    const char *model = model_of(tag, &names);
+    if (model[0] != 0)
+        DYNO_TRY(dyno_guest_check_model(rpc->guest, model, err));
+    return is_order(tag) ? send_order(rpc, tag, &names, err)
+                         : write_answer(rpc, tag, &names, arena, err);
+}
+
 void dyno_rpc_control(struct dyno_grpc_call *grpc, struct dyno_body *body)
 {
     struct dyno_rpc *rpc = dyno_rpc_of(grpc);
-    struct dyno_io *io = dyno_rpc_io(rpc);
-    struct dyno_v2_names names;
     struct dyno_err err = {0};
     const int tag = grpc->method->tag;
-    const bool is_order = tag == DYNO_RPC_REPOSITORY_INDEX || tag == DYNO_RPC_REPOSITORY_LOAD ||
-                          tag == DYNO_RPC_REPOSITORY_UNLOAD;
     struct dyno_arena *arena = dyno_arena_create();
-    dyno_strbuf_clear(&io->text);
-    enum dyno_status status = arena != NULL
-                                  ? dyno_v2_pb_names(body->data, body->bytes, arena, &names, &err)
-                                  : DYNO_NOMEM(&err);
+    dyno_strbuf_clear(&dyno_rpc_io(rpc)->text);
+    const enum dyno_status status =
+        arena != NULL ? serve(rpc, tag, body, arena, &err) : DYNO_NOMEM(&err);
     dyno_body_fini(body);
-    const char *model = status == DYNO_OK ? model_of(tag, &names) : "";
-    if (model[0] != 0)
-        status = dyno_guest_check_model(rpc->guest, model, &err);
-    if (status == DYNO_OK)
-        status = is_order ? send_order(rpc, tag, &names, &err)
-                          : write_answer(rpc, tag, &names, arena, &err);
     if (status != DYNO_OK)
         answer_err(rpc, &err);
-    else if (!is_order)
+    else if (!is_order(tag))
         answer(rpc);
     dyno_arena_destroy(arena);
 }

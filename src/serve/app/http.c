@@ -198,7 +198,7 @@ static bool split(char *text, struct path *path)
 
 static bool matches(const struct path *path, const char *pattern, struct dyno_visit *visit)
 {
-    visit->model = visit->version = "";
+    visit->model = visit->version = visit->region = "";
     for (size_t i = 0; i < path->count; i++) {
         const size_t bytes = strcspn(pattern, "/");
         const char *segment = path->segments[i];
@@ -212,6 +212,10 @@ static bool matches(const struct path *path, const char *pattern, struct dyno_vi
             if (segment[0] == 0 || segment[strspn(segment, "0123456789")] != 0)
                 return false;
             visit->version = segment;
+        } else if (*pattern == '@') {
+            if (segment[0] == 0)
+                return false;
+            visit->region = segment;
         } else if (*pattern != '?' &&
                    (strlen(segment) != bytes || memcmp(segment, pattern, bytes) != 0)) {
             return false;

@@ -15,7 +15,7 @@ struct dyno_visit;
 typedef void dyno_route_fn(struct dyno_visit *visit);
 
 struct dyno_route {
-    const char *pattern; /* * is a model, # a version, ? any one segment */
+    const char *pattern; /* * is a model, # a version, @ a region, ? any one segment */
     dyno_route_fn *fn;
     enum dyno_http_method method;
     enum dyno_right right;
@@ -30,7 +30,7 @@ struct dyno_visit {
     struct dyno_http_request request; /* first */
     struct dyno_io *io;
     const struct dyno_route *route;
-    const char *model, *version; /* of the path; "" where the route has none */
+    const char *model, *version, *region; /* of the path; "" where the route has none */
     struct dyno_guest *guest;
     bool is_begun;          /* his inference, which no call stands for yet */
     struct dyno_call *call; /* of an inference */

@@ -19,7 +19,7 @@ void dyno_route_ready(struct dyno_visit *visit)
 void dyno_route_server(struct dyno_visit *visit)
 {
     struct dyno_json_writer json = dyno_visit_writer(visit);
-    dyno_v2_json_server(&json);
+    dyno_v2_json_server(&json, visit->io->server->shm != NULL);
     dyno_visit_answer_json(visit);
 }
 

@@ -75,14 +75,18 @@ enum dyno_status dyno_app_describe(struct dyno_variant *const *variants, size_t 
     DYNO_ASSERT(count > 0);
     const struct dyno_variant *first = variants[0];
     const char **versions = dyno_arena_alloc(arena, count, sizeof(*versions));
-    if (versions == NULL)
+    const char **files = dyno_arena_alloc(arena, first->output_count + 1, sizeof(*files));
+    if (versions == NULL || files == NULL)
         return DYNO_NOMEM(err);
+    for (size_t i = 0; i < first->output_count; i++)
+        files[i] = first->labels[i] != NULL ? first->labels[i]->file : "";
     *model_out = (struct dyno_v2_model){.name = first->model,
                                         .versions = versions,
                                         .inputs = first->inputs,
                                         .outputs = first->outputs,
                                         .input_count = first->input_count,
                                         .output_count = first->output_count,
+                                        .label_files = files,
                                         .max_batch = first->max_batch,
                                         .instances = first->context_count};
     for (size_t i = 0; i < count; i++)

@@ -44,6 +44,12 @@ enum dyno_rpc_tag {
 #undef DYNO_METHOD
 #undef DYNO_METHOD_INFER
 };
+
+/* LogSettings, TraceSetting and those of shared memory: the answer goes to io->text. */
+bool dyno_rpc_is_settings(int tag);
+enum dyno_status dyno_rpc_settings(struct dyno_rpc *rpc, int tag, const struct dyno_body *body,
+                                   struct dyno_arena *arena, struct dyno_err *err);
+
 void dyno_rpc_control(struct dyno_grpc_call *grpc, struct dyno_body *body);
 
 #endif /* DYNO_SERVE_APP_RPC_H */

@@ -32,8 +32,9 @@ struct dyno_serve_options {
     size_t service_class_count;
     uint64_t body_bytes_max; /* of one request */
     uint64_t flight_bytes_max;
-    uint32_t conns_max; /* of one port and I/O thread */
-    uint32_t queue_max; /* waiting requests of one variant */
+    uint32_t conns_max;    /* of one port and I/O thread */
+    uint32_t queue_max;    /* waiting requests of one variant */
+    bool allow_client_shm; /* tensors may lie in shared memory that clients name */
     double drain_s, exit_timeout_s;
     bool listen_when_ready; /* not before the models of the start were tried */
     bool no_supervisor;     /* serve in this process, and end with it */

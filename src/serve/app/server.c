@@ -245,6 +245,8 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
     const struct dyno_gate_options gate = {.control_db = options->control_db,
                                            .key_header = options->key_header};
     DYNO_TRY(dyno_gate_create(&gate, &server->gate, err));
+    if (options->allow_client_shm)
+        DYNO_TRY(dyno_shm_create(&server->shm, err));
     DYNO_TRY(dyno_sched_create(&sched, &server->sched, err));
     DYNO_TRY(create_manager(server, err));
     wait_for_models(server);
@@ -319,6 +321,7 @@ static void stop(struct dyno_server *server)
     dyno_sched_destroy(server->sched);
     dyno_manager_destroy(server->manager);
     dyno_gate_destroy(server->gate);
+    dyno_shm_destroy(server->shm);
     for (int i = 0; i < server->io_count; i++)
         free_io(&server->ios[i]);
 }

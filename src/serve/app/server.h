@@ -13,6 +13,7 @@
 #include "serve/model/manager.h"
 #include "serve/net/loop.h"
 #include "serve/sched/sched.h"
+#include "serve/shm/shm.h"
 #include "serve/super/super.h"
 #include "serve/v2/control.h"
 #include "serve/watch/trace.h"
@@ -50,6 +51,7 @@ struct dyno_server {
     struct dyno_journal *journal; /* the access log; NULL: there is none */
     struct dyno_arena *arena;     /* what the manager borrows */
     struct dyno_manager *manager;
+    struct dyno_shm *shm; /* NULL: clients may lend none */
     struct dyno_classes classes;
     struct dyno_sched *sched;
     struct dyno_io *ios;
@@ -69,6 +71,7 @@ void dyno_server_reload(struct dyno_server *server);
 extern _Thread_local struct dyno_io *dyno_io_here;
 
 struct dyno_block; /* memory from the budget */
+struct dyno_held;  /* a region of shared memory that an output goes to */
 
 struct dyno_call {
     struct dyno_task task; /* first */
@@ -78,6 +81,7 @@ struct dyno_call {
     struct dyno_arena *arena;
     struct dyno_v2_memory memory;
     struct dyno_block *blocks;
+    struct dyno_held *held;
     struct dyno_infer infer;
     struct dyno_err err;
     enum dyno_status status;
@@ -100,6 +104,14 @@ void dyno_call_run(struct dyno_call *call);
 /* Answers: in app/http_infer.c and app/grpc_infer.c. */
 void dyno_call_answer_http(struct dyno_call *call);
 void dyno_call_answer_grpc(struct dyno_call *call);
+
+/* In app/tensors.c.  Before a run: the requested outputs are there, once each, and can be given as
+ * they are wanted; inputs that lie in shared memory are copied from it. */
+enum dyno_status dyno_call_take_tensors(struct dyno_call *call, struct dyno_err *err);
+/* After it: requested output `idx` becomes its classes, or goes to its region. */
+enum dyno_status dyno_call_give_tensor(struct dyno_call *call, size_t idx,
+                                       struct dyno_v2_tensor *tensor, struct dyno_err *err);
+void dyno_call_let_go(struct dyno_call *call); /* of regions */
 
 /* The answer of a call that went well: outputs in the order that was asked for, in its arena. */
 enum dyno_status dyno_call_result(struct dyno_call *call, struct dyno_infer_answer *answer_out,

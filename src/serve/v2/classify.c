@@ -123,7 +123,7 @@ static size_t put_class(const struct dyno_v2_tensor *tensor, uint64_t first, uin
     memcpy(to, text, text_bytes);
     if (label_bytes > 0) {
         to[text_bytes] = ':';
-        memcpy(to + text_bytes + 1, label, label_bytes);
+        memcpy(to + text_bytes + 1, label, total - text_bytes - 1);
     }
     return sizeof(length) + total;
 }

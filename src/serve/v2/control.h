@@ -10,16 +10,13 @@
 
 #define DYNO_V2_SERVER_NAME "dyno"
 
-/* The extensions of Triton that this server has. */
-extern const char *const dyno_v2_extensions[];
-extern const size_t dyno_v2_extension_count;
-
 struct dyno_v2_model {
     const char *name;
     const char *const *versions;
     size_t version_count;
     const struct dyno_v2_tensor *inputs, *outputs; /* dims with -1 for open */
     size_t input_count, output_count;
+    const char *const *label_files; /* one an output, "" where it has none */
     int64_t max_batch;
     int instances;
 };
@@ -48,14 +45,15 @@ struct dyno_v2_index_row {
 };
 
 /* Each writes one JSON value. */
-void dyno_v2_json_server(struct dyno_json_writer *json);
+/* The server's extensions are those of Triton that it has, without client memory one less. */
+void dyno_v2_json_server(struct dyno_json_writer *json, bool has_shm);
 void dyno_v2_json_model(struct dyno_json_writer *json, const struct dyno_v2_model *model);
 void dyno_v2_json_config(struct dyno_json_writer *json, const struct dyno_v2_model *model);
 void dyno_v2_json_stats(struct dyno_json_writer *json, const struct dyno_v2_stats *stats);
 void dyno_v2_json_index_row(struct dyno_json_writer *json, const struct dyno_v2_index_row *row);
 
 /* Each writes the fields of one message; nested ones (stats, index rows) as their field of it. */
-void dyno_v2_pb_server(struct dyno_strbuf *out);
+void dyno_v2_pb_server(struct dyno_strbuf *out, bool has_shm);
 void dyno_v2_pb_model(struct dyno_strbuf *out, const struct dyno_v2_model *model);
 void dyno_v2_pb_config(struct dyno_strbuf *out, const struct dyno_v2_model *model);
 void dyno_v2_pb_stats(struct dyno_strbuf *out, const struct dyno_v2_stats *stats);
@@ -69,5 +67,8 @@ struct dyno_v2_names {
 };
 enum dyno_status dyno_v2_pb_names(const void *body, size_t bytes, struct dyno_arena *arena,
                                   struct dyno_v2_names *names_out, struct dyno_err *err);
+
+/* The names of both forms; how many. */
+size_t dyno_v2_extensions(bool has_shm, const char *const **names_out);
 
 #endif /* DYNO_SERVE_V2_CONTROL_H */

@@ -1,11 +1,17 @@
 /* control_json.c - metadata, configuration, statistics, index as JSON. */
 #include "serve/v2/control.h"
 
-const char *const dyno_v2_extensions[] = {
-    "model_repository", "model_configuration", "binary_tensor_data",
-    "parameters",       "statistics",          "schedule_policy",
-};
-const size_t dyno_v2_extension_count = DYNO_COUNT(dyno_v2_extensions);
+size_t dyno_v2_extensions(bool has_shm, const char *const **names_out)
+{
+    static const char *const names[] = {
+        "classification",  "model_repository",     "model_repository(unload_dependents)",
+        "schedule_policy", "model_configuration",  "binary_tensor_data",
+        "parameters",      "statistics",           "logging",
+        "generate",        "system_shared_memory", /* last: it may be off */
+    };
+    *names_out = names;
+    return DYNO_COUNT(names) - !has_shm;
+}
 
 #define PLATFORM "dyno_engine"
 
@@ -27,15 +33,17 @@ static void put_bool(struct dyno_json_writer *json, const char *key, bool value)
     dyno_json_bool(json, value);
 }
 
-void dyno_v2_json_server(struct dyno_json_writer *json)
+void dyno_v2_json_server(struct dyno_json_writer *json, bool has_shm)
 {
+    const char *const *extensions = NULL;
+    const size_t count = dyno_v2_extensions(has_shm, &extensions);
     dyno_json_object_begin(json);
     put_text(json, "name", DYNO_V2_SERVER_NAME);
     put_text(json, "version", DYNO_VERSION);
     dyno_json_key(json, "extensions");
     dyno_json_array_begin(json);
-    for (size_t i = 0; i < dyno_v2_extension_count; i++)
-        dyno_json_str(json, dyno_v2_extensions[i]);
+    for (size_t i = 0; i < count; i++)
+        dyno_json_str(json, extensions[i]);
     dyno_json_array_end(json);
     dyno_json_object_end(json);
 }
@@ -104,7 +112,7 @@ static void put_config_tensors(struct dyno_json_writer *json, const struct dyno_
         dyno_json_key(json, "dims");
         put_dims(json, &tensors[i], model->max_batch > 0 ? 1 : 0);
         if (!is_input)
-            put_text(json, "label_filename", "");
+            put_text(json, "label_filename", model->label_files[i]);
         put_bool(json, "is_shape_tensor", false);
         if (is_input) {
             put_bool(json, "allow_ragged_batch", false);

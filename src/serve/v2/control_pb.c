@@ -1,25 +1,18 @@
 /* control_pb.c - metadata, configuration, statistics, index as protobuf (grpc_service.proto,
  * model_config.proto). */
-#include <string.h>
+#include <stdlib.h>
 
-#include "base/pbwire.h"
 #include "serve/v2/control.h"
+#include "serve/v2/pb_part.h"
 
-/* A nested message: written aside, then put as a field.  Control calls are rare. */
-static void put_message(struct dyno_strbuf *out, uint32_t number, struct dyno_strbuf *message)
+void dyno_v2_pb_server(struct dyno_strbuf *out, bool has_shm)
 {
-    if (!dyno_strbuf_ok(message))
-        out->failed = true;
-    dyno_pb_put_bytes(out, number, dyno_strbuf_text(message), message->bytes);
-    dyno_strbuf_fini(message);
-}
-
-void dyno_v2_pb_server(struct dyno_strbuf *out)
-{
+    const char *const *extensions = NULL;
+    const size_t count = dyno_v2_extensions(has_shm, &extensions);
     dyno_pb_put_text(out, 1, DYNO_V2_SERVER_NAME);
     dyno_pb_put_text(out, 2, DYNO_VERSION);
-    for (size_t i = 0; i < dyno_v2_extension_count; i++)
-        dyno_pb_put_text(out, 3, dyno_v2_extensions[i]);
+    for (size_t i = 0; i < count; i++)
+        dyno_pb_put_text(out, 3, extensions[i]);
 }
 
 static void put_dims(struct dyno_strbuf *out, uint32_t number, const struct dyno_v2_tensor *tensor,
@@ -40,7 +33,7 @@ static void put_tensor(struct dyno_strbuf *out, uint32_t number,
     dyno_pb_put_text(&message, 1, tensor->name);
     dyno_pb_put_text(&message, 2, dyno_v2_datatype(tensor->dtype));
     put_dims(&message, 3, tensor, 0);
-    put_message(out, number, &message);
+    dyno_v2_pb_put_message(out, number, &message);
 }
 
 void dyno_v2_pb_model(struct dyno_strbuf *out, const struct dyno_v2_model *model)
@@ -67,14 +60,38 @@ static uint64_t config_type(enum dyno_dtype dtype)
     return 0;
 }
 
-static void put_config_tensor(struct dyno_strbuf *out, uint32_t number,
-                              const struct dyno_v2_tensor *tensor, uint32_t dims_number, int from)
+/* ModelInput: dims = 4. */
+static void put_config_input(struct dyno_strbuf *out, const struct dyno_v2_tensor *tensor, int from)
 {
     struct dyno_strbuf message = {0};
     dyno_pb_put_text(&message, 1, tensor->name);
     dyno_pb_put_varint(&message, 2, config_type(tensor->dtype));
-    put_dims(&message, dims_number, tensor, from);
-    put_message(out, number, &message);
+    put_dims(&message, 4, tensor, from);
+    dyno_v2_pb_put_message(out, 5, &message);
+}
+
+/* ModelOutput: dims = 3, label_filename = 4. */
+static void put_config_output(struct dyno_strbuf *out, const struct dyno_v2_tensor *tensor,
+                              const char *label_file, int from)
+{
+    struct dyno_strbuf message = {0};
+    dyno_pb_put_text(&message, 1, tensor->name);
+    dyno_pb_put_varint(&message, 2, config_type(tensor->dtype));
+    put_dims(&message, 3, tensor, from);
+    if (label_file[0] != 0)
+        dyno_pb_put_text(&message, 4, label_file);
+    dyno_v2_pb_put_message(out, 6, &message);
+}
+
+/* ModelVersionPolicy{specific = 3{versions = 1}}. */
+static void put_versions(struct dyno_strbuf *out, const struct dyno_v2_model *model)
+{
+    struct dyno_strbuf specific = {0};
+    struct dyno_strbuf policy = {0};
+    for (size_t i = 0; i < model->version_count; i++)
+        dyno_pb_put_varint(&specific, 1, strtoull(model->versions[i], NULL, 10));
+    dyno_v2_pb_put_message(&policy, 3, &specific);
+    dyno_v2_pb_put_message(out, 3, &policy);
 }
 
 /* ModelConfigResponse{config = 1}, ModelConfig. */
@@ -86,19 +103,21 @@ void dyno_v2_pb_config(struct dyno_strbuf *out, const struct dyno_v2_model *mode
     const int from = model->max_batch > 0 ? 1 : 0;
     dyno_pb_put_text(&config, 1, model->name);
     dyno_pb_put_text(&config, 2, "dyno_engine");
+    put_versions(&config, model);
     dyno_pb_put_varint(&config, 4, (uint64_t)model->max_batch);
     for (size_t i = 0; i < model->input_count; i++)
-        put_config_tensor(&config, 5, &model->inputs[i], 4, from);
+        put_config_input(&config, &model->inputs[i], from);
     for (size_t i = 0; i < model->output_count; i++)
-        put_config_tensor(&config, 6, &model->outputs[i], 3, from);
+        put_config_output(&config, &model->outputs[i], model->label_files[i], from);
     dyno_pb_put_text(&group, 1, model->name);
     dyno_pb_put_varint(&group, 2, (uint64_t)model->instances);
     dyno_pb_put_varint(&group, 4, 2); /* KIND_CPU */
-    put_message(&config, 7, &group);
+    dyno_v2_pb_put_message(&config, 7, &group);
     if (model->max_batch > 0)
-        put_message(&config, 11, &none); /* dynamic_batching */
+        dyno_v2_pb_put_message(&config, 11, &none); /* dynamic_batching */
     dyno_pb_put_text(&config, 17, "dyno");
-    put_message(out, 1, &config);
+    dyno_v2_pb_put_message(&config, 19, &none); /* model_transaction_policy: not decoupled */
+    dyno_v2_pb_put_message(out, 1, &config);
 }
 
 static void put_duration(struct dyno_strbuf *out, uint32_t number,
@@ -107,7 +126,7 @@ static void put_duration(struct dyno_strbuf *out, uint32_t number,
     struct dyno_strbuf message = {0};
     dyno_pb_put_varint(&message, 1, duration->count);
     dyno_pb_put_varint(&message, 2, duration->ns);
-    put_message(out, number, &message);
+    dyno_v2_pb_put_message(out, number, &message);
 }
 
 /* InferBatchStatistics: batch_size = 1, compute_input = 2, compute_infer = 3, compute_output = 4.
@@ -120,7 +139,7 @@ static void put_batch(struct dyno_strbuf *out, const struct dyno_v2_batch *batch
     put_duration(&message, 2, &none);
     put_duration(&message, 3, &batch->infer);
     put_duration(&message, 4, &none);
-    put_message(out, 7, &message);
+    dyno_v2_pb_put_message(out, 7, &message);
 }
 
 /* ModelStatisticsResponse{model_stats = 1}. */
@@ -143,13 +162,13 @@ void dyno_v2_pb_stats(struct dyno_strbuf *out, const struct dyno_v2_stats *stats
     put_duration(&infer, 6, &stats->output);
     put_duration(&infer, 7, &none);
     put_duration(&infer, 8, &none);
-    put_message(&model, 6, &infer);
+    dyno_v2_pb_put_message(&model, 6, &infer);
     for (size_t i = 0; i < stats->batch_count; i++)
         put_batch(&model, &stats->batches[i]);
     dyno_pb_put_text(&memory, 1, "CPU");
     dyno_pb_put_varint(&memory, 3, stats->memory_bytes);
-    put_message(&model, 8, &memory);
-    put_message(out, 1, &model);
+    dyno_v2_pb_put_message(&model, 8, &memory);
+    dyno_v2_pb_put_message(out, 1, &model);
 }
 
 /* RepositoryIndexResponse{models = 1}. */
@@ -162,19 +181,7 @@ void dyno_v2_pb_index_row(struct dyno_strbuf *out, const struct dyno_v2_index_ro
         dyno_pb_put_text(&message, 3, row->state);
         dyno_pb_put_text(&message, 4, row->reason);
     }
-    put_message(out, 1, &message);
-}
-
-static enum dyno_status take_name(const struct dyno_pb_field *field, struct dyno_arena *arena,
-                                  const char **text_out, struct dyno_err *err)
-{
-    const char *text = NULL;
-    size_t bytes = 0;
-    DYNO_TRY(dyno_pb_bytes(field, &text, &bytes, err));
-    if (bytes > DYNO_V2_TEXT_BYTES_MAX || (bytes > 0 && memchr(text, 0, bytes) != NULL))
-        return DYNO_FAIL(err, DYNO_E_ARG, "a name of too many bytes or with a zero byte");
-    *text_out = dyno_arena_strndup(arena, text, bytes);
-    return *text_out != NULL ? DYNO_OK : DYNO_NOMEM(err);
+    dyno_v2_pb_put_message(out, 1, &message);
 }
 
 enum dyno_status dyno_v2_pb_names(const void *body, size_t bytes, struct dyno_arena *arena,
@@ -189,10 +196,10 @@ enum dyno_status dyno_v2_pb_names(const void *body, size_t bytes, struct dyno_ar
         if (!more)
             return DYNO_OK;
         if (field.number == 1)
-            DYNO_TRY(take_name(&field, arena, &names_out->first, err));
+            DYNO_TRY(dyno_v2_pb_text(&field, arena, &names_out->first, err));
         else if (field.number == 2 && field.wire == DYNO_PB_VARINT)
             names_out->ready = field.value != 0;
         else if (field.number == 2)
-            DYNO_TRY(take_name(&field, arena, &names_out->second, err));
+            DYNO_TRY(dyno_v2_pb_text(&field, arena, &names_out->second, err));
     }
 }

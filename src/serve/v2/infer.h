@@ -40,15 +40,20 @@ struct dyno_v2_param {
     const char *text;
 };
 
+/* Where in shared memory a tensor's bytes are, or shall be. */
+struct dyno_v2_place {
+    const char *region; /* NULL: nowhere in it */
+    uint64_t offset, bytes;
+};
+
 struct dyno_v2_tensor {
     const char *name;
     enum dyno_dtype dtype;
     int rank;
     int64_t dims[DYNO_RANK_MAX];
-    const void *data; /* NULL when it is elsewhere (shared memory) */
+    const void *data; /* NULL with a place, until they are fetched from there */
     size_t bytes;
-    const char *region; /* of shared memory; NULL: none */
-    uint64_t region_offset;
+    struct dyno_v2_place place;
 };
 
 struct dyno_v2_wanted {
@@ -56,6 +61,7 @@ struct dyno_v2_wanted {
     bool is_binary;           /* JSON: as raw bytes after the JSON */
     bool says_binary;         /* the request said so of this output, either way */
     uint32_t classifications; /* 0: the tensor itself */
+    struct dyno_v2_place place;
 };
 
 struct dyno_infer {
@@ -76,12 +82,13 @@ struct dyno_v2_memory {
     void *(*take)(struct dyno_v2_memory *memory, size_t bytes);
 };
 
-/* The answer: outputs in order, data dense. */
+/* The answer: outputs in order, data dense; one with a place has its data there and none here. */
 struct dyno_infer_answer {
     const char *model, *version, *id, *variant;
     const struct dyno_v2_tensor *outputs;
     const struct dyno_v2_wanted *wanted; /* one an output */
     size_t output_count;
+    bool is_of_stream; /* tells that it is the last of its request, as answers in streams do */
 };
 
 /* --- datatypes: FP32, INT64, ... --- */
@@ -101,8 +108,17 @@ const struct dyno_v2_param *dyno_v2_param_find(const struct dyno_v2_param *param
                                                const char *name);
 
 /* Fill what the protocol says in parameters: priority, timeout, binary_data_output (also into the
- * requested outputs that do not say it themselves). */
-enum dyno_status dyno_v2_take_params(struct dyno_infer *infer, struct dyno_err *err);
+ * requested outputs that do not say it themselves).  E_ARG: a reserved one of the wrong kind, and
+ * what this server does not have (sequences; names of Triton's own that it does not take). */
+enum dyno_status dyno_v2_take_params(struct dyno_infer *infer, bool is_grpc, struct dyno_err *err);
+
+/* Fill a tensor's place from its parameters; `what` is "input" or "output".  E_ARG. */
+enum dyno_status dyno_v2_take_place(const struct dyno_v2_param *params, const char *what,
+                                    const char *name, struct dyno_v2_place *place,
+                                    struct dyno_err *err);
+/* Fill a requested output, whose name is set, from its parameters.  E_ARG. */
+enum dyno_status dyno_v2_take_wanted(const struct dyno_v2_param *params,
+                                     struct dyno_v2_wanted *wanted, struct dyno_err *err);
 
 /* --- JSON and binary tensors --- */
 

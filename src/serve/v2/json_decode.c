@@ -75,27 +75,6 @@ static enum dyno_status take_member(struct decoder *decoder, const struct dyno_j
     return dyno_v2_json_skip(&decoder->json, token);
 }
 
-static enum dyno_status take_region(struct decoder *decoder, struct tensor_draft *draft)
-{
-    static const char *const names[] = {"shared_memory_region", "shared_memory_offset",
-                                        "shared_memory_byte_size"};
-    const struct dyno_v2_param *region = dyno_v2_param_find(draft->params, names[0]);
-    const struct dyno_v2_param *offset = dyno_v2_param_find(draft->params, names[1]);
-    const struct dyno_v2_param *size = dyno_v2_param_find(draft->params, names[2]);
-    if (region == NULL)
-        return DYNO_OK;
-    if (region->kind != DYNO_V2_PARAM_TEXT || size == NULL || size->kind != DYNO_V2_PARAM_INT ||
-        size->integer < 0 ||
-        (offset != NULL && (offset->kind != DYNO_V2_PARAM_INT || offset->integer < 0)))
-        return DYNO_FAIL(decoder->json.err, DYNO_E_ARG,
-                         "tensor '%s': shared_memory_region wants a name and a byte size",
-                         draft->tensor.name);
-    draft->tensor.region = region->text;
-    draft->tensor.region_offset = offset != NULL ? (uint64_t)offset->integer : 0;
-    draft->tensor.bytes = (size_t)size->integer;
-    return DYNO_OK;
-}
-
 static enum dyno_status take_raw(struct decoder *decoder, struct tensor_draft *draft,
                                  const struct dyno_v2_param *size)
 {
@@ -117,7 +96,7 @@ static enum dyno_status check_size(struct decoder *decoder, const struct dyno_v2
     uint64_t count = 0;
     size_t bytes = 0;
     DYNO_TRY(dyno_v2_size(tensor, &count, &bytes, decoder->json.err));
-    if (tensor->region != NULL && tensor->dtype == DYNO_STR)
+    if (tensor->place.region != NULL && tensor->dtype == DYNO_STR)
         return DYNO_OK;
     if (tensor->dtype == DYNO_STR && !dyno_v2_bytes_fit(tensor->data, tensor->bytes, count))
         return DYNO_FAIL(decoder->json.err, DYNO_E_ARG,
@@ -150,12 +129,15 @@ static enum dyno_status take_input(struct decoder *decoder, struct dyno_v2_tenso
         decoder->json.reader = after;
     }
     const struct dyno_v2_param *size = dyno_v2_param_find(draft.params, "binary_data_size");
-    DYNO_TRY(take_region(decoder, &draft));
-    if ((size != NULL) + draft.has_data + (draft.tensor.region != NULL) != 1)
+    DYNO_TRY(dyno_v2_take_place(draft.params, "input", draft.tensor.name, &draft.tensor.place,
+                                decoder->json.err));
+    if ((size != NULL) + draft.has_data + (draft.tensor.place.region != NULL) != 1)
         return DYNO_FAIL(decoder->json.err, DYNO_E_ARG,
                          "input '%s' wants data, binary_data_size or shared_memory_region, one of "
                          "them",
                          draft.tensor.name);
+    if (draft.tensor.place.region != NULL)
+        draft.tensor.bytes = (size_t)draft.tensor.place.bytes;
     if (size != NULL)
         DYNO_TRY(take_raw(decoder, &draft, size));
     DYNO_TRY(check_size(decoder, &draft.tensor));
@@ -181,22 +163,7 @@ static enum dyno_status take_wanted(struct decoder *decoder, struct dyno_v2_want
     }
     if (wanted->name == NULL)
         return dyno_v2_json_refuse(&decoder->json, "an output wants a name");
-    const struct dyno_v2_param *binary = dyno_v2_param_find(params, "binary_data");
-    const struct dyno_v2_param *classes = dyno_v2_param_find(params, "classification");
-    if ((binary != NULL && binary->kind != DYNO_V2_PARAM_BOOL) ||
-        (classes != NULL && (classes->kind != DYNO_V2_PARAM_INT || classes->integer < 1 ||
-                             classes->integer > INT32_MAX)))
-        return DYNO_FAIL(decoder->json.err, DYNO_E_ARG,
-                         "output '%s': binary_data is a boolean, classification a whole number "
-                         "above 0",
-                         wanted->name);
-    if (dyno_v2_param_find(params, "shared_memory_region") != NULL)
-        return DYNO_FAIL(decoder->json.err, DYNO_E_UNSUPPORTED,
-                         "output '%s': shared memory is not available", wanted->name);
-    wanted->says_binary = binary != NULL;
-    wanted->is_binary = binary != NULL && binary->boolean;
-    wanted->classifications = classes != NULL ? (uint32_t)classes->integer : 0;
-    return DYNO_OK;
+    return dyno_v2_take_wanted(params, wanted, decoder->json.err);
 }
 
 /* --- the request --- */
@@ -316,5 +283,5 @@ enum dyno_status dyno_v2_json_decode(const char *body, size_t bytes, size_t json
     if (decoder.raw_bytes != 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "%zu bytes of binary data that no input asks for",
                          decoder.raw_bytes);
-    return dyno_v2_take_params(infer_out, err);
+    return dyno_v2_take_params(infer_out, false, err);
 }

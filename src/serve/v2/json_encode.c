@@ -69,7 +69,9 @@ static enum dyno_status put_output(struct dyno_json_writer *json,
     for (int i = 0; i < tensor->rank; i++)
         dyno_json_i64(json, tensor->dims[i]);
     dyno_json_array_end(json);
-    if (is_binary) {
+    if (tensor->place.region != NULL) {
+        /* The data are there. */
+    } else if (is_binary) {
         dyno_json_key(json, "parameters");
         dyno_json_object_begin(json);
         dyno_json_key(json, "binary_data_size");
@@ -89,7 +91,7 @@ enum dyno_status dyno_v2_json_encode(const struct dyno_infer_answer *answer,
     struct dyno_json_writer json = {.out = out, .indent = -1};
     *raw_bytes_out = 0;
     dyno_json_object_begin(&json);
-    if (answer->id != NULL) {
+    if (answer->id != NULL && answer->id[0] != 0) {
         dyno_json_key(&json, "id");
         dyno_json_str(&json, answer->id);
     }
@@ -105,7 +107,8 @@ enum dyno_status dyno_v2_json_encode(const struct dyno_infer_answer *answer,
     dyno_json_key(&json, "outputs");
     dyno_json_array_begin(&json);
     for (size_t i = 0; i < answer->output_count; i++) {
-        const bool is_binary = answer->wanted[i].is_binary;
+        const bool is_binary =
+            answer->wanted[i].is_binary && answer->outputs[i].place.region == NULL;
         DYNO_TRY(put_output(&json, &answer->outputs[i], is_binary, err));
         *raw_bytes_out += is_binary ? answer->outputs[i].bytes : 0;
     }

@@ -48,9 +48,23 @@ enum dyno_status dyno_v2_json_string(struct dyno_v2_json *json, const struct dyn
 
 /* --- parameters --- */
 
+static bool parse_u64(const struct dyno_json_raw *raw, uint64_t *value_out)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < raw->bytes; i++) {
+        const unsigned digit = (unsigned)(unsigned char)raw->text[i] - '0';
+        if (digit > 9 || __builtin_mul_overflow(value, 10U, &value) ||
+            __builtin_add_overflow(value, digit, &value))
+            return false;
+    }
+    *value_out = value;
+    return true;
+}
+
 enum dyno_status dyno_v2_json_param(struct dyno_v2_json *json, const struct dyno_json_token *token,
                                     struct dyno_v2_param *param)
 {
+    uint64_t wide = 0;
     DYNO_TRY(take_text(json, &token->key, &param->name));
     switch (token->kind) {
     case DYNO_JSON_TOKEN_BOOL:
@@ -58,8 +72,10 @@ enum dyno_status dyno_v2_json_param(struct dyno_v2_json *json, const struct dyno
         param->boolean = token->boolean;
         return DYNO_OK;
     case DYNO_JSON_TOKEN_NUMBER:
-        param->kind = token->is_int ? DYNO_V2_PARAM_INT : DYNO_V2_PARAM_DOUBLE;
-        param->integer = token->integer;
+        param->kind = token->is_int                   ? DYNO_V2_PARAM_INT
+                      : parse_u64(&token->raw, &wide) ? DYNO_V2_PARAM_UINT
+                                                      : DYNO_V2_PARAM_DOUBLE;
+        param->integer = token->is_int ? token->integer : (int64_t)wide;
         param->number = token->number;
         return DYNO_OK;
     case DYNO_JSON_TOKEN_STRING:
@@ -101,19 +117,6 @@ enum dyno_status dyno_v2_json_params(struct dyno_v2_json *json, const struct dyn
 }
 
 /* --- data --- */
-
-static bool parse_u64(const struct dyno_json_raw *raw, uint64_t *value_out)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < raw->bytes; i++) {
-        const unsigned digit = (unsigned)(unsigned char)raw->text[i] - '0';
-        if (digit > 9 || __builtin_mul_overflow(value, 10U, &value) ||
-            __builtin_add_overflow(value, digit, &value))
-            return false;
-    }
-    *value_out = value;
-    return true;
-}
 
 /* Is `value` one of the integer type's? */
 static bool fits(enum dyno_dtype dtype, int64_t value)

@@ -1,8 +1,7 @@
 /* pb_decode.c - inference.ModelInferRequest (Triton, grpc_service.proto). */
 #include <string.h>
 
-#include "base/pbwire.h"
-#include "serve/v2/infer.h"
+#include "serve/v2/pb_part.h"
 
 enum request_field {
     REQUEST_MODEL_NAME = 1,
@@ -45,20 +44,13 @@ static enum dyno_status want_bytes(struct decoder *decoder, const struct dyno_pb
 static enum dyno_status take_text(struct decoder *decoder, const struct dyno_pb_field *field,
                                   const char **text_out)
 {
-    DYNO_TRY(want_bytes(decoder, field));
-    if (field->bytes > DYNO_V2_TEXT_BYTES_MAX)
-        return DYNO_FAIL(decoder->err, DYNO_E_LIMIT, "a name or text of more than %d bytes",
-                         DYNO_V2_TEXT_BYTES_MAX);
-    if (memchr(field->data, 0, field->bytes) != NULL)
-        return DYNO_FAIL(decoder->err, DYNO_E_FORMAT, "a name or text holds a zero byte");
-    *text_out = dyno_arena_strndup(decoder->arena, (const char *)field->data, field->bytes);
-    return *text_out != NULL ? DYNO_OK : DYNO_NOMEM(decoder->err);
+    return dyno_v2_pb_text(field, decoder->arena, text_out, decoder->err);
 }
 
 /* --- parameters: entries of map<string, InferParameter> --- */
 
 static enum dyno_status take_value(struct decoder *decoder, const struct dyno_pb_field *value,
-                                   struct dyno_v2_param *param)
+                                   struct dyno_v2_param *param, bool *has_value)
 {
     static const enum dyno_v2_param_kind kinds[] = {
         [1] = DYNO_V2_PARAM_BOOL,   [2] = DYNO_V2_PARAM_INT,  [3] = DYNO_V2_PARAM_TEXT,
@@ -73,6 +65,7 @@ static enum dyno_status take_value(struct decoder *decoder, const struct dyno_pb
             return DYNO_OK;
         if (field.number >= DYNO_COUNT(kinds))
             continue;
+        *has_value = true;
         param->kind = kinds[field.number];
         if (param->kind == DYNO_V2_PARAM_TEXT)
             DYNO_TRY(take_text(decoder, &field, &param->text));
@@ -93,6 +86,7 @@ static enum dyno_status take_param(struct decoder *decoder, const struct dyno_pb
     struct dyno_pb_reader reader = dyno_pb_nested(&decoder->message, entry);
     struct dyno_v2_param *param = dyno_arena_alloc(decoder->arena, 1, sizeof(*param));
     struct dyno_pb_field field;
+    bool has_value = false;
     if (param == NULL)
         return DYNO_NOMEM(decoder->err);
     if ((*count)++ == DYNO_V2_PARAMS_MAX)
@@ -104,8 +98,10 @@ static enum dyno_status take_param(struct decoder *decoder, const struct dyno_pb
         if (more && field.number == 1)
             DYNO_TRY(take_text(decoder, &field, &param->name));
         else if (more && field.number == 2)
-            DYNO_TRY(take_value(decoder, &field, param));
+            DYNO_TRY(take_value(decoder, &field, param, &has_value));
     }
+    if (!has_value)
+        return DYNO_FAIL(decoder->err, DYNO_E_ARG, "parameter '%s' has no value", param->name);
     param->next = *params;
     *params = param;
     return DYNO_OK;
@@ -262,26 +258,6 @@ static enum dyno_status take_datatype(struct decoder *decoder, const struct dyno
                : DYNO_FAIL(decoder->err, DYNO_E_ARG, "unknown datatype");
 }
 
-static enum dyno_status take_region(struct decoder *decoder, const struct dyno_v2_param *params,
-                                    struct dyno_v2_tensor *tensor)
-{
-    const struct dyno_v2_param *region = dyno_v2_param_find(params, "shared_memory_region");
-    const struct dyno_v2_param *offset = dyno_v2_param_find(params, "shared_memory_offset");
-    const struct dyno_v2_param *size = dyno_v2_param_find(params, "shared_memory_byte_size");
-    if (region == NULL)
-        return DYNO_OK;
-    if (region->kind != DYNO_V2_PARAM_TEXT || size == NULL || size->kind != DYNO_V2_PARAM_INT ||
-        size->integer < 0 ||
-        (offset != NULL && (offset->kind != DYNO_V2_PARAM_INT || offset->integer < 0)))
-        return DYNO_FAIL(decoder->err, DYNO_E_ARG,
-                         "tensor '%s': shared_memory_region wants a name and a byte size",
-                         tensor->name);
-    tensor->region = region->text;
-    tensor->region_offset = offset != NULL ? (uint64_t)offset->integer : 0;
-    tensor->bytes = (size_t)size->integer;
-    return DYNO_OK;
-}
-
 static enum dyno_status take_input(struct decoder *decoder, const struct dyno_pb_field *input,
                                    struct dyno_v2_tensor *tensor, bool *has_contents)
 {
@@ -309,8 +285,12 @@ static enum dyno_status take_input(struct decoder *decoder, const struct dyno_pb
     }
     if (tensor->dtype == DYNO_DTYPE_NONE)
         return DYNO_FAIL(decoder->err, DYNO_E_ARG, "input '%s' has no datatype", tensor->name);
-    DYNO_TRY(take_region(decoder, params, tensor));
+    DYNO_TRY(dyno_v2_take_place(params, "input", tensor->name, &tensor->place, decoder->err));
     *has_contents = contents.number != 0;
+    if (*has_contents && tensor->place.region != NULL)
+        return DYNO_FAIL(decoder->err, DYNO_E_ARG,
+                         "input '%s' has contents beside shared_memory_region", tensor->name);
+    tensor->bytes = (size_t)tensor->place.bytes;
     if (!*has_contents)
         return DYNO_OK;
     DYNO_TRY(want_bytes(decoder, &contents));
@@ -333,16 +313,7 @@ static enum dyno_status take_wanted(struct decoder *decoder, const struct dyno_p
         else if (more && field.number == 2)
             DYNO_TRY(take_param(decoder, &field, &params, &param_count));
     }
-    const struct dyno_v2_param *classes = dyno_v2_param_find(params, "classification");
-    if (classes != NULL && (classes->kind != DYNO_V2_PARAM_INT || classes->integer < 1 ||
-                            classes->integer > INT32_MAX))
-        return DYNO_FAIL(decoder->err, DYNO_E_ARG,
-                         "output '%s': classification is a whole number above 0", wanted->name);
-    if (dyno_v2_param_find(params, "shared_memory_region") != NULL)
-        return DYNO_FAIL(decoder->err, DYNO_E_UNSUPPORTED,
-                         "output '%s': shared memory is not available", wanted->name);
-    wanted->classifications = classes != NULL ? (uint32_t)classes->integer : 0;
-    return DYNO_OK;
+    return dyno_v2_take_wanted(params, wanted, decoder->err);
 }
 
 /* --- the request --- */
@@ -406,7 +377,7 @@ static enum dyno_status give_raws(struct decoder *decoder, struct dyno_infer *in
             break;
         if (field.number != REQUEST_RAW_INPUT_CONTENTS)
             continue;
-        while (idx < infer->input_count && infer->inputs[idx].region != NULL)
+        while (idx < infer->input_count && infer->inputs[idx].place.region != NULL)
             idx++;
         if (idx == infer->input_count)
             return DYNO_FAIL(decoder->err, DYNO_E_ARG, "more raw_input_contents than inputs");
@@ -423,10 +394,10 @@ static enum dyno_status check_input(struct decoder *decoder, const struct dyno_v
     uint64_t count = 0;
     size_t bytes = 0;
     DYNO_TRY(dyno_v2_size(tensor, &count, &bytes, decoder->err));
-    if (tensor->region == NULL && tensor->data == NULL)
+    if (tensor->place.region == NULL && tensor->data == NULL)
         return DYNO_FAIL(decoder->err, DYNO_E_ARG, "input '%s' has no data", tensor->name);
     if (tensor->dtype == DYNO_STR
-            ? tensor->region == NULL && !dyno_v2_bytes_fit(tensor->data, tensor->bytes, count)
+            ? tensor->place.region == NULL && !dyno_v2_bytes_fit(tensor->data, tensor->bytes, count)
             : tensor->bytes != bytes)
         return DYNO_FAIL(decoder->err, DYNO_E_ARG,
                          "input '%s': has %zu bytes of data, its shape says %zu", tensor->name,
@@ -475,5 +446,5 @@ enum dyno_status dyno_v2_pb_decode(const void *body, size_t bytes, struct dyno_a
     for (size_t i = 0; i < infer.input_count; i++)
         DYNO_TRY(check_input(&decoder, &infer.inputs[i]));
     *infer_out = infer;
-    return dyno_v2_take_params(infer_out, err);
+    return dyno_v2_take_params(infer_out, true, err);
 }

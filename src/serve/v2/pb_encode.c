@@ -60,6 +60,13 @@ static void put_variant(const char *variant, struct dyno_strbuf *out)
     dyno_pb_put_bytes(out, RESPONSE_PARAMETERS, entry, (size_t)(at - entry));
 }
 
+/* parameters["triton_final_response"].bool_param */
+static void put_final(struct dyno_strbuf *out)
+{
+    static const char entry[] = "\x0a\x15triton_final_response\x12\x02\x08\x01";
+    dyno_pb_put_bytes(out, RESPONSE_PARAMETERS, entry, sizeof(entry) - 1);
+}
+
 void dyno_v2_pb_encode(const struct dyno_infer_answer *answer, struct dyno_strbuf *out)
 {
     dyno_pb_put_text(out, RESPONSE_MODEL_NAME, answer->model);
@@ -67,6 +74,8 @@ void dyno_v2_pb_encode(const struct dyno_infer_answer *answer, struct dyno_strbu
     if (answer->id != NULL && answer->id[0] != 0)
         dyno_pb_put_text(out, RESPONSE_ID, answer->id);
     put_variant(answer->variant, out);
+    if (answer->is_of_stream)
+        put_final(out);
     for (size_t i = 0; i < answer->output_count; i++)
         put_output(&answer->outputs[i], out);
 }
