@@ -100,6 +100,8 @@ void dyno_log(enum dyno_log_level level, const char *fmt, ...)
     if (text < 0)
         return;
     size_t bytes = strlen(line);
+    for (size_t i = prefix; i < bytes; i++) /* what others named must not make a line of its own */
+        line[i] = (unsigned char)line[i] < 0x20 || line[i] == 0x7f ? '?' : line[i];
     line[bytes++] = '\n';
     (void)!write(STDERR_FILENO, line, bytes);
 }

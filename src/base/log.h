@@ -21,7 +21,7 @@ enum dyno_log_level {
 void dyno_log_set_level(enum dyno_log_level level);       /* this one and those that are worse */
 void dyno_log_enable(enum dyno_log_level level, bool on); /* this one alone */
 bool dyno_log_on(enum dyno_log_level level);
-/* "warn: text" and a newline; longer than 4096 bytes is cut. */
+/* "warn: text" and a newline; longer than 4096 bytes is cut, and control characters are a '?'. */
 void dyno_log(enum dyno_log_level level, const char *fmt, ...) DYNO_PRINTF(2, 3);
 
 /* Begin lines with the time, as ISO 8601 has it: "2026-05-20T20:03:26Z warn: text".  Default: off.

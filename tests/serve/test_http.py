@@ -26,12 +26,15 @@ def tensor(data, name="x", kind="FP32"):
 
 def case_health_and_metadata(t):
     server = t.start()
-    for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/identity/ready",
-                 "/v2/models/identity/versions/1/ready"):
-        status, head, body = server.request("GET", path)
-        check(status == 200 and body == b"" and head["content-type"] == "text/plain", path, status)
-    for path in ("/v2/models/none/ready", "/v2/models/identity/versions/2/ready"):
-        check(server.request("GET", path)[0] == 400, path)
+    # The status is what Triton's clients look at; the body is what OIP's are told.
+    check(server.json("GET", "/v2/health/live") == {"live": True})
+    check(server.json("GET", "/v2/health/ready") == {"ready": True})
+    for model, version, status in (("identity", "", 200), ("identity", "/versions/1", 200),
+                                   ("none", "", 400), ("identity", "/versions/2", 400)):
+        told = server.json("GET", f"/v2/models/{model}{version}/ready", status=status)
+        check(told == {"name": model, "ready": status == 200}, told)
+    for path in ("/v2/health/live", "/v2/models/identity/ready"):
+        check(server.request("HEAD", path)[::2] == (200, b""), path)
     told = server.json("GET", "/v2")
     check(told["name"] == "dyno" and told["version"] and "binary_tensor_data" in told["extensions"])
     want = {"name": "identity", "versions": ["1"], "platform": "dyno_engine",

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "serve/app/http.h"
 #include "serve/app/rpc.h"
@@ -315,6 +316,15 @@ void dyno_call_run(struct dyno_call *call)
 }
 
 /* --- results --- */
+
+const char *dyno_call_error(const struct dyno_call *call)
+{
+    const char *text = call->err.text[0] != 0        ? call->err.text
+                       : call->task.err.text[0] != 0 ? call->task.err.text
+                                                     : dyno_status_text(call->status);
+    dyno_log(DYNO_LOG_DEBUG, "an inference of model '%.128s' failed: %s", call->infer.model, text);
+    return text;
+}
 
 enum dyno_status dyno_call_result(struct dyno_call *call, struct dyno_infer_answer *answer_out,
                                   struct dyno_err *err)

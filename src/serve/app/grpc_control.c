@@ -30,12 +30,6 @@ static void answer_err(struct dyno_rpc *rpc, const struct dyno_err *err)
     dyno_grpc_finish(&rpc->grpc, dyno_grpc_status_of(err->status), err->text);
 }
 
-static bool server_is_ready(const struct dyno_io *io)
-{
-    return dyno_manager_is_ready(io->server->manager) &&
-           !atomic_load_explicit(&io->server->is_draining, memory_order_relaxed);
-}
-
 static bool model_is_ready(const struct dyno_io *io, const struct dyno_v2_names *names)
 {
     struct dyno_variant *variant = NULL;
@@ -136,6 +130,11 @@ static enum dyno_status send_order(struct dyno_rpc *rpc, int tag, const struct d
     const enum dyno_command_kind kind = tag == DYNO_RPC_REPOSITORY_INDEX  ? DYNO_COMMAND_INDEX
                                         : tag == DYNO_RPC_REPOSITORY_LOAD ? DYNO_COMMAND_LOAD
                                                                           : DYNO_COMMAND_UNLOAD;
+    if (names->first[0] != 0)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "a repository cannot be named: all of them are one");
+    for (size_t i = 0; i < names->parameter_count; i++)
+        DYNO_TRY(dyno_app_order_check(names->parameters[i], err));
     if (kind != DYNO_COMMAND_INDEX && !io->server->options.explicit_control)
         return DYNO_FAIL(err, DYNO_E_BUSY,
                          "explicit model load / unload is not allowed without "
@@ -160,7 +159,8 @@ static enum dyno_status write_health(struct dyno_io *io, const struct dyno_v2_na
                            strcmp(names->first, "grpc.health.v1.Health") == 0;
     if (!is_server)
         return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "there is no such service");
-    dyno_pb_put_varint(&io->text, 1, server_is_ready(io) ? 1 : 2); /* SERVING, NOT_SERVING */
+    dyno_pb_put_varint(&io->text, 1,
+                       dyno_server_is_ready(io->server) ? 1 : 2); /* SERVING, NOT_SERVING */
     return DYNO_OK;
 }
 
@@ -204,7 +204,7 @@ static enum dyno_status write_answer(const struct dyno_rpc *rpc, int tag,
         dyno_pb_put_varint(&io->text, 1, 1);
         return DYNO_OK;
     case DYNO_RPC_SERVER_READY:
-        dyno_pb_put_varint(&io->text, 1, server_is_ready(io));
+        dyno_pb_put_varint(&io->text, 1, dyno_server_is_ready(io->server));
         return DYNO_OK;
     case DYNO_RPC_SERVER_METADATA:
         dyno_v2_pb_server(&io->text, io->server->shm != NULL);

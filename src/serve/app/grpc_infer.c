@@ -4,13 +4,6 @@
 #include "base/pbwire.h"
 #include "serve/app/rpc.h"
 
-static const char *error_text(const struct dyno_call *call)
-{
-    if (call->err.text[0] != 0)
-        return call->err.text;
-    return call->task.err.text[0] != 0 ? call->task.err.text : dyno_status_text(call->status);
-}
-
 /* --- the answer --- */
 
 static char *put(char *to, const void *data, size_t bytes)
@@ -75,7 +68,7 @@ static struct dyno_seg *write_stream_error(struct dyno_call *call)
     struct dyno_strbuf inner = {0};
     char *to = NULL;
     dyno_strbuf_clear(text);
-    dyno_pb_put_text(text, 1, error_text(call));
+    dyno_pb_put_text(text, 1, dyno_call_error(call));
     if (call->infer.id != NULL && call->infer.id[0] != 0)
         dyno_pb_put_text(&inner, 3, call->infer.id);
     dyno_pb_put_bytes(text, 2, dyno_strbuf_text(&inner), inner.bytes);
@@ -91,7 +84,7 @@ static void finish_failed(struct dyno_call *call)
 {
     struct dyno_grpc_call *grpc = &call->rpc->grpc;
     grpc->retry_after_s = (uint32_t)((call->task.retry_ns + 999999999) / 1000000000);
-    dyno_grpc_finish(grpc, dyno_grpc_status_of(call->status), error_text(call));
+    dyno_grpc_finish(grpc, dyno_grpc_status_of(call->status), dyno_call_error(call));
 }
 
 static void answer_unary(struct dyno_call *call)

@@ -108,12 +108,6 @@ void dyno_visit_answer_err(struct dyno_visit *visit, const struct dyno_err *err)
     dyno_visit_answer_error(visit, dyno_http_status(err->status), err->text);
 }
 
-void dyno_visit_answer_status(struct dyno_visit *visit, bool is_good)
-{
-    static const struct dyno_strbuf nothing;
-    dyno_visit_answer_text(visit, is_good ? 200 : 400, "text/plain", &nothing);
-}
-
 void dyno_visit_answer_json(struct dyno_visit *visit)
 {
     struct dyno_strbuf *text = &visit->io->text;

@@ -51,8 +51,6 @@ void dyno_visit_answer_json(struct dyno_visit *visit);
 /* {"error": text} */
 void dyno_visit_answer_error(struct dyno_visit *visit, int status, const char *text);
 void dyno_visit_answer_err(struct dyno_visit *visit, const struct dyno_err *err);
-/* 200 or 400 with nothing in it. */
-void dyno_visit_answer_status(struct dyno_visit *visit, bool is_good);
 
 /* A writer into io->text, emptied. */
 struct dyno_json_writer dyno_visit_writer(struct dyno_visit *visit);

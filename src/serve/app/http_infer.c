@@ -93,13 +93,6 @@ static enum dyno_status write_result(struct dyno_call *call, struct dyno_seg **s
     return DYNO_OK;
 }
 
-static const char *error_text(const struct dyno_call *call)
-{
-    if (call->err.text[0] != 0)
-        return call->err.text;
-    return call->task.err.text[0] != 0 ? call->task.err.text : dyno_status_text(call->status);
-}
-
 void dyno_call_answer_http(struct dyno_call *call)
 {
     struct dyno_io *io = call->io;
@@ -124,7 +117,7 @@ void dyno_call_answer_http(struct dyno_call *call)
                          extra, seg);
     } else {
         visit->retry_s = (uint32_t)((call->task.retry_ns + 999999999) / 1000000000);
-        dyno_visit_answer_error(visit, dyno_http_status(call->status), error_text(call));
+        dyno_visit_answer_error(visit, dyno_http_status(call->status), dyno_call_error(call));
     }
     dyno_call_destroy(call);
 }
@@ -217,17 +210,17 @@ static enum dyno_status decode(struct dyno_call *call, const struct dyno_visit *
     size_t json_bytes = 0;
     bool is_given = false;
     const char *coding = dyno_http_header(&visit->request, "content-encoding");
+    call->infer = (struct dyno_infer){.model = visit->model, .version = visit->version};
     DYNO_TRY(unpack(call, dyno_zip_parse(coding)));
     DYNO_TRY(json_length(&visit->request, call->body.bytes, &is_given, &json_bytes, &call->err));
-    if (is_given && json_bytes == 0) {
-        call->infer = (struct dyno_infer){.model = visit->model, .version = visit->version};
+    if (is_given && json_bytes == 0)
         return take_raw(call);
-    }
-    DYNO_TRY(dyno_v2_json_decode(call->body.data, call->body.bytes, json_bytes, call->arena,
-                                 &call->memory, &call->infer, &call->err));
+    const enum dyno_status status =
+        dyno_v2_json_decode(call->body.data, call->body.bytes, json_bytes, call->arena,
+                            &call->memory, &call->infer, &call->err);
     call->infer.model = visit->model;
     call->infer.version = visit->version;
-    return DYNO_OK;
+    return status;
 }
 
 void dyno_route_infer(struct dyno_visit *visit)

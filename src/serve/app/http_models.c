@@ -3,17 +3,31 @@
 
 #include "serve/app/http.h"
 
+/* Triton tells it by the status alone, OIP also by {"live": true} and the like. */
+static void answer_health(struct dyno_visit *visit, const char *key, bool is_good)
+{
+    struct dyno_strbuf *text = &visit->io->text;
+    struct dyno_json_writer json = dyno_visit_writer(visit);
+    dyno_json_object_begin(&json);
+    if (visit->model[0] != 0) {
+        dyno_json_key(&json, "name");
+        dyno_json_str(&json, visit->model);
+    }
+    dyno_json_key(&json, key);
+    dyno_json_bool(&json, is_good);
+    dyno_json_object_end(&json);
+    dyno_visit_answer_text(visit, is_good ? 200 : 400, "application/json", text);
+    dyno_strbuf_clear(text);
+}
+
 void dyno_route_live(struct dyno_visit *visit)
 {
-    dyno_visit_answer_status(visit, true);
+    answer_health(visit, "live", true);
 }
 
 void dyno_route_ready(struct dyno_visit *visit)
 {
-    struct dyno_server *server = visit->io->server;
-    dyno_visit_answer_status(visit,
-                             dyno_manager_is_ready(server->manager) &&
-                                 !atomic_load_explicit(&server->is_draining, memory_order_relaxed));
+    answer_health(visit, "ready", dyno_server_is_ready(visit->io->server));
 }
 
 void dyno_route_server(struct dyno_visit *visit)
@@ -30,7 +44,7 @@ void dyno_route_model_ready(struct dyno_visit *visit)
                                             visit->version, &variant, NULL) == DYNO_OK;
     if (is_ready)
         dyno_variant_unref(variant);
-    dyno_visit_answer_status(visit, is_ready);
+    answer_health(visit, "ready", is_ready);
 }
 
 /* The ready variants of a model, of one version when that is given, and what to do with them. */

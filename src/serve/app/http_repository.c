@@ -12,8 +12,13 @@ static void answer_order(struct dyno_app_order *order)
         dyno_visit_answer_err(visit, &order->order.err);
         return;
     }
-    if (order->order.kind != DYNO_COMMAND_INDEX) {
-        dyno_strbuf_puts(json.out, "{}");
+    if (order->order.kind != DYNO_COMMAND_INDEX) { /* Triton tells nothing, KServe this */
+        dyno_json_object_begin(&json);
+        dyno_json_key(&json, "name");
+        dyno_json_str(&json, visit->model);
+        dyno_json_key(&json, order->order.kind == DYNO_COMMAND_LOAD ? "load" : "unload");
+        dyno_json_bool(&json, true);
+        dyno_json_object_end(&json);
         dyno_visit_answer_json(visit);
         return;
     }
@@ -45,13 +50,14 @@ static void send_order(struct dyno_visit *visit, enum dyno_command_kind kind, bo
 static enum dyno_status check_parameters(const struct dyno_json *root, struct dyno_err *err)
 {
     const struct dyno_json *params = dyno_json_find(root, "parameters");
+    if (params != NULL && params->kind != DYNO_JSON_OBJECT)
+        return DYNO_FAIL(err, DYNO_E_ARG, "parameters must be an object");
     for (const struct dyno_json *at = params != NULL ? params->first : NULL; at != NULL;
-         at = at->next)
-        if (at->key == NULL || strcmp(at->key, "unload_dependents") != 0)
-            return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
-                             "parameter '%.64s' is not available: models come from the repository "
-                             "as it is",
-                             at->key != NULL ? at->key : "");
+         at = at->next) {
+        DYNO_TRY(dyno_app_order_check(at->key, err));
+        if (at->kind != DYNO_JSON_BOOL)
+            return DYNO_FAIL(err, DYNO_E_ARG, "parameter '%s' must be a boolean", at->key);
+    }
     return DYNO_OK;
 }
 
@@ -64,6 +70,8 @@ static void control(struct dyno_visit *visit, enum dyno_command_kind kind)
         arena != NULL ? dyno_visit_parse(visit, arena, &root, &err) : DYNO_NOMEM(&err);
     const struct dyno_json *ready = dyno_json_find(root, "ready");
     const bool only_ready = ready != NULL && ready->boolean;
+    if (status == DYNO_OK && ready != NULL && ready->kind != DYNO_JSON_BOOL)
+        status = DYNO_FAIL(&err, DYNO_E_ARG, "ready must be a boolean");
     if (status == DYNO_OK && kind != DYNO_COMMAND_INDEX)
         status = check_parameters(root, &err);
     if (status == DYNO_OK && kind != DYNO_COMMAND_INDEX &&
@@ -89,4 +97,10 @@ void dyno_route_load(struct dyno_visit *visit)
 void dyno_route_unload(struct dyno_visit *visit)
 {
     control(visit, DYNO_COMMAND_UNLOAD);
+}
+
+/* Triton has the path and refuses it, too. */
+void dyno_route_named_repository(struct dyno_visit *visit)
+{
+    dyno_visit_answer_error(visit, 501, "a repository cannot be named: all of them are one");
 }

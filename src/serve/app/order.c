@@ -26,6 +26,16 @@ struct dyno_app_order *dyno_app_order_create(struct dyno_io *io, enum dyno_comma
     return order;
 }
 
+enum dyno_status dyno_app_order_check(const char *parameter, struct dyno_err *err)
+{
+    return strcmp(parameter, "unload_dependents") == 0 /* no model depends on another */
+               ? DYNO_OK
+               : DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                           "parameter '%.64s' is not available: models come from the repository as "
+                           "it is",
+                           parameter);
+}
+
 void dyno_app_order_destroy(struct dyno_app_order *order)
 {
     atomic_fetch_sub_explicit(&order->io->open_count, 1, memory_order_relaxed);

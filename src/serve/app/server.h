@@ -63,6 +63,13 @@ struct dyno_server {
     uint64_t start_ns;
 };
 
+/* Does it take requests?  Any thread. */
+static inline bool dyno_server_is_ready(const struct dyno_server *server)
+{
+    return dyno_manager_is_ready(server->manager) &&
+           !atomic_load_explicit(&server->is_draining, memory_order_relaxed);
+}
+
 /* Read the files again that may change while the server runs.  The thread that waits for signals.
  */
 void dyno_server_reload(struct dyno_server *server);
@@ -105,6 +112,9 @@ void dyno_call_run(struct dyno_call *call);
 void dyno_call_answer_http(struct dyno_call *call);
 void dyno_call_answer_grpc(struct dyno_call *call);
 
+/* Why it failed, in a sentence, which is also a detail for the log. */
+const char *dyno_call_error(const struct dyno_call *call);
+
 /* In app/tensors.c.  Before a run: the requested outputs are there, once each, and can be given as
  * they are wanted; inputs that lie in shared memory are copied from it. */
 enum dyno_status dyno_call_take_tensors(struct dyno_call *call, struct dyno_err *err);
@@ -138,6 +148,8 @@ struct dyno_app_order {
 struct dyno_app_order *dyno_app_order_create(struct dyno_io *io, enum dyno_command_kind kind,
                                              const char *model,
                                              void (*answer)(struct dyno_app_order *order));
+/* May a request to load or unload say this?  E_UNSUPPORTED. */
+enum dyno_status dyno_app_order_check(const char *parameter, struct dyno_err *err);
 void dyno_app_order_send(struct dyno_app_order *order);
 void dyno_app_order_destroy(struct dyno_app_order *order);
 

@@ -63,7 +63,9 @@ void dyno_v2_pb_index_row(struct dyno_strbuf *out, const struct dyno_v2_index_ro
  * repository and model of the repository calls); "" where absent. */
 struct dyno_v2_names {
     const char *first, *second;
-    bool ready; /* RepositoryIndex: field 2 as a boolean */
+    bool ready;                    /* RepositoryIndex: field 2 as a boolean */
+    const char *const *parameters; /* names of those of field 3, of the repository calls */
+    size_t parameter_count;
 };
 enum dyno_status dyno_v2_pb_names(const void *body, size_t bytes, struct dyno_arena *arena,
                                   struct dyno_v2_names *names_out, struct dyno_err *err);

@@ -184,12 +184,39 @@ void dyno_v2_pb_index_row(struct dyno_strbuf *out, const struct dyno_v2_index_ro
     dyno_v2_pb_put_message(out, 1, &message);
 }
 
+/* The key of an entry of map<string, ModelRepositoryParameter>. */
+static enum dyno_status take_parameter(const struct dyno_pb_reader *outer,
+                                       const struct dyno_pb_field *entry, struct dyno_arena *arena,
+                                       const char **keys, size_t *count, struct dyno_err *err)
+{
+    struct dyno_pb_field field;
+    const char *bytes = NULL;
+    size_t byte_count = 0;
+    DYNO_TRY(dyno_pb_bytes(entry, &bytes, &byte_count, err));
+    struct dyno_pb_reader reader = dyno_pb_nested(outer, entry);
+    if (*count == DYNO_V2_PARAMS_MAX)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "more than %d parameters", DYNO_V2_PARAMS_MAX);
+    keys[*count] = "";
+    for (bool more = true;;) {
+        DYNO_TRY(dyno_pb_next(&reader, &field, &more, err));
+        if (!more)
+            break;
+        if (field.number == 1)
+            DYNO_TRY(dyno_v2_pb_text(&field, arena, &keys[*count], err));
+    }
+    (*count)++;
+    return DYNO_OK;
+}
+
 enum dyno_status dyno_v2_pb_names(const void *body, size_t bytes, struct dyno_arena *arena,
                                   struct dyno_v2_names *names_out, struct dyno_err *err)
 {
     struct dyno_pb_reader reader;
     struct dyno_pb_field field;
-    *names_out = (struct dyno_v2_names){.first = "", .second = ""};
+    const char **keys = dyno_arena_alloc(arena, DYNO_V2_PARAMS_MAX, sizeof(*keys));
+    *names_out = (struct dyno_v2_names){.first = "", .second = "", .parameters = keys};
+    if (keys == NULL)
+        return DYNO_NOMEM(err);
     dyno_pb_init(&reader, body, bytes);
     for (bool more = true;;) {
         DYNO_TRY(dyno_pb_next(&reader, &field, &more, err));
@@ -201,5 +228,8 @@ enum dyno_status dyno_v2_pb_names(const void *body, size_t bytes, struct dyno_ar
             names_out->ready = field.value != 0;
         else if (field.number == 2)
             DYNO_TRY(dyno_v2_pb_text(&field, arena, &names_out->second, err));
+        else if (field.number == 3)
+            DYNO_TRY(
+                take_parameter(&reader, &field, arena, keys, &names_out->parameter_count, err));
     }
 }

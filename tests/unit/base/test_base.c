@@ -174,6 +174,11 @@ static void say(void)
     dyno_log(DYNO_LOG_ERROR, "bad");
 }
 
+static void say_lines(void)
+{
+    dyno_log(DYNO_LOG_ERROR, "a\nwarn: b\x1b[0m\xc3\xa4");
+}
+
 static void say_long(void)
 {
     char text[10000];
@@ -199,6 +204,8 @@ static void test_log(void)
     captured(say, text, sizeof(text));
     CHECK_STR(text, "warn: value 3\nerror: bad\n");
     CHECK(dyno_log_on(DYNO_LOG_WARN) && !dyno_log_on(DYNO_LOG_INFO));
+    captured(say_lines, text, sizeof(text));
+    CHECK_STR(text, "error: a?warn: b?[0m\xc3\xa4\n");
     captured(say_long, text, sizeof(text));
     CHECK(strlen(text) <= 4096 && text[strlen(text) - 1] == '\n');
     dyno_log_enable(DYNO_LOG_INFO, true);
