@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define STATUS_TEXT_MAX 1024 /* percent-encoded */
-#define HEADERS_MAX     16
+#define ZIP_MIN_BYTES   512  /* smaller messages are not worth packing */
 
 #define FIELD(field_name, field_value)                                                      \
     {                                                                                       \
@@ -75,9 +75,19 @@ struct dyno_seg *dyno_grpc_seg(struct dyno_grpc_call *call, size_t bytes)
     return seg;
 }
 
+static bool packs_answers(const struct dyno_grpc_call *call)
+{
+    return (call->zip == DYNO_ZIP_GZIP || call->zip == DYNO_ZIP_DEFLATE) &&
+           (call->zip_accepts >> call->zip & 1U) != 0;
+}
+
 static void open_answer(struct dyno_grpc_call *call)
 {
-    struct dyno_h2_field fields[DYNO_COUNT(head_fields) + 1];
+    static const struct dyno_h2_field codings[] = {
+        [DYNO_ZIP_GZIP] = FIELD("grpc-encoding", "gzip"),
+        [DYNO_ZIP_DEFLATE] = FIELD("grpc-encoding", "deflate"),
+    };
+    struct dyno_h2_field fields[DYNO_COUNT(head_fields) + 2];
     size_t count = DYNO_COUNT(head_fields);
     if (call->is_open)
         return;
@@ -85,7 +95,37 @@ static void open_answer(struct dyno_grpc_call *call)
     memcpy(fields, head_fields, sizeof(head_fields));
     if (call->extra.name != NULL)
         fields[count++] = call->extra;
+    if (packs_answers(call))
+        fields[count++] = codings[call->zip];
     dyno_h2_respond(&call->stream, fields, count);
+}
+
+/* The message packed, or as it is when that does not make it smaller or is not granted. */
+static struct dyno_seg *pack(struct dyno_grpc_call *call, struct dyno_seg *seg)
+{
+    struct dyno_budget *budget = call->server->h2.budget;
+    struct dyno_seg *smaller = NULL;
+    struct dyno_body packed;
+    const char *message = seg->data + seg->begin + DYNO_GRPC_PREFIX_BYTES;
+    const size_t bytes = seg->end - seg->begin - DYNO_GRPC_PREFIX_BYTES;
+    if (bytes < ZIP_MIN_BYTES)
+        return seg;
+    dyno_body_init(&packed, budget, bytes - 1);
+    if (dyno_zip_pack(call->zip, message, bytes, &packed, NULL) == DYNO_OK &&
+        dyno_budget_take(budget, DYNO_GRPC_PREFIX_BYTES + packed.bytes)) {
+        smaller = dyno_grpc_seg(call, packed.bytes);
+        if (smaller == NULL)
+            dyno_budget_give(budget, DYNO_GRPC_PREFIX_BYTES + packed.bytes);
+    }
+    if (smaller != NULL) {
+        smaller->budget = budget;
+        smaller->data[0] = 1;
+        memcpy(smaller->data + DYNO_GRPC_PREFIX_BYTES, packed.data, packed.bytes);
+        dyno_seg_destroy(slab_of(call), seg);
+        seg = smaller;
+    }
+    dyno_body_fini(&packed);
+    return seg;
 }
 
 void dyno_grpc_send(struct dyno_grpc_call *call, struct dyno_seg *seg)
@@ -94,29 +134,41 @@ void dyno_grpc_send(struct dyno_grpc_call *call, struct dyno_seg *seg)
         dyno_seg_destroy(slab_of(call), seg);
         return;
     }
+    if (packs_answers(call))
+        seg = pack(call, seg);
     if (call->out_last != NULL)
         call->out_last->next = seg;
     else
         call->out_first = seg;
     call->out_last = seg;
+    call->out_bytes += seg->end - seg->begin;
     call->sent_bytes += seg->end - seg->begin;
     open_answer(call);
     dyno_h2_wake(&call->stream);
 }
 
+/* The client may send on, unless it is past its limits; was there anything to give? */
+static bool give_window(struct dyno_grpc_call *call)
+{
+    if (call->withheld_bytes == 0 || call->in_flight >= DYNO_GRPC_IN_FLIGHT_MAX ||
+        call->out_bytes >= DYNO_GRPC_UNREAD_BYTES_MAX)
+        return false;
+    dyno_h2_consumed(&call->stream, call->withheld_bytes);
+    call->withheld_bytes = 0;
+    return true;
+}
+
 static size_t ready(struct dyno_h2_stream *stream, bool *last_out)
 {
     const struct dyno_grpc_call *call = of_stream(stream);
-    size_t bytes = 0;
-    for (const struct dyno_seg *seg = call->out_first; seg != NULL; seg = seg->next)
-        bytes += seg->end - seg->begin;
     *last_out = call->is_finished;
-    return bytes;
+    return call->out_bytes;
 }
 
 static void take(struct dyno_h2_stream *stream, char *to, size_t bytes)
 {
     struct dyno_grpc_call *call = of_stream(stream);
+    call->out_bytes -= bytes;
     while (bytes > 0) {
         struct dyno_seg *seg = call->out_first;
         DYNO_ASSERT(seg != NULL); /* no more is taken than ready() told */
@@ -126,12 +178,13 @@ static void take(struct dyno_h2_stream *stream, char *to, size_t bytes)
         bytes -= here;
         seg->begin += here;
         if (seg->begin < seg->end)
-            return;
+            break;
         call->out_first = seg->next;
         if (call->out_first == NULL)
             call->out_last = NULL;
         dyno_seg_destroy(slab_of(call), seg);
     }
+    (void)give_window(call);
 }
 
 /* grpc-message: what is not printable ASCII, and %, as %XX. */
@@ -249,6 +302,23 @@ static uint64_t parse_timeout(const struct dyno_h2_field *field)
     return value > UINT64_MAX / 4 / ns ? UINT64_MAX / 4 : value * ns;
 }
 
+/* "identity, deflate,gzip": names that are not known mean nothing. */
+static void take_accepted(struct dyno_grpc_call *call, const struct dyno_h2_field *field)
+{
+    for (size_t at = 0; at < field->value_bytes;) {
+        char name[16] = "?";
+        size_t end = at;
+        while (end < field->value_bytes && field->value[end] != ',' && field->value[end] != ' ')
+            end++;
+        if (end - at < sizeof(name)) {
+            memcpy(name, field->value + at, end - at);
+            name[end - at] = 0;
+        }
+        call->zip_accepts |= 1U << dyno_zip_parse(name);
+        at = end + 1;
+    }
+}
+
 static void keep_header(struct dyno_grpc_call *call, const struct dyno_h2_field *field)
 {
     struct dyno_grpc_header *kept =
@@ -311,6 +381,8 @@ static void header(struct dyno_h2_stream *stream, const struct dyno_h2_field *fi
             name[field->value_bytes] = 0;
         }
         call->zip = dyno_zip_parse(name);
+    } else if (is_name(field, "grpc-accept-encoding")) {
+        take_accepted(call, field);
     } else if (call->server->wants_header != NULL && call->server->wants_header(call, field)) {
         keep_header(call, field);
     }
@@ -446,11 +518,8 @@ static void data(struct dyno_h2_stream *stream, const char *bytes_in, size_t byt
         bytes_in += used;
         bytes -= used;
     }
-    /* A client that sends faster than it is answered waits for its window. */
-    if (call->in_flight < DYNO_GRPC_IN_FLIGHT_MAX)
-        dyno_h2_consumed(stream, total);
-    else
-        call->withheld_bytes += total;
+    call->withheld_bytes += total;
+    (void)give_window(call);
     dyno_grpc_unref(call);
 }
 
@@ -458,11 +527,7 @@ void dyno_grpc_release(struct dyno_grpc_call *call)
 {
     DYNO_ASSERT(call->in_flight > 0);
     call->in_flight--;
-    if (call->withheld_bytes == 0 || call->in_flight >= DYNO_GRPC_IN_FLIGHT_MAX)
-        return;
-    dyno_h2_consumed(&call->stream, call->withheld_bytes);
-    call->withheld_bytes = 0;
-    if (call->stream.h2 != NULL)
+    if (give_window(call))
         dyno_h2_wake(&call->stream);
 }
 

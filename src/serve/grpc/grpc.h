@@ -12,7 +12,9 @@
 #include "serve/net/body.h"
 #include "serve/net/zip.h"
 
-#define DYNO_GRPC_IN_FLIGHT_MAX 64 /* messages of a streaming call that were not answered */
+/* Of a streaming call; a client that is past one of them waits for its window. */
+#define DYNO_GRPC_IN_FLIGHT_MAX    64                        /* messages that were not answered */
+#define DYNO_GRPC_UNREAD_BYTES_MAX ((size_t)4 * 1024 * 1024) /* answers that it does not read */
 
 enum dyno_grpc_status {
     DYNO_GRPC_OK = 0,
@@ -56,10 +58,11 @@ struct dyno_grpc_call {
     uint64_t deadline_ns; /* 0: none */
     struct dyno_timer deadline;
     struct dyno_grpc_header *headers;
-    enum dyno_zip zip;
+    enum dyno_zip zip;    /* of its messages, and of answers if the client takes it */
+    uint32_t zip_accepts; /* a bit an enum dyno_zip */
     uint32_t ref_count;
     uint32_t in_flight;    /* messages given to the application and not released */
-    size_t withheld_bytes; /* of the window, while too many are in flight */
+    size_t withheld_bytes; /* of the window, while it waits */
     bool is_grpc, is_post, is_refused, is_finished, is_open; /* is_open: headers were sent */
     bool has_message; /* unary: it came, and waits for the end of the stream */
     uint8_t prefix[5];
@@ -67,6 +70,7 @@ struct dyno_grpc_call {
     size_t message_bytes; /* of the message that is coming */
     struct dyno_body body;
     struct dyno_seg *out_first, *out_last;
+    size_t out_bytes; /* of those, not sent yet */
     uint32_t retry_after_s; /* told with the status, when it is set before; 0: not told */
     enum dyno_grpc_status status;
     int http_status;                     /* 200 but where the request is none of gRPC */
@@ -115,7 +119,8 @@ void dyno_grpc_unref(struct dyno_grpc_call *call);
  * nothing.  NULL: out of memory. */
 struct dyno_seg *dyno_grpc_seg(struct dyno_grpc_call *call, size_t bytes);
 #define DYNO_GRPC_PREFIX_BYTES 5
-void dyno_grpc_send(struct dyno_grpc_call *call, struct dyno_seg *seg); /* takes it */
+/* Takes it, and packs it if the client packs its own messages and takes packed ones. */
+void dyno_grpc_send(struct dyno_grpc_call *call, struct dyno_seg *seg);
 /* An input message was worked off: another may come. */
 void dyno_grpc_release(struct dyno_grpc_call *call);
 /* No more will be sent.  `text` may be "". */
