@@ -7,10 +7,13 @@
 static const struct dyno_grpc_method methods[] = {
 #define DYNO_METHOD(service, name, right, tag) \
     {"/" service "/" name, false, DYNO_RPC_##tag, DYNO_RIGHT_##right, dyno_rpc_control},
+#define DYNO_METHOD_OF(service, name, is_streaming, right, function) \
+    {"/" service "/" name, is_streaming, 0, DYNO_RIGHT_##right, function},
 #define DYNO_METHOD_INFER(service, name, is_streaming) \
     {"/" service "/" name, is_streaming, 0, DYNO_RIGHT_INFER, dyno_rpc_infer},
 #include "serve/app/methods.def"
 #undef DYNO_METHOD
+#undef DYNO_METHOD_OF
 #undef DYNO_METHOD_INFER
 };
 
@@ -111,6 +114,7 @@ static void on_over(struct dyno_grpc_call *grpc)
     struct dyno_rpc *rpc = dyno_rpc_of(grpc);
     if (rpc->is_begun)
         dyno_guest_end(rpc->guest, 0);
+    dyno_rpc_unwatch(rpc);
     dyno_access_end_grpc(rpc);
     dyno_guest_unref(rpc->guest);
 }

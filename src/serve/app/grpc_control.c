@@ -1,5 +1,4 @@
-/* grpc_control.c - the unary calls of inference.GRPCInferenceService but ModelInfer, and
- * grpc.health.v1.Health/Check. */
+/* grpc_control.c - the unary calls but ModelInfer. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -151,19 +150,6 @@ static enum dyno_status send_order(struct dyno_rpc *rpc, int tag, const struct d
 
 /* --- all --- */
 
-static enum dyno_status write_health(struct dyno_io *io, const struct dyno_v2_names *names,
-                                     struct dyno_err *err)
-{
-    const bool is_server = names->first[0] == 0 ||
-                           strcmp(names->first, "inference.GRPCInferenceService") == 0 ||
-                           strcmp(names->first, "grpc.health.v1.Health") == 0;
-    if (!is_server)
-        return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "there is no such service");
-    dyno_pb_put_varint(&io->text, 1,
-                       dyno_server_is_ready(io->server) ? 1 : 2); /* SERVING, NOT_SERVING */
-    return DYNO_OK;
-}
-
 /* The model that a call is about; "": none, or all. */
 static const char *model_of(int tag, const struct dyno_v2_names *names)
 {
@@ -213,7 +199,7 @@ static enum dyno_status write_answer(const struct dyno_rpc *rpc, int tag,
         dyno_pb_put_varint(&io->text, 1, model_is_ready(io, names));
         return DYNO_OK;
     case DYNO_RPC_HEALTH_CHECK:
-        return write_health(io, names, err);
+        return dyno_rpc_check_health(io, names->first, err);
     case DYNO_RPC_MODEL_METADATA:
     case DYNO_RPC_MODEL_CONFIG:
     case DYNO_RPC_MODEL_STATISTICS:

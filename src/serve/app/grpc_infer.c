@@ -46,6 +46,7 @@ static enum dyno_status write_result(struct dyno_call *call, uint32_t number,
     char head[1 + DYNO_PB_VARINT_BYTES_MAX];
     char *to = NULL;
     DYNO_TRY(dyno_call_result(call, &answer, &call->err));
+    answer.is_of_stream = number != 0;
     dyno_v2_pb_encode(&answer, text);
     size_t bytes = text->bytes;
     for (size_t i = 0; i < answer.output_count; i++)
@@ -61,19 +62,23 @@ static enum dyno_status write_result(struct dyno_call *call, uint32_t number,
     return DYNO_OK;
 }
 
-/* ModelStreamInferResponse{error_message = 1, infer_response = 2 with the request's id}. */
+/* ModelStreamInferResponse{error_message = 1, infer_response = 2 with what the request named}. */
 static struct dyno_seg *write_stream_error(struct dyno_call *call)
 {
+    const struct dyno_infer_answer answer = {.model = call->infer.model,
+                                             .version = call->infer.version,
+                                             .id = call->infer.id,
+                                             .is_of_stream = true};
     struct dyno_strbuf *text = &call->io->text;
     struct dyno_strbuf inner = {0};
     char *to = NULL;
     dyno_strbuf_clear(text);
     dyno_pb_put_text(text, 1, dyno_call_error(call));
-    if (call->infer.id != NULL && call->infer.id[0] != 0)
-        dyno_pb_put_text(&inner, 3, call->infer.id);
+    dyno_v2_pb_encode(&answer, &inner);
     dyno_pb_put_bytes(text, 2, dyno_strbuf_text(&inner), inner.bytes);
+    const bool ok = dyno_strbuf_ok(text) && dyno_strbuf_ok(&inner);
     dyno_strbuf_fini(&inner);
-    struct dyno_seg *seg = dyno_strbuf_ok(text) ? make_seg(call, 0, text->bytes, &to) : NULL;
+    struct dyno_seg *seg = ok ? make_seg(call, 0, text->bytes, &to) : NULL;
     if (seg != NULL)
         (void)put(to, text->text, text->bytes);
     return seg;
@@ -186,6 +191,7 @@ void dyno_call_answer_grpc(struct dyno_call *call)
 
 void dyno_rpc_gone(struct dyno_grpc_call *grpc)
 {
+    dyno_rpc_unwatch(dyno_rpc_of(grpc));
     for (struct dyno_call *call = dyno_rpc_of(grpc)->first; call != NULL; call = call->next)
         dyno_sched_cancel(call->io->server->sched, &call->task);
 }

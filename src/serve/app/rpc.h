@@ -13,6 +13,10 @@ struct dyno_rpc {
     /* Inferences that are not answered, in the order they came: answers leave in that order. */
     struct dyno_call *first, *last;
     bool is_half_closed;
+    /* A stream that is told of changes of the server's health, in a list of its I/O thread. */
+    bool is_watching;
+    int told_serving;
+    struct dyno_rpc *next_watcher, *prev_watcher;
     char refusal_text[256];
 };
 
@@ -36,12 +40,24 @@ void dyno_rpc_infer(struct dyno_grpc_call *grpc, struct dyno_body *body);
 void dyno_rpc_half_closed(struct dyno_grpc_call *grpc);
 void dyno_rpc_gone(struct dyno_grpc_call *grpc);
 
+/* Those of methods.def that have functions of their own. */
+void dyno_rpc_watch(struct dyno_grpc_call *grpc, struct dyno_body *body);
+void dyno_rpc_reflect(struct dyno_grpc_call *grpc, struct dyno_body *body);
+
+/* Health/Check: the answer goes to io->text. */
+enum dyno_status dyno_rpc_check_health(struct dyno_io *io, const char *service,
+                                       struct dyno_err *err);
+/* It watches no more, if it did. */
+void dyno_rpc_unwatch(struct dyno_rpc *rpc);
+
 /* The other unary methods, by the tags of methods.def. */
 enum dyno_rpc_tag {
 #define DYNO_METHOD(service, name, right, tag) DYNO_RPC_##tag,
+#define DYNO_METHOD_OF(service, name, is_streaming, right, function)
 #define DYNO_METHOD_INFER(service, name, is_streaming)
 #include "serve/app/methods.def"
 #undef DYNO_METHOD
+#undef DYNO_METHOD_OF
 #undef DYNO_METHOD_INFER
 };
 

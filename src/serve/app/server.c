@@ -103,6 +103,7 @@ static void drain_io(struct dyno_mail *mail)
 {
     struct dyno_io *io =
         (struct dyno_io *)(void *)((char *)mail - offsetof(struct dyno_io, drain_mail));
+    dyno_rpc_end_watches(io);
     dyno_port_drain(&io->http);
     dyno_port_drain(&io->grpc);
 }

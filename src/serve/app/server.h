@@ -36,6 +36,8 @@ struct dyno_io {
     struct dyno_strbuf text; /* for writing answers; empty between two */
     struct dyno_strbuf line; /* of the access log */
     struct dyno_trace_source trace_source;
+    struct dyno_rpc *watchers;       /* calls that are told of changes of health */
+    struct dyno_timer health_timer;  /* runs while there are any */
     atomic_uint_fast64_t open_count; /* requests that are not answered; read by others */
     struct dyno_mail shut_mail, stop_mail, drain_mail, close_mail;
 };
@@ -73,6 +75,8 @@ static inline bool dyno_server_is_ready(const struct dyno_server *server)
 /* Read the files again that may change while the server runs.  The thread that waits for signals.
  */
 void dyno_server_reload(struct dyno_server *server);
+/* The server drains: who watches its health is told, and watches no more. */
+void dyno_rpc_end_watches(struct dyno_io *io);
 
 /* The I/O thread that this code runs on; NULL on others. */
 extern _Thread_local struct dyno_io *dyno_io_here;

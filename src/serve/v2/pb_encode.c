@@ -40,8 +40,8 @@ static void put_output(const struct dyno_v2_tensor *tensor, struct dyno_strbuf *
 static void put_variant(const char *variant, struct dyno_strbuf *out)
 {
     char entry[512];
-    const size_t bytes = strlen(variant);
-    if (bytes > 255)
+    const size_t bytes = variant != NULL ? strlen(variant) : 0;
+    if (bytes == 0 || bytes > 255)
         return;
     char *at = entry;
     *at++ = 1 << 3 | DYNO_PB_LEN;
@@ -69,8 +69,10 @@ static void put_final(struct dyno_strbuf *out)
 
 void dyno_v2_pb_encode(const struct dyno_infer_answer *answer, struct dyno_strbuf *out)
 {
-    dyno_pb_put_text(out, RESPONSE_MODEL_NAME, answer->model);
-    dyno_pb_put_text(out, RESPONSE_MODEL_VERSION, answer->version);
+    if (answer->model[0] != 0)
+        dyno_pb_put_text(out, RESPONSE_MODEL_NAME, answer->model);
+    if (answer->version[0] != 0)
+        dyno_pb_put_text(out, RESPONSE_MODEL_VERSION, answer->version);
     if (answer->id != NULL && answer->id[0] != 0)
         dyno_pb_put_text(out, RESPONSE_ID, answer->id);
     put_variant(answer->variant, out);

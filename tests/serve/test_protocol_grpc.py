@@ -1,0 +1,501 @@
+"""gRPC beside inferences: health that is watched, reflection, compression, streams."""
+import queue
+import socket
+import struct
+import subprocess
+import threading
+import time
+import zlib
+
+import grpc
+import numpy as np
+import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import \
+    ProtoReflectionDescriptorDatabase
+from harness import Failure, check
+from test_hostile import PREFACE, frame, literal
+from tritonclient.grpc import model_config_pb2
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc as pb_grpc
+
+
+def item(x, name="x", kind="FP32"):
+    tensor = triton.InferInput(name, x.shape, kind)
+    tensor.set_data_from_numpy(x)
+    return tensor
+
+
+def channel_to(server, **options):
+    return grpc.insecure_channel(f"127.0.0.1:{server.grpc}", options=list(options.items()))
+
+
+def text_field(number, text):
+    """A short string field of protobuf."""
+    return bytes([number << 3 | 2, len(text)]) + text
+
+
+# --- health ---
+
+def case_health_watch(t):
+    """Watch tells the state, each change of it, and the end."""
+    t.put("slow", "slow")
+    server = t.start("--drain-secs=1", models=("identity",), ready=False)
+    channel = channel_to(server)
+    watch = channel.unary_stream("/grpc.health.v1.Health/Watch")
+    calls = [watch(b""), watch(text_field(1, b"inference.GRPCInferenceService")),
+             watch(text_field(1, b"grpc.reflection.v1.ServerReflection"))]
+    unknown = watch(text_field(1, b"nobody"))
+    check(next(unknown) == b"\x08\x03", "SERVICE_UNKNOWN")
+    for call in calls:
+        states = [next(call)]
+        while states[-1] != b"\x08\x01":  # loading may have ended before the first answer
+            states.append(next(call))
+        check(states in ([b"\x08\x01"], [b"\x08\x02", b"\x08\x01"]), states)
+    check(channel.unary_unary("/grpc.health.v1.Health/Check")(b"") == b"\x08\x01")
+    cancelled = watch(b"")
+    check(next(cancelled) == b"\x08\x01")
+    cancelled.cancel()
+    late = watch(b"", timeout=0.5)
+    check(next(late) == b"\x08\x01")
+    try:
+        next(late)
+        raise Failure("a change without a change")
+    except grpc.RpcError as error:
+        check(error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error)
+    server.process.terminate()
+    for call in calls:
+        check(next(call) == b"\x08\x02", "NOT_SERVING while it drains")
+    for call in (*calls, unknown):
+        try:
+            next(call)
+            raise Failure("the stream goes on")
+        except grpc.RpcError as error:
+            check(error.code() == grpc.StatusCode.UNAVAILABLE, error)
+    channel.close()
+
+
+def case_health_many_watchers(t):
+    """Watchers come and go, on several threads of the server, and leave nothing."""
+    server = t.start("--io-threads=2")
+    for _ in range(3):
+        channels = [channel_to(server, **{"grpc.use_local_subchannel_pool": 1}) for _ in range(8)]
+        calls = [c.unary_stream("/grpc.health.v1.Health/Watch")(b"") for c in channels
+                 for _ in range(20)]
+        for call in calls:
+            check(next(call) == b"\x08\x01")
+        for call in calls[::2]:
+            call.cancel()
+        for channel in channels:
+            channel.close()
+    server.alive()
+    server.wait_quiet()
+
+
+# --- reflection ---
+
+def case_reflection(t):
+    """The stock client finds services, files and symbols; messages made of them work."""
+    server = t.start(models=("identity", "add_sub"))
+    channel = channel_to(server)
+    database = ProtoReflectionDescriptorDatabase(channel)
+    services = set(database.get_services())
+    check(services == {"inference.GRPCInferenceService", "grpc.health.v1.Health",
+                       "grpc.reflection.v1.ServerReflection",
+                       "grpc.reflection.v1alpha.ServerReflection"}, services)
+    pool = descriptor_pool.DescriptorPool(database)
+    service = pool.FindServiceByName("inference.GRPCInferenceService")
+    method = service.FindMethodByName("ModelInfer")
+    request = message_factory.GetMessageClass(method.input_type)(
+        model_name="identity", id="7", raw_input_contents=[b"\1" * 64])
+    request.inputs.add(name="x", datatype="FP32", shape=[1, 16])
+    answer = message_factory.GetMessageClass(method.output_type)
+    got = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer",
+                              request_serializer=lambda m: m.SerializeToString(),
+                              response_deserializer=answer.FromString)(request)
+    check(got.id == "7" and got.raw_output_contents[0] == b"\1" * 64, got)
+    for name in ("inference.ModelInferRequest", "inference.ModelInferRequest.InferInputTensor",
+                 "inference.ModelInferRequest.id", "inference.DataType", "inference.TYPE_FP32",
+                 "inference.GRPCInferenceService.ModelInfer",
+                 "inference.InferParameter.parameter_choice"):
+        check(database.FindFileContainingSymbol(name).name.endswith(".proto"), name)
+    check(database.FindFileByName("model_config.proto").package == "inference")
+    check(database.FindFileContainingExtension("inference.ModelConfig", 1) is None)
+    for call in (lambda: database.FindFileContainingSymbol("inference.None"),
+                 lambda: database.FindFileByName("none.proto")):
+        try:
+            call()
+            raise Failure("found")
+        except KeyError:
+            pass
+    check(list(database.FindAllExtensionNumbers("inference.ModelConfig")) == [])
+    channel.close()
+
+
+def case_reflection_is_tritons(t):
+    """Every message has the names, numbers and types of the stock client's."""
+    server = t.start()
+    channel = channel_to(server)
+    database = ProtoReflectionDescriptorDatabase(channel)
+
+    def fields(message):
+        return {f.name: (f.number, f.type, f.label, f.type_name,
+                         message.oneof_decl[f.oneof_index].name if f.HasField("oneof_index") else "")
+                for f in message.field}
+
+    def compare(ours, theirs, whole, path):
+        check(whole is False or set(fields(ours)) == set(fields(theirs)), path)
+        for name, field in fields(ours).items():
+            check(fields(theirs)[name] == field, path, name, field, fields(theirs)[name])
+        for kind in ("nested_type", "enum_type"):
+            known = {m.name: m for m in getattr(theirs, kind)}
+            for own in getattr(ours, kind):
+                if kind == "enum_type":
+                    compare_enum(own, known[own.name])
+                else:
+                    check(own.options.map_entry == known[own.name].options.map_entry, own.name)
+                    compare(own, known[own.name], whole, path + "." + own.name)
+
+    def compare_enum(ours, theirs):
+        values = {v.name: v.number for v in theirs.value}
+        check({v.name: v.number for v in ours.value} == values, ours.name)
+    for name, module, whole in (("grpc_service.proto", pb, True),
+                                ("model_config.proto", model_config_pb2, False)):
+        ours = database.FindFileByName(name)
+        theirs = descriptor_pb2.FileDescriptorProto()
+        module.DESCRIPTOR.CopyToProto(theirs)
+        check(ours.syntax == "proto3" and ours.package == theirs.package, ours.package)
+        known = {m.name: m for m in theirs.message_type}
+        for message in ours.message_type:
+            compare(message, known[message.name], whole, message.name)
+        check(not whole or set(known) == {m.name for m in ours.message_type}, "messages")
+        for enum in ours.enum_type:
+            compare_enum(enum, {e.name: e for e in theirs.enum_type}[enum.name])
+        for own, other in zip(ours.service, theirs.service, strict=True):
+            def methods(service):
+                return {m.name: (m.input_type, m.output_type, m.client_streaming,
+                                 m.server_streaming) for m in service.method}
+            check(own.name == other.name and methods(own) == methods(other), methods(own))
+    channel.close()
+
+
+def case_reflection_tells_the_truth(t):
+    """Every method that is told of is there."""
+    server = t.start("--allow-client-shm")
+    channel = channel_to(server)
+    database = ProtoReflectionDescriptorDatabase(channel)
+    pool = descriptor_pool.DescriptorPool(database)
+    for service in database.get_services():
+        for method in pool.FindServiceByName(service).methods:
+            made = channel.stream_stream(f"/{service}/{method.name}")
+            try:
+                next(made(iter([b""]), timeout=1), None)
+            except grpc.RpcError as error:
+                check("no such method" not in error.details(), service, method.name)
+    channel.close()
+
+
+def case_reflection_raw(t):
+    """Both versions, byte by byte; and requests that are none."""
+    server = t.start()
+    channel = channel_to(server)
+    for version in ("v1", "v1alpha"):
+        call = channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")
+        requests = [text_field(7, b""), text_field(1, b"h") + text_field(4, b"none"),
+                    b"", text_field(7, b"") + text_field(3, b"grpc/health/v1/health.proto"),
+                    text_field(6, b"grpc.health.v1.HealthCheckRequest"), text_field(6, b"x"),
+                    text_field(5, text_field(1, b"a"))]
+        got = list(call(iter(requests)))
+        check(len(got) == len(requests), len(got))
+        check(got[0].startswith(b"\x0a\x00\x12\x02\x3a\x00\x32"), got[0])
+        error = b"\x08\x05" + text_field(2, b"there is no such symbol")
+        check(got[1] == text_field(1, b"h") + text_field(2, requests[1]) + text_field(7, error),
+              got[1])
+        check(b"asks for nothing" in got[2] and b"\x08\x03" in got[2], got[2])
+        check(b"HealthCheckResponse" in got[3] and b"ServingStatus" in got[3], got[3])
+        check(b"no such type" not in got[4] and b"no such type" in got[5], got[4:6])
+        check(b"no such extension" in got[6], got[6])
+        for bad in (b"\xff", b"\x38\x01", text_field(1, b"h") + b"\x3a\x05"):
+            try:
+                list(call(iter([bad])))
+                raise Failure("taken:", bad)
+            except grpc.RpcError as error:
+                check(error.code() == grpc.StatusCode.INVALID_ARGUMENT, bad, error)
+        try:
+            list(call(iter([b"\x22\xff\xff\x01" + b"x" * 32767])))
+            raise Failure("taken")
+        except grpc.RpcError as error:
+            check("at most 16384" in error.details(), error)
+    channel.close()
+
+
+def case_reflection_unread(t):
+    """A client that asks without end and reads nothing is let go, and holds little."""
+    server = t.start()
+    head = b"".join(literal(n, v) for n, v in (
+        (b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"a"),
+        (b":path", b"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+        (b"content-type", b"application/grpc"), (b"te", b"trailers")))
+    one = text_field(4, b"inference.ModelConfig")
+    message = b"\0" + struct.pack(">I", len(one)) + one
+    with socket.create_connection(("127.0.0.1", server.grpc), timeout=5) as sock:
+        # A window of nothing: what the server answers stays there.
+        sock.sendall(PREFACE + frame(4, 0, 0, b"\0\x04\0\0\0\0") + frame(1, 4, 1, head) +
+                     frame(0, 0, 1, message * 500) * 20)
+        time.sleep(0.5)
+        check(server.metric("dyno_bytes_in_flight") < 4 << 20, "too much is held")
+        server.alive()
+    server.wait_quiet()
+
+
+def case_descriptors_of_bad_files(t):
+    """The program of the build names file and line of what it does not take."""
+    program = t.build / "make_descriptors"
+    out = t.folder / "out.c"
+
+    def run(text):
+        (t.folder / "a.proto").write_text(text)
+        return subprocess.run([program, out, t.folder, "a.proto"], capture_output=True, text=True)
+    head = 'syntax = "proto3";\npackage p;\n'
+    good = run(head + "message M { map<string, M> m_n = 1; } // c\nenum E { A = 0; }\n")
+    check(good.returncode == 0 and '"p.M.MNEntry"' in out.read_text(), good.stderr)
+    for text, line, says in (("message M {", 1, "wants"), ('syntax = "proto2";', 1, "wants proto3"),
+                             (head + "message M { N n = 1; }", 3, "unknown type N"),
+                             (head + "message M {}\nmessage M {}", 4, "twice: p.M"),
+                             (head + "message M { int32 a = 0; }", 3, "wants a number"),
+                             (head + "message M { int32 a = x; }", 3, "wants a number"),
+                             (head + "\nextend M {}", 4, "does not know extend"),
+                             (head + 'import "b.proto";', 3, "not given before"),
+                             (head + 'import "b', 3, "text without end"),
+                             (head + "message M { int32 1 = 1; }", 3, "wants a name"),
+                             (head + "message A {" * 9, 3, "too deep"),
+                             (head + "service S { rpc R(M) returns (M); }", 3, "unknown type M")):
+        bad = run(text)
+        check(bad.returncode == 1 and bad.stderr.startswith(f"a.proto:{line}: ") and
+              says in bad.stderr, text, bad.stderr)
+
+
+# --- compression ---
+
+def raw_call(server, path, message, headers, flag=0):
+    """One unary call by hand: the names of headers (never packed by HPACK here) and the messages."""
+    fields = ((b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"a"),
+              (b":path", path), (b"content-type", b"application/grpc"), (b"te", b"trailers"),
+              *headers)
+    head = b"".join(literal(n, v) for n, v in fields)
+    body = bytes([flag]) + struct.pack(">I", len(message)) + message
+    frames, text = [], b""
+    with socket.create_connection(("127.0.0.1", server.grpc), timeout=10) as sock:
+        pieces = [body[i:i + 16384] for i in range(0, len(body), 16384)]
+        sock.sendall(PREFACE + frame(4, 0, 0) + frame(1, 4, 1, head) +
+                     b"".join(frame(0, p is pieces[-1], 1, p) for p in pieces))
+        while not any(f[0] == 1 and f[1] & 1 for f in frames):
+            chunk = sock.recv(65536)
+            check(chunk, "the connection ended")
+            text += chunk
+            while len(text) >= 9 and len(text) >= 9 + int.from_bytes(text[:3], "big"):
+                size = int.from_bytes(text[:3], "big")
+                frames.append((text[3], text[4], text[9:9 + size]))
+                text = text[9 + size:]
+    return b"".join(f[2] for f in frames if f[0] == 0)
+
+
+def case_compressed_answers(t):
+    """Answers are packed as requests are, if the client takes that and it pays."""
+    server = t.start(models=("wide",))
+    x = np.zeros((4, 2048), np.float32)
+    made = pb.ModelInferRequest(model_name="wide", raw_input_contents=[x.tobytes()])
+    made.inputs.add(name="x", datatype="FP32", shape=x.shape)
+    message = made.SerializeToString()
+    path = b"/inference.GRPCInferenceService/ModelInfer"
+    gzip = zlib.compressobj(wbits=31)
+    packed = {b"gzip": gzip.compress(message) + gzip.flush(), b"deflate": zlib.compress(message)}
+    for coding, bits in ((b"gzip", 31), (b"deflate", 15)):
+        for accepts, is_packed in ((b"identity,deflate,gzip", True), (b"identity, gzip , deflate", True),
+                                   (b"identity", False), (b"gzipped,deflated", False)):
+            for flag, body in ((1, packed[coding]), (0, message)):
+                got = raw_call(server, path, body, ((b"grpc-encoding", coding),
+                                                    (b"grpc-accept-encoding", accepts)), flag)
+                check(got[0] == is_packed, coding, accepts, got[:5])
+                text = zlib.decompress(got[5:], bits) if is_packed else got[5:]
+                check(pb.ModelInferResponse.FromString(text).raw_output_contents[0] == x.tobytes())
+                check(not is_packed or len(got) < 2000, len(got))
+    # Who does not pack gets nothing packed; nor does a small answer, nor one that would grow.
+    got = raw_call(server, path, message, ((b"grpc-accept-encoding", b"gzip"),))
+    check(got[0] == 0 and len(got) > x.nbytes)
+    small = np.zeros((1, 4), np.float32)
+    noise = np.frombuffer(np.random.default_rng(1).bytes(16 * 2048), np.float32).reshape(4, 2048)
+    for y in (small, noise):
+        made = pb.ModelInferRequest(model_name="wide", raw_input_contents=[y.tobytes()])
+        made.inputs.add(name="x", datatype="FP32", shape=y.shape)
+        got = raw_call(server, path, made.SerializeToString(),
+                       ((b"grpc-encoding", b"gzip"), (b"grpc-accept-encoding", b"gzip")))
+        check(got[0] == 0 and y.tobytes() in got)
+    # The stock client, and both of its ways.
+    client = triton.InferenceServerClient(f"127.0.0.1:{server.grpc}")
+    for coding in ("gzip", "deflate"):
+        x = np.random.rand(8, 50000).astype(np.float32).round(2)
+        got = client.infer("wide", [item(x)], compression_algorithm=coding)
+        check(np.array_equal(got.as_numpy("y"), x), coding)
+        results = queue.Queue()
+        client.start_stream(callback=lambda result, error: results.put((result, error)),
+                            compression_algorithm=coding)
+        for i in range(5):
+            client.async_stream_infer("wide", [item(x + i)])
+        for i in range(5):
+            result, error = results.get(timeout=30)
+            check(error is None and np.array_equal(result.as_numpy("y"), x + i), error)
+        client.stop_stream()
+    client.close()
+    server.wait_quiet()
+
+
+def case_compression_limits(t):
+    """What does not unpack, unpacks to too much, or is of an unknown kind gives everything back."""
+    server = t.start("--max-input-size=1", models=("wide",))
+    path = b"/inference.GRPCInferenceService/ModelInfer"
+    channel = channel_to(server)
+    call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    for _ in range(20):
+        try:
+            call(b"\0" * (8 << 20), compression=grpc.Compression.Gzip)
+            raise Failure("taken")
+        except grpc.RpcError as error:
+            check(error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, error)
+    got = raw_call(server, path, b"not gzip", ((b"grpc-encoding", b"gzip"),), 1)
+    check(got == b"", got)
+    raw_call(server, path, b"x", ((b"grpc-encoding", b"snappy"),), 1)
+    channel.close()
+    server.alive()
+    server.wait_quiet()
+
+
+# --- streams ---
+
+def case_final_response(t):
+    """Each answer in a stream says that it is the last of its request; errors do, too."""
+    server = t.start()
+    channel = channel_to(server)
+    stub = pb_grpc.GRPCInferenceServiceStub(channel)
+
+    def request(name, model="identity", rows=1, **params):
+        made = pb.ModelInferRequest(model_name=model, id=name, model_version="1",
+                                    raw_input_contents=[b"\0" * 64 * rows])
+        made.inputs.add(name="x", datatype="FP32", shape=[rows, 16])
+        for key, value in params.items():
+            made.parameters[key].bool_param = value
+        return made
+    requests = [request("a"), request("b", triton_enable_empty_final_response=True),
+                request("c", "none"), request("d", rows=65), request("e")]
+    got = list(stub.ModelStreamInfer(iter(requests)))
+    check([g.infer_response.id for g in got] == list("abcde"), got)
+    check([bool(g.error_message) for g in got] == [False, False, True, True, False], got)
+    for one in got:
+        check(one.infer_response.parameters["triton_final_response"].bool_param is True, one)
+        check(one.infer_response.model_version == "1" and one.infer_response.model_name, one)
+        check(bool(one.infer_response.outputs) != bool(one.error_message), one)
+    check("triton_final_response" not in stub.ModelInfer(requests[0]).parameters)
+    # A request that cannot be read has no id to tell.
+    call = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer",
+                                 response_deserializer=pb.ModelStreamInferResponse.FromString)
+    bad = list(call(iter([b"\xff", requests[0].SerializeToString()])))
+    check("protobuf" in bad[0].error_message and bad[0].infer_response.id == "", bad)
+    check(bad[1].infer_response.id == "a", bad)
+    channel.close()
+
+
+def case_stream_error_mode(t):
+    """triton_grpc_error: the first error ends the stream; what else was asked comes to nothing."""
+    server = t.start("--instances=1", models=("identity", "slow"))
+    channel = channel_to(server)
+    stub = pb_grpc.GRPCInferenceServiceStub(channel)
+    x = np.zeros((512, 256), np.float32)
+
+    def requests():
+        slow = pb.ModelInferRequest(model_name="slow", raw_input_contents=[x.tobytes()])
+        slow.inputs.add(name="x", datatype="FP32", shape=x.shape)
+        for i in range(6):
+            yield pb.ModelInferRequest(model_name="none", id="bad") if i == 1 else slow
+    for _ in range(5):
+        got = []
+        try:
+            for one in stub.ModelStreamInfer(requests(), metadata=(("triton_grpc_error", "true"),)):
+                got.append(one)
+            raise Failure("no error")
+        except grpc.RpcError as error:
+            check(error.code() == grpc.StatusCode.NOT_FOUND and len(got) == 1, error, len(got))
+    # Without it, the same is six answers.
+    got = list(stub.ModelStreamInfer(requests()))
+    check([bool(g.error_message) for g in got] == [False, True] + [False] * 4, got)
+    channel.close()
+    server.wait_quiet(20)
+
+
+def case_streams_cut(t):
+    """Streams that end at any moment leave nothing in flight."""
+    server = t.start("--instances=1", models=("slow", "identity"))
+    x = np.zeros((512, 256), np.float32)
+    slow = pb.ModelInferRequest(model_name="slow", raw_input_contents=[x.tobytes()])
+    slow.inputs.add(name="x", datatype="FP32", shape=x.shape)
+    for mode in ("cancel", "close", "deadline"):
+        for reads in (0, 1):
+            channel = channel_to(server, **{"grpc.use_local_subchannel_pool": 1})
+            stub = pb_grpc.GRPCInferenceServiceStub(channel)
+            release = threading.Event()
+
+            def requests():
+                for _ in range(8):
+                    yield slow
+                release.wait(20)
+            call = stub.ModelStreamInfer(requests(), timeout=0.3 if mode == "deadline" else None)
+            try:
+                for _ in range(reads):
+                    next(call)
+                if mode == "cancel":
+                    call.cancel()
+                if mode == "deadline":
+                    list(call)
+            except grpc.RpcError as error:
+                check(error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED,
+                                       grpc.StatusCode.CANCELLED), error)
+            channel.close()
+            release.set()
+    end = time.monotonic() + 30
+    while server.metric("nv_inference_pending_request_count", model="slow") > 0:
+        check(time.monotonic() < end, "still pending")
+        time.sleep(0.02)
+    server.alive()
+    server.wait_quiet(20)
+
+
+def case_asyncio_client(t):
+    """The stock client for asyncio: unary calls and a stream."""
+    import asyncio
+    server = t.start()
+    x = np.random.rand(2, 16).astype(np.float32)
+
+    async def main():
+        client = triton_aio.InferenceServerClient(f"127.0.0.1:{server.grpc}")
+        check(await client.is_server_live() and await client.is_server_ready())
+        check(await client.is_model_ready("identity"))
+        check((await client.get_server_metadata()).name == "dyno")
+        check((await client.get_log_settings()).settings["log_error"].bool_param)
+        got = await asyncio.gather(*(client.infer("identity", [item(x + i)], request_id=str(i))
+                                     for i in range(50)))
+        for i, one in enumerate(got):
+            check(np.array_equal(one.as_numpy("y"), x + i) and one.get_response().id == str(i), i)
+
+        async def requests():
+            for i in range(20):
+                yield {"model_name": "identity", "inputs": [item(x + i)], "request_id": str(i),
+                       "enable_empty_final_response": True}
+        i = 0
+        async for result, error in client.stream_infer(requests()):
+            check(error is None and np.array_equal(result.as_numpy("y"), x + i), i, error)
+            check(result.get_response().parameters["triton_final_response"].bool_param)
+            i += 1
+        check(i == 20, i)
+        await client.close()
+    asyncio.run(main())
