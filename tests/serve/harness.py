@@ -69,6 +69,8 @@ def make_models(folder):
                        ("bf16", TensorProto.BFLOAT16), ("bool", TensorProto.BOOL)):
         save(f"same_{name}", [helper.make_node("Identity", ["x"], ["y"])],
              [io("x", kind, ["n"])], [io("y", kind, ["n"])])
+    save("to_f16", [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT16)],
+         [io("x", f32, ["n"])], [io("y", TensorProto.FLOAT16, ["n"])])
     save("nonzero", [helper.make_node("NonZero", ["x"], ["y"])],
          [io("x", f32, [8])], [io("y", i64, [1, None])])
     # The first dimension is no batch, though it is open.

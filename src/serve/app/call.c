@@ -91,7 +91,7 @@ void dyno_call_destroy(struct dyno_call *call)
     call->infer = (struct dyno_infer){0};
     call->visit = NULL;
     call->rpc = NULL;
-    call->is_done = false;
+    call->is_done = call->was_submitted = false;
     call->tally = NULL;
     dyno_arena_reset(call->arena);
     atomic_fetch_sub_explicit(&io->open_count, 1, memory_order_relaxed);
@@ -312,6 +312,7 @@ void dyno_call_run(struct dyno_call *call)
         return;
     }
     call->task.done = on_done;
+    call->was_submitted = true;
     dyno_sched_submit(call->io->server->sched, &call->task);
 }
 

@@ -26,6 +26,13 @@ struct dyno_route {
 #undef DYNO_ROUTE
 dyno_route_fn dyno_route_metrics; /* of the metrics port */
 
+/* How an inference is asked and answered. */
+enum dyno_form {
+    DYNO_FORM_INFER,
+    DYNO_FORM_GENERATE,
+    DYNO_FORM_EVENTS, /* as GENERATE, answered as a server-sent event */
+};
+
 struct dyno_visit {
     struct dyno_http_request request; /* first */
     struct dyno_io *io;
@@ -34,6 +41,7 @@ struct dyno_visit {
     struct dyno_guest *guest;
     bool is_begun;          /* his inference, which no call stands for yet */
     struct dyno_call *call; /* of an inference */
+    enum dyno_form form;
     struct dyno_access access;
     uint32_t retry_s; /* Retry-After of an answer that says "later"; 0: not known */
     char refusal_text[256], refusal_extra[48];
@@ -59,5 +67,16 @@ enum dyno_status dyno_visit_parse(const struct dyno_visit *visit, struct dyno_ar
                                   const struct dyno_json **root_out, struct dyno_err *err);
 
 int dyno_http_status(enum dyno_status status);
+
+/* --- inferences --- */
+
+/* Make a call of the visit: its body, unpacked, goes through `decode` into the call's infer, whose
+ * model and version are set. */
+typedef enum dyno_status dyno_decode_fn(struct dyno_call *call, const struct dyno_visit *visit);
+void dyno_visit_infer(struct dyno_visit *visit, enum dyno_form form, dyno_decode_fn *decode);
+
+/* The header that tells how loaded the server is, as ORCA has it, into out[room], or "" when the
+ * request does not ask for it. */
+void dyno_visit_print_load(const struct dyno_visit *visit, char *out, size_t room);
 
 #endif /* DYNO_SERVE_APP_HTTP_H */

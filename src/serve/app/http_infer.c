@@ -1,11 +1,13 @@
-/* http_infer.c - POST /v2/models/M/infer. */
+/* http_infer.c - inferences over HTTP: their answers, and POST /v2/models/M/infer. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "serve/app/http.h"
+#include "serve/v2/generate.h"
 
-#define ZIP_MIN_BYTES 512 /* smaller answers are not worth packing */
+#define ZIP_MIN_BYTES 512                   /* smaller answers are not worth packing */
+#define TEXT_KEPT_MAX ((size_t)1024 * 1024) /* of an I/O thread, between two answers */
 
 /* --- the answer --- */
 
@@ -33,17 +35,6 @@ static struct dyno_seg *make_seg(struct dyno_io *io, size_t bytes)
     return seg;
 }
 
-/* The coding that the client would like, among those it lists. */
-static enum dyno_zip wanted_zip(const struct dyno_http_request *request)
-{
-    const char *accept = dyno_http_header(request, "accept-encoding");
-    if (accept == NULL)
-        return DYNO_ZIP_NONE;
-    if (strstr(accept, "gzip") != NULL)
-        return DYNO_ZIP_GZIP;
-    return strstr(accept, "deflate") != NULL ? DYNO_ZIP_DEFLATE : DYNO_ZIP_NONE;
-}
-
 /* The body packed, or as it is when that fails; says which in `header`. */
 static struct dyno_seg *pack(struct dyno_io *io, enum dyno_zip zip, struct dyno_seg *seg,
                              const char **header)
@@ -69,56 +60,120 @@ static struct dyno_seg *pack(struct dyno_io *io, enum dyno_zip zip, struct dyno_
     return seg;
 }
 
-static enum dyno_status write_result(struct dyno_call *call, struct dyno_seg **seg_out,
-                                     size_t *json_bytes_out, bool *has_raw_out)
+/* What the body is beside its bytes. */
+struct content {
+    const char *type;
+    bool has_raw; /* tensors after json_bytes */
+    size_t json_bytes;
+};
+
+static enum dyno_status write_text(const struct dyno_visit *visit,
+                                   const struct dyno_infer_answer *answer, struct dyno_strbuf *text,
+                                   size_t *raw_bytes_out, struct dyno_err *err)
+{
+    *raw_bytes_out = 0;
+    if (visit->form == DYNO_FORM_INFER)
+        return dyno_v2_json_encode(answer, text, raw_bytes_out, err);
+    if (visit->form == DYNO_FORM_EVENTS)
+        dyno_strbuf_puts(text, "data: ");
+    DYNO_TRY(dyno_v2_generate_encode(answer, text, err));
+    if (visit->form == DYNO_FORM_EVENTS)
+        dyno_strbuf_puts(text, "\n\n");
+    return dyno_strbuf_ok(text) ? DYNO_OK : DYNO_NOMEM(err);
+}
+
+/* The text of numbers takes several times their bytes: while it is written it is in the budget. */
+static enum dyno_status write_answer(struct dyno_call *call, const struct dyno_infer_answer *answer,
+                                     struct dyno_seg **seg_out, struct content *content)
 {
     struct dyno_io *io = call->io;
-    struct dyno_infer_answer answer;
+    struct dyno_budget *budget = &io->server->budget;
+    const size_t promised = dyno_v2_json_bytes_max(answer);
     size_t raw_bytes = 0;
-    DYNO_TRY(dyno_call_result(call, &answer, &call->err));
-    DYNO_TRY(dyno_v2_json_encode(&answer, &io->text, &raw_bytes, &call->err));
-    struct dyno_seg *seg = make_seg(io, io->text.bytes + raw_bytes);
-    if (seg == NULL)
+    if (!dyno_budget_take(budget, promised))
         return DYNO_FAIL(&call->err, DYNO_E_BUSY, "the server has too many bytes in flight");
-    put(seg, io->text.text, io->text.bytes);
-    *has_raw_out = false;
-    for (size_t i = 0; i < answer.output_count; i++) {
-        if (!answer.wanted[i].is_binary)
-            continue;
-        *has_raw_out = true;
-        put(seg, answer.outputs[i].data, answer.outputs[i].bytes);
-    }
-    *json_bytes_out = io->text.bytes;
+    enum dyno_status status = write_text(call->visit, answer, &io->text, &raw_bytes, &call->err);
+    struct dyno_seg *seg = status == DYNO_OK ? make_seg(io, io->text.bytes + raw_bytes) : NULL;
+    if (seg != NULL)
+        put(seg, io->text.text, io->text.bytes);
+    content->json_bytes = io->text.bytes;
+    dyno_strbuf_clear(&io->text);
+    if (io->text.capacity_bytes > TEXT_KEPT_MAX)
+        dyno_strbuf_fini(&io->text);
+    dyno_budget_give(budget, promised);
+    if (status == DYNO_OK && seg == NULL)
+        status = DYNO_FAIL(&call->err, DYNO_E_BUSY, "the server has too many bytes in flight");
     *seg_out = seg;
+    return status;
+}
+
+static enum dyno_status write_result(struct dyno_call *call, struct dyno_seg **seg_out,
+                                     struct content *content)
+{
+    struct dyno_infer_answer answer;
+    DYNO_TRY(dyno_call_result(call, &answer, &call->err));
+    DYNO_TRY(write_answer(call, &answer, seg_out, content));
+    for (size_t i = 0; i < answer.output_count; i++) {
+        if (!answer.wanted[i].is_binary || answer.outputs[i].place.region != NULL)
+            continue;
+        content->has_raw = true;
+        put(*seg_out, answer.outputs[i].data, answer.outputs[i].bytes);
+    }
+    content->type = call->visit->form == DYNO_FORM_EVENTS ? "text/event-stream; charset=utf-8"
+                    : content->has_raw                    ? "application/octet-stream"
+                                                          : "application/json";
     return DYNO_OK;
+}
+
+static void answer_good(struct dyno_visit *visit, struct dyno_seg *seg,
+                        const struct content *content)
+{
+    char load[256];
+    char length[64] = "";
+    char extra[512];
+    const char *coding = "";
+    seg = pack(visit->io, dyno_zip_choose(dyno_http_header(&visit->request, "accept-encoding")),
+               seg, &coding);
+    dyno_visit_print_load(visit, load, sizeof(load));
+    if (content->has_raw)
+        (void)snprintf(length, sizeof(length), "Inference-Header-Content-Length: %zu\r\n",
+                       content->json_bytes);
+    (void)snprintf(extra, sizeof(extra), "%s%s%s", length, coding, load);
+    dyno_http_answer(&visit->request, 200, content->type, extra, seg);
+}
+
+/* A run that failed is an event, too; what was refused before it is an answer like any other. */
+static void answer_bad(struct dyno_visit *visit, const struct dyno_call *call)
+{
+    const int status = dyno_http_status(call->status);
+    const char *text = dyno_call_error(call);
+    visit->retry_s = (uint32_t)((call->task.retry_ns + 999999999) / 1000000000);
+    if (visit->form != DYNO_FORM_EVENTS || !call->was_submitted) {
+        dyno_visit_answer_error(visit, status, text);
+        return;
+    }
+    struct dyno_json_writer json = dyno_visit_writer(visit);
+    dyno_strbuf_puts(json.out, "data: ");
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "error");
+    dyno_json_str(&json, text);
+    dyno_json_object_end(&json);
+    dyno_strbuf_puts(json.out, "\n\n");
+    dyno_visit_answer_text(visit, status, "text/event-stream; charset=utf-8", json.out);
+    dyno_strbuf_clear(json.out);
 }
 
 void dyno_call_answer_http(struct dyno_call *call)
 {
-    struct dyno_io *io = call->io;
     struct dyno_visit *visit = call->visit;
-    struct dyno_http_request *request = &visit->request;
     struct dyno_seg *seg = NULL;
-    size_t json_bytes = 0;
-    bool has_raw = false;
-    char extra[128] = "";
-    if (call->status == DYNO_OK && request->h1 != NULL)
-        call->status = write_result(call, &seg, &json_bytes, &has_raw);
-    dyno_strbuf_clear(&io->text);
-    if (call->status == DYNO_OK && seg != NULL) {
-        const char *coding = "";
-        seg = pack(io, wanted_zip(request), seg, &coding);
-        if (has_raw)
-            (void)snprintf(extra, sizeof(extra), "Inference-Header-Content-Length: %zu\r\n%s",
-                           json_bytes, coding);
-        else
-            (void)snprintf(extra, sizeof(extra), "%s", coding);
-        dyno_http_answer(request, 200, has_raw ? "application/octet-stream" : "application/json",
-                         extra, seg);
-    } else {
-        visit->retry_s = (uint32_t)((call->task.retry_ns + 999999999) / 1000000000);
-        dyno_visit_answer_error(visit, dyno_http_status(call->status), dyno_call_error(call));
-    }
+    struct content content = {0};
+    if (call->status == DYNO_OK && visit->request.h1 != NULL)
+        call->status = write_result(call, &seg, &content);
+    if (call->status == DYNO_OK && seg != NULL)
+        answer_good(visit, seg, &content);
+    else
+        answer_bad(visit, call);
     dyno_call_destroy(call);
 }
 
@@ -205,26 +260,20 @@ static enum dyno_status unpack(struct dyno_call *call, enum dyno_zip zip)
     return status;
 }
 
-static enum dyno_status decode(struct dyno_call *call, const struct dyno_visit *visit)
+static enum dyno_status decode_infer(struct dyno_call *call, const struct dyno_visit *visit)
 {
     size_t json_bytes = 0;
     bool is_given = false;
-    const char *coding = dyno_http_header(&visit->request, "content-encoding");
-    call->infer = (struct dyno_infer){.model = visit->model, .version = visit->version};
-    DYNO_TRY(unpack(call, dyno_zip_parse(coding)));
     DYNO_TRY(json_length(&visit->request, call->body.bytes, &is_given, &json_bytes, &call->err));
     if (is_given && json_bytes == 0)
         return take_raw(call);
-    const enum dyno_status status =
-        dyno_v2_json_decode(call->body.data, call->body.bytes, json_bytes, call->arena,
-                            &call->memory, &call->infer, &call->err);
-    call->infer.model = visit->model;
-    call->infer.version = visit->version;
-    return status;
+    return dyno_v2_json_decode(call->body.data, call->body.bytes, json_bytes, call->arena,
+                               &call->memory, &call->infer, &call->err);
 }
 
-void dyno_route_infer(struct dyno_visit *visit)
+void dyno_visit_infer(struct dyno_visit *visit, enum dyno_form form, dyno_decode_fn *decode)
 {
+    const char *coding = dyno_http_header(&visit->request, "content-encoding");
     struct dyno_call *call = dyno_call_create(visit->io);
     if (call == NULL) {
         dyno_visit_answer_error(visit, 503, "out of memory");
@@ -234,12 +283,23 @@ void dyno_route_infer(struct dyno_visit *visit)
     visit->call = call;
     call->guest = dyno_guest_ref(visit->guest);
     visit->is_begun = false;
+    visit->form = form;
     call->start_ns = visit->request.start_ns;
     call->body = visit->request.body;
     dyno_body_init(&visit->request.body, call->body.budget, 0);
-    call->status = decode(call, visit);
+    call->infer = (struct dyno_infer){.model = visit->model, .version = visit->version};
+    call->status = unpack(call, dyno_zip_parse(coding));
+    if (call->status == DYNO_OK)
+        call->status = decode(call, visit);
+    call->infer.model = visit->model; /* of a decoder's own they are nobody's */
+    call->infer.version = visit->version;
     if (call->status == DYNO_OK)
         dyno_call_run(call);
     else
         dyno_call_answer_http(call);
+}
+
+void dyno_route_infer(struct dyno_visit *visit)
+{
+    dyno_visit_infer(visit, DYNO_FORM_INFER, decode_infer);
 }

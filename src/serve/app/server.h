@@ -102,7 +102,8 @@ struct dyno_call {
     struct dyno_guest *guest; /* whose inference it is, which was begun; NULL: it was not */
     struct dyno_tally *tally; /* NULL: no variant was found, or no memory */
     uint64_t start_ns;
-    bool is_done; /* of a stream: waits for its turn */
+    bool was_submitted; /* to the scheduler */
+    bool is_done;       /* of a stream: waits for its turn */
 };
 
 /* A call for a request, with an arena; NULL: out of memory. */

@@ -2,6 +2,7 @@
 #include "serve/net/zip.h"
 
 #include <string.h>
+#include <strings.h>
 #include <zlib.h>
 
 #include "base/mem.h"
@@ -29,6 +30,53 @@ enum dyno_zip dyno_zip_parse(const char *name)
     if (strcmp(name, "gzip") == 0)
         return DYNO_ZIP_GZIP;
     return strcmp(name, "deflate") == 0 ? DYNO_ZIP_DEFLATE : DYNO_ZIP_UNKNOWN;
+}
+
+/* "q=0.8" after a semicolon, in thousandths; what is malformed is 0: not wanted. */
+static int parse_weight(const char *text, size_t bytes)
+{
+    int weight = 0;
+    while (bytes > 0 && *text == ' ') {
+        text++;
+        bytes--;
+    }
+    if (bytes < 3 || (text[0] != 'q' && text[0] != 'Q') || text[1] != '=')
+        return 0;
+    for (size_t i = 2, scale = 1000; i < bytes && scale > 0; i++) {
+        if (i == 3 && text[i] == '.')
+            continue;
+        if (text[i] < '0' || text[i] > '9')
+            return 0;
+        weight += (text[i] - '0') * (int)scale;
+        scale /= 10;
+    }
+    return weight <= 1000 ? weight : 0;
+}
+
+enum dyno_zip dyno_zip_choose(const char *accept)
+{
+    static const char *const names[] = {"identity", "gzip", "deflate", "*"};
+    int weights[DYNO_COUNT(names)] = {-1, -1, -1, -1}; /* not named */
+    for (const char *at = accept != NULL ? accept : ""; *at != 0;) {
+        at += strspn(at, " \t,");
+        const size_t bytes = strcspn(at, ",");
+        const size_t end = strcspn(at, ";,");
+        size_t name_bytes = end;
+        while (name_bytes > 0 && (at[name_bytes - 1] == ' ' || at[name_bytes - 1] == '\t'))
+            name_bytes--;
+        for (size_t i = 0; i < DYNO_COUNT(names); i++)
+            if (strlen(names[i]) == name_bytes && strncasecmp(names[i], at, name_bytes) == 0)
+                weights[i] = end < bytes ? parse_weight(at + end + 1, bytes - end - 1) : 1000;
+        at += bytes;
+    }
+    for (size_t i = DYNO_ZIP_GZIP; i <= DYNO_ZIP_DEFLATE; i++)
+        weights[i] = weights[i] < 0 ? weights[3] : weights[i];
+    if (weights[DYNO_ZIP_GZIP] > 0 && weights[DYNO_ZIP_GZIP] >= weights[DYNO_ZIP_DEFLATE] &&
+        weights[DYNO_ZIP_GZIP] >= weights[DYNO_ZIP_NONE])
+        return DYNO_ZIP_GZIP;
+    return weights[DYNO_ZIP_DEFLATE] > 0 && weights[DYNO_ZIP_DEFLATE] >= weights[DYNO_ZIP_NONE]
+               ? DYNO_ZIP_DEFLATE
+               : DYNO_ZIP_NONE;
 }
 
 /* zlib counts in 32 bits. */

@@ -132,6 +132,9 @@ enum dyno_status dyno_v2_json_encode(const struct dyno_infer_answer *answer,
                                      struct dyno_strbuf *out, size_t *raw_bytes_out,
                                      struct dyno_err *err);
 
+/* What the elements that such an answer has as text take at most; the rest of it is small. */
+size_t dyno_v2_json_bytes_max(const struct dyno_infer_answer *answer);
+
 /* --- protobuf: inference.ModelInferRequest and ModelInferResponse --- */
 
 enum dyno_status dyno_v2_pb_decode(const void *body, size_t bytes, struct dyno_arena *arena,

@@ -159,6 +159,18 @@ static enum dyno_status store(struct dyno_v2_json *json, enum dyno_dtype dtype, 
     return DYNO_OK;
 }
 
+/* A text of a BYTES tensor to `to`, which has room; its length there. */
+static enum dyno_status store_text(struct dyno_v2_json *json, const struct dyno_json_token *token,
+                                   char *to, size_t *bytes_out)
+{
+    if (token->kind != DYNO_JSON_TOKEN_STRING)
+        return dyno_v2_json_refuse(json, "a string expected");
+    const uint32_t length = (uint32_t)dyno_json_unescape(&token->raw, to + sizeof(length));
+    memcpy(to, &length, sizeof(length));
+    *bytes_out = sizeof(length) + length;
+    return DYNO_OK;
+}
+
 /* Every leaf of nested arrays, in order; a leaf is written or, for BYTES, appended. */
 static enum dyno_status take_leaves(struct dyno_v2_json *json, struct dyno_v2_tensor *tensor,
                                     char *to, uint64_t count)
@@ -178,13 +190,11 @@ static enum dyno_status take_leaves(struct dyno_v2_json *json, struct dyno_v2_te
                              tensor->name, (unsigned long long)count);
         } else if (tensor->dtype != DYNO_STR) {
             DYNO_TRY(store(json, tensor->dtype, to, idx++, &token));
-        } else if (token.kind == DYNO_JSON_TOKEN_STRING) {
-            const uint32_t length = (uint32_t)dyno_json_unescape(&token.raw, text_at + 4);
-            memcpy(text_at, &length, sizeof(length));
-            text_at += sizeof(length) + length;
-            idx++;
         } else {
-            return dyno_v2_json_refuse(json, "a string expected");
+            size_t bytes = 0;
+            DYNO_TRY(store_text(json, &token, text_at, &bytes));
+            text_at += bytes;
+            idx++;
         }
     }
     if (idx != count)
@@ -196,15 +206,34 @@ static enum dyno_status take_leaves(struct dyno_v2_json *json, struct dyno_v2_te
     return DYNO_OK;
 }
 
-/* The reader stands after the opening bracket of data. */
+static enum dyno_status check_is_json(struct dyno_v2_json *json,
+                                      const struct dyno_v2_tensor *tensor)
+{
+    if (tensor->dtype != DYNO_F16 && tensor->dtype != DYNO_BF16)
+        return DYNO_OK;
+    return DYNO_FAIL(json->err, DYNO_E_ARG,
+                     "tensor '%s': %s cannot be given as JSON, only as binary data", tensor->name,
+                     dyno_v2_datatype(tensor->dtype));
+}
+
+/* Memory for a tensor's data. */
+static enum dyno_status take_memory(struct dyno_v2_json *json, struct dyno_v2_tensor *tensor,
+                                    size_t bytes, char **to_out)
+{
+    *to_out = json->memory->take(json->memory, bytes + 1);
+    if (*to_out == NULL)
+        return DYNO_FAIL(json->err, DYNO_E_BUSY, "the server has too many bytes in flight");
+    tensor->data = *to_out;
+    tensor->bytes = bytes;
+    return DYNO_OK;
+}
+
 enum dyno_status dyno_v2_json_data(struct dyno_v2_json *json, struct dyno_v2_tensor *tensor)
 {
     uint64_t count = 0;
     size_t bytes = 0;
-    if (tensor->dtype == DYNO_F16 || tensor->dtype == DYNO_BF16)
-        return DYNO_FAIL(json->err, DYNO_E_ARG,
-                         "tensor '%s': %s cannot be given as JSON, only as binary data",
-                         tensor->name, dyno_v2_datatype(tensor->dtype));
+    char *to = NULL;
+    DYNO_TRY(check_is_json(json, tensor));
     DYNO_TRY(dyno_v2_size(tensor, &count, &bytes, json->err));
     const size_t left = (size_t)(json->reader.end - json->reader.at);
     /* An element is a character and a comma at least. */
@@ -213,10 +242,73 @@ enum dyno_status dyno_v2_json_data(struct dyno_v2_json *json, struct dyno_v2_ten
                          tensor->name);
     if (tensor->dtype == DYNO_STR)
         bytes = left + 4 * (size_t)count; /* texts are no longer than they are written */
-    char *to = json->memory->take(json->memory, bytes + 1);
-    if (to == NULL)
-        return DYNO_FAIL(json->err, DYNO_E_BUSY, "the server has too many bytes in flight");
-    tensor->data = to;
-    tensor->bytes = bytes;
+    DYNO_TRY(take_memory(json, tensor, bytes, &to));
     return take_leaves(json, tensor, to, count);
+}
+
+enum dyno_status dyno_v2_json_value(struct dyno_v2_json *json, const struct dyno_json_token *token,
+                                    struct dyno_v2_tensor *tensor)
+{
+    const bool is_text = tensor->dtype == DYNO_STR;
+    char *to = NULL;
+    DYNO_TRY(check_is_json(json, tensor));
+    DYNO_TRY(take_memory(json, tensor,
+                         is_text ? token->raw.bytes + 4 : dyno_dtype_bits(tensor->dtype) / 8, &to));
+    return is_text ? store_text(json, token, to, &tensor->bytes)
+                   : store(json, tensor->dtype, to, 0, token);
+}
+
+/* --- writing --- */
+
+static void put_text_elements(struct dyno_json_writer *json, const struct dyno_v2_tensor *tensor)
+{
+    const char *at = tensor->data;
+    for (size_t left = tensor->bytes; left >= 4;) {
+        uint32_t length = 0;
+        memcpy(&length, at, sizeof(length));
+        if (length > left - 4)
+            return;
+        dyno_json_strn(json, at + 4, length);
+        at += 4 + (size_t)length;
+        left -= 4 + (size_t)length;
+    }
+}
+
+static void put_element(struct dyno_json_writer *json, const struct dyno_v2_tensor *tensor,
+                        size_t idx)
+{
+    if (tensor->dtype == DYNO_BOOL)
+        dyno_json_bool(json, ((const uint8_t *)tensor->data)[idx] != 0);
+    else if (tensor->dtype == DYNO_F32)
+        dyno_json_f32(json, ((const float *)tensor->data)[idx]);
+    else if (dyno_dtype_is_float(tensor->dtype))
+        dyno_json_f64(json, dyno_elem_load_f64(tensor->dtype, tensor->data, idx));
+    else if (tensor->dtype == DYNO_U64)
+        dyno_json_u64(json, ((const uint64_t *)tensor->data)[idx]);
+    else
+        dyno_json_i64(json, dyno_elem_load_i64(tensor->dtype, tensor->data, idx));
+}
+
+enum dyno_status dyno_v2_json_put_elements(struct dyno_json_writer *json,
+                                           const struct dyno_v2_tensor *tensor, bool unwraps_one,
+                                           struct dyno_err *err)
+{
+    uint64_t count = 0;
+    size_t bytes = 0;
+    if (tensor->dtype == DYNO_F16 || tensor->dtype == DYNO_BF16)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "output '%s' is %s, which JSON cannot hold: ask for binary data",
+                         tensor->name, dyno_v2_datatype(tensor->dtype));
+    DYNO_TRY(dyno_v2_size(tensor, &count, &bytes, err));
+    const bool is_array = !unwraps_one || count != 1;
+    if (is_array)
+        dyno_json_array_begin(json);
+    if (tensor->dtype == DYNO_STR)
+        put_text_elements(json, tensor);
+    else
+        for (uint64_t i = 0; i < count; i++)
+            put_element(json, tensor, (size_t)i);
+    if (is_array)
+        dyno_json_array_end(json);
+    return DYNO_OK;
 }

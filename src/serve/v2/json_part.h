@@ -33,5 +33,13 @@ enum dyno_status dyno_v2_json_params(struct dyno_v2_json *json, const struct dyn
 /* The reader stands after the opening bracket of a tensor's data; its name, type and shape are
  * known.  Sets data and bytes. */
 enum dyno_status dyno_v2_json_data(struct dyno_v2_json *json, struct dyno_v2_tensor *tensor);
+/* The same for a tensor of one element, which `token` is. */
+enum dyno_status dyno_v2_json_value(struct dyno_v2_json *json, const struct dyno_json_token *token,
+                                    struct dyno_v2_tensor *tensor);
+
+/* All elements of an output as an array, or one alone as a value.  E_ARG: JSON cannot hold them. */
+enum dyno_status dyno_v2_json_put_elements(struct dyno_json_writer *json,
+                                           const struct dyno_v2_tensor *tensor, bool unwraps_one,
+                                           struct dyno_err *err);
 
 #endif /* DYNO_SERVE_V2_JSON_PART_H */
