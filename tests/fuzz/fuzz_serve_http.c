@@ -7,6 +7,7 @@
 #include "loopback.h"
 #include "replay.h"
 #include "serve/http1/http1.h"
+#include "serve/net/zip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -28,6 +29,7 @@ static void on_request(struct dyno_http_server *server, struct dyno_http_request
 {
     (void)server;
     const char *length = dyno_http_header(request, "content-length");
+    (void)dyno_zip_choose(dyno_http_header(request, "accept-encoding"));
     const size_t text_bytes = strlen(request->path) + (length != NULL ? strlen(length) : 0);
     struct dyno_seg *seg =
         dyno_seg_create(dyno_loop_slab(request->port->loop), DYNO_HTTP_HEAD_ROOM + text_bytes);
