@@ -245,7 +245,7 @@ def case_draining_is_told(t):
     server = t.start("--drain-secs=3")
     channel, stub = stub_of(server)
     check(stub.ServerReady(pb.ServerReadyRequest()).ready)
-    server.process.terminate()
+    server.tell_to_end()
     end = time.monotonic() + 2
     while server.request("GET", "/v2/health/ready")[0] == 200:
         check(time.monotonic() < end, "still ready")

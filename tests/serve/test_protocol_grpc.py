@@ -64,7 +64,7 @@ def case_health_watch(t):
         raise Failure("a change without a change")
     except grpc.RpcError as error:
         check(error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error)
-    server.process.terminate()
+    server.tell_to_end()
     for call in calls:
         check(next(call) == b"\x08\x02", "NOT_SERVING while it drains")
     for call in (*calls, unknown):

@@ -186,7 +186,7 @@ def case_load_header(t):
     server = t.start()
     body = json.dumps({"inputs": [{"name": "x", "shape": [1, 16], "datatype": "FP32",
                                    "data": [0] * 16}]})
-    names = ("requests_in_flight", "model_requests_pending", "queue_time_us")
+    names = ("requests_in_flight", "model_requests_waiting", "queue_time_us")
     for action, text in (("infer", body), ("generate", json.dumps({"x": [0] * 16}))):
         path = f"/v2/models/identity/{action}"
         status, head, _ = server.request("POST", path, text,

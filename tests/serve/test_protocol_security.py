@@ -90,7 +90,7 @@ def case_errors_tell_nothing_of_the_machine(t):
     """2025-23320: what is refused, however large, names what the client said and nothing else."""
     server = t.start("--allow-client-shm", "--max-input-size=2", models=("identity", "wide"))
     secrets = re.compile(r"/dev/shm|/tmp|/proc|/work|0x[0-9a-f]{4}|memfd|errno|No such|Permission|"
-                         rf"\b{server.process.pid}\b|\.c:\d|fp32\.engine")
+                         rf"\b{server.worker()}\b|\.c:\d|fp32\.engine")
     texts = []
 
     def http(method, path, body=None, headers=()):

@@ -19,16 +19,16 @@ void dyno_visit_print_load(const struct dyno_visit *visit, char *out, size_t roo
         return;
     for (int i = 0; i < server->io_count; i++)
         in_flight += atomic_load_explicit(&server->ios[i].open_count, memory_order_relaxed);
-    const unsigned long long pending =
-        atomic_load_explicit(&task->variant->stats.pending_count, memory_order_relaxed);
+    const unsigned long long waiting =
+        atomic_load_explicit(&task->variant->waiting_count, memory_order_relaxed);
     const unsigned long long queue_us = (task->start_ns - task->queue_ns) / 1000;
     (void)snprintf(
         out, room,
         strcmp(format, "json") == 0
             ? "endpoint-load-metrics: JSON {\"named_metrics\":{\"requests_in_flight\":%llu,"
-              "\"model_requests_pending\":%llu,\"queue_time_us\":%llu}}\r\n"
+              "\"model_requests_waiting\":%llu,\"queue_time_us\":%llu}}\r\n"
             : "endpoint-load-metrics: TEXT named_metrics.requests_in_flight=%llu, "
-              "named_metrics.model_requests_pending=%llu, "
+              "named_metrics.model_requests_waiting=%llu, "
               "named_metrics.queue_time_us=%llu\r\n",
-        in_flight, pending, queue_us);
+        in_flight, waiting, queue_us);
 }
