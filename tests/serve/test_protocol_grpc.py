@@ -93,6 +93,41 @@ def case_health_many_watchers(t):
     server.wait_quiet()
 
 
+def case_health_too_many_watchers(t):
+    """Watching asks nobody who he is, so there is an end to it; who leaves makes room."""
+    server = t.start("--io-threads=1")
+    channels = [channel_to(server, **{"grpc.use_local_subchannel_pool": 1}) for _ in range(17)]
+    calls = []
+
+    def watch(channel):
+        calls.append(channel.unary_stream("/grpc.health.v1.Health/Watch")(b""))
+    for channel in channels[:16]:
+        for _ in range(256):
+            watch(channel)
+    for call in calls:
+        check(next(call) == b"\x08\x01")
+    try:
+        watch(channels[16])
+        list(calls[-1])
+        raise Failure("one more")
+    except grpc.RpcError as error:
+        check(error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, error)
+    check(server.json("GET", "/v2/health/ready")["ready"])
+    channels[0].close()
+    end = time.monotonic() + 20
+    while True:
+        watch(channels[16])
+        try:
+            check(next(calls[-1]) == b"\x08\x01")
+            break
+        except grpc.RpcError:
+            check(time.monotonic() < end, "nobody made room")
+            time.sleep(0.05)
+    for channel in channels[1:]:
+        channel.close()
+    server.alive()
+
+
 # --- reflection ---
 
 def case_reflection(t):

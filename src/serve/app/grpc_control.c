@@ -219,8 +219,7 @@ static enum dyno_status write_answer(const struct dyno_rpc *rpc, int tag,
     return tell_models(rpc, tag, names, arena, err);
 }
 
-/* What the message asks for, and its answer in io->text unless it is an order, which comes later.
- */
+/* Do what the message asks for; its answer goes to io->text, that of an order comes later. */
 static enum dyno_status serve(struct dyno_rpc *rpc, int tag, const struct dyno_body *body,
                               struct dyno_arena *arena, struct dyno_err *err)
 {

@@ -10,7 +10,8 @@
 #include "serve/app/rpc.h"
 #include "serve/v2/reflection.h"
 
-#define ASK_NS UINT64_C(100000000)
+#define ASK_NS       UINT64_C(100000000)
+#define WATCHERS_MAX 4096 /* of an I/O thread: nobody is asked who he is */
 
 /* HealthCheckResponse.ServingStatus. */
 enum serving {
@@ -81,6 +82,7 @@ void dyno_rpc_unwatch(struct dyno_rpc *rpc)
     if (!rpc->is_watching)
         return;
     rpc->is_watching = false;
+    io->watcher_count--;
     if (rpc->prev_watcher != NULL)
         rpc->prev_watcher->next_watcher = rpc->next_watcher;
     else
@@ -91,18 +93,21 @@ void dyno_rpc_unwatch(struct dyno_rpc *rpc)
         dyno_loop_disarm(io->loop, &io->health_timer);
 }
 
-static void watch(struct dyno_rpc *rpc)
+/* False: there are too many, or there is no memory. */
+static bool watch(struct dyno_rpc *rpc)
 {
     struct dyno_io *io = dyno_rpc_io(rpc);
+    if (io->watcher_count == WATCHERS_MAX)
+        return false;
+    io->watcher_count++;
     rpc->is_watching = true;
     rpc->next_watcher = io->watchers;
     if (io->watchers != NULL)
         io->watchers->prev_watcher = rpc;
     io->watchers = rpc;
     io->health_timer.fire = ask;
-    if (io->health_timer.heap_idx == 0 &&
-        !dyno_loop_arm(io->loop, &io->health_timer, dyno_loop_now_ns(io->loop) + ASK_NS))
-        dyno_grpc_finish(&rpc->grpc, DYNO_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+    return io->health_timer.heap_idx != 0 ||
+           dyno_loop_arm(io->loop, &io->health_timer, dyno_loop_now_ns(io->loop) + ASK_NS);
 }
 
 void dyno_rpc_watch(struct dyno_grpc_call *grpc, struct dyno_body *body)
@@ -122,9 +127,11 @@ void dyno_rpc_watch(struct dyno_grpc_call *grpc, struct dyno_body *body)
         dyno_grpc_finish(grpc, dyno_grpc_status_of(status), err.text);
         return;
     }
-    /* A service that is not known does not end the stream; its table does not change, either. */
-    tell(rpc, is_service ? serving_now(dyno_rpc_io(rpc)) : SERVICE_UNKNOWN);
-    watch(rpc);
+    /* A service that is not known does not end the stream; the table of them never changes. */
+    if (watch(rpc))
+        tell(rpc, is_service ? serving_now(dyno_rpc_io(rpc)) : SERVICE_UNKNOWN);
+    else
+        dyno_grpc_finish(grpc, DYNO_GRPC_RESOURCE_EXHAUSTED, "too many watchers");
 }
 
 void dyno_rpc_end_watches(struct dyno_io *io)
