@@ -82,7 +82,7 @@ def case_http(t):
     check(begin - 2 < stamp < time.time() + 2, line["time"], begin)
     server.request("GET", "/v2/models/identity/versions/1/ready")
     line = log.line(method="GET", route="/v2/models/*/versions/#/ready", status=200,
-                    model="identity", version="1", bytes_in=0, bytes_out=0)
+                    model="identity", version="1", bytes_in=0, bytes_out=32)
     check("rows" not in line and "queue_us" not in line and len(line["trace"]) == 32, line)
     server.request("HEAD", "/v2")
     log.line(method="HEAD", route="/v2", status=200, bytes_out=0)

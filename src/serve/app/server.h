@@ -36,8 +36,8 @@ struct dyno_io {
     struct dyno_strbuf text; /* for writing answers; empty between two */
     struct dyno_strbuf line; /* of the access log */
     struct dyno_trace_source trace_source;
+    struct dyno_rpc *watchers; /* calls that are told of changes of health */
     int watcher_count;
-    struct dyno_rpc *watchers;       /* calls that are told of changes of health */
     struct dyno_timer health_timer;  /* runs while there are any */
     atomic_uint_fast64_t open_count; /* requests that are not answered; read by others */
     struct dyno_mail shut_mail, stop_mail, drain_mail, close_mail;

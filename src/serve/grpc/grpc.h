@@ -70,7 +70,7 @@ struct dyno_grpc_call {
     size_t message_bytes; /* of the message that is coming */
     struct dyno_body body;
     struct dyno_seg *out_first, *out_last;
-    size_t out_bytes; /* of those, not sent yet */
+    size_t out_bytes;       /* of those, not sent yet */
     uint32_t retry_after_s; /* told with the status, when it is set before; 0: not told */
     enum dyno_grpc_status status;
     int http_status;                     /* 200 but where the request is none of gRPC */
