@@ -84,6 +84,7 @@ struct dyno_json_reader {
     uint64_t objects; /* bit d: the container at depth d is an object */
 };
 
+/* `text` may be NULL where there are no bytes. */
 void dyno_json_reader_init(struct dyno_json_reader *reader, const char *text, size_t bytes);
 
 /* The next token.  Fails with E_FORMAT naming line and column, E_LIMIT (depth).  Keys that appear

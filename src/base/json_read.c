@@ -10,7 +10,8 @@ _Static_assert(DYNO_JSON_DEPTH_MAX <= 64, "one bit a depth");
 
 void dyno_json_reader_init(struct dyno_json_reader *reader, const char *text, size_t bytes)
 {
-    *reader = (struct dyno_json_reader){.start = text, .at = text, .end = text + bytes};
+    const char *start = text != NULL ? text : "";
+    *reader = (struct dyno_json_reader){.start = start, .at = start, .end = start + bytes};
 }
 
 enum dyno_status dyno_json_refuse(const struct dyno_json_reader *reader, struct dyno_err *err,

@@ -230,7 +230,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         dyno_arena_destroy(arena);
         return 0;
     }
-    const enum dyno_status status = decode(data[0], (const char *)data + 1, bytes - 1, arena, &err);
+    const char *body = bytes > 1 ? (const char *)data + 1 : NULL; /* as a body of no bytes is */
+    const enum dyno_status status = decode(data[0], body, bytes - 1, arena, &err);
     dyno_arena_destroy(arena);
     if ((status != DYNO_OK && err.text[0] == '\0') || dyno_mem_live_count() != 0) {
         (void)fprintf(stderr, "status %d, text '%s', %llu blocks left\n", (int)status, err.text,

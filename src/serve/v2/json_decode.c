@@ -277,7 +277,7 @@ enum dyno_status dyno_v2_json_decode(const char *body, size_t bytes, size_t json
                          "the JSON is said to have %zu bytes, the body has %zu in all", json_bytes,
                          bytes);
     dyno_json_reader_init(&decoder.json.reader, body, json_bytes);
-    decoder.raw = body + json_bytes;
+    decoder.raw = body != NULL ? body + json_bytes : NULL;
     decoder.raw_bytes = bytes - json_bytes;
     DYNO_TRY(take_request(&decoder, infer_out));
     if (decoder.raw_bytes != 0)

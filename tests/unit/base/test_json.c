@@ -258,6 +258,8 @@ static void test_truncation(void)
         CHECK(dyno_json_parse(copy, bytes, arena, &root, NULL) == DYNO_E_FORMAT);
         free(copy);
     }
+    const struct dyno_json *root = NULL;
+    CHECK(dyno_json_parse(NULL, 0, arena, &root, NULL) == DYNO_E_FORMAT);
 }
 
 static void test_out_of_memory(void)
