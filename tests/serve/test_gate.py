@@ -477,7 +477,8 @@ def case_models(t):
     for path in ("/ready", "/config", "/stats", "", "/versions/1"):
         server.error("GET", "/v2/models/wide" + path, 403, says, headers=bearer(key))
         check(status(server, key, "/v2/models/identity" + path, None) == 200, path)
-    for path in ("/v2/models/wide/infer", "/v2/models/w%69de/infer",
+    for path in ("/v2/models/wide/infer", "/v2/models/w%69de/infer", "/v2/models/wide/generate",
+                 "/v2/models/wide/generate_stream", "/v2/models/wide/trace/setting",
                  "/v2/models/none/versions/1/infer", "/v2/repository/models/wide/unload",
                  "/v2/repository/any/models/wide/load"):
         server.error("POST", path, 403, says, b"{}", bearer(key))
@@ -502,6 +503,7 @@ def case_models(t):
     denied("ModelStatistics", pb.ModelStatisticsRequest(name="wide"))
     denied("RepositoryModelUnload", pb.RepositoryModelUnloadRequest(model_name="wide"))
     denied("RepositoryModelLoad", pb.RepositoryModelLoadRequest(model_name="wide"))
+    denied("TraceSetting", pb.TraceSettingRequest(model_name="wide"))
     index = stub.RepositoryIndex(pb.RepositoryIndexRequest(), metadata=meta, timeout=30)
     check([m.name for m in index.models] == ["identity"], index)
     stats = stub.ModelStatistics(pb.ModelStatisticsRequest(), metadata=meta, timeout=30)
