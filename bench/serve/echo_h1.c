@@ -2,8 +2,8 @@
  *
  *   gcc -O2 -o echo_h1 echo_h1.c -lhttp_parser -lpthread && ./echo_h1 PORT THREADS
  *
- * Every request is answered with its own body.  Headers are parsed and forgotten; one epoll loop and
- * one SO_REUSEPORT listener a thread.
+ * Every request is answered with its own body.  Headers are parsed and forgotten; one epoll loop
+ * and one SO_REUSEPORT listener a thread.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

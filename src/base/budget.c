@@ -3,8 +3,9 @@
 
 #include "base/mem.h"
 
-#define HEAD_BYTES ((size_t)DYNO_MEM_ALIGN_BYTES) /* how many were taken stands before the block \
-                                                   */
+#define HEAD_BYTES                                                                \
+    ((size_t)DYNO_MEM_ALIGN_BYTES) /* how many were taken stands before the block \
+                                    */
 
 void *dyno_budget_alloc(struct dyno_budget *budget, size_t bytes)
 {

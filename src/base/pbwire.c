@@ -236,7 +236,8 @@ size_t dyno_pb_varint(uint64_t value, char *to)
 static void put_varint(struct dyno_strbuf *out, uint64_t value)
 {
     char bytes[DYNO_PB_VARINT_BYTES_MAX];
-    dyno_strbuf_add(out, bytes, dyno_pb_varint(value, bytes));
+    const size_t count = dyno_pb_varint(value, bytes);
+    dyno_strbuf_add(out, bytes, count);
 }
 
 static void put_tag(struct dyno_strbuf *out, uint32_t number, enum dyno_pb_wire wire)
