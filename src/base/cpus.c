@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CGROUP_ROOT "/sys/fs/cgroup"
-
 static int ceil_div(long long quota, long long period)
 {
     if (quota <= 0 || period <= 0)
@@ -47,26 +45,35 @@ static long long number_in(const char *path)
     return line != NULL ? strtoll(line, NULL, 10) : 0;
 }
 
-/* The least quota from our own cgroup up to the root. */
-static int quota_count(void)
+int dyno_cpus_quota_count(const char *cgroup_root, const char *membership)
 {
-    int least = ceil_div(number_in(CGROUP_ROOT "/cpu/cpu.cfs_quota_us"),
-                         number_in(CGROUP_ROOT "/cpu/cpu.cfs_period_us"));
+    char path[PATH_MAX];
     char line[PATH_MAX] = "";
-    char folder[PATH_MAX + sizeof(CGROUP_ROOT)] = CGROUP_ROOT;
-    FILE *file = fopen("/proc/self/cgroup", "re");
+    char folder[2 * PATH_MAX];
+    long long v1[2] = {0, 0};
+    static const char *const v1_names[2] = {"cpu.cfs_quota_us", "cpu.cfs_period_us"};
+    for (int i = 0; i < 2; i++)
+        if (snprintf(path, sizeof(path), "%s/cpu/%s", cgroup_root, v1_names[i]) < (int)sizeof(path))
+            v1[i] = number_in(path);
+    int least = ceil_div(v1[0], v1[1]);
+    if (snprintf(folder, sizeof(folder), "%s", cgroup_root) >= PATH_MAX)
+        return least;
+    FILE *file = fopen(membership, "re");
     if (file != NULL) {
         while (fgets(line, sizeof(line), file) != NULL) {
             line[strcspn(line, "\n")] = 0;
             if (strncmp(line, "0::/", 4) == 0)
-                (void)snprintf(folder, sizeof(folder), "%s%s", CGROUP_ROOT, line + 3);
+                (void)snprintf(folder, sizeof(folder), "%s%s", cgroup_root, line + 3);
         }
         (void)fclose(file);
     }
-    while (strlen(folder) >= strlen(CGROUP_ROOT)) {
+    while (strlen(folder) >= strlen(cgroup_root)) {
         const int quota = quota_v2(folder);
         least = quota < least ? quota : least;
-        *strrchr(folder, '/') = 0;
+        char *last = strrchr(folder, '/');
+        if (last == NULL)
+            break;
+        *last = 0;
     }
     return least;
 }
@@ -78,7 +85,7 @@ int dyno_cpus_allowed_count(void)
     int count = 1;
     if (sched_getaffinity(0, sizeof(mask), &mask) == 0 && CPU_COUNT(&mask) > 0)
         count = CPU_COUNT(&mask);
-    const int quota = quota_count();
+    const int quota = dyno_cpus_quota_count("/sys/fs/cgroup", "/proc/self/cgroup");
     return quota < count ? quota : count;
 }
 
