@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/calendar.h"
 #include "base/strbuf.h"
-#include "control/calendar.h"
 #include "control/key.h"
 
 #define DYNO_CONTROL_NAME_BYTES_MAX 128

@@ -3,7 +3,7 @@
 #define DYNO_CONTROL_INTERNAL_H
 
 #include "control/control.h"
-#include "control/db.h"
+#include "db/db.h"
 
 struct dyno_control {
     struct dyno_db db;

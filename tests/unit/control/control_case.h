@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "control/control.h"
-#include "control/db_fail.h"
+#include "db/db_fail.h"
 #include "test.h"
 
 static char case_folder[64];

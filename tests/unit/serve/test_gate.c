@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/control.h"
-#include "control/db.h"
+#include "db/db.h"
 #include "test.h"
 
 #define PATIENCE_NS  UINT64_C(20000000000) /* of a busy machine */

@@ -2,10 +2,10 @@
  *
  * No program of ours is linked with it, so whoever opens no database needs no library.  Its
  * functions are the rows of one table; it allocates through base/mem.h.  What is loaded stays for
- * the life of the process.  control/db.h is what to use; this is below it.
+ * the life of the process.  db/db.h is what to use; this is below it.
  */
-#ifndef DYNO_CONTROL_SQLITE_H
-#define DYNO_CONTROL_SQLITE_H
+#ifndef DYNO_DB_SQLITE_H
+#define DYNO_DB_SQLITE_H
 
 #include <sqlite3.h>
 
@@ -59,4 +59,4 @@ struct dyno_sqlite {
  * when it is not there, too old, or lacks something.  Any thread. */
 enum dyno_status dyno_sqlite_get(const struct dyno_sqlite **sqlite_out, struct dyno_err *err);
 
-#endif /* DYNO_CONTROL_SQLITE_H */
+#endif /* DYNO_DB_SQLITE_H */

@@ -5,8 +5,8 @@
  * types and larger values than were written.  Its triggers and views are never run.  One thread at
  * a time uses a database and its statements.
  */
-#ifndef DYNO_CONTROL_DB_H
-#define DYNO_CONTROL_DB_H
+#ifndef DYNO_DB_DB_H
+#define DYNO_DB_DB_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -95,4 +95,4 @@ enum dyno_status dyno_stmt_text(struct dyno_stmt *stmt, int column, size_t bytes
 enum dyno_status dyno_stmt_bytes(struct dyno_stmt *stmt, int column, size_t bytes, void *data_out,
                                  struct dyno_err *err);
 
-#endif /* DYNO_CONTROL_DB_H */
+#endif /* DYNO_DB_DB_H */

@@ -1,5 +1,5 @@
 /* sqlite.c - finding the library and its functions; its memory is ours. */
-#include "control/sqlite.h"
+#include "db/sqlite.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* calendar.c - days, months, and their text. */
-#include "control/calendar.h"
+#include "base/calendar.h"
 
 #include <time.h>
 

@@ -1,5 +1,5 @@
 /* db.c - opening, schema, transactions. */
-#include "control/db.h"
+#include "db/db.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "control/db_fail.h"
+#include "db/db_fail.h"
 
 #define VALUE_BYTES_MAX (1024 * 1024) /* of one text or blob, and of a row */
 

@@ -1,7 +1,7 @@
 /* stmt.c - statements: bound, stepped, and read with suspicion. */
 #include <string.h>
 
-#include "control/db_fail.h"
+#include "db/db_fail.h"
 
 enum dyno_status dyno_stmt_open(struct dyno_db *db, const char *sql, struct dyno_stmt *stmt_out,
                                 struct dyno_err *err)

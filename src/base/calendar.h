@@ -1,6 +1,6 @@
 /* calendar.h - days and months of UTC, counted from 1970-01-01.  Any thread. */
-#ifndef DYNO_CONTROL_CALENDAR_H
-#define DYNO_CONTROL_CALENDAR_H
+#ifndef DYNO_BASE_CALENDAR_H
+#define DYNO_BASE_CALENDAR_H
 
 #include <stdint.h>
 
@@ -29,4 +29,4 @@ void dyno_period_of(enum dyno_period period, int64_t day, int64_t *first_out, in
 /* "2026-01-31T00:00:00Z"; a time outside the years 1970 to 9999 is cut to them. */
 const char *dyno_time_text(int64_t time_s, char out[DYNO_TIME_TEXT_ROOM]);
 
-#endif /* DYNO_CONTROL_CALENDAR_H */
+#endif /* DYNO_BASE_CALENDAR_H */
