@@ -77,7 +77,7 @@ enum dyno_status dyno_tail_run_reference(const struct dyno_tail *tail,
                                          const struct dyno_tensor *const *inputs,
                                          struct dyno_tensor *out, struct dyno_err *err)
 {
-    struct view views[DYNO_TAIL_INSTRS_MAX][3] = {{{NULL}}};
+    struct view views[DYNO_TAIL_INSTRS_MAX][3] = {{{0}}};
     DYNO_ASSERT(tail->instr_count <= DYNO_TAIL_INSTRS_MAX);
     if (tail->instr_count == 0)
         return DYNO_OK;
