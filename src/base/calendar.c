@@ -1,6 +1,7 @@
 /* calendar.c - days, months, and their text. */
 #include "base/calendar.h"
 
+#include <string.h>
 #include <time.h>
 
 #define TIME_MAX_S INT64_C(253402300799) /* the last second of 9999 */
@@ -43,4 +44,24 @@ const char *dyno_time_text(int64_t time_s, char out[DYNO_TIME_TEXT_ROOM])
     if (strftime(out, DYNO_TIME_TEXT_ROOM, "%Y-%m-%dT%H:%M:%SZ", &fields) == 0)
         out[0] = 0;
     return out;
+}
+
+bool dyno_time_parse(const char *text, int64_t *time_s_out)
+{
+    static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"};
+    for (int i = 0; i < 2; i++) {
+        char back[DYNO_TIME_TEXT_ROOM];
+        struct tm fields = {0};
+        const char *end = strptime(text, forms[i], &fields);
+        if (end == NULL || *end != 0 || fields.tm_year < 70)
+            continue;
+        const int64_t time_s = timegm(&fields);
+        /* strptime takes a 31st of February, a leap second and blanks. */
+        if (time_s < 0 || time_s > TIME_MAX_S ||
+            strncmp(dyno_time_text(time_s, back), text, strlen(text) - (i == 0 ? 1 : 0)) != 0)
+            return false;
+        *time_s_out = time_s;
+        return true;
+    }
+    return false;
 }

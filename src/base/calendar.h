@@ -2,6 +2,7 @@
 #ifndef DYNO_BASE_CALENDAR_H
 #define DYNO_BASE_CALENDAR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define DYNO_DAY_S          86400
@@ -28,5 +29,9 @@ void dyno_period_of(enum dyno_period period, int64_t day, int64_t *first_out, in
 
 /* "2026-01-31T00:00:00Z"; a time outside the years 1970 to 9999 is cut to them. */
 const char *dyno_time_text(int64_t time_s, char out[DYNO_TIME_TEXT_ROOM]);
+
+/* The inverse; "2026-01-31" is its midnight.  False: it is neither, or no day of the years 1970 to
+ * 9999. */
+bool dyno_time_parse(const char *text, int64_t *time_s_out);
 
 #endif /* DYNO_BASE_CALENDAR_H */

@@ -1,0 +1,490 @@
+/* statement.c - sums into lines, lines into accounts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rate/internal.h"
+
+static const char *const line_texts[] = {
+#define X(sym, name) name,
+    DYNO_LINE_KINDS(X)
+#undef X
+};
+
+const char *dyno_line_kind_text(enum dyno_line_kind kind)
+{
+    return line_texts[kind];
+}
+
+/* What the making of a statement carries around. */
+struct work {
+    const struct dyno_rater *rater;
+    struct dyno_arena *arena;
+    const struct dyno_sum **sums; /* sorted */
+    size_t sum_count;
+    uint64_t minor; /* nano-units of the least amount */
+    struct dyno_account *account;
+    struct dyno_err *err;
+};
+
+/* --- order --- */
+
+/* The names make the order, so that it does not depend on the numbers of a dictionary. */
+static int compare_names(const char *const *names, const uint32_t *a, const uint32_t *b,
+                         size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const int by_name = a[i] == b[i] ? 0 : strcmp(names[a[i]], names[b[i]]);
+        if (by_name != 0)
+            return by_name;
+    }
+    return 0;
+}
+
+/* By tenant, tariff, lateness, model, variant, kind, and the rest; hours of one line together. */
+static int compare_sums(const void *left, const void *right, void *arg)
+{
+    const struct dyno_sum *a = *(const struct dyno_sum *const *)left;
+    const struct dyno_sum *b = *(const struct dyno_sum *const *)right;
+    const char *const *names = ((const struct work *)arg)->rater->options.names;
+    const uint32_t a_names[] = {a->key.model, a->key.variant, a->key.class_name, a->key.precision,
+                                a->key.certificate};
+    const uint32_t b_names[] = {b->key.model, b->key.variant, b->key.class_name, b->key.precision,
+                                b->key.certificate};
+    const int by_tenant = compare_names(names, &a->key.tenant, &b->key.tenant, 1);
+    if (by_tenant != 0)
+        return by_tenant;
+    if (a->tariff != b->tariff)
+        return a->tariff < b->tariff ? -1 : 1;
+    if (a->is_late != b->is_late)
+        return a->is_late > b->is_late ? -1 : 1;
+    const int by_model = compare_names(names, a_names, b_names, 2);
+    if (by_model != 0)
+        return by_model;
+    if (a->kind != b->kind)
+        return a->kind < b->kind ? -1 : 1;
+    const int by_rest = compare_names(names, a_names + 2, b_names + 2, 3);
+    if (by_rest != 0)
+        return by_rest;
+    return a->hour < b->hour ? -1 : a->hour > b->hour;
+}
+
+static bool same_line(struct work *work, const struct dyno_sum *a, const struct dyno_sum *b)
+{
+    struct dyno_sum left = *a;
+    struct dyno_sum right = *b;
+    left.hour = right.hour = 0;
+    const struct dyno_sum *one = &left;
+    const struct dyno_sum *other = &right;
+    return compare_sums(&one, &other, work) == 0;
+}
+
+/* --- amounts --- */
+
+/* Exact to the nano-unit (cut), and rounded once to what is charged. */
+static enum dyno_status set_amount(struct work *work, struct dyno_line *line,
+                                   struct dyno_ratio ratio, enum dyno_rounding rounding)
+{
+    bool fits = dyno_ratio_round(&ratio, DYNO_ROUND_DOWN, &line->nano);
+    ratio.dens[ratio.den_count++] = work->minor;
+    fits = fits && dyno_ratio_round(&ratio, rounding, &line->minor);
+    if (!fits)
+        return DYNO_FAIL(work->err, DYNO_E_LIMIT,
+                         "an amount of tenant '%.128s' is too large to be one",
+                         work->account->tenant);
+    return DYNO_OK;
+}
+
+/* What an EPU-hour (or a device-hour) of this line costs. */
+static struct dyno_ratio unit_price(const struct dyno_tariff *tariff, const struct dyno_line *line)
+{
+    struct dyno_price price = {tariff->device_hour, 1, 1};
+    if (tariff->kind != DYNO_TARIFF_DEVICE_HOUR && line->kind == DYNO_LINE_USAGE)
+        price = dyno_tariff_price(tariff, line->speed_up_ppm);
+    struct dyno_ratio ratio = {.a = price.nano,
+                               .b = 1,
+                               .nums = {price.num},
+                               .num_count = 1,
+                               .dens = {price.den},
+                               .den_count = 1};
+    if (line->kind == DYNO_LINE_USAGE) {
+        ratio.nums[1] =
+            (uint64_t)dyno_tariff_factor(tariff->classes, tariff->class_count, line->class_name);
+        ratio.nums[2] = (uint64_t)dyno_tariff_factor(tariff->precisions, tariff->precision_count,
+                                                     line->precision);
+        ratio.dens[1] = ratio.dens[2] = (uint64_t)DYNO_NANO;
+        ratio.num_count = ratio.den_count = 3;
+    }
+    return ratio;
+}
+
+/* The ratio of a usage line: units * price / hour. */
+static struct dyno_ratio charge_of(const struct dyno_tariff *tariff, const struct dyno_line *line)
+{
+    const bool by_device =
+        tariff->kind == DYNO_TARIFF_DEVICE_HOUR || line->kind == DYNO_LINE_COLD_START;
+    struct dyno_ratio ratio = unit_price(tariff, line);
+    ratio.b = (dyno_i128)(by_device ? line->device_ns : line->reference_ns);
+    ratio.dens[ratio.den_count++] = DYNO_NS_AN_HOUR;
+    return ratio;
+}
+
+static bool is_charged(const struct dyno_line *line)
+{
+    return line->kind == DYNO_LINE_COLD_START
+               ? line->tariff->charges_cold_start
+               : line->kind == DYNO_LINE_USAGE && line->usage == DYNO_USAGE_DELIVERED;
+}
+
+/* --- lines of usage --- */
+
+static struct dyno_line *next_line(struct work *work)
+{
+    struct dyno_line *line = &work->account->lines[work->account->line_count++];
+    *line = (struct dyno_line){
+        .model = "", .variant = "", .class_name = "", .precision = "", .certificate = ""};
+    return line;
+}
+
+static void describe(const struct work *work, const struct dyno_sum *sum, struct dyno_line *line)
+{
+    const struct dyno_rater_options *options = &work->rater->options;
+    line->kind = sum->kind == DYNO_USAGE_COLD_START ? DYNO_LINE_COLD_START : DYNO_LINE_USAGE;
+    line->usage = (enum dyno_usage_kind)sum->kind;
+    line->model = options->names[sum->key.model];
+    line->variant = options->names[sum->key.variant];
+    line->class_name = options->names[sum->key.class_name];
+    line->precision = options->names[sum->key.precision];
+    line->certificate = options->names[sum->key.certificate];
+    line->tariff = &options->book->tariffs[sum->tariff];
+    line->is_late = sum->is_late != 0;
+    line->speed_up_ppm = DYNO_PPM;
+    if (line->certificate[0] != 0 && options->speed_up_ppm != NULL)
+        line->speed_up_ppm = options->speed_up_ppm(options->arg, line->certificate);
+}
+
+static void add_sum(struct dyno_line *line, const struct dyno_sum *sum)
+{
+    line->requests += sum->requests;
+    line->items += sum->items;
+    line->device_ns += sum->device_ns;
+    line->reference_ns += sum->reference_ns;
+    line->byte_ns += sum->byte_ns;
+}
+
+/* The sums from `at` on that make one line. */
+static enum dyno_status make_line(struct work *work, size_t *at)
+{
+    const struct dyno_sum *first = work->sums[*at];
+    struct dyno_line *line = next_line(work);
+    describe(work, first, line);
+    for (; *at < work->sum_count && same_line(work, work->sums[*at], first); (*at)++)
+        add_sum(line, work->sums[*at]);
+    if (!is_charged(line))
+        return DYNO_OK;
+    const struct dyno_ratio unit = unit_price(line->tariff, line);
+    if (!dyno_ratio_round(&unit, DYNO_ROUND_HALF_AWAY, &line->unit_nano))
+        return DYNO_FAIL(work->err, DYNO_E_LIMIT, "a price of tariff '%.128s' is too large",
+                         line->tariff->name);
+    return set_amount(work, line, charge_of(line->tariff, line), DYNO_ROUND_HALF_AWAY);
+}
+
+/* --- the residency floor --- */
+
+/* What one hour's sum is charged, to the nano-unit. */
+static bool hourly_charge(const struct work *work, const struct dyno_sum *sum, dyno_i128 *nano)
+{
+    struct dyno_line line = {0};
+    describe(work, sum, &line);
+    add_sum(&line, sum);
+    *nano = 0;
+    if (!is_charged(&line))
+        return true;
+    const struct dyno_ratio ratio = charge_of(line.tariff, &line);
+    return dyno_ratio_round(&ratio, DYNO_ROUND_DOWN, nano);
+}
+
+static bool same_hour(const struct dyno_sum *a, const struct dyno_sum *b)
+{
+    return a->key.tenant == b->key.tenant && a->tariff == b->tariff && a->is_late == b->is_late &&
+           a->key.model == b->key.model && a->key.variant == b->key.variant && a->hour == b->hour;
+}
+
+static int compare_hours(const void *left, const void *right, void *arg)
+{
+    const struct dyno_sum *a = *(const struct dyno_sum *const *)left;
+    const struct dyno_sum *b = *(const struct dyno_sum *const *)right;
+    const int32_t hours[] = {a->hour, b->hour};
+    (void)arg;
+    return hours[0] < hours[1] ? -1 : hours[0] > hours[1];
+}
+
+/* For each hour what memory alone would cost, less what was charged; of one variant under one
+ * tariff, whose sums are sums[0..count). */
+static enum dyno_status make_floor(struct work *work, const struct dyno_sum **sums, size_t count)
+{
+    const struct dyno_tariff *tariff = &work->rater->options.book->tariffs[sums[0]->tariff];
+    dyno_i128 short_nano = 0;
+    dyno_u128 byte_ns = 0;
+    qsort_r(sums, count, sizeof(*sums), compare_hours, NULL);
+    for (size_t i = 0; i < count;) {
+        const struct dyno_sum *first = sums[i];
+        dyno_i128 charged = 0;
+        struct dyno_ratio floor = {.a = tariff->device_hour,
+                                   .nums = {(uint64_t)tariff->floor_factor},
+                                   .num_count = 1,
+                                   .dens = {tariff->device_bytes, DYNO_NS_AN_HOUR, DYNO_NANO},
+                                   .den_count = 3};
+        dyno_i128 least = 0;
+        for (; i < count && same_hour(sums[i], first); i++) {
+            dyno_i128 nano = 0;
+            if (!hourly_charge(work, sums[i], &nano))
+                return DYNO_FAIL(work->err, DYNO_E_LIMIT, "an amount is too large to be one");
+            charged += nano;
+            floor.b += (dyno_i128)sums[i]->byte_ns;
+        }
+        byte_ns += (dyno_u128)floor.b;
+        if (!dyno_ratio_round(&floor, DYNO_ROUND_DOWN, &least))
+            return DYNO_FAIL(work->err, DYNO_E_LIMIT, "an amount is too large to be one");
+        short_nano += least > charged ? least - charged : 0;
+    }
+    if (byte_ns == 0)
+        return DYNO_OK;
+    struct dyno_line *line = next_line(work);
+    describe(work, sums[0], line);
+    line->kind = DYNO_LINE_RESIDENCY;
+    line->class_name = line->precision = line->certificate = "";
+    line->speed_up_ppm = 0;
+    line->byte_ns = byte_ns;
+    return set_amount(work, line, (struct dyno_ratio){.a = short_nano, .b = 1},
+                      DYNO_ROUND_HALF_AWAY);
+}
+
+/* --- lines of an account --- */
+
+/* Tiers: how much less (or more) the whole list price is, by where its EPU lie. */
+static enum dyno_status make_tiers(struct work *work, const struct dyno_tariff *tariff,
+                                   dyno_i128 list_nano, dyno_u128 reference_ns)
+{
+    dyno_i128 parts = 0; /* reference-us * (factor - 1), nano */
+    const dyno_u128 total_us = reference_ns / 1000;
+    dyno_u128 from_us = 0;
+    if (total_us == 0 || total_us > UINT64_MAX)
+        return total_us == 0 ? DYNO_OK
+                             : DYNO_FAIL(work->err, DYNO_E_LIMIT, "more EPU than tiers can count");
+    for (size_t i = 0; i < tariff->tier_count; i++) {
+        const struct dyno_tier *tier = &tariff->tiers[i];
+        const bool is_last = i + 1 == tariff->tier_count || tier->up_to_ns / 1000 >= total_us;
+        const dyno_u128 until_us = is_last ? total_us : tier->up_to_ns / 1000;
+        if (tariff->tier_mode == DYNO_TIERS_GRADUATED)
+            parts += (dyno_i128)(until_us - from_us) * (tier->factor - DYNO_NANO);
+        else if (is_last)
+            parts = (dyno_i128)total_us * (tier->factor - DYNO_NANO);
+        from_us = until_us;
+        if (is_last)
+            break;
+    }
+    if (parts == 0)
+        return DYNO_OK;
+    struct dyno_line *line = next_line(work);
+    line->kind = DYNO_LINE_TIERS;
+    line->tariff = tariff;
+    line->reference_ns = reference_ns;
+    return set_amount(
+        work, line,
+        (struct dyno_ratio){
+            .a = list_nano, .b = parts, .dens = {(uint64_t)total_us, DYNO_NANO}, .den_count = 2},
+        parts < 0 ? DYNO_ROUND_HALF_EVEN : DYNO_ROUND_HALF_AWAY);
+}
+
+/* What is missing to the least amount of a period, by the part of it that the tariff was in force.
+ */
+static enum dyno_status make_minimum(struct work *work, const struct dyno_tariff *tariff,
+                                     dyno_i128 charged_minor)
+{
+    const struct dyno_rater_options *options = &work->rater->options;
+    const int64_t from = tariff->from_s > options->first_s ? tariff->from_s : options->first_s;
+    const int64_t until = tariff->until_s < options->next_s ? tariff->until_s : options->next_s;
+    if (tariff->minimum == 0 || until <= from)
+        return DYNO_OK;
+    struct dyno_line *line = next_line(work);
+    line->kind = DYNO_LINE_MINIMUM;
+    line->tariff = tariff;
+    DYNO_TRY(
+        set_amount(work, line,
+                   (struct dyno_ratio){.a = tariff->minimum,
+                                       .b = until - from,
+                                       .dens = {(uint64_t)(options->next_s - options->first_s)},
+                                       .den_count = 1},
+                   DYNO_ROUND_HALF_AWAY));
+    line->minor -= charged_minor;
+    line->nano -= charged_minor * (dyno_i128)work->minor;
+    if (line->minor <= 0)
+        work->account->line_count--;
+    return DYNO_OK;
+}
+
+static enum dyno_status make_credit(struct work *work, uint32_t tenant)
+{
+    const struct dyno_rater_options *options = &work->rater->options;
+    struct dyno_account *account = work->account;
+    dyno_i128 credit = 0;
+    for (size_t i = 0; i < options->credit_count; i++)
+        if (strcmp(options->names[options->credits[i].tenant], options->names[tenant]) == 0)
+            credit += options->credits[i].nano;
+    const dyno_i128 owed = account->total_minor * (dyno_i128)work->minor;
+    dyno_i128 used = credit < owed ? credit : owed;
+    used -= used % (dyno_i128)work->minor; /* credit pays in amounts that can be charged */
+    account->credit_left_nano = credit - used;
+    if (used <= 0)
+        return DYNO_OK;
+    struct dyno_line *line = next_line(work);
+    line->kind = DYNO_LINE_CREDIT;
+    DYNO_TRY(set_amount(work, line, (struct dyno_ratio){.a = -used, .b = 1}, DYNO_ROUND_HALF_EVEN));
+    account->total_minor += line->minor;
+    return DYNO_OK;
+}
+
+/* Everything under one tariff of one tenant: sums[*at ...]. */
+static enum dyno_status make_tariff(struct work *work, size_t *at)
+{
+    const struct dyno_sum *first = work->sums[*at];
+    const struct dyno_tariff *tariff = &work->rater->options.book->tariffs[first->tariff];
+    struct dyno_account *account = work->account;
+    const size_t first_line = account->line_count;
+    size_t variant_at = *at;
+    size_t end = *at;
+    dyno_i128 list_nano = 0;
+    dyno_i128 charged_minor = 0;
+    dyno_u128 reference_ns = 0;
+    while (end < work->sum_count && work->sums[end]->key.tenant == first->key.tenant &&
+           work->sums[end]->tariff == first->tariff)
+        end++;
+    while (*at < end) {
+        const bool is_residency = work->sums[*at]->kind == DYNO_USAGE_RESIDENCY;
+        if (is_residency)
+            (*at)++;
+        else
+            DYNO_TRY(make_line(work, at));
+        const struct dyno_sum *before = work->sums[*at - 1];
+        const struct dyno_sum *next = *at < end ? work->sums[*at] : NULL;
+        if (next == NULL || next->is_late != before->is_late ||
+            next->key.model != before->key.model || next->key.variant != before->key.variant) {
+            if (tariff->floor_factor > 0)
+                DYNO_TRY(make_floor(work, work->sums + variant_at, *at - variant_at));
+            variant_at = *at;
+        }
+    }
+    for (size_t i = first_line; i < account->line_count; i++) {
+        const struct dyno_line *line = &account->lines[i];
+        if (line->kind != DYNO_LINE_USAGE || line->usage != DYNO_USAGE_DELIVERED)
+            continue;
+        account->device_ns += line->device_ns;
+        account->reference_ns += line->reference_ns;
+        if (line->is_late) /* tiers and minimum are of a period */
+            continue;
+        list_nano += line->nano;
+        reference_ns += line->reference_ns;
+    }
+    if (tariff->tier_mode != DYNO_TIERS_NONE)
+        DYNO_TRY(make_tiers(work, tariff, list_nano, reference_ns));
+    for (size_t i = first_line; i < account->line_count; i++)
+        charged_minor += account->lines[i].is_late ? 0 : account->lines[i].minor;
+    return make_minimum(work, tariff, charged_minor);
+}
+
+static enum dyno_status add_cost(struct work *work, size_t first_line)
+{
+    struct dyno_account *account = work->account;
+    for (size_t i = first_line; i < account->line_count; i++) {
+        const struct dyno_line *line = &account->lines[i];
+        dyno_i128 cost = 0;
+        if (line->device_ns == 0 || account->cost_nano < 0)
+            continue;
+        if (line->tariff->cost_hour < 0) {
+            account->cost_nano = -1;
+            continue;
+        }
+        const struct dyno_ratio ratio = {.a = (dyno_i128)line->device_ns,
+                                         .b = line->tariff->cost_hour,
+                                         .dens = {DYNO_NS_AN_HOUR},
+                                         .den_count = 1};
+        if (!dyno_ratio_round(&ratio, DYNO_ROUND_DOWN, &cost))
+            return DYNO_FAIL(work->err, DYNO_E_LIMIT, "a cost is too large to be one");
+        account->cost_nano += cost;
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status make_account(struct work *work, size_t *at)
+{
+    struct dyno_account *account = work->account;
+    const uint32_t tenant = work->sums[*at]->key.tenant;
+    size_t end = *at;
+    while (end < work->sum_count && work->sums[end]->key.tenant == tenant)
+        end++;
+    /* A line a sum at most, a floor a sum, three for each tariff (as many as sums), a credit. */
+    account->tenant = work->rater->options.names[tenant];
+    account->lines = dyno_arena_alloc(work->arena, (end - *at) * 5 + 1, sizeof(*account->lines));
+    if (account->lines == NULL)
+        return DYNO_NOMEM(work->err);
+    while (*at < end)
+        DYNO_TRY(make_tariff(work, at));
+    DYNO_TRY(add_cost(work, 0));
+    for (size_t i = 0; i < account->line_count; i++) {
+        account->total_minor += account->lines[i].minor;
+        account->residue_nano +=
+            account->lines[i].nano - account->lines[i].minor * (dyno_i128)work->minor;
+    }
+    return make_credit(work, tenant);
+}
+
+/* --- the whole --- */
+
+static enum dyno_status sort_sums(struct work *work)
+{
+    const struct dyno_sums *sums = &work->rater->sums;
+    work->sums = dyno_arena_alloc(work->arena, sums->count + 1, sizeof(const struct dyno_sum *));
+    if (work->sums == NULL)
+        return DYNO_NOMEM(work->err);
+    for (size_t i = 0; i < sums->capacity; i++)
+        if (sums->used[i])
+            work->sums[work->sum_count++] = &sums->slots[i];
+    qsort_r(work->sums, work->sum_count, sizeof(const struct dyno_sum *), compare_sums, work);
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_rater_finish(struct dyno_rater *rater, struct dyno_arena *arena,
+                                   struct dyno_statement **statement_out, struct dyno_err *err)
+{
+    struct work work = {.rater = rater, .arena = arena, .err = err};
+    struct dyno_statement *statement = dyno_arena_alloc(arena, 1, sizeof(*statement));
+    if (statement == NULL)
+        return DYNO_NOMEM(err);
+    statement->first_s = rater->options.first_s;
+    statement->next_s = rater->options.next_s;
+    DYNO_TRY(sort_sums(&work));
+    statement->accounts = dyno_arena_alloc(arena, work.sum_count + 1, sizeof(*statement->accounts));
+    if (statement->accounts == NULL)
+        return DYNO_NOMEM(err);
+    if (work.sum_count > 0) {
+        statement->currency = rater->options.book->tariffs[0].currency;
+        work.minor = dyno_currency_minor(statement->currency);
+    }
+    for (size_t at = 0; at < work.sum_count;) {
+        struct dyno_account *account = &statement->accounts[statement->account_count++];
+        work.account = account;
+        DYNO_TRY(make_account(&work, &at));
+        statement->charged_minor += account->total_minor;
+        statement->residue_nano += account->residue_nano;
+        statement->device_ns += account->device_ns;
+        statement->reference_ns += account->reference_ns;
+        for (size_t i = 0; i < account->line_count; i++)
+            statement->revenue_nano += account->lines[i].nano;
+        if (account->cost_nano < 0 || statement->cost_nano < 0)
+            statement->cost_nano = -1;
+        else
+            statement->cost_nano += account->cost_nano;
+    }
+    *statement_out = statement;
+    return DYNO_OK;
+}
