@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "build/batch.h"
 #include "build/finish.h"
 #include "build/open.h"
 #include "engine/format.h"
@@ -59,6 +60,7 @@ static enum dyno_status import(struct builder *builder)
     }
     const struct dyno_onnx_options import_options = {.profiles = profiles,
                                                      .profile_count = options->profile_count,
+                                                     .batch_max = options->batch_max,
                                                      .problem = options->problem,
                                                      .problem_arg = options->problem_arg};
     tell(builder, DYNO_STAGE_IMPORT, 0, 1, NULL);
@@ -169,13 +171,30 @@ static void set_target(struct builder *builder)
     builder->report->target = builder->target;
 }
 
+static enum dyno_status lower(struct builder *builder)
+{
+    const struct dyno_build_options *options = builder->options;
+    struct dyno_graph *graph = dyno_onnx_model_graph(builder->model);
+    const struct dyno_profile_input *profile = options->profile;
+    uint32_t count = options->profile_count;
+    struct dyno_arena *arena = dyno_arena_create();
+    if (arena == NULL)
+        return DYNO_NOMEM(builder->err);
+    enum dyno_status status = DYNO_OK;
+    if (options->batch_max > 0)
+        status = dyno_batch_profile(graph, options, arena, &profile, &count, builder->err);
+    if (status == DYNO_OK)
+        status = dyno_lower(graph, profile, count, &builder->plan, builder->err);
+    dyno_arena_destroy(arena);
+    return status;
+}
+
 static enum dyno_status run_stages(struct builder *builder, struct dyno_built *built)
 {
     const struct dyno_build_options *options = builder->options;
     DYNO_TRY(import(builder));
     DYNO_TRY(rewrite(builder));
-    DYNO_TRY(dyno_lower(dyno_onnx_model_graph(builder->model), options->profile,
-                        options->profile_count, &builder->plan, builder->err));
+    DYNO_TRY(lower(builder));
     DYNO_TRY(dyno_sort_open(builder->plan, &builder->open_from, builder->err));
     if (options->baseline)
         builder->plan->flags |= DYNO_PLAN_BASELINE;

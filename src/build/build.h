@@ -25,6 +25,9 @@ struct dyno_build_options {
     const char *engine_path; /* NULL: keep it in memory */
     const struct dyno_profile_input *profile;
     uint32_t profile_count;
+    /* Above 0: open first dimensions that `profile` does not name are 1..batch_max, tuned for
+     * batch_opt (0: chosen). */
+    int64_t batch_max, batch_opt;
     struct dyno_pool *pool;        /* the engine is tuned for its threads; NULL: one */
     bool baseline;                 /* the unoptimised execution: op by op, no fusion, no tuning */
     bool exact;                    /* no Winograd */
@@ -63,8 +66,8 @@ struct dyno_built {
     struct dyno_build_report report;
 };
 
-/* E_ARG for options that contradict each other; else the errors of the stages.  Nothing is left
- * behind on failure, neither memory nor a file. */
+/* E_ARG for options that contradict each other or the model; else the errors of the stages. Nothing
+ * is left behind on failure, neither memory nor a file. */
 DYNO_NODISCARD enum dyno_status dyno_build(const struct dyno_build_options *options,
                                            struct dyno_built *built_out, struct dyno_err *err);
 void dyno_built_fini(struct dyno_built *built); /* accepts a zeroed one */

@@ -16,7 +16,7 @@ struct options {
     struct dyno_cli_list positional;
     const char *onnx, *engine, *shapes, *min_shapes, *opt_shapes, *max_shapes;
     const char *pool_size, *timing_cache, *device, *print_graph;
-    int64_t threads, level;
+    int64_t threads, level, batch_max, batch_opt;
     bool baseline, exact, json, verbose;
 };
 
@@ -34,6 +34,21 @@ static const struct dyno_flag flags[] = {
      AT(engine)},
     DYNO_FLAG_SHAPES(options, "Fix the shapes of inputs"),
     DYNO_FLAGS_PROFILE(options, ""),
+    {.name = "--maxBatch",
+     .value = "N",
+     .help = "Take batches of 1 to N: the first dimension of each input, where the model leaves it "
+             "open and no shape flag names the input; 0 leaves it open",
+     .kind = DYNO_FLAG_INT,
+     AT(batch_max),
+     .min = 0,
+     .max = 1048576},
+    {.name = "--optBatch",
+     .value = "N",
+     .help = "With --maxBatch: the batch to tune for; 0 is a power of two about its square root",
+     .kind = DYNO_FLAG_INT,
+     AT(batch_opt),
+     .min = 0,
+     .max = 1048576},
     DYNO_FLAG_THREADS(options, "Threads the engine is tuned for"),
     DYNO_FLAG_LEVEL(options, 3),
     DYNO_FLAG_TIMING_CACHE(options),
@@ -120,6 +135,9 @@ static enum dyno_status check(const struct options *options, struct dyno_err *er
     if (options->device != NULL && strcmp(options->device, "cpu") != 0)
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "--device=%s: this build knows the device cpu",
                          options->device);
+    if (options->batch_opt > options->batch_max)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--optBatch=%lld is more than --maxBatch=%lld",
+                         (long long)options->batch_opt, (long long)options->batch_max);
     DYNO_TRY(dyno_session_check_folder(options->engine, err));
     return dyno_session_check_folder(options->timing_cache, err);
 }
@@ -175,6 +193,8 @@ static enum dyno_status build(const struct options *options, struct dyno_arena *
         .engine_path = options->engine,
         .profile = shapes.items,
         .profile_count = shapes.count,
+        .batch_max = options->batch_max,
+        .batch_opt = options->batch_opt,
         .pool = pool,
         .baseline = options->baseline,
         .exact = options->exact,

@@ -46,6 +46,8 @@ struct dyno_onnx_options {
     uint32_t shape_count;
     const struct dyno_onnx_profile *profiles;
     uint32_t profile_count;
+    /* Above 0: an open first dimension that nothing else is asked of is 1..batch_max. */
+    int64_t batch_max;
     dyno_onnx_problem_fn *problem; /* may be NULL */
     void *problem_arg;
 };

@@ -108,6 +108,29 @@ static enum dyno_status collect_range(struct ranges *ranges, const struct dyno_p
     return DYNO_OK;
 }
 
+/* An open first dimension is the batch, unless a range was asked for it or for one that shares its
+ * symbol. */
+static enum dyno_status collect_batch(struct ranges *ranges,
+                                      const struct dyno_proto_value_info *info)
+{
+    struct dyno_importer *imp = ranges->scope->imp;
+    const struct dyno_proto_type *type = &info->type;
+    struct size_range batch = {1, imp->options->batch_max, info->name};
+    struct size_range asked;
+    if (batch.max <= 0 || type->dim_count == 0 || !dim_is_open(&type->dims[0]) ||
+        asked_range(imp->options, info->name, 0, &asked))
+        return DYNO_OK;
+    const char *name = symbol_name(ranges->scope, &type->dims[0], info->name, 0);
+    if (name == NULL)
+        return DYNO_NOMEM(imp->err);
+    if (dyno_map_find_ptr(&ranges->by_symbol, name, strlen(name)) != NULL)
+        return DYNO_OK;
+    struct size_range *known = dyno_arena_memdup(imp->scratch, &batch, sizeof(batch));
+    if (known == NULL || !dyno_map_put_ptr(&ranges->by_symbol, name, strlen(name), known))
+        return DYNO_NOMEM(imp->err);
+    return DYNO_OK;
+}
+
 /* The dimension as an expression. */
 static dyno_expr input_dim(struct ranges *ranges, const struct dyno_proto_dim *dim,
                            const char *input, uint32_t axis)
@@ -315,6 +338,9 @@ static enum dyno_status import_inputs(struct ranges *ranges, const struct dyno_p
                 DYNO_TRY(collect_range(ranges, &infos[i].type.dims[axis], infos[i].name, axis));
         }
     }
+    for (uint32_t i = 0; i < proto->input_count; i++)
+        if (!is_initialised(scope, infos[i].name))
+            DYNO_TRY(collect_batch(ranges, &infos[i]));
     const uint32_t first_id = scope->graph->value_id_count;
     for (uint32_t i = 0; i < proto->input_count; i++) {
         /* Before IR version 4 initialisers were listed as inputs, too. */
