@@ -57,6 +57,11 @@ DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_identity(const struct dyno_
                                                               uint8_t sha256_out[32],
                                                               struct dyno_err *err);
 
+/* What of this machine decides how an engine is built: instruction sets, processor, caches.  The
+ * same text on two machines means that an engine of one is as good on the other.  Cut to `bytes`,
+ * which 256 suffice for.  Any thread. */
+DYNO_API void dyno_machine_text(char *text_out, size_t bytes);
+
 /* What a caller must know of one input or output.  dtype is ONNX's TensorProto.DataType number.
  * An open dimension has min < max; for outputs opt/min/max are those of the profile's shapes, and
  * rank is -1 (and dims unknown) when it depends on data. */

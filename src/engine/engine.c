@@ -109,6 +109,18 @@ void dyno_engine_close(struct dyno_engine *engine)
     dyno_free(engine);
 }
 
+void dyno_machine_text(char *text_out, size_t bytes)
+{
+    struct dyno_target target;
+    char cpu_name[128];
+    dyno_target_detect(&target, NULL);
+    dyno_cpu_name(cpu_name, sizeof(cpu_name));
+    (void)snprintf(text_out, bytes, "%s, instruction sets %llx, caches %llu %llu %llu, %.0f GFLOPS",
+                   cpu_name, (unsigned long long)target.isa_mask,
+                   (unsigned long long)target.l1_bytes, (unsigned long long)target.l2_bytes,
+                   (unsigned long long)target.l3_bytes, (double)target.peak_gflops);
+}
+
 const char *dyno_engine_warning(const struct dyno_engine *engine)
 {
     return engine->warning;

@@ -15,15 +15,16 @@ static const struct {
     const char *name;
     any_fn *fn;
 } exported[] = {
-    FN(dyno_status_text),         FN(dyno_status_exit_code),    FN(dyno_threads_create),
-    FN(dyno_threads_destroy),     FN(dyno_engine_open),         FN(dyno_engine_close),
-    FN(dyno_engine_warning),      FN(dyno_engine_identity),     FN(dyno_engine_input_count),
-    FN(dyno_engine_output_count), FN(dyno_engine_input),        FN(dyno_engine_output),
-    FN(dyno_engine_file_bytes),   FN(dyno_engine_step_count),   FN(dyno_engine_step),
-    FN(dyno_context_create),      FN(dyno_context_destroy),     FN(dyno_context_bind),
-    FN(dyno_context_run),         FN(dyno_context_submit),      FN(dyno_context_poll),
-    FN(dyno_context_wait),        FN(dyno_context_cancel),      FN(dyno_context_profile),
-    FN(dyno_context_step_times),  FN(dyno_context_arena_bytes), FN(dyno_context_tensor_bytes),
+    FN(dyno_status_text),          FN(dyno_status_exit_code),    FN(dyno_threads_create),
+    FN(dyno_threads_destroy),      FN(dyno_engine_open),         FN(dyno_engine_close),
+    FN(dyno_machine_text),         FN(dyno_engine_warning),      FN(dyno_engine_identity),
+    FN(dyno_engine_input_count),   FN(dyno_engine_output_count), FN(dyno_engine_input),
+    FN(dyno_engine_output),        FN(dyno_engine_file_bytes),   FN(dyno_engine_step_count),
+    FN(dyno_engine_step),          FN(dyno_context_create),      FN(dyno_context_destroy),
+    FN(dyno_context_bind),         FN(dyno_context_run),         FN(dyno_context_submit),
+    FN(dyno_context_poll),         FN(dyno_context_wait),        FN(dyno_context_cancel),
+    FN(dyno_context_profile),      FN(dyno_context_step_times),  FN(dyno_context_arena_bytes),
+    FN(dyno_context_tensor_bytes),
 };
 
 int main(void)
