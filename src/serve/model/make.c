@@ -1,0 +1,331 @@
+/* make.c - look into the cache, build, look at what came out. */
+#include "serve/model/make.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "dyno/engine.h"
+#include "serve/model/child.h"
+
+#define ARGS_MAX      16
+#define LOOK_AGAIN_MS 200 /* for an engine that another process builds */
+
+static const char *const stage_names[2] = {"baseline", "tuned"};
+
+/* --- recipes --- */
+
+struct flags {
+    struct dyno_arena *arena;
+    const char **args;
+    size_t count;
+    bool failed;
+};
+
+static void add(struct flags *flags, const char *fmt, ...) DYNO_PRINTF(2, 3);
+static void add(struct flags *flags, const char *fmt, ...)
+{
+    va_list args;
+    char *text = NULL;
+    va_start(args, fmt);
+    const int bytes = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    if (bytes >= 0)
+        text = dyno_arena_alloc(flags->arena, (size_t)bytes + 1, 1);
+    if (text == NULL) {
+        flags->failed = true;
+        return;
+    }
+    va_start(args, fmt);
+    (void)vsnprintf(text, (size_t)bytes + 1, fmt, args);
+    va_end(args);
+    DYNO_ASSERT(flags->count + 1 < ARGS_MAX);
+    flags->args[flags->count++] = text;
+}
+
+static bool make_flags(struct dyno_recipe *recipe, enum dyno_made_stage stage,
+                       const struct dyno_make_wish *wish, int thread_count)
+{
+    const struct {
+        const char *name, *shapes;
+    } corners[] = {{"minShapes", wish->min_shapes},
+                   {"optShapes", wish->opt_shapes},
+                   {"maxShapes", wish->max_shapes}};
+    struct flags flags = {.arena = recipe->arena};
+    flags.args = dyno_arena_alloc(recipe->arena, ARGS_MAX, sizeof(*flags.args));
+    if (flags.args == NULL)
+        return false;
+    if (stage == DYNO_MADE_BASELINE)
+        add(&flags, "--baseline");
+    else
+        add(&flags, "--builderOptimizationLevel=%lld",
+            (long long)(wish->has_level ? wish->level : DYNO_MAKER_LEVEL));
+    add(&flags, "--threads=%d", thread_count);
+    if (wish->max_batch > 0)
+        add(&flags, "--maxBatch=%lld", (long long)wish->max_batch);
+    if (wish->opt_batch > 0)
+        add(&flags, "--optBatch=%lld", (long long)wish->opt_batch);
+    for (size_t i = 0; i < DYNO_COUNT(corners); i++)
+        if (corners[i].shapes != NULL)
+            add(&flags, "--%s=%s", corners[i].name, corners[i].shapes);
+    if (wish->exact)
+        add(&flags, "--exact");
+    recipe->args[stage] = flags.args;
+    return !flags.failed;
+}
+
+enum dyno_status dyno_recipe_create(const char *folder, const struct dyno_make_wish *wish,
+                                    int thread_count, struct dyno_recipe **recipe_out,
+                                    struct dyno_err *err)
+{
+    struct dyno_arena *arena = dyno_arena_create();
+    *recipe_out = NULL;
+    if (arena == NULL)
+        return DYNO_NOMEM(err);
+    struct dyno_recipe *recipe = dyno_arena_alloc(arena, 1, sizeof(*recipe));
+    if (recipe != NULL) {
+        recipe->arena = arena;
+        recipe->folder = dyno_arena_strdup(arena, folder);
+        recipe->has_baseline = !wish->no_baseline;
+    }
+    if (recipe == NULL || recipe->folder == NULL ||
+        !make_flags(recipe, DYNO_MADE_BASELINE, wish, thread_count) ||
+        !make_flags(recipe, DYNO_MADE_TUNED, wish, thread_count)) {
+        dyno_arena_destroy(arena);
+        return DYNO_NOMEM(err);
+    }
+    *recipe_out = recipe;
+    return DYNO_OK;
+}
+
+void dyno_recipe_destroy(struct dyno_recipe *recipe)
+{
+    if (recipe != NULL)
+        dyno_arena_destroy(recipe->arena);
+}
+
+bool dyno_recipe_is_same(const struct dyno_recipe *a, const struct dyno_recipe *b)
+{
+    if (strcmp(a->folder, b->folder) != 0 || a->has_baseline != b->has_baseline)
+        return false;
+    const char *const *x = a->args[DYNO_MADE_TUNED];
+    const char *const *y = b->args[DYNO_MADE_TUNED];
+    for (; *x != NULL && *y != NULL && strcmp(*x, *y) == 0; x++)
+        y++;
+    return *x == NULL && *y == NULL;
+}
+
+/* --- telling --- */
+
+void dyno_make_tell(const struct dyno_make_shop *shop, const struct dyno_make_job *job,
+                    enum dyno_made_stage stage, enum dyno_made_state state, const char *path,
+                    const char *reason)
+{
+    const struct dyno_made made = {.model = job->model,
+                                   .version = job->version,
+                                   .ticket = job->told_ticket,
+                                   .stage = stage,
+                                   .state = state,
+                                   .path = path,
+                                   .reason = reason};
+    if (!atomic_load(&job->is_cancelled))
+        shop->options.told(shop->options.told_arg, &made);
+}
+
+/* --- one engine --- */
+
+/* An engine of the cache that can be used is held; one that cannot is taken away. */
+static bool hold_good(struct dyno_make_shop *shop, struct dyno_make_job *job,
+                      enum dyno_made_stage stage, const struct dyno_engine_key *key)
+{
+    struct dyno_engine_hold *hold = &job->holds[stage];
+    struct dyno_engine *engine = NULL;
+    struct dyno_err err = {0};
+    dyno_engine_hold_release(hold);
+    if (dyno_engine_cache_hold(shop->options.cache, key, hold, &err) != DYNO_OK)
+        return false;
+    if (dyno_engine_open(hold->path, &engine, &err) == DYNO_OK) {
+        dyno_engine_close(engine);
+        return true;
+    }
+    dyno_log(DYNO_LOG_WARN, "engine cache: one is built again: %s", err.text);
+    dyno_engine_hold_release(hold);
+    dyno_engine_cache_remove(shop->options.cache, key);
+    return false;
+}
+
+static enum dyno_status cancelled(struct dyno_err *err)
+{
+    return DYNO_FAIL(err, DYNO_E_CANCELLED, "the build was ended");
+}
+
+/* A draft of our own, or the engine that another process has built meanwhile. */
+static enum dyno_status begin(struct dyno_make_shop *shop, struct dyno_make_job *job,
+                              enum dyno_made_stage stage, const struct dyno_engine_key *key,
+                              struct dyno_engine_draft *draft_out, struct dyno_err *err)
+{
+    struct pollfd fd = {.fd = job->cancel_fd, .events = POLLIN};
+    for (;;) {
+        struct dyno_err reason = {0};
+        const enum dyno_status status =
+            dyno_engine_cache_begin(shop->options.cache, key, draft_out, &reason);
+        if (status == DYNO_OK && hold_good(shop, job, stage, key))
+            dyno_engine_cache_abort(shop->options.cache, draft_out);
+        if (status == DYNO_OK)
+            return DYNO_OK;
+        if (status != DYNO_E_BUSY)
+            return DYNO_FAIL(err, status, "%s", reason.text);
+        (void)poll(&fd, 1, LOOK_AGAIN_MS);
+        if (atomic_load(&job->is_cancelled))
+            return cancelled(err);
+    }
+}
+
+static enum dyno_status run_builder(struct dyno_make_shop *shop, struct dyno_make_job *job,
+                                    enum dyno_made_stage stage, const char *engine_path,
+                                    struct dyno_err *err)
+{
+    static const char start[] = "dyno build: ";
+    struct dyno_strbuf model = {0};
+    struct dyno_strbuf engine = {0};
+    struct dyno_child_end end;
+    struct dyno_err reason = {0};
+    const char *args[ARGS_MAX + 4] = {"dyno", "build"};
+    dyno_strbuf_printf(&model, "--onnx=%s/model.onnx", job->recipe->folder);
+    dyno_strbuf_printf(&engine, "--saveEngine=%s", engine_path);
+    args[2] = dyno_strbuf_text(&model);
+    args[3] = dyno_strbuf_text(&engine);
+    for (size_t i = 0; job->recipe->args[stage][i] != NULL; i++)
+        args[4 + i] = job->recipe->args[stage][i];
+    const struct dyno_child_options options = {.path = shop->options.builder,
+                                               .args = args,
+                                               .env = shop->env,
+                                               .timeout_ns = shop->options.timeout_ns,
+                                               .cancel_fd = job->cancel_fd};
+    enum dyno_status status = dyno_strbuf_ok(&model) && dyno_strbuf_ok(&engine)
+                                  ? dyno_child_run(&options, &end, &reason)
+                                  : DYNO_NOMEM(&reason);
+    dyno_strbuf_fini(&model);
+    dyno_strbuf_fini(&engine);
+    if (status != DYNO_OK) {
+        const size_t skip =
+            strncmp(reason.text, start, sizeof(start) - 1) == 0 ? sizeof(start) - 1 : 0;
+        return DYNO_FAIL(err, status, "%s", reason.text + skip);
+    }
+    atomic_fetch_add(&shop->counts.build_ns, end.run_ns);
+    dyno_log(DYNO_LOG_INFO, "model '%s' version %llu: the %s engine was built in %.1f s",
+             job->model, (unsigned long long)job->version, stage_names[stage],
+             (double)end.run_ns * 1e-9);
+    return DYNO_OK;
+}
+
+/* Did the files change since they were summed up?  Then the engine has not the key's name. */
+static enum dyno_status check_stamp(struct dyno_make_job *job, struct dyno_err *err)
+{
+    uint64_t stamp = 0;
+    DYNO_TRY(dyno_model_stamp(job->recipe->folder, &stamp, err));
+    if (stamp == job->stamp)
+        return DYNO_OK;
+    job->has_sum = false;
+    return DYNO_FAIL(err, DYNO_E_BUSY, "files of '%s' changed while it was built",
+                     job->recipe->folder);
+}
+
+static enum dyno_status build(struct dyno_make_shop *shop, struct dyno_make_job *job,
+                              enum dyno_made_stage stage, const struct dyno_engine_key *key,
+                              struct dyno_err *err)
+{
+    struct dyno_engine_draft draft;
+    DYNO_TRY(begin(shop, job, stage, key, &draft, err));
+    if (draft.path == NULL)
+        return DYNO_OK;
+    atomic_fetch_add(&shop->counts.running, 1);
+    enum dyno_status status = run_builder(shop, job, stage, draft.path, err);
+    atomic_fetch_sub(&shop->counts.running, 1);
+    atomic_fetch_add(status == DYNO_OK            ? &shop->counts.built
+                     : status == DYNO_E_CANCELLED ? &shop->counts.cancelled
+                                                  : &shop->counts.failed,
+                     1);
+    if (status == DYNO_OK)
+        status = check_stamp(job, err);
+    if (status == DYNO_OK)
+        return dyno_engine_cache_commit(shop->options.cache, &draft, &job->holds[stage], err);
+    dyno_engine_cache_abort(shop->options.cache, &draft);
+    return status;
+}
+
+/* --- a version --- */
+
+/* The sum of its files, unless they are those of the last time. */
+static enum dyno_status sum_up(struct dyno_make_job *job, struct dyno_err *err)
+{
+    uint64_t stamp = 0;
+    DYNO_TRY(dyno_model_stamp(job->recipe->folder, &stamp, err));
+    if (stamp == job->stamp && job->has_failed)
+        return DYNO_FAIL(err, job->reason.status, "%s", job->reason.text);
+    if (stamp == job->stamp && job->has_sum)
+        return DYNO_OK;
+    job->has_sum = job->has_failed = false;
+    job->stamp = stamp;
+    DYNO_TRY(dyno_model_sum(job->recipe->folder, &job->is_cancelled, job->sum, err));
+    DYNO_TRY(check_stamp(job, err));
+    job->has_sum = true;
+    return DYNO_OK;
+}
+
+static enum dyno_status make(struct dyno_make_shop *shop, struct dyno_make_job *job,
+                             enum dyno_made_stage stage, bool *is_done_out, struct dyno_err *err)
+{
+    struct dyno_engine_key keys[2];
+    DYNO_TRY(sum_up(job, err));
+    for (int i = 0; i < 2; i++)
+        DYNO_TRY(dyno_engine_key_make(job->sum, job->recipe->args[i], shop->options.builder,
+                                      &keys[i], err));
+    for (int at = DYNO_MADE_TUNED; at >= (int)stage; at--) {
+        if (at == DYNO_MADE_BASELINE && !job->recipe->has_baseline)
+            return DYNO_OK;
+        if (!hold_good(shop, job, (enum dyno_made_stage)at, &keys[at]))
+            continue;
+        atomic_fetch_add(&shop->counts.hit, 1);
+        dyno_make_tell(shop, job, (enum dyno_made_stage)at, DYNO_MADE_THERE, job->holds[at].path,
+                       "");
+        *is_done_out = at == DYNO_MADE_TUNED;
+        return DYNO_OK;
+    }
+    atomic_fetch_add(&shop->counts.miss, 1);
+    dyno_make_tell(shop, job, stage, DYNO_MADE_BUILDING, "",
+                   stage == DYNO_MADE_BASELINE ? "building the baseline engine"
+                                               : "building the tuned engine");
+    DYNO_TRY(build(shop, job, stage, &keys[stage], err));
+    dyno_make_tell(shop, job, stage, DYNO_MADE_THERE, job->holds[stage].path, "");
+    *is_done_out = stage == DYNO_MADE_TUNED;
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_make_step(struct dyno_make_shop *shop, struct dyno_make_job *job,
+                                enum dyno_made_stage stage, bool *is_done_out, struct dyno_err *err)
+{
+    struct dyno_err reason = {0};
+    *is_done_out = false;
+    const bool had_failed = job->has_failed;
+    const enum dyno_status status = make(shop, job, stage, is_done_out, &reason);
+    if (status == DYNO_OK && *is_done_out)
+        dyno_engine_hold_release(&job->holds[DYNO_MADE_BASELINE]);
+    if (status == DYNO_OK)
+        return DYNO_OK;
+    if (status == DYNO_E_CANCELLED || atomic_load(&job->is_cancelled))
+        return cancelled(err);
+    if (status == DYNO_E_BUSY) /* of files that change: once more */
+        return DYNO_FAIL(err, status, "%s", reason.text);
+    if (!had_failed || !job->has_failed)
+        dyno_log(DYNO_LOG_WARN, "model '%s' version %llu: the %s engine cannot be built: %s",
+                 job->model, (unsigned long long)job->version, stage_names[stage], reason.text);
+    job->has_failed = true;
+    job->reason = reason;
+    dyno_make_tell(shop, job, stage, DYNO_MADE_FAILED, "", reason.text);
+    return DYNO_FAIL(err, status, "%s", reason.text);
+}

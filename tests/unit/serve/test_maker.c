@@ -1,0 +1,351 @@
+/* test_maker.c - wishes for engines are built in order, ended, told of, and not built in vain.  The
+ * builder is a script.
+ */
+#include "serve/model/maker.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "serve/model/engine_cache.h"
+#include "test.h"
+
+static const char script[] =
+    "#!/bin/sh\n"
+    "stage=tuned\n"
+    "for a; do case $a in\n"
+    "  --saveEngine=*) out=${a#*=};;\n"
+    "  --onnx=*) onnx=${a#*=};;\n"
+    "  --baseline) stage=baseline;;\n"
+    "esac; done\n"
+    "here=$(dirname \"$0\")\n"
+    "echo \"$stage $(basename \"$(dirname \"$(dirname \"$onnx\")\")\")\" >>\"$here/log\"\n"
+    "what=$(cat \"$onnx\")\n"
+    "case $stage-$what in\n"
+    "  *-broken) echo 'dyno build: the model is broken' >&2; exit 65;;\n"
+    "  tuned-half) echo 'dyno build: no kernel for it' >&2; exit 69;;\n"
+    "  tuned-slow) echo $$ >\"$here/pid\"; echo half >\"$out.tmp-1\"; exec sleep 600;;\n"
+    "  tuned-changes) echo fine >\"$onnx\"; touch -d '1 hour ago' \"$onnx\";;\n"
+    "esac\n"
+    "echo engine >\"$out\"\n";
+
+static char folder[64];
+
+/* --- what was told --- */
+
+struct story {
+    pthread_mutex_t lock;
+    char text[4096]; /* "m/1 tuned there, ..." */
+    char reason[1024], path[1024];
+    uint64_t ticket;
+};
+static struct story story = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void told(void *arg, const struct dyno_made *made)
+{
+    static const char *const states[] = {"waits", "builds", "there", "failed"};
+    static const char *const stages[] = {"baseline", "tuned"};
+    struct story *to = arg;
+    (void)pthread_mutex_lock(&to->lock);
+    const size_t used = strlen(to->text);
+    (void)snprintf(to->text + used, sizeof(to->text) - used, "%s/%d %s %s, ", made->model,
+                   (int)made->version, stages[made->stage], states[made->state]);
+    (void)snprintf(to->reason, sizeof(to->reason), "%s", made->reason);
+    (void)snprintf(to->path, sizeof(to->path), "%s", made->path);
+    to->ticket = made->ticket;
+    (void)pthread_mutex_unlock(&to->lock);
+}
+
+static bool was_told(const char *what)
+{
+    (void)pthread_mutex_lock(&story.lock);
+    const bool was = strstr(story.text, what) != NULL;
+    (void)pthread_mutex_unlock(&story.lock);
+    return was;
+}
+
+static bool wait_for(const char *what)
+{
+    const uint64_t start_ns = dyno_clock_ns();
+    while (!was_told(what) && dyno_clock_ns() - start_ns < UINT64_C(20000000000))
+        (void)usleep(2000);
+    const bool is_there = was_told(what);
+    CHECK_MSG(is_there, "no '%s' in '%s'", what, story.text);
+    return is_there;
+}
+
+static void forget(void)
+{
+    (void)pthread_mutex_lock(&story.lock);
+    story.text[0] = story.reason[0] = story.path[0] = 0;
+    (void)pthread_mutex_unlock(&story.lock);
+}
+
+/* --- files --- */
+
+static const char *at(const char *name)
+{
+    static char paths[4][256];
+    static int turn;
+    char *path = paths[turn++ % 4];
+    (void)snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+    return path;
+}
+
+static void put(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    REQUIRE(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+static const char *contents(const char *path)
+{
+    static char text[1024];
+    memset(text, 0, sizeof(text));
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!read(fd, text, sizeof(text) - 1);
+        (void)close(fd);
+    }
+    return text;
+}
+
+/* FOLDER/MODEL/1 with a model.onnx of that text. */
+static const char *model(const char *name, const char *text)
+{
+    static char paths[4][256];
+    static int turn;
+    char *path = paths[turn++ % 4];
+    char file[300];
+    (void)snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+    (void)mkdir(path, 0700);
+    (void)snprintf(path, sizeof(paths[0]), "%s/%s/1", folder, name);
+    (void)mkdir(path, 0700);
+    (void)snprintf(file, sizeof(file), "%s/model.onnx", path);
+    put(file, text);
+    return path;
+}
+
+/* Nothing is left of what was begun. */
+static bool has_drafts(void)
+{
+    char command[128];
+    (void)snprintf(command, sizeof(command), "ls %s/cache | grep -q draft", folder);
+    return system(command) == 0;
+}
+
+/* --- the cases --- */
+
+static const struct dyno_make_wish plain;
+
+static struct dyno_maker *create(struct dyno_engine_cache **cache_out, const char *builder)
+{
+    struct dyno_maker *maker = NULL;
+    REQUIRE(dyno_engine_cache_open(at("cache"), 0, cache_out, NULL) == DYNO_OK);
+    const struct dyno_maker_options options = {.builder = builder,
+                                               .cache = *cache_out,
+                                               .job_max = 1,
+                                               .thread_count = 1,
+                                               .told = told,
+                                               .told_arg = &story};
+    REQUIRE(dyno_maker_create(&options, &maker, NULL) == DYNO_OK);
+    forget();
+    (void)unlink(at("log"));
+    (void)unlink(at("pid"));
+    return maker;
+}
+
+static void end(struct dyno_maker *maker, struct dyno_engine_cache *cache)
+{
+    dyno_maker_destroy(maker);
+    dyno_engine_cache_close(cache);
+    CHECK(!has_drafts());
+}
+
+static void want(struct dyno_maker *maker, const char *name, const char *path, bool again)
+{
+    CHECK(dyno_maker_want(maker, name, 1, path, &plain, again, NULL) == DYNO_OK);
+}
+
+static void test_both_stages(void)
+{
+    struct dyno_engine_cache *cache = NULL;
+    struct dyno_maker *maker = create(&cache, at("builder"));
+    struct dyno_maker_stats stats;
+    want(maker, "m", model("m", "fine"), false);
+    CHECK(wait_for("m/1 tuned there"));
+    CHECK_STR(story.text, "m/1 baseline builds, m/1 baseline there, m/1 tuned builds, "
+                          "m/1 tuned there, ");
+    CHECK(strncmp(story.path, at("cache/"), strlen(at("cache/"))) == 0);
+    CHECK_STR(contents(story.path), "engine\n");
+    CHECK(dyno_maker_is_current(maker, "m", 1, story.ticket));
+    CHECK(!dyno_maker_is_current(maker, "m", 2, story.ticket));
+    dyno_maker_drop(maker, "m", 0);
+    CHECK(!dyno_maker_is_current(maker, "m", 1, story.ticket));
+    dyno_maker_stats(maker, &stats);
+    CHECK(stats.built_count == 2 && stats.miss_count == 2 && stats.failed_count == 0 &&
+          stats.running_count == 0 && stats.waiting_count == 0 && stats.build_ns > 0);
+    /* What lies in the cache now is no engine; it is built again. */
+    want(maker, "m", model("m", "fine"), false);
+    forget();
+    CHECK(wait_for("m/1 tuned there"));
+    CHECK_STR(contents(at("log")), "baseline m\ntuned m\nbaseline m\ntuned m\n");
+    end(maker, cache);
+}
+
+static void test_baselines_first(void)
+{
+    struct dyno_engine_cache *cache = NULL;
+    struct dyno_maker *maker = create(&cache, at("builder"));
+    want(maker, "a", model("a", "a"), false);
+    want(maker, "b", model("b", "b"), false);
+    want(maker, "c", model("c", "c"), false);
+    CHECK(wait_for("a/1 tuned there") && wait_for("b/1 tuned there") &&
+          wait_for("c/1 tuned there"));
+    CHECK_STR(contents(at("log")),
+              "baseline a\nbaseline b\nbaseline c\ntuned a\ntuned b\ntuned c\n");
+    end(maker, cache);
+}
+
+static void test_failures(void)
+{
+    struct dyno_engine_cache *cache = NULL;
+    struct dyno_maker *maker = create(&cache, at("builder"));
+    const char *path = model("bad", "broken");
+    want(maker, "bad", path, false);
+    CHECK(wait_for("bad/1 baseline failed"));
+    CHECK_STR(story.reason, "the model is broken");
+    forget();
+    want(maker, "bad", path, false); /* told again, not tried again */
+    CHECK(wait_for("bad/1 baseline failed"));
+    CHECK_STR(story.reason, "the model is broken");
+    CHECK_STR(contents(at("log")), "baseline bad\n");
+    forget();
+    want(maker, "bad", path, true);
+    CHECK(wait_for("bad/1 baseline failed"));
+    CHECK_STR(contents(at("log")), "baseline bad\nbaseline bad\n");
+    forget();
+    (void)model("bad", "fine now");
+    want(maker, "bad", path, false); /* another file */
+    CHECK(wait_for("bad/1 tuned there"));
+    forget();
+    want(maker, "half", model("half", "half"), false);
+    CHECK(wait_for("half/1 tuned failed"));
+    CHECK(was_told("half/1 baseline there"));
+    CHECK_STR(story.reason, "no kernel for it");
+    end(maker, cache);
+    maker = create(&cache, "/nowhere/dyno");
+    want(maker, "m", model("m", "m"), false);
+    CHECK(wait_for("m/1 baseline failed"));
+    CHECK(strstr(story.reason, "the program '/nowhere/dyno'") == story.reason);
+    want(maker, "none", "/nowhere/model/1", false);
+    CHECK(wait_for("none/1 baseline failed"));
+    end(maker, cache);
+}
+
+/* The process of a slow build. */
+static long builder_pid(void)
+{
+    for (int i = 0; i < 5000 && contents(at("pid"))[0] == 0; i++)
+        (void)usleep(2000);
+    return strtol(contents(at("pid")), NULL, 10);
+}
+
+static bool is_gone(long pid)
+{
+    char path[64];
+    struct stat info;
+    (void)snprintf(path, sizeof(path), "/proc/%ld", pid);
+    for (int i = 0; i < 2500 && stat(path, &info) == 0; i++)
+        (void)usleep(2000);
+    return stat(path, &info) != 0;
+}
+
+static void test_dropped(void)
+{
+    struct dyno_engine_cache *cache = NULL;
+    struct dyno_maker *maker = create(&cache, at("builder"));
+    want(maker, "slow", model("slow", "slow"), false);
+    want(maker, "late", model("late", "late"), false);
+    const long pid = builder_pid();
+    CHECK(pid > 0 && has_drafts());
+    want(maker, "slow", at("slow/1"), true); /* goes on */
+    struct dyno_maker_stats stats;
+    dyno_maker_stats(maker, &stats);
+    CHECK(stats.running_count == 1 && stats.waiting_count == 1);
+    forget();
+    dyno_maker_drop(maker, "slow", 1);
+    CHECK(is_gone(pid));
+    CHECK(wait_for("late/1 tuned there"));
+    CHECK(!was_told("slow"));
+    dyno_maker_stats(maker, &stats);
+    CHECK(stats.cancelled_count == 1 && stats.failed_count == 0);
+    end(maker, cache);
+}
+
+static void test_stopped(void)
+{
+    struct dyno_engine_cache *cache = NULL;
+    struct dyno_maker *maker = create(&cache, at("builder"));
+    want(maker, "slow", model("slow", "slow"), false);
+    const long pid = builder_pid();
+    CHECK(pid > 0);
+    forget();
+    dyno_maker_stop(maker);
+    CHECK(is_gone(pid) && !was_told("slow"));
+    want(maker, "slow", at("slow/1"), true);
+    (void)usleep(20000);
+    CHECK(!was_told("slow"));
+    end(maker, cache);
+}
+
+static void test_other_wish(void)
+{
+    struct dyno_engine_cache *cache = NULL;
+    struct dyno_maker *maker = create(&cache, at("builder"));
+    const char *path = model("m", "slow");
+    want(maker, "m", path, false);
+    const long pid = builder_pid();
+    const uint64_t ticket = story.ticket;
+    (void)unlink(at("pid"));
+    forget();
+    const struct dyno_make_wish other = {.max_batch = 8};
+    CHECK(dyno_maker_want(maker, "m", 1, path, &other, false, NULL) == DYNO_OK);
+    CHECK(is_gone(pid) && !dyno_maker_is_current(maker, "m", 1, ticket));
+    CHECK(builder_pid() > 0);
+    end(maker, cache);
+}
+
+/* A model that is replaced while it is built is built again. */
+static void test_changes(void)
+{
+    struct dyno_engine_cache *cache = NULL;
+    struct dyno_maker *maker = create(&cache, at("builder"));
+    want(maker, "m", model("m", "changes"), false);
+    CHECK(wait_for("m/1 tuned there"));
+    CHECK_STR(contents(at("log")), "baseline m\ntuned m\nbaseline m\ntuned m\n");
+    end(maker, cache);
+}
+
+int main(void)
+{
+    (void)snprintf(folder, sizeof(folder), "/tmp/dyno-maker-XXXXXX");
+    REQUIRE(mkdtemp(folder) != NULL);
+    put(at("builder"), script);
+    REQUIRE(chmod(at("builder"), 0700) == 0);
+    test_both_stages();
+    test_baselines_first();
+    test_failures();
+    test_dropped();
+    test_stopped();
+    test_other_wish();
+    test_changes();
+    CHECK(dyno_mem_live_count() == 0);
+    char command[128];
+    (void)snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+    return system(command) == 0 ? TEST_RESULT() : EXIT_FAILURE;
+}
