@@ -1,0 +1,329 @@
+/* write.c - the canonical text of a certificate: no blanks, members in this order, whole numbers,
+ * a newline at the end. */
+#include <math.h>
+
+#include "base/calendar.h"
+#include "base/json.h"
+#include "meter/cert/internal.h"
+
+typedef struct dyno_json_writer writer;
+
+static void text(writer *json, const char *key, const char *value)
+{
+    dyno_json_key(json, key);
+    dyno_json_str(json, value);
+}
+
+static void number(writer *json, const char *key, uint64_t value)
+{
+    dyno_json_key(json, key);
+    dyno_json_u64(json, value);
+}
+
+static void hash(writer *json, const char *key, const struct dyno_cert_hash *value)
+{
+    char hex[DYNO_CERT_HEX_ROOM];
+    dyno_cert_hex(value, hex);
+    text(json, key, hex);
+}
+
+static void flag(writer *json, const char *key, bool value)
+{
+    dyno_json_key(json, key);
+    dyno_json_bool(json, value);
+}
+
+static void time_text(writer *json, const char *key, int64_t value_s)
+{
+    char room[DYNO_TIME_TEXT_ROOM];
+    text(json, key, dyno_time_text(value_s, room));
+}
+
+static void numbers(writer *json, const char *key, const int64_t *values, uint32_t count)
+{
+    dyno_json_key(json, key);
+    dyno_json_array_begin(json);
+    for (uint32_t i = 0; i < count; i++)
+        dyno_json_i64(json, values[i]);
+    dyno_json_array_end(json);
+}
+
+/* --- samples --- */
+
+static void series(writer *json, const char *key, const struct dyno_cert_series *value)
+{
+    dyno_json_key(json, key);
+    dyno_json_array_begin(json);
+    for (uint32_t p = 0; p < value->count; p++) {
+        dyno_json_array_begin(json);
+        for (uint32_t b = 0; b < value->processes[p].count; b++) {
+            dyno_json_array_begin(json);
+            for (int i = 0; i < 4; i++) {
+                const struct dyno_cert_segment *s = &value->processes[p].blocks[b].segments[i];
+                dyno_json_array_begin(json);
+                dyno_json_u64(json, s->items);
+                dyno_json_u64(json, s->ns);
+                dyno_json_u64(json, s->chain_ns);
+                dyno_json_u64(json, s->steal_ns);
+                dyno_json_array_end(json);
+            }
+            dyno_json_array_end(json);
+        }
+        dyno_json_array_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
+static int64_t whole(double value)
+{
+    const double most = (double)DYNO_CERT_NUMBER_MAX;
+    return (int64_t)fmin(fmax(value, -most), most);
+}
+
+/* Ends outward, so that the printed interval holds the derived one. */
+static void interval(writer *json, const char *key, const struct dyno_cert_interval *value,
+                     double scale)
+{
+    dyno_json_key(json, key);
+    dyno_json_array_begin(json);
+    dyno_json_i64(json, whole(floor(value->lower * scale)));
+    dyno_json_i64(json, whole(nearbyint(value->value * scale)));
+    dyno_json_i64(json, whole(ceil(value->upper * scale)));
+    dyno_json_array_end(json);
+}
+
+static void speedup(writer *json, const struct dyno_cert_interval *log_value)
+{
+    const struct dyno_cert_interval ratio = {.lower = exp(log_value->lower),
+                                             .value = exp(log_value->value),
+                                             .upper = exp(log_value->upper)};
+    interval(json, "s_1e6", &ratio, 1e6);
+}
+
+static void point(writer *json, const struct dyno_cert *cert, const struct dyno_cert_point *value)
+{
+    dyno_json_object_begin(json);
+    numbers(json, "at", value->at, cert->axis_count);
+    series(json, "control", &value->control);
+    if (cert->kind == DYNO_CERT_ENGINE)
+        series(json, "speedup", &value->speedup);
+    number(json, "profiled_ns", value->profiled_ns);
+    number(json, "opaque_ns", value->opaque_ns);
+    number(json, "blocks_kept", value->kept_count);
+    number(json, "blocks_dropped", value->dropped_count);
+    interval(json, "control_1e6", &value->control_log, 1e6);
+    interval(json, "baseline_item_ns", &value->item_ns, 1.0);
+    if (cert->kind == DYNO_CERT_ENGINE)
+        speedup(json, &value->speedup_log);
+    else
+        number(json, "t_ref_ns", value->t_ref_ns);
+    dyno_json_object_end(json);
+}
+
+static void attempts(writer *json, const struct dyno_cert *cert)
+{
+    dyno_json_key(json, "attempts");
+    dyno_json_array_begin(json);
+    for (uint32_t a = 0; a < cert->attempt_count; a++) {
+        const struct dyno_cert_attempt *attempt = &cert->attempts[a];
+        dyno_json_object_begin(json);
+        time_text(json, "begun", attempt->begun_s);
+        dyno_json_key(json, "points");
+        dyno_json_array_begin(json);
+        for (uint32_t i = 0; i < cert->point_count; i++)
+            point(json, cert, &attempt->points[i]);
+        dyno_json_array_end(json);
+        text(json, "outcome", dyno_cert_outcome_text(attempt->outcome));
+        text(json, "reason", attempt->reason);
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
+/* --- what was measured on --- */
+
+static void inputs(writer *json, const struct dyno_cert *cert)
+{
+    dyno_json_key(json, "inputs");
+    dyno_json_array_begin(json);
+    for (uint32_t i = 0; i < cert->input_count; i++) {
+        const struct dyno_cert_input *input = &cert->inputs[i];
+        dyno_json_object_begin(json);
+        text(json, "name", input->name);
+        text(json, "type", input->type);
+        numbers(json, "min", input->min, input->rank);
+        numbers(json, "opt", input->opt, input->rank);
+        numbers(json, "max", input->max, input->rank);
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+    dyno_json_key(json, "axes");
+    dyno_json_array_begin(json);
+    for (uint32_t a = 0; a < cert->axis_count; a++) {
+        const struct dyno_cert_axis *axis = &cert->axes[a];
+        dyno_json_object_begin(json);
+        dyno_json_key(json, "places");
+        dyno_json_array_begin(json);
+        for (uint32_t i = 0; i < axis->place_count; i++) {
+            dyno_json_array_begin(json);
+            dyno_json_u64(json, axis->places[i].input);
+            dyno_json_u64(json, axis->places[i].dim);
+            dyno_json_array_end(json);
+        }
+        dyno_json_array_end(json);
+        numbers(json, "points", axis->points, axis->point_count);
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
+static void heading(writer *json, const struct dyno_cert *cert)
+{
+    number(json, "dyno_certificate", DYNO_CERT_VERSION);
+    text(json, "kind", dyno_cert_kind_text(cert->kind));
+    text(json, "program", cert->program);
+    time_text(json, "issued", cert->issued_s);
+    number(json, "term_days", cert->term_days);
+    flag(json, "trial", cert->is_trial);
+    dyno_json_key(json, "device");
+    dyno_json_object_begin(json);
+    text(json, "class", cert->device_class);
+    text(json, "processor", cert->processor);
+    text(json, "isa", cert->isa);
+    number(json, "threads", cert->threads);
+    dyno_json_object_end(json);
+    dyno_json_key(json, "model");
+    dyno_json_object_begin(json);
+    text(json, "name", cert->model_name);
+    hash(json, "sha256", &cert->model);
+    dyno_json_object_end(json);
+    hash(json, "baseline_sha256", &cert->baseline);
+    if (cert->kind == DYNO_CERT_ENGINE) {
+        dyno_json_key(json, "engine");
+        dyno_json_object_begin(json);
+        hash(json, "sha256", &cert->engine);
+        text(json, "precision", cert->precision);
+        dyno_json_object_end(json);
+        hash(json, "reference", &cert->reference);
+    }
+    inputs(json, cert);
+}
+
+static void sweep(writer *json, const struct dyno_cert *cert)
+{
+    dyno_json_key(json, "sweep");
+    dyno_json_array_begin(json);
+    for (uint32_t i = 0; i < cert->sweep_count; i++) {
+        dyno_json_array_begin(json);
+        dyno_json_u64(json, cert->sweep[i].batch);
+        dyno_json_u64(json, cert->sweep[i].items);
+        dyno_json_u64(json, cert->sweep[i].ns);
+        dyno_json_array_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
+/* --- accuracy and scenarios --- */
+
+static void accuracy(writer *json, const struct dyno_cert_accuracy *value)
+{
+    dyno_json_key(json, "accuracy");
+    dyno_json_object_begin(json);
+    text(json, "data", value->is_given ? "given" : "made up");
+    text(json, "judged_by", value->by_top_1 ? "top-1" : "error");
+    number(json, "class_1e6", value->class_1e6);
+    dyno_json_key(json, "outputs");
+    dyno_json_array_begin(json);
+    for (uint32_t i = 0; i < value->output_count; i++) {
+        const struct dyno_cert_output *output = &value->outputs[i];
+        dyno_json_object_begin(json);
+        text(json, "name", output->name);
+        number(json, "rows", output->rows);
+        number(json, "elements", output->elements);
+        number(json, "error_1e9", output->error_1e9);
+        number(json, "same_top_1", output->same_top_1);
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+    number(json, "agreement_1e6", value->agreement_1e6);
+    dyno_json_object_end(json);
+}
+
+/* Baseline and engine; null where 0 says that there is no such number. */
+static void both(writer *json, const char *key, const uint64_t values[2])
+{
+    dyno_json_key(json, key);
+    dyno_json_array_begin(json);
+    for (int i = 0; i < 2; i++) {
+        if (values[i] == 0)
+            dyno_json_null(json);
+        else
+            dyno_json_u64(json, values[i]);
+    }
+    dyno_json_array_end(json);
+}
+
+static void scenarios(writer *json, const struct dyno_cert_scenarios *value)
+{
+    static const char *const sides[] = {"baseline_ns", "engine_ns"};
+    dyno_json_key(json, "scenarios");
+    dyno_json_object_begin(json);
+    number(json, "bound_ns", value->bound_ns);
+    dyno_json_key(json, "runs");
+    dyno_json_array_begin(json);
+    for (uint32_t r = 0; r < value->row_count; r++) {
+        const struct dyno_cert_row *row = &value->rows[r];
+        dyno_json_object_begin(json);
+        number(json, "batch", row->batch);
+        for (int side = 0; side < 2; side++) {
+            dyno_json_key(json, sides[side]);
+            dyno_json_array_begin(json);
+            for (uint32_t i = 0; i < row->counts[side]; i++)
+                dyno_json_u64(json, row->run_ns[side][i]);
+            dyno_json_array_end(json);
+        }
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+    both(json, "single_stream_p90_ns", value->single_stream_p90_ns);
+    both(json, "multi_stream_p99_ns", value->multi_stream_p99_ns);
+    both(json, "offline_items_1e6", value->offline_1e6);
+    both(json, "server_queries_1e6", value->server_1e6);
+    both(json, "server_batch", value->server_batch);
+    if (value->slo_1e6 != 0) {
+        number(json, "s_slo_1e6", value->slo_1e6);
+    } else {
+        dyno_json_key(json, "s_slo_1e6");
+        dyno_json_null(json);
+    }
+    dyno_json_object_end(json);
+}
+
+void dyno_cert_text(const struct dyno_cert *cert, struct dyno_strbuf *text_out)
+{
+    writer json = {.out = text_out, .indent = -1};
+    dyno_json_object_begin(&json);
+    heading(&json, cert);
+    if (cert->kind == DYNO_CERT_REFERENCE)
+        sweep(&json, cert);
+    number(&json, "batch", cert->batch);
+    number(&json, "processes", cert->process_count);
+    number(&json, "blocks", cert->block_count);
+    number(&json, "segment_ns", cert->segment_ns);
+    attempts(&json, cert);
+    if (cert->kind == DYNO_CERT_ENGINE) {
+        accuracy(&json, &cert->accuracy);
+        scenarios(&json, &cert->scenarios);
+        dyno_json_key(&json, "energy"); /* no device that is known here reports it */
+        dyno_json_null(&json);
+        dyno_json_key(&json, "s_1e6");
+        dyno_json_array_begin(&json);
+        for (int i = 0; i < 3; i++)
+            dyno_json_u64(&json, cert->speedup_1e6[i]);
+        dyno_json_array_end(&json);
+    }
+    text(&json, "outcome", dyno_cert_outcome_text(cert->outcome));
+    text(&json, "reason", cert->reason);
+    dyno_json_object_end(&json);
+    dyno_strbuf_puts(text_out, "\n");
+}
