@@ -527,7 +527,7 @@ static void run_now(struct dyno_context *context)
 
 static void run_job(struct dyno_job *job)
 {
-    run_now((struct dyno_context *)((char *)job - offsetof(struct dyno_context, job)));
+    run_now((struct dyno_context *)(void *)((char *)job - offsetof(struct dyno_context, job)));
 }
 
 static enum dyno_status begin(struct dyno_context *context, const struct dyno_array *inputs,
