@@ -10,9 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-
-__extension__ typedef __int128 dyno_i128;
-__extension__ typedef unsigned __int128 dyno_u128;
+#include "base/wide.h"
 
 #define DYNO_NANO       INT64_C(1000000000) /* nano-units a unit; also the one of factors */
 #define DYNO_PPM        INT64_C(1000000)

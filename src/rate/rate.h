@@ -7,7 +7,7 @@
  *
  * Money is exact until a line is rounded to the least amount of its currency, half away from zero
  * (credits: half to even).  What rounding took or gave stands in `residue`, so that
- * charged + residue = revenue, to the nano-unit.
+ * charged + paid by credit + residue = revenue, to the nano-unit.
  */
 #ifndef DYNO_RATE_RATE_H
 #define DYNO_RATE_RATE_H
@@ -101,6 +101,7 @@ struct dyno_account {
     size_t line_count;
     dyno_i128 total_minor;
     dyno_i128 residue_nano;
+    dyno_i128 credit_minor; /* of the total before it, what prepaid credit paid */
     dyno_i128 credit_left_nano;
     dyno_u128 device_ns, reference_ns; /* of what was delivered */
     dyno_i128 cost_nano;               /* of its device time; -1: a tariff does not say */
@@ -111,7 +112,8 @@ struct dyno_statement {
     int64_t first_s, next_s;
     struct dyno_account *accounts; /* by tenant's name */
     size_t account_count;
-    dyno_i128 charged_minor, revenue_nano, residue_nano;
+    dyno_i128 charged_minor, credit_minor;
+    dyno_i128 revenue_nano, residue_nano;
     dyno_i128 cost_nano; /* -1: not known of all */
     dyno_u128 device_ns, reference_ns;
 };

@@ -340,6 +340,7 @@ static enum dyno_status make_credit(struct work *work, uint32_t tenant)
     struct dyno_line *line = next_line(work);
     line->kind = DYNO_LINE_CREDIT;
     DYNO_TRY(set_amount(work, line, (struct dyno_ratio){.a = -used, .b = 1}, DYNO_ROUND_HALF_EVEN));
+    account->credit_minor = -line->minor;
     account->total_minor += line->minor;
     return DYNO_OK;
 }
@@ -478,8 +479,10 @@ enum dyno_status dyno_rater_finish(struct dyno_rater *rater, struct dyno_arena *
         statement->residue_nano += account->residue_nano;
         statement->device_ns += account->device_ns;
         statement->reference_ns += account->reference_ns;
+        statement->credit_minor += account->credit_minor;
         for (size_t i = 0; i < account->line_count; i++)
-            statement->revenue_nano += account->lines[i].nano;
+            if (account->lines[i].kind != DYNO_LINE_CREDIT)
+                statement->revenue_nano += account->lines[i].nano;
         if (account->cost_nano < 0 || statement->cost_nano < 0)
             statement->cost_nano = -1;
         else

@@ -245,7 +245,8 @@ static void test_minimum_and_credit(void)
     use(&desk, usage_of(ACME, 40000)); /* 8.00 */
     finish(&desk);
     CHECK(line_of(&desk, DYNO_LINE_CREDIT)->minor == -200);
-    CHECK(desk.statement->charged_minor == 600);
+    CHECK(desk.statement->charged_minor == 600 && desk.statement->credit_minor == 200);
+    CHECK(desk.statement->revenue_nano == INT64_C(8000000000));     /* paid before, earned now */
     CHECK(desk.statement->accounts[0].credit_left_nano == 5000000); /* half a cent stays */
     close_desk(&desk);
 }

@@ -1,0 +1,158 @@
+/* compare.c - tariffs side by side as a table and as JSON. */
+#include "rate/compare.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/calendar.h"
+#include "base/json.h"
+#include "rate/invoice.h"
+
+static const struct dyno_account *account_of(const struct dyno_statement *statement,
+                                             const char *tenant)
+{
+    for (size_t i = 0; i < statement->account_count; i++)
+        if (strcmp(statement->accounts[i].tenant, tenant) == 0)
+            return &statement->accounts[i];
+    return NULL;
+}
+
+/* Device time that the same work would have taken unoptimised, less what it took. */
+static dyno_i128 freed_ns(const struct dyno_statement *statement)
+{
+    return (dyno_i128)statement->reference_ns - (dyno_i128)statement->device_ns;
+}
+
+static const char *hours(dyno_i128 ns, char out[DYNO_MONEY_ROOM])
+{
+    char size[DYNO_MONEY_ROOM];
+    (void)dyno_hours_text((dyno_u128)(ns < 0 ? -ns : ns), size);
+    (void)snprintf(out, DYNO_MONEY_ROOM, "%s%.50s", ns < 0 ? "-" : "", size);
+    return out;
+}
+
+/* Revenue less what the device time cost; "" when a tariff does not say. */
+static const char *margin(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+{
+    out[0] = 0;
+    if (statement->cost_nano >= 0)
+        (void)dyno_decimal_text(statement->revenue_nano - statement->cost_nano, 9,
+                                statement->currency->decimals, out);
+    return out;
+}
+
+/* --- text --- */
+
+struct row {
+    const char *title;
+    const char *(*text)(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM]);
+};
+
+static const char *say_charged(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+{
+    return dyno_minor_text(statement->currency, statement->charged_minor, out);
+}
+
+static const char *say_cost(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+{
+    out[0] = 0;
+    return statement->cost_nano < 0
+               ? out
+               : dyno_decimal_text(statement->cost_nano, 9, statement->currency->decimals, out);
+}
+
+static const char *say_device(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+{
+    return dyno_hours_text(statement->device_ns, out);
+}
+
+static const char *say_epu(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+{
+    return dyno_hours_text(statement->reference_ns, out);
+}
+
+static const char *say_freed(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+{
+    return hours(freed_ns(statement), out);
+}
+
+static const struct row rows[] = {
+    {"all tenants pay", say_charged}, {"cost of the devices", say_cost},
+    {"left to the platform", margin}, {"device-hours used", say_device},
+    {"EPU-hours delivered", say_epu}, {"device-hours freed", say_freed}};
+
+void dyno_compare_text(const struct dyno_scenario *scenarios, size_t count, struct dyno_strbuf *out)
+{
+    const struct dyno_statement *first = scenarios[0].statement;
+    char text[DYNO_MONEY_ROOM];
+    dyno_strbuf_printf(out, "%-26s", "");
+    for (size_t i = 0; i < count; i++)
+        dyno_strbuf_printf(out, " %18.18s", scenarios[i].name);
+    dyno_strbuf_puts(out, "\n");
+    for (size_t k = 0; k < first->account_count; k++) {
+        const char *tenant = first->accounts[k].tenant;
+        dyno_strbuf_printf(out, "%-26.26s", tenant);
+        for (size_t i = 0; i < count; i++) {
+            const struct dyno_account *account = account_of(scenarios[i].statement, tenant);
+            dyno_strbuf_printf(out, " %18s",
+                               account != NULL
+                                   ? dyno_minor_text(first->currency, account->total_minor, text)
+                                   : "");
+        }
+        dyno_strbuf_puts(out, "\n");
+    }
+    for (size_t k = 0; k < DYNO_COUNT(rows); k++) {
+        dyno_strbuf_printf(out, "%-26s", rows[k].title);
+        for (size_t i = 0; i < count; i++)
+            dyno_strbuf_printf(out, " %18s", rows[k].text(scenarios[i].statement, text));
+        dyno_strbuf_puts(out, "\n");
+    }
+    if (first->currency != NULL)
+        dyno_strbuf_printf(out, "Amounts in %s.\n", first->currency->code);
+}
+
+/* --- JSON --- */
+
+static void text_of(struct dyno_json_writer *json, const char *key, const char *value)
+{
+    dyno_json_key(json, key);
+    dyno_json_str(json, value);
+}
+
+static void print_scenario(const struct dyno_scenario *scenario, struct dyno_json_writer *json)
+{
+    static const char *const keys[] = {"charged",      "cost",      "margin",
+                                       "device_hours", "epu_hours", "device_hours_freed"};
+    const struct dyno_statement *statement = scenario->statement;
+    char text[DYNO_MONEY_ROOM];
+    dyno_json_object_begin(json);
+    text_of(json, "tariff", scenario->name);
+    dyno_json_key(json, "tenants");
+    dyno_json_object_begin(json);
+    for (size_t i = 0; i < statement->account_count; i++)
+        text_of(json, statement->accounts[i].tenant,
+                dyno_minor_text(statement->currency, statement->accounts[i].total_minor, text));
+    dyno_json_object_end(json);
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++)
+        text_of(json, keys[i], rows[i].text(statement, text));
+    text_of(json, "residue", dyno_decimal_text(statement->residue_nano, 9, 0, text));
+    dyno_json_object_end(json);
+}
+
+void dyno_compare_json(const struct dyno_scenario *scenarios, size_t count, struct dyno_strbuf *out)
+{
+    const struct dyno_statement *first = scenarios[0].statement;
+    struct dyno_json_writer json = {.out = out, .indent = 2};
+    char when[DYNO_TIME_TEXT_ROOM];
+    dyno_json_object_begin(&json);
+    text_of(&json, "from", dyno_time_text(first->first_s, when));
+    text_of(&json, "until", dyno_time_text(first->next_s, when));
+    text_of(&json, "currency", first->currency != NULL ? first->currency->code : "");
+    dyno_json_key(&json, "scenarios");
+    dyno_json_array_begin(&json);
+    for (size_t i = 0; i < count; i++)
+        print_scenario(&scenarios[i], &json);
+    dyno_json_array_end(&json);
+    dyno_json_object_end(&json);
+    dyno_strbuf_puts(out, "\n");
+}

@@ -1,0 +1,24 @@
+/* compare.h - the same usage under several tariffs, side by side: who pays what, what the platform
+ * earns, and the device-hours that optimising freed.  Pure; any thread. */
+#ifndef DYNO_RATE_COMPARE_H
+#define DYNO_RATE_COMPARE_H
+
+#include "base/strbuf.h"
+#include "rate/rate.h"
+
+#define DYNO_SCENARIOS_MAX 16
+
+struct dyno_scenario {
+    const char *name;
+    const struct dyno_statement *statement; /* all of one usage and one period */
+};
+
+/* The tenants of the first scenario stand as rows; the last rows are the platform's. */
+void dyno_compare_text(const struct dyno_scenario *scenarios, size_t count,
+                       struct dyno_strbuf *out);
+void dyno_compare_json(const struct dyno_scenario *scenarios, size_t count,
+                       struct dyno_strbuf *out);
+/* Bars: for each scenario what each tenant pays, and beside it what is left to the platform. */
+void dyno_compare_svg(const struct dyno_scenario *scenarios, size_t count, struct dyno_strbuf *out);
+
+#endif /* DYNO_RATE_COMPARE_H */

@@ -1,0 +1,59 @@
+/* invoice.h - one account of a statement as a document.
+ *
+ * A pure function of what it is given: the same ledger, tariffs and period give the same bytes, and
+ * no clock is read.  Any thread.
+ */
+#ifndef DYNO_RATE_INVOICE_H
+#define DYNO_RATE_INVOICE_H
+
+#include "base/strbuf.h"
+#include "rate/rate.h"
+
+/* What of a ledger the invoice was made of: all records of one epoch of a node up to one, and the
+ * root over them, so that a customer can have each of his records proved. */
+struct dyno_invoice_source {
+    uint32_t node, epoch;
+    uint64_t first_seq, last_seq;
+    const char *root; /* hexadecimal; "": the ledger has none yet */
+};
+
+struct dyno_invoice {
+    const char *platform; /* who issues it */
+    const char *number;   /* "": a draft */
+    const struct dyno_statement *statement;
+    const struct dyno_account *account;
+    const struct dyno_invoice_source *sources;
+    size_t source_count;
+};
+
+/* X(symbol, name) */
+#define DYNO_INVOICE_FORMATS(X)                                         \
+    X(TEXT, "text")                                                     \
+    X(JSON, "json")   /* exact amounts beside the rounded ones */       \
+    X(CSV, "csv")     /* a row a line */                                \
+    X(HTML, "html")   /* one page that prints well and loads nothing */ \
+    X(FOCUS, "focus") /* FinOps FOCUS 1.4 Cost and Usage, as CSV */
+
+enum dyno_invoice_format {
+#define X(sym, name) DYNO_INVOICE_##sym,
+    DYNO_INVOICE_FORMATS(X)
+#undef X
+};
+/* E_ARG names the formats. */
+enum dyno_status dyno_invoice_format_parse(const char *text, enum dyno_invoice_format *format_out,
+                                           struct dyno_err *err);
+
+/* Adds the document to `out`; CSV and FOCUS have a header line when `with_header`. */
+enum dyno_status dyno_invoice_print(const struct dyno_invoice *invoice,
+                                    enum dyno_invoice_format format, bool with_header,
+                                    struct dyno_strbuf *out, struct dyno_err *err);
+
+/* --- texts that documents share --- */
+
+/* Nanoseconds as hours with at most 9 decimals ("4", "0.0001"), half to even. */
+const char *dyno_hours_text(dyno_u128 ns, char out[DYNO_MONEY_ROOM]);
+/* Least amounts of a currency as its amount: "187.50". */
+const char *dyno_minor_text(const struct dyno_currency *currency, dyno_i128 minor,
+                            char out[DYNO_MONEY_ROOM]);
+
+#endif /* DYNO_RATE_INVOICE_H */

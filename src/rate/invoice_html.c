@@ -1,0 +1,141 @@
+/* invoice_html.c - an account as a page: no script, nothing loaded, prints on A4 and Letter. */
+#include <string.h>
+
+#include "base/calendar.h"
+#include "rate/document.h"
+
+static const char style[] =
+    "body{font:10pt/1.45 sans-serif;color:#111;margin:2em auto;max-width:60em;padding:0 1em}"
+    "h1{font-size:17pt;margin:0}.to{margin:1.2em 0;display:grid;grid-template-columns:7em 1fr}"
+    ".to span{color:#555}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
+    "th{font-weight:600;text-align:right;border-bottom:1.5pt solid #111;padding:.3em .5em}"
+    "td{text-align:right;border-bottom:.5pt solid #bbb;padding:.35em .5em;vertical-align:top;"
+    "white-space:nowrap}th:first-child,td:first-child{text-align:left;padding-left:0;"
+    "white-space:normal}small{color:#555}tfoot td{font-weight:600;border-bottom:0;"
+    "border-top:1.5pt solid #111}.proof{margin-top:1.6em;color:#333;font-size:8.5pt;"
+    "overflow-wrap:anywhere}.draft{color:#a00}tr{break-inside:avoid}"
+    "@page{margin:16mm}@media print{body{margin:0;max-width:none;padding:0}}";
+
+void dyno_html_text(struct dyno_strbuf *out, const char *text)
+{
+    for (const char *at = text; *at != 0; at++) {
+        switch (*at) {
+        case '&':
+            dyno_strbuf_puts(out, "&amp;");
+            break;
+        case '<':
+            dyno_strbuf_puts(out, "&lt;");
+            break;
+        case '>':
+            dyno_strbuf_puts(out, "&gt;");
+            break;
+        case '"':
+            dyno_strbuf_puts(out, "&quot;");
+            break;
+        default:
+            dyno_strbuf_add(out, at, 1);
+        }
+    }
+}
+
+static void field(struct dyno_strbuf *out, const char *name, const char *value)
+{
+    dyno_strbuf_printf(out, "<span>%s</span><b>", name);
+    dyno_html_text(out, value);
+    dyno_strbuf_puts(out, "</b>\n");
+}
+
+static void cell(struct dyno_strbuf *out, const char *text)
+{
+    dyno_strbuf_puts(out, "<td>");
+    dyno_html_text(out, text);
+}
+
+static void print_line(const struct dyno_statement *statement, const struct dyno_line *line,
+                       struct dyno_strbuf *out)
+{
+    struct dyno_line_words words;
+    dyno_line_say(statement, line, &words);
+    dyno_strbuf_puts(out, "<tr><td>");
+    dyno_html_text(out, words.title);
+    dyno_strbuf_puts(out, "<br><small>");
+    dyno_html_text(out, words.detail);
+    dyno_strbuf_puts(out, "</small><td>");
+    if (line->requests > 0)
+        dyno_strbuf_u64(out, line->requests);
+    cell(out, words.device_hours);
+    cell(out, words.epu_hours);
+    cell(out, words.unit_price);
+    if (words.unit_price[0] != 0)
+        dyno_strbuf_printf(out, "<br><small>%s</small>", words.a_unit);
+    cell(out, words.amount);
+    dyno_strbuf_puts(out, "</tr>\n");
+}
+
+static void print_proof(const struct dyno_invoice *invoice, struct dyno_strbuf *out)
+{
+    const struct dyno_account *account = invoice->account;
+    const char *before = "";
+    dyno_strbuf_puts(out, "<div class=\"proof\">");
+    for (size_t i = 0; i < account->line_count; i++) {
+        const struct dyno_line *line = &account->lines[i];
+        if (line->certificate[0] == 0 || strcmp(line->certificate, before) == 0)
+            continue;
+        dyno_strbuf_puts(out, "Certificate of ");
+        dyno_html_text(out, line->model);
+        dyno_strbuf_puts(out, " / ");
+        dyno_html_text(out, line->variant);
+        dyno_strbuf_puts(out, ": ");
+        dyno_html_text(out, line->certificate);
+        dyno_strbuf_puts(out, "<br>\n");
+        before = line->certificate;
+    }
+    for (size_t i = 0; i < invoice->source_count; i++) {
+        const struct dyno_invoice_source *source = &invoice->sources[i];
+        dyno_strbuf_printf(out, "Records %u-%u-%llu to %llu", source->node, source->epoch,
+                           (unsigned long long)source->first_seq,
+                           (unsigned long long)source->last_seq);
+        if (source->root[0] != 0) {
+            dyno_strbuf_puts(out, ", root ");
+            dyno_html_text(out, source->root);
+        }
+        dyno_strbuf_puts(out, "<br>\n");
+    }
+    dyno_strbuf_puts(out, "</div>\n");
+}
+
+void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *out)
+{
+    const struct dyno_statement *statement = invoice->statement;
+    const struct dyno_account *account = invoice->account;
+    char first[DYNO_TIME_TEXT_ROOM];
+    char next[DYNO_TIME_TEXT_ROOM];
+    char total[DYNO_MONEY_ROOM];
+    const bool is_final = invoice->number[0] != 0;
+    dyno_strbuf_puts(out,
+                     "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
+                     "<meta name=\"viewport\" content=\"width=device-width\">\n<title>Invoice ");
+    dyno_html_text(out, invoice->number);
+    dyno_strbuf_puts(out, " ");
+    dyno_html_text(out, account->tenant);
+    dyno_strbuf_printf(out, "</title>\n<style>%s</style>\n<h1>%s</h1>\n<div class=\"to\">\n", style,
+                       is_final ? "Invoice" : "Invoice <span class=\"draft\">(draft)</span>");
+    field(out, "From", invoice->platform);
+    field(out, "To", account->tenant);
+    if (is_final)
+        field(out, "Number", invoice->number);
+    dyno_strbuf_printf(out, "<span>Period</span><b>%.10s to %.10s, UTC</b>\n",
+                       dyno_time_text(statement->first_s, first),
+                       dyno_time_text(statement->next_s, next));
+    dyno_strbuf_printf(out,
+                       "</div>\n<table><thead><tr><th>Used<th>Requests<th>Device-hours"
+                       "<th>EPU-hours<th>Price<th>%s</tr></thead>\n<tbody>\n",
+                       statement->currency->code);
+    for (size_t i = 0; i < account->line_count; i++)
+        print_line(statement, &account->lines[i], out);
+    dyno_strbuf_printf(out,
+                       "</tbody><tfoot><tr><td>Total<td><td><td><td><td>%s</tr></tfoot></table>\n",
+                       dyno_minor_text(statement->currency, account->total_minor, total));
+    print_proof(invoice, out);
+    dyno_strbuf_puts(out, "</html>\n");
+}

@@ -1,0 +1,110 @@
+/* invoice_json.c - an account for a program: exact amounts as texts, nanoseconds as texts. */
+#include "base/calendar.h"
+#include "base/json.h"
+#include "rate/document.h"
+
+static void text(struct dyno_json_writer *json, const char *key, const char *value)
+{
+    dyno_json_key(json, key);
+    dyno_json_str(json, value);
+}
+
+/* What a number of JSON cannot hold everywhere is a text. */
+static void wide(struct dyno_json_writer *json, const char *key, dyno_u128 value)
+{
+    char digits[DYNO_U128_TEXT_ROOM];
+    text(json, key, dyno_u128_text(value, digits));
+}
+
+static void print_line(const struct dyno_statement *statement, const struct dyno_line *line,
+                       struct dyno_json_writer *json)
+{
+    struct dyno_line_words words;
+    char speed_up[DYNO_MONEY_ROOM];
+    dyno_line_say(statement, line, &words);
+    dyno_json_object_begin(json);
+    text(json, "kind", dyno_line_kind_text(line->kind));
+    if (line->kind == DYNO_LINE_USAGE)
+        text(json, "usage", dyno_usage_kind_text(line->usage));
+    if (line->model[0] != 0) {
+        text(json, "model", line->model);
+        text(json, "variant", line->variant);
+    }
+    if (line->kind == DYNO_LINE_USAGE) {
+        text(json, "class", line->class_name);
+        text(json, "precision", line->precision);
+        text(json, "certificate", line->certificate);
+        text(json, "speed_up", dyno_decimal_text(line->speed_up_ppm, 6, 0, speed_up));
+    }
+    if (line->tariff != NULL) {
+        text(json, "tariff", line->tariff->name);
+        dyno_json_key(json, "tariff_version");
+        dyno_json_i64(json, line->tariff->version);
+    }
+    dyno_json_key(json, "late");
+    dyno_json_bool(json, line->is_late);
+    dyno_json_key(json, "requests");
+    dyno_json_u64(json, line->requests);
+    dyno_json_key(json, "items");
+    dyno_json_u64(json, line->items);
+    wide(json, "device_ns", line->device_ns);
+    wide(json, "reference_ns", line->reference_ns);
+    wide(json, "memory_byte_ns", line->byte_ns);
+    if (words.unit_price[0] != 0) {
+        text(json, "unit", words.unit);
+        text(json, "quantity", words.quantity);
+        text(json, "unit_price", words.unit_price);
+    }
+    text(json, "exact", words.exact);
+    text(json, "amount", words.amount);
+    dyno_json_object_end(json);
+}
+
+static void print_sources(const struct dyno_invoice *invoice, struct dyno_json_writer *json)
+{
+    dyno_json_key(json, "records");
+    dyno_json_array_begin(json);
+    for (size_t i = 0; i < invoice->source_count; i++) {
+        const struct dyno_invoice_source *source = &invoice->sources[i];
+        dyno_json_object_begin(json);
+        dyno_json_key(json, "node");
+        dyno_json_u64(json, source->node);
+        dyno_json_key(json, "epoch");
+        dyno_json_u64(json, source->epoch);
+        dyno_json_key(json, "first_seq");
+        dyno_json_u64(json, source->first_seq);
+        dyno_json_key(json, "last_seq");
+        dyno_json_u64(json, source->last_seq);
+        text(json, "root", source->root);
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
+void dyno_invoice_json(const struct dyno_invoice *invoice, struct dyno_strbuf *out)
+{
+    const struct dyno_statement *statement = invoice->statement;
+    const struct dyno_account *account = invoice->account;
+    struct dyno_json_writer json = {.out = out, .indent = 2};
+    char when[DYNO_TIME_TEXT_ROOM];
+    char amount[DYNO_MONEY_ROOM];
+    dyno_json_object_begin(&json);
+    text(&json, "platform", invoice->platform);
+    text(&json, "number", invoice->number);
+    text(&json, "status", invoice->number[0] != 0 ? "final" : "draft");
+    text(&json, "tenant", account->tenant);
+    text(&json, "from", dyno_time_text(statement->first_s, when));
+    text(&json, "until", dyno_time_text(statement->next_s, when));
+    text(&json, "currency", statement->currency->code);
+    dyno_json_key(&json, "lines");
+    dyno_json_array_begin(&json);
+    for (size_t i = 0; i < account->line_count; i++)
+        print_line(statement, &account->lines[i], &json);
+    dyno_json_array_end(&json);
+    text(&json, "total", dyno_minor_text(statement->currency, account->total_minor, amount));
+    text(&json, "residue", dyno_decimal_text(account->residue_nano, 9, 0, amount));
+    text(&json, "credit_left", dyno_decimal_text(account->credit_left_nano, 9, 0, amount));
+    print_sources(invoice, &json);
+    dyno_json_object_end(&json);
+    dyno_strbuf_puts(out, "\n");
+}
