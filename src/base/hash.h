@@ -27,6 +27,11 @@ void dyno_sha256_init(struct dyno_sha256 *sha);
 void dyno_sha256_update(struct dyno_sha256 *sha, const void *data, size_t bytes);
 void dyno_sha256_final(struct dyno_sha256 *sha, uint8_t digest_out[32]);
 
+/* The n-th way of adding `count` blocks of 64 bytes to a state that this machine has, the fastest
+ * (and used) first; NULL: no more. */
+typedef void dyno_sha256_fn(uint32_t state[8], const uint8_t *blocks, size_t count);
+dyno_sha256_fn *dyno_sha256_way(int nth);
+
 /* FNV-1a, 32 bits: stable identifiers made from names. */
 uint32_t dyno_fnv1a32(const void *data, size_t bytes);
 

@@ -86,6 +86,27 @@ static void test_fnv(void)
     CHECK(dyno_fnv1a32("foobar", 6) == 0xbf9cf968U);
 }
 
+/* Every way of adding blocks gives the same state. */
+static void test_sha_ways(void)
+{
+    uint8_t blocks[64 * 9];
+    uint32_t first[8];
+    uint32_t state[8];
+    for (size_t i = 0; i < sizeof(blocks); i++)
+        blocks[i] = (uint8_t)(i * 167 + (i >> 3));
+    for (int nth = 0; dyno_sha256_way(nth) != NULL; nth++) {
+        for (uint32_t i = 0; i < 8; i++)
+            state[i] = i * 0x9e3779b9U;
+        dyno_sha256_way(nth)(state, blocks, 0);
+        dyno_sha256_way(nth)(state, blocks, 1);
+        dyno_sha256_way(nth)(state, blocks + 1, 8); /* at any address */
+        if (nth == 0)
+            memcpy(first, state, sizeof(first));
+        CHECK(memcmp(first, state, sizeof(first)) == 0);
+    }
+    CHECK(dyno_sha256_way(0) != NULL);
+}
+
 static void test_hash64(void)
 {
     uint8_t bytes[64] = {0};
@@ -156,6 +177,7 @@ int main(void)
     test_crc();
     test_crc_ways();
     test_sha();
+    test_sha_ways();
     test_fnv();
     test_hash64();
     test_map();
