@@ -68,6 +68,17 @@ enum dyno_status dyno_db_fail(const struct dyno_db *db, int code, struct dyno_er
     return DYNO_FAIL(err, status, "%s \"%s\": %s%s", db->kind->what, db->path, said, reason);
 }
 
+bool dyno_db_is_full(const struct dyno_db *db)
+{
+    const int code = db->sqlite->extended_errcode(db->handle);
+    const int error = db->sqlite->system_errno(db->handle);
+    if ((code & 0xff) == SQLITE_FULL)
+        return true;
+    /* A failed sync is something else, whatever the reason: what was written before is lost. */
+    return (code & 0xff) == SQLITE_IOERR && code != SQLITE_IOERR_FSYNC &&
+           code != SQLITE_IOERR_DIR_FSYNC && (error == ENOSPC || error == EDQUOT);
+}
+
 /* --- SQL without rows --- */
 
 enum dyno_status dyno_db_exec(struct dyno_db *db, const char *sql, struct dyno_err *err)
@@ -193,7 +204,7 @@ static enum dyno_status make_file(const struct dyno_db *db, bool *is_fresh_out,
 }
 
 /* SQLite takes names like ":memory:" for something else: none of ours is passed on as it is. */
-static enum dyno_status open_handle(struct dyno_db *db, struct dyno_err *err)
+static enum dyno_status open_handle(struct dyno_db *db, int flags, struct dyno_err *err)
 {
     struct stat info;
     if (stat(db->path, &info) != 0)
@@ -206,28 +217,34 @@ static enum dyno_status open_handle(struct dyno_db *db, struct dyno_err *err)
     if (name == NULL)
         return DYNO_NOMEM(err);
     (void)snprintf(name, room, "%s%s", db->path[0] == '/' ? "" : "./", db->path);
-    const int code =
-        db->sqlite->open_v2(name, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    const int code = db->sqlite->open_v2(name, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     dyno_free(name);
     db->device = info.st_dev;
     db->inode = info.st_ino;
     return code == SQLITE_OK ? DYNO_OK : dyno_db_fail(db, code, err);
 }
 
-enum dyno_status dyno_db_open(const struct dyno_db_kind *kind, const char *path, bool create,
-                              uint32_t busy_ms, struct dyno_db *db_out, struct dyno_err *err)
+static enum dyno_status begin_open(const struct dyno_db_kind *kind, const char *path,
+                                   struct dyno_db *db_out, struct dyno_err *err)
 {
     const size_t path_bytes = strlen(path) + 1;
-    bool is_fresh = false;
     *db_out = (struct dyno_db){.kind = kind};
     DYNO_TRY(dyno_sqlite_get(&db_out->sqlite, err));
     db_out->path = dyno_alloc(path_bytes, 1);
     if (db_out->path == NULL)
         return DYNO_NOMEM(err);
     memcpy(db_out->path, path, path_bytes);
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_db_open(const struct dyno_db_kind *kind, const char *path, bool create,
+                              uint32_t busy_ms, struct dyno_db *db_out, struct dyno_err *err)
+{
+    bool is_fresh = false;
+    DYNO_TRY(begin_open(kind, path, db_out, err));
     enum dyno_status status = create ? make_file(db_out, &is_fresh, err) : DYNO_OK;
     if (status == DYNO_OK)
-        status = open_handle(db_out, err);
+        status = open_handle(db_out, SQLITE_OPEN_READWRITE, err);
     if (status == DYNO_OK) {
         confine(db_out, busy_ms);
         status = settle(db_out, create, err);
@@ -237,6 +254,33 @@ enum dyno_status dyno_db_open(const struct dyno_db_kind *kind, const char *path,
         if (is_fresh)
             (void)unlink(path);
     }
+    return status;
+}
+
+static enum dyno_status settle_to_read(struct dyno_db *db, struct dyno_err *err)
+{
+    int64_t version = 0;
+    DYNO_TRY(dyno_db_exec(db, "PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY", err));
+    DYNO_TRY(identify(db, false, &version, err));
+    return version == db->kind->version
+               ? DYNO_OK
+               : DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                           "%s \"%s\" has schema %lld, this build reads %d", db->kind->what,
+                           db->path, (long long)version, (int)db->kind->version);
+}
+
+enum dyno_status dyno_db_open_to_read(const struct dyno_db_kind *kind, const char *path,
+                                      uint32_t busy_ms, struct dyno_db *db_out,
+                                      struct dyno_err *err)
+{
+    DYNO_TRY(begin_open(kind, path, db_out, err));
+    enum dyno_status status = open_handle(db_out, SQLITE_OPEN_READONLY, err);
+    if (status == DYNO_OK) {
+        confine(db_out, busy_ms);
+        status = settle_to_read(db_out, err);
+    }
+    if (status != DYNO_OK)
+        dyno_db_close(db_out);
     return status;
 }
 

@@ -41,6 +41,12 @@ struct dyno_db {
  * this build, or there is no SQLite; E_CORRUPT, E_BUSY, E_IO. */
 enum dyno_status dyno_db_open(const struct dyno_db_kind *kind, const char *path, bool create,
                               uint32_t busy_ms, struct dyno_db *db_out, struct dyno_err *err);
+/* Open `path` to read it.  A file that a writer has open is read as it stands at each statement
+ * that begins, and never holds the writer up; one that can be written by nobody is read, too.
+ * E_NOT_FOUND, E_FORMAT, E_UNSUPPORTED (another schema than this build's), E_CORRUPT, E_IO. */
+enum dyno_status dyno_db_open_to_read(const struct dyno_db_kind *kind, const char *path,
+                                      uint32_t busy_ms, struct dyno_db *db_out,
+                                      struct dyno_err *err);
 void dyno_db_close(struct dyno_db *db); /* no statement is open; accepts a zeroed one */
 
 /* Is there another file under the path now, or none? */
@@ -48,6 +54,10 @@ bool dyno_db_is_replaced(const struct dyno_db *db);
 /* Another number than last time: somebody else has changed the database. */
 enum dyno_status dyno_db_data_version(struct dyno_db *db, int64_t *version_out,
                                       struct dyno_err *err);
+
+/* The last call on the database has failed because there is no space left on the disk, and nothing
+ * else; what it wanted has not happened. */
+bool dyno_db_is_full(const struct dyno_db *db);
 
 /* SQL that gives no rows. */
 enum dyno_status dyno_db_exec(struct dyno_db *db, const char *sql, struct dyno_err *err);
@@ -91,6 +101,9 @@ enum dyno_status dyno_stmt_f64(struct dyno_stmt *stmt, int column, double min, d
 /* At most bytes_max bytes, none of them zero; lives until the next step. */
 enum dyno_status dyno_stmt_text(struct dyno_stmt *stmt, int column, size_t bytes_max,
                                 const char **text_out, struct dyno_err *err);
+/* At most bytes_max; lives until the next step or reset. */
+enum dyno_status dyno_stmt_blob(struct dyno_stmt *stmt, int column, size_t bytes_max,
+                                const uint8_t **data_out, size_t *bytes_out, struct dyno_err *err);
 /* Exactly `bytes`. */
 enum dyno_status dyno_stmt_bytes(struct dyno_stmt *stmt, int column, size_t bytes, void *data_out,
                                  struct dyno_err *err);

@@ -131,6 +131,21 @@ enum dyno_status dyno_stmt_text(struct dyno_stmt *stmt, int column, size_t bytes
     return strlen(*text_out) == bytes ? DYNO_OK : refuse(stmt, column, "no text", err);
 }
 
+enum dyno_status dyno_stmt_blob(struct dyno_stmt *stmt, int column, size_t bytes_max,
+                                const uint8_t **data_out, size_t *bytes_out, struct dyno_err *err)
+{
+    const struct dyno_sqlite *sqlite = stmt->db->sqlite;
+    *data_out = NULL;
+    *bytes_out = 0;
+    if (sqlite->column_type(stmt->handle, column) != SQLITE_BLOB)
+        return refuse(stmt, column, "of another type", err);
+    *data_out = sqlite->column_blob(stmt->handle, column);
+    *bytes_out = (size_t)sqlite->column_bytes(stmt->handle, column);
+    if (*bytes_out > bytes_max)
+        return refuse(stmt, column, "too long", err);
+    return *data_out != NULL || *bytes_out == 0 ? DYNO_OK : DYNO_NOMEM(err);
+}
+
 enum dyno_status dyno_stmt_bytes(struct dyno_stmt *stmt, int column, size_t bytes, void *data_out,
                                  struct dyno_err *err)
 {
