@@ -1,0 +1,218 @@
+/* reader.c - groups and heads of one file. */
+#include "meter/ledger/reader.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "db/db.h"
+#include "meter/ledger/segment.h"
+
+#define BUSY_MS 5000
+#define ITEMS_BYTES \
+    (DYNO_SEED_BYTES + DYNO_ENTRIES_BYTES_MAX + (size_t)DYNO_GROUP_RECORDS_MAX * DYNO_RECORD_BYTES)
+
+struct dyno_ledger_file {
+    struct dyno_db db;
+    struct dyno_stmt groups, headers, last, heads;
+    struct dyno_opening opening;
+};
+
+/* What is shown lives in a statement that was not reset: that ends its transaction. */
+static void let_go(struct dyno_ledger_file *file)
+{
+    struct dyno_stmt *const all[] = {&file->groups, &file->headers, &file->last, &file->heads};
+    for (size_t i = 0; i < DYNO_COUNT(all); i++)
+        if (all[i]->handle != NULL)
+            dyno_stmt_reset(all[i]);
+}
+
+static enum dyno_status read_opening(struct dyno_ledger_file *file, struct dyno_err *err)
+{
+    struct dyno_stmt stmt = {0};
+    const uint8_t *bytes = NULL;
+    size_t count = 0;
+    bool found = false;
+    DYNO_TRY(dyno_stmt_open(&file->db, "SELECT bytes FROM opening WHERE id = 1", &stmt, err));
+    enum dyno_status status = dyno_stmt_step(&stmt, &found, err);
+    if (status == DYNO_OK && !found)
+        status = DYNO_FAIL(err, DYNO_E_FORMAT, "it has no opening");
+    if (status == DYNO_OK)
+        status = dyno_stmt_blob(&stmt, 0, DYNO_OPENING_BYTES_MAX, &bytes, &count, err);
+    if (status == DYNO_OK)
+        status = dyno_opening_decode(bytes, count, &file->opening, err);
+    dyno_stmt_close(&stmt);
+    return status;
+}
+
+static enum dyno_status prepare(struct dyno_ledger_file *file, struct dyno_err *err)
+{
+    DYNO_TRY(read_opening(file, err));
+    DYNO_TRY(dyno_stmt_open(&file->db,
+                            "SELECT number, header, items FROM record_group WHERE number >= ?1 "
+                            "ORDER BY number LIMIT 1",
+                            &file->groups, err));
+    DYNO_TRY(dyno_stmt_open(&file->db,
+                            "SELECT number, header FROM record_group WHERE number >= ?1 "
+                            "ORDER BY number LIMIT 1",
+                            &file->headers, err));
+    DYNO_TRY(dyno_stmt_open(&file->db, "SELECT max(number) FROM record_group", &file->last, err));
+    return dyno_stmt_open(&file->db,
+                          "SELECT group_count, bytes, proof FROM head WHERE group_count >= ?1 "
+                          "ORDER BY group_count LIMIT 1",
+                          &file->heads, err);
+}
+
+enum dyno_status dyno_ledger_file_open(const char *path, struct dyno_ledger_file **file_out,
+                                       struct dyno_err *err)
+{
+    *file_out = NULL;
+    struct dyno_ledger_file *file = dyno_alloc(1, sizeof(*file));
+    if (file == NULL)
+        return DYNO_NOMEM(err);
+    enum dyno_status status =
+        dyno_db_open_to_read(&dyno_ledger_kind, path, BUSY_MS, &file->db, err);
+    if (status != DYNO_OK) {
+        dyno_free(file);
+        return status;
+    }
+    status = prepare(file, err);
+    if (status != DYNO_OK) {
+        dyno_err_prefix(err, "\"%s\"", path);
+        dyno_ledger_file_close(file);
+        return status;
+    }
+    *file_out = file;
+    return DYNO_OK;
+}
+
+void dyno_ledger_file_close(struct dyno_ledger_file *file)
+{
+    if (file == NULL)
+        return;
+    dyno_stmt_close(&file->groups);
+    dyno_stmt_close(&file->headers);
+    dyno_stmt_close(&file->last);
+    dyno_stmt_close(&file->heads);
+    dyno_db_close(&file->db);
+    dyno_free(file);
+}
+
+const char *dyno_ledger_file_path(const struct dyno_ledger_file *file)
+{
+    return file->db.path;
+}
+
+const struct dyno_opening *dyno_ledger_file_opening(const struct dyno_ledger_file *file)
+{
+    return &file->opening;
+}
+
+/* --- groups --- */
+
+/* The row's number and header, which are one. */
+static enum dyno_status take_header(struct dyno_stmt *stmt, struct dyno_ledger_group *out,
+                                    struct dyno_err *err)
+{
+    int64_t number = 0;
+    size_t count = 0;
+    DYNO_TRY(dyno_stmt_i64(stmt, 0, 0, INT64_MAX, &number, err));
+    DYNO_TRY(dyno_stmt_blob(stmt, 1, DYNO_GROUP_HEADER_BYTES, &out->header, &count, err));
+    enum dyno_status status = dyno_group_decode(out->header, count, &out->group, err);
+    if (status == DYNO_OK && out->group.number != (uint64_t)number)
+        status = DYNO_FAIL(err, DYNO_E_CORRUPT, "its header says that it is group %" PRIu64,
+                           out->group.number);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "group %lld", (long long)number);
+    return status;
+}
+
+static enum dyno_status find(struct dyno_ledger_file *file, struct dyno_stmt *stmt, uint64_t number,
+                             struct dyno_ledger_group *group_out, bool *found_out,
+                             struct dyno_err *err)
+{
+    *group_out = (struct dyno_ledger_group){0};
+    *found_out = false;
+    let_go(file);
+    if (number > INT64_MAX)
+        return DYNO_OK;
+    dyno_stmt_bind_i64(stmt, 1, (int64_t)number);
+    DYNO_TRY(dyno_stmt_step(stmt, found_out, err));
+    return *found_out ? take_header(stmt, group_out, err) : DYNO_OK;
+}
+
+enum dyno_status dyno_ledger_file_header(struct dyno_ledger_file *file, uint64_t number,
+                                         struct dyno_ledger_group *group_out, bool *found_out,
+                                         struct dyno_err *err)
+{
+    return find(file, &file->headers, number, group_out, found_out, err);
+}
+
+enum dyno_status dyno_ledger_file_group(struct dyno_ledger_file *file, uint64_t number,
+                                        struct dyno_ledger_group *group_out, bool *found_out,
+                                        struct dyno_err *err)
+{
+    const uint8_t *bytes = NULL;
+    size_t count = 0;
+    DYNO_TRY(find(file, &file->groups, number, group_out, found_out, err));
+    if (!*found_out)
+        return DYNO_OK;
+    enum dyno_status status = dyno_stmt_blob(&file->groups, 2, ITEMS_BYTES, &bytes, &count, err);
+    if (status == DYNO_OK)
+        status = dyno_items_open(&group_out->group, bytes, count, &group_out->items, err);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "group %" PRIu64, group_out->group.number);
+    return status;
+}
+
+enum dyno_status dyno_ledger_file_last(struct dyno_ledger_file *file, uint64_t *number_out,
+                                       bool *found_out, struct dyno_err *err)
+{
+    int64_t number = 0;
+    *number_out = 0;
+    let_go(file);
+    DYNO_TRY(dyno_stmt_step(&file->last, found_out, err));
+    *found_out = *found_out && !dyno_stmt_is_null(&file->last, 0);
+    if (*found_out)
+        DYNO_TRY(dyno_stmt_i64(&file->last, 0, 0, INT64_MAX, &number, err));
+    *number_out = (uint64_t)number;
+    let_go(file);
+    return DYNO_OK;
+}
+
+/* --- heads --- */
+
+static enum dyno_status take_head(struct dyno_ledger_file *file, struct dyno_ledger_head *out,
+                                  int64_t place, struct dyno_err *err)
+{
+    size_t count = 0;
+    DYNO_TRY(dyno_stmt_blob(&file->heads, 1, DYNO_HEAD_BYTES, &out->bytes, &count, err));
+    DYNO_TRY(dyno_head_decode(out->bytes, count, &out->head, err));
+    DYNO_TRY(
+        dyno_stmt_blob(&file->heads, 2, DYNO_HEAD_PROOF_MAX, &out->proof, &out->proof_bytes, err));
+    if (out->head.group_count != (uint64_t)place)
+        return DYNO_FAIL(err, DYNO_E_CORRUPT, "it says that it is over %" PRIu64 " groups",
+                         out->head.group_count);
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_ledger_file_head(struct dyno_ledger_file *file, uint64_t group_count,
+                                       struct dyno_ledger_head *head_out, bool *found_out,
+                                       struct dyno_err *err)
+{
+    int64_t place = 0;
+    *head_out = (struct dyno_ledger_head){0};
+    *found_out = false;
+    let_go(file);
+    if (group_count > INT64_MAX)
+        return DYNO_OK;
+    dyno_stmt_bind_i64(&file->heads, 1, (int64_t)group_count);
+    DYNO_TRY(dyno_stmt_step(&file->heads, found_out, err));
+    if (!*found_out)
+        return DYNO_OK;
+    DYNO_TRY(dyno_stmt_i64(&file->heads, 0, 0, INT64_MAX, &place, err));
+    const enum dyno_status status = take_head(file, head_out, place, err);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "the head over %lld groups", (long long)place);
+    return status;
+}
