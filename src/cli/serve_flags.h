@@ -12,7 +12,7 @@ struct dyno_serve_flags {
     const char *access_log;
     bool open_to_all;
     int64_t http_port, grpc_port, metrics_port;
-    int64_t io_threads, threads, lanes, instances;
+    int64_t io_threads, threads, lanes, instances, load_threads;
     int64_t input_mib, flight_mib, connections, queue;
     bool allow_client_shm;
     double drain_s, exit_timeout_s;

@@ -73,6 +73,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .load_models = flags->load_models.items,
         .load_model_count = flags->load_models.count,
         .explicit_control = is_explicit,
+        .load_threads = (int)flags->load_threads,
         .control_db = flags->control_db,
         .key_header = flags->key_header,
         .address = flags->address,

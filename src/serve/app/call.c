@@ -266,7 +266,7 @@ static enum dyno_status choose_variant(struct dyno_call *call)
     };
     DYNO_TRY(text_param(call, "variant", &ask.variant));
     const enum dyno_status status =
-        dyno_manager_choose(call->io->server->manager, infer->model, infer->version,
+        dyno_catalog_choose(call->io->server->catalog, infer->model, infer->version,
                             dyno_router_choose, &ask, &call->task.variant, &call->err);
     if (status == DYNO_OK)
         return DYNO_OK;

@@ -32,7 +32,7 @@ static void answer_err(struct dyno_rpc *rpc, const struct dyno_err *err)
 static bool model_is_ready(const struct dyno_io *io, const struct dyno_v2_names *names)
 {
     struct dyno_variant *variant = NULL;
-    if (dyno_manager_find(io->server->manager, names->first, names->second, &variant, NULL) !=
+    if (dyno_catalog_find(io->server->catalog, names->first, names->second, &variant, NULL) !=
         DYNO_OK)
         return false;
     dyno_variant_unref(variant);
@@ -73,10 +73,10 @@ static enum dyno_status tell_models(const struct dyno_rpc *rpc, int tag,
     struct dyno_variant *found = NULL;
     /* First for the sentence of what is missing. */
     if (tag != DYNO_RPC_MODEL_STATISTICS || names->first[0] != 0) {
-        DYNO_TRY(dyno_manager_find(io->server->manager, names->first, names->second, &found, err));
+        DYNO_TRY(dyno_catalog_find(io->server->catalog, names->first, names->second, &found, err));
         dyno_variant_unref(found);
     }
-    DYNO_TRY(dyno_manager_ready(io->server->manager, names->first[0] != 0 ? names->first : NULL,
+    DYNO_TRY(dyno_catalog_ready(io->server->catalog, names->first[0] != 0 ? names->first : NULL,
                                 arena, &all, &all_count, err));
     struct dyno_variant **kept = dyno_arena_alloc(arena, all_count + 1, sizeof(*kept));
     for (size_t i = 0; i < all_count && kept != NULL; i++)
@@ -126,19 +126,21 @@ static enum dyno_status send_order(struct dyno_rpc *rpc, int tag, const struct d
                                    struct dyno_err *err)
 {
     struct dyno_io *io = dyno_rpc_io(rpc);
+    struct dyno_app_part part = {0};
     const enum dyno_command_kind kind = tag == DYNO_RPC_REPOSITORY_INDEX  ? DYNO_COMMAND_INDEX
                                         : tag == DYNO_RPC_REPOSITORY_LOAD ? DYNO_COMMAND_LOAD
                                                                           : DYNO_COMMAND_UNLOAD;
     if (names->first[0] != 0)
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
                          "a repository cannot be named: all of them are one");
-    for (size_t i = 0; i < names->parameter_count; i++)
-        DYNO_TRY(dyno_app_order_check(names->parameters[i], err));
+    for (const struct dyno_v2_param *at = names->params; at != NULL; at = at->next)
+        DYNO_TRY(dyno_app_part_take(&part, at, err));
     if (kind != DYNO_COMMAND_INDEX && !io->server->options.explicit_control)
         return DYNO_FAIL(err, DYNO_E_BUSY,
                          "explicit model load / unload is not allowed without "
                          "--model-control-mode=explicit");
-    struct dyno_app_order *order = dyno_app_order_create(io, kind, names->second, answer_order);
+    struct dyno_app_order *order =
+        dyno_app_order_create(io, kind, names->second, &part, answer_order);
     if (order == NULL)
         return DYNO_NOMEM(err);
     dyno_grpc_ref(&rpc->grpc);

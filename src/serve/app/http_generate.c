@@ -24,7 +24,7 @@ static enum dyno_status decode_generate(struct dyno_call *call, const struct dyn
 {
     struct dyno_variant *variant = NULL;
     struct dyno_v2_tensor *inputs = NULL;
-    DYNO_TRY(dyno_manager_find(call->io->server->manager, visit->model, visit->version, &variant,
+    DYNO_TRY(dyno_catalog_find(call->io->server->catalog, visit->model, visit->version, &variant,
                                &call->err));
     const size_t count = variant->input_count;
     const enum dyno_status status = copy_inputs(call, variant, &inputs);

@@ -205,7 +205,7 @@ static enum dyno_status json_length(const struct dyno_http_request *request, siz
 static enum dyno_status take_raw(struct dyno_call *call)
 {
     struct dyno_variant *variant = NULL;
-    DYNO_TRY(dyno_manager_find(call->io->server->manager, call->infer.model, call->infer.version,
+    DYNO_TRY(dyno_catalog_find(call->io->server->catalog, call->infer.model, call->infer.version,
                                &variant, &call->err));
     const size_t input_count = variant->input_count;
     struct dyno_v2_tensor *tensor = dyno_arena_alloc(call->arena, 1, sizeof(*tensor));

@@ -40,7 +40,7 @@ void dyno_route_server(struct dyno_visit *visit)
 void dyno_route_model_ready(struct dyno_visit *visit)
 {
     struct dyno_variant *variant = NULL;
-    const bool is_ready = dyno_manager_find(visit->io->server->manager, visit->model,
+    const bool is_ready = dyno_catalog_find(visit->io->server->catalog, visit->model,
                                             visit->version, &variant, NULL) == DYNO_OK;
     if (is_ready)
         dyno_variant_unref(variant);
@@ -68,16 +68,16 @@ static size_t keep(const struct dyno_visit *visit, struct dyno_variant **variant
 static enum dyno_status with_variants_in(struct dyno_visit *visit, variants_fn *fn,
                                          struct dyno_arena *arena, struct dyno_err *err)
 {
-    struct dyno_manager *manager = visit->io->server->manager;
+    struct dyno_catalog *catalog = visit->io->server->catalog;
     struct dyno_variant **variants = NULL;
     size_t count = 0;
-    DYNO_TRY(dyno_manager_ready(manager, visit->model[0] != 0 ? visit->model : NULL, arena,
+    DYNO_TRY(dyno_catalog_ready(catalog, visit->model[0] != 0 ? visit->model : NULL, arena,
                                 &variants, &count, err));
     count = keep(visit, variants, count);
     enum dyno_status status = DYNO_OK;
     if (count == 0 && visit->model[0] != 0) { /* for the sentence that says why */
         struct dyno_variant *none = NULL;
-        status = dyno_manager_find(manager, visit->model, visit->version, &none, err);
+        status = dyno_catalog_find(catalog, visit->model, visit->version, &none, err);
         if (none != NULL)
             dyno_variant_unref(none);
         if (status == DYNO_OK)

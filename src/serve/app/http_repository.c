@@ -34,10 +34,11 @@ static void answer_order(struct dyno_app_order *order)
     dyno_visit_answer_json(visit);
 }
 
-static void send_order(struct dyno_visit *visit, enum dyno_command_kind kind, bool only_ready)
+static void send_order(struct dyno_visit *visit, enum dyno_command_kind kind,
+                       const struct dyno_app_part *part, bool only_ready)
 {
     struct dyno_app_order *order =
-        dyno_app_order_create(visit->io, kind, visit->model, answer_order);
+        dyno_app_order_create(visit->io, kind, visit->model, part, answer_order);
     if (order == NULL) {
         dyno_visit_answer_error(visit, 503, "out of memory");
         return;
@@ -47,17 +48,31 @@ static void send_order(struct dyno_visit *visit, enum dyno_command_kind kind, bo
     dyno_app_order_send(order);
 }
 
-static enum dyno_status check_parameters(const struct dyno_json *root, struct dyno_err *err)
+static enum dyno_status take_parameter(const struct dyno_json *value, struct dyno_app_part *part,
+                                       struct dyno_err *err)
+{
+    struct dyno_v2_param param = {.name = value->key, .kind = DYNO_V2_PARAM_DOUBLE};
+    if (value->kind == DYNO_JSON_BOOL) {
+        param.kind = DYNO_V2_PARAM_BOOL;
+    } else if (value->kind == DYNO_JSON_NUMBER && value->is_int) {
+        param.kind = DYNO_V2_PARAM_INT;
+        param.integer = value->integer;
+    } else if (value->kind == DYNO_JSON_STRING && strlen(value->text) == value->text_bytes) {
+        param.kind = DYNO_V2_PARAM_TEXT;
+        param.text = value->text;
+    }
+    return dyno_app_part_take(part, &param, err);
+}
+
+static enum dyno_status take_parameters(const struct dyno_json *root, struct dyno_app_part *part,
+                                        struct dyno_err *err)
 {
     const struct dyno_json *params = dyno_json_find(root, "parameters");
     if (params != NULL && params->kind != DYNO_JSON_OBJECT)
         return DYNO_FAIL(err, DYNO_E_ARG, "parameters must be an object");
     for (const struct dyno_json *at = params != NULL ? params->first : NULL; at != NULL;
-         at = at->next) {
-        DYNO_TRY(dyno_app_order_check(at->key, err));
-        if (at->kind != DYNO_JSON_BOOL)
-            return DYNO_FAIL(err, DYNO_E_ARG, "parameter '%s' must be a boolean", at->key);
-    }
+         at = at->next)
+        DYNO_TRY(take_parameter(at, part, err));
     return DYNO_OK;
 }
 
@@ -65,6 +80,7 @@ static void control(struct dyno_visit *visit, enum dyno_command_kind kind)
 {
     const struct dyno_json *root = NULL;
     struct dyno_err err = {0};
+    struct dyno_app_part part = {0};
     struct dyno_arena *arena = dyno_arena_create();
     enum dyno_status status =
         arena != NULL ? dyno_visit_parse(visit, arena, &root, &err) : DYNO_NOMEM(&err);
@@ -73,17 +89,17 @@ static void control(struct dyno_visit *visit, enum dyno_command_kind kind)
     if (status == DYNO_OK && ready != NULL && ready->kind != DYNO_JSON_BOOL)
         status = DYNO_FAIL(&err, DYNO_E_ARG, "ready must be a boolean");
     if (status == DYNO_OK && kind != DYNO_COMMAND_INDEX)
-        status = check_parameters(root, &err);
+        status = take_parameters(root, &part, &err);
     if (status == DYNO_OK && kind != DYNO_COMMAND_INDEX &&
         !visit->io->server->options.explicit_control)
         status = DYNO_FAIL(&err, DYNO_E_BUSY,
                            "explicit model load / unload is not allowed without "
                            "--model-control-mode=explicit");
-    dyno_arena_destroy(arena);
     if (status == DYNO_OK)
-        send_order(visit, kind, only_ready);
+        send_order(visit, kind, &part, only_ready);
     else
         dyno_visit_answer_err(visit, &err);
+    dyno_arena_destroy(arena);
 }
 
 void dyno_route_index(struct dyno_visit *visit)

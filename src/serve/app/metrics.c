@@ -173,7 +173,7 @@ static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *are
 {
     struct dyno_variant **variants = NULL;
     size_t count = 0;
-    DYNO_TRY(dyno_manager_ready(io->server->manager, NULL, arena, &variants, &count, err));
+    DYNO_TRY(dyno_catalog_ready(io->server->catalog, NULL, arena, &variants, &count, err));
     struct dyno_tally *tallies = dyno_arena_alloc(arena, count + 1, sizeof(*tallies));
     const struct sums sums = {.variants = variants,
                               .tallies = tallies,

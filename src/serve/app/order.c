@@ -6,13 +6,15 @@
 #include "serve/app/server.h"
 
 struct dyno_app_order *dyno_app_order_create(struct dyno_io *io, enum dyno_command_kind kind,
-                                             const char *model,
+                                             const char *model, const struct dyno_app_part *part,
                                              void (*answer)(struct dyno_app_order *order))
 {
     struct dyno_app_order *order = dyno_alloc(1, sizeof(*order));
     struct dyno_arena *arena = dyno_arena_create();
     const char *own = arena != NULL ? dyno_arena_strdup(arena, model) : NULL;
-    if (order == NULL || own == NULL) {
+    const char *variant = part != NULL && part->variant != NULL ? part->variant : "";
+    variant = arena != NULL ? dyno_arena_strdup(arena, variant) : NULL;
+    if (order == NULL || own == NULL || variant == NULL) {
         dyno_arena_destroy(arena);
         dyno_free(order);
         return NULL;
@@ -20,20 +22,44 @@ struct dyno_app_order *dyno_app_order_create(struct dyno_io *io, enum dyno_comma
     order->order.kind = kind;
     order->order.arena = arena;
     order->order.model = own;
+    order->order.version = part != NULL ? part->version : 0;
+    order->order.variant = variant;
     order->io = io;
     order->answer = answer;
     atomic_fetch_add_explicit(&io->open_count, 1, memory_order_relaxed);
     return order;
 }
 
-enum dyno_status dyno_app_order_check(const char *parameter, struct dyno_err *err)
+static enum dyno_status take_version(struct dyno_app_part *part, const struct dyno_v2_param *param,
+                                     struct dyno_err *err)
 {
-    return strcmp(parameter, "unload_dependents") == 0 /* no model depends on another */
+    if (param->kind == DYNO_V2_PARAM_TEXT)
+        part->version = dyno_model_version_parse(param->text);
+    else if (param->kind == DYNO_V2_PARAM_INT && param->integer > 0)
+        part->version = (uint64_t)param->integer;
+    return part->version != 0
                ? DYNO_OK
-               : DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
-                           "parameter '%.64s' is not available: models come from the repository as "
-                           "it is",
-                           parameter);
+               : DYNO_FAIL(err, DYNO_E_ARG, "parameter 'version' must be a whole number above 0");
+}
+
+enum dyno_status dyno_app_part_take(struct dyno_app_part *part, const struct dyno_v2_param *param,
+                                    struct dyno_err *err)
+{
+    if (strcmp(param->name, "unload_dependents") == 0) /* no model depends on another */
+        return param->kind == DYNO_V2_PARAM_BOOL
+                   ? DYNO_OK
+                   : DYNO_FAIL(err, DYNO_E_ARG, "parameter 'unload_dependents' must be a boolean");
+    if (strcmp(param->name, "version") == 0)
+        return take_version(part, param, err);
+    if (strcmp(param->name, "variant") != 0)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "parameter '%.64s' is not available: models come from the repository as "
+                         "it is",
+                         param->name);
+    if (param->kind != DYNO_V2_PARAM_TEXT || !dyno_model_name_ok(param->text))
+        return DYNO_FAIL(err, DYNO_E_ARG, "parameter 'variant' must be the name of a variant");
+    part->variant = param->text;
+    return DYNO_OK;
 }
 
 void dyno_app_order_destroy(struct dyno_app_order *order)
@@ -51,21 +77,27 @@ static void deliver(struct dyno_mail *mail)
     dyno_app_order_destroy(order);
 }
 
-/* What the next worker starts with; before the client hears of it, on the manager's thread. */
-static void remember(struct dyno_super *super, const struct dyno_order *done)
+/* What the next worker starts with; before the client hears of it, on a thread of the manager. */
+static void remember(struct dyno_server *server, const struct dyno_order *done)
 {
-    const bool is_load = done->kind == DYNO_COMMAND_LOAD;
+    const struct dyno_wanted_order order = {.model = done->model,
+                                            .variant = done->variant,
+                                            .version = done->version,
+                                            .is_load = done->kind == DYNO_COMMAND_LOAD};
     if (done->status != DYNO_OK || done->kind == DYNO_COMMAND_INDEX)
         return;
-    if (!dyno_wanted_set(dyno_super_wanted(super), done->model, is_load))
-        dyno_log(DYNO_LOG_WARN, "model '%s' is not kept for another worker: %d names are",
+    (void)pthread_mutex_lock(&server->wanted_lock);
+    const bool is_kept = dyno_wanted_set(dyno_super_wanted(server->super), &order);
+    (void)pthread_mutex_unlock(&server->wanted_lock);
+    if (!is_kept)
+        dyno_log(DYNO_LOG_WARN, "an order about model '%s' is not kept for another worker: %d are",
                  done->model, DYNO_WANTED_MAX);
 }
 
 static void on_done(struct dyno_order *done)
 {
     struct dyno_app_order *order = (struct dyno_app_order *)(void *)done; /* its first member */
-    remember(order->io->server->super, done);
+    remember(order->io->server, done);
     order->mail.deliver = deliver;
     dyno_loop_post(order->io->loop, &order->mail);
 }

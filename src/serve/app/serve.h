@@ -17,6 +17,7 @@ struct dyno_serve_options {
     const char *const *load_models; /* with explicit_control */
     size_t load_model_count;
     bool explicit_control;                  /* models come and go by request only */
+    int load_threads;                       /* loads at one time */
     const char *control_db;                 /* tenants and keys; NULL: everybody is let in */
     const char *key_header;                 /* NULL: x-api-key */
     const char *address;                    /* numeric */

@@ -158,7 +158,28 @@ static enum dyno_status check_address(const struct dyno_serve_options *options,
                      options->address);
 }
 
-/* The models that were wanted when a worker fell; of the first one those of the options. */
+/* What the worker that fell had been told to have; of the first one, what the options say. */
+static enum dyno_status list_starts(struct dyno_server *server,
+                                    struct dyno_manager_options *manager, struct dyno_err *err)
+{
+    struct dyno_wanted_order *orders = NULL;
+    size_t count = 0;
+    DYNO_TRY(
+        dyno_wanted_list(dyno_super_wanted(server->super), server->arena, &orders, &count, err));
+    struct dyno_start *starts = dyno_arena_alloc(server->arena, count + 1, sizeof(*starts));
+    if (starts == NULL)
+        return DYNO_NOMEM(err);
+    for (size_t i = 0; i < count; i++)
+        starts[i] =
+            (struct dyno_start){.kind = orders[i].is_load ? DYNO_COMMAND_LOAD : DYNO_COMMAND_UNLOAD,
+                                .model = orders[i].model,
+                                .variant = orders[i].variant,
+                                .version = orders[i].version};
+    manager->starts = starts;
+    manager->start_count = count;
+    return DYNO_OK;
+}
+
 static enum dyno_status create_manager(struct dyno_server *server, struct dyno_err *err)
 {
     const struct dyno_serve_options *options = &server->options;
@@ -169,12 +190,14 @@ static enum dyno_status create_manager(struct dyno_server *server, struct dyno_e
         .lane_count = options->lanes,
         /* One more than lanes, so that a cheap run need not wait for a long one. */
         .context_count = options->instances > 0 ? options->instances : options->lanes + 1,
+        .load_count = options->load_threads,
         .tally_shape = {.thread_count = server->io_count, .class_count = server->classes.count},
         .load_at_start = !options->explicit_control,
     };
-    DYNO_TRY(dyno_wanted_list(dyno_super_wanted(server->super), server->arena,
-                              &manager.start_models, &manager.start_model_count, err));
-    return dyno_manager_create(&manager, &server->manager, err);
+    DYNO_TRY(list_starts(server, &manager, err));
+    DYNO_TRY(dyno_manager_create(&manager, &server->manager, err));
+    server->catalog = dyno_manager_catalog(server->manager);
+    return DYNO_OK;
 }
 
 static bool is_told_to_end(void)
@@ -472,10 +495,13 @@ static void close_listeners(struct dyno_server *server)
 static enum dyno_status want_start_models(struct dyno_server *server, struct dyno_err *err)
 {
     const struct dyno_serve_options *options = &server->options;
-    for (size_t i = 0; i < options->load_model_count; i++)
-        if (!dyno_wanted_set(dyno_super_wanted(server->super), options->load_models[i], true))
+    for (size_t i = 0; i < options->load_model_count; i++) {
+        const struct dyno_wanted_order order = {
+            .model = options->load_models[i], .variant = "", .is_load = true};
+        if (!dyno_wanted_set(dyno_super_wanted(server->super), &order))
             return DYNO_FAIL(err, DYNO_E_ARG, "--load-model=%.200s: no model has such a long name",
                              options->load_models[i]);
+    }
     return DYNO_OK;
 }
 
@@ -503,6 +529,7 @@ static struct dyno_server *create_server(const struct dyno_serve_options *option
     server->grpc_number = options->grpc_port;
     server->metrics_number = options->metrics_port;
     server->start_ns = dyno_clock_ns();
+    (void)pthread_mutex_init(&server->wanted_lock, NULL);
     return server;
 }
 
@@ -546,6 +573,7 @@ enum dyno_status dyno_serve(const struct dyno_serve_options *options, int *exit_
     dyno_tls_destroy(server->tls);
     dyno_arena_destroy(server->arena);
     dyno_free(server->ios);
+    (void)pthread_mutex_destroy(&server->wanted_lock);
     dyno_free(server);
     return status;
 }

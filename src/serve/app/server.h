@@ -54,12 +54,14 @@ struct dyno_server {
     struct dyno_journal *journal; /* the access log; NULL: there is none */
     struct dyno_arena *arena;     /* what the manager borrows */
     struct dyno_manager *manager;
-    struct dyno_shm *shm; /* NULL: clients may lend none */
+    struct dyno_catalog *catalog; /* the manager's */
+    struct dyno_shm *shm;         /* NULL: clients may lend none */
     struct dyno_classes classes;
     struct dyno_sched *sched;
     struct dyno_io *ios;
     int io_count;
-    int *listeners; /* DYNO_PORT_KINDS an I/O thread; -1: none, or taken by its port */
+    pthread_mutex_t wanted_lock; /* orders are done on several threads */
+    int *listeners;              /* DYNO_PORT_KINDS an I/O thread; -1: none, or taken by its port */
     int http_number, grpc_number, metrics_number;
     atomic_bool is_draining;
     bool is_abandoned; /* by its main thread; others may still use it until the process ends */
@@ -150,12 +152,18 @@ struct dyno_app_order {
     bool only_ready;
     void (*answer)(struct dyno_app_order *order);
 };
-/* NULL: out of memory.  `model` is copied. */
+/* What a request to load or unload may say beside the model. */
+struct dyno_app_part {
+    uint64_t version;
+    const char *variant;
+};
+/* One of its parameters into `part`.  E_ARG; E_UNSUPPORTED: one that is not known. */
+enum dyno_status dyno_app_part_take(struct dyno_app_part *part, const struct dyno_v2_param *param,
+                                    struct dyno_err *err);
+/* NULL: out of memory.  `model` and `part` (NULL: all of it) are copied. */
 struct dyno_app_order *dyno_app_order_create(struct dyno_io *io, enum dyno_command_kind kind,
-                                             const char *model,
+                                             const char *model, const struct dyno_app_part *part,
                                              void (*answer)(struct dyno_app_order *order));
-/* May a request to load or unload say this?  E_UNSUPPORTED. */
-enum dyno_status dyno_app_order_check(const char *parameter, struct dyno_err *err);
 void dyno_app_order_send(struct dyno_app_order *order);
 void dyno_app_order_destroy(struct dyno_app_order *order);
 

@@ -128,7 +128,7 @@ enum dyno_status dyno_app_set_trace(struct dyno_server *server, const char *mode
 {
     struct dyno_variant *variant = NULL;
     if (model[0] != 0) {
-        DYNO_TRY(dyno_manager_find(server->manager, model, version, &variant, err));
+        DYNO_TRY(dyno_catalog_find(server->catalog, model, version, &variant, err));
         dyno_variant_unref(variant);
     }
     for (; settings != NULL; settings = settings->next)

@@ -36,8 +36,7 @@ uint64_t dyno_model_version_parse(const char *text)
 
 /* --- folders --- */
 
-/* "a/b" in the arena. */
-static char *join(struct dyno_arena *arena, const char *folder, const char *name)
+char *dyno_repo_path(struct dyno_arena *arena, const char *folder, const char *name)
 {
     const size_t bytes = strlen(folder) + strlen(name) + 2;
     char *path = dyno_arena_alloc(arena, bytes, 1);
@@ -98,7 +97,7 @@ static enum dyno_status see_file(void *arg, const char *folder, const char *name
     if (variant == NULL)
         return DYNO_NOMEM(err);
     variant->name = dyno_arena_strndup(reading->arena, name, bytes - (sizeof(ending) - 1));
-    variant->path = join(reading->arena, folder, name);
+    variant->path = dyno_repo_path(reading->arena, folder, name);
     if (variant->name == NULL || variant->path == NULL)
         return DYNO_NOMEM(err);
     struct dyno_repo_variant **at = &version->variants;
@@ -140,13 +139,15 @@ static bool is_listed(const struct dyno_model_config *config, uint64_t number)
     return false;
 }
 
-/* Keep what the policy wants, newest first. */
-static void choose(struct dyno_repo_model *model, struct dyno_repo_version *versions)
+/* Keep what is asked for, or what the policy wants, newest first. */
+static void choose(struct dyno_repo_model *model, struct dyno_repo_version *versions,
+                   uint64_t version)
 {
     struct dyno_repo_version **link = &model->versions;
     uint64_t kept = 0;
     for (; versions != NULL; versions = versions->next) {
-        const bool wanted = model->config.all_versions ? true
+        const bool wanted = version != 0                 ? versions->number == version
+                            : model->config.all_versions ? true
                             : model->config.versions != NULL
                                 ? is_listed(&model->config, versions->number)
                                 : kept < model->config.latest_count;
@@ -164,7 +165,7 @@ static enum dyno_status read_config(const char *folder, struct dyno_arena *arena
 {
     struct dyno_file_map map = {0};
     struct stat info;
-    const char *path = join(arena, folder, "config.json");
+    const char *path = dyno_repo_path(arena, folder, "config.json");
     config->latest_count = 1;
     if (path == NULL)
         return DYNO_NOMEM(err);
@@ -182,13 +183,13 @@ static enum dyno_status read_config(const char *folder, struct dyno_arena *arena
     return status;
 }
 
-static enum dyno_status read_model(const char *folder, struct dyno_arena *arena,
+static enum dyno_status read_model(const char *folder, uint64_t version, struct dyno_arena *arena,
                                    struct dyno_repo_model *model, struct dyno_err *err)
 {
     struct reading reading = {.arena = arena};
     DYNO_TRY(read_config(folder, arena, &model->config, err));
     DYNO_TRY(each_entry(folder, see_version, &reading, err));
-    choose(model, reading.versions);
+    choose(model, reading.versions, version);
     for (struct dyno_repo_version *at = model->versions; at != NULL; at = at->next) {
         struct dyno_strbuf path = {0};
         dyno_strbuf_printf(&path, "%s/%llu", folder, (unsigned long long)at->number);
@@ -203,8 +204,8 @@ static enum dyno_status read_model(const char *folder, struct dyno_arena *arena,
 }
 
 enum dyno_status dyno_repo_read(const char *const *folders, size_t folder_count, const char *name,
-                                struct dyno_arena *arena, struct dyno_repo_model **model_out,
-                                struct dyno_err *err)
+                                uint64_t version, struct dyno_arena *arena,
+                                struct dyno_repo_model **model_out, struct dyno_err *err)
 {
     *model_out = NULL;
     if (!dyno_model_name_ok(name))
@@ -214,12 +215,13 @@ enum dyno_status dyno_repo_read(const char *const *folders, size_t folder_count,
         return DYNO_NOMEM(err);
     model->name = dyno_arena_strdup(arena, name);
     for (size_t i = 0; i < folder_count; i++) {
-        const char *folder = join(arena, folders[i], name);
+        const char *folder = dyno_repo_path(arena, folders[i], name);
         if (folder == NULL || model->name == NULL)
             return DYNO_NOMEM(err);
         if (!is_folder(folder))
             continue;
-        DYNO_TRY(read_model(folder, arena, model, err));
+        model->folder = folder;
+        DYNO_TRY(read_model(folder, version, arena, model, err));
         *model_out = model;
         return DYNO_OK;
     }
@@ -232,7 +234,7 @@ static enum dyno_status see_model(void *arg, const char *folder, const char *nam
                                   struct dyno_err *err)
 {
     struct reading *reading = arg;
-    const char *path = join(reading->arena, folder, name);
+    const char *path = dyno_repo_path(reading->arena, folder, name);
     struct dyno_repo_model *model = dyno_arena_alloc(reading->arena, 1, sizeof(*model));
     if (path == NULL || model == NULL)
         return DYNO_NOMEM(err);

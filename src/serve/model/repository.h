@@ -56,10 +56,14 @@ struct dyno_repo_version {
 
 struct dyno_repo_model {
     struct dyno_repo_model *next; /* by name */
-    const char *name;
-    struct dyno_repo_version *versions; /* those that the configuration wants */
+    const char *name, *folder;
+    struct dyno_repo_version
+        *versions; /* those that the configuration wants, or that was asked for */
     struct dyno_model_config config;
 };
+
+/* FOLDER/NAME in the arena; NULL: out of memory. */
+char *dyno_repo_path(struct dyno_arena *arena, const char *folder, const char *name);
 
 /* The names of all models in `folders`; the same name twice is taken from the first folder.  E_IO
  * names a folder that cannot be read. */
@@ -67,11 +71,12 @@ enum dyno_status dyno_repo_list(const char *const *folders, size_t folder_count,
                                 struct dyno_arena *arena, struct dyno_repo_model **models_out,
                                 struct dyno_err *err);
 
-/* One model with its versions and engines.  E_NOT_FOUND: there is no such model; E_ARG: the name is
- * none; E_FORMAT: its config.json, with the field. */
+/* One model with its versions and engines; version 0: those that its configuration wants, else this
+ * one alone.  E_NOT_FOUND: there is no such model; E_ARG: the name is none; E_FORMAT: its
+ * config.json, with the field. */
 enum dyno_status dyno_repo_read(const char *const *folders, size_t folder_count, const char *name,
-                                struct dyno_arena *arena, struct dyno_repo_model **model_out,
-                                struct dyno_err *err);
+                                uint64_t version, struct dyno_arena *arena,
+                                struct dyno_repo_model **model_out, struct dyno_err *err);
 
 /* config.json's text, into `config` (zeroed). */
 enum dyno_status dyno_model_config_parse(const char *text, size_t bytes, struct dyno_arena *arena,

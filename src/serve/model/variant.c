@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,29 +17,24 @@
 #define COPY_BYTES ((size_t)1 << 30)
 
 struct dyno_variant *dyno_variant_create(const char *model, uint64_t version, const char *name,
-                                         const char *path,
                                          const struct dyno_tally_shape *tally_shape)
 {
     struct dyno_variant *variant = dyno_alloc(1, sizeof(*variant));
-    const size_t path_bytes = strlen(path) + 1;
     if (variant == NULL)
         return NULL;
     (void)pthread_mutex_init(&variant->lock, NULL);
     atomic_store(&variant->ref_count, 1);
     variant->version_number = version;
-    variant->accuracy = 1.0;
     (void)snprintf(variant->model, sizeof(variant->model), "%s", model);
     (void)snprintf(variant->version, sizeof(variant->version), "%llu", (unsigned long long)version);
     (void)snprintf(variant->name, sizeof(variant->name), "%s", name);
-    variant->path = dyno_alloc_raw(path_bytes, 1);
     variant->tally_shape = *tally_shape;
     variant->tallies = dyno_alloc((size_t)tally_shape->thread_count,
                                   (size_t)tally_shape->class_count * sizeof(*variant->tallies));
-    if (variant->path == NULL || variant->tallies == NULL) {
+    if (variant->tallies == NULL) {
         dyno_variant_destroy(variant);
         return NULL;
     }
-    memcpy(variant->path, path, path_bytes);
     return variant;
 }
 
@@ -71,7 +67,6 @@ void dyno_variant_destroy(struct dyno_variant *variant)
     for (int i = 0; variant->tallies != NULL && i < tally_count(variant); i++)
         dyno_free(atomic_load(&variant->tallies[i]));
     dyno_free(variant->tallies);
-    dyno_free(variant->path);
     (void)pthread_mutex_destroy(&variant->lock);
     dyno_free(variant);
 }
@@ -85,23 +80,6 @@ void dyno_variant_unref(struct dyno_variant *variant)
 {
     if (atomic_fetch_sub_explicit(&variant->ref_count, 1, memory_order_acq_rel) == 1)
         variant->reap(variant);
-}
-
-const char *dyno_variant_state_text(enum dyno_variant_state state)
-{
-    switch (state) {
-    case DYNO_VARIANT_LOADING:
-    case DYNO_VARIANT_WARMING:
-        return "LOADING";
-    case DYNO_VARIANT_READY:
-        return "READY";
-    case DYNO_VARIANT_DRAINING:
-        return "UNLOADING";
-    case DYNO_VARIANT_UNLOADED:
-    case DYNO_VARIANT_FAILED:
-        break;
-    }
-    return "UNAVAILABLE";
 }
 
 struct dyno_tally *dyno_variant_tally(struct dyno_variant *variant, int thread, int class_idx)
@@ -213,25 +191,68 @@ static enum dyno_status run_each(struct dyno_variant *variant, struct dyno_arena
     return DYNO_OK;
 }
 
-static enum dyno_status copy_file(const char *path, int to, struct dyno_err *err)
+static struct dyno_stamp stamp_from(const struct stat *info)
 {
+    return (struct dyno_stamp){.device = (uint64_t)info->st_dev,
+                               .inode = (uint64_t)info->st_ino,
+                               .bytes = (uint64_t)info->st_size,
+                               .time_ns = (uint64_t)info->st_mtim.tv_sec * 1000000000U +
+                                          (uint64_t)info->st_mtim.tv_nsec};
+}
+
+struct dyno_stamp dyno_stamp_of(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? stamp_from(&info) : (struct dyno_stamp){0};
+}
+
+bool dyno_stamp_is_same(const struct dyno_stamp *a, const struct dyno_stamp *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
+           a->time_ns == b->time_ns && a->settings == b->settings;
+}
+
+/* What is read is what the stamp says: nobody wrote meanwhile. */
+static enum dyno_status copy_all(int from, int to, struct dyno_stamp *stamp, struct dyno_err *err)
+{
+    struct stat info;
     ssize_t bytes = 0;
-    const int from = open(path, O_RDONLY | O_CLOEXEC);
-    if (from < 0)
-        return DYNO_FAIL(err, DYNO_E_IO, "cannot open '%s': %s", path, strerror(errno));
+    if (fstat(from, &info) != 0 || !S_ISREG(info.st_mode))
+        return DYNO_FAIL(err, DYNO_E_IO, "it is no file");
+    struct dyno_stamp before = stamp_from(&info);
+    before.settings = stamp->settings;
+    *stamp = before;
     do {
         bytes = sendfile(to, from, NULL, COPY_BYTES);
     } while (bytes > 0 || (bytes < 0 && errno == EINTR));
-    const int code = errno;
+    if (bytes < 0)
+        return DYNO_FAIL(err, DYNO_E_IO, "cannot read it: %s", strerror(errno));
+    if (fstat(from, &info) != 0)
+        return DYNO_FAIL(err, DYNO_E_IO, "cannot read it: %s", strerror(errno));
+    struct dyno_stamp after = stamp_from(&info);
+    after.settings = before.settings;
+    if (!dyno_stamp_is_same(&before, &after))
+        return DYNO_FAIL(err, DYNO_E_IO, "it was written to while it was read");
+    return DYNO_OK;
+}
+
+static enum dyno_status copy_file(const char *path, int to, struct dyno_stamp *stamp,
+                                  struct dyno_err *err)
+{
+    /* Whatever stands there under that name, nobody waits for it. */
+    const int from = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (from < 0)
+        return DYNO_FAIL(err, DYNO_E_IO, "cannot open it: %s", strerror(errno));
+    const enum dyno_status status = copy_all(from, to, stamp, err);
     (void)close(from);
-    return bytes == 0 ? DYNO_OK
-                      : DYNO_FAIL(err, DYNO_E_IO, "cannot read '%s': %s", path, strerror(code));
+    return status;
 }
 
 /* From a copy in memory: what is written over the file, or cut off it, cannot reach what is served
  * (a map of the file itself would fault), and the bytes that we count are the bytes that are held.
  */
-static enum dyno_status open_copy(struct dyno_variant *variant, struct dyno_err *err)
+static enum dyno_status open_copy(struct dyno_variant *variant, const char *from,
+                                  struct dyno_err *err)
 {
     char path[64];
     struct dyno_err reason = {0};
@@ -239,36 +260,31 @@ static enum dyno_status open_copy(struct dyno_variant *variant, struct dyno_err 
     if (fd < 0)
         return DYNO_FAIL(err, DYNO_E_LIMIT, "no memory file for an engine: %s", strerror(errno));
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    enum dyno_status status = copy_file(variant->path, fd, err);
-    if (status == DYNO_OK) {
+    enum dyno_status status = copy_file(from, fd, &variant->stamp, &reason);
+    if (status == DYNO_OK)
         status = dyno_engine_open(path, &variant->engine, &reason);
-        const char *colon = strstr(reason.text, "': ");
-        if (status != DYNO_OK)
-            status = DYNO_FAIL(err, status, "engine '%s': %s", variant->path,
-                               colon != NULL ? colon + 3 : reason.text);
+    if (status != DYNO_OK) {
+        const char *colon = strstr(reason.text, "': "); /* after a path */
+        status = DYNO_FAIL(err, status, "engine '%s/%s/%s': %s", variant->model, variant->version,
+                           variant->name, colon != NULL ? colon + 3 : reason.text);
     }
     (void)close(fd);
     return status;
 }
 
-/* The files lie two folders above the engine: MODEL/VERSION/NAME.engine. */
-static enum dyno_status read_labels(struct dyno_variant *variant, struct dyno_err *err)
+static enum dyno_status read_labels(struct dyno_variant *variant, const char *folder,
+                                    const struct dyno_model_labels *labels, struct dyno_err *err)
 {
-    char folder[4096];
-    (void)snprintf(folder, sizeof(folder), "%s", variant->path);
-    for (int i = 0; i < 2; i++) {
-        char *slash = strrchr(folder, '/');
-        if (slash != NULL)
-            *slash = 0;
-    }
     variant->labels = dyno_alloc(variant->output_count + 1, sizeof(*variant->labels));
     if (variant->labels == NULL)
         return DYNO_NOMEM(err);
-    for (const struct dyno_model_labels *at = variant->wanted_labels; at != NULL; at = at->next) {
-        const int idx = dyno_variant_output(variant, at->output);
+    for (; labels != NULL; labels = labels->next) {
+        const int idx = dyno_variant_output(variant, labels->output);
         if (idx < 0)
-            return DYNO_FAIL(err, DYNO_E_FORMAT, "labels: there is no output '%.64s'", at->output);
-        DYNO_TRY(dyno_labels_read(folder, at->file, &variant->labels[idx], err));
+            return DYNO_FAIL(err, DYNO_E_FORMAT, "labels: there is no output '%.64s'",
+                             labels->output);
+        if (variant->labels[idx] == NULL)
+            DYNO_TRY(dyno_labels_read(folder, labels->file, &variant->labels[idx], err));
     }
     return DYNO_OK;
 }
@@ -304,13 +320,15 @@ static enum dyno_status warm(struct dyno_variant *variant, int64_t max_batch,
     return DYNO_OK;
 }
 
-static enum dyno_status load(struct dyno_variant *variant, const struct dyno_lanes *lanes,
-                             int context_count, int64_t max_batch, struct dyno_err *err)
+static enum dyno_status load(struct dyno_variant *variant, const struct dyno_variant_plan *plan,
+                             struct dyno_err *err)
 {
-    DYNO_TRY(open_copy(variant, err));
+    const struct dyno_lanes *lanes = plan->lanes;
+    variant->stamp.settings = plan->settings;
+    DYNO_TRY(open_copy(variant, plan->path, err));
     DYNO_TRY(describe_all(variant, err));
-    DYNO_TRY(read_labels(variant, err));
-    for (; variant->context_count < context_count; variant->context_count++)
+    DYNO_TRY(read_labels(variant, plan->folder, plan->labels, err));
+    for (; variant->context_count < plan->context_count; variant->context_count++)
         DYNO_TRY(dyno_context_create(variant->engine,
                                      lanes->pools[variant->context_count % lanes->count],
                                      &variant->contexts[variant->context_count], err));
@@ -318,28 +336,22 @@ static enum dyno_status load(struct dyno_variant *variant, const struct dyno_lan
         variant->idle[variant->idle_count] = (uint8_t)variant->idle_count;
         variant->idle_count++;
     }
-    atomic_store(&variant->state, DYNO_VARIANT_WARMING);
+    plan->warming(plan->arg);
     struct dyno_arena *arena = dyno_arena_create();
     if (arena == NULL)
         return DYNO_NOMEM(err);
-    const enum dyno_status status = warm(variant, max_batch, arena, err);
+    const enum dyno_status status = warm(variant, plan->max_batch, arena, err);
     dyno_arena_destroy(arena);
     return status;
 }
 
-enum dyno_status dyno_variant_load(struct dyno_variant *variant, const struct dyno_lanes *lanes,
-                                   int context_count, int64_t max_batch, struct dyno_err *err)
+enum dyno_status dyno_variant_load(struct dyno_variant *variant,
+                                   const struct dyno_variant_plan *plan, struct dyno_err *err)
 {
-    struct dyno_err reason = {0};
-    DYNO_ASSERT(context_count > 0 && context_count <= DYNO_CONTEXTS_MAX);
-    const enum dyno_status status = load(variant, lanes, context_count, max_batch, &reason);
-    if (status == DYNO_OK)
-        return DYNO_OK;
-    unload(variant);
-    variant->reason = reason;
-    atomic_store(&variant->state, DYNO_VARIANT_FAILED);
-    if (err != NULL && err->status == DYNO_OK)
-        *err = reason;
+    DYNO_ASSERT(plan->context_count > 0 && plan->context_count <= DYNO_CONTEXTS_MAX);
+    const enum dyno_status status = load(variant, plan, err);
+    if (status != DYNO_OK)
+        unload(variant);
     return status;
 }
 

@@ -31,13 +31,11 @@ struct dyno_lanes {
     int count;
 };
 
-enum dyno_variant_state {
-    DYNO_VARIANT_LOADING,
-    DYNO_VARIANT_WARMING,
-    DYNO_VARIANT_READY,
-    DYNO_VARIANT_DRAINING,
-    DYNO_VARIANT_UNLOADED,
-    DYNO_VARIANT_FAILED,
+/* Which file it was, and what of its configuration it was loaded with: two that are alike need not
+ * be loaded one after the other. */
+struct dyno_stamp {
+    uint64_t device, inode, bytes, time_ns;
+    uint64_t settings;
 };
 
 /* Runs since the variant was loaded; whoever runs adds.  Requests are counted in tallies. */
@@ -59,27 +57,25 @@ struct dyno_gather {
     uint32_t formed_count;
 };
 
+struct dyno_slot;
+
 struct dyno_variant {
-    struct dyno_variant *next; /* the manager's */
     struct dyno_variant *next_reap;
     void (*reap)(struct dyno_variant *variant); /* the last reference is gone; any thread */
     void *reap_arg;
+    struct dyno_slot *slot; /* the catalog's, which outlives it */
     atomic_uint_fast32_t ref_count;
     char model[129], version[24], name[129];
     uint64_t version_number;
-    char *path;
-    _Atomic enum dyno_variant_state state;
-    struct dyno_err reason; /* FAILED */
+    struct dyno_stamp stamp;
 
     struct dyno_engine *engine;
     struct dyno_v2_tensor *inputs, *outputs; /* names, types, dims with -1 for open; no data */
     struct dyno_io_info *input_infos;
     size_t input_count, output_count;
-    double accuracy;             /* 0..1, of the model itself, as its configuration says; else 1 */
     int64_t max_batch;           /* 0: rows may see each other, requests run alone */
     struct dyno_labels **labels; /* one an output, or NULL there */
-    const struct dyno_model_labels *wanted_labels; /* borrowed while it is loaded */
-    bool has_open_outputs; /* an output's shape is known only after the run */
+    bool has_open_outputs;       /* an output's shape is known only after the run */
 
     /* Contexts, those of one pool every pool_count-th; which are not lent, and what runs take. */
     pthread_mutex_t lock;
@@ -99,24 +95,34 @@ struct dyno_variant {
     struct dyno_tally_shape tally_shape;
 };
 
-/* A new one in state LOADING with one reference; NULL: out of memory. */
+/* How to load one; all of it is borrowed for the call. */
+struct dyno_variant_plan {
+    const char *path, *folder; /* of the engine; of the model, where its labels are */
+    const struct dyno_model_labels *labels;
+    const struct dyno_lanes *lanes;
+    int context_count;
+    int64_t max_batch; /* -1: as large as the engine takes, if rows are proved to be independent */
+    uint64_t settings; /* of the stamp */
+    void (*warming)(void *arg); /* the file was read and checked, runs begin */
+    void *arg;
+};
+
+/* A new one with one reference, nothing in it; NULL: out of memory. */
 struct dyno_variant *dyno_variant_create(const char *model, uint64_t version, const char *name,
-                                         const char *path,
                                          const struct dyno_tally_shape *tally_shape);
-/* Open the engine, make contexts, warm up: LOADING -> WARMING -> (the caller sets READY).
- * max_batch -1: as large as the engine takes, if rows are proved to be independent.  On failure
- * the state is FAILED with its reason. */
-enum dyno_status dyno_variant_load(struct dyno_variant *variant, const struct dyno_lanes *lanes,
-                                   int context_count, int64_t max_batch, struct dyno_err *err);
+/* Open the engine, make contexts, warm up.  What is wrong is told without the paths of this
+ * machine; in any case the stamp is that of the file, as far as there was one. */
+enum dyno_status dyno_variant_load(struct dyno_variant *variant,
+                                   const struct dyno_variant_plan *plan, struct dyno_err *err);
+/* The stamp of a file, without its settings; zeroed where there is none. */
+struct dyno_stamp dyno_stamp_of(const char *path);
+bool dyno_stamp_is_same(const struct dyno_stamp *a, const struct dyno_stamp *b);
 /* The largest batch whose rows are independent, as far as two rows show it; 0: they are not. */
 int64_t dyno_variant_probe_batch(struct dyno_variant *variant);
 void dyno_variant_destroy(struct dyno_variant *variant); /* nobody holds it */
 
 void dyno_variant_ref(struct dyno_variant *variant);
 void dyno_variant_unref(struct dyno_variant *variant);
-
-/* Triton's words: READY, UNAVAILABLE, LOADING, UNLOADING. */
-const char *dyno_variant_state_text(enum dyno_variant_state state);
 
 /* Where I/O thread `thread` counts requests of a class; NULL: out of memory. */
 struct dyno_tally *dyno_variant_tally(struct dyno_variant *variant, int thread, int class_idx);

@@ -7,9 +7,8 @@
 #include "serve/sched/form.h"
 
 struct candidate {
-    struct dyno_variant *variant;
+    const struct dyno_known *known;
     int idx;
-    bool is_ready;
     uint64_t run_ns; /* 0: not known yet */
     uint64_t end_ns; /* predicted */
 };
@@ -20,15 +19,16 @@ struct candidates {
 };
 
 /* Known and fit to serve this request.  What is not loaded has no inputs to judge by. */
-static bool suits(const struct dyno_route_ask *ask, struct dyno_variant *variant, bool is_ready,
+static bool suits(const struct dyno_route_ask *ask, const struct dyno_known *known,
                   struct candidate *candidate)
 {
     struct dyno_cost_key key;
-    if (ask->variant != NULL && strcmp(variant->name, ask->variant) != 0)
+    struct dyno_variant *variant = known->variant;
+    if (ask->variant != NULL && strcmp(known->name, ask->variant) != 0)
         return false;
-    if (variant->accuracy < ask->row->accuracy)
+    if (known->accuracy < ask->row->accuracy)
         return false;
-    if (!is_ready)
+    if (variant == NULL)
         return true;
     if (dyno_variant_arrange(variant, ask->infer, ask->arrays, NULL) != DYNO_OK)
         return false;
@@ -40,14 +40,14 @@ static bool suits(const struct dyno_route_ask *ask, struct dyno_variant *variant
     return true;
 }
 
-static void collect(const struct dyno_route_ask *ask, struct dyno_variant *const *known,
-                    const bool *is_ready, size_t count, struct candidates *candidates)
+static void collect(const struct dyno_route_ask *ask, const struct dyno_known *known, size_t count,
+                    struct candidates *candidates)
 {
     candidates->count = 0;
     for (size_t i = 0; i < count; i++) {
         struct candidate *row = &candidates->rows[candidates->count];
-        *row = (struct candidate){.variant = known[i], .idx = (int)i, .is_ready = is_ready[i]};
-        candidates->count += suits(ask, known[i], is_ready[i], row);
+        *row = (struct candidate){.known = &known[i], .idx = (int)i};
+        candidates->count += suits(ask, &known[i], row);
     }
 }
 
@@ -56,7 +56,7 @@ static void collect(const struct dyno_route_ask *ask, struct dyno_variant *const
 static bool is_better(const struct dyno_class *row, const struct candidate *a,
                       const struct candidate *b)
 {
-    const double more = a->variant->accuracy - b->variant->accuracy;
+    const double more = a->known->accuracy - b->known->accuracy;
     if (row->wants_accurate && (more > 0.0 || more < 0.0))
         return more > 0.0;
     if (a->run_ns != b->run_ns)
@@ -77,7 +77,7 @@ static const struct candidate *best_of(const struct dyno_route_ask *ask,
     const struct candidate *best = NULL;
     for (size_t i = 0; i < candidates->count; i++) {
         const struct candidate *at = &candidates->rows[i];
-        if ((only_ready && !at->is_ready) || (in_time && is_late(ask, at)))
+        if ((only_ready && at->known->variant == NULL) || (in_time && is_late(ask, at)))
             continue;
         if (best == NULL || is_better(ask->row, at, best))
             best = at;
@@ -90,7 +90,7 @@ static const struct candidate *quickest_of(const struct candidates *candidates)
     const struct candidate *best = NULL;
     for (size_t i = 0; i < candidates->count; i++) {
         const struct candidate *at = &candidates->rows[i];
-        if (at->is_ready && (best == NULL || at->end_ns < best->end_ns))
+        if (at->known->variant != NULL && (best == NULL || at->end_ns < best->end_ns))
             best = at;
     }
     return best;
@@ -98,32 +98,31 @@ static const struct candidate *quickest_of(const struct candidates *candidates)
 
 /* None of them takes the request.  One that would but for its inputs is taken, so that the sentence
  * says what is wrong with those; else the ask says which rule left none. */
-static int first_refusing(struct dyno_route_ask *ask, struct dyno_variant *const *known,
-                          const bool *is_ready, size_t count)
+static int first_refusing(struct dyno_route_ask *ask, const struct dyno_known *known, size_t count)
 {
     ask->is_unnamed = true;
     for (size_t i = 0; i < count; i++) {
-        if (ask->variant != NULL && strcmp(known[i]->name, ask->variant) != 0)
+        if (ask->variant != NULL && strcmp(known[i].name, ask->variant) != 0)
             continue;
         ask->is_unnamed = false;
-        if (is_ready[i] && known[i]->accuracy >= ask->row->accuracy)
+        if (known[i].variant != NULL && known[i].accuracy >= ask->row->accuracy)
             return (int)i;
-        ask->is_too_coarse = ask->is_too_coarse || known[i]->accuracy < ask->row->accuracy;
+        ask->is_too_coarse = ask->is_too_coarse || known[i].accuracy < ask->row->accuracy;
     }
     return -1;
 }
 
-void dyno_router_choose(void *arg, struct dyno_variant *const *known, const bool *is_ready,
-                        size_t count, int *wanted_out, int *chosen_out)
+void dyno_router_choose(void *arg, const struct dyno_known *known, size_t count, int *wanted_out,
+                        int *chosen_out)
 {
     struct dyno_route_ask *ask = arg;
     struct candidates candidates;
-    if (count == 1 && is_ready[0] && ask->variant == NULL &&
-        known[0]->accuracy >= ask->row->accuracy) {
+    if (count == 1 && known[0].variant != NULL && ask->variant == NULL &&
+        known[0].accuracy >= ask->row->accuracy) {
         *wanted_out = *chosen_out = 0; /* nothing to choose, so nothing to judge */
         return;
     }
-    collect(ask, known, is_ready, count, &candidates);
+    collect(ask, known, count, &candidates);
     const struct candidate *wanted = best_of(ask, &candidates, false, false);
     const struct candidate *chosen = best_of(ask, &candidates, true, false);
     if (chosen != NULL && is_late(ask, chosen) && ask->row->may_degrade) {
@@ -131,5 +130,5 @@ void dyno_router_choose(void *arg, struct dyno_variant *const *known, const bool
         chosen = in_time != NULL ? in_time : quickest_of(&candidates);
     }
     *wanted_out = wanted != NULL ? wanted->idx : -1;
-    *chosen_out = chosen != NULL ? chosen->idx : first_refusing(ask, known, is_ready, count);
+    *chosen_out = chosen != NULL ? chosen->idx : first_refusing(ask, known, count);
 }

@@ -8,7 +8,7 @@
 #ifndef DYNO_SERVE_SCHED_ROUTER_H
 #define DYNO_SERVE_SCHED_ROUTER_H
 
-#include "serve/model/manager.h"
+#include "serve/model/catalog.h"
 #include "serve/sched/sched.h"
 
 /* What is asked. */

@@ -41,7 +41,7 @@ struct dyno_v2_stats {
 };
 
 struct dyno_v2_index_row {
-    const char *name, *version, *state, *reason; /* version NULL: unknown */
+    const char *name, *version, *state, *reason; /* version NULL, state "": nothing to tell */
 };
 
 /* Each writes one JSON value. */
@@ -63,9 +63,8 @@ void dyno_v2_pb_index_row(struct dyno_strbuf *out, const struct dyno_v2_index_ro
  * repository and model of the repository calls); "" where absent. */
 struct dyno_v2_names {
     const char *first, *second;
-    bool ready;                    /* RepositoryIndex: field 2 as a boolean */
-    const char *const *parameters; /* names of those of field 3, of the repository calls */
-    size_t parameter_count;
+    bool ready;                   /* RepositoryIndex: field 2 as a boolean */
+    struct dyno_v2_param *params; /* field 3 of the repository calls; bytes are a text "" */
 };
 enum dyno_status dyno_v2_pb_names(const void *body, size_t bytes, struct dyno_arena *arena,
                                   struct dyno_v2_names *names_out, struct dyno_err *err);

@@ -233,8 +233,9 @@ void dyno_v2_json_index_row(struct dyno_json_writer *json, const struct dyno_v2_
 {
     dyno_json_object_begin(json);
     put_text(json, "name", row->name);
-    if (row->version != NULL) {
+    if (row->version != NULL)
         put_text(json, "version", row->version);
+    if (row->state[0] != 0) {
         put_text(json, "state", row->state);
         put_text(json, "reason", row->reason);
     }

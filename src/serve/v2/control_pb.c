@@ -176,36 +176,62 @@ void dyno_v2_pb_index_row(struct dyno_strbuf *out, const struct dyno_v2_index_ro
 {
     struct dyno_strbuf message = {0};
     dyno_pb_put_text(&message, 1, row->name);
-    if (row->version != NULL) {
+    if (row->version != NULL)
         dyno_pb_put_text(&message, 2, row->version);
+    if (row->state[0] != 0) {
         dyno_pb_put_text(&message, 3, row->state);
         dyno_pb_put_text(&message, 4, row->reason);
     }
     dyno_v2_pb_put_message(out, 1, &message);
 }
 
-/* The key of an entry of map<string, ModelRepositoryParameter>. */
+/* ModelRepositoryParameter{bool = 1, int64 = 2, string = 3, bytes = 4}. */
+static enum dyno_status take_value(const struct dyno_pb_reader *outer,
+                                   const struct dyno_pb_field *value, struct dyno_arena *arena,
+                                   struct dyno_v2_param *param, struct dyno_err *err)
+{
+    struct dyno_pb_field field;
+    const char *bytes = NULL;
+    size_t byte_count = 0;
+    DYNO_TRY(dyno_pb_bytes(value, &bytes, &byte_count, err));
+    struct dyno_pb_reader reader = dyno_pb_nested(outer, value);
+    for (bool more = true;;) {
+        DYNO_TRY(dyno_pb_next(&reader, &field, &more, err));
+        if (!more)
+            return DYNO_OK;
+        if (field.number == 1 || field.number == 2) {
+            DYNO_TRY(dyno_pb_i64(&field, &param->integer, err));
+            param->kind = field.number == 1 ? DYNO_V2_PARAM_BOOL : DYNO_V2_PARAM_INT;
+            param->boolean = param->integer != 0;
+        } else if (field.number == 3 || field.number == 4) {
+            param->kind = DYNO_V2_PARAM_TEXT;
+            param->text = "";
+        }
+        if (field.number == 3)
+            DYNO_TRY(dyno_v2_pb_text(&field, arena, &param->text, err));
+    }
+}
+
+/* An entry of map<string, ModelRepositoryParameter>. */
 static enum dyno_status take_parameter(const struct dyno_pb_reader *outer,
                                        const struct dyno_pb_field *entry, struct dyno_arena *arena,
-                                       const char **keys, size_t *count, struct dyno_err *err)
+                                       struct dyno_v2_param *param, struct dyno_err *err)
 {
     struct dyno_pb_field field;
     const char *bytes = NULL;
     size_t byte_count = 0;
     DYNO_TRY(dyno_pb_bytes(entry, &bytes, &byte_count, err));
     struct dyno_pb_reader reader = dyno_pb_nested(outer, entry);
-    if (*count == DYNO_V2_PARAMS_MAX)
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "more than %d parameters", DYNO_V2_PARAMS_MAX);
-    keys[*count] = "";
+    param->name = param->text = "";
     for (bool more = true;;) {
         DYNO_TRY(dyno_pb_next(&reader, &field, &more, err));
         if (!more)
-            break;
+            return DYNO_OK;
         if (field.number == 1)
-            DYNO_TRY(dyno_v2_pb_text(&field, arena, &keys[*count], err));
+            DYNO_TRY(dyno_v2_pb_text(&field, arena, &param->name, err));
+        else if (field.number == 2)
+            DYNO_TRY(take_value(&reader, &field, arena, param, err));
     }
-    (*count)++;
-    return DYNO_OK;
 }
 
 enum dyno_status dyno_v2_pb_names(const void *body, size_t bytes, struct dyno_arena *arena,
@@ -213,23 +239,28 @@ enum dyno_status dyno_v2_pb_names(const void *body, size_t bytes, struct dyno_ar
 {
     struct dyno_pb_reader reader;
     struct dyno_pb_field field;
-    const char **keys = dyno_arena_alloc(arena, DYNO_V2_PARAMS_MAX, sizeof(*keys));
-    *names_out = (struct dyno_v2_names){.first = "", .second = "", .parameters = keys};
-    if (keys == NULL)
-        return DYNO_NOMEM(err);
+    size_t count = 0;
+    *names_out = (struct dyno_v2_names){.first = "", .second = ""};
     dyno_pb_init(&reader, body, bytes);
     for (bool more = true;;) {
         DYNO_TRY(dyno_pb_next(&reader, &field, &more, err));
         if (!more)
             return DYNO_OK;
-        if (field.number == 1)
+        if (field.number == 1) {
             DYNO_TRY(dyno_v2_pb_text(&field, arena, &names_out->first, err));
-        else if (field.number == 2 && field.wire == DYNO_PB_VARINT)
+        } else if (field.number == 2 && field.wire == DYNO_PB_VARINT) {
             names_out->ready = field.value != 0;
-        else if (field.number == 2)
+        } else if (field.number == 2) {
             DYNO_TRY(dyno_v2_pb_text(&field, arena, &names_out->second, err));
-        else if (field.number == 3)
-            DYNO_TRY(
-                take_parameter(&reader, &field, arena, keys, &names_out->parameter_count, err));
+        } else if (field.number == 3) {
+            struct dyno_v2_param *param = dyno_arena_alloc(arena, 1, sizeof(*param));
+            if (param == NULL)
+                return DYNO_NOMEM(err);
+            if (count++ == DYNO_V2_PARAMS_MAX)
+                return DYNO_FAIL(err, DYNO_E_LIMIT, "more than %d parameters", DYNO_V2_PARAMS_MAX);
+            DYNO_TRY(take_parameter(&reader, &field, arena, param, err));
+            param->next = names_out->params;
+            names_out->params = param;
+        }
     }
 }

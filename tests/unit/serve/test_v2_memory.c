@@ -79,11 +79,12 @@ static enum dyno_status json_settings(struct dyno_arena *arena, struct dyno_strb
 
 static enum dyno_status names(struct dyno_arena *arena, struct dyno_strbuf *out)
 {
-    static const char body[] = "\x12\x01m\x1a\x03\x0a\x01p";
+    static const char body[] = "\x12\x01m\x1a\x08\x0a\x01p\x12\x03\x1a\x01v";
     struct dyno_v2_names got;
     (void)out;
     DYNO_TRY(dyno_v2_pb_names(body, sizeof(body) - 1, arena, &got, NULL));
-    CHECK(got.parameter_count == 1 && strcmp(got.parameters[0], "p") == 0);
+    CHECK(strcmp(got.params->name, "p") == 0 && strcmp(got.params->text, "v") == 0 &&
+          got.params->next == NULL);
     return DYNO_OK;
 }
 

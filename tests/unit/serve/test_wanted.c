@@ -23,19 +23,39 @@ static void destroy(struct dyno_wanted *wanted)
     (void)munmap(wanted, sizeof(*wanted));
 }
 
-/* The names, each followed by a space. */
+/* The orders, each followed by a space: MODEL[/VERSION][:VARIANT], to unload with a - before it. */
 static const char *text_of(const struct dyno_wanted *wanted)
 {
     static char text[4096];
-    const char *const *names = NULL;
+    struct dyno_wanted_order *orders = NULL;
     size_t count = 0;
     struct dyno_arena *arena = dyno_arena_create();
     text[0] = 0;
-    CHECK(dyno_wanted_list(wanted, arena, &names, &count, NULL) == DYNO_OK);
-    for (size_t i = 0; i < count; i++)
-        (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s ", names[i]);
+    CHECK(dyno_wanted_list(wanted, arena, &orders, &count, NULL) == DYNO_OK);
+    for (size_t i = 0; i < count; i++) {
+        const struct dyno_wanted_order *at = &orders[i];
+        char version[24] = "";
+        if (at->version != 0)
+            (void)snprintf(version, sizeof(version), "/%llu", at->version);
+        (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s%s%s%s ",
+                       at->is_load ? "" : "-", at->model, version, at->variant[0] != 0 ? ":" : "",
+                       at->variant);
+    }
     dyno_arena_destroy(arena);
     return text;
+}
+
+static bool set_part(struct dyno_wanted *wanted, const char *model, unsigned long long version,
+                     const char *variant, bool is_load)
+{
+    const struct dyno_wanted_order order = {
+        .model = model, .variant = variant, .version = version, .is_load = is_load};
+    return dyno_wanted_set(wanted, &order);
+}
+
+static bool set(struct dyno_wanted *wanted, const char *model, bool is_load)
+{
+    return set_part(wanted, model, 0, "", is_load);
 }
 
 static void test_come_and_go(void)
@@ -44,19 +64,43 @@ static void test_come_and_go(void)
     struct dyno_wanted *wanted = create();
     REQUIRE(wanted != NULL);
     CHECK(strcmp(text_of(wanted), "") == 0);
-    CHECK(dyno_wanted_set(wanted, "a", false) && strcmp(text_of(wanted), "") == 0);
-    CHECK(dyno_wanted_set(wanted, "a", true) && dyno_wanted_set(wanted, "b", true) &&
-          dyno_wanted_set(wanted, "a", true) && dyno_wanted_set(wanted, "c", true));
+    CHECK(set(wanted, "a", false) && strcmp(text_of(wanted), "") == 0);
+    CHECK(set(wanted, "a", true) && set(wanted, "b", true) && set(wanted, "a", true) &&
+          set(wanted, "c", true));
     CHECK(strcmp(text_of(wanted), "a b c ") == 0);
-    CHECK(dyno_wanted_set(wanted, "b", false) && dyno_wanted_set(wanted, "b", false));
+    CHECK(set(wanted, "b", false) && set(wanted, "b", false));
     CHECK(strcmp(text_of(wanted), "a c ") == 0);
-    CHECK(dyno_wanted_set(wanted, "dd", true) && strcmp(text_of(wanted), "a dd c ") == 0);
-    CHECK(dyno_wanted_set(wanted, "d", true) && strcmp(text_of(wanted), "a dd c d ") == 0);
+    CHECK(set(wanted, "dd", true) && strcmp(text_of(wanted), "a c dd ") == 0);
+    CHECK(set(wanted, "d", true) && strcmp(text_of(wanted), "a c dd d ") == 0);
     memset(name, 'x', sizeof(name));
     name[DYNO_WANTED_NAME_BYTES_MAX + 1] = 0;
-    CHECK(!dyno_wanted_set(wanted, name, true) && !dyno_wanted_set(wanted, name, false));
+    CHECK(!set(wanted, name, true) && !set(wanted, name, false));
     name[DYNO_WANTED_NAME_BYTES_MAX] = 0;
-    CHECK(dyno_wanted_set(wanted, name, true) && strstr(text_of(wanted), name) != NULL);
+    CHECK(set(wanted, name, true) && strstr(text_of(wanted), name) != NULL);
+    destroy(wanted);
+}
+
+static void test_parts(void)
+{
+    struct dyno_wanted *wanted = create();
+    REQUIRE(wanted != NULL);
+    CHECK(set_part(wanted, "a", 3, "", true) && set_part(wanted, "a", 3, "x", true) &&
+          set_part(wanted, "b", 0, "x", true) && set_part(wanted, "a", 12, "", true));
+    CHECK(strcmp(text_of(wanted), "a/3 a/3:x b:x a/12 ") == 0);
+    /* Without a whole that it belongs to there is nothing to say of what is unloaded. */
+    CHECK(set_part(wanted, "a", 12, "", false) && set_part(wanted, "c", 1, "", false));
+    CHECK(strcmp(text_of(wanted), "a/3 a/3:x b:x ") == 0);
+    CHECK(set_part(wanted, "a", 3, "x", false) && set_part(wanted, "b", 2, "x", false));
+    CHECK(strcmp(text_of(wanted), "a/3 -a/3:x b:x -b/2:x ") == 0);
+    CHECK(set_part(wanted, "a", 3, "x", true));
+    CHECK(strcmp(text_of(wanted), "a/3 a/3:x b:x -b/2:x ") == 0);
+    /* The whole stands for its parts, and takes them with it. */
+    CHECK(set(wanted, "a", true) && strcmp(text_of(wanted), "b:x -b/2:x a ") == 0);
+    CHECK(set_part(wanted, "a", 3, "", false) && set_part(wanted, "a", 3, "y", true));
+    CHECK(strcmp(text_of(wanted), "b:x -b/2:x a -a/3 a/3:y ") == 0);
+    CHECK(set(wanted, "b", false) && set_part(wanted, "a", 3, "", true));
+    CHECK(strcmp(text_of(wanted), "a a/3 ") == 0);
+    CHECK(set(wanted, "a", false) && strcmp(text_of(wanted), "") == 0);
     destroy(wanted);
 }
 
@@ -68,11 +112,11 @@ static void test_full(void)
     REQUIRE(wanted != NULL);
     for (int i = 0; i < DYNO_WANTED_MAX; i++) {
         (void)snprintf(name, sizeof(name), "m%d", i);
-        all_fit = all_fit && dyno_wanted_set(wanted, name, true);
+        all_fit = all_fit && set(wanted, name, true);
     }
-    CHECK(all_fit && !dyno_wanted_set(wanted, "one more", true));
-    CHECK(dyno_wanted_set(wanted, "m77", true) && dyno_wanted_set(wanted, "m78", false));
-    CHECK(dyno_wanted_set(wanted, "one more", true) && !dyno_wanted_set(wanted, "another", true));
+    CHECK(all_fit && !set(wanted, "one more", true));
+    CHECK(set(wanted, "m77", true) && set(wanted, "m78", false));
+    CHECK(set(wanted, "one more", true) && !set(wanted, "another", true));
     destroy(wanted);
 }
 
@@ -81,15 +125,15 @@ static void test_damage(void)
     struct dyno_wanted *wanted = create();
     REQUIRE(wanted != NULL);
     for (int i = 0; i < 4; i++)
-        CHECK(dyno_wanted_set(wanted, (const char *[]){"a", "b", "c", "d"}[i], true));
-    memset(wanted->slots[0].name, 'x', sizeof(wanted->slots[0].name)); /* no end */
-    wanted->slots[1].name[0] = 0;
-    atomic_store(&wanted->slots[2].is_used, 7);
+        CHECK(set(wanted, (const char *[]){"a", "b", "c", "d"}[i], true));
+    memset(wanted->slots[0].model, 'x', sizeof(wanted->slots[0].model)); /* no end */
+    wanted->slots[1].model[0] = 0;
+    atomic_store(&wanted->slots[2].use, 7);
     CHECK(strcmp(text_of(wanted), "d ") == 0);
-    CHECK(dyno_wanted_set(wanted, "e", true) && strcmp(text_of(wanted), "e d ") == 0);
+    CHECK(set(wanted, "e", true) && strcmp(text_of(wanted), "d e ") == 0);
     atomic_store(&wanted->used_count, 1U << 31);
-    CHECK(strcmp(text_of(wanted), "e d ") == 0);
-    CHECK(dyno_wanted_set(wanted, "f", true) && strcmp(text_of(wanted), "e f d ") == 0);
+    CHECK(strcmp(text_of(wanted), "d e ") == 0);
+    CHECK(set(wanted, "f", true) && strcmp(text_of(wanted), "d e f ") == 0);
     destroy(wanted);
 }
 
@@ -99,9 +143,9 @@ static const char *const stages[] = {"first second ", "first ", "first third-and
 
 static void write_stages(struct dyno_wanted *wanted)
 {
-    (void)dyno_wanted_set(wanted, "second", false);
-    (void)dyno_wanted_set(wanted, "third-and-longer", true);
-    (void)dyno_wanted_set(wanted, "fourth", true);
+    (void)set(wanted, "second", false);
+    (void)set(wanted, "third-and-longer", true);
+    (void)set(wanted, "fourth", true);
 }
 
 /* The writer is stopped after every instruction: a reader there finds one of the stages. */
@@ -111,7 +155,7 @@ static void test_writer_dies_anywhere(void)
     int status = 0;
     struct dyno_wanted *wanted = create();
     REQUIRE(wanted != NULL);
-    CHECK(dyno_wanted_set(wanted, "first", true) && dyno_wanted_set(wanted, "second", true));
+    CHECK(set(wanted, "first", true) && set(wanted, "second", true));
     const pid_t child = fork();
     REQUIRE(child >= 0);
     if (child == 0) {
@@ -137,6 +181,7 @@ static void test_writer_dies_anywhere(void)
 int main(void)
 {
     test_come_and_go();
+    test_parts();
     test_full();
     test_damage();
     test_writer_dies_anywhere();
