@@ -13,15 +13,15 @@
 
 /* --- names --- */
 
-void dyno_names_fini(struct dyno_names *names)
+void dyno_ledger_names_fini(struct dyno_ledger_names *names)
 {
     for (size_t i = 0; i < DYNO_NAME_KINDS; i++)
         dyno_free(names->kinds[i].texts);
     dyno_arena_destroy(names->arena);
-    *names = (struct dyno_names){0};
+    *names = (struct dyno_ledger_names){0};
 }
 
-static bool add(struct dyno_names *names, const struct dyno_entry *entry)
+static bool add(struct dyno_ledger_names *names, const struct dyno_entry *entry)
 {
     __typeof__(names->kinds[0]) *kind = &names->kinds[entry->kind - 1];
     if (names->arena == NULL)
@@ -45,8 +45,8 @@ static bool add(struct dyno_names *names, const struct dyno_entry *entry)
     return true;
 }
 
-enum dyno_status dyno_names_add(struct dyno_names *names, const struct dyno_items *items,
-                                struct dyno_err *err)
+enum dyno_status dyno_ledger_names_add(struct dyno_ledger_names *names,
+                                       const struct dyno_items *items, struct dyno_err *err)
 {
     size_t at = 0;
     for (uint32_t i = 0; i < items->entry_count; i++) {
@@ -63,7 +63,8 @@ enum dyno_status dyno_names_add(struct dyno_names *names, const struct dyno_item
     return DYNO_OK;
 }
 
-const char *dyno_names_text(const struct dyno_names *names, enum dyno_name_kind kind, uint32_t id)
+const char *dyno_ledger_names_text(const struct dyno_ledger_names *names, enum dyno_name_kind kind,
+                                   uint32_t id)
 {
     if (id == 0)
         return "";

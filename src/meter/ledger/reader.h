@@ -55,7 +55,7 @@ enum dyno_status dyno_ledger_file_head(struct dyno_ledger_file *file, uint64_t g
 /* --- the names of a file --- */
 
 /* What was read of a file's names so far.  Zero-initialised is empty. */
-struct dyno_names {
+struct dyno_ledger_names {
     struct {
         char **texts; /* [id - 1] */
         uint32_t count, room;
@@ -63,12 +63,13 @@ struct dyno_names {
     struct dyno_arena *arena;
 };
 
-void dyno_names_fini(struct dyno_names *names);
+void dyno_ledger_names_fini(struct dyno_ledger_names *names);
 /* The names of one more group; E_FORMAT when they do not go on from what is there. */
-enum dyno_status dyno_names_add(struct dyno_names *names, const struct dyno_items *items,
-                                struct dyno_err *err);
+enum dyno_status dyno_ledger_names_add(struct dyno_ledger_names *names,
+                                       const struct dyno_items *items, struct dyno_err *err);
 /* "" for 0; NULL when there is no such name. */
-const char *dyno_names_text(const struct dyno_names *names, enum dyno_name_kind kind, uint32_t id);
+const char *dyno_ledger_names_text(const struct dyno_ledger_names *names, enum dyno_name_kind kind,
+                                   uint32_t id);
 
 /* --- the files of a ledger --- */
 

@@ -12,7 +12,7 @@ struct walk {
     struct dyno_verify_report *report;
     struct dyno_digest *leaves; /* of a group */
     struct dyno_ledger_file *file;
-    struct dyno_names names;
+    struct dyno_ledger_names names;
     struct dyno_frontier frontier;
     struct dyno_digest chain;
     uint32_t epoch, segment;
@@ -37,8 +37,8 @@ static enum dyno_status check_record(struct walk *walk, const struct dyno_ledger
         return DYNO_FAIL(err, DYNO_E_CORRUPT, "its id is %" PRIu32 "-%" PRIu32 "-%" PRIu64,
                          record.id.node, record.id.epoch, record.id.seq);
     for (uint32_t kind = 1; kind <= DYNO_NAME_KINDS; kind++)
-        if (dyno_names_text(&walk->names, (enum dyno_name_kind)kind, record.names[kind - 1]) ==
-            NULL)
+        if (dyno_ledger_names_text(&walk->names, (enum dyno_name_kind)kind,
+                                   record.names[kind - 1]) == NULL)
             return DYNO_FAIL(err, DYNO_E_CORRUPT, "there is no %s %" PRIu32,
                              dyno_name_kind_text(kind), record.names[kind - 1]);
     if (record.kind == DYNO_RECORD_VOID) {
@@ -94,7 +94,7 @@ static enum dyno_status check_items(struct walk *walk, const struct dyno_ledger_
                                     struct dyno_err *err)
 {
     struct dyno_digest root;
-    DYNO_TRY(dyno_names_add(&walk->names, &group->items, err));
+    DYNO_TRY(dyno_ledger_names_add(&walk->names, &group->items, err));
     for (uint32_t i = 0; i < group->items.record_count; i++) {
         const enum dyno_status status = check_record(walk, group, i, err);
         if (status != DYNO_OK) {
@@ -252,7 +252,7 @@ static enum dyno_status begin_file(struct walk *walk, struct dyno_err *err)
     walk->segment = opening->segment;
     walk->is_closed = false;
     walk->report->files++;
-    dyno_names_fini(&walk->names);
+    dyno_ledger_names_fini(&walk->names);
     return DYNO_OK;
 }
 
@@ -339,7 +339,7 @@ enum dyno_status dyno_ledger_verify(const char *const *paths, size_t path_count,
                       "the head that was given is over %" PRIu64 " groups: of these files "
                       "none ends there, they have the groups %" PRIu64 " to %" PRIu64,
                       options->head->group_count, report_out->first_group, walk.frontier.count);
-    dyno_names_fini(&walk.names);
+    dyno_ledger_names_fini(&walk.names);
     dyno_free(walk.leaves);
     return status;
 }
