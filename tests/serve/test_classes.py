@@ -134,6 +134,68 @@ def case_classes_share_the_device(t):
     check(load.counts["realtime"] > 2.5 * load.counts["batch"], load.counts)
 
 
+def two_of_one_model(t, exact, cheap, accuracy=0.9):
+    """Model m: a slow variant that is exact, and a quick one that is not."""
+    t.put("m", exact, variant="exact")
+    t.put("m", cheap, variant="cheap")
+    t.configure("m", {"variants": {"cheap": {"accuracy": accuracy}}})
+
+
+def case_variant_by_class(t):
+    """Who wants the exact one gets it; who wants it cheap, the cheaper one of those that are accurate enough."""
+    two_of_one_model(t, "rows", "two_rows")
+    server = t.start("--service-class=exact,accuracy=1,prefer=cheap", "--service-class=near,accuracy=0.85,prefer=cheap",
+                     models=())
+    x = np.ones((2, 64, 64), np.float32)
+    want = {"realtime": "exact", "standard": "exact", "batch": "cheap", "exact": "exact", "near": "cheap"}
+    for sla, variant in want.items():
+        for made in (ask, ask_http):
+            got, name = made(server, "m", x, parameters={"sla": sla})
+            check(name == variant and np.array_equal(got, x), made, sla, name)
+    for variant in ("exact", "cheap"):  # by name, whatever the class would rather have
+        check(ask(server, "m", x, parameters={"sla": "batch", "variant": variant})[1] == variant)
+    check(server.metric("nv_inference_request_success", variant="exact") == 7)
+
+
+def case_not_accurate_enough(t):
+    two_of_one_model(t, "rows", "two_rows", accuracy=0.98)
+    server = t.start("--model-control-mode=explicit", "--load-model=m", "--service-class=exact,accuracy=0.99",
+                     "--service-class=near,accuracy=0.98", models=())
+    x = np.ones((1, 64, 64), np.float32)
+    check(ask(server, "m", x, parameters={"sla": "exact"})[1] == "exact")
+    error = refused(ask, server, "m", x, parameters={"sla": "exact", "variant": "cheap"})
+    says = "no variant of model 'm' that is loaded has the accuracy of service class 'exact', 0.99"
+    check(error.message() == says and "UNAVAILABLE" in error.status(), error)
+    server.json("POST", "/v2/repository/models/m/unload", {"parameters": {"variant": "exact"}})
+    error = refused(ask, server, "m", x, parameters={"sla": "exact"})
+    check(error.message() == says and "UNAVAILABLE" in error.status(), error)
+    check(says in str(refused(ask_http, server, "m", x, headers={"sla": "exact"})))
+    for sla in ("near", "standard", "batch"):
+        check(ask(server, "m", x, parameters={"sla": sla})[1] == "cheap", sla)
+    # What a variant is worth can be said anew without loading it again.
+    t.configure("m", {"variants": {"cheap": {"accuracy": 0.995}}})
+    server.json("POST", "/v2/repository/models/m/load", {"parameters": {"variant": "cheap"}})
+    check(ask(server, "m", x, parameters={"sla": "exact"})[1] == "cheap")
+    check(server.metric("nv_inference_request_success", variant="cheap") == 4)
+
+
+def case_degrades_rather_than_be_late(t):
+    """A deadline that the exact one cannot meet: a class that may degrade gets the cheap one, another is refused."""
+    two_of_one_model(t, "slow", "quick")
+    server = t.start("--service-class=strict,degrade=no", models=())
+    x = np.ones((512, 256), np.float32)
+    check(ask(server, "m", x)[1] == "exact", "there is time")
+    start = time.monotonic()
+    ask(server, "m", x, parameters={"variant": "exact"})
+    exact_us = int((time.monotonic() - start) * 1e6)
+    timeout = exact_us // 3
+    check(ask(server, "m", x, timeout=timeout)[1] == "cheap", exact_us)
+    check(ask_http(server, "m", x, timeout=timeout)[1] == "cheap", exact_us)
+    error = refused(ask, server, "m", x, timeout=timeout, parameters={"sla": "strict"})
+    check("cannot be met" in str(error) or "timeout expired" in str(error).lower(), error)
+    check(ask(server, "m", x, timeout=exact_us * 20)[1] == "exact", exact_us)
+
+
 def case_lanes(t):
     """Two lanes: two runs at one time, every answer its own."""
     server = t.start("--lanes=2", "--threads=2", models=("rows", "slow"))

@@ -42,6 +42,7 @@ struct dyno_slot {
     bool is_gone;                 /* goes with the last of those */
     bool is_foreign;              /* not of the repository: a reload of the model leaves it */
     double accuracy;              /* 0..1, of the model itself */
+    bool is_pinned;               /* it is not evicted */
     struct dyno_stamp stamp;      /* of the file that was loaded, or failed to be */
 };
 

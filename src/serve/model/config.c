@@ -1,4 +1,5 @@
 /* config.c - config.json of a model. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -74,6 +75,70 @@ static enum dyno_status take_labels(const struct dyno_json *labels, struct dyno_
     return DYNO_OK;
 }
 
+static enum dyno_status take_flag(const struct dyno_json *value, const char *name, bool *out,
+                                  struct dyno_err *err)
+{
+    if (value->kind != DYNO_JSON_BOOL)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "%s must be true or false", name);
+    *out = value->boolean;
+    return DYNO_OK;
+}
+
+/* {"accuracy": 0.98, "pinned": true} */
+static enum dyno_status take_variant(const struct dyno_json *from, struct dyno_model_variant *one,
+                                     struct dyno_err *err)
+{
+    char name[DYNO_MODEL_NAME_BYTES_MAX + 32];
+    one->name = from->key;
+    one->accuracy = 1.0;
+    if (!dyno_model_name_ok(from->key))
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "variants.%.64s: that is not the name of a variant",
+                         from->key);
+    if (from->kind != DYNO_JSON_OBJECT)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "variants.%s must be an object", from->key);
+    for (const struct dyno_json *at = from->first; at != NULL; at = at->next) {
+        (void)snprintf(name, sizeof(name), "variants.%s.%.16s", from->key, at->key);
+        if (strcmp(at->key, "pinned") == 0) {
+            DYNO_TRY(take_flag(at, name, &one->is_pinned, err));
+        } else if (strcmp(at->key, "accuracy") != 0) {
+            return DYNO_FAIL(err, DYNO_E_FORMAT, "%s: a variant has accuracy and pinned", name);
+        } else {
+            if (at->kind != DYNO_JSON_NUMBER || !(at->number >= 0.0 && at->number <= 1.0))
+                return DYNO_FAIL(err, DYNO_E_FORMAT, "%s must be a number between 0 and 1", name);
+            one->accuracy = at->number;
+        }
+    }
+    return DYNO_OK;
+}
+
+/* {"NAME": {...}, ...} */
+static enum dyno_status take_variants(const struct dyno_json *variants, struct dyno_arena *arena,
+                                      struct dyno_model_config *config, struct dyno_err *err)
+{
+    if (variants->kind != DYNO_JSON_OBJECT)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "variants must be an object of variants by name");
+    for (const struct dyno_json *at = variants->first; at != NULL; at = at->next) {
+        struct dyno_model_variant *one = dyno_arena_alloc(arena, 1, sizeof(*one));
+        if (one == NULL)
+            return DYNO_NOMEM(err);
+        DYNO_TRY(take_variant(at, one, err));
+        one->next = config->variants;
+        config->variants = one;
+    }
+    return DYNO_OK;
+}
+
+struct dyno_model_variant dyno_model_variant_of(const struct dyno_model_config *config,
+                                                const char *name)
+{
+    struct dyno_model_variant found = {.name = name, .accuracy = 1.0};
+    for (const struct dyno_model_variant *at = config->variants; at != NULL; at = at->next)
+        if (strcmp(at->name, name) == 0)
+            found = *at;
+    found.is_pinned = found.is_pinned || config->is_pinned;
+    return found;
+}
+
 enum dyno_status dyno_model_config_parse(const char *text, size_t bytes, struct dyno_arena *arena,
                                          struct dyno_model_config *config, struct dyno_err *err)
 {
@@ -86,6 +151,8 @@ enum dyno_status dyno_model_config_parse(const char *text, size_t bytes, struct 
     const struct dyno_json *instances = dyno_json_find(root, "instance_count");
     const struct dyno_json *policy = dyno_json_find(root, "version_policy");
     const struct dyno_json *labels = dyno_json_find(root, "labels");
+    const struct dyno_json *pinned = dyno_json_find(root, "pinned");
+    const struct dyno_json *variants = dyno_json_find(root, "variants");
     config->has_max_batch = max_batch != NULL;
     if (max_batch != NULL)
         DYNO_TRY(take_whole(max_batch, "max_batch_size", INT32_MAX, &config->max_batch, err));
@@ -93,5 +160,9 @@ enum dyno_status dyno_model_config_parse(const char *text, size_t bytes, struct 
         DYNO_TRY(take_whole(instances, "instance_count", 64, &config->instances, err));
     if (labels != NULL)
         DYNO_TRY(take_labels(labels, arena, config, err));
+    if (pinned != NULL)
+        DYNO_TRY(take_flag(pinned, "pinned", &config->is_pinned, err));
+    if (variants != NULL)
+        DYNO_TRY(take_variants(variants, arena, config, err));
     return policy != NULL ? take_policy(policy, arena, config, err) : DYNO_OK;
 }

@@ -71,6 +71,14 @@ static uint64_t settings_of(const struct dyno_repo_model *model, struct dyno_are
     return hash;
 }
 
+/* Under the lock: what the configuration says of a slot that need not be loaded again for it. */
+static void configure(const struct job *job, struct dyno_slot *slot)
+{
+    const struct dyno_model_variant says = dyno_model_variant_of(&job->model->config, slot->name);
+    slot->accuracy = says.accuracy;
+    slot->is_pinned = says.is_pinned;
+}
+
 /* Under the lock: one more slot is to be ready. */
 static enum dyno_status plan_slot(struct job *job, uint64_t version, const char *name,
                                   const char *path, struct dyno_err *err)
@@ -86,6 +94,7 @@ static enum dyno_status plan_slot(struct job *job, uint64_t version, const char 
             return DYNO_NOMEM(err);
         memcpy(slot->path, path, bytes);
     }
+    configure(job, slot);
     if (slot->variant == NULL && slot->state != DYNO_SLOT_LOADING)
         dyno_slot_set(slot, DYNO_SLOT_LOADING, NULL);
     job->slots[job->count++] = slot;
@@ -125,8 +134,10 @@ static enum dyno_status plan_all(struct job *job, struct dyno_err *err)
     }
     for (struct dyno_slot *at = job->shelf->slots; at != NULL; at = at->next)
         if (at->is_foreign && version_of(job->model, at->number) != NULL && !is_planned(job, at) &&
-            dyno_slot_is_in(at, order->version, variant_of(order)))
+            dyno_slot_is_in(at, order->version, variant_of(order))) {
+            configure(job, at);
             job->slots[job->count++] = at;
+        }
     return DYNO_OK;
 }
 

@@ -29,6 +29,14 @@ struct dyno_model_labels {
     const char *output, *file;
 };
 
+/* What the configuration says of one variant, of every version. */
+struct dyno_model_variant {
+    const struct dyno_model_variant *next;
+    const char *name;
+    double accuracy; /* 0..1; 1 when it does not say */
+    bool is_pinned;  /* or the whole model is */
+};
+
 /* config.json of a model; every field may be absent. */
 struct dyno_model_config {
     bool has_max_batch;
@@ -39,7 +47,13 @@ struct dyno_model_config {
     const uint64_t *versions;
     size_t version_count; /* version_policy.specific */
     const struct dyno_model_labels *labels;
+    bool is_pinned;                            /* all of its variants */
+    const struct dyno_model_variant *variants; /* those that are mentioned */
 };
+
+/* What it says of a variant by that name, mentioned or not. */
+struct dyno_model_variant dyno_model_variant_of(const struct dyno_model_config *config,
+                                                const char *name);
 
 struct dyno_repo_variant {
     struct dyno_repo_variant *next;
