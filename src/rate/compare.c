@@ -78,7 +78,7 @@ static const char *say_freed(const struct dyno_statement *statement, char out[DY
 
 static const struct row rows[] = {
     {"all tenants pay", say_charged}, {"cost of the devices", say_cost},
-    {"left to the platform", margin}, {"device-hours used", say_device},
+    {"left to the platform", margin}, {"device-hours delivered", say_device},
     {"EPU-hours delivered", say_epu}, {"device-hours freed", say_freed}};
 
 void dyno_compare_text(const struct dyno_scenario *scenarios, size_t count, struct dyno_strbuf *out)

@@ -1,0 +1,149 @@
+/* cmd_tariff.c - dyno tariff: a book of tariffs, checked and explained. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/calendar.h"
+#include "base/json.h"
+#include "cli/billing.h"
+
+struct options {
+    struct dyno_cli_list positional;
+    bool json;
+};
+
+static const struct dyno_flag flags[] = {
+    DYNO_FLAG_JSON(options),
+};
+
+static const int speed_ups[] = {1, 2, 3, 4, 5};
+
+static dyno_i128 price_at(const struct dyno_tariff *tariff, int speed_up)
+{
+    dyno_i128 nano = tariff->device_hour;
+    if (tariff->kind == DYNO_TARIFF_DEVICE_HOUR)
+        return nano;
+    const struct dyno_price price = dyno_tariff_price(tariff, speed_up * DYNO_PPM);
+    const struct dyno_ratio ratio = {.a = price.nano,
+                                     .b = 1,
+                                     .nums = {price.num},
+                                     .num_count = 1,
+                                     .dens = {price.den},
+                                     .den_count = 1};
+    (void)dyno_ratio_round(&ratio, DYNO_ROUND_HALF_AWAY, &nano);
+    return nano;
+}
+
+/* What a busy device-hour earns: s times the price of an EPU-hour. */
+static dyno_i128 earned_at(const struct dyno_tariff *tariff, int speed_up)
+{
+    const dyno_i128 price = price_at(tariff, speed_up);
+    return tariff->kind == DYNO_TARIFF_DEVICE_HOUR ? price : price * speed_up;
+}
+
+static const char *term(const struct dyno_tariff *tariff, char out[64])
+{
+    char from[DYNO_TIME_TEXT_ROOM];
+    char until[DYNO_TIME_TEXT_ROOM];
+    (void)snprintf(out, 64, "%.20s to %.20s",
+                   tariff->from_s > 0 ? dyno_time_text(tariff->from_s, from) : "always",
+                   tariff->until_s < DYNO_TARIFF_FOREVER ? dyno_time_text(tariff->until_s, until)
+                                                         : "further notice");
+    return out;
+}
+
+static void print_text(const struct dyno_tariff_book *book)
+{
+    char text[DYNO_MONEY_ROOM];
+    char when[64];
+    for (size_t i = 0; i < book->tariff_count; i++) {
+        const struct dyno_tariff *tariff = &book->tariffs[i];
+        printf("%s version %lld, %s, %s, %s\n", tariff->name, (long long)tariff->version,
+               dyno_tariff_kind_text(tariff->kind), tariff->currency->code, term(tariff, when));
+        printf("  speed-up                    ");
+        for (size_t k = 0; k < DYNO_COUNT(speed_ups); k++)
+            printf(" %12d", speed_ups[k]);
+        printf("\n  price of %s ", tariff->kind == DYNO_TARIFF_DEVICE_HOUR ? "a device-hour     "
+                                                                           : "an EPU-hour       ");
+        for (size_t k = 0; k < DYNO_COUNT(speed_ups); k++)
+            printf(" %12s", dyno_decimal_text(price_at(tariff, speed_ups[k]), 9, 2, text));
+        printf("\n  a busy device-hour earns    ");
+        for (size_t k = 0; k < DYNO_COUNT(speed_ups); k++)
+            printf(" %12s", dyno_decimal_text(earned_at(tariff, speed_ups[k]), 9, 2, text));
+        printf("\n");
+    }
+    for (size_t i = 0; i < book->grant_count; i++) {
+        const struct dyno_tariff_grant *grant = &book->grants[i];
+        const struct dyno_tariff as_term = {.from_s = grant->from_s, .until_s = grant->until_s};
+        printf("%s has %s, %s\n", grant->tenant != NULL ? grant->tenant : "everybody else",
+               grant->tariff, term(&as_term, when));
+    }
+}
+
+static enum dyno_status print_json(const struct dyno_tariff_book *book, struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    char amount[DYNO_MONEY_ROOM];
+    dyno_json_array_begin(&json);
+    for (size_t i = 0; i < book->tariff_count; i++) {
+        const struct dyno_tariff *tariff = &book->tariffs[i];
+        dyno_json_object_begin(&json);
+        dyno_json_key(&json, "name");
+        dyno_json_str(&json, tariff->name);
+        dyno_json_key(&json, "version");
+        dyno_json_i64(&json, tariff->version);
+        dyno_json_key(&json, "kind");
+        dyno_json_str(&json, dyno_tariff_kind_text(tariff->kind));
+        dyno_json_key(&json, "currency");
+        dyno_json_str(&json, tariff->currency->code);
+        dyno_json_key(&json, "prices");
+        dyno_json_array_begin(&json);
+        for (size_t k = 0; k < DYNO_COUNT(speed_ups); k++) {
+            dyno_json_object_begin(&json);
+            dyno_json_key(&json, "speed_up");
+            dyno_json_i64(&json, speed_ups[k]);
+            dyno_json_key(&json, "price");
+            dyno_json_str(&json, dyno_decimal_text(price_at(tariff, speed_ups[k]), 9, 2, amount));
+            dyno_json_key(&json, "device_hour_earns");
+            dyno_json_str(&json, dyno_decimal_text(earned_at(tariff, speed_ups[k]), 9, 2, amount));
+            dyno_json_object_end(&json);
+        }
+        dyno_json_array_end(&json);
+        dyno_json_object_end(&json);
+    }
+    dyno_json_array_end(&json);
+    dyno_strbuf_puts(&text, "\n");
+    const enum dyno_status status = dyno_bill_write(NULL, &text, err);
+    dyno_strbuf_fini(&text);
+    return status;
+}
+
+static enum dyno_status run(const void *opaque, struct dyno_err *err)
+{
+    const struct options *options = opaque;
+    const struct dyno_tariff_book *book = NULL;
+    struct dyno_arena *arena = dyno_arena_create();
+    if (arena == NULL)
+        return DYNO_NOMEM(err);
+    enum dyno_status status = dyno_bill_book(options->positional.items[0], arena, &book, err);
+    if (status == DYNO_OK && options->json)
+        status = print_json(book, err);
+    else if (status == DYNO_OK)
+        print_text(book);
+    dyno_arena_destroy(arena);
+    return status;
+}
+
+const struct dyno_command dyno_command_tariff = {
+    .name = "tariff",
+    .summary = "Check a book of tariffs, and show its prices by speed-up",
+    .positional = "FILE",
+    .positional_min = 1,
+    .positional_max = 1,
+    .text = "The book is JSON (docs/tariffs.md). It is refused as a whole when something in it is "
+            "wrong, with the tariff, the field and the rule.",
+    .flags = flags,
+    .flag_count = DYNO_COUNT(flags),
+    .options_bytes = sizeof(struct options),
+    .run = run,
+};

@@ -1,0 +1,179 @@
+/* cmd_usage.c - dyno usage: what a ledger says was used, by tenant, model, variant and class. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/calendar.h"
+#include "base/json.h"
+#include "cli/billing.h"
+#include "rate/sums.h"
+
+struct options {
+    struct dyno_cli_list positional;
+    struct dyno_bill_options bill;
+    const char *tenant;
+    bool json;
+};
+
+static const struct dyno_flag flags[] = {
+    DYNO_FLAGS_LEDGER(options),
+    {.name = "--tenant",
+     .value = "NAME",
+     .help = "Of this tenant only",
+     .kind = DYNO_FLAG_STR,
+     DYNO_FLAG_AT(options, tenant)},
+    DYNO_FLAG_JSON(options),
+};
+
+struct work {
+    const struct options *options;
+    struct dyno_usage_source *source;
+    int64_t tenant; /* index of the name; -1: all */
+    struct dyno_sums sums;
+};
+
+static enum dyno_status add(void *arg, const struct dyno_usage *usage, struct dyno_err *err)
+{
+    struct work *work = arg;
+    struct dyno_sum *sum = NULL;
+    if (work->tenant >= 0 && usage->key.tenant != (uint32_t)work->tenant)
+        return DYNO_OK;
+    const struct dyno_sum key = {.key = usage->key, .kind = usage->kind};
+    DYNO_TRY(dyno_sums_at(&work->sums, &key, &sum, err));
+    sum->requests += usage->requests;
+    sum->items += usage->items;
+    sum->device_ns += usage->device_ns;
+    sum->reference_ns += usage->reference_ns;
+    sum->byte_ns += usage->byte_ns;
+    return DYNO_OK;
+}
+
+static int compare(const void *left, const void *right, void *arg)
+{
+    const struct dyno_sum *a = *(const struct dyno_sum *const *)left;
+    const struct dyno_sum *b = *(const struct dyno_sum *const *)right;
+    const struct dyno_usage_source *source = ((const struct work *)arg)->source;
+    const uint32_t pairs[][2] = {{a->key.tenant, b->key.tenant},
+                                 {a->key.model, b->key.model},
+                                 {a->key.variant, b->key.variant},
+                                 {a->key.class_name, b->key.class_name},
+                                 {a->key.certificate, b->key.certificate}};
+    for (size_t i = 0; i < DYNO_COUNT(pairs); i++) {
+        const int by_name = strcmp(dyno_usage_source_name(source, pairs[i][0]),
+                                   dyno_usage_source_name(source, pairs[i][1]));
+        if (by_name != 0)
+            return by_name;
+    }
+    return a->kind < b->kind ? -1 : a->kind > b->kind;
+}
+
+static void print_text(const struct work *work, const struct dyno_sum *const *sums)
+{
+    printf("%-16s %-24s %-12s %-10s %-12s %10s %10s %14s %14s\n", "tenant", "model", "variant",
+           "class", "kind", "requests", "items", "device-hours", "EPU-hours");
+    for (size_t i = 0; i < work->sums.count; i++) {
+        const struct dyno_usage_key *key = &sums[i]->key;
+        char device[DYNO_MONEY_ROOM];
+        char epu[DYNO_MONEY_ROOM];
+        printf("%-16s %-24s %-12s %-10s %-12s %10llu %10llu %14s %14s\n",
+               dyno_usage_source_name(work->source, key->tenant),
+               dyno_usage_source_name(work->source, key->model),
+               dyno_usage_source_name(work->source, key->variant),
+               dyno_usage_source_name(work->source, key->class_name),
+               dyno_usage_kind_text((enum dyno_usage_kind)sums[i]->kind),
+               (unsigned long long)sums[i]->requests, (unsigned long long)sums[i]->items,
+               dyno_hours_text(sums[i]->device_ns, device),
+               dyno_hours_text(sums[i]->reference_ns, epu));
+    }
+}
+
+static void put(struct dyno_json_writer *json, const char *key, const char *value)
+{
+    dyno_json_key(json, key);
+    dyno_json_str(json, value);
+}
+
+static enum dyno_status print_json(const struct work *work, const struct dyno_sum *const *sums,
+                                   struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    char digits[DYNO_U128_TEXT_ROOM];
+    dyno_json_array_begin(&json);
+    for (size_t i = 0; i < work->sums.count; i++) {
+        const struct dyno_usage_key *key = &sums[i]->key;
+        dyno_json_object_begin(&json);
+        put(&json, "tenant", dyno_usage_source_name(work->source, key->tenant));
+        put(&json, "model", dyno_usage_source_name(work->source, key->model));
+        put(&json, "variant", dyno_usage_source_name(work->source, key->variant));
+        put(&json, "class", dyno_usage_source_name(work->source, key->class_name));
+        put(&json, "certificate", dyno_usage_source_name(work->source, key->certificate));
+        put(&json, "kind", dyno_usage_kind_text((enum dyno_usage_kind)sums[i]->kind));
+        dyno_json_key(&json, "requests");
+        dyno_json_u64(&json, sums[i]->requests);
+        dyno_json_key(&json, "items");
+        dyno_json_u64(&json, sums[i]->items);
+        put(&json, "device_ns", dyno_u128_text(sums[i]->device_ns, digits));
+        put(&json, "reference_ns", dyno_u128_text(sums[i]->reference_ns, digits));
+        put(&json, "memory_byte_ns", dyno_u128_text(sums[i]->byte_ns, digits));
+        dyno_json_object_end(&json);
+    }
+    dyno_json_array_end(&json);
+    dyno_strbuf_puts(&text, "\n");
+    const enum dyno_status status = dyno_bill_write(NULL, &text, err);
+    dyno_strbuf_fini(&text);
+    return status;
+}
+
+static enum dyno_status print(struct work *work, struct dyno_arena *arena, struct dyno_err *err)
+{
+    const struct dyno_sum **sums =
+        dyno_arena_alloc(arena, work->sums.count + 1, sizeof(const struct dyno_sum *));
+    size_t count = 0;
+    if (sums == NULL)
+        return DYNO_NOMEM(err);
+    for (size_t i = 0; i < work->sums.capacity; i++)
+        if (work->sums.used[i])
+            sums[count++] = &work->sums.slots[i];
+    qsort_r(sums, count, sizeof(const struct dyno_sum *), compare, work);
+    if (work->options->json)
+        return print_json(work, sums, err);
+    print_text(work, sums);
+    return DYNO_OK;
+}
+
+static enum dyno_status run(const void *opaque, struct dyno_err *err)
+{
+    const struct options *options = opaque;
+    struct work work = {.options = options, .tenant = -1};
+    struct dyno_arena *arena = dyno_arena_create();
+    if (arena == NULL)
+        return DYNO_NOMEM(err);
+    enum dyno_status status = dyno_bill_open(&options->bill, false, &work.source, err);
+    if (status == DYNO_OK && options->tenant != NULL) {
+        work.tenant = dyno_usage_source_find(work.source, options->tenant);
+        if (work.tenant < 0)
+            status = DYNO_FAIL(err, DYNO_E_NOT_FOUND, "the ledger knows no tenant '%.128s'",
+                               options->tenant);
+    }
+    if (status == DYNO_OK)
+        status = dyno_usage_source_each(work.source, add, &work, err);
+    if (status == DYNO_OK)
+        status = print(&work, arena, err);
+    dyno_sums_fini(&work.sums);
+    dyno_usage_source_close(work.source);
+    dyno_arena_destroy(arena);
+    return status;
+}
+
+const struct dyno_command dyno_command_usage = {
+    .name = "usage",
+    .summary = "What was used, out of a ledger: requests, device time, EPU",
+    .text =
+        "A row for each tenant, model, variant, class and kind. Records whose answer is not known "
+        "to have left are unconfirmed. Certificates are wanted where records cite them.",
+    .flags = flags,
+    .flag_count = DYNO_COUNT(flags),
+    .options_bytes = sizeof(struct options),
+    .run = run,
+};

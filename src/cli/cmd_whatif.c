@@ -1,0 +1,216 @@
+/* cmd_whatif.c - dyno whatif: the usage of a ledger under other tariffs, side by side. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "cli/billing.h"
+#include "rate/compare.h"
+
+struct options {
+    struct dyno_cli_list positional;
+    struct dyno_bill_options bill;
+    struct dyno_cli_list tariff_specs;
+    const char *svg;
+    bool json;
+};
+
+#define AT(field) DYNO_FLAG_AT(options, field)
+static const struct dyno_flag flags[] = {
+    DYNO_FLAGS_LEDGER(options),
+    DYNO_FLAG_TARIFFS(options),
+    {.name = "--tariff",
+     .value = "NAME|KIND,p=3,a=0.5,q=2,c=1.8",
+     .help = "Everybody by this one: a name of the book, or a kind (device-hour, flat-epu, "
+             "gain-share) with p the price of a device-hour, a the users' share, q the price of an "
+             "EPU-hour, c the cost of a device-hour; what is not said is that of the book's first "
+             "tariff. May be given again",
+     .kind = DYNO_FLAG_LIST,
+     AT(tariff_specs)},
+    {.name = "--svg",
+     .value = "FILE",
+     .help = "Draw it, too; the file must not be there yet",
+     .kind = DYNO_FLAG_STR,
+     AT(svg)},
+    DYNO_FLAG_JSON(options),
+};
+
+struct work {
+    const struct options *options;
+    struct dyno_usage_source *source;
+    struct dyno_arena *arena;
+    const struct dyno_tariff_book *book;
+    struct dyno_scenario scenarios[DYNO_SCENARIOS_MAX];
+    size_t count;
+};
+
+/* --- a tariff out of a flag --- */
+
+/* A decimal number of the book's first tariff as text; NULL: it says none. */
+static const char *default_of(const struct work *work, char letter)
+{
+    const struct dyno_tariff *first = &work->book->tariffs[0];
+    char text[DYNO_MONEY_ROOM];
+    const int64_t value = letter == 'p'   ? first->device_hour
+                          : letter == 'a' ? first->share_ppm
+                          : letter == 'q' ? first->epu_hour
+                                          : first->cost_hour;
+    if (value < 0)
+        return NULL;
+    return dyno_arena_strdup(work->arena, dyno_decimal_text(value, letter == 'a' ? 6 : 9, 0, text));
+}
+
+/* The value of `letter` in "kind,p=3,a=0.5". */
+static const char *value_of(const struct work *work, const char *spec, char letter)
+{
+    const char *at = strchr(spec, ',');
+    for (; at != NULL; at = strchr(at + 1, ','))
+        if (at[1] == letter && at[2] == '=')
+            return dyno_arena_strndup(work->arena, at + 3, strcspn(at + 3, ","));
+    return default_of(work, letter);
+}
+
+static enum dyno_status check_letters(const char *spec, struct dyno_err *err)
+{
+    const char *at = strchr(spec, ',');
+    for (; at != NULL; at = strchr(at + 1, ','))
+        if (at[1] == 0 || strchr("paqc", at[1]) == NULL || at[2] != '=')
+            return DYNO_FAIL(err, DYNO_E_ARG,
+                             "--tariff=%s: after the kind it knows p=, a=, q=, c=", spec);
+    return DYNO_OK;
+}
+
+/* A book of this one tariff, made as text, so that it is judged as any other. */
+static enum dyno_status book_of(const struct work *work, const char *spec,
+                                const struct dyno_tariff_book **book_out, struct dyno_err *err)
+{
+    static const struct {
+        char letter;
+        const char *field;
+    } fields[] = {{'p', "device_hour"}, {'a', "share"}, {'q', "epu_hour"}, {'c', "cost_hour"}};
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text};
+    DYNO_TRY(check_letters(spec, err));
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "tariffs");
+    dyno_json_array_begin(&json);
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "name");
+    dyno_json_str(&json, "what if");
+    dyno_json_key(&json, "version");
+    dyno_json_i64(&json, 1);
+    dyno_json_key(&json, "currency");
+    dyno_json_str(&json, work->book->tariffs[0].currency->code);
+    dyno_json_key(&json, "kind");
+    dyno_json_strn(&json, spec, strcspn(spec, ","));
+    for (size_t i = 0; i < DYNO_COUNT(fields); i++) {
+        const char *value = value_of(work, spec, fields[i].letter);
+        if (value == NULL)
+            continue;
+        dyno_json_key(&json, fields[i].field);
+        dyno_json_str(&json, value);
+    }
+    dyno_json_object_end(&json);
+    dyno_json_array_end(&json);
+    dyno_json_key(&json, "grants");
+    dyno_json_array_begin(&json);
+    dyno_json_array_end(&json);
+    dyno_json_object_end(&json);
+    const enum dyno_status status =
+        dyno_strbuf_ok(&text) ? dyno_tariff_book_parse(dyno_strbuf_text(&text), text.bytes,
+                                                       work->arena, book_out, err)
+                              : DYNO_NOMEM(err);
+    dyno_strbuf_fini(&text);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "--tariff=%s", spec);
+    return status;
+}
+
+/* --- scenarios --- */
+
+static bool is_in_book(const struct dyno_tariff_book *book, const char *name)
+{
+    for (size_t i = 0; i < book->tariff_count; i++)
+        if (strcmp(book->tariffs[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static enum dyno_status add(struct work *work, const char *name,
+                            const struct dyno_tariff_book *book, const char *tariff,
+                            struct dyno_err *err)
+{
+    struct dyno_statement *statement = NULL;
+    if (work->count == DYNO_SCENARIOS_MAX)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "at most %d tariffs stand side by side",
+                         DYNO_SCENARIOS_MAX);
+    DYNO_TRY(
+        dyno_usage_source_rate(work->source, book, tariff, NULL, 0, work->arena, &statement, err));
+    if (statement->account_count == 0)
+        return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "nobody used anything in this period");
+    work->scenarios[work->count++] = (struct dyno_scenario){name, statement};
+    return DYNO_OK;
+}
+
+static enum dyno_status make(struct work *work, struct dyno_err *err)
+{
+    const struct options *options = work->options;
+    DYNO_TRY(dyno_bill_book(options->bill.tariffs, work->arena, &work->book, err));
+    if (work->book->tariff_count == 0)
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s has no tariff", options->bill.tariffs);
+    DYNO_TRY(dyno_bill_open(&options->bill, false, &work->source, err));
+    if (work->book->grant_count > 0)
+        DYNO_TRY(add(work, "in force", work->book, NULL, err));
+    for (uint32_t i = 0; i < options->tariff_specs.count; i++) {
+        const char *spec = options->tariff_specs.items[i];
+        const struct dyno_tariff_book *book = work->book;
+        const char *name = spec;
+        if (!is_in_book(book, spec)) {
+            DYNO_TRY(book_of(work, spec, &book, err));
+            name = "what if";
+        }
+        DYNO_TRY(add(work, spec, book, name, err));
+    }
+    return work->count > 0 ? DYNO_OK
+                           : DYNO_FAIL(err, DYNO_E_ARG, "there is nothing to compare: --tariff");
+}
+
+static enum dyno_status print(const struct work *work, struct dyno_err *err)
+{
+    struct dyno_strbuf out = {0};
+    if (work->options->json)
+        dyno_compare_json(work->scenarios, work->count, &out);
+    else
+        dyno_compare_text(work->scenarios, work->count, &out);
+    enum dyno_status status = dyno_bill_write(NULL, &out, err);
+    dyno_strbuf_clear(&out);
+    if (status == DYNO_OK && work->options->svg != NULL) {
+        dyno_compare_svg(work->scenarios, work->count, &out);
+        status = dyno_bill_write(work->options->svg, &out, err);
+    }
+    dyno_strbuf_fini(&out);
+    return status;
+}
+
+static enum dyno_status run(const void *opaque, struct dyno_err *err)
+{
+    struct work work = {.options = opaque, .arena = dyno_arena_create()};
+    enum dyno_status status = work.arena != NULL ? make(&work, err) : DYNO_NOMEM(err);
+    if (status == DYNO_OK)
+        status = print(&work, err);
+    dyno_usage_source_close(work.source);
+    dyno_arena_destroy(work.arena);
+    return status;
+}
+
+const struct dyno_command dyno_command_whatif = {
+    .name = "whatif",
+    .summary = "A ledger's usage under other tariffs: who pays what, what the platform earns",
+    .text =
+        "The first column is what is in force by the book. Under the tariff that is in force the "
+        "amounts are those of the invoices. Device-hours freed are what the same work would "
+        "have taken unoptimised, less what it took.",
+    .flags = flags,
+    .flag_count = DYNO_COUNT(flags),
+    .options_bytes = sizeof(struct options),
+    .run = run,
+};

@@ -1,0 +1,49 @@
+/* usage_source.h - a ledger as usage that can be rated: what usage, invoice and whatif share.
+ *
+ * A ledger is read twice: once for what is known at its end (which answers left, which records were
+ * voided, its names, its last heads), once for the records.  Memory grows with names and voids.
+ */
+#ifndef DYNO_CLI_USAGE_SOURCE_H
+#define DYNO_CLI_USAGE_SOURCE_H
+
+#include "cli/command.h"
+#include "rate/invoice.h"
+
+struct dyno_usage_source;
+
+struct dyno_usage_source_options {
+    const struct dyno_cli_list *ledgers; /* files and folders */
+    const char *certificates;            /* folder; NULL: records that cite one cannot be rated */
+    int64_t first_s, next_s;             /* records from, and before */
+    bool takes_late;                     /* what started before first_s, too */
+};
+
+/* Errors of the readers, with the path; E_NOT_FOUND: a certificate that a record cites. */
+enum dyno_status dyno_usage_source_open(const struct dyno_usage_source_options *options,
+                                        struct dyno_usage_source **source_out,
+                                        struct dyno_err *err);
+void dyno_usage_source_close(struct dyno_usage_source *source); /* accepts NULL */
+
+/* Every record of the time asked for, in the order of the files.  `take` may stop it by failing. */
+typedef enum dyno_status dyno_usage_take_fn(void *arg, const struct dyno_usage *usage,
+                                            struct dyno_err *err);
+enum dyno_status dyno_usage_source_each(struct dyno_usage_source *source, dyno_usage_take_fn *take,
+                                        void *arg, struct dyno_err *err);
+
+/* Rate all of it by a book; tariff NULL: by the grants.  The statement lives in `arena`. */
+enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,
+                                        const struct dyno_tariff_book *book, const char *tariff,
+                                        const struct dyno_credit *credits, size_t credit_count,
+                                        struct dyno_arena *arena,
+                                        struct dyno_statement **statement_out,
+                                        struct dyno_err *err);
+
+/* The names that usage has, and the index of one; -1: the ledger has no such name. */
+const char *dyno_usage_source_name(const struct dyno_usage_source *source, uint32_t idx);
+int64_t dyno_usage_source_find(const struct dyno_usage_source *source, const char *name);
+
+/* What of the ledger it is, for invoices. */
+const struct dyno_invoice_source *dyno_usage_source_spans(const struct dyno_usage_source *source,
+                                                          size_t *count_out);
+
+#endif /* DYNO_CLI_USAGE_SOURCE_H */

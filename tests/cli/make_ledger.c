@@ -1,0 +1,126 @@
+/* make_ledger.c - a ledger out of lines of text, for tests of what reads one.
+ *
+ *   make_ledger FOLDER < LINES
+ *
+ * A line: TENANT MODEL VARIANT CLASS CERTIFICATE OUTCOME ITEMS DEVICE_NS REFERENCE_NS START_S
+ * [unsent|void] CERTIFICATE "-" is none; OUTCOME as in the ledger, or "residency", whose ITEMS are
+ * byte-seconds.
+ */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "meter/ledger/ledger.h"
+
+#define LINES_MAX 100000
+
+static atomic_size_t done_count;
+static struct dyno_ledger_entry entries[LINES_MAX];
+static bool is_unsent[LINES_MAX];
+
+static void stop(const char *what)
+{
+    (void)fprintf(stderr, "make_ledger: %s\n", what);
+    exit(1);
+}
+
+static void set_name(struct dyno_ledger *ledger, struct dyno_record *record,
+                     enum dyno_name_kind kind, const char *text)
+{
+    struct dyno_err err = {0};
+    if (strcmp(text, "-") != 0 &&
+        dyno_ledger_name(ledger, kind, text, &record->names[kind - 1], &err) != DYNO_OK)
+        stop(err.text);
+}
+
+static void set_outcome(struct dyno_record *record, const char *text, unsigned long long items)
+{
+    record->kind = DYNO_RECORD_USAGE;
+    record->items = (uint32_t)items;
+    if (strcmp(text, "residency") == 0) {
+        record->kind = DYNO_RECORD_RESIDENCY;
+        record->items = 0;
+        record->memory_byte_ns = (dyno_u128)items * 1000000000U;
+        return;
+    }
+    for (uint32_t i = 1; dyno_outcome_text(i) != NULL; i++)
+        if (strcmp(dyno_outcome_text(i), text) == 0)
+            record->outcome = (enum dyno_outcome)i;
+}
+
+static void on_done(struct dyno_ledger_entry *entry)
+{
+    (void)entry;
+    atomic_fetch_add(&done_count, 1);
+}
+
+static void append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entry)
+{
+    struct dyno_err err = {0};
+    if (dyno_record_check(&entry->record, &err) != DYNO_OK)
+        stop(err.text);
+    entry->done = on_done;
+    dyno_ledger_append(ledger, entry);
+}
+
+/* Returns whether a void of it must follow. */
+static bool take_line(struct dyno_ledger *ledger, const char *line, size_t i)
+{
+    char texts[6][200] = {{0}};
+    char last[16] = "";
+    unsigned long long numbers[4] = {0};
+    struct dyno_record *record = &entries[i].record;
+    const int count = sscanf(line, "%199s %199s %199s %199s %199s %199s %llu %llu %llu %llu %15s",
+                             texts[0], texts[1], texts[2], texts[3], texts[4], texts[5],
+                             &numbers[0], &numbers[1], &numbers[2], &numbers[3], last);
+    static const enum dyno_name_kind kinds[] = {DYNO_NAME_TENANT, DYNO_NAME_MODEL,
+                                                DYNO_NAME_VARIANT, DYNO_NAME_CLASS,
+                                                DYNO_NAME_CERTIFICATE};
+    if (count < 10)
+        stop("a line has ten texts or eleven");
+    for (size_t k = 0; k < DYNO_COUNT(kinds); k++)
+        set_name(ledger, record, kinds[k], texts[k]);
+    set_outcome(record, texts[5], numbers[0]);
+    record->device_ns = numbers[1];
+    record->reference_ns = numbers[2];
+    record->start_ns = numbers[3] * 1000000000U;
+    is_unsent[i] = strcmp(last, "unsent") == 0;
+    append(ledger, &entries[i]);
+    return strcmp(last, "void") == 0;
+}
+
+int main(int argc, char **argv)
+{
+    static char line[2048];
+    struct dyno_ledger *ledger = NULL;
+    struct dyno_err err = {0};
+    size_t count = 0;
+    if (argc != 2)
+        stop("FOLDER < LINES");
+    const struct dyno_ledger_options options = {.folder = argv[1], .node = 1};
+    if (dyno_ledger_open(&options, &ledger, &err) != DYNO_OK)
+        stop(err.text);
+    while (fgets(line, sizeof(line), stdin) != NULL && line[0] != '\n' && count + 1 < LINES_MAX) {
+        const bool is_void = take_line(ledger, line, count);
+        const uint64_t seq = ++count;
+        if (!is_void)
+            continue;
+        struct dyno_record *record = &entries[count].record;
+        record->kind = DYNO_RECORD_VOID;
+        record->start_ns = entries[count - 1].record.start_ns;
+        record->voids = (struct dyno_record_id){1, dyno_ledger_epoch(ledger), seq};
+        record->id.node = 1;
+        append(ledger, &entries[count++]);
+    }
+    while (atomic_load(&done_count) < count)
+        (void)usleep(1000);
+    for (size_t i = 0; i < count; i++)
+        if (!is_unsent[i] && entries[i].record.kind == DYNO_RECORD_USAGE &&
+            dyno_ledger_sent(ledger, i + 1, &err) != DYNO_OK)
+            stop(err.text);
+    if (dyno_ledger_close(ledger, &err) != DYNO_OK)
+        stop(err.text);
+    return 0;
+}

@@ -1,0 +1,133 @@
+"""dyno usage, tariff, invoice, whatif: out of a ledger that a tool of the tests makes."""
+import csv
+import io
+import json
+import re
+import shutil
+
+from harness import check
+
+HOUR = 3_600_000_000_000
+NOVEMBER = 1793491200
+BOOK = {
+    "tariffs": [
+        {"name": "gain", "version": 1, "currency": "USD", "kind": "gain-share", "device_hour": "3", "share": "0.5",
+         "cost_hour": "1.8"},
+        {"name": "hourly", "version": 1, "currency": "USD", "kind": "device-hour", "device_hour": "3",
+         "cost_hour": "1.8"}],
+    "grants": [{"tariff": "gain"}]}
+LINES = [
+    f"acme resnet fp32 realtime - ok 1 {HOUR} {HOUR} {NOVEMBER + 5}",  # unoptimised: an EPU-hour
+    f"bolt resnet fp32 batch - ok 8 {HOUR // 2} {HOUR // 2} {NOVEMBER + 6}",
+    f"bolt resnet fp32 batch - failed 8 7 0 {NOVEMBER + 7}",
+    f"bolt resnet fp32 batch - ok 8 {HOUR} {HOUR} {NOVEMBER + 8} void",
+    f"acme resnet fp32 realtime - ok 1 {HOUR} {HOUR} {NOVEMBER - 1}",  # October's
+]
+
+
+def put_all(t, lines=None, book=None):
+    t.tool("make_ledger", t.path("ledger"), stdin="\n".join(LINES if lines is None else lines) + "\n")
+    t.put("book.json", json.dumps(BOOK if book is None else book).encode())
+
+
+ASK = ("--ledger=ledger", "--period=2026-11")
+
+
+def case_usage(t):
+    put_all(t)
+    rows = json.loads(t.works("usage", *ASK, "--json"))
+    got = [(r["tenant"], r["kind"], r["requests"], int(r["device_ns"]), int(r["reference_ns"])) for r in rows]
+    check(got == [("acme", "delivered", 1, HOUR, HOUR), ("bolt", "delivered", 1, HOUR // 2, HOUR // 2),
+                  ("bolt", "failed", 1, 7, 0), ("bolt", "unconfirmed", 1, HOUR, 0)], got)
+    text = t.works("usage", *ASK, "--tenant=acme")
+    check(len(text.splitlines()) == 2 and re.search(r"acme +resnet +fp32 +realtime +delivered +1 +1 +1 +1$", text, re.M),
+          text)
+    t.fails("E_NOT_FOUND", "*no tenant 'nobody'*", "usage", *ASK, "--tenant=nobody")
+    both = json.loads(t.works("usage", "--ledger=ledger", "--since=2026-10-01", "--until=2026-12-01", "--json"))
+    check(both[0]["requests"] == 2, both[0])
+
+
+def case_invoice(t):
+    put_all(t)
+    ask = ("invoice", *ASK, "--tariffs=book.json")
+    text = t.works(*ask)
+    check(text.count("DRAFT INVOICE") == 2 and "TOTAL" in text, text)
+    acme = json.loads(t.works(*ask, "--tenant=acme", "--json"))
+    check(acme["total"] == "3.00" and acme["status"] == "draft" and len(acme["lines"]) == 1, acme)
+    bolt = json.loads(t.works(*ask, "--tenant=bolt", "--format=json"))
+    check(bolt["total"] == "1.50", bolt)
+    check([(line["usage"], line["amount"]) for line in bolt["lines"]] ==
+          [("delivered", "1.50"), ("failed", "0.00"), ("unconfirmed", "0.00")], bolt["lines"])
+    record, = bolt["records"]
+    check(record["node"] == 1 and record["last_seq"] == 6 and re.fullmatch(r"[0-9a-f]{64}", record["root"]), record)
+    check(t.works(*ask, "--json", "--tenant=bolt") == t.works(*ask, "--tenant=bolt", "--json"))
+    rows = list(csv.DictReader(io.StringIO(t.works(*ask, "--format=csv"))))
+    check(sum(float(row["amount"]) for row in rows) == 4.5, rows)
+    focus = list(csv.DictReader(io.StringIO(t.works(*ask, "--format=focus"))))
+    check(focus[0]["BilledCost"] == "3.00" and focus[0]["x_MerkleRoot"] == record["root"], focus[0])
+    page = t.works(*ask, "--format=html", "--tenant=acme", "--platform=A & B")
+    check("A &amp; B" in page and page.startswith("<!doctype html>"), page)
+    credit = json.loads(t.works(*ask, "--tenant=bolt", "--json", "--credit=bolt=1", "--credit=other=5"))
+    check(credit["total"] == "0.50" and credit["credit_left"] == "0", credit)
+
+
+def case_final_is_written_once(t):
+    put_all(t, lines=[f"acme resnet fp32 realtime - ok 1 {HOUR} {HOUR} 1729000000"])
+    ask = ("invoice", "--ledger=ledger", "--period=2024-10", "--tariffs=book.json", "--number=7")
+    t.fails("E_ARG", "*--tenant=NAME and --out=FILE*", *ask)
+    t.works(*ask, "--tenant=acme", "--out=seven.txt")
+    first = (t.folder / "seven.txt").read_text()
+    check("INVOICE from" in first and "Number   7" in first, first)
+    t.fails("E_EXISTS", "*is there already*", *ask, "--tenant=acme", "--out=seven.txt")
+    check((t.folder / "seven.txt").read_text() == first and "seven.txt" in t.files())
+    check(not [name for name in t.files() if name.endswith(".new")], t.files())
+
+
+def case_not_closed(t):
+    put_all(t)
+    t.fails("E_ARG", "*the period is not closed before 29*", "invoice", "--ledger=ledger", "--since=2026-11-01",
+            "--until=2990-01-01", "--tariffs=book.json", "--number=7", "--tenant=acme", "--out=x")
+
+
+def case_whatif(t):
+    put_all(t)
+    ask = ("whatif", *ASK, "--tariffs=book.json", "--tariff=hourly", "--tariff=gain-share,a=0.8",
+           "--tariff=flat-epu,q=2")
+    got = json.loads(t.works(*ask, "--json"))["scenarios"]
+    check([s["tariff"] for s in got] == ["in force", "hourly", "gain-share,a=0.8", "flat-epu,q=2"], got)
+    check(got[0]["tenants"] == {"acme": "3.00", "bolt": "1.50"}, got[0])
+    check(got[3]["tenants"] == {"acme": "2.00", "bolt": "1.00"}, got[3])
+    check(all(s["cost"] == "4.50" for s in got), got)  # of what failed and what did not leave, too
+    check(all(s["device_hours"] == "1.5" for s in got), got)
+    text = t.works(*ask, "--svg=picture.svg")
+    check(re.search(r"^acme +3\.00 +3\.00 +3\.00 +2\.00$", text, re.M), text)
+    check("<svg" in (t.folder / "picture.svg").read_text())
+    t.fails("E_ARG", "*it knows p=, a=, q=, c=*", "whatif", *ASK, "--tariffs=book.json", "--tariff=flat-epu,z=2")
+    t.fails("E_ARG", "*kind is device-hour, flat-epu or gain-share*", "whatif", *ASK, "--tariffs=book.json",
+            "--tariff=free")
+
+
+def case_bad_input(t):
+    put_all(t, lines=[f"acme resnet fp32 realtime {'a' * 64} ok 1 {HOUR} {HOUR} {NOVEMBER}"])
+    ask = ("invoice", *ASK, "--tariffs=book.json")
+    t.fails("E_NOT_FOUND", "*--certificates=DIR is missing*", *ask)
+    (t.folder / "certs").mkdir()
+    t.fails("E_IO", "*aaaa.engine.json*", *ask, "--certificates=certs")
+    t.fails("E_ARG", "*--ledger=PATH is missing*", "invoice", "--period=2026-11", "--tariffs=book.json")
+    t.fails("E_ARG", "*wants a month*", "usage", "--ledger=ledger", "--period=2026-13")
+    t.fails("E_ARG", "*either --period*", "usage", *ASK, "--since=2026-11-01")
+    t.put("book.json", json.dumps({"tariffs": BOOK["tariffs"], "grants": []}).encode())
+    shutil.rmtree(t.folder / "ledger")
+    put_all(t, lines=LINES[:1], book={"tariffs": BOOK["tariffs"], "grants": []})
+    t.fails("E_NOT_FOUND", "*tenant 'acme' has no tariff in force at 2026-11-01T00:00:0*", *ask, "--certificates=x")
+
+
+def case_tariff(t):
+    put_all(t, lines=[])
+    text = t.works("tariff", "book.json")
+    check(re.search(r"price of an EPU-hour +3\.00 +2\.25 +2\.00 +1\.875 +1\.80$", text, re.M), text)
+    check(re.search(r"busy device-hour earns +3\.00 +4\.50 +6\.00 +7\.50 +9\.00$", text, re.M), text)
+    got = json.loads(t.works("tariff", "book.json", "--json"))
+    check(got[0]["prices"][3] == {"speed_up": 4, "price": "1.875", "device_hour_earns": "7.50"}, got)
+    t.put("bad.json", b'{"tariffs": [{"name": "x"}], "grants": []}')
+    t.fails("E_ARG", "*bad.json: tariff 'x': version must be*", "tariff", "bad.json")
