@@ -70,9 +70,12 @@ static void seal(struct dyno_ledger *ledger)
 {
     struct dyno_group *group = &ledger->group;
     struct dyno_items items;
-    put_seed(ledger->items);
-    ledger->items_bytes = DYNO_SEED_BYTES + (size_t)group->entries_bytes +
-                          (size_t)group->record_count * DYNO_RECORD_BYTES;
+    ledger->items_bytes = 0;
+    if (group->record_count > 0) {
+        put_seed(ledger->items);
+        ledger->items_bytes = DYNO_SEED_BYTES + (size_t)group->entries_bytes +
+                              (size_t)group->record_count * DYNO_RECORD_BYTES;
+    }
     const enum dyno_status opened =
         dyno_items_open(group, ledger->items, ledger->items_bytes, &items, NULL);
     DYNO_ASSERT(opened == DYNO_OK);

@@ -86,7 +86,7 @@ static enum dyno_status check_counts(const struct dyno_group *g, struct dyno_err
         return DYNO_FAIL(err, DYNO_E_FORMAT, "a group of the kind %s has %" PRIu32 " records",
                          dyno_group_kind_text(g->kind), g->record_count);
     if (g->entry_count > DYNO_GROUP_ENTRIES_MAX || g->entries_bytes > DYNO_ENTRIES_BYTES_MAX ||
-        (g->entry_count > 0 && g->record_count == 0))
+        ((g->entry_count > 0 || g->entries_bytes > 0) && g->record_count == 0))
         return DYNO_FAIL(err, DYNO_E_FORMAT,
                          "%" PRIu32 " names in %" PRIu32 " bytes, of %" PRIu32 " records",
                          g->entry_count, g->entries_bytes, g->record_count);
@@ -192,12 +192,16 @@ enum dyno_status dyno_items_open(const struct dyno_group *group, const uint8_t *
                                  size_t bytes_count, struct dyno_items *items_out,
                                  struct dyno_err *err)
 {
-    const size_t want = DYNO_SEED_BYTES + (size_t)group->entries_bytes +
-                        (size_t)group->record_count * DYNO_RECORD_BYTES;
+    const size_t want = group->record_count == 0
+                            ? 0
+                            : DYNO_SEED_BYTES + (size_t)group->entries_bytes +
+                                  (size_t)group->record_count * DYNO_RECORD_BYTES;
     *items_out = (struct dyno_items){0};
     if (bytes_count != want)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "its items have %zu bytes, its header says %zu",
                          bytes_count, want);
+    if (want == 0) /* no seed either: nothing would tell when it was changed */
+        return DYNO_OK;
     *items_out = (struct dyno_items){
         .seed = bytes,
         .entries = bytes + DYNO_SEED_BYTES,

@@ -106,8 +106,9 @@ static inline struct dyno_record case_record(struct dyno_ledger *ledger, uint64_
                                  "sha256:aa",    "sha256:bb",   "standard",
                                  "3x224x224",    "cpu-zen4",    "gain-share/3"};
     for (uint32_t i = 0; i < DYNO_NAME_KINDS; i++)
-        CHECK(dyno_ledger_name(ledger, (enum dyno_name_kind)(i + 1), names[i], &record.names[i],
-                               NULL) == DYNO_OK);
+        if (dyno_ledger_name(ledger, (enum dyno_name_kind)(i + 1), names[i], &record.names[i],
+                             NULL) != DYNO_OK)
+            abort(); /* any thread: the checks count without a lock */
     return record;
 }
 

@@ -14,10 +14,10 @@ static inline uint64_t random_u64(void)
     return z ^ (z >> 31);
 }
 
-/* Below `bound`, which is above 0. */
+/* Below `bound`; 0 when that is 0. */
 static inline uint64_t random_below(uint64_t bound)
 {
-    return random_u64() % bound;
+    return bound == 0 ? 0 : random_u64() % bound;
 }
 
 /* Of any magnitude, up to `bits` bits. */
