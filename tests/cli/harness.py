@@ -61,11 +61,12 @@ class Tester:
                               stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
                               text=True, timeout=300, check=False)
 
-    def tool(self, name, *args, stdin):
-        """A program of the tests, beside dyno."""
-        got = subprocess.run([pathlib.Path(self.program).with_name(name), *args], cwd=self.folder, input=stdin,
-                             capture_output=True, text=True, timeout=60, check=False)
+    def tool(self, name, *args, stdin=""):
+        """A program of the tests, beside dyno; returns standard output."""
+        got = subprocess.run([pathlib.Path(self.program).with_name(name), *map(str, args)], cwd=self.folder,
+                             input=stdin, capture_output=True, text=True, timeout=60, check=False)
         check(got.returncode == 0, name, got.stderr)
+        return got.stdout
 
     def works(self, *args, **how):
         """Exit 0, nothing on standard error; returns standard output."""

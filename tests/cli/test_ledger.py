@@ -1,0 +1,199 @@
+"""dyno ledger: what it says of good ledgers and of changed ones, proofs, exports, bad input."""
+import csv
+import io
+import json
+import os
+import pathlib
+import re
+import shutil
+import sqlite3
+import subprocess
+
+from harness import check
+
+
+def make(t, folder="l", node=3, records=100, unsent=5, segment=70, key=None):
+    """Returns the two epochs."""
+    more = [t.path(key)] if key else []
+    text = t.tool("make_two_starts", t.path(folder), node, records, unsent, segment, *more)
+    return [int(line) for line in text.splitlines()[:2]]
+
+
+def keys(t):
+    run = lambda *args: subprocess.run(args, check=True, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL, cwd=t.folder)
+    run("openssl", "genpkey", "-algorithm", "ed25519", "-out", "key.pem")
+    run("openssl", "pkey", "-in", "key.pem", "-pubout", "-out", "key.pub")
+    run("openssl", "genpkey", "-algorithm", "ed25519", "-out", "other.pem")
+    run("openssl", "pkey", "-in", "other.pem", "-pubout", "-out", "other.pub")
+
+
+def change(t, file, *statements):
+    with sqlite3.connect(t.path(file)) as db:
+        for statement in statements:
+            db.execute(statement)
+    db.close()
+
+
+def case_verify(t):
+    make(t)
+    text = t.works("ledger", "verify", "l")
+    for words in ("good: the ledger of node 3", "201: 200 requests, 1 voids, 5 unconfirmed",
+                  "the last one closed", "EPU-hours"):
+        check(words in text, words, text)
+    got = json.loads(t.works("ledger", "verify", "l", "--json"))
+    check(got["good"] and got["records"] == 201 and got["epochs"] == 2 and got["files"] == 4, got)
+    check(int(got["reference_ns"]) == sum(8000000 + n for n in range(200) if n % 11 != 10), got)
+    check(got["unconfirmed"] == 5 and got["voids"] == 1 and got["signed_heads"] == 0, got)
+    files = sorted(str(p) for p in pathlib.Path(t.path("l")).glob("*.ledger"))
+    one = json.loads(t.works("ledger", "verify", files[1], "--json"))
+    check(one["files"] == 1 and one["first_group"] > 0, one)
+
+
+def case_changed(t):
+    make(t)
+    shutil.copytree(t.path("l"), t.path("kept"))
+    for statement, says in (
+            ("UPDATE record_group SET items = zeroblob(length(items)) WHERE number = 1",
+             '*"l/00000001.ledger": group 1: *'),
+            ("DELETE FROM record_group WHERE number = 1", "*: group 1 is missing"),
+            ("UPDATE head SET bytes = zeroblob(212)", "*: it is no head of a ledger"),
+            ("DELETE FROM record_group WHERE number > 2", "*: there is a head over * groups, and there are 3")):
+        change(t, "l/00000001.ledger", statement)
+        got = t.dyno("ledger", "verify", "l")
+        line = got.stderr.strip()
+        check(got.returncode in (65, 76) and got.stdout == "", got.returncode, got.stdout)
+        check(re.fullmatch(re.escape(says).replace(r"\*", ".*"), line), line, "wants", says)
+        shutil.rmtree(t.path("l"))
+        shutil.copytree(t.path("kept"), t.path("l"))
+    with open(t.path("l/00000002.ledger"), "r+b") as file:
+        file.seek(8192)
+        file.write(b"\0" * 4096)
+    check(t.dyno("ledger", "verify", "l").returncode in (65, 76))
+
+
+def case_order(t):
+    make(t)
+    make(t, "other", node=4)
+    t.fails("E_MISMATCH", '*"l/00000003.ledger": it is file 3 of node 3, which does not follow file 1 of node 3',
+            "ledger", "verify", "l/00000001.ledger", "l/00000003.ledger")
+    t.fails("E_MISMATCH", "*it is file 1 of node 4, which does not follow file 4 of node 3", "ledger",
+            "verify", "l", "other")
+
+
+def case_heads(t):
+    keys(t)
+    make(t, key="key.pem")
+    check("signed" in t.works("ledger", "heads", "l"))
+    heads = [json.loads(line) for line in t.works("ledger", "heads", "l", "--json").splitlines()]
+    check(len(heads) == 4 and all(h["signed"] and h["node"] == 3 for h in heads), heads)
+    check([h["groups"] for h in heads] == sorted(h["groups"] for h in heads), heads)
+    t.put("head.json", json.dumps(heads[1]).encode())
+    t.put("head.hex", heads[3]["head"].encode() + b"\n")
+    for name in ("head.json", "head.hex"):
+        t.works("ledger", "verify", "l", "--key=key.pub", "--head=" + name)
+    t.fails("E_MISMATCH", "*is not signed with the key that was given", "ledger", "verify", "l",
+            "--key=other.pub")
+    make(t, "again", key="key.pem")  # another ledger with the same key and the same numbers
+    t.fails("E_MISMATCH", "*is of another ledger, or this one was changed since", "ledger", "verify",
+            "again", "--head=head.json")
+    t.put("head.bad", heads[1]["head"].replace("4459", "4458").encode())
+    t.fails("E_FORMAT", '*"head.bad": it is no head of a ledger', "ledger", "verify", "l",
+            "--head=head.bad")
+    digits = heads[1]["head"]
+    t.put("head.bad", (digits[:300] + ("0" if digits[300] != "0" else "1") + digits[301:]).encode())
+    t.fails("E_CORRUPT", '*"head.bad": the checksum of the head differs', "ledger", "verify", "l",
+            "--head=head.bad")
+    t.put("head.bad", b"{}")
+    t.fails("E_FORMAT", '*"head.bad": it is neither 424 hexadecimal digits nor *', "ledger", "verify",
+            "l", "--head=head.bad")
+
+
+def case_prove(t):
+    keys(t)
+    first, second = make(t, key="key.pem")
+    proof = t.works("ledger", "prove", f"3-{second}-42", "l")
+    check(len(proof) < 16384, len(proof))
+    t.put("proof.json", proof.encode())
+    shutil.rmtree(t.path("l"))  # it is checked alone
+    text = t.works("ledger", "verify", "--proof=proof.json", "--key=key.pub")
+    check(f"good: record 3-{second}-42 is in the ledger of node 3" in text, text)
+    check("gain-share/3" in text and "signed by" in text, text)
+    got = json.loads(t.works("ledger", "verify", "--proof=proof.json", "--json"))
+    check(got["good"] and got["id"] == f"3-{second}-42" and got["head"]["signed"], got)
+    check(got["tenant"] in ("acme", "other.co", "ténant") and got["device_ns"] == 2000141, got)
+    t.fails("E_MISMATCH", "*its head is not signed with the key that was given", "ledger", "verify",
+            "--proof=proof.json", "--key=other.pub")
+    parsed = json.loads(proof)
+    data = bytearray.fromhex(parsed["record"]["bytes"])
+    data[88] ^= 1
+    parsed["record"]["bytes"] = data.hex()
+    t.put("bad.json", json.dumps(parsed).encode())
+    t.fails("E_CORRUPT", '*"bad.json": a record of the proof is not in its group', "ledger", "verify",
+            "--proof=bad.json")
+    parsed = json.loads(proof)
+    parsed["names"] = parsed["names"][1:]
+    t.put("bad.json", json.dumps(parsed).encode())
+    t.fails("E_FORMAT", "*the proof leaves out the name of the *", "ledger", "verify",
+            "--proof=bad.json")
+    parsed = json.loads(proof)
+    parsed["id"] = f"3-{first}-42"
+    t.put("bad.json", json.dumps(parsed).encode())
+    t.fails("E_CORRUPT", "*the proof is not of the record that it names: *", "ledger", "verify",
+            "--proof=bad.json")
+    t.put("bad.json", b"[1]")
+    t.fails("E_FORMAT", "*it is no proof of a ledger's record", "ledger", "verify",
+            "--proof=bad.json")
+
+
+def case_export(t):
+    first, second = make(t)
+    rows = list(csv.DictReader(io.StringIO(t.works("ledger", "export", "l"))))
+    check(len(rows) == 201, len(rows))
+    check(rows[0]["id"] == f"3-{first}-1" and rows[-1]["id"] == f"3-{second}-100", rows[0])
+    states = [r["state"] for r in rows]
+    check(states.count("unconfirmed") == 5 and states.count("voided") == 1 and
+          states[1] == "voided", states)
+    check(rows[100]["kind"] == "void" and rows[100]["voids"] == f"3-{first}-2", rows[100])
+    check(rows[7]["tenant"] == "other.co" and rows[7]["device_ns"] == "2000007", rows[7])
+    lines = t.works("ledger", "export", "l", "--format=json").splitlines()
+    objects = [json.loads(line) for line in lines]
+    check(len(objects) == 201 and objects[7]["device_ns"] == 2000007 and
+          objects[7]["memory_byte_ns"] == str((7 << 66) + 3), objects[7])
+    mine = list(csv.DictReader(io.StringIO(t.works("ledger", "export", "l", "--tenant=ténant"))))
+    check(len(mine) == 66 and {r["tenant"] for r in mine} == {"ténant"}, len(mine))
+    some = t.works("ledger", "export", "l", "--since=2025-11-29T07:23:21.010Z",
+                   "--until=2025-11-29T07:23:21.020Z", "--json").splitlines()
+    check([json.loads(s)["start"] for s in some][:1] == ["2025-11-29T07:23:21.010000000Z"], some[:1])
+    check(len(some) == 10, len(some))
+
+
+def case_bad_input(t):
+    make(t)
+    t.fails("E_ARG", "*it knows verify, prove, export and heads, not 'x'", "ledger", "x", "l")
+    t.fails("E_ARG", "*verify wants the folder of a ledger, or files of one", "ledger", "verify")
+    t.fails("E_NOT_FOUND", '*"nowhere": No such file or directory', "ledger", "verify", "nowhere")
+    t.put("text", b"hello world" * 100)
+    t.fails("E_FORMAT", '*"text"*', "ledger", "verify", "text")
+    os.mkdir(t.path("empty"))
+    t.fails("E_NOT_FOUND", '*the folder "empty" has no file of a ledger', "ledger", "export", "empty")
+    t.fails("E_ARG", "*'12' is no record id: NODE-EPOCH-SEQ*", "ledger", "prove", "12", "l")
+    t.fails("E_NOT_FOUND", "*there is no record 3-5-9 in 4 files", "ledger", "prove", "3-5-9", "l")
+    t.fails("E_ARG", "*--since=yesterday: wants 2026-01-31*", "ledger", "export", "l",
+            "--since=yesterday")
+    t.fails("E_ARG", "*--format=xml: wants csv or json", "ledger", "export", "l", "--format=xml")
+    t.fails("E_ARG", "*verify takes no --format*", "ledger", "verify", "l", "--tenant=a")
+    t.fails("E_ARG", "*heads takes no --key*", "ledger", "heads", "l", "--proof=x")
+    t.fails("E_ARG", "*a proof is checked alone*", "ledger", "verify", "l", "--proof=x")
+    t.fails("E_IO", "*nokey*", "ledger", "verify", "l", "--key=nokey")
+
+
+def case_while_it_is_written(t):
+    """A reader with its file open does not hold the writer up, and reads up to where it began."""
+    make(t)
+    reader = sqlite3.connect(t.path("l/00000004.ledger"))
+    cursor = reader.execute("SELECT number FROM record_group")
+    check(cursor.fetchone() is not None)
+    make(t)  # goes on from the same files
+    check(json.loads(t.works("ledger", "verify", "l", "--json"))["epochs"] == 4)
+    reader.close()
