@@ -59,6 +59,7 @@ struct dyno_command {
     /* Set instead of run: this program is executed with the same arguments, once they are found to
      * be right. */
     const char *program;
+    bool is_internal; /* the program starts itself with it; neither help nor the man page list it */
 };
 
 #define DYNO_COMMAND(name) extern const struct dyno_command dyno_command_##name;

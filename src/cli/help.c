@@ -58,8 +58,10 @@ static void help_all(void)
 {
     printf("dyno %s - makes a tuned engine of an ONNX model and runs it\n\n", DYNO_VERSION);
     printf("usage: dyno COMMAND [--help] ...\n\n");
-    for (size_t i = 0; i < dyno_command_count; i++)
-        printf("  %-10s %s\n", dyno_commands[i]->name, dyno_commands[i]->summary);
+    for (size_t i = 0; i < dyno_command_count; i++) {
+        if (!dyno_commands[i]->is_internal)
+            printf("  %-10s %s\n", dyno_commands[i]->name, dyno_commands[i]->summary);
+    }
     printf("  %-10s %s\n", "man", "Print the manual page dyno(1)");
     printf("\nExit codes:");
 #define X(sym, value, exit_code, text) printf(" %d %s;", exit_code, text);
@@ -102,6 +104,8 @@ void dyno_cli_man(void)
     printf(".SH SYNOPSIS\n.B dyno\nCOMMAND [flags] ...\n.SH COMMANDS\n");
     for (size_t i = 0; i < dyno_command_count; i++) {
         const struct dyno_command *command = dyno_commands[i];
+        if (command->is_internal)
+            continue;
         printf(".SS dyno %s %s\n", command->name,
                command->positional != NULL ? command->positional : "");
         man_text(command->summary);

@@ -82,6 +82,14 @@ void dyno_onnx_model_metadata(const struct dyno_onnx_model *model, uint32_t idx,
 /* Bytes of the model file and of the external files it uses. */
 uint64_t dyno_onnx_model_file_bytes(const struct dyno_onnx_model *model);
 
+/* SHA-256 of what the model is: of its file; where data lies in other files, of the text
+ * "dyno model 1\n", the SHA-256 of its file, and those of the other files that it uses, in rising
+ * order.  Not the file's name and nothing that a machine adds.  E_UNSUPPORTED: the
+ * model was read from memory; E_NOMEM. */
+DYNO_NODISCARD enum dyno_status dyno_onnx_model_identity(const struct dyno_onnx_model *model,
+                                                         uint8_t sha256_out[32],
+                                                         struct dyno_err *err);
+
 /* Read one serialised TensorProto (what ONNX tests and data files hold).  Data is in `arena` or
  * points into `data`. */
 enum dyno_status dyno_onnx_tensor_read(const void *data, size_t bytes, struct dyno_arena *arena,

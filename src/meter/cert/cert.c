@@ -138,7 +138,7 @@ static enum dyno_status check_hash(const char *what, const struct dyno_cert_hash
     dyno_cert_hex(is, is_hex);
     dyno_cert_hex(want, want_hex);
     return DYNO_FAIL(err, DYNO_E_MISMATCH,
-                     "the certificate is of another %s: of %.16s..., not of %.16s...", what, is_hex,
+                     "the certificate is of another %s: of %.16s, not of %.16s", what, is_hex,
                      want_hex);
 }
 
@@ -199,8 +199,8 @@ enum dyno_status dyno_cert_check_pair(const struct dyno_cert *engine,
     dyno_cert_hex(&reference->address, found);
     if (!dyno_cert_same(&engine->reference, &reference->address))
         return DYNO_FAIL(err, DYNO_E_MISMATCH,
-                         "the engine certificate cites the reference certificate %.16s..., this is "
-                         "%.16s...",
+                         "the engine certificate cites the reference certificate %.16s, this is "
+                         "%.16s",
                          cited, found);
     bool same = engine->input_count == reference->input_count &&
                 engine->axis_count == reference->axis_count;
@@ -244,9 +244,8 @@ enum dyno_status dyno_cert_load(const char *path, struct dyno_cert **cert_out, s
     if (status == DYNO_OK && dyno_cert_unhex(name, strlen(name) < 64 ? 0 : 64, &named) &&
         !dyno_cert_same(&named, &(*cert_out)->address)) {
         dyno_cert_hex(&(*cert_out)->address, hex);
-        status =
-            DYNO_FAIL(err, DYNO_E_CORRUPT,
-                      "edited: its text has the address %.16s..., not the one of its name", hex);
+        status = DYNO_FAIL(err, DYNO_E_CORRUPT,
+                           "edited: its text has the address %.16s, not the one of its name", hex);
         dyno_cert_destroy(*cert_out);
         *cert_out = NULL;
     }

@@ -62,6 +62,9 @@ struct dyno_cert_segment {
 struct dyno_cert_block {
     struct dyno_cert_segment segments[4];
 };
+/* Neither the clock nor a hypervisor disturbed it: it is kept. */
+bool dyno_cert_block_held(const struct dyno_cert_block *block);
+
 struct dyno_cert_process {
     struct dyno_cert_block *blocks;
     uint32_t count;
@@ -244,6 +247,11 @@ int64_t dyno_cert_expires_s(const struct dyno_cert *cert);
  * end, at least 1.  Millionths. */
 uint64_t dyno_cert_billed_speedup_1e6(const struct dyno_cert *cert, uint64_t most_1e6);
 uint64_t dyno_cert_claimed_speedup_1e6(const struct dyno_cert *cert);
+
+/* Derived before the rest: the reference batch of the sweep, and the least agreement of the outputs
+ * in millionths. */
+uint64_t dyno_cert_sweep_batch(const struct dyno_cert *cert);
+uint32_t dyno_cert_agreement_1e6(const struct dyno_cert_accuracy *accuracy);
 
 /* What a certificate is wanted for.  NULL: not asked. */
 struct dyno_cert_want {

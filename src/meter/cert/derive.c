@@ -300,17 +300,18 @@ static enum dyno_status derive_scenarios(const struct dyno_cert *cert,
 
 /* --- the whole --- */
 
-static void derive_accuracy(struct dyno_cert_accuracy *accuracy)
+uint32_t dyno_cert_agreement_1e6(const struct dyno_cert_accuracy *accuracy)
 {
-    accuracy->agreement_1e6 = 1000000;
+    uint32_t least = 1000000;
     for (uint32_t i = 0; i < accuracy->output_count; i++) {
         const struct dyno_cert_output *output = &accuracy->outputs[i];
         const uint64_t lost = (output->error_1e9 + 999) / 1000;
         uint32_t got = lost < 1000000 ? (uint32_t)(1000000 - lost) : 0;
         if (accuracy->by_top_1)
             got = (uint32_t)((double)output->same_top_1 / (double)output->rows * 1e6);
-        accuracy->agreement_1e6 = got < accuracy->agreement_1e6 ? got : accuracy->agreement_1e6;
+        least = got < least ? got : least;
     }
+    return least;
 }
 
 static uint64_t ratio_1e6(double log_value, double (*round_to)(double))
@@ -355,23 +356,23 @@ static enum dyno_status derive_outcome(struct dyno_cert *cert, struct dyno_err *
     return DYNO_OK;
 }
 
-static void derive_batch(struct dyno_cert *cert)
+uint64_t dyno_cert_sweep_batch(const struct dyno_cert *cert)
 {
     double items_s[DYNO_CERT_ROWS_MAX];
     for (uint32_t i = 0; i < cert->sweep_count; i++)
         items_s[i] = (double)cert->sweep[i].items / (double)cert->sweep[i].ns;
-    cert->batch = cert->sweep[dyno_cert_reference_batch(items_s, cert->sweep_count)].batch;
+    return cert->sweep[dyno_cert_reference_batch(items_s, cert->sweep_count)].batch;
 }
 
 enum dyno_status dyno_cert_derive(struct dyno_cert *cert, struct dyno_err *err)
 {
     DYNO_TRY(dyno_cert_check_samples(cert, err));
     if (cert->kind == DYNO_CERT_REFERENCE)
-        derive_batch(cert);
+        cert->batch = dyno_cert_sweep_batch(cert);
     DYNO_TRY(dyno_cert_check_segments(cert, err));
     for (uint32_t i = 0; i < cert->attempt_count; i++)
         DYNO_TRY(derive_attempt(cert, &cert->attempts[i], err));
-    derive_accuracy(&cert->accuracy);
+    cert->accuracy.agreement_1e6 = dyno_cert_agreement_1e6(&cert->accuracy);
     DYNO_TRY(derive_scenarios(cert, &cert->scenarios, err));
     DYNO_TRY(derive_outcome(cert, err));
     struct dyno_strbuf text = {0};

@@ -13,7 +13,4 @@ enum dyno_status dyno_cert_check_segments(const struct dyno_cert *cert, struct d
 /* "2026-01-31T12:00:00Z" as seconds since 1970; false when it is not written like that. */
 bool dyno_cert_time(const char *text, int64_t *time_s_out);
 
-/* Neither its clock nor its hypervisor disturbed the block. */
-bool dyno_cert_block_held(const struct dyno_cert_block *block);
-
 #endif /* DYNO_METER_CERT_INTERNAL_H */

@@ -402,14 +402,14 @@ static void test_checks(void)
     checked(cert, &want, DYNO_E_TARGET,
             "of the device class 'cpu of a test, 2 threads', this is 'gpu'");
     want.engine = &zero;
-    checked(cert, &want, DYNO_E_MISMATCH, "of another engine: of 3333333333333333..., not of 0000");
+    checked(cert, &want, DYNO_E_MISMATCH, "of another engine: of 3333333333333333, not of 0000");
     checked(reference, &want, DYNO_E_MISMATCH, "a reference certificate, which says nothing");
     want.model = &zero;
-    checked(cert, &want, DYNO_E_MISMATCH, "of another model: of 1111111111111111..., not of 0000");
+    checked(cert, &want, DYNO_E_MISMATCH, "of another model: of 1111111111111111, not of 0000");
     /* The pair. */
     struct dyno_err err = {0};
     CHECK(dyno_cert_check_pair(cert, reference, &err) == DYNO_E_MISMATCH);
-    CHECK(strstr(err.text, "cites the reference certificate 4444444444444444..., this is") != NULL);
+    CHECK(strstr(err.text, "cites the reference certificate 4444444444444444, this is") != NULL);
     cert->reference = reference->address;
     CHECK(dyno_cert_check_pair(cert, reference, NULL) == DYNO_OK);
     cert->baseline = zero; /* a slower baseline than the reference certificate's */

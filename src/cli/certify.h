@@ -1,0 +1,119 @@
+/* certify.h - what the files of `dyno certify` share: it measures what meter/cert computes with.
+ *
+ *   subject    model, engine, baseline, range of shapes, points, device
+ *   worker     a fresh process that runs segments and prints them (cmd_certify_worker.c)
+ *   campaign   starts workers and collects their samples in certificates
+ *   report     what a person, a program and a browser see
+ */
+#ifndef DYNO_CLI_CERTIFY_H
+#define DYNO_CLI_CERTIFY_H
+
+#include "base/json.h"
+#include "base/progress.h"
+#include "cli/command.h"
+#include "cli/session.h"
+#include "meter/cert/cert.h"
+
+/* The flags, as they came. */
+struct dyno_certify_options {
+    struct dyno_cli_list positional;
+    struct dyno_cli_list load_inputs, points;
+    const char *onnx, *engine, *out, *reference, *verify, *show, *save_baseline;
+    const char *shapes, *min_shapes, *opt_shapes, *max_shapes;
+    const char *device_class, *svg;
+    int64_t threads, term_days, attempts;
+    double accuracy, p99_ms;
+    bool top_1, new_reference, trial, json;
+};
+
+/* How long things are measured. */
+struct dyno_certify_schedule {
+    uint32_t processes, blocks;
+    double segment_ms, scenario_s; /* scenario_s: single runs of the first batch, each side */
+};
+struct dyno_certify_schedule dyno_certify_schedule(bool is_trial);
+
+/* --- the subject --- */
+
+struct dyno_certify_subject {
+    struct dyno_arena *arena;
+    const char *onnx_path, *engine_path;
+    const char *model_name;
+    char temp_folder[4000]; /* "": the baseline is kept */
+    char baseline_path[4096];
+    struct dyno_pool *pool;
+    struct dyno_engine *baseline, *engine; /* engine NULL: a reference certificate alone */
+    struct dyno_cert_hash model_hash, baseline_hash, engine_hash;
+    char processor[160], device_class[256];
+    const char *isa, *precision;
+    uint32_t threads;
+    struct dyno_cert_input *inputs;
+    uint32_t input_count;
+    struct dyno_cert_axis *axes;
+    uint32_t axis_count, point_count;
+    bool has_batch;               /* the first dimension is open */
+    int64_t batch_min, batch_max; /* of range and engine together */
+    dyno_expr batch_expr;
+};
+
+/* Hash of the model at `path`, without building anything; what is wrong with it goes to stderr. */
+DYNO_NODISCARD enum dyno_status dyno_certify_model_hash(const char *path,
+                                                        struct dyno_cert_hash *hash_out,
+                                                        struct dyno_err *err);
+
+/* Build the baseline, open the engine, find range and points.  like: take range, points and device
+ * from this certificate; NULL: from flags and engine.  E_MISMATCH: the engine is of another model.
+ */
+DYNO_NODISCARD enum dyno_status dyno_certify_subject_open(
+    const struct dyno_certify_options *options, const struct dyno_cert_hash *model,
+    const struct dyno_cert *like, struct dyno_certify_subject *subject, struct dyno_err *err);
+void dyno_certify_subject_close(struct dyno_certify_subject *subject);
+
+/* Shapes of all inputs as a flag's text, at a batch (0: as the range has it) and a point. */
+void dyno_certify_shape_text(const struct dyno_certify_subject *subject, int64_t batch,
+                             uint32_t point, struct dyno_strbuf *out);
+
+/* Put what is measured on into an empty certificate, which borrows from the subject. */
+DYNO_NODISCARD enum dyno_status dyno_certify_fill(const struct dyno_certify_options *options,
+                                                  const struct dyno_certify_subject *subject,
+                                                  struct dyno_cert *cert, struct dyno_err *err);
+
+/* --- measuring --- */
+
+struct dyno_certify_campaign {
+    const struct dyno_certify_options *options;
+    const struct dyno_certify_subject *subject;
+    struct dyno_certify_schedule schedule;
+    struct dyno_progress progress;
+    uint64_t steps_done, steps_total, start_ns;
+};
+
+/* The baseline's throughput at growing batches, into a reference certificate. */
+DYNO_NODISCARD enum dyno_status dyno_certify_sweep(struct dyno_certify_campaign *campaign,
+                                                   struct dyno_cert *reference,
+                                                   struct dyno_err *err);
+/* One attempt over all points: a new one in each certificate that is not NULL. */
+DYNO_NODISCARD enum dyno_status dyno_certify_attempt(struct dyno_certify_campaign *campaign,
+                                                     uint64_t batch, struct dyno_cert *reference,
+                                                     struct dyno_cert *engine,
+                                                     struct dyno_err *err);
+/* Single runs for the scenarios. */
+DYNO_NODISCARD enum dyno_status dyno_certify_scenarios(struct dyno_certify_campaign *campaign,
+                                                       struct dyno_cert *engine,
+                                                       struct dyno_err *err);
+/* The engine's answers against FP32's. */
+DYNO_NODISCARD enum dyno_status dyno_certify_accuracy(const struct dyno_certify_options *options,
+                                                      const struct dyno_certify_subject *subject,
+                                                      struct dyno_cert *engine,
+                                                      struct dyno_err *err);
+
+/* --- telling --- */
+
+/* path: of the file, may be NULL. */
+void dyno_certify_report_text(const struct dyno_cert *cert, const char *path);
+void dyno_certify_report_json(struct dyno_json_writer *json, const struct dyno_cert *cert,
+                              const char *path);
+/* Distributions of baseline and engine and of their ratio, as a picture. */
+void dyno_certify_svg(const struct dyno_cert *cert, struct dyno_strbuf *out);
+
+#endif /* DYNO_CLI_CERTIFY_H */

@@ -1,0 +1,312 @@
+/* certify_make.c - measures, judges and saves a reference and an engine certificate. */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/calendar.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "cli/certify_job.h"
+
+/* --- output --- */
+
+enum dyno_status dyno_certify_save_svg(const struct dyno_certify_options *options,
+                                       const struct dyno_cert *cert, struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    if (options->svg == NULL)
+        return DYNO_OK;
+    dyno_certify_svg(cert, &text);
+    const enum dyno_status status =
+        dyno_strbuf_ok(&text)
+            ? dyno_file_write_atomic(options->svg, dyno_strbuf_text(&text), text.bytes, err)
+            : DYNO_NOMEM(err);
+    dyno_strbuf_fini(&text);
+    return status;
+}
+
+enum dyno_status dyno_certify_tell(const struct dyno_certify_options *options,
+                                   const struct dyno_certify_told *told, uint32_t count,
+                                   const char *verdict, struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    for (uint32_t i = 0; !options->json && i < count; i++) {
+        if (told[i].cert != NULL)
+            dyno_certify_report_text(told[i].cert, told[i].path);
+    }
+    if (!options->json) {
+        if (verdict != NULL)
+            printf("%s\n", verdict);
+        return DYNO_OK;
+    }
+    dyno_json_object_begin(&json);
+    for (uint32_t i = 0; i < count; i++) {
+        if (told[i].cert == NULL)
+            continue;
+        dyno_json_key(&json, told[i].key);
+        dyno_certify_report_json(&json, told[i].cert, told[i].path);
+    }
+    if (verdict != NULL) {
+        dyno_json_key(&json, "verdict");
+        dyno_json_str(&json, verdict);
+    }
+    dyno_json_object_end(&json);
+    const bool ok = dyno_strbuf_ok(&text);
+    if (ok)
+        printf("%s\n", dyno_strbuf_text(&text));
+    dyno_strbuf_fini(&text);
+    return ok ? DYNO_OK : DYNO_NOMEM(err);
+}
+
+/* --- the reference certificate to cite --- */
+
+static void folder_of(const struct dyno_certify_options *options, char *out, size_t bytes)
+{
+    const char *slash = strrchr(options->engine, '/');
+    if (options->out != NULL)
+        (void)snprintf(out, bytes, "%s", options->out);
+    else
+        (void)snprintf(out, bytes, "%.*s", slash != NULL ? (int)(slash - options->engine) : 1,
+                       slash != NULL ? options->engine : ".");
+}
+
+/* One of the model and the device class that is in force, of the same kind (trial or not); NULL:
+ * there is none.  Files that are no certificates are not ours to judge. */
+static struct dyno_cert *find_reference(const struct dyno_certify_options *options,
+                                        const char *folder, const struct dyno_cert_hash *model,
+                                        const char *device_class)
+{
+    static const char ending[] = ".reference.json";
+    const struct dyno_cert_want want = {
+        .model = model, .device_class = device_class, .now_s = dyno_now_s()};
+    struct dyno_cert *found = NULL;
+    DIR *dir = opendir(folder);
+    if (dir == NULL)
+        return NULL;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe)
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        char path[4096];
+        struct dyno_cert *cert = NULL;
+        const size_t bytes = strlen(entry->d_name);
+        const int length = snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        if (bytes != 64 + sizeof(ending) - 1 || strcmp(entry->d_name + 64, ending) != 0 ||
+            length >= (int)sizeof(path) || dyno_cert_load(path, &cert, NULL) != DYNO_OK)
+            continue;
+        /* Of several the oldest: a certificate is never rebased. */
+        if (cert->is_trial == options->trial && dyno_cert_check(cert, &want, NULL) == DYNO_OK &&
+            (found == NULL || cert->issued_s < found->issued_s)) {
+            dyno_cert_destroy(found);
+            found = cert;
+            cert = NULL;
+        }
+        dyno_cert_destroy(cert);
+    }
+    (void)closedir(dir);
+    return found;
+}
+
+void dyno_certify_default_class(const struct dyno_certify_options *options, char *out, size_t bytes)
+{
+    char processor[160];
+    struct dyno_pool *pool = NULL;
+    const struct dyno_pool_options pool_options = {.thread_count = (int)options->threads};
+    dyno_cpu_name(processor, sizeof(processor));
+    if (dyno_pool_create(&pool_options, &pool, NULL) == DYNO_OK)
+        (void)snprintf(out, bytes, "%s, %d threads", processor, dyno_pool_thread_count(pool));
+    dyno_pool_destroy(pool);
+}
+
+/* --- make --- */
+
+static void begin(struct dyno_certify_job *job, const char *label, uint64_t steps)
+{
+    job->campaign.start_ns = dyno_clock_ns();
+    job->campaign.steps_done = 0;
+    job->campaign.steps_total = steps;
+    dyno_progress_begin(&job->campaign.progress, label, steps);
+}
+
+enum dyno_status dyno_certify_measure(struct dyno_certify_job *job, uint64_t batch,
+                                      struct dyno_err *err)
+{
+    const struct dyno_certify_schedule *schedule = &job->campaign.schedule;
+    const uint64_t blocks = (uint64_t)schedule->processes * schedule->blocks *
+                            job->subject.point_count * (job->engine != NULL ? 2 : 1);
+    bool refused = true;
+    for (int64_t i = 0; refused && i < job->options->attempts; i++) {
+        begin(job, i == 0 ? "certifying" : "certifying again", blocks);
+        const enum dyno_status status =
+            dyno_certify_attempt(&job->campaign, batch, job->reference, job->engine, err);
+        dyno_progress_end(&job->campaign.progress);
+        DYNO_TRY(status);
+        if (job->reference != NULL)
+            DYNO_TRY(dyno_cert_derive(job->reference, err));
+        if (job->engine != NULL)
+            DYNO_TRY(dyno_cert_derive(job->engine, err));
+        refused = (job->reference != NULL && job->reference->outcome == DYNO_CERT_REFUSED) ||
+                  (job->engine != NULL && job->engine->outcome == DYNO_CERT_REFUSED);
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status measure_scenarios(struct dyno_certify_job *job, struct dyno_err *err)
+{
+    begin(job, "single runs", 100);
+    const enum dyno_status status = dyno_certify_scenarios(&job->campaign, job->engine, err);
+    dyno_progress_end(&job->campaign.progress);
+    return status;
+}
+
+enum dyno_status dyno_certify_gate(const struct dyno_certify_job *job, struct dyno_err *err)
+{
+    const struct dyno_cert_accuracy *accuracy = &job->engine->accuracy;
+    const uint32_t agreement = dyno_cert_agreement_1e6(accuracy);
+    if (agreement < accuracy->class_1e6)
+        return DYNO_FAIL(err, DYNO_E_MISMATCH,
+                         "refused before it was measured: %s agrees with FP32 to %.4f %%, %.4f %% "
+                         "are wanted",
+                         job->options->engine, agreement / 1e4, accuracy->class_1e6 / 1e4);
+    return DYNO_OK;
+}
+
+static enum dyno_status make_reference(struct dyno_certify_job *job, struct dyno_err *err)
+{
+    job->reference = dyno_cert_create(DYNO_CERT_REFERENCE);
+    if (job->reference == NULL)
+        return DYNO_NOMEM(err);
+    DYNO_TRY(dyno_certify_fill(job->options, &job->subject, job->reference, err));
+    begin(job, "batches", 7);
+    const enum dyno_status status = dyno_certify_sweep(&job->campaign, job->reference, err);
+    dyno_progress_end(&job->campaign.progress);
+    return status;
+}
+
+static uint64_t engine_batch(const struct dyno_certify_job *job)
+{
+    const uint64_t batch =
+        job->cited != NULL ? job->cited->batch : dyno_cert_sweep_batch(job->reference);
+    return batch < (uint64_t)job->subject.batch_max ? batch : (uint64_t)job->subject.batch_max;
+}
+
+enum dyno_status dyno_certify_check_baseline(const struct dyno_certify_job *job,
+                                             const struct dyno_cert *cert, struct dyno_err *err)
+{
+    if (!dyno_cert_same(&cert->baseline, &job->subject.baseline_hash))
+        return DYNO_FAIL(err, DYNO_E_MISMATCH,
+                         "the certificate was measured with another baseline than %s builds of "
+                         "this model here (it is by %s on %s)",
+                         "dyno " DYNO_VERSION, cert->program, cert->processor);
+    return DYNO_OK;
+}
+
+static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_err *err)
+{
+    job->campaign = (struct dyno_certify_campaign){
+        .options = job->options,
+        .subject = &job->subject,
+        .schedule = dyno_certify_schedule(job->options->trial),
+    };
+    job->engine = dyno_cert_create(DYNO_CERT_ENGINE);
+    if (job->engine == NULL)
+        return DYNO_NOMEM(err);
+    DYNO_TRY(dyno_certify_fill(job->options, &job->subject, job->engine, err));
+    DYNO_TRY(dyno_certify_accuracy(job->options, &job->subject, job->engine, err));
+    DYNO_TRY(dyno_certify_gate(job, err));
+    if (job->cited != NULL) {
+        DYNO_TRY(dyno_certify_check_baseline(job, job->cited, err));
+        job->engine->reference = job->cited->address;
+    } else {
+        DYNO_TRY(make_reference(job, err));
+    }
+    job->engine->batch = engine_batch(job);
+    DYNO_TRY(dyno_certify_measure(job, job->engine->batch, err));
+    if (job->engine->outcome != DYNO_CERT_REFUSED) {
+        DYNO_TRY(measure_scenarios(job, err));
+        DYNO_TRY(dyno_cert_derive(job->engine, err));
+    }
+    if (job->reference != NULL) {
+        job->engine->reference = job->reference->address;
+        DYNO_TRY(dyno_cert_derive(job->engine, err));
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status save_all(struct dyno_certify_job *job, struct dyno_err *err)
+{
+    struct dyno_strbuf reference_path = {0};
+    struct dyno_strbuf engine_path = {0};
+    enum dyno_status status = DYNO_OK;
+    if (job->reference != NULL)
+        status = dyno_cert_save(job->reference, job->folder, &reference_path, err);
+    if (status == DYNO_OK)
+        status = dyno_cert_save(job->engine, job->folder, &engine_path, err);
+    if (status == DYNO_OK)
+        status = dyno_certify_save_svg(job->options, job->engine, err);
+    const struct dyno_certify_told told[] = {
+        {"reference", job->reference, dyno_strbuf_text(&reference_path)},
+        {"engine", job->engine, dyno_strbuf_text(&engine_path)},
+    };
+    if (status == DYNO_OK)
+        status = dyno_certify_tell(job->options, told, DYNO_COUNT(told), NULL, err);
+    const struct dyno_cert *refused = job->engine;
+    if (job->reference != NULL && job->reference->outcome == DYNO_CERT_REFUSED)
+        refused = job->reference;
+    if (status == DYNO_OK && refused->outcome == DYNO_CERT_REFUSED)
+        status = DYNO_FAIL(err, DYNO_E_BUSY, "the %s certificate is refused: %s",
+                           dyno_cert_kind_text(refused->kind), refused->reason);
+    dyno_strbuf_fini(&reference_path);
+    dyno_strbuf_fini(&engine_path);
+    return status;
+}
+
+void dyno_certify_job_end(struct dyno_certify_job *job)
+{
+    dyno_cert_destroy(job->engine);
+    dyno_cert_destroy(job->reference);
+    dyno_certify_subject_close(&job->subject);
+    dyno_cert_destroy(job->cited);
+}
+
+static enum dyno_status find_cited(struct dyno_certify_job *job, struct dyno_err *err)
+{
+    const struct dyno_certify_options *options = job->options;
+    char device_class[256] = "";
+    if (options->device_class != NULL)
+        (void)snprintf(device_class, sizeof(device_class), "%s", options->device_class);
+    else
+        dyno_certify_default_class(options, device_class, sizeof(device_class));
+    const struct dyno_cert_want want = {.model = &job->model,
+                                        .device_class = device_class,
+                                        .now_s = dyno_now_s(),
+                                        .to_bill = !options->trial};
+    if (options->reference == NULL) {
+        if (!options->new_reference)
+            job->cited = find_reference(options, job->folder, &job->model, device_class);
+        return DYNO_OK;
+    }
+    DYNO_TRY(dyno_cert_load(options->reference, &job->cited, err));
+    if (job->cited->kind != DYNO_CERT_REFERENCE)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "%s is an engine certificate, not a reference certificate",
+                         options->reference);
+    return dyno_cert_check(job->cited, &want, err);
+}
+
+enum dyno_status dyno_certify_make(const struct dyno_certify_options *options, struct dyno_err *err)
+{
+    struct dyno_certify_job job = {.options = options};
+    folder_of(options, job.folder, sizeof(job.folder));
+    DYNO_TRY(dyno_session_check_folder(options->svg, err));
+    DYNO_TRY(dyno_session_check_folder(options->save_baseline, err));
+    DYNO_TRY(dyno_certify_model_hash(options->onnx, &job.model, err));
+    enum dyno_status status = find_cited(&job, err);
+    if (status == DYNO_OK)
+        status = dyno_certify_subject_open(options, &job.model, job.cited, &job.subject, err);
+    if (status == DYNO_OK)
+        status = measure_all(&job, err);
+    if (status == DYNO_OK)
+        status = save_all(&job, err);
+    dyno_certify_job_end(&job);
+    return status;
+}

@@ -1,0 +1,177 @@
+/* cmd_certify.c - dyno certify: an engine measured against the unoptimised execution, as
+ * certificates; verified again; shown. */
+#include "cli/certify_job.h"
+#include "cli/flags.h"
+
+#define AT(field) DYNO_FLAG_AT(dyno_certify_options, field)
+static const struct dyno_flag flags[] = {
+    {.name = "--onnx",
+     .value = "FILE",
+     .help = "The model, as MODEL.onnx",
+     .kind = DYNO_FLAG_STR,
+     AT(onnx)},
+    {.name = "--engine",
+     .value = "FILE",
+     .help = "Engine of the model",
+     .kind = DYNO_FLAG_STR,
+     AT(engine)},
+    {.name = "--out",
+     .value = "DIR",
+     .help = "Folder for the certificates; default: the engine's",
+     .kind = DYNO_FLAG_STR,
+     AT(out)},
+    {.name = "--reference",
+     .value = "CERT",
+     .help = "Reference certificate to cite; default: the one of this model and device in the "
+             "folder, or else a new one",
+     .kind = DYNO_FLAG_STR,
+     AT(reference)},
+    {.name = "--new-reference",
+     .help = "Make a new reference certificate though there is one",
+     .kind = DYNO_FLAG_BOOL,
+     AT(new_reference)},
+    {.name = "--verify",
+     .value = "CERT",
+     .help = "Measure again and say whether this certificate stands (exit code 0), falls (1) or "
+             "the machine is too noisy to tell (75)",
+     .kind = DYNO_FLAG_STR,
+     AT(verify)},
+    {.name = "--show",
+     .value = "CERT",
+     .help = "Check a certificate and print it; with --reference also that one and the pair",
+     .kind = DYNO_FLAG_STR,
+     AT(show)},
+    DYNO_FLAG_SHAPES(dyno_certify_options, "Shapes to certify; default: the engine's range"),
+    DYNO_FLAGS_PROFILE(dyno_certify_options, " to certify"),
+    {.name = "--points",
+     .value = "INPUT[DIM]:SIZE,...",
+     .help = "Sizes of an open dimension to measure at; default: smallest, best, largest",
+     .kind = DYNO_FLAG_LIST,
+     AT(points)},
+    {.name = "--loadInputs",
+     .value = "NAME:FILE.npy",
+     .help = "Data for the accuracy gate; the first dimension may be longer than a batch",
+     .kind = DYNO_FLAG_LIST,
+     AT(load_inputs)},
+    {.name = "--accuracy",
+     .value = "SHARE",
+     .help = "Agreement with FP32 that is wanted",
+     .kind = DYNO_FLAG_F64,
+     AT(accuracy),
+     .fallback = 0.99,
+     .min = 0.99,
+     .max = 1},
+    {.name = "--top1",
+     .help = "Judge accuracy by the largest element of each row, not by the error",
+     .kind = DYNO_FLAG_BOOL,
+     AT(top_1)},
+    {.name = "--p99",
+     .value = "MS",
+     .help = "Latency bound of the Server scenario; 0: three times the unoptimised median",
+     .kind = DYNO_FLAG_F64,
+     AT(p99_ms),
+     .fallback = 0,
+     .min = 0,
+     .max = 1e7},
+    {.name = "--attempts",
+     .value = "N",
+     .help = "Measure again so often when the machine was too noisy; all are kept",
+     .kind = DYNO_FLAG_INT,
+     AT(attempts),
+     .fallback = 2,
+     .min = 1,
+     .max = DYNO_CERT_ATTEMPTS_MAX},
+    {.name = "--term-days",
+     .value = "N",
+     .help = "How long the certificate stands",
+     .kind = DYNO_FLAG_INT,
+     AT(term_days),
+     .fallback = 365,
+     .min = 1,
+     .max = 3650},
+    {.name = "--device-class",
+     .value = "NAME",
+     .help = "Name of the kind of device; default: processor and threads",
+     .kind = DYNO_FLAG_STR,
+     AT(device_class)},
+    DYNO_FLAG_THREADS(dyno_certify_options, "Threads of both sides"),
+    {.name = "--saveBaseline",
+     .value = "FILE",
+     .help = "Keep the engine file of the unoptimised execution",
+     .kind = DYNO_FLAG_STR,
+     AT(save_baseline)},
+    {.name = "--trial",
+     .help = "In seconds instead of minutes, too short to be trusted: marked, never billed by",
+     .kind = DYNO_FLAG_BOOL,
+     AT(trial)},
+    {.name = "--svg",
+     .value = "FILE",
+     .help = "Draw the distributions and s with its interval",
+     .kind = DYNO_FLAG_STR,
+     AT(svg)},
+    DYNO_FLAG_JSON(dyno_certify_options),
+};
+
+/* --- show --- */
+
+static enum dyno_status show(const struct dyno_certify_options *options, struct dyno_err *err)
+{
+    struct dyno_cert *cert = NULL;
+    struct dyno_cert *reference = NULL;
+    enum dyno_status status = dyno_cert_load(options->show, &cert, err);
+    if (status == DYNO_OK && options->reference != NULL)
+        status = dyno_cert_load(options->reference, &reference, err);
+    if (status == DYNO_OK && reference != NULL)
+        status = dyno_cert_check_pair(cert, reference, err);
+    const struct dyno_certify_told told[] = {{"reference", reference, options->reference},
+                                             {"certificate", cert, options->show}};
+    if (status == DYNO_OK)
+        status = dyno_certify_save_svg(options, cert, err);
+    if (status == DYNO_OK)
+        status = dyno_certify_tell(options, told, DYNO_COUNT(told), NULL, err);
+    dyno_cert_destroy(reference);
+    dyno_cert_destroy(cert);
+    return status;
+}
+
+/* --- the command --- */
+
+static enum dyno_status run(const void *opaque, struct dyno_err *err)
+{
+    struct dyno_certify_options options = *(const struct dyno_certify_options *)opaque;
+    if (options.show != NULL && options.verify != NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "give either --show=CERT or --verify=CERT");
+    if (options.show != NULL)
+        return show(&options, err);
+    if (options.positional.count > 0 && options.onnx != NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "the model is given twice");
+    if (options.positional.count > 0)
+        options.onnx = options.positional.items[0];
+    if (options.onnx == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "MODEL.onnx is missing");
+    if (options.verify != NULL)
+        return dyno_certify_verify(&options, err);
+    if (options.engine == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--engine=FILE is missing");
+    return dyno_certify_make(&options, err);
+}
+
+const struct dyno_command dyno_command_certify = {
+    .name = "certify",
+    .summary = "Measure an engine against the unoptimised execution, as a certificate",
+    .positional = "MODEL.onnx",
+    .positional_min = 0,
+    .positional_max = 1,
+    .text =
+        "Builds the unoptimised execution of the model, which nobody may choose, and runs it and "
+        "the engine in turn in at least five fresh processes, in blocks of four segments of a "
+        "second; the same with the unoptimised execution against itself. Writes a reference "
+        "certificate (what an item takes unoptimised) unless there is one to cite, and an engine "
+        "certificate (how many times as fast the engine is), both with all samples. Exits with "
+        "75 when the machine was too noisy and the certificate is refused, with 1 when the "
+        "engine's answers are not those of the model.",
+    .flags = flags,
+    .flag_count = DYNO_COUNT(flags),
+    .options_bytes = sizeof(struct dyno_certify_options),
+    .run = run,
+};

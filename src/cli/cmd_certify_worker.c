@@ -1,0 +1,409 @@
+/* cmd_certify_worker.c - dyno certify-worker: a fresh process that `dyno certify` starts, measures
+ * what its flags say and prints a line a measurement:
+ *
+ *   segment POINT ITEMS NS                      sweep
+ *   control|speedup POINT (ITEMS NS CHAIN STEAL) x 4
+ *   profile POINT ALL_NS OPAQUE_NS
+ *   run POINT SIDE NS NS ...                    runs; SIDE 0: the baseline
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "cli/flags.h"
+#include "cli/session.h"
+#include "cli/shapes.h"
+#include "meter/cert/cert.h"
+
+#define CHAIN_ADDS   131072
+#define CHAIN_TRIES  5
+#define PROFILE_RUNS 3
+#define RUNS_MAX     5296U /* 662 queries of 8 */
+#define LINE_RUNS    32U
+
+struct options {
+    struct dyno_cli_list positional;
+    struct dyno_cli_list points;
+    const char *mode, *baseline, *engine;
+    int64_t threads, blocks;
+    double segment_ms, seconds;
+};
+
+#define AT(field) DYNO_FLAG_AT(options, field)
+static const struct dyno_flag flags[] = {
+    {.name = "--mode",
+     .value = "sweep|blocks|runs",
+     .help = "What to measure",
+     .kind = DYNO_FLAG_STR,
+     AT(mode)},
+    {.name = "--baseline",
+     .value = "FILE",
+     .help = "Engine file of the unoptimised execution",
+     .kind = DYNO_FLAG_STR,
+     AT(baseline)},
+    {.name = "--engine",
+     .value = "FILE",
+     .help = "Engine file to compare",
+     .kind = DYNO_FLAG_STR,
+     AT(engine)},
+    {.name = "--point",
+     .value = "SHAPES",
+     .help = "Shapes to run, one point each",
+     .kind = DYNO_FLAG_LIST,
+     AT(points)},
+    {.name = "--threads",
+     .value = "N",
+     .help = "Threads; 0 is one a CPU",
+     .kind = DYNO_FLAG_INT,
+     AT(threads),
+     .max = 64},
+    {.name = "--blocks",
+     .value = "N",
+     .help = "Blocks wanted of each kind",
+     .kind = DYNO_FLAG_INT,
+     AT(blocks),
+     .fallback = 4,
+     .max = 64},
+    {.name = "--segment",
+     .value = "MS",
+     .help = "Least length of a segment",
+     .kind = DYNO_FLAG_F64,
+     AT(segment_ms),
+     .max = 1e6},
+    {.name = "--seconds",
+     .value = "S",
+     .help = "Time for single runs of the first point",
+     .kind = DYNO_FLAG_F64,
+     AT(seconds),
+     .max = 1e6},
+};
+
+/* --- the clock --- */
+
+/* Nanoseconds of additions that each wait for the one before: a fixed number of cycles, so the
+ * time tells the clock.  The least of some tries: an interrupt only adds. */
+static uint64_t chain_ns(void)
+{
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < CHAIN_TRIES; i++) {
+        uint64_t sum = 1;
+        const uint64_t start_ns = dyno_clock_ns();
+        for (int k = 0; k < CHAIN_ADDS; k += 8) {
+            for (int unrolled = 0; unrolled < 8; unrolled++) {
+                sum += (uint64_t)k;
+                __asm__ volatile("" : "+r"(sum)); /* the compiler may not fold the chain */
+            }
+        }
+        const uint64_t ns = dyno_clock_ns() - start_ns;
+        least = ns < least ? ns : least;
+    }
+    return least > 0 ? least : 1;
+}
+
+/* What hypervisors took from this machine's processors so far, on average over them. */
+static uint64_t steal_ns(void)
+{
+    unsigned long long ticks = 0;
+    char line[256];
+    FILE *file = fopen("/proc/stat", "re");
+    if (file == NULL)
+        return 0;
+    if (fgets(line, sizeof(line), file) != NULL) {
+        const char *at = line + strcspn(line, " ");
+        for (int field = 0; field < 8; field++) {
+            char *end = NULL;
+            ticks = strtoull(at, &end, 10);
+            at = end;
+        }
+    }
+    (void)fclose(file);
+    const long hz = sysconf(_SC_CLK_TCK);
+    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return hz > 0 && cpus > 0 ? ticks * 1000000000U / (uint64_t)hz / (uint64_t)cpus : 0;
+}
+
+/* --- sides --- */
+
+/* An engine with its arrays at one point. */
+struct side {
+    struct dyno_engine *engine;
+    struct dyno_context *context;
+    struct dyno_array *inputs, *outputs;
+    uint64_t items; /* of a run */
+};
+
+struct worker {
+    const struct options *options;
+    struct dyno_pool *pool;
+    struct dyno_arena *arena; /* of the point */
+    struct side sides[2];     /* baseline, engine */
+    uint32_t side_count;
+};
+
+static enum dyno_status run_once(struct side *side, struct dyno_err *err)
+{
+    return dyno_context_run(side->context, side->inputs, side->outputs, err);
+}
+
+static void close_point(struct worker *worker)
+{
+    for (uint32_t s = 0; s < worker->side_count; s++) {
+        dyno_context_destroy(worker->sides[s].context);
+        worker->sides[s].context = NULL;
+    }
+    dyno_arena_reset(worker->arena);
+}
+
+static enum dyno_status open_point(struct worker *worker, const char *text, struct dyno_err *err)
+{
+    static const struct dyno_cli_list none = {.count = 0};
+    struct dyno_cli_shapes shapes;
+    DYNO_TRY(dyno_cli_shapes(text, NULL, NULL, NULL, worker->arena, &shapes, err));
+    for (uint32_t s = 0; s < worker->side_count; s++) {
+        struct side *side = &worker->sides[s];
+        DYNO_TRY(dyno_session_inputs(side->engine, &none, ':', &shapes, worker->arena,
+                                     &side->inputs, err));
+        side->outputs = dyno_arena_alloc(worker->arena, dyno_engine_output_count(side->engine) + 1U,
+                                         sizeof(*side->outputs));
+        if (side->outputs == NULL)
+            return DYNO_NOMEM(err);
+        side->items = side->inputs[0].rank > 0 ? (uint64_t)side->inputs[0].dims[0] : 1;
+        DYNO_TRY(dyno_context_create(side->engine, worker->pool, &side->context, err));
+    }
+    return DYNO_OK;
+}
+
+/* Until three windows in a row take the same time, within 2 %, or for 20 windows. */
+static enum dyno_status warm_up(struct side *side, double segment_ms, struct dyno_err *err)
+{
+    const uint64_t window_ns = (uint64_t)(segment_ms * 1e5);
+    double last[3] = {0.0, 0.0, 0.0};
+    DYNO_TRY(run_once(side, err));
+    for (int w = 0; w < 20; w++) {
+        const uint64_t start_ns = dyno_clock_ns();
+        uint64_t now_ns = start_ns;
+        uint32_t runs = 0;
+        for (; runs == 0 || now_ns - start_ns < window_ns; runs++) {
+            DYNO_TRY(run_once(side, err));
+            now_ns = dyno_clock_ns();
+        }
+        last[w % 3] = (double)(now_ns - start_ns) / (double)runs;
+        const double least = fmin(last[0], fmin(last[1], last[2]));
+        const double most = fmax(last[0], fmax(last[1], last[2]));
+        if (w >= 2 && most <= least * 1.02)
+            break;
+    }
+    return DYNO_OK;
+}
+
+/* --- segments --- */
+
+static enum dyno_status segment(struct side *side, double segment_ms, uint64_t *items_out,
+                                uint64_t *ns_out, struct dyno_err *err)
+{
+    const uint64_t least_ns = (uint64_t)(segment_ms * 1e6);
+    const uint64_t start_ns = dyno_clock_ns();
+    uint64_t ns = 0;
+    *items_out = 0;
+    do {
+        DYNO_TRY(run_once(side, err));
+        *items_out += side->items;
+        ns = dyno_clock_ns() - start_ns;
+    } while (ns < least_ns);
+    *ns_out = ns > 0 ? ns : 1;
+    return DYNO_OK;
+}
+
+/* A B B A; false in held_out when the clock moved. */
+static enum dyno_status block(struct worker *worker, uint32_t point, struct side *b,
+                              const char *name, bool *held_out, struct dyno_err *err)
+{
+    struct side *const order[] = {&worker->sides[0], b, b, &worker->sides[0]};
+    struct dyno_cert_block samples;
+    for (int i = 0; i < 4; i++) {
+        struct dyno_cert_segment *s = &samples.segments[i];
+        const uint64_t steal_before_ns = steal_ns();
+        DYNO_TRY(segment(order[i], worker->options->segment_ms, &s->items, &s->ns, err));
+        s->steal_ns = steal_ns() - steal_before_ns;
+        s->chain_ns = chain_ns();
+    }
+    printf("%s %u", name, point);
+    for (int i = 0; i < 4; i++) {
+        const struct dyno_cert_segment *s = &samples.segments[i];
+        printf(" %llu %llu %llu %llu", (unsigned long long)s->items, (unsigned long long)s->ns,
+               (unsigned long long)s->chain_ns, (unsigned long long)s->steal_ns);
+    }
+    printf("\n");
+    (void)fflush(stdout);
+    *held_out = dyno_cert_block_held(&samples);
+    return DYNO_OK;
+}
+
+static enum dyno_status profile(struct worker *worker, uint32_t point, struct dyno_err *err)
+{
+    struct side *side = &worker->sides[0];
+    const uint32_t count = dyno_engine_step_count(side->engine);
+    float *us = dyno_arena_alloc(worker->arena, count + 1U, sizeof(*us));
+    double all_ns = 0.0;
+    double opaque_ns = 0.0;
+    if (us == NULL)
+        return DYNO_NOMEM(err);
+    dyno_context_profile(side->context, 1);
+    for (int r = 0; r < PROFILE_RUNS; r++) {
+        DYNO_TRY(run_once(side, err));
+        dyno_context_step_times(side->context, us);
+        for (uint32_t i = 0; i < count; i++) {
+            struct dyno_step_info step;
+            dyno_engine_step(side->engine, i, &step);
+            all_ns += (double)us[i] * 1e3;
+            opaque_ns += strcmp(step.kernel, "reference") == 0 ? (double)us[i] * 1e3 : 0.0;
+        }
+    }
+    dyno_context_profile(side->context, 0);
+    printf("profile %u %llu %llu\n", point, (unsigned long long)(all_ns + 1.0),
+           (unsigned long long)opaque_ns);
+    return DYNO_OK;
+}
+
+/* Control and speed-up in turn, until so many blocks of each held, or twice as many were tried. */
+static enum dyno_status measure_blocks(struct worker *worker, uint32_t point, struct dyno_err *err)
+{
+    const uint32_t wanted = (uint32_t)worker->options->blocks;
+    uint32_t held[2] = {0, worker->side_count > 1 ? 0 : wanted};
+    for (uint32_t s = 0; s < worker->side_count; s++)
+        DYNO_TRY(warm_up(&worker->sides[s], worker->options->segment_ms, err));
+    for (uint32_t tried = 0; tried < 2 * wanted && (held[0] < wanted || held[1] < wanted);
+         tried++) {
+        for (uint32_t s = 0; s < worker->side_count && s < 2; s++) {
+            bool is_held = false;
+            if (held[s] == wanted)
+                continue;
+            DYNO_TRY(block(worker, point, &worker->sides[s], s == 0 ? "control" : "speedup",
+                           &is_held, err));
+            held[s] += is_held ? 1 : 0;
+        }
+    }
+    return profile(worker, point, err);
+}
+
+static enum dyno_status measure_sweep(struct worker *worker, uint32_t point, struct dyno_err *err)
+{
+    uint64_t items = 0;
+    uint64_t ns = 0;
+    DYNO_TRY(warm_up(&worker->sides[0], worker->options->segment_ms, err));
+    DYNO_TRY(segment(&worker->sides[0], worker->options->segment_ms, &items, &ns, err));
+    printf("segment %u %llu %llu\n", point, (unsigned long long)items, (unsigned long long)ns);
+    (void)fflush(stdout);
+    return DYNO_OK;
+}
+
+/* A line of single runs of one side. */
+struct tally {
+    uint32_t count, wanted;
+    double used_ns, limit_ns;
+};
+
+static bool is_full(const struct tally *tally)
+{
+    return tally->count >= tally->wanted || (tally->count > 0 && tally->used_ns >= tally->limit_ns);
+}
+
+static enum dyno_status run_line(struct worker *worker, uint32_t point, uint32_t s,
+                                 struct tally *tally, struct dyno_err *err)
+{
+    printf("run %u %u", point, s);
+    for (uint32_t i = 0; i < LINE_RUNS && !is_full(tally); i++) {
+        const uint64_t start_ns = dyno_clock_ns();
+        DYNO_TRY(run_once(&worker->sides[s], err));
+        const uint64_t ns = dyno_clock_ns() - start_ns;
+        printf(" %llu", (unsigned long long)(ns > 0 ? ns : 1));
+        tally->used_ns += (double)ns;
+        tally->count++;
+    }
+    printf("\n");
+    (void)fflush(stdout);
+    return DYNO_OK;
+}
+
+/* Single runs, a line on one side and a line on the other.  The first batch tells percentiles; of
+ * larger ones the queue only needs to know how long they take. */
+static enum dyno_status measure_runs(struct worker *worker, uint32_t point, struct dyno_err *err)
+{
+    struct tally tallies[2];
+    for (uint32_t s = 0; s < 2; s++)
+        tallies[s] =
+            (struct tally){.wanted = point == 0 ? RUNS_MAX : 64,
+                           .limit_ns = worker->options->seconds * (point == 0 ? 1e9 : 0.15e9)};
+    for (uint32_t s = 0; s < worker->side_count; s++)
+        DYNO_TRY(warm_up(&worker->sides[s], worker->options->segment_ms, err));
+    for (bool more = true; more;) {
+        more = false;
+        for (uint32_t s = 0; s < worker->side_count && s < 2; s++) {
+            if (is_full(&tallies[s]))
+                continue;
+            DYNO_TRY(run_line(worker, point, s, &tallies[s], err));
+            more = true;
+        }
+    }
+    return DYNO_OK;
+}
+
+/* --- the command --- */
+
+static enum dyno_status measure(struct worker *worker, struct dyno_err *err)
+{
+    const struct options *options = worker->options;
+    for (uint32_t i = 0; i < options->points.count; i++) {
+        enum dyno_status status = open_point(worker, options->points.items[i], err);
+        if (status == DYNO_OK && strcmp(options->mode, "blocks") == 0)
+            status = measure_blocks(worker, i, err);
+        else if (status == DYNO_OK && strcmp(options->mode, "sweep") == 0)
+            status = measure_sweep(worker, i, err);
+        else if (status == DYNO_OK)
+            status = measure_runs(worker, i, err);
+        close_point(worker);
+        DYNO_TRY(status);
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status run(const void *opaque, struct dyno_err *err)
+{
+    const struct options *options = opaque;
+    struct worker worker = {.options = options, .arena = dyno_arena_create()};
+    const struct dyno_pool_options pool = {.thread_count = (int)options->threads, .bind = true};
+    if (options->mode == NULL || options->baseline == NULL) {
+        dyno_arena_destroy(worker.arena);
+        return DYNO_FAIL(err, DYNO_E_ARG, "only 'dyno certify' starts this command");
+    }
+    enum dyno_status status = worker.arena != NULL ? DYNO_OK : DYNO_NOMEM(err);
+    if (status == DYNO_OK)
+        status = dyno_pool_create(&pool, &worker.pool, err);
+    if (status == DYNO_OK)
+        status =
+            dyno_engine_open(options->baseline, &worker.sides[worker.side_count++].engine, err);
+    if (status == DYNO_OK && options->engine != NULL)
+        status = dyno_engine_open(options->engine, &worker.sides[worker.side_count++].engine, err);
+    if (status == DYNO_OK)
+        status = measure(&worker, err);
+    for (uint32_t s = 0; s < worker.side_count; s++)
+        dyno_engine_close(worker.sides[s].engine);
+    dyno_pool_destroy(worker.pool);
+    dyno_arena_destroy(worker.arena);
+    return status;
+}
+
+const struct dyno_command dyno_command_certify_worker = {
+    .name = "certify-worker",
+    .summary = "Measures for dyno certify, which starts it",
+    .text = "",
+    .flags = flags,
+    .flag_count = DYNO_COUNT(flags),
+    .options_bytes = sizeof(struct options),
+    .run = run,
+    .is_internal = true,
+};

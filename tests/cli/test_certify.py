@@ -1,0 +1,250 @@
+"""dyno certify: trials (seconds, not minutes), what it refuses, and that nothing can be edited."""
+import hashlib
+import json
+import os
+import pathlib
+import re
+import struct
+import xml.dom.minidom
+
+from harness import EXIT, check
+from onnx_bytes import (attr_ints, block, good, graph, model, node, npy, number, small_values,
+                        tensor, value)
+
+LEVEL_0 = "--builderOptimizationLevel=0"
+HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def build(t, name="m", batch=2, *more):
+    t.put(f"{name}.onnx", good(batch))
+    t.works("build", f"--onnx={name}.onnx", f"--saveEngine={name}.engine", LEVEL_0, *more)
+
+
+def certify(t, *more, name="m"):
+    """A trial; returns its report."""
+    return json.loads(t.works("certify", f"{name}.onnx", f"--engine={name}.engine", "--trial",
+                              "--threads=1", "--json", *more))
+
+
+def case_trial(t):
+    """Both certificates, their names, addresses, what they hold."""
+    build(t)
+    report = certify(t, "--svg=m.svg")
+    for kind in ("reference", "engine"):
+        path = pathlib.Path(t.folder / report[kind]["file"])
+        data = path.read_bytes()
+        address = hashlib.sha256(data).hexdigest()
+        check(path.name == f"{address}.{kind}.json" and report[kind]["address"] == address, path)
+        cert = json.loads(data)
+        check(json.dumps(cert, separators=(",", ":"), ensure_ascii=False) + "\n" == data.decode(),
+              "not canonical")
+        check(cert["trial"] is True and cert["outcome"] == "trial", cert["outcome"])
+        check(cert["model"]["sha256"] ==
+              hashlib.sha256((t.folder / "m.onnx").read_bytes()).hexdigest())
+        check(len(cert["attempts"]) == 1 and len(cert["attempts"][0]["points"]) == 1)
+        check(len(cert["attempts"][0]["points"][0]["control"]) == 3, "fresh processes")
+    check(cert["engine"]["sha256"] ==
+          hashlib.sha256((t.folder / "m.engine").read_bytes()).hexdigest())
+    check(cert["engine"]["precision"] == "fp32" and cert["energy"] is None, cert["engine"])
+    check(cert["reference"] == report["reference"]["address"], "cites another")
+    check(cert["accuracy"]["agreement_1e6"] >= 999990, cert["accuracy"])
+    picture = xml.dom.minidom.parse(str(t.folder / "m.svg"))
+    check(len(picture.getElementsByTagName("circle")) > 10)
+    check(not [f for f in os.listdir("/tmp") if f.startswith(f"dyno-certify-{os.getpid()}")])
+
+
+def case_cites_the_one_that_is_there(t):
+    build(t)
+    first = certify(t)
+    second = certify(t)
+    check("reference" not in second, "made another reference certificate")
+    check(second["engine"]["reference"] == first["reference"]["address"])
+    third = certify(t, "--new-reference")
+    check(third["reference"]["address"] != first["reference"]["address"])
+
+
+def case_show(t):
+    build(t)
+    report = certify(t)
+    engine, reference = report["engine"]["file"], report["reference"]["file"]
+    text = t.works("certify", f"--show={engine}", f"--reference={reference}")
+    for what in ("Engine certificate, trial", "Reference certificate, trial", "3 fresh processes",
+                 "A/A ", "SingleStream", "s_slo", "accuracy", "t_ref", "billed as", "fp32"):
+        check(what in text or what == "s_slo", what, text)
+    shown = json.loads(t.works("certify", f"--show={engine}", "--json"))
+    check(shown["certificate"]["address"] == report["engine"]["address"])
+
+
+def case_points_of_a_range(t):
+    """Open dimensions are a grid; the batch is swept."""
+    nodes = [node("Conv", ["x", "w"], ["c"], [attr_ints("pads", [1, 1, 1, 1])], "conv"),
+             node("Relu", ["c"], ["y"], name="relu")]
+    net = graph(nodes, [value("x", ["n", 3, "h", "h"])], [value("y", ["n", 4, "h", "h"])],
+                [tensor("w", [4, 3, 3, 3], small_values(108))])
+    t.put("r.onnx", model(net))
+    t.works("build", "--onnx=r.onnx", "--saveEngine=r.engine", LEVEL_0, "--minShapes=x:1x3x4x4",
+            "--optShapes=x:2x3x8x8", "--maxShapes=x:4x3x32x32")
+    report = certify(t, "--points=x[2]:4,16,32", name="r")
+    cert = json.loads((t.folder / report["reference"]["file"]).read_text())
+    check(cert["axes"] == [{"places": [[0, 2], [0, 3]], "points": [4, 16, 32]}], cert["axes"])
+    check([row[0] for row in cert["sweep"]] == [1, 2, 4], cert["sweep"])
+    points = cert["attempts"][0]["points"]
+    check([p["at"] for p in points] == [[4], [16], [32]])
+    check(all(p["t_ref_ns"] > 0 for p in points if p["blocks_kept"]), points)
+    for wrong in ("x[0]:1,2", "x[2]:8,4", "x[2]:4,64", "y[2]:4", "x[2]", "x[2]:4,", "x[2]:4;8"):
+        got = t.dyno("certify", "r.onnx", "--engine=r.engine", "--trial", f"--points={wrong}",
+                     "--new-reference")
+        check(got.returncode == EXIT["E_ARG"], wrong, got.stderr)
+
+
+def case_given_data(t):
+    build(t, "m", "n", "--minShapes=x:1x3x6x6", "--optShapes=x:2x3x6x6", "--maxShapes=x:4x3x6x6")
+    t.put("x.npy", npy([10, 3, 6, 6]))
+    report = certify(t, "--loadInputs=x:x.npy", "--top1")
+    cert = json.loads((t.folder / report["engine"]["file"]).read_text())
+    check(cert["accuracy"]["data"] == "given" and cert["accuracy"]["judged_by"] == "top-1", cert)
+    check(cert["accuracy"]["outputs"][0]["rows"] == 10, cert["accuracy"])
+
+
+def case_model_with_data_beside_it(t):
+    """Its identity covers the weights, wherever they lie."""
+    raw = struct.pack("<40f", *small_values(40))
+    entry = block(1, "location") + block(2, "w.bin")
+    outside = (b"".join(number(1, d) for d in (8, 5)) + number(2, 1) + block(8, "m") +
+               block(13, entry) + number(14, 1))
+    inside = tensor("m", [8, 5], small_values(40))
+    net = graph([node("MatMul", ["x", "m"], ["y"], name="p")], [value("x", [1, 8])],
+                [value("y", [1, 5])], [inside])
+    net = net.replace(block(5, inside), block(5, outside))
+    t.put("w.bin", raw)
+    t.put("m.onnx", model(net))
+    t.works("build", "--onnx=m.onnx", "--saveEngine=m.engine", LEVEL_0)
+    parts = [hashlib.sha256((t.folder / name).read_bytes()).digest() for name in ("m.onnx", "w.bin")]
+    want = hashlib.sha256(b"dyno model 1\n" + b"".join(parts)).hexdigest()
+    check(certify(t)["engine"]["model"] == want)
+
+
+def case_edited(t):
+    """A number, a sample, a name: one sentence, and the exit code of damage."""
+    build(t)
+    report = certify(t)
+    path = t.folder / report["engine"]["file"]
+    text = path.read_text()
+    for what, old, new in (
+            ("speedup", r'"energy":null,"s_1e6":\[\d+', '"energy":null,"s_1e6":[9000000'),
+            ("sample", r'"speedup":\[\[\[\[(\d+),', r'"speedup":[[[[\g<1>0,'),
+            ("accuracy", r'"agreement_1e6":\d+', '"agreement_1e6":1000001'),
+            ("trial", r'"outcome":"trial"', '"outcome":"accepted"'),
+            ("blank", r'"kind":', '"kind": ')):
+        changed = re.sub(old, new, text, count=1)
+        check(changed != text, what)
+        t.put(f"{what}.json", changed.encode())
+        t.fails("E_CORRUPT", f"dyno certify: {what}.json: edited: from byte * it does not follow "
+                "from its samples, which give *", "certify", f"--show={what}.json")
+    # Every digit of a derived number that a person would look at.
+    at = text.index('"s_1e6":[', text.index('"energy"'))
+    for i in range(at + 9, text.index("]", at)):
+        if text[i].isdigit():
+            other = str((int(text[i]) + 1) % 10)
+            t.put("digit.json", (text[:i] + other + text[i + 1:]).encode())
+            check(t.dyno("certify", "--show=digit.json").returncode != 0, "digit", i)
+    # Another certificate under this one's name.
+    other = t.folder / report["reference"]["file"]
+    other.write_bytes(path.read_bytes())
+    t.fails("E_CORRUPT", "dyno certify: *.reference.json: edited: its text has the address *",
+            "certify", f"--show={other.name}")
+
+
+def case_a_trial_is_not_made_billable(t):
+    """Its samples are too short, whatever it says."""
+    build(t)
+    text = (t.folder / certify(t)["engine"]["file"]).read_text()
+    t.put("c.json", text.replace('"trial":true', '"trial":false').encode())
+    t.fails("E_FORMAT", "dyno certify: c.json: * and the certificate is no trial: *", "certify",
+            "--show=c.json")
+
+
+def case_of_another(t):
+    """Another model, engine, device; an expired one; a pair that is none."""
+    build(t)
+    report = certify(t)
+    engine, reference = report["engine"]["file"], report["reference"]["file"]
+    t.put("other.onnx", good(2, "z"))
+    t.works("build", "--onnx=other.onnx", "--saveEngine=other.engine", LEVEL_0)
+    t.fails("E_MISMATCH", "dyno certify: the certificate is of another model: of *, not of *",
+            "certify", "other.onnx", "--engine=m.engine", f"--verify={engine}", "--threads=1")
+    t.fails("E_MISMATCH", "dyno certify: the certificate is of another engine: of *, not of *",
+            "certify", "m.onnx", "--engine=other.engine", f"--verify={engine}", "--threads=1")
+    t.fails("E_TARGET", "dyno certify: the certificate is of the device class *, this is 'H200'",
+            "certify", "m.onnx", "--engine=m.engine", f"--verify={engine}",
+            "--device-class=H200")
+    t.fails("E_MISMATCH", "dyno certify: the certificate is of another model: *", "certify",
+            "other.onnx", "--engine=other.engine", f"--reference={reference}", "--trial",
+            "--threads=1")
+    t.fails("E_MISMATCH", "dyno certify: other.engine is not an engine of m.onnx: *", "certify",
+            "m.onnx", "--engine=other.engine", "--trial", "--new-reference")
+    t.fails("E_ARG", "dyno certify: *.engine.json is an engine certificate, not a reference *",
+            "certify", "m.onnx", "--engine=m.engine", f"--reference={engine}", "--trial")
+    again = certify(t, "--new-reference")
+    t.fails("E_MISMATCH", "dyno certify: the engine certificate cites the reference certificate *",
+            "certify", f"--show={again['engine']['file']}", f"--reference={reference}")
+    # A trial is not cited by what shall be billed.
+    t.fails("E_DENIED", "dyno certify: the certificate is a trial: nothing is billed by it",
+            "certify", "m.onnx", "--engine=m.engine", f"--reference={reference}", "--threads=1")
+
+
+def case_verify_says_what_is_so(t):
+    """Stands, falls, or too noisy to tell: the machine decides, the exit code follows."""
+    build(t)
+    engine = certify(t)["engine"]["file"]
+    got = t.dyno("certify", "m.onnx", "--engine=m.engine", f"--verify={engine}", "--threads=1")
+    says = {0: "the certificate stands", 1: "the certificate falls", 75: "undecided"}
+    check(got.returncode in says, got.returncode, got.stderr)
+    check(says[got.returncode] in got.stdout + got.stderr, got.stdout, got.stderr)
+
+
+def case_nobody_chooses_the_baseline(t):
+    """Neither by hiding instruction sets, nor by a file of one's own, nor in fused operators."""
+    build(t)
+    t.fails("E_ARG", "dyno certify: DYNO_ISA_DISABLE=avx512 would slow the baseline down: nobody "
+            "chooses it", "certify", "m.onnx", "--engine=m.engine", "--trial",
+            env={"DYNO_ISA_DISABLE": "avx512"})
+    # Kept for inspection, it is made anew each time, over whatever lies there.
+    t.put("b.engine", b"mine")
+    report = certify(t, "--saveBaseline=b.engine")
+    check(hashlib.sha256((t.folder / "b.engine").read_bytes()).hexdigest() ==
+          report["engine"]["baseline"])
+    t.works("build", "--onnx=m.onnx", "--saveEngine=c.engine", "--baseline", "--threads=1",
+            "--shapes=x:2x3x6x6")
+    check((t.folder / "b.engine").read_bytes() == (t.folder / "c.engine").read_bytes(),
+          "the baseline is not the one that anybody builds")
+    fused = graph([node("FusedConv", ["x"], ["y"])], [value("x", [1, 3])], [value("y", [1, 3])])
+    t.put("f.onnx", model(fused))
+    t.fails("E_UNSUPPORTED", "dyno certify: f.onnx: *FusedConv*not known*", "certify", "f.onnx",
+            "--engine=m.engine", "--trial")
+
+
+def case_accuracy_gate(t):
+    """An engine of other weights gives other answers: refused before it is measured."""
+    build(t)
+    other = good(2).replace(tensor("m", [8, 5], small_values(40)),
+                            tensor("m", [8, 5], [v + 0.1 for v in small_values(40)]))
+    t.put("w.onnx", other)
+    t.works("build", "--onnx=w.onnx", "--saveEngine=w.engine", LEVEL_0)
+    t.fails("E_MISMATCH", "dyno certify: refused before it was measured: w.engine agrees with FP32 "
+            "to * %, 99.0000 % are wanted", "certify", "m.onnx", "--engine=w.engine", "--trial")
+
+
+def case_flags(t):
+    t.fails("E_ARG", "dyno certify: MODEL.onnx is missing", "certify")
+    t.put("m.onnx", good())
+    t.fails("E_ARG", "dyno certify: --engine=FILE is missing", "certify", "m.onnx")
+    t.fails("E_ARG", "dyno certify: the model is given twice", "certify", "m.onnx",
+            "--onnx=m.onnx")
+    t.fails("E_ARG", "dyno certify: give either --show=CERT or --verify=CERT", "certify",
+            "--show=a", "--verify=b")
+    t.fails("E_ARG", "dyno certify: --accuracy=0.5: *", "certify", "m.onnx", "--accuracy=0.5")
+    t.fails("E_IO", "dyno certify: *nothing.json*", "certify", "--show=nothing.json")
+    t.fails("E_ARG", "dyno certify-worker: only 'dyno certify' starts this command",
+            "certify-worker")
+    check("certify-worker" not in t.works("--help") + t.works("man"))
