@@ -184,16 +184,28 @@ def case_degrades_rather_than_be_late(t):
     two_of_one_model(t, "slow", "quick")
     server = t.start("--service-class=strict,degrade=no", models=())
     x = np.ones((512, 256), np.float32)
-    check(ask(server, "m", x)[1] == "exact", "there is time")
-    start = time.monotonic()
-    ask(server, "m", x, parameters={"variant": "exact"})
-    exact_us = int((time.monotonic() - start) * 1e6)
-    timeout = exact_us // 3
-    check(ask(server, "m", x, timeout=timeout)[1] == "cheap", exact_us)
-    check(ask_http(server, "m", x, timeout=timeout)[1] == "cheap", exact_us)
+
+    def run_us():
+        before = server.metric("dyno_compute_seconds_sum", variant="exact") if runs else 0
+        check(ask(server, "m", x)[1] == "exact", "there is time")
+        return int((server.metric("dyno_compute_seconds_sum", variant="exact") - before) * 1e6)
+    runs = []
+    for _ in range(4):
+        runs.append(run_us())
+    timeout = min(runs) // 3  # whatever the server has learnt, it is more
+
+    def in_time(call, **how):
+        """On a machine that others use, too, even the cheap one may be late: of a few one is not."""
+        for _ in range(20):
+            try:
+                return call(server, "m", x, timeout=timeout, **how)[1]
+            except InferenceServerException as error:
+                check("cannot be met" in str(error) or "expired" in str(error), error)
+        return None
+    check(in_time(ask) == "cheap" and in_time(ask_http) == "cheap", runs)
     error = refused(ask, server, "m", x, timeout=timeout, parameters={"sla": "strict"})
-    check("cannot be met" in str(error) or "timeout expired" in str(error).lower(), error)
-    check(ask(server, "m", x, timeout=exact_us * 20)[1] == "exact", exact_us)
+    check("cannot be met" in str(error) or "expired" in str(error), error)
+    check(ask(server, "m", x, timeout=max(runs) * 100)[1] == "exact", runs)
 
 
 def case_lanes(t):
