@@ -30,6 +30,14 @@ static const struct dyno_flag flags[] = {
      .fallback = 1,
      .min = 1,
      .max = 16},
+    {.name = "--model-memory",
+     .value = "BYTES",
+     .help =
+         "Memory of all loaded engines, as 512M or 2G: what is not pinned and was not asked for "
+         "longest goes when another needs room; 0: any",
+     .kind = DYNO_FLAG_STR,
+     AT(model_memory),
+     .fallback_text = "0"},
     {.name = "--address",
      .value = "ADDRESS",
      .help = "Numeric address to listen on",

@@ -7,7 +7,7 @@
 struct dyno_serve_flags {
     struct dyno_cli_list positional;
     struct dyno_cli_list repositories, load_models, service_classes;
-    const char *config, *control_mode, *address, *control_db, *key_header;
+    const char *config, *control_mode, *model_memory, *address, *control_db, *key_header;
     const char *tls_cert, *tls_key, *tls_client_ca, *tls_ports;
     const char *access_log;
     bool open_to_all;

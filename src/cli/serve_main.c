@@ -1,5 +1,7 @@
 /* serve_main.c - dyno-serve: the data plane alone, no importer, pass or tuner. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/serve_flags.h"
@@ -38,6 +40,26 @@ static enum dyno_status take_tls_ports(const char *text, struct dyno_serve_optio
             return DYNO_OK;
         at += bytes + 1;
     }
+}
+
+/* "1500000", "512M" and the like. */
+static enum dyno_status take_bytes(const char *name, const char *text, uint64_t *bytes_out,
+                                   struct dyno_err *err)
+{
+    static const char units[] = "KMGT";
+    char *end = NULL;
+    uint64_t value = 0;
+    errno = 0;
+    const unsigned long long number = strtoull(text, &end, 10);
+    const char *unit = end[0] != 0 ? strchr(units, end[0]) : NULL;
+    const unsigned shift = unit != NULL ? 10U * (unsigned)(unit - units + 1) : 0;
+    if (text[0] < '0' || text[0] > '9' || errno != 0 || end[unit != NULL ? 1 : 0] != 0 ||
+        __builtin_mul_overflow(number, UINT64_C(1) << shift, &value))
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "%s=%.64s: wants a number of bytes, or of K, M, G or T (512M)", name,
+                         text);
+    *bytes_out = value;
+    return DYNO_OK;
 }
 
 static enum dyno_status take_tls(const struct dyno_serve_flags *flags,
@@ -99,6 +121,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .no_supervisor = flags->no_supervisor,
         .json = flags->json,
     };
+    DYNO_TRY(take_bytes("--model-memory", flags->model_memory, &options.memory_bytes_max, err));
     DYNO_TRY(take_tls(flags, &options, err));
     return dyno_serve(&options, &worker_code, err);
 }

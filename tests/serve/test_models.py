@@ -1,7 +1,10 @@
 """Models that come and go: versions and variants one by one, reloads, reasons, what lies in folders."""
+import http.client
 import json
 import os
+import re
 import shutil
+import subprocess
 import threading
 import time
 
@@ -370,3 +373,179 @@ def case_parts_outlive_a_worker(t):
     check((variants(server), variants(server, "n")) == want, variants(server), variants(server, "n"))
     shutil.rmtree(t.repository / "n")
     check(np.isfinite(server.metric("nv_inference_count")))
+
+
+# --- memory ---
+
+def memory(server):
+    return int(server.metric("dyno_model_memory_bytes"))
+
+
+def settle(server):
+    """The last one that was unloaded goes a moment after the answer."""
+    end = time.monotonic() + 10
+    while memory(server) != 0:
+        check(time.monotonic() < end, "bytes are left:", memory(server))
+        time.sleep(0.01)
+
+
+def bytes_of(server, model, **how):
+    """What one takes, with nothing else loaded."""
+    load(server, model, **how)
+    found = memory(server)
+    unload(server, model, **how)
+    settle(server)
+    return found
+
+
+def case_memory_is_given_back(t):
+    """To the byte: what engines hold, and all that the server has allocated."""
+    server = t.start("--model-control-mode=explicit", "--io-threads=1", models=("heavy", "identity", "rows"))
+    x = json.dumps({"inputs": [{"name": "x", "shape": [2, 64, 64], "datatype": "FP32", "data": [1.0] * 8192}]})
+
+    def cycle():
+        for model in ("heavy", "identity", "rows"):
+            load(server, model)
+        check(server.request("POST", "/v2/models/rows/infer", x)[0] == 200)
+        check(answering(server, "identity"))
+        have = memory(server)
+        stats = server.json("GET", "/v2/models/stats")["model_stats"]
+        check(have == sum(s["memory_usage"][0]["byte_size"] for s in stats) > 16 << 20, have, stats)
+        for model in ("heavy", "identity", "rows"):
+            unload(server, model)
+        settle(server)
+        return min(int(server.metric("dyno_heap_bytes")) for _ in range(5))
+    for _ in range(3):
+        first = cycle()
+    got = [cycle() for _ in range(8)]
+    check(set(got) == {first}, first, got)
+
+
+def case_a_thousand_loads(t):
+    """The resident memory is what it was, too."""
+    if "release" not in t.build.name:
+        return  # sanitizers keep what is freed
+    server = t.start("--model-control-mode=explicit", models=("identity", "two_rows"))
+
+    def cycle(count):
+        conn = http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)
+        for i in range(count):
+            for what in ("load", "unload"):
+                conn.request("POST", f"/v2/repository/models/{('identity', 'two_rows')[i % 2]}/{what}")
+                got = conn.getresponse()
+                check(got.status == 200, got.read())
+                got.read()
+        conn.close()
+        settle(server)
+        time.sleep(0.2)
+        return server.rss_kib()
+    before = cycle(50)
+    after = cycle(950)
+    check(after <= before * 1.05, "KiB after 50 cycles", before, "after 1000", after)
+
+
+def case_never_fits(t):
+    server = t.start("--model-control-mode=explicit", "--model-memory=1M", models=("heavy", "identity"))
+    server.expected = ["variant 'fp32'"]
+    says = load(server, "heavy", 400)["error"]
+    match = re.match(r"failed to load 'heavy': engine 'heavy/1/fp32': it needs (\d+) bytes of memory, more than the "
+                     r"1048576 that all models may use$", says)
+    check(match and int(match.group(1)) > 16 << 20, says)
+    state, reason = index(server, "heavy")["1"]
+    check(state == "UNAVAILABLE" and reason in says, state, reason)
+    check(memory(server) == 0, memory(server))
+    load(server, "identity")
+    check(answering(server, "identity") == ("1", "fp32") and server.metric("dyno_model_memory_limit_bytes") == 1 << 20)
+
+
+def case_least_recently_used_goes(t):
+    for name in "abcd":
+        t.put(name, "identity")
+    t.configure("c", {"variants": {"fp32": {"pinned": True}}})
+    server = t.start("--model-control-mode=explicit", models=())
+    one = bytes_of(server, "a")
+    server.stop()
+    server = t.start("--model-control-mode=explicit", f"--model-memory={3 * one + one // 2}", models=())
+    for name in "cab":
+        load(server, name)
+    check(memory(server) == 3 * one, memory(server), one)
+    answering(server, "b")
+    answering(server, "a")  # of what is not pinned b is now the longest ago
+    load(server, "d")
+    check(index(server, "b") == {"1": ("UNAVAILABLE", "evicted: others needed its memory")}, index(server, "b"))
+    check(all(answering(server, n) for n in "cad") and server.metric("dyno_model_evictions_total") == 1)
+    load(server, "b")  # c was used before all others, and stays
+    check(index(server, "c")["1"][0] == "READY" and index(server, "a")["1"][0] == "UNAVAILABLE")
+    # A reload has both for a moment: there is room for that by eviction, and not of itself.
+    t.put("d", "identity")
+    load(server, "d")
+    check(index(server, "d")["1"][0] == "READY" and index(server, "b")["1"][0] == "UNAVAILABLE")
+    check(memory(server) <= 3 * one + one // 2, memory(server))
+
+
+def case_what_is_pinned_or_busy_stays(t):
+    t.put("a", "identity")
+    t.put("slow", "slow")
+    t.configure("a", {"pinned": True})
+    server = t.start("--model-control-mode=explicit", models=("identity",))
+    one, slow = bytes_of(server, "a"), bytes_of(server, "slow")
+    server.stop()
+    server = t.start("--model-control-mode=explicit", f"--model-memory={one + slow + one // 2}", models=())
+    server.expected = ["variant 'fp32'"]
+    load(server, "a")
+    load(server, "slow")
+    x = np.ones((512, 256), np.float32)
+    head = json.dumps({"inputs": [{"name": "x", "shape": [512, 256], "datatype": "FP32",
+                                   "parameters": {"binary_data_size": x.nbytes}}]}).encode()
+    stopping, failed = threading.Event(), []
+
+    def work():
+        while not stopping.is_set():
+            got = server.request("POST", "/v2/models/slow/infer", head + x.tobytes(),
+                                 {"Inference-Header-Content-Length": str(len(head))})
+            failed.extend([got] if got[0] != 200 else [])
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while server.metric("nv_inference_pending_request_count", model="slow") < 2:
+        time.sleep(0.01)
+    says = load(server, "identity", 503)["error"]
+    check("all that could go for it is in use" in says, says)
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    check(not failed, failed[:1])
+    load(server, "identity")
+    check(index(server, "slow")["1"] == ("UNAVAILABLE", "evicted: others needed its memory"))
+    check(index(server, "a")["1"][0] == "READY")
+    unload(server, "identity")
+    t.configure("slow", {"pinned": True})
+    load(server, "slow")
+    says = load(server, "identity", 503)["error"]
+    check(re.search(r"it needs \d+ bytes of memory, and of the \d+ that all models may use \d+ are in use$", says), says)
+
+
+def case_more_than_fits_at_the_start(t):
+    """What does not fit is left, pinned ones go first, and nothing is thrown out for what comes after it."""
+    for name in "abcdef":
+        t.put(name, "identity")
+    t.configure("f", {"pinned": True})
+    server = t.start("--model-control-mode=explicit", models=())
+    one = bytes_of(server, "a")
+    server.stop()
+    server = t.start(f"--model-memory={3 * one + one // 2}", models=())
+    ready = [n for n in "abcdef" if index(server, n)["1"][0] == "READY"]
+    check(len(ready) == 3 and "f" in ready and server.metric("dyno_model_evictions_total") <= 1, ready)
+    for name in set("abcde") - set(ready):
+        check("needs" in index(server, name)["1"][1] or "evicted" in index(server, name)["1"][1], index(server, name))
+
+
+def case_memory_flag(t):
+    def bad(text):
+        got = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}", f"--model-memory={text}"],
+                             capture_output=True, text=True, timeout=20, check=False)
+        check(got.returncode == 64 and "wants a number of bytes" in got.stderr, got)
+    for text in ("M", "-1", "1MM", "1 M", "1.5G", "99999999999999999999", "99999999T", "0x10"):
+        bad(text)
+    server = t.start("--model-memory=2G")
+    check(server.metric("dyno_model_memory_limit_bytes") == 2 << 30)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "serve/app/http.h"
 #include "serve/watch/journal.h"
 
@@ -154,6 +155,28 @@ static void put_histograms(struct dyno_strbuf *out, const struct sums *sums)
     }
 }
 
+/* One figure of the whole server. */
+static void put_one(struct dyno_strbuf *out, const char *name, const char *help, const char *type,
+                    uint64_t value)
+{
+    put_head(out, name, help, type);
+    dyno_strbuf_printf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void put_models(struct dyno_strbuf *out, struct dyno_manager *manager)
+{
+    struct dyno_figures figures;
+    dyno_manager_figures(manager, &figures);
+    put_one(out, "dyno_model_memory_bytes", "Bytes that loaded engines hold, and loads will",
+            "gauge", figures.memory_bytes);
+    put_one(out, "dyno_model_memory_limit_bytes", "Bytes that they may hold; 0: any", "gauge",
+            figures.memory_bytes_max);
+    put_one(out, "dyno_model_evictions_total", "Engines that went to make room for others",
+            "counter", figures.eviction_count);
+    put_one(out, "dyno_heap_bytes", "Bytes that the server has allocated, engines' files apart",
+            "gauge", dyno_mem_live_bytes());
+}
+
 static void put_tls(struct dyno_strbuf *out, const struct dyno_tls *tls)
 {
     dyno_strbuf_printf(
@@ -185,24 +208,17 @@ static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *are
     put_families(&io->text, &sums);
     put_failures(&io->text, &sums);
     put_histograms(&io->text, &sums);
-    dyno_strbuf_printf(&io->text,
-                       "# HELP dyno_bytes_in_flight Bytes of requests and answers in flight\n"
-                       "# TYPE dyno_bytes_in_flight gauge\ndyno_bytes_in_flight %llu\n",
-                       (unsigned long long)atomic_load(&io->server->budget.used_bytes));
-    dyno_strbuf_printf(&io->text,
-                       "# HELP dyno_worker_restarts_total Times that the process that serves fell "
-                       "and was started again\n"
-                       "# TYPE dyno_worker_restarts_total counter\n"
-                       "dyno_worker_restarts_total %llu\n",
-                       (unsigned long long)dyno_super_restarts(io->server->super));
+    put_models(&io->text, io->server->manager);
+    put_one(&io->text, "dyno_bytes_in_flight", "Bytes of requests and answers in flight", "gauge",
+            atomic_load(&io->server->budget.used_bytes));
+    put_one(&io->text, "dyno_worker_restarts_total",
+            "Times that the process that serves fell and was started again", "counter",
+            dyno_super_restarts(io->server->super));
     if (io->server->tls != NULL)
         put_tls(&io->text, io->server->tls);
     if (io->server->journal != NULL)
-        dyno_strbuf_printf(&io->text,
-                           "# HELP dyno_access_log_dropped_total Lines that the access log lost\n"
-                           "# TYPE dyno_access_log_dropped_total counter\n"
-                           "dyno_access_log_dropped_total %llu\n",
-                           (unsigned long long)dyno_journal_dropped(io->server->journal));
+        put_one(&io->text, "dyno_access_log_dropped_total", "Lines that the access log lost",
+                "counter", dyno_journal_dropped(io->server->journal));
     for (size_t i = 0; i < count; i++)
         dyno_variant_unref(variants[i]);
     return DYNO_OK;

@@ -18,6 +18,7 @@ struct dyno_serve_options {
     size_t load_model_count;
     bool explicit_control;                  /* models come and go by request only */
     int load_threads;                       /* loads at one time */
+    uint64_t memory_bytes_max;              /* of all loaded engines; 0: any */
     const char *control_db;                 /* tenants and keys; NULL: everybody is let in */
     const char *key_header;                 /* NULL: x-api-key */
     const char *address;                    /* numeric */

@@ -191,6 +191,7 @@ static enum dyno_status create_manager(struct dyno_server *server, struct dyno_e
         /* One more than lanes, so that a cheap run need not wait for a long one. */
         .context_count = options->instances > 0 ? options->instances : options->lanes + 1,
         .load_count = options->load_threads,
+        .memory_bytes_max = options->memory_bytes_max,
         .tally_shape = {.thread_count = server->io_count, .class_count = server->classes.count},
         .load_at_start = !options->explicit_control,
     };

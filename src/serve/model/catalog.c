@@ -183,6 +183,7 @@ struct dyno_variant *dyno_slot_put(struct dyno_slot *slot, struct dyno_variant *
     struct dyno_variant *old = slot->variant;
     slot->drain_count += old != NULL;
     slot->variant = variant;
+    slot->is_evicted = false;
     dyno_slot_set(slot, DYNO_SLOT_READY, NULL);
     return old;
 }
@@ -296,6 +297,7 @@ enum dyno_status dyno_catalog_choose(struct dyno_catalog *catalog, const char *m
                                      struct dyno_variant **variant_out, struct dyno_err *err)
 {
     struct dyno_known known[DYNO_REPO_VARIANTS_MAX];
+    struct dyno_slot *slots[DYNO_REPO_VARIANTS_MAX];
     size_t count = 0;
     int wanted = -1;
     int chosen = -1;
@@ -303,17 +305,20 @@ enum dyno_status dyno_catalog_choose(struct dyno_catalog *catalog, const char *m
     *variant_out = NULL;
     (void)pthread_mutex_lock(&catalog->lock);
     const struct version found = pick_version(catalog, model, version);
-    for (const struct dyno_slot *at = found.first;
+    for (struct dyno_slot *at = found.first;
          at != NULL && found.has_ready && at->number == found.first->number &&
          count < DYNO_REPO_VARIANTS_MAX;
          at = at->next)
-        if (!at->is_gone)
+        if (!at->is_gone) {
+            slots[count] = at;
             known[count++] = (struct dyno_known){
                 .name = at->name, .accuracy = at->accuracy, .variant = at->variant};
+        }
     if (count > 0)
         choose(arg, known, count, &wanted, &chosen);
     if (chosen >= 0) {
         *variant_out = known[chosen].variant;
+        slots[chosen]->used_tick = ++catalog->tick;
         dyno_variant_ref(*variant_out);
     } else {
         status = not_ready(catalog, model, version, found.first, err);

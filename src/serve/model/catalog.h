@@ -43,6 +43,9 @@ struct dyno_slot {
     bool is_foreign;              /* not of the repository: a reload of the model leaves it */
     double accuracy;              /* 0..1, of the model itself */
     bool is_pinned;               /* it is not evicted */
+    bool is_evicted;              /* unloaded to make room, not by request */
+    uint64_t used_tick;           /* when a request came for it last, by the catalog's count */
+    uint64_t bytes;               /* that it took when it was ready last; 0: it never was */
     struct dyno_stamp stamp;      /* of the file that was loaded, or failed to be */
 };
 
@@ -57,6 +60,7 @@ struct dyno_catalog {
     pthread_mutex_t lock;
     struct dyno_shelf **shelves; /* by name */
     size_t count, room;
+    uint64_t tick;
 };
 
 void dyno_catalog_init(struct dyno_catalog *catalog);

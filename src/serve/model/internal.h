@@ -3,6 +3,7 @@
 #define DYNO_SERVE_MODEL_INTERNAL_H
 
 #include "serve/model/manager.h"
+#include "serve/model/memory.h"
 
 struct dyno_worker {
     struct dyno_manager *manager;
@@ -15,6 +16,7 @@ struct dyno_manager {
     struct dyno_lanes lanes;
     struct dyno_arena *arena; /* names of the start */
     struct dyno_catalog catalog;
+    struct dyno_memory memory; /* under the catalog's lock */
     struct dyno_worker workers[DYNO_LOADS_MAX + 1];
     int worker_count;
 
@@ -25,6 +27,7 @@ struct dyno_manager {
     struct dyno_order *first, *last;
     int busy_load_count;
     size_t starting_count; /* orders of the start that are not done */
+    uint64_t look_ns;      /* when the bound on memory is looked at next */
     bool is_started, is_ending;
 };
 
@@ -36,6 +39,11 @@ enum dyno_status dyno_manager_unload(struct dyno_manager *manager, const struct 
 enum dyno_status dyno_manager_index(struct dyno_manager *manager, struct dyno_order *order);
 /* Show what an order is to load as loading, before it is carried out. */
 void dyno_manager_announce(struct dyno_manager *manager, const struct dyno_order *order);
+
+void dyno_manager_tell_evicted(struct dyno_variant *variant); /* in the log */
+
+/* Destroy what nobody holds any more. */
+void dyno_manager_reap(struct dyno_manager *manager);
 
 bool dyno_manager_is_ending(struct dyno_manager *manager);
 

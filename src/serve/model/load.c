@@ -1,11 +1,15 @@
 /* load.c - loading, unloading and listing, as a worker of the manager does it. */
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "serve/model/internal.h"
+
+#define ROOM_WAIT_NS UINT64_C(1000000000) /* for who holds what could go */
+#define ROOM_STEP_NS 2000000
 
 /* An order to load, being carried out. */
 struct job {
@@ -14,10 +18,14 @@ struct job {
     const struct dyno_repo_model *model;
     struct dyno_shelf *shelf;
     struct dyno_slot **slots; /* to be ready in the end */
-    size_t count, ready_count;
-    uint64_t settings;       /* of stamps */
-    struct dyno_stamp stamp; /* of the slot at hand */
-    struct dyno_err reason;  /* the first failure */
+    size_t count, ready_count, put_off_count;
+    uint64_t settings; /* of stamps */
+    /* The slot at hand. */
+    struct dyno_slot *slot;
+    struct dyno_stamp stamp;
+    uint64_t known_bytes; /* that the same file took before; 0: not known */
+    struct dyno_promise promise;
+    struct dyno_err reason; /* the first failure */
 };
 
 static const char *variant_of(const struct dyno_order *order)
@@ -187,18 +195,54 @@ static enum dyno_status plan(struct job *job, struct dyno_arena *arena, struct d
 
 /* --- one variant --- */
 
-struct warming {
-    struct dyno_manager *manager;
-    struct dyno_slot *slot;
-};
-
 static void on_warming(void *arg)
 {
-    const struct warming *warming = arg;
-    lock(warming->manager);
-    if (warming->slot->variant == NULL)
-        dyno_slot_set(warming->slot, DYNO_SLOT_WARMING, NULL);
-    unlock(warming->manager);
+    const struct job *job = arg;
+    lock(job->manager);
+    if (job->slot->variant == NULL)
+        dyno_slot_set(job->slot, DYNO_SLOT_WARMING, NULL);
+    unlock(job->manager);
+}
+
+void dyno_manager_tell_evicted(struct dyno_variant *variant)
+{
+    dyno_log(DYNO_LOG_INFO, "model '%s' version %s variant '%s' is evicted: %llu bytes",
+             variant->model, variant->version, variant->name,
+             (unsigned long long)dyno_variant_bytes(variant));
+}
+
+/* Room for so many bytes, if it is to be had. */
+static enum dyno_status on_reserve(void *arg, uint64_t bytes, struct dyno_err *err)
+{
+    struct job *job = arg;
+    const struct timespec step = {.tv_nsec = ROOM_STEP_NS};
+    const uint64_t end_ns = dyno_clock_ns() + ROOM_WAIT_NS;
+    bytes = bytes > job->known_bytes ? bytes : job->known_bytes;
+    for (;;) {
+        struct dyno_variant *victim = NULL;
+        lock(job->manager);
+        const enum dyno_fit fit = dyno_memory_ask(&job->promise, bytes, &victim, err);
+        unlock(job->manager);
+        if (fit == DYNO_FIT_YES)
+            return DYNO_OK;
+        if (fit == DYNO_FIT_NEVER)
+            return DYNO_E_LIMIT;
+        if (fit == DYNO_FIT_NOT_NOW)
+            return DYNO_E_BUSY;
+        if (victim != NULL) {
+            dyno_manager_tell_evicted(victim);
+            dyno_variant_unref(victim);
+        } else if (dyno_clock_ns() >= end_ns) {
+            job->promise.is_put_off = true;
+            return DYNO_FAIL(
+                err, DYNO_E_BUSY,
+                "it needs %llu bytes of memory, and all that could go for it is in use",
+                (unsigned long long)bytes);
+        } else {
+            (void)nanosleep(&step, NULL);
+        }
+        dyno_manager_reap(job->manager);
+    }
 }
 
 static void reap(struct dyno_variant *variant)
@@ -218,7 +262,6 @@ static enum dyno_status make_variant(struct job *job, struct dyno_slot *slot,
     const struct dyno_model_config *config = &job->model->config;
     const int wanted =
         config->instances > 0 ? (int)config->instances : manager->options.context_count;
-    struct warming warming = {manager, slot};
     const struct dyno_variant_plan how = {
         .path = slot->path,
         .folder = job->model->folder,
@@ -228,7 +271,8 @@ static enum dyno_status make_variant(struct job *job, struct dyno_slot *slot,
         .max_batch = config->has_max_batch ? config->max_batch : -1,
         .settings = job->settings,
         .warming = on_warming,
-        .arg = &warming,
+        .reserve = on_reserve,
+        .arg = job,
     };
     struct dyno_variant *variant = dyno_variant_create(job->model->name, slot->number, slot->name,
                                                        &manager->options.tally_shape);
@@ -261,6 +305,12 @@ static struct dyno_variant *take_replaced(struct job *job, const struct dyno_slo
     return old;
 }
 
+/* It did not fit, which its order minds not. */
+static bool is_put_off(const struct job *job)
+{
+    return job->promise.is_put_off && job->order->may_put_off;
+}
+
 /* It answers from now on, or the slot tells why not. */
 static void settle(struct job *job, struct dyno_slot *slot, struct dyno_variant *variant,
                    const struct dyno_err *reason)
@@ -268,18 +318,26 @@ static void settle(struct job *job, struct dyno_slot *slot, struct dyno_variant 
     struct dyno_variant *old = NULL;
     lock(job->manager);
     slot->stamp = job->stamp;
+    dyno_memory_settle(&job->promise, variant);
     if (variant != NULL) {
+        slot->bytes = dyno_variant_bytes(variant);
+        slot->used_tick = ++job->manager->catalog.tick;
         add_old(&old, dyno_slot_put(slot, variant));
         add_old(&old, take_replaced(job, slot));
     } else {
-        dyno_slot_set(slot, slot->variant != NULL ? DYNO_SLOT_READY : DYNO_SLOT_FAILED,
+        slot->is_evicted = is_put_off(job);
+        dyno_slot_set(slot,
+                      slot->variant != NULL ? DYNO_SLOT_READY
+                      : is_put_off(job)     ? DYNO_SLOT_UNLOADED
+                                            : DYNO_SLOT_FAILED,
                       reason->text);
     }
     unlock(job->manager);
     let_go(old);
 }
 
-static bool is_up_to_date(const struct job *job, struct dyno_slot *slot)
+/* Also makes the job ready for the slot. */
+static bool is_up_to_date(struct job *job, struct dyno_slot *slot)
 {
     struct dyno_stamp stamp = dyno_stamp_of(slot->path);
     stamp.settings = job->settings;
@@ -287,6 +345,13 @@ static bool is_up_to_date(const struct job *job, struct dyno_slot *slot)
     const bool is_same = slot->variant != NULL && dyno_stamp_is_same(&slot->variant->stamp, &stamp);
     if (is_same)
         dyno_slot_set(slot, DYNO_SLOT_READY, NULL); /* what a successor failed of is over */
+    job->slot = slot;
+    job->stamp = stamp;
+    job->known_bytes = dyno_stamp_is_same(&slot->stamp, &stamp) ? slot->bytes : 0;
+    job->promise = (struct dyno_promise){.catalog = &job->manager->catalog,
+                                         .memory = &job->manager->memory,
+                                         .slot = slot,
+                                         .may_evict = !job->order->may_put_off || slot->is_pinned};
     unlock(job->manager);
     return is_same;
 }
@@ -313,6 +378,10 @@ static void load_slot(struct job *job, struct dyno_slot *slot)
                  job->model->name, slot->version, slot->name, variant->context_count,
                  (long long)variant->max_batch, (unsigned long long)dyno_variant_bytes(variant),
                  (double)(dyno_clock_ns() - start_ns) * 1e-6);
+    } else if (is_put_off(job)) {
+        job->put_off_count++;
+        dyno_log(DYNO_LOG_INFO, "model '%s' version %s variant '%s': %s", job->model->name,
+                 slot->version, slot->name, reason.text);
     } else {
         dyno_log(DYNO_LOG_WARN, "model '%s' version %s variant '%s': %s", job->model->name,
                  slot->version, slot->name, reason.text);
@@ -374,6 +443,8 @@ static enum dyno_status load_in(struct job *job, struct dyno_arena *arena, struc
     unlock(job->manager);
     for (size_t i = 0; i < job->count && status == DYNO_OK; i++)
         load_slot(job, job->slots[i]);
+    if (job->ready_count == 0 && job->put_off_count > 0)
+        return DYNO_OK;
     if (job->ready_count == 0)
         return DYNO_FAIL(err, job->reason.status, "failed to load '%s': %s", job->order->model,
                          job->reason.text);

@@ -4,14 +4,17 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/cpus.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "serve/model/internal.h"
 
 #define NICENESS 10
+#define LOOK_NS  UINT64_C(1000000000) /* between looks at what is held */
 
 struct dyno_catalog *dyno_manager_catalog(struct dyno_manager *manager)
 {
@@ -32,6 +35,15 @@ bool dyno_manager_is_ready(struct dyno_manager *manager)
     const bool is_ready = manager->is_started && manager->starting_count == 0;
     (void)pthread_mutex_unlock(&manager->lock);
     return is_ready;
+}
+
+void dyno_manager_figures(struct dyno_manager *manager, struct dyno_figures *figures_out)
+{
+    (void)pthread_mutex_lock(&manager->catalog.lock);
+    *figures_out = (struct dyno_figures){.memory_bytes = dyno_memory_used(&manager->memory),
+                                         .memory_bytes_max = manager->memory.limit_bytes,
+                                         .eviction_count = manager->memory.eviction_count};
+    (void)pthread_mutex_unlock(&manager->catalog.lock);
 }
 
 /* --- the queue --- */
@@ -106,10 +118,70 @@ static void carry_out(struct dyno_manager *manager, struct dyno_order *order)
 static void destroy_reaped(struct dyno_manager *manager, struct dyno_variant *variant)
 {
     struct dyno_slot *slot = variant->slot;
+    (void)pthread_mutex_lock(&manager->catalog.lock);
+    const uint64_t bytes = dyno_memory_leave(&manager->memory, variant);
+    (void)pthread_mutex_unlock(&manager->catalog.lock);
     dyno_variant_destroy(variant);
     (void)pthread_mutex_lock(&manager->catalog.lock);
+    dyno_memory_left(&manager->memory, bytes);
     dyno_catalog_drained(&manager->catalog, slot);
     (void)pthread_mutex_unlock(&manager->catalog.lock);
+}
+
+static struct dyno_variant *take_reaped(struct dyno_manager *manager)
+{
+    struct dyno_variant *reaped = manager->reaped;
+    if (reaped != NULL)
+        manager->reaped = reaped->next_reap;
+    return reaped;
+}
+
+void dyno_manager_reap(struct dyno_manager *manager)
+{
+    (void)pthread_mutex_lock(&manager->lock);
+    for (struct dyno_variant *reaped = take_reaped(manager); reaped != NULL;
+         reaped = take_reaped(manager)) {
+        (void)pthread_mutex_unlock(&manager->lock);
+        destroy_reaped(manager, reaped);
+        (void)pthread_mutex_lock(&manager->lock);
+    }
+    (void)pthread_mutex_unlock(&manager->lock);
+}
+
+/* What variants came to need while they served may be more than there is. */
+static void trim(struct dyno_manager *manager)
+{
+    struct dyno_catalog *catalog = &manager->catalog;
+    for (struct dyno_variant *victim = NULL;; dyno_manager_reap(manager)) {
+        (void)pthread_mutex_lock(&catalog->lock);
+        victim = dyno_memory_trim(&manager->memory, catalog);
+        (void)pthread_mutex_unlock(&catalog->lock);
+        if (victim == NULL)
+            return;
+        dyno_manager_tell_evicted(victim);
+        dyno_variant_unref(victim);
+    }
+}
+
+/* Under the lock: sleep until there is something to do. */
+static void sleep_on(struct dyno_manager *manager)
+{
+    if (manager->memory.limit_bytes == 0) {
+        (void)pthread_cond_wait(&manager->work, &manager->lock);
+        return;
+    }
+    const uint64_t now_ns = dyno_clock_ns();
+    if (now_ns >= manager->look_ns) {
+        manager->look_ns = now_ns + LOOK_NS;
+        (void)pthread_mutex_unlock(&manager->lock);
+        trim(manager);
+        (void)pthread_mutex_lock(&manager->lock);
+        return;
+    }
+    const uint64_t ns = manager->look_ns;
+    const struct timespec at = {.tv_sec = (time_t)(ns / 1000000000U),
+                                .tv_nsec = (long)(ns % 1000000000U)};
+    (void)pthread_cond_timedwait(&manager->work, &manager->lock, &at);
 }
 
 static void *work(void *arg)
@@ -119,10 +191,9 @@ static void *work(void *arg)
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);
     (void)pthread_mutex_lock(&manager->lock);
     for (;;) {
-        struct dyno_variant *reaped = manager->reaped;
+        struct dyno_variant *reaped = take_reaped(manager);
         struct dyno_order *order = reaped == NULL ? take_order(manager) : NULL;
         if (reaped != NULL) {
-            manager->reaped = reaped->next_reap;
             (void)pthread_mutex_unlock(&manager->lock);
             destroy_reaped(manager, reaped);
             (void)pthread_mutex_lock(&manager->lock);
@@ -142,7 +213,7 @@ static void *work(void *arg)
         } else if (manager->is_ending) {
             break;
         } else {
-            (void)pthread_cond_wait(&manager->work, &manager->lock);
+            sleep_on(manager);
         }
     }
     (void)pthread_mutex_unlock(&manager->lock);
@@ -181,6 +252,7 @@ static enum dyno_status give_start(struct dyno_manager *manager, const struct dy
     own->order.model = start->model;
     own->order.variant = start->variant;
     own->order.version = start->version;
+    own->order.may_put_off = true;
     own->order.done = start_done;
     manager->starting_count++;
     if (start->kind == DYNO_COMMAND_LOAD)
@@ -245,14 +317,19 @@ enum dyno_status dyno_manager_create(const struct dyno_manager_options *options,
                                      struct dyno_manager **manager_out, struct dyno_err *err)
 {
     DYNO_ASSERT(options->load_count > 0 && options->load_count <= DYNO_LOADS_MAX);
+    pthread_condattr_t monotonic;
     *manager_out = NULL;
     struct dyno_manager *manager = dyno_alloc(1, sizeof(*manager));
     if (manager == NULL)
         return DYNO_NOMEM(err);
     (void)pthread_mutex_init(&manager->lock, NULL);
-    (void)pthread_cond_init(&manager->work, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&manager->work, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     dyno_catalog_init(&manager->catalog);
     manager->options = *options;
+    manager->memory.limit_bytes = options->memory_bytes_max;
     manager->arena = dyno_arena_create();
     enum dyno_status status = manager->arena != NULL ? make_lanes(manager, err) : DYNO_NOMEM(err);
     if (status == DYNO_OK)
@@ -307,11 +384,7 @@ void dyno_manager_destroy(struct dyno_manager *manager)
         order->done(order);
     }
     empty_catalog(manager);
-    while (manager->reaped != NULL) {
-        struct dyno_variant *reaped = manager->reaped;
-        manager->reaped = reaped->next_reap;
-        destroy_reaped(manager, reaped);
-    }
+    dyno_manager_reap(manager);
     dyno_catalog_fini(&manager->catalog);
     for (int i = 0; i < manager->lanes.count; i++)
         dyno_threads_destroy(manager->lanes.pools[i]);

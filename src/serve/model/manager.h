@@ -29,6 +29,8 @@ struct dyno_order {
      * under that name.  replaces: the name of another variant of that version, which drains in the
      * step that makes this one ready, and is known no more.  NULL: nothing of the kind. */
     const char *path, *replaces;
+    bool may_put_off; /* LOAD: what does not fit beside others is left for later, and is no failure
+                       */
     void (*done)(struct dyno_order *order);
     /* What came of it. */
     enum dyno_status status;
@@ -51,6 +53,7 @@ struct dyno_manager_options {
     int lane_count;    /* runs at one time, each with its part of the threads */
     int context_count; /* of a variant, unless its configuration says; a lane has one at least */
     int load_count;    /* loads at one time; 1..DYNO_LOADS_MAX */
+    uint64_t memory_bytes_max; /* of all loaded variants; 0: any */
     struct dyno_tally_shape tally_shape;
     bool load_at_start; /* everything, before what `starts` say */
     const struct dyno_start *starts;
@@ -69,6 +72,14 @@ bool dyno_manager_is_ready(struct dyno_manager *manager);
 
 /* Lives as long as the manager. */
 struct dyno_catalog *dyno_manager_catalog(struct dyno_manager *manager);
+
+/* Now; any thread. */
+struct dyno_figures {
+    uint64_t memory_bytes,
+        memory_bytes_max; /* of loaded engines, and of loads; the bound, 0: none */
+    uint64_t eviction_count;
+};
+void dyno_manager_figures(struct dyno_manager *manager, struct dyno_figures *figures_out);
 
 /* LOAD fails when, of what it was to load, nothing is ready afterwards; a variant whose file and
  * configuration are those it was loaded from is ready as it is.  UNLOAD fails when nothing of the

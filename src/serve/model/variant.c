@@ -170,9 +170,9 @@ static enum dyno_status make_inputs(const struct dyno_variant *variant, struct d
     return DYNO_OK;
 }
 
-/* Each context a few times at the optimal shape; *best_ns_out is the quickest run. */
+/* Each context so many times at the optimal shape; *best_ns_out is the quickest run. */
 static enum dyno_status run_each(struct dyno_variant *variant, struct dyno_arena *arena,
-                                 const struct dyno_array *inputs, uint64_t *best_ns_out,
+                                 const struct dyno_array *inputs, int times, uint64_t *best_ns_out,
                                  struct dyno_err *err)
 {
     struct dyno_array *outputs =
@@ -180,7 +180,7 @@ static enum dyno_status run_each(struct dyno_variant *variant, struct dyno_arena
     if (outputs == NULL)
         return DYNO_NOMEM(err);
     *best_ns_out = UINT64_MAX;
-    for (int i = 0; i < variant->context_count * WARM_RUNS; i++) {
+    for (int i = 0; i < variant->context_count * times; i++) {
         const uint64_t start_ns = dyno_clock_ns();
         memset(outputs, 0, variant->output_count * sizeof(*outputs));
         DYNO_TRY(
@@ -213,7 +213,8 @@ bool dyno_stamp_is_same(const struct dyno_stamp *a, const struct dyno_stamp *b)
 }
 
 /* What is read is what the stamp says: nobody wrote meanwhile. */
-static enum dyno_status copy_all(int from, int to, struct dyno_stamp *stamp, struct dyno_err *err)
+static enum dyno_status copy_all(int from, int to, const struct dyno_variant_plan *plan,
+                                 struct dyno_stamp *stamp, struct dyno_err *err)
 {
     struct stat info;
     ssize_t bytes = 0;
@@ -222,6 +223,7 @@ static enum dyno_status copy_all(int from, int to, struct dyno_stamp *stamp, str
     struct dyno_stamp before = stamp_from(&info);
     before.settings = stamp->settings;
     *stamp = before;
+    DYNO_TRY(plan->reserve(plan->arg, before.bytes, err));
     do {
         bytes = sendfile(to, from, NULL, COPY_BYTES);
     } while (bytes > 0 || (bytes < 0 && errno == EINTR));
@@ -236,14 +238,14 @@ static enum dyno_status copy_all(int from, int to, struct dyno_stamp *stamp, str
     return DYNO_OK;
 }
 
-static enum dyno_status copy_file(const char *path, int to, struct dyno_stamp *stamp,
-                                  struct dyno_err *err)
+static enum dyno_status copy_file(const struct dyno_variant_plan *plan, int to,
+                                  struct dyno_stamp *stamp, struct dyno_err *err)
 {
     /* Whatever stands there under that name, nobody waits for it. */
-    const int from = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const int from = open(plan->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (from < 0)
         return DYNO_FAIL(err, DYNO_E_IO, "cannot open it: %s", strerror(errno));
-    const enum dyno_status status = copy_all(from, to, stamp, err);
+    const enum dyno_status status = copy_all(from, to, plan, stamp, err);
     (void)close(from);
     return status;
 }
@@ -251,8 +253,8 @@ static enum dyno_status copy_file(const char *path, int to, struct dyno_stamp *s
 /* From a copy in memory: what is written over the file, or cut off it, cannot reach what is served
  * (a map of the file itself would fault), and the bytes that we count are the bytes that are held.
  */
-static enum dyno_status open_copy(struct dyno_variant *variant, const char *from,
-                                  struct dyno_err *err)
+static enum dyno_status open_copy(struct dyno_variant *variant,
+                                  const struct dyno_variant_plan *plan, struct dyno_err *err)
 {
     char path[64];
     struct dyno_err reason = {0};
@@ -260,7 +262,7 @@ static enum dyno_status open_copy(struct dyno_variant *variant, const char *from
     if (fd < 0)
         return DYNO_FAIL(err, DYNO_E_LIMIT, "no memory file for an engine: %s", strerror(errno));
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    enum dyno_status status = copy_file(from, fd, &variant->stamp, &reason);
+    enum dyno_status status = copy_file(plan, fd, &variant->stamp, &reason);
     if (status == DYNO_OK)
         status = dyno_engine_open(path, &variant->engine, &reason);
     if (status != DYNO_OK) {
@@ -304,7 +306,36 @@ static void set_max_batch(struct dyno_variant *variant, int64_t wanted)
         variant->max_batch = variant->input_count == 0 ? 0 : wanted < most ? wanted : most;
 }
 
-static enum dyno_status warm(struct dyno_variant *variant, int64_t max_batch,
+static enum dyno_status add_context(struct dyno_variant *variant, const struct dyno_lanes *lanes,
+                                    struct dyno_err *err)
+{
+    const int idx = variant->context_count;
+    DYNO_TRY(dyno_context_create(variant->engine, lanes->pools[idx % lanes->count],
+                                 &variant->contexts[idx], err));
+    variant->context_count++;
+    variant->idle[variant->idle_count] = (uint8_t)idx;
+    variant->idle_count++;
+    return DYNO_OK;
+}
+
+/* The first context is warmed alone: what it takes the others will take, too. */
+static enum dyno_status add_contexts(struct dyno_variant *variant,
+                                     const struct dyno_variant_plan *plan, struct dyno_arena *arena,
+                                     const struct dyno_array *inputs, struct dyno_err *err)
+{
+    const uint64_t before = dyno_variant_bytes(variant);
+    uint64_t ns = 0;
+    DYNO_TRY(add_context(variant, plan->lanes, err));
+    DYNO_TRY(run_each(variant, arena, inputs, 1, &ns, err));
+    const uint64_t now = dyno_variant_bytes(variant);
+    const uint64_t each = now > before ? now - before : 0;
+    DYNO_TRY(plan->reserve(plan->arg, now + each * (uint64_t)(plan->context_count - 1), err));
+    while (variant->context_count < plan->context_count)
+        DYNO_TRY(add_context(variant, plan->lanes, err));
+    return DYNO_OK;
+}
+
+static enum dyno_status warm(struct dyno_variant *variant, const struct dyno_variant_plan *plan,
                              struct dyno_arena *arena, struct dyno_err *err)
 {
     struct dyno_cost_key key;
@@ -313,34 +344,26 @@ static enum dyno_status warm(struct dyno_variant *variant, int64_t max_batch,
     if (inputs == NULL)
         return DYNO_NOMEM(err);
     DYNO_TRY(make_inputs(variant, arena, inputs, err));
-    DYNO_TRY(run_each(variant, arena, inputs, &ns, err));
-    set_max_batch(variant, max_batch);
+    DYNO_TRY(add_contexts(variant, plan, arena, inputs, err));
+    DYNO_TRY(run_each(variant, arena, inputs, WARM_RUNS, &ns, err));
+    set_max_batch(variant, plan->max_batch);
     const int64_t rows = dyno_variant_rows(variant, inputs, &key);
     dyno_cost_note(&variant->cost, &key, rows, ns);
-    return DYNO_OK;
+    return plan->reserve(plan->arg, dyno_variant_bytes(variant), err);
 }
 
 static enum dyno_status load(struct dyno_variant *variant, const struct dyno_variant_plan *plan,
                              struct dyno_err *err)
 {
-    const struct dyno_lanes *lanes = plan->lanes;
     variant->stamp.settings = plan->settings;
-    DYNO_TRY(open_copy(variant, plan->path, err));
+    DYNO_TRY(open_copy(variant, plan, err));
     DYNO_TRY(describe_all(variant, err));
     DYNO_TRY(read_labels(variant, plan->folder, plan->labels, err));
-    for (; variant->context_count < plan->context_count; variant->context_count++)
-        DYNO_TRY(dyno_context_create(variant->engine,
-                                     lanes->pools[variant->context_count % lanes->count],
-                                     &variant->contexts[variant->context_count], err));
-    while (variant->idle_count < variant->context_count) {
-        variant->idle[variant->idle_count] = (uint8_t)variant->idle_count;
-        variant->idle_count++;
-    }
     plan->warming(plan->arg);
     struct dyno_arena *arena = dyno_arena_create();
     if (arena == NULL)
         return DYNO_NOMEM(err);
-    const enum dyno_status status = warm(variant, plan->max_batch, arena, err);
+    const enum dyno_status status = warm(variant, plan, arena, err);
     dyno_arena_destroy(arena);
     return status;
 }

@@ -63,7 +63,8 @@ struct dyno_variant {
     struct dyno_variant *next_reap;
     void (*reap)(struct dyno_variant *variant); /* the last reference is gone; any thread */
     void *reap_arg;
-    struct dyno_slot *slot; /* the catalog's, which outlives it */
+    struct dyno_slot *slot;                     /* the catalog's, which outlives it */
+    struct dyno_variant *next_held, *prev_held; /* of those whose bytes count */
     atomic_uint_fast32_t ref_count;
     char model[129], version[24], name[129];
     uint64_t version_number;
@@ -104,6 +105,9 @@ struct dyno_variant_plan {
     int64_t max_batch; /* -1: as large as the engine takes, if rows are proved to be independent */
     uint64_t settings; /* of the stamp */
     void (*warming)(void *arg); /* the file was read and checked, runs begin */
+    /* May it hold so many bytes in all?  Asked with what is expected (the file; then contexts like
+     * the first one) and with what came of it. */
+    enum dyno_status (*reserve)(void *arg, uint64_t bytes, struct dyno_err *err);
     void *arg;
 };
 
