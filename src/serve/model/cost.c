@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define DECAY      0.98 /* of what a run weighs, with each run after it */
+#define MOST_NS    1e12 /* a run that is longer is not believed */
 #define MEAN_SHIFT 3    /* a run moves its mean by an eighth of the difference */
 
 static const struct dyno_cost_line *find(const struct dyno_cost *cost,
@@ -49,8 +50,8 @@ void dyno_cost_note(struct dyno_cost *cost, const struct dyno_cost_key *key, int
     line->rows_ns = line->rows_ns * DECAY + x * y;
 }
 
-/* a + b * rows, neither below 0; false when all runs had as many rows. */
-static bool fit(const struct dyno_cost_line *line, int64_t rows, double *ns_out)
+/* a and b, neither below 0; false when all runs had as many rows. */
+static bool fit(const struct dyno_cost_line *line, double *a_out, double *b_out)
 {
     const double spread = line->count * line->rows2 - line->rows * line->rows;
     if (spread < 1e-3 * line->count * line->rows2)
@@ -64,21 +65,24 @@ static bool fit(const struct dyno_cost_line *line, int64_t rows, double *ns_out)
         a = 0.0;
         b = line->ns / line->rows;
     }
-    *ns_out = a + b * (double)rows;
+    *a_out = a;
+    *b_out = b;
     return true;
 }
 
 /* Of a known shape: such runs, or the line, or in proportion; never less than fewer rows took. */
 static uint64_t predict(const struct dyno_cost_line *line, int64_t rows)
 {
-    double ns = 0.0;
+    double a = 0.0;
+    double b = 0.0;
     int64_t below = rows < DYNO_COST_ROWS ? rows : DYNO_COST_ROWS;
     if (rows <= DYNO_COST_ROWS && line->mean_ns[rows] != 0)
         return line->mean_ns[rows];
     while (below > 0 && line->mean_ns[below] == 0)
         below--;
-    if (!fit(line, rows, &ns))
-        ns = line->ns / line->rows * (double)rows;
+    if (!fit(line, &a, &b))
+        b = line->ns / line->rows;
+    const double ns = a + b * (double)rows;
     const uint64_t least_ns = line->mean_ns[below]; /* [0] is 0 */
     return ns > (double)least_ns ? (uint64_t)ns : least_ns;
 }
@@ -99,4 +103,15 @@ uint64_t dyno_cost_predict(const struct dyno_cost *cost, const struct dyno_cost_
                              ? (double)key->elements / (double)line->key.elements
                              : 1.0;
     return (uint64_t)((double)predict(line, rows) * scale);
+}
+
+void dyno_cost_parts(const struct dyno_cost *cost, const struct dyno_cost_key *key,
+                     uint64_t *fixed_ns_out, uint64_t *row_ns_out)
+{
+    const struct dyno_cost_line *line = find(cost, key);
+    double a = 0.0;
+    double b = 0.0;
+    const bool is_known = line != NULL && fit(line, &a, &b) && a < MOST_NS && b < MOST_NS;
+    *fixed_ns_out = is_known ? (uint64_t)a : 0;
+    *row_ns_out = is_known ? (uint64_t)b : 0;
 }

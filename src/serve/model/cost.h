@@ -44,4 +44,9 @@ void dyno_cost_note(struct dyno_cost *cost, const struct dyno_cost_key *key, int
 uint64_t dyno_cost_predict(const struct dyno_cost *cost, const struct dyno_cost_key *key,
                            int64_t rows);
 
+/* The line of a shape: what a run costs before its rows, and what a row does, ns; both 0 when that
+ * is not known. */
+void dyno_cost_parts(const struct dyno_cost *cost, const struct dyno_cost_key *key,
+                     uint64_t *fixed_ns_out, uint64_t *row_ns_out);
+
 #endif /* DYNO_SERVE_MODEL_COST_H */

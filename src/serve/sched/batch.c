@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "serve/sched/form.h"
 
 static size_t round_up(size_t bytes)
 {
@@ -84,6 +85,7 @@ static void destroy(struct dyno_batch *batch)
 {
     dyno_budget_free(batch->budget, batch->input_memory);
     dyno_budget_free(batch->budget, batch->output_memory);
+    dyno_free(batch->shares);
     dyno_free(batch->inputs);
     dyno_free(batch);
 }
@@ -100,6 +102,7 @@ struct dyno_batch *dyno_batch_create(struct dyno_task *tasks, uint32_t count,
     batch->inputs =
         dyno_alloc(variant->input_count + variant->output_count, sizeof(*batch->inputs));
     batch->outputs = batch->inputs + variant->input_count;
+    batch->shares = dyno_alloc(count, sizeof(*batch->shares));
     batch->variant = tasks->variant;
     batch->budget = tasks->budget;
     batch->context = context;
@@ -107,7 +110,8 @@ struct dyno_batch *dyno_batch_create(struct dyno_task *tasks, uint32_t count,
     batch->task_count = count;
     for (const struct dyno_task *task = tasks; task != NULL; task = task->next)
         batch->rows += task->rows;
-    enum dyno_status status = batch->inputs != NULL ? gather(batch, err) : DYNO_NOMEM(err);
+    enum dyno_status status =
+        batch->inputs != NULL && batch->shares != NULL ? gather(batch, err) : DYNO_NOMEM(err);
     if (status == DYNO_OK)
         status = place(batch, err);
     if (status != DYNO_OK) {
@@ -142,7 +146,24 @@ void dyno_batch_scatter(struct dyno_batch *batch)
     }
 }
 
-void dyno_batch_share(struct dyno_batch *batch, uint64_t ns)
+/* Equal requests are told apart by their place. */
+static void share_cores(struct dyno_batch *batch, uint64_t core_ns)
+{
+    struct dyno_share *shares = batch->shares;
+    struct dyno_share_cost cost = {0};
+    size_t count = 0;
+    dyno_variant_cost(batch->variant, &batch->tasks->key, &cost.fixed, &cost.per_item);
+    for (const struct dyno_task *task = batch->tasks; task != NULL; task = task->next) {
+        shares[count] = (struct dyno_share){.key = count, .size = (uint64_t)task->rows};
+        count++;
+    }
+    dyno_share_affine(core_ns, cost, shares, count);
+    count = 0;
+    for (struct dyno_task *task = batch->tasks; task != NULL; task = task->next)
+        task->core_ns = (uint64_t)shares[count++].part;
+}
+
+void dyno_batch_share(struct dyno_batch *batch, uint64_t ns, uint64_t core_ns)
 {
     const uint64_t row_ns = ns / (uint64_t)batch->rows;
     uint64_t left_ns =
@@ -153,6 +174,7 @@ void dyno_batch_share(struct dyno_batch *batch, uint64_t ns)
         task->device_ns = row_ns * rows + more_ns;
         left_ns -= more_ns;
     }
+    share_cores(batch, core_ns);
 }
 
 void dyno_batch_unref(struct dyno_batch *batch)

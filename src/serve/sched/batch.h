@@ -5,6 +5,7 @@
 #ifndef DYNO_SERVE_SCHED_BATCH_H
 #define DYNO_SERVE_SCHED_BATCH_H
 
+#include "meter/account/share.h"
 #include "serve/sched/sched.h"
 
 struct dyno_batch {
@@ -17,6 +18,8 @@ struct dyno_batch {
     struct dyno_array *inputs, *outputs;
     void *input_memory, *output_memory;
     struct dyno_budget *budget; /* of the two */
+    struct dyno_timeline_run mark;
+    struct dyno_share *shares; /* one a task */
 };
 
 /* May these two run together: same types, same shapes but for the first dimension? */
@@ -27,8 +30,10 @@ bool dyno_batch_fits(const struct dyno_task *a, const struct dyno_task *b);
 struct dyno_batch *dyno_batch_create(struct dyno_task *tasks, uint32_t count,
                                      struct dyno_context *context, struct dyno_err *err);
 
-/* Share out the run's time, exactly. */
-void dyno_batch_share(struct dyno_batch *batch, uint64_t ns);
+/* Share out the run's time, and the time of cores, both exactly: the first by rows, as it is used
+ * up; the second by what a run of its own costs before its rows, and what a row does, as the
+ * variant has learnt it (meter/account/share.h). */
+void dyno_batch_share(struct dyno_batch *batch, uint64_t ns, uint64_t core_ns);
 /* The run went well: each task gets its part of the outputs. */
 void dyno_batch_scatter(struct dyno_batch *batch);
 void dyno_batch_unref(struct dyno_batch *batch);

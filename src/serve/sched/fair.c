@@ -10,7 +10,7 @@
 
 /* --- flows --- */
 
-static struct dyno_flow *find_flow(const struct dyno_share *share, uint64_t tenant)
+static struct dyno_flow *find_flow(const struct dyno_fair_share *share, uint64_t tenant)
 {
     for (struct dyno_flow *flow = share->flows; flow != NULL; flow = flow->next)
         if (flow->tenant == tenant)
@@ -18,7 +18,7 @@ static struct dyno_flow *find_flow(const struct dyno_share *share, uint64_t tena
     return NULL;
 }
 
-static struct dyno_flow *make_flow(struct dyno_share *share, int class_idx, uint64_t tenant)
+static struct dyno_flow *make_flow(struct dyno_fair_share *share, int class_idx, uint64_t tenant)
 {
     struct dyno_flow *flow = find_flow(share, tenant);
     if (flow != NULL)
@@ -34,7 +34,7 @@ static struct dyno_flow *make_flow(struct dyno_share *share, int class_idx, uint
 }
 
 /* A flow that does not wait and is not ahead of the others says nothing: free such. */
-static void forget_flows(struct dyno_share *share)
+static void forget_flows(struct dyno_fair_share *share)
 {
     struct dyno_flow **at = &share->flows;
     while (*at != NULL) {
@@ -125,7 +125,7 @@ static void put(struct dyno_line *line, struct dyno_task *task)
 enum dyno_status dyno_fair_join(struct dyno_fair *fair, struct dyno_task *task,
                                 struct dyno_err *err)
 {
-    struct dyno_share *share = &fair->shares[task->class_idx];
+    struct dyno_fair_share *share = &fair->shares[task->class_idx];
     struct dyno_flow *flow = make_flow(share, task->class_idx, task->tenant);
     if (flow == NULL)
         return DYNO_NOMEM(err);
@@ -156,7 +156,7 @@ void dyno_fair_leave(struct dyno_fair *fair, struct dyno_task *task)
 {
     struct dyno_line *line = task->line;
     struct dyno_flow *flow = line->flow;
-    struct dyno_share *share = &fair->shares[flow->class_idx];
+    struct dyno_fair_share *share = &fair->shares[flow->class_idx];
     if (task->prev != NULL)
         task->prev->next = task->next;
     else
@@ -196,7 +196,8 @@ static struct dyno_line *urgent_line(const struct dyno_fair *fair, const struct 
     return best;
 }
 
-static struct dyno_line *fairest_line(const struct dyno_fair *fair, const struct dyno_share *share)
+static struct dyno_line *fairest_line(const struct dyno_fair *fair,
+                                      const struct dyno_fair_share *share)
 {
     struct dyno_line *best = NULL;
     for (const struct dyno_flow *flow = share->flows; flow != NULL; flow = flow->next) {
@@ -213,7 +214,7 @@ struct dyno_line *dyno_fair_next(struct dyno_fair *fair)
     struct dyno_line *best = NULL;
     double best_ns = 0.0;
     for (int i = 0; i < fair->classes->count; i++) {
-        const struct dyno_share *share = &fair->shares[i];
+        const struct dyno_fair_share *share = &fair->shares[i];
         if (share->waiting_count == 0 || (best != NULL && share->virtual_ns >= best_ns))
             continue;
         struct dyno_line *line = fairest_line(fair, share);
@@ -227,7 +228,7 @@ struct dyno_line *dyno_fair_next(struct dyno_fair *fair)
 
 void dyno_fair_charge(struct dyno_fair *fair, int class_idx, uint64_t tenant, int64_t ns)
 {
-    struct dyno_share *share = &fair->shares[class_idx];
+    struct dyno_fair_share *share = &fair->shares[class_idx];
     struct dyno_flow *flow = find_flow(share, tenant);
     if (ns > 0 && share->virtual_ns > fair->now_ns)
         fair->now_ns = share->virtual_ns;
@@ -243,7 +244,7 @@ void dyno_fair_charge(struct dyno_fair *fair, int class_idx, uint64_t tenant, in
 
 uint64_t dyno_fair_wait_ns(const struct dyno_fair *fair, int class_idx, uint64_t tenant)
 {
-    const struct dyno_share *share = &fair->shares[class_idx];
+    const struct dyno_fair_share *share = &fair->shares[class_idx];
     const struct dyno_flow *flow = find_flow(share, tenant);
     const double own_weight = fair->classes->rows[class_idx].weight;
     double weights = share->waiting_count > 0 ? 0.0 : own_weight;
@@ -264,7 +265,7 @@ uint64_t dyno_fair_run_ns_max(const struct dyno_fair *fair, uint64_t now_ns)
 {
     uint64_t most_ns = UINT64_MAX;
     for (int i = 0; i < fair->classes->count; i++) {
-        const struct dyno_share *share = &fair->shares[i];
+        const struct dyno_fair_share *share = &fair->shares[i];
         const uint64_t deadline_ns = fair->classes->rows[i].deadline_ns;
         if (deadline_ns == 0 || share->seen_ns == 0 || now_ns - share->seen_ns > IN_USE_NS)
             continue;

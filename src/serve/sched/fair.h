@@ -41,7 +41,7 @@ struct dyno_flow {
 };
 
 /* One class while the server runs. */
-struct dyno_share {
+struct dyno_fair_share {
     struct dyno_flow *flows; /* those that wait, and those that were given more than the others */
     uint32_t waiting_count;
     double virtual_ns; /* of the class among classes */
@@ -53,7 +53,7 @@ struct dyno_share {
 
 struct dyno_fair {
     const struct dyno_classes *classes;
-    struct dyno_share shares[DYNO_CLASSES_MAX];
+    struct dyno_fair_share shares[DYNO_CLASSES_MAX];
     double now_ns; /* virtual time among classes */
     uint64_t round;
     uint64_t backlog_ns;

@@ -50,6 +50,14 @@ uint64_t dyno_variant_predict(struct dyno_variant *variant, const struct dyno_co
     return ns;
 }
 
+void dyno_variant_cost(struct dyno_variant *variant, const struct dyno_cost_key *key,
+                       uint64_t *fixed_ns_out, uint64_t *row_ns_out)
+{
+    (void)pthread_mutex_lock(&variant->lock);
+    dyno_cost_parts(&variant->cost, key, fixed_ns_out, row_ns_out);
+    (void)pthread_mutex_unlock(&variant->lock);
+}
+
 void dyno_variant_note(struct dyno_variant *variant, const struct dyno_cost_key *key, int64_t rows,
                        uint64_t ns)
 {

@@ -47,4 +47,8 @@ uint64_t dyno_variant_predict(struct dyno_variant *variant, const struct dyno_co
 void dyno_variant_note(struct dyno_variant *variant, const struct dyno_cost_key *key, int64_t rows,
                        uint64_t ns);
 
+/* dyno_cost_parts, with the variant's lock. */
+void dyno_variant_cost(struct dyno_variant *variant, const struct dyno_cost_key *key,
+                       uint64_t *fixed_ns_out, uint64_t *row_ns_out);
+
 #endif /* DYNO_SERVE_SCHED_FORM_H */

@@ -27,6 +27,7 @@ struct dyno_sched {
     /* The clock: wakes at wake_ns, sweeps, and asks the lanes again. */
     pthread_t clock;
     bool has_clock, is_ending;
+    atomic_uint_fast64_t run_count;
     pthread_cond_t tick;
     uint64_t wake_ns;
     atomic_bool has_cancelled;
@@ -108,14 +109,40 @@ static enum dyno_status start_one(struct dyno_task *task, struct dyno_context *c
     DYNO_ASSERT(task != NULL);
     task->context = context;
     DYNO_TRY(dyno_task_place(task));
-    return dyno_context_submit(context, task->inputs, task->outputs, on_done, task, &task->err);
+    const struct dyno_sched_options *options = &task->sched->options;
+    dyno_device_begin(options->device, options->lane_threads[task->lane], false, &task->mark);
+    const enum dyno_status status =
+        dyno_context_submit(context, task->inputs, task->outputs, on_done, task, &task->err);
+    if (status != DYNO_OK)
+        (void)dyno_device_end(options->device, &task->mark);
+    return status;
+}
+
+static uint64_t next_run(struct dyno_sched *sched)
+{
+    return atomic_fetch_add_explicit(&sched->run_count, 1, memory_order_relaxed) + 1;
+}
+
+static enum dyno_status start_batch(struct dyno_batch *batch, struct dyno_err *err)
+{
+    const struct dyno_sched_options *options = &batch->tasks->sched->options;
+    dyno_device_begin(options->device, options->lane_threads[batch->tasks->lane], false,
+                      &batch->mark);
+    const enum dyno_status status = dyno_context_submit(batch->context, batch->inputs,
+                                                        batch->outputs, on_batch_done, batch, err);
+    if (status != DYNO_OK)
+        (void)dyno_device_end(options->device, &batch->mark);
+    return status;
 }
 
 static enum dyno_status start(const struct dyno_form *form, struct dyno_err *err)
 {
+    const uint64_t batch_id = next_run(form->tasks->sched);
     for (struct dyno_task *task = form->tasks; task != NULL; task = task->next) {
         task->lane = form->lane;
         task->batch_rows = form->rows;
+        task->batch_id = batch_id;
+        task->batch_count = form->count;
         atomic_fetch_sub_explicit(&task->variant->waiting_count, 1, memory_order_relaxed);
     }
     if (form->count == 1)
@@ -123,8 +150,7 @@ static enum dyno_status start(const struct dyno_form *form, struct dyno_err *err
     struct dyno_batch *batch = dyno_batch_create(form->tasks, form->count, form->context, err);
     if (batch == NULL)
         return err->status;
-    return dyno_context_submit(form->context, batch->inputs, batch->outputs, on_batch_done, batch,
-                               err);
+    return start_batch(batch, err);
 }
 
 static void free_lane(struct dyno_sched *sched, int lane)
@@ -170,6 +196,7 @@ static void on_done(void *arg, enum dyno_status status, const struct dyno_run_ti
     struct dyno_task *task = arg;
     struct dyno_variant *variant = task->variant;
     struct dyno_sched *sched = task->sched;
+    task->core_ns = dyno_device_end(sched->options.device, &task->mark);
     task->start_ns = times->start_ns;
     task->end_ns = times->end_ns;
     task->device_ns = times->end_ns - times->start_ns;
@@ -196,11 +223,12 @@ static void on_batch_done(void *arg, enum dyno_status status, const struct dyno_
     struct dyno_variant *variant = batch->variant;
     struct dyno_task *task = batch->tasks;
     struct dyno_sched *sched = task->sched;
+    const uint64_t core_ns = dyno_device_end(sched->options.device, &batch->mark);
     if (status == DYNO_OK) {
         dyno_batch_scatter(batch);
         dyno_variant_note(variant, &task->key, batch->rows, times->end_ns - times->start_ns);
     }
-    dyno_batch_share(batch, times->end_ns - times->start_ns);
+    dyno_batch_share(batch, times->end_ns - times->start_ns, core_ns);
     dyno_variant_return(variant, batch->context);
     (void)pthread_mutex_lock(&sched->lock);
     sched->lanes[task->lane].is_busy = false;
@@ -229,11 +257,15 @@ static void run_here(struct dyno_sched *sched, struct dyno_task *task)
     struct dyno_variant *variant = task->variant;
     task->lane = -1;
     task->batch_rows = task->rows;
+    task->batch_id = next_run(sched);
+    task->batch_count = 1;
     enum dyno_status status = dyno_task_place(task);
+    dyno_device_begin(sched->options.device, 1, false, &task->mark);
     task->start_ns = dyno_clock_ns();
     if (status == DYNO_OK)
         status = dyno_context_run(task->context, task->inputs, task->outputs, &task->err);
     task->end_ns = dyno_clock_ns();
+    task->core_ns = dyno_device_end(sched->options.device, &task->mark);
     task->device_ns = task->end_ns - task->start_ns;
     task->status = status == DYNO_OK ? dyno_task_keep(task) : status;
     if (task->status == DYNO_OK)
@@ -320,7 +352,8 @@ void dyno_sched_submit(struct dyno_sched *sched, struct dyno_task *task)
     task->sched = sched;
     task->budget = sched->options.budget;
     task->queue_ns = dyno_clock_ns();
-    task->retry_ns = task->device_ns = 0;
+    task->retry_ns = task->device_ns = task->core_ns = task->batch_id = 0;
+    task->batch_count = 0;
     task->batch_rows = 0;
     task->rows = dyno_variant_rows(variant, task->inputs, &task->key);
     task->alone_ns = dyno_variant_predict(variant, &task->key, task->rows);

@@ -14,6 +14,7 @@
 #include "base/budget.h"
 #include "serve/model/variant.h"
 #include "serve/sched/class.h"
+#include "serve/watch/device.h"
 
 #define DYNO_TASK_SMALL_BYTES 512
 
@@ -40,7 +41,10 @@ struct dyno_task {
     uint64_t retry_ns;                   /* E_BUSY: when there may be room, from now; 0: unknown */
     uint64_t queue_ns, start_ns, end_ns; /* when it was queued, started, ended */
     uint64_t device_ns;                  /* its share of the run */
-    int64_t batch_rows;                  /* of the run */
+    uint64_t core_ns;     /* the same of all cores that the run took, as it is metered */
+    uint64_t batch_id;    /* of the run, from 1 on; 0: it did not run */
+    uint32_t batch_count; /* requests of the run */
+    int64_t batch_rows;   /* of the run */
 
     /* The scheduler's. */
     struct dyno_sched *sched;
@@ -49,12 +53,13 @@ struct dyno_task {
     struct dyno_line *line;   /* while it waits */
     struct dyno_cost_key key; /* the shape of its rows */
     int64_t rows;
-    uint64_t order_ns;            /* its place in its line */
-    uint64_t cost_ns, alone_ns;   /* predicted: its share of a run, and of a run of its own */
-    struct dyno_context *context; /* lent, while it runs alone */
-    struct dyno_batch *batch;     /* it ran in; NULL: alone */
-    void *output_memory;          /* NULL: small */
-    void *input_memory;           /* copies of inputs that were not aligned */
+    uint64_t order_ns;             /* its place in its line */
+    uint64_t cost_ns, alone_ns;    /* predicted: its share of a run, and of a run of its own */
+    struct dyno_context *context;  /* lent, while it runs alone */
+    struct dyno_batch *batch;      /* it ran in; NULL: alone */
+    void *output_memory;           /* NULL: small */
+    struct dyno_timeline_run mark; /* of a run of its own */
+    void *input_memory;            /* copies of inputs that were not aligned */
 };
 
 struct dyno_sched_options {
@@ -63,6 +68,8 @@ struct dyno_sched_options {
     int lane_count;                     /* as many as contexts were made for */
     uint32_t queue_max;                 /* waiting tasks of a variant; more are refused */
     uint64_t inline_ns_max;             /* runs predicted shorter happen on the submitting thread */
+    struct dyno_device *device;         /* is told of runs; NULL: nobody is */
+    uint32_t lane_threads[DYNO_LANES_MAX]; /* with a device: what a run of each takes */
 };
 
 enum dyno_status dyno_sched_create(const struct dyno_sched_options *options,
