@@ -30,6 +30,7 @@ struct work {
     struct dyno_usage_source *source;
     int64_t tenant; /* index of the name; -1: all */
     struct dyno_sums sums;
+    bool is_core; /* of cores, as on a CPU */
 };
 
 static enum dyno_status add(void *arg, const struct dyno_usage *usage, struct dyno_err *err)
@@ -42,7 +43,8 @@ static enum dyno_status add(void *arg, const struct dyno_usage *usage, struct dy
     DYNO_TRY(dyno_sums_at(&work->sums, &key, &sum, err));
     sum->requests += usage->requests;
     sum->items += usage->items;
-    sum->device_ns += usage->device_ns;
+    sum->core_ns += usage->device_ns;
+    work->is_core = work->is_core || usage->is_core;
     sum->reference_ns += usage->reference_ns;
     sum->byte_ns += usage->byte_ns;
     return DYNO_OK;
@@ -70,7 +72,8 @@ static int compare(const void *left, const void *right, void *arg)
 static void print_text(const struct work *work, const struct dyno_sum *const *sums)
 {
     printf("%-16s %-24s %-12s %-10s %-12s %10s %10s %14s %14s\n", "tenant", "model", "variant",
-           "class", "kind", "requests", "items", "device-hours", "EPU-hours");
+           "class", "kind", "requests", "items", work->is_core ? "core-hours" : "device-hours",
+           "EPU-hours");
     for (size_t i = 0; i < work->sums.count; i++) {
         const struct dyno_usage_key *key = &sums[i]->key;
         char device[DYNO_MONEY_ROOM];
@@ -82,7 +85,7 @@ static void print_text(const struct work *work, const struct dyno_sum *const *su
                dyno_usage_source_name(work->source, key->class_name),
                dyno_usage_kind_text((enum dyno_usage_kind)sums[i]->kind),
                (unsigned long long)sums[i]->requests, (unsigned long long)sums[i]->items,
-               dyno_hours_text(sums[i]->device_ns, device),
+               dyno_hours_text(sums[i]->core_ns, device),
                dyno_hours_text(sums[i]->reference_ns, epu));
     }
 }
@@ -113,7 +116,8 @@ static enum dyno_status print_json(const struct work *work, const struct dyno_su
         dyno_json_u64(&json, sums[i]->requests);
         dyno_json_key(&json, "items");
         dyno_json_u64(&json, sums[i]->items);
-        put(&json, "device_ns", dyno_u128_text(sums[i]->device_ns, digits));
+        put(&json, work->is_core ? "core_ns" : "device_ns",
+            dyno_u128_text(sums[i]->core_ns, digits));
         put(&json, "reference_ns", dyno_u128_text(sums[i]->reference_ns, digits));
         put(&json, "memory_byte_ns", dyno_u128_text(sums[i]->byte_ns, digits));
         dyno_json_object_end(&json);

@@ -10,6 +10,8 @@ struct dyno_serve_flags {
     const char *config, *control_mode, *model_memory, *address, *control_db, *key_header;
     const char *tls_cert, *tls_key, *tls_client_ca, *tls_ports;
     const char *access_log;
+    const char *ledger, *ledger_key, *certificates, *device_class, *durability;
+    int64_t node;
     bool open_to_all;
     int64_t http_port, grpc_port, metrics_port;
     int64_t io_threads, threads, lanes, instances, load_threads;

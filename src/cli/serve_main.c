@@ -78,6 +78,21 @@ static enum dyno_status take_tls(const struct dyno_serve_flags *flags,
     return take_tls_ports(flags->tls_ports != NULL ? flags->tls_ports : "http,grpc", options, err);
 }
 
+static enum dyno_status take_metering(const struct dyno_serve_flags *flags,
+                                      struct dyno_serve_options *options, struct dyno_err *err)
+{
+    const char *durability = flags->durability;
+    options->is_relaxed = strcmp(durability, "relaxed") == 0;
+    if (!options->is_relaxed && strcmp(durability, "durable") != 0)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--durability=%s: wants durable or relaxed", durability);
+    if (flags->ledger == NULL && (flags->ledger_key != NULL || flags->certificates != NULL ||
+                                  flags->device_class != NULL || options->is_relaxed))
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--ledger-key, --certificates, --device-class and --durability want "
+                         "--ledger");
+    return DYNO_OK;
+}
+
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     const struct dyno_serve_flags *flags = opaque;
@@ -117,12 +132,18 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .drain_s = flags->drain_s,
         .exit_timeout_s = flags->exit_timeout_s,
         .access_log = flags->access_log,
+        .ledger = flags->ledger,
+        .node = (uint32_t)flags->node,
+        .ledger_key = flags->ledger_key,
+        .certificates = flags->certificates,
+        .device_class = flags->device_class,
         .listen_when_ready = flags->listen_when_ready,
         .no_supervisor = flags->no_supervisor,
         .json = flags->json,
     };
     DYNO_TRY(take_bytes("--model-memory", flags->model_memory, &options.memory_bytes_max, err));
     DYNO_TRY(take_tls(flags, &options, err));
+    DYNO_TRY(take_metering(flags, &options, err));
     return dyno_serve(&options, &worker_code, err);
 }
 

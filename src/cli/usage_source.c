@@ -308,7 +308,7 @@ static bool kind_of(const struct dyno_usage_source *source, const struct dyno_re
     const char *key = (const char *)&record->id;
     if (record->kind == DYNO_RECORD_RESIDENCY) {
         *kind_out = DYNO_USAGE_RESIDENCY;
-        return true;
+        return dyno_record_name(record, DYNO_NAME_TENANT) != 0; /* else the platform's */
     }
     if (record->kind != DYNO_RECORD_USAGE)
         return false;
@@ -333,6 +333,7 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct file
     struct dyno_usage usage = {
         .kind = kind,
         .start_s = (int64_t)(record->start_ns / NS_A_S),
+        .is_core = (record->flags & DYNO_RECORD_CORE_NS) != 0,
         .requests = kind != DYNO_USAGE_RESIDENCY,
         .items = record->items,
         .device_ns = kind == DYNO_USAGE_RESIDENCY ? 0 : record->device_ns,
@@ -351,9 +352,7 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct file
     }
     if (kind == DYNO_USAGE_RESIDENCY) {
         key->class_name = key->certificate = key->precision = 0;
-        if (record->memory_byte_ns > UINT64_MAX)
-            return DYNO_FAIL(err, DYNO_E_LIMIT, "a record of residency holds more than 2^64");
-        usage.byte_ns = (uint64_t)record->memory_byte_ns;
+        usage.byte_ns = record->memory_byte_ns;
     }
     return visit->take(visit->arg, &usage, err);
 }

@@ -41,8 +41,9 @@ struct dyno_usage {
     enum dyno_usage_kind kind;
     int64_t start_s;
     uint64_t requests, items;
-    uint64_t device_ns, reference_ns; /* of one device; DELIVERED's reference_ns are its EPU */
-    uint64_t byte_ns;                 /* RESIDENCY */
+    uint64_t device_ns, reference_ns; /* DELIVERED's reference_ns are its EPU */
+    bool is_core;                     /* device_ns are those of cores, not of the whole device */
+    dyno_u128 byte_ns;                /* RESIDENCY */
 };
 
 struct dyno_credit {
@@ -89,6 +90,7 @@ struct dyno_line {
     bool is_late;         /* used before the period */
     int64_t speed_up_ppm; /* that the price was made with; 0: no matter */
     uint64_t requests, items;
+    dyno_u128 core_ns; /* of all cores, where devices are told by core */
     dyno_u128 device_ns, reference_ns, byte_ns;
     dyno_i128 unit_nano; /* price of a unit (an EPU-hour, a device-hour), to the nano-unit */
     dyno_i128 nano;      /* the exact amount, cut to the nano-unit */

@@ -123,8 +123,10 @@ static struct dyno_ratio charge_of(const struct dyno_tariff *tariff, const struc
     const bool by_device =
         tariff->kind == DYNO_TARIFF_DEVICE_HOUR || line->kind == DYNO_LINE_COLD_START;
     struct dyno_ratio ratio = unit_price(tariff, line);
-    ratio.b = (dyno_i128)(by_device ? line->device_ns : line->reference_ns);
+    ratio.b = (dyno_i128)(by_device ? line->core_ns : line->reference_ns);
     ratio.dens[ratio.den_count++] = DYNO_NS_AN_HOUR;
+    if (by_device)
+        ratio.dens[ratio.den_count++] = tariff->device_cores;
     return ratio;
 }
 
@@ -166,7 +168,7 @@ static void add_sum(struct dyno_line *line, const struct dyno_sum *sum)
 {
     line->requests += sum->requests;
     line->items += sum->items;
-    line->device_ns += sum->device_ns;
+    line->core_ns += sum->core_ns;
     line->reference_ns += sum->reference_ns;
     line->byte_ns += sum->byte_ns;
 }
@@ -179,6 +181,7 @@ static enum dyno_status make_line(struct work *work, size_t *at)
     describe(work, first, line);
     for (; *at < work->sum_count && same_line(work, work->sums[*at], first); (*at)++)
         add_sum(line, work->sums[*at]);
+    line->device_ns = line->core_ns / line->tariff->device_cores;
     if (!is_charged(line))
         return DYNO_OK;
     const struct dyno_ratio unit = unit_price(line->tariff, line);
@@ -399,16 +402,16 @@ static enum dyno_status add_cost(struct work *work, size_t first_line)
     for (size_t i = first_line; i < account->line_count; i++) {
         const struct dyno_line *line = &account->lines[i];
         dyno_i128 cost = 0;
-        if (line->device_ns == 0 || account->cost_nano < 0)
+        if (line->core_ns == 0 || account->cost_nano < 0)
             continue;
         if (line->tariff->cost_hour < 0) {
             account->cost_nano = -1;
             continue;
         }
-        const struct dyno_ratio ratio = {.a = (dyno_i128)line->device_ns,
+        const struct dyno_ratio ratio = {.a = (dyno_i128)line->core_ns,
                                          .b = line->tariff->cost_hour,
-                                         .dens = {DYNO_NS_AN_HOUR},
-                                         .den_count = 1};
+                                         .dens = {DYNO_NS_AN_HOUR, line->tariff->device_cores},
+                                         .den_count = 2};
         if (!dyno_ratio_round(&ratio, DYNO_ROUND_DOWN, &cost))
             return DYNO_FAIL(work->err, DYNO_E_LIMIT, "a cost is too large to be one");
         account->cost_nano += cost;

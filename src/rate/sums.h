@@ -13,7 +13,7 @@ struct dyno_sum {
     uint32_t is_late;
     int32_t hour; /* since 1970, where the tariff has a residency floor; else 0 */
     uint64_t requests, items;
-    dyno_u128 device_ns, reference_ns, byte_ns;
+    dyno_u128 core_ns, reference_ns, byte_ns; /* core_ns: of cores, or of whole devices */
 };
 
 /* Open addressing. */

@@ -9,6 +9,7 @@
 #include "base/json.h"
 
 #define NS_AN_HOUR INT64_C(3600000000000)
+#define CORES_MAX  65536
 
 static const char *const kind_texts[] = {
 #define X(sym, name) name,
@@ -260,9 +261,9 @@ static enum dyno_status take_tariff(const struct dyno_json *object, struct dyno_
                                     struct dyno_tariff *tariff, struct dyno_err *err)
 {
     static const char *const known[] = {
-        "name",        "version",  "currency", "from",         "until",     "kind",
-        "device_hour", "epu_hour", "share",    "speed_up_max", "cost_hour", "classes",
-        "precisions",  "tiers",    "minimum",  "residency",    "cold_start"};
+        "device_cores", "name",        "version",  "currency", "from",         "until",
+        "kind",         "device_hour", "epu_hour", "share",    "speed_up_max", "cost_hour",
+        "classes",      "precisions",  "tiers",    "minimum",  "residency",    "cold_start"};
     struct place place = {"a tariff"};
     const char *currency = "";
     tariff->device_hour = tariff->epu_hour = tariff->share_ppm = tariff->cost_hour = -1;
@@ -307,6 +308,11 @@ static enum dyno_status take_tariff(const struct dyno_json *object, struct dyno_
                           &tariff->precision_count, err));
     DYNO_TRY(take_tiers(object, &place, tariff, err));
     DYNO_TRY(take_residency(object, &place, tariff, err));
+    const struct dyno_json *cores = dyno_json_find(object, "device_cores");
+    if (cores != NULL && (!cores->is_int || cores->integer < 1 || cores->integer > CORES_MAX))
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s: device_cores must be a whole number from 1 to %d",
+                         place.text, CORES_MAX);
+    tariff->device_cores = cores != NULL ? (uint64_t)cores->integer : 1;
     const struct dyno_json *cold = dyno_json_find(object, "cold_start");
     if (cold != NULL && cold->kind != DYNO_JSON_BOOL)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s: cold_start must be true or false", place.text);

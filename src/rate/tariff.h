@@ -62,7 +62,8 @@ struct dyno_tariff {
     int64_t epu_hour;    /* q, nano; FLAT_EPU */
     int64_t share_ppm;   /* a; GAIN_SHARE */
     int64_t speed_up_max_ppm;
-    int64_t cost_hour; /* c: what a device-hour costs the platform; -1: not said */
+    uint64_t device_cores; /* of a device whose time is told by core; else 1 */
+    int64_t cost_hour;     /* c: what a device-hour costs the platform; -1: not said */
     struct dyno_factor *classes, *precisions;
     size_t class_count, precision_count;
     enum dyno_tier_mode tier_mode;

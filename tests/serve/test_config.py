@@ -67,7 +67,8 @@ def case_what_is_printed_is_a_configuration(t):
     first = effective(t, "--http-port=7", "--exit-timeout-secs=0.125", "--no-supervisor",
                       "--load-model=a", "--load-model=b", "--control-db=c.db", "--tls-cert=d.pem",
                       "--tls-key=d.key", "--tls-client-ca=e.pem", "--tls-ports=grpc",
-                      "--access-log=-")
+                      "--access-log=-", "--ledger=l", "--ledger-key=k.pem", "--certificates=c",
+                      "--device-class=x")
     check(set(first) == flags, set(first) ^ flags)
     check(effective(t, put(t, first)) == first)
     check(effective(t) == effective(t, put(t, {})))

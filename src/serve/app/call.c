@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "serve/app/http.h"
+#include "serve/app/metering.h"
 #include "serve/app/rpc.h"
 #include "serve/sched/router.h"
 
@@ -64,6 +65,7 @@ static void free_call(struct dyno_call *call)
 void dyno_call_destroy(struct dyno_call *call)
 {
     struct dyno_io *io = call->io;
+    dyno_call_settle(call);
     if (call->guest != NULL) {
         dyno_guest_end(call->guest, call->task.device_ns);
         dyno_guest_unref(call->guest);
@@ -178,16 +180,22 @@ static void deliver(struct dyno_mail *mail)
     finish((struct dyno_call *)(void *)((char *)mail - offsetof(struct dyno_call, mail)));
 }
 
-static void on_done(struct dyno_task *task)
+static void to_its_thread(struct dyno_call *call)
 {
-    struct dyno_call *call = (struct dyno_call *)(void *)task; /* its first member */
-    call->status = task->status;
     if (dyno_io_here == call->io) {
         finish(call);
         return;
     }
     call->mail.deliver = deliver;
     dyno_loop_post(call->io->loop, &call->mail);
+}
+
+static void on_done(struct dyno_task *task)
+{
+    struct dyno_call *call = (struct dyno_call *)(void *)task; /* its first member */
+    call->status = task->status;
+    if (!dyno_call_record(call, to_its_thread))
+        to_its_thread(call);
 }
 
 /* --- class, variant, inputs --- */
@@ -287,6 +295,7 @@ static enum dyno_status prepare(struct dyno_call *call)
 {
     struct dyno_task *task = &call->task;
     task->tenant = call->guest->tenant;
+    DYNO_TRY(dyno_call_may_run(call));
     DYNO_TRY(choose_class(call));
     set_deadline(call);
     DYNO_TRY(choose_variant(call));
@@ -327,6 +336,15 @@ const char *dyno_call_error(const struct dyno_call *call)
     return text;
 }
 
+/* The id of its record, where there is one. */
+static const char *record_of(struct dyno_call *call)
+{
+    char *text = NULL;
+    if (call->has_entry && call->entry.record.id.seq != 0)
+        text = dyno_arena_alloc(call->arena, DYNO_RECORD_TEXT_ROOM, 1);
+    return text != NULL ? dyno_record_id_text(call->entry.record.id, text) : NULL;
+}
+
 enum dyno_status dyno_call_result(struct dyno_call *call, struct dyno_infer_answer *answer_out,
                                   struct dyno_err *err)
 {
@@ -357,6 +375,7 @@ enum dyno_status dyno_call_result(struct dyno_call *call, struct dyno_infer_answ
     *answer_out = (struct dyno_infer_answer){.model = variant->model,
                                              .version = variant->version,
                                              .variant = variant->name,
+                                             .record = record_of(call),
                                              .id = infer->id,
                                              .outputs = outputs,
                                              .wanted = wanted,

@@ -98,6 +98,7 @@ static void answer_unary(struct dyno_call *call)
     struct dyno_seg *seg = NULL;
     if (call->status == DYNO_OK && grpc->stream.h2 != NULL)
         call->status = write_result(call, 0, &seg);
+    call->has_left = seg != NULL;
     if (seg != NULL)
         dyno_grpc_send(grpc, seg);
     dyno_grpc_release(grpc);
@@ -122,6 +123,7 @@ static void answer_of_stream(struct dyno_call *call)
         finish_failed(call);
         return;
     }
+    call->has_left = call->status == DYNO_OK;
     if (call->status != DYNO_OK)
         seg = write_stream_error(call);
     if (seg != NULL)

@@ -139,6 +139,7 @@ static void answer_good(struct dyno_visit *visit, struct dyno_seg *seg,
         (void)snprintf(length, sizeof(length), "Inference-Header-Content-Length: %zu\r\n",
                        content->json_bytes);
     (void)snprintf(extra, sizeof(extra), "%s%s%s", length, coding, load);
+    visit->call->has_left = true;
     dyno_http_answer(&visit->request, 200, content->type, extra, seg);
 }
 

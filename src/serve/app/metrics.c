@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "serve/app/http.h"
+#include "serve/app/metering.h"
 #include "serve/watch/journal.h"
 
 /* A counter or gauge of Triton's, and how it follows from what was counted of a variant. */
@@ -216,6 +217,7 @@ static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *are
             dyno_super_restarts(io->server->super));
     if (io->server->tls != NULL)
         put_tls(&io->text, io->server->tls);
+    dyno_server_print_meter(io->server, &io->text);
     if (io->server->journal != NULL)
         put_one(&io->text, "dyno_access_log_dropped_total", "Lines that the access log lost",
                 "counter", dyno_journal_dropped(io->server->journal));

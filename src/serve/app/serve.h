@@ -27,6 +27,10 @@ struct dyno_serve_options {
     struct dyno_tls_options tls;            /* cert_path NULL: no port has TLS */
     bool http_has_tls, grpc_has_tls, metrics_has_tls;
     const char *access_log;             /* NULL: none; "-": standard error */
+    const char *ledger;                 /* folder; NULL: nothing is metered */
+    const char *ledger_key;             /* signs its heads; NULL: nothing does */
+    const char *certificates;           /* folder; NULL: there are none */
+    const char *device_class;           /* that certificates must be of; NULL: of any */
     int io_threads, threads;            /* 0: one a CPU */
     int lanes;                          /* runs at one time */
     int instances;                      /* contexts of a variant; 0: chosen */
@@ -36,6 +40,8 @@ struct dyno_serve_options {
     uint64_t flight_bytes_max;
     uint32_t conns_max;    /* of one port and I/O thread */
     uint32_t queue_max;    /* waiting requests of one variant */
+    uint32_t node;         /* of the ledger's records */
+    bool is_relaxed;       /* answers do not wait for their records */
     bool allow_client_shm; /* tensors may lie in shared memory that clients name */
     double drain_s, exit_timeout_s;
     bool listen_when_ready; /* not before the models of the start were tried */

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "serve/app/http.h"
+#include "serve/app/metering.h"
 #include "serve/app/rpc.h"
 #include "serve/model/repository.h"
 #include "serve/watch/journal.h"
@@ -194,10 +195,13 @@ static enum dyno_status create_manager(struct dyno_server *server, struct dyno_e
         .memory_bytes_max = options->memory_bytes_max,
         .tally_shape = {.thread_count = server->io_count, .class_count = server->classes.count},
         .load_at_start = !options->explicit_control,
+        .adopt = server->meter != NULL ? dyno_server_adopt : NULL,
+        .adopt_arg = server,
     };
     DYNO_TRY(list_starts(server, &manager, err));
     DYNO_TRY(dyno_manager_create(&manager, &server->manager, err));
     server->catalog = dyno_manager_catalog(server->manager);
+    atomic_store(&server->metered, server->catalog);
     return DYNO_OK;
 }
 
@@ -251,16 +255,32 @@ static enum dyno_status listen_all(struct dyno_server *server, struct dyno_err *
     return status;
 }
 
+/* As the manager shares them out. */
+static void share_threads(struct dyno_server *server, uint32_t *lane_threads)
+{
+    const struct dyno_serve_options *options = &server->options;
+    const int threads = options->threads > 0 ? options->threads : dyno_cpus_allowed_count();
+    int sum = 0;
+    for (int i = 0; i < options->lanes; i++) {
+        const int own = threads / options->lanes + (i < threads % options->lanes);
+        lane_threads[i] = own > 0 ? (uint32_t)own : 1;
+        sum += (int)lane_threads[i];
+    }
+    dyno_device_init(&server->device, (uint32_t)sum);
+}
+
 static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
 {
     const struct dyno_serve_options *options = &server->options;
-    const struct dyno_sched_options sched = {
+    struct dyno_sched_options sched = {
         .classes = &server->classes,
         .budget = &server->budget,
         .lane_count = options->lanes,
         .queue_max = options->queue_max,
         .inline_ns_max = INLINE_NS,
+        .device = &server->device,
     };
+    share_threads(server, sched.lane_threads);
     DYNO_TRY(open_journal(server, err));
     for (int i = 0; i < server->io_count; i++) {
         server->ios[i].server = server;
@@ -273,6 +293,7 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
     if (options->allow_client_shm)
         DYNO_TRY(dyno_shm_create(&server->shm, err));
     DYNO_TRY(dyno_sched_create(&sched, &server->sched, err));
+    DYNO_TRY(dyno_server_open_meter(server, err));
     DYNO_TRY(create_manager(server, err));
     wait_for_models(server);
     DYNO_TRY(listen_all(server, err));
@@ -344,6 +365,8 @@ static void stop(struct dyno_server *server)
     if (server->is_abandoned)
         return;
     dyno_sched_destroy(server->sched);
+    atomic_store(&server->metered, NULL);
+    dyno_server_close_meter(server);
     dyno_manager_destroy(server->manager);
     dyno_gate_destroy(server->gate);
     dyno_shm_destroy(server->shm);
@@ -413,6 +436,7 @@ void dyno_server_reload(struct dyno_server *server)
     struct dyno_err err = {0};
     if (server->journal != NULL)
         dyno_journal_reopen(server->journal);
+    dyno_meter_reload(server->meter);
     if (server->tls == NULL)
         return;
     if (dyno_tls_reload(server->tls, &err) == DYNO_OK)

@@ -10,6 +10,7 @@
 #include "serve/gate/gate.h"
 #include "serve/grpc/grpc.h"
 #include "serve/http1/http1.h"
+#include "serve/meter/meter.h"
 #include "serve/model/manager.h"
 #include "serve/net/loop.h"
 #include "serve/sched/sched.h"
@@ -52,7 +53,10 @@ struct dyno_server {
     struct dyno_super *super;
     struct dyno_tls *tls;         /* NULL: no port has it */
     struct dyno_journal *journal; /* the access log; NULL: there is none */
-    struct dyno_arena *arena;     /* what the manager borrows */
+    struct dyno_device device;
+    struct dyno_meter *meter;               /* NULL: nothing is metered */
+    _Atomic(struct dyno_catalog *) metered; /* its models, once there is one */
+    struct dyno_arena *arena;               /* what the manager borrows */
     struct dyno_manager *manager;
     struct dyno_catalog *catalog; /* the manager's */
     struct dyno_shm *shm;         /* NULL: clients may lend none */
@@ -106,7 +110,11 @@ struct dyno_call {
     struct dyno_tally *tally; /* NULL: no variant was found, or no memory */
     uint64_t start_ns;
     bool was_submitted; /* to the scheduler */
-    bool is_done;       /* of a stream: waits for its turn */
+    bool has_entry;     /* a usage record was made, */
+    bool has_left;      /* and the answer was handed to a connection that lived */
+    struct dyno_ledger_entry entry;
+    void (*then)(struct dyno_call *call); /* when the record is durable */
+    bool is_done;                         /* of a stream: waits for its turn */
 };
 
 /* A call for a request, with an arena; NULL: out of memory. */

@@ -281,8 +281,10 @@ static enum dyno_status make_variant(struct job *job, struct dyno_slot *slot,
     variant->reap = reap;
     variant->reap_arg = manager;
     variant->slot = slot;
-    const enum dyno_status status = dyno_variant_load(variant, &how, err);
+    enum dyno_status status = dyno_variant_load(variant, &how, err);
     job->stamp = variant->stamp;
+    if (status == DYNO_OK && manager->options.adopt != NULL)
+        status = manager->options.adopt(manager->options.adopt_arg, variant, err);
     if (status != DYNO_OK) {
         dyno_variant_destroy(variant);
         return status;

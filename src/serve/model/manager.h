@@ -56,6 +56,10 @@ struct dyno_manager_options {
     uint64_t memory_bytes_max; /* of all loaded variants; 0: any */
     struct dyno_tally_shape tally_shape;
     bool load_at_start; /* everything, before what `starts` say */
+    /* Told of an engine that was loaded, before requests find it; when it fails, so does the load.
+     * On whichever thread loads; NULL: nobody is told. */
+    enum dyno_status (*adopt)(void *arg, struct dyno_variant *variant, struct dyno_err *err);
+    void *adopt_arg;
     const struct dyno_start *starts;
     size_t start_count;
 };

@@ -46,6 +46,7 @@ struct dyno_variant_stats {
 };
 
 struct dyno_line;
+struct dyno_subject;
 
 /* The scheduler's, of a variant, under the scheduler's lock. */
 struct dyno_gather {
@@ -69,6 +70,7 @@ struct dyno_variant {
     char model[129], version[24], name[129];
     uint64_t version_number;
     struct dyno_stamp stamp;
+    _Atomic(struct dyno_subject *) account; /* the meter's, which outlives it; NULL: none */
 
     struct dyno_engine *engine;
     struct dyno_v2_tensor *inputs, *outputs; /* names, types, dims with -1 for open; no data */

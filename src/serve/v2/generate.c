@@ -188,6 +188,8 @@ enum dyno_status dyno_v2_generate_encode(const struct dyno_infer_answer *answer,
     put_text(&json, "model_name", answer->model);
     put_text(&json, "model_version", answer->version);
     put_text(&json, "variant", answer->variant);
+    if (answer->record != NULL)
+        put_text(&json, "record", answer->record);
     for (size_t i = 0; i < answer->output_count; i++) {
         if (is_reserved(answer->outputs[i].name))
             continue;

@@ -85,6 +85,7 @@ struct dyno_v2_memory {
 /* The answer: outputs in order, data dense; one with a place has its data there and none here. */
 struct dyno_infer_answer {
     const char *model, *version, *id, *variant; /* id and variant may be NULL */
+    const char *record; /* the id of its usage record; NULL: there is none */
     const struct dyno_v2_tensor *outputs;
     const struct dyno_v2_wanted *wanted; /* one an output */
     size_t output_count;

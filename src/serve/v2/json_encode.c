@@ -76,6 +76,10 @@ enum dyno_status dyno_v2_json_encode(const struct dyno_infer_answer *answer,
     dyno_json_object_begin(&json);
     dyno_json_key(&json, "variant");
     dyno_json_str(&json, answer->variant);
+    if (answer->record != NULL) {
+        dyno_json_key(&json, "record");
+        dyno_json_str(&json, answer->record);
+    }
     dyno_json_object_end(&json);
     dyno_json_key(&json, "outputs");
     dyno_json_array_begin(&json);

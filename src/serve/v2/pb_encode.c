@@ -36,18 +36,20 @@ static void put_output(const struct dyno_v2_tensor *tensor, struct dyno_strbuf *
         dyno_pb_put_bytes(out, 3, shape, shape_bytes);
 }
 
-/* parameters["variant"].string_param: a map entry is a message {key = 1, value = 2}. */
-static void put_variant(const char *variant, struct dyno_strbuf *out)
+/* parameters[name].string_param: a map entry is a message {key = 1, value = 2}.  Names are short.
+ */
+static void put_text_param(const char *name, const char *text, struct dyno_strbuf *out)
 {
     char entry[512];
-    const size_t bytes = variant != NULL ? strlen(variant) : 0;
+    const size_t name_bytes = strlen(name);
+    const size_t bytes = text != NULL ? strlen(text) : 0;
     if (bytes == 0 || bytes > 255)
         return;
     char *at = entry;
     *at++ = 1 << 3 | DYNO_PB_LEN;
-    *at++ = 7;
-    memcpy(at, "variant", 7);
-    at += 7;
+    *at++ = (char)name_bytes;
+    memcpy(at, name, name_bytes);
+    at += name_bytes;
     *at++ = 2 << 3 | DYNO_PB_LEN;
     char length[DYNO_PB_VARINT_BYTES_MAX];
     const size_t length_bytes = dyno_pb_varint(bytes, length);
@@ -55,7 +57,7 @@ static void put_variant(const char *variant, struct dyno_strbuf *out)
     *at++ = 3 << 3 | DYNO_PB_LEN;
     memcpy(at, length, length_bytes);
     at += length_bytes;
-    memcpy(at, variant, bytes);
+    memcpy(at, text, bytes);
     at += bytes;
     dyno_pb_put_bytes(out, RESPONSE_PARAMETERS, entry, (size_t)(at - entry));
 }
@@ -75,7 +77,8 @@ void dyno_v2_pb_encode(const struct dyno_infer_answer *answer, struct dyno_strbu
         dyno_pb_put_text(out, RESPONSE_MODEL_VERSION, answer->version);
     if (answer->id != NULL && answer->id[0] != 0)
         dyno_pb_put_text(out, RESPONSE_ID, answer->id);
-    put_variant(answer->variant, out);
+    put_text_param("variant", answer->variant, out);
+    put_text_param("record", answer->record, out);
     if (answer->is_of_stream)
         put_final(out);
     for (size_t i = 0; i < answer->output_count; i++)

@@ -1,0 +1,162 @@
+/* metering.c - records of calls. */
+#include "serve/app/metering.h"
+
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+static enum dyno_status ready(void *arg, struct dyno_arena *arena,
+                              struct dyno_variant ***variants_out, size_t *count_out,
+                              struct dyno_err *err)
+{
+    struct dyno_server *server = arg;
+    struct dyno_catalog *catalog = atomic_load(&server->metered);
+    *count_out = 0;
+    if (catalog == NULL)
+        return DYNO_OK;
+    return dyno_catalog_ready(catalog, NULL, arena, variants_out, count_out, err);
+}
+
+enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_err *err)
+{
+    const struct dyno_serve_options *options = &server->options;
+    if (options->ledger == NULL)
+        return DYNO_OK;
+    const struct dyno_meter_options meter = {.ledger = options->ledger,
+                                             .node = options->node,
+                                             .key_path = options->ledger_key,
+                                             .certificates = options->certificates,
+                                             .device_class = options->device_class,
+                                             .is_relaxed = options->is_relaxed,
+                                             .device = &server->device,
+                                             .ready = ready,
+                                             .arg = server};
+    return dyno_meter_create(&meter, &server->meter, err);
+}
+
+void dyno_server_close_meter(struct dyno_server *server)
+{
+    struct dyno_err err = {0};
+    if (dyno_meter_destroy(server->meter, &err) != DYNO_OK)
+        dyno_log(DYNO_LOG_ERROR, "the ledger: %s", err.text);
+    server->meter = NULL;
+}
+
+enum dyno_status dyno_server_adopt(void *arg, struct dyno_variant *variant, struct dyno_err *err)
+{
+    const struct dyno_server *server = arg;
+    return dyno_meter_adopt(server->meter, variant, err);
+}
+
+enum dyno_status dyno_call_may_run(struct dyno_call *call)
+{
+    const struct dyno_meter *meter = call->io->server->meter;
+    if (meter == NULL || dyno_meter_admits(meter))
+        return DYNO_OK;
+    call->task.retry_ns = UINT64_C(1000000000);
+    return DYNO_FAIL(&call->err, DYNO_E_BUSY, "usage cannot be written down: the disk is full");
+}
+
+/* When the call came, on the system's clock. */
+static uint64_t came_ns(const struct dyno_call *call)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec -
+           (dyno_clock_ns() - call->start_ns);
+}
+
+static void on_recorded(struct dyno_ledger_entry *entry)
+{
+    struct dyno_call *call =
+        (struct dyno_call *)(void *)((char *)entry - offsetof(struct dyno_call, entry));
+    if (entry->status != DYNO_OK && call->status == DYNO_OK)
+        call->status = DYNO_FAIL(&call->err, DYNO_E_BUSY,
+                                 "usage could not be written down, so the answer is "
+                                 "not given");
+    call->then(call);
+}
+
+bool dyno_call_record(struct dyno_call *call, void (*then)(struct dyno_call *call))
+{
+    struct dyno_server *server = call->io->server;
+    const struct dyno_task *task = &call->task;
+    if (server->meter == NULL || task->batch_id == 0)
+        return false;
+    const struct dyno_meter_request request = {
+        .variant = task->variant,
+        .tenant = call->guest->name,
+        .class_name = server->classes.rows[task->class_idx].name,
+        .inputs = task->inputs,
+        .is_good = call->status == DYNO_OK,
+        .is_cancelled = call->status == DYNO_E_CANCELLED,
+        .wall_ns = came_ns(call),
+        .queue_ns = task->start_ns - task->queue_ns,
+        .core_ns = task->core_ns,
+        .rows = task->rows,
+        .batch_id = task->batch_id,
+        .batch_count = task->batch_count,
+    };
+    call->then = then;
+    call->has_entry = true;
+    call->entry.done = on_recorded;
+    dyno_meter_record(server->meter, &request, &call->entry);
+    return true;
+}
+
+void dyno_call_settle(struct dyno_call *call)
+{
+    if (call->has_entry)
+        dyno_meter_left(call->io->server->meter, &call->entry, call->has_left);
+    call->has_entry = call->has_left = false;
+    call->entry = (struct dyno_ledger_entry){0};
+}
+
+/* --- metrics --- */
+
+static void head(struct dyno_strbuf *out, const char *name, const char *help, const char *type)
+{
+    dyno_strbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void count(struct dyno_strbuf *out, const char *name, const char *help, uint64_t value)
+{
+    head(out, name, help, "counter");
+    dyno_strbuf_printf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void account(struct dyno_strbuf *out, const char *name, dyno_u128 ns)
+{
+    dyno_strbuf_printf(out, "dyno_account_core_seconds_total{account=\"%s\"} %.9f\n", name,
+                       (double)ns * 1e-9);
+}
+
+void dyno_server_print_meter(struct dyno_server *server, struct dyno_strbuf *out)
+{
+    struct dyno_meter_figures figures;
+    if (server->meter == NULL)
+        return;
+    dyno_meter_read(server->meter, &figures);
+    count(out, "dyno_usage_records_total", "Requests that have a usage record.",
+          figures.record_count);
+    count(out, "dyno_usage_uncertified_total",
+          "Of them, those whose model has no reference certificate.", figures.uncertified_count);
+    count(out, "dyno_usage_out_of_range_total", "Of them, those whose shape no certificate covers.",
+          figures.outside_count);
+    count(out, "dyno_ledger_durable_records_total", "Records of this start that are durable.",
+          figures.durable_seq);
+    head(out, "dyno_ledger_admits", "1 unless the ledger's disk is full.", "gauge");
+    dyno_strbuf_printf(out, "dyno_ledger_admits %d\n", figures.admits);
+    head(out, "dyno_account_core_seconds_total",
+         "Time of cores, each account summed on its own: tenants + platform + idle + running = "
+         "wall.",
+         "counter");
+    account(out, "wall", figures.sums.wall_ns);
+    account(out, "tenants", figures.sums.tenants_ns);
+    account(out, "platform", figures.sums.platform_ns);
+    account(out, "idle", figures.sums.idle_ns);
+    account(out, "running", figures.sums.running_ns);
+    head(out, "dyno_account_balanced", "1 while that holds to the nanosecond.", "gauge");
+    dyno_strbuf_printf(out, "dyno_account_balanced %d\n", figures.is_balanced);
+}

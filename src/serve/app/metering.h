@@ -1,0 +1,26 @@
+/* metering.h - the meter beside calls: opened with the server, fed by each of them. */
+#ifndef DYNO_SERVE_APP_METERING_H
+#define DYNO_SERVE_APP_METERING_H
+
+#include "serve/app/server.h"
+
+/* With options.ledger: open it, before models are loaded. */
+enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_err *err);
+/* Nobody runs any more.  What could not be written is logged. */
+void dyno_server_close_meter(struct dyno_server *server);
+/* dyno_manager_options.adopt, with the server. */
+enum dyno_status dyno_server_adopt(void *arg, struct dyno_variant *variant,
+                                   struct dyno_err *err);
+
+/* May a request be taken?  E_BUSY while the ledger's disk is full. */
+enum dyno_status dyno_call_may_run(struct dyno_call *call);
+/* The call's run is over: true when a record is on its way, and `then` is called when the answer
+ * may leave, on any thread; its status may have become an error. */
+bool dyno_call_record(struct dyno_call *call, void (*then)(struct dyno_call *call));
+/* The call is over: its answer has left, or has not. */
+void dyno_call_settle(struct dyno_call *call);
+
+/* What the metrics tell of it; nothing without a meter. */
+void dyno_server_print_meter(struct dyno_server *server, struct dyno_strbuf *out);
+
+#endif /* DYNO_SERVE_APP_METERING_H */

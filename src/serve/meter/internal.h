@@ -1,0 +1,87 @@
+/* internal.h - the meter: its ledger, certificates, and what it knows of engines. */
+#ifndef DYNO_SERVE_METER_INTERNAL_H
+#define DYNO_SERVE_METER_INTERNAL_H
+
+#include "base/map.h"
+#include "meter/account/residency.h"
+#include "meter/cert/epu.h"
+#include "meter/cert/state.h"
+#include "serve/meter/meter.h"
+
+#define DYNO_SHAPES_KEPT 64   /* names of shapes at hand, of one engine */
+#define DYNO_SHAPES_MAX  1024 /* names of shapes that one engine may add to the ledger */
+
+/* What was read of a folder of certificates; it stays until the meter goes. */
+struct dyno_cert_shelf {
+    struct dyno_cert_shelf *next;
+    struct dyno_cert **certs; /* accepted, and in force when they were read */
+    size_t count, room;
+};
+
+/* What a tenant used of an engine since the last tick. */
+struct dyno_meter_use {
+    struct dyno_meter_use *next;
+    uint32_t tenant;
+    uint64_t core_ns;
+};
+
+/* One engine under one name. */
+struct dyno_subject {
+    struct dyno_subject *next;
+    struct dyno_meter *meter;
+    char *model, *variant;
+    struct dyno_cert_hash engine;
+    const struct dyno_cert *reference;     /* NULL: none */
+    uint32_t inputs[DYNO_CERT_INPUTS_MAX]; /* of the reference: which of the engine's */
+    uint32_t names[DYNO_NAME_KINDS];       /* handles of the ledger; 0 where a request says */
+    /* By the hash of a shape: its upper 40 bits, and the handle in the lower 24. */
+    atomic_uint_fast64_t shapes[DYNO_SHAPES_KEPT];
+    atomic_uint_fast32_t shape_count;
+
+    pthread_mutex_t lock;
+    struct dyno_meter_use *uses;
+    struct dyno_residency residency;
+    bool was_held; /* at this tick */
+};
+
+struct dyno_meter {
+    struct dyno_meter_options options;
+    struct dyno_ledger *ledger;
+    atomic_uint_fast64_t record_count, uncertified_count, outside_count;
+    pthread_t thread; /* ticks */
+    bool has_thread;
+
+    pthread_mutex_t lock;
+    pthread_cond_t tick;
+    bool is_ending;
+    struct dyno_cert_shelf *shelf; /* the newest first */
+    struct dyno_subject *subjects;
+    struct dyno_timeline_sums told; /* what records of idle time and platform say so far */
+};
+
+/* certs.c */
+enum dyno_status dyno_cert_shelf_read(struct dyno_meter *meter, struct dyno_err *err);
+void dyno_cert_shelf_destroy(struct dyno_cert_shelf *shelf);
+/* The certificates of an engine; NULL where there is none.  Under the lock. */
+void dyno_cert_shelf_find(const struct dyno_cert_shelf *shelf, const struct dyno_cert_hash *engine,
+                          const struct dyno_cert **engine_out,
+                          const struct dyno_cert **reference_out);
+
+/* subject.c */
+enum dyno_status dyno_subject_create(struct dyno_meter *meter, const struct dyno_variant *variant,
+                                     const struct dyno_cert_hash *engine,
+                                     struct dyno_subject **subject_out, struct dyno_err *err);
+void dyno_subject_destroy(struct dyno_subject *subject);
+/* The handle of the request's shape; 0: there are too many, or no memory. */
+uint32_t dyno_subject_shape(struct dyno_subject *subject, const struct dyno_variant *variant,
+                            const struct dyno_array *inputs);
+struct dyno_epu dyno_subject_epu(const struct dyno_subject *subject,
+                                 const struct dyno_array *inputs, uint64_t core_ns);
+void dyno_subject_use(struct dyno_subject *subject, uint32_t tenant, uint64_t core_ns);
+
+/* tick.c */
+void *dyno_meter_keep_time(void *arg);
+/* Write what was held, idle, and the platform's since the last time. */
+void dyno_meter_tick(struct dyno_meter *meter);
+
+#endif /* DYNO_SERVE_METER_INTERNAL_H */

@@ -1,0 +1,249 @@
+/* meter.c - records of requests. */
+#include "serve/meter/meter.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "serve/meter/internal.h"
+
+/* --- opening --- */
+
+static enum dyno_status start(struct dyno_meter *meter, struct dyno_err *err)
+{
+    const struct dyno_ledger_options ledger = {.folder = meter->options.ledger,
+                                               .node = meter->options.node,
+                                               .key_path = meter->options.key_path};
+    DYNO_TRY(dyno_ledger_open(&ledger, &meter->ledger, err));
+    DYNO_TRY(dyno_cert_shelf_read(meter, err));
+    const int code = pthread_create(&meter->thread, NULL, dyno_meter_keep_time, meter);
+    meter->has_thread = code == 0;
+    return code == 0 ? DYNO_OK
+                     : DYNO_FAIL(err, DYNO_E_LIMIT, "cannot start a thread: %s", strerror(code));
+}
+
+enum dyno_status dyno_meter_create(const struct dyno_meter_options *options,
+                                   struct dyno_meter **meter_out, struct dyno_err *err)
+{
+    pthread_condattr_t monotonic;
+    *meter_out = NULL;
+    struct dyno_meter *meter = dyno_alloc(1, sizeof(*meter));
+    if (meter == NULL)
+        return DYNO_NOMEM(err);
+    meter->options = *options;
+    (void)pthread_mutex_init(&meter->lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&meter->tick, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    const enum dyno_status status = start(meter, err);
+    if (status != DYNO_OK) {
+        struct dyno_err ignored = {0};
+        (void)dyno_meter_destroy(meter, &ignored);
+        return status;
+    }
+    *meter_out = meter;
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_meter_destroy(struct dyno_meter *meter, struct dyno_err *err)
+{
+    if (meter == NULL)
+        return DYNO_OK;
+    (void)pthread_mutex_lock(&meter->lock);
+    meter->is_ending = true;
+    (void)pthread_cond_signal(&meter->tick);
+    (void)pthread_mutex_unlock(&meter->lock);
+    if (meter->has_thread)
+        (void)pthread_join(meter->thread, NULL);
+    const enum dyno_status status = dyno_ledger_close(meter->ledger, err);
+    while (meter->subjects != NULL) {
+        struct dyno_subject *next = meter->subjects->next;
+        dyno_subject_destroy(meter->subjects);
+        meter->subjects = next;
+    }
+    dyno_cert_shelf_destroy(meter->shelf);
+    (void)pthread_cond_destroy(&meter->tick);
+    (void)pthread_mutex_destroy(&meter->lock);
+    dyno_free(meter);
+    return status;
+}
+
+void dyno_meter_reload(struct dyno_meter *meter)
+{
+    struct dyno_err err = {0};
+    if (meter != NULL && dyno_cert_shelf_read(meter, &err) != DYNO_OK)
+        dyno_log(DYNO_LOG_ERROR, "certificates: %s", err.text);
+}
+
+/* --- engines --- */
+
+static bool is_of(const struct dyno_subject *subject, const struct dyno_variant *variant,
+                  const struct dyno_cert_hash *engine)
+{
+    const char *slash = strchr(subject->variant, '/');
+    return dyno_cert_same(&subject->engine, engine) &&
+           strcmp(subject->model, variant->model) == 0 && slash != NULL &&
+           strcmp(slash + 1, variant->name) == 0 &&
+           strlen(variant->version) == (size_t)(slash - subject->variant) &&
+           strncmp(subject->variant, variant->version, strlen(variant->version)) == 0;
+}
+
+/* One engine under one name is one subject, as long as its certificates are the same. */
+static struct dyno_subject *find(struct dyno_meter *meter, const struct dyno_variant *variant,
+                                 const struct dyno_cert_hash *engine)
+{
+    const struct dyno_cert *cert = NULL;
+    const struct dyno_cert *reference = NULL;
+    (void)pthread_mutex_lock(&meter->lock);
+    dyno_cert_shelf_find(meter->shelf, engine, &cert, &reference);
+    struct dyno_subject *subject = meter->subjects;
+    while (subject != NULL && !(is_of(subject, variant, engine) && subject->reference == reference))
+        subject = subject->next;
+    (void)pthread_mutex_unlock(&meter->lock);
+    return subject;
+}
+
+enum dyno_status dyno_meter_adopt(struct dyno_meter *meter, struct dyno_variant *variant,
+                                  struct dyno_err *err)
+{
+    struct dyno_cert_hash engine;
+    DYNO_TRY(dyno_engine_identity(variant->engine, engine.bytes, err));
+    struct dyno_subject *subject = find(meter, variant, &engine);
+    if (subject == NULL) {
+        DYNO_TRY(dyno_subject_create(meter, variant, &engine, &subject, err));
+        (void)pthread_mutex_lock(&meter->lock);
+        subject->next = meter->subjects;
+        meter->subjects = subject;
+        (void)pthread_mutex_unlock(&meter->lock);
+    }
+    atomic_store(&variant->account, subject);
+    return DYNO_OK;
+}
+
+/* --- requests --- */
+
+bool dyno_meter_admits(const struct dyno_meter *meter)
+{
+    return dyno_ledger_admits(meter->ledger);
+}
+
+static enum dyno_outcome outcome_of(const struct dyno_meter_request *request)
+{
+    return request->is_good        ? DYNO_OUTCOME_OK
+           : request->is_cancelled ? DYNO_OUTCOME_CANCELLED
+                                   : DYNO_OUTCOME_FAILED;
+}
+
+static void value(struct dyno_meter *meter, const struct dyno_subject *subject,
+                  const struct dyno_meter_request *request, struct dyno_record *record)
+{
+    if (!request->is_good)
+        return;
+    const struct dyno_epu epu = dyno_subject_epu(subject, request->inputs, request->core_ns);
+    record->reference_ns = epu.reference_ns;
+    if (epu.basis == DYNO_EPU_OUTSIDE) {
+        record->flags |= DYNO_RECORD_OUT_OF_RANGE;
+        atomic_fetch_add_explicit(&meter->outside_count, 1, memory_order_relaxed);
+    } else if (epu.basis == DYNO_EPU_UNCERTIFIED) {
+        record->flags |= DYNO_RECORD_UNCERTIFIED;
+        atomic_fetch_add_explicit(&meter->uncertified_count, 1, memory_order_relaxed);
+    }
+}
+
+/* A record on its own way, where nobody waits for it. */
+struct copy {
+    struct dyno_ledger_entry entry; /* first */
+    struct dyno_meter *meter;
+};
+
+/* Its answer left before it. */
+static void on_copy_done(struct dyno_ledger_entry *entry)
+{
+    struct copy *copy = (struct copy *)(void *)entry;
+    if (entry->record.kind == DYNO_RECORD_USAGE && entry->status == DYNO_OK)
+        (void)dyno_ledger_sent(copy->meter->ledger, entry->record.id.seq, NULL);
+    dyno_free(copy);
+}
+
+static void append_copy(struct dyno_meter *meter, const struct dyno_record *record)
+{
+    struct copy *copy = dyno_alloc(1, sizeof(*copy));
+    if (copy == NULL) {
+        dyno_log(DYNO_LOG_ERROR, "a usage record is lost: out of memory");
+        return;
+    }
+    copy->meter = meter;
+    copy->entry.record = *record;
+    copy->entry.done = on_copy_done;
+    dyno_ledger_append(meter->ledger, &copy->entry);
+}
+
+void dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request *request,
+                       struct dyno_ledger_entry *entry)
+{
+    struct dyno_subject *subject = atomic_load(&request->variant->account);
+    struct dyno_record *record = &entry->record;
+    const char *tenant = request->tenant[0] != 0 ? request->tenant : "guest";
+    *record = (struct dyno_record){.kind = DYNO_RECORD_USAGE,
+                                   .outcome = outcome_of(request),
+                                   .flags = DYNO_RECORD_CORE_NS,
+                                   .items = (uint32_t)request->rows,
+                                   .batch_count = request->batch_count,
+                                   .batch_id = request->batch_id,
+                                   .start_ns = request->wall_ns,
+                                   .queue_ns = request->queue_ns,
+                                   .device_ns = request->core_ns};
+    memcpy(record->names, subject->names, sizeof(record->names));
+    const bool is_named = dyno_ledger_name(meter->ledger, DYNO_NAME_TENANT, tenant,
+                                           &record->names[DYNO_NAME_TENANT - 1], NULL) == DYNO_OK &&
+                          dyno_ledger_name(meter->ledger, DYNO_NAME_CLASS, request->class_name,
+                                           &record->names[DYNO_NAME_CLASS - 1], NULL) == DYNO_OK;
+    if (!is_named) { /* out of memory: the request fails, and is nobody's */
+        entry->status = DYNO_E_NOMEM;
+        entry->done(entry);
+        return;
+    }
+    record->names[DYNO_NAME_SHAPE - 1] =
+        dyno_subject_shape(subject, request->variant, request->inputs);
+    value(meter, subject, request, record);
+    dyno_subject_use(subject, dyno_record_name(record, DYNO_NAME_TENANT), request->core_ns);
+    atomic_fetch_add_explicit(&meter->record_count, 1, memory_order_relaxed);
+    if (!meter->options.is_relaxed) {
+        dyno_ledger_append(meter->ledger, entry);
+        return;
+    }
+    record->flags |= DYNO_RECORD_RELAXED;
+    append_copy(meter, record);
+    entry->status = DYNO_OK;
+    entry->done(entry);
+}
+
+void dyno_meter_left(struct dyno_meter *meter, const struct dyno_ledger_entry *entry, bool has_left)
+{
+    const struct dyno_record_id *id = &entry->record.id;
+    struct dyno_err err = {0};
+    if (id->seq == 0 || entry->status != DYNO_OK)
+        return;
+    if (has_left) {
+        if (dyno_ledger_sent(meter->ledger, id->seq, &err) != DYNO_OK)
+            dyno_log(DYNO_LOG_WARN, "%s", err.text);
+        return;
+    }
+    append_copy(meter, &(struct dyno_record){.id = {.node = id->node},
+                                             .kind = DYNO_RECORD_VOID,
+                                             .start_ns = entry->record.start_ns,
+                                             .voids = *id});
+}
+
+void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figures_out)
+{
+    *figures_out =
+        (struct dyno_meter_figures){.record_count = atomic_load(&meter->record_count),
+                                    .durable_seq = dyno_ledger_durable_seq(meter->ledger),
+                                    .uncertified_count = atomic_load(&meter->uncertified_count),
+                                    .outside_count = atomic_load(&meter->outside_count),
+                                    .admits = dyno_ledger_admits(meter->ledger)};
+    dyno_device_read(meter->options.device, &figures_out->sums);
+    figures_out->is_balanced = dyno_timeline_check(&figures_out->sums, NULL) == DYNO_OK;
+}

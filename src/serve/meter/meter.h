@@ -1,0 +1,84 @@
+/* meter.h - a usage record for each request that ran, in the ledger before its answer leaves.
+ *
+ * What a record says of an engine (its certificates, its names) is looked up when the engine is
+ * loaded; of a request it is filled in without a disk.  Once a minute a thread of its own writes
+ * what is nobody's request: memory held, the platform's own runs, idle time.
+ *
+ * A request of a model with a reference certificate has the EPU that the certificate gives its
+ * shape; without one, or outside its shapes, its own device time.
+ */
+#ifndef DYNO_SERVE_METER_METER_H
+#define DYNO_SERVE_METER_METER_H
+
+#include "meter/ledger/ledger.h"
+#include "serve/model/variant.h"
+#include "serve/watch/device.h"
+
+struct dyno_meter;
+
+struct dyno_meter_options {
+    const char *ledger; /* folder */
+    uint32_t node;
+    const char *key_path;     /* signs heads; NULL: they are not signed */
+    const char *certificates; /* folder; NULL: everything is uncertified */
+    const char *device_class; /* that certificates must be of */
+    bool is_relaxed;          /* answers leave before their record is durable */
+    struct dyno_device *device;
+    /* The ready variants, each referenced, in `arena`; for what they hold. */
+    enum dyno_status (*ready)(void *arg, struct dyno_arena *arena,
+                              struct dyno_variant ***variants_out, size_t *count_out,
+                              struct dyno_err *err);
+    void *arg;
+};
+
+/* Opens the ledger, reads the certificates.  Errors of both. */
+enum dyno_status dyno_meter_create(const struct dyno_meter_options *options,
+                                   struct dyno_meter **meter_out, struct dyno_err *err);
+/* Nobody has a record on its way.  What is pending is written; E_IO when it could not be.  Accepts
+ * NULL. */
+enum dyno_status dyno_meter_destroy(struct dyno_meter *meter, struct dyno_err *err);
+
+/* Read the certificates again; engines that are loaded keep theirs.  What is wrong is logged. */
+void dyno_meter_reload(struct dyno_meter *meter);
+
+/* An engine was opened: find its certificates and give it its names.  Not on an I/O thread: reads
+ * the whole file.  Sets variant->account. */
+enum dyno_status dyno_meter_adopt(struct dyno_meter *meter, struct dyno_variant *variant,
+                                  struct dyno_err *err);
+
+/* Should a request be admitted?  False while the disk is full. */
+bool dyno_meter_admits(const struct dyno_meter *meter);
+
+/* A request that ran, or that failed after it was submitted. */
+struct dyno_meter_request {
+    struct dyno_variant *variant;
+    const char *tenant; /* "": nobody was asked who he is */
+    const char *class_name;
+    const struct dyno_array *inputs; /* in the engine's order */
+    bool is_good, is_cancelled;
+    uint64_t wall_ns; /* when it came, ns since 1970 */
+    uint64_t queue_ns, core_ns;
+    int64_t rows;
+    uint64_t batch_id;
+    uint32_t batch_count;
+};
+
+/* Begin the record's way.  `done` of the entry comes on another thread, when the answer may leave:
+ * durable, or at once when the meter is relaxed (then from here). */
+void dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request *request,
+                       struct dyno_ledger_entry *entry);
+
+/* What became of the answer of a record whose `done` came. */
+void dyno_meter_left(struct dyno_meter *meter, const struct dyno_ledger_entry *entry,
+                     bool has_left);
+
+struct dyno_meter_figures {
+    uint64_t record_count, durable_seq;
+    uint64_t uncertified_count, outside_count;
+    bool admits;
+    struct dyno_timeline_sums sums;
+    bool is_balanced; /* the identity of the timeline holds */
+};
+void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figures_out);
+
+#endif /* DYNO_SERVE_METER_METER_H */

@@ -1,0 +1,174 @@
+/* tick.c - once a minute: memory held, the platform's runs, idle time. */
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "serve/meter/internal.h"
+
+#define TICK_S 60
+
+static uint64_t wall_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+static void on_done(struct dyno_ledger_entry *entry)
+{
+    dyno_free(entry);
+}
+
+static void append(struct dyno_meter *meter, const struct dyno_record *record)
+{
+    struct dyno_ledger_entry *entry = dyno_alloc(1, sizeof(*entry));
+    if (entry == NULL) {
+        dyno_log(DYNO_LOG_ERROR, "a record of a minute is lost: out of memory");
+        return;
+    }
+    entry->record = *record;
+    entry->done = on_done;
+    dyno_ledger_append(meter->ledger, entry);
+}
+
+/* --- memory --- */
+
+static struct dyno_record held_record(const struct dyno_subject *subject, uint32_t tenant,
+                                      dyno_u128 byte_ns)
+{
+    struct dyno_record record = {
+        .kind = DYNO_RECORD_RESIDENCY, .start_ns = wall_ns(), .memory_byte_ns = byte_ns};
+    memcpy(record.names, subject->names, sizeof(record.names));
+    record.names[DYNO_NAME_TENANT - 1] = tenant;
+    return record;
+}
+
+/* What the tenants used since the last time, taken out; NULL: nobody used it. */
+static struct dyno_share *take_uses(struct dyno_subject *subject, size_t *count_out)
+{
+    size_t count = 0;
+    for (const struct dyno_meter_use *use = subject->uses; use != NULL; use = use->next)
+        count++;
+    struct dyno_share *shares = dyno_alloc(count + 1, sizeof(*shares));
+    *count_out = 0;
+    while (subject->uses != NULL) {
+        struct dyno_meter_use *next = subject->uses->next;
+        if (shares != NULL && *count_out < DYNO_SHARES_MAX)
+            shares[(*count_out)++] =
+                (struct dyno_share){.key = subject->uses->tenant, .size = subject->uses->core_ns};
+        dyno_free(subject->uses);
+        subject->uses = next;
+    }
+    return shares;
+}
+
+/* Shared by those who used it, in proportion; what nobody used is the platform's, and has no
+ * tenant. */
+static void tell_held(struct dyno_meter *meter, struct dyno_subject *subject)
+{
+    size_t count = 0;
+    (void)pthread_mutex_lock(&subject->lock);
+    const dyno_u128 byte_ns = dyno_residency_take(&subject->residency, dyno_clock_ns());
+    struct dyno_share *shares = take_uses(subject, &count);
+    (void)pthread_mutex_unlock(&subject->lock);
+    if (byte_ns != 0 && count == 0) {
+        const struct dyno_record record = held_record(subject, 0, byte_ns);
+        append(meter, &record);
+    } else if (byte_ns != 0) {
+        dyno_split(byte_ns, shares, count);
+        for (size_t i = 0; i < count; i++) {
+            const struct dyno_record record =
+                held_record(subject, (uint32_t)shares[i].key, shares[i].part);
+            append(meter, &record);
+        }
+    }
+    dyno_free(shares);
+}
+
+/* From now on each subject holds what its variants hold now. */
+static void note_held(struct dyno_meter *meter)
+{
+    struct dyno_variant **variants = NULL;
+    struct dyno_err err = {0};
+    size_t count = 0;
+    struct dyno_arena *arena = dyno_arena_create();
+    if (arena == NULL ||
+        meter->options.ready(meter->options.arg, arena, &variants, &count, &err) != DYNO_OK) {
+        dyno_arena_destroy(arena);
+        return;
+    }
+    (void)pthread_mutex_lock(&meter->lock);
+    for (struct dyno_subject *at = meter->subjects; at != NULL; at = at->next)
+        at->was_held = false;
+    for (size_t i = 0; i < count; i++) {
+        struct dyno_subject *subject = atomic_load(&variants[i]->account);
+        if (subject == NULL)
+            continue;
+        (void)pthread_mutex_lock(&subject->lock);
+        dyno_residency_set(&subject->residency, dyno_variant_bytes(variants[i]), dyno_clock_ns());
+        subject->was_held = true;
+        (void)pthread_mutex_unlock(&subject->lock);
+    }
+    for (struct dyno_subject *at = meter->subjects; at != NULL; at = at->next) {
+        (void)pthread_mutex_lock(&at->lock);
+        if (!at->was_held)
+            dyno_residency_set(&at->residency, 0, dyno_clock_ns());
+        (void)pthread_mutex_unlock(&at->lock);
+    }
+    (void)pthread_mutex_unlock(&meter->lock);
+    for (size_t i = 0; i < count; i++)
+        dyno_variant_unref(variants[i]);
+    dyno_arena_destroy(arena);
+}
+
+/* --- time --- */
+
+static void tell_time(struct dyno_meter *meter, enum dyno_record_kind kind, dyno_u128 now,
+                      dyno_u128 *told)
+{
+    const dyno_u128 ns = now - *told;
+    if (ns == 0)
+        return;
+    const struct dyno_record record = {.kind = kind,
+                                       .flags = DYNO_RECORD_CORE_NS,
+                                       .start_ns = wall_ns(),
+                                       .device_ns = (uint64_t)ns};
+    append(meter, &record);
+    *told = now;
+}
+
+void dyno_meter_tick(struct dyno_meter *meter)
+{
+    struct dyno_timeline_sums sums;
+    (void)pthread_mutex_lock(&meter->lock);
+    for (struct dyno_subject *at = meter->subjects; at != NULL; at = at->next)
+        tell_held(meter, at);
+    (void)pthread_mutex_unlock(&meter->lock);
+    dyno_device_read(meter->options.device, &sums);
+    tell_time(meter, DYNO_RECORD_PLATFORM, sums.platform_ns, &meter->told.platform_ns);
+    tell_time(meter, DYNO_RECORD_IDLE, sums.idle_ns, &meter->told.idle_ns);
+}
+
+void *dyno_meter_keep_time(void *arg)
+{
+    struct dyno_meter *meter = arg;
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    (void)pthread_mutex_lock(&meter->lock);
+    while (!meter->is_ending) {
+        until.tv_sec += 1;
+        (void)pthread_cond_timedwait(&meter->tick, &meter->lock, &until);
+        if (meter->is_ending)
+            break;
+        (void)pthread_mutex_unlock(&meter->lock);
+        note_held(meter);
+        if (until.tv_sec % TICK_S == 0)
+            dyno_meter_tick(meter);
+        (void)pthread_mutex_lock(&meter->lock);
+    }
+    (void)pthread_mutex_unlock(&meter->lock);
+    dyno_meter_tick(meter);
+    return NULL;
+}

@@ -1,0 +1,149 @@
+"""Metering: a record a request, durable before its answer; what a crash and a full disk leave."""
+import concurrent.futures
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import time
+
+import numpy as np
+import tritonclient.grpc as grpcclient
+from harness import check
+
+BODY = {"inputs": [{"name": "x", "shape": [1, 16], "datatype": "FP32", "data": list(range(16))}]}
+
+
+def usage(t, ledger, *flags):
+    got = subprocess.run([t.build / "dyno", "usage", f"--ledger={ledger}", "--since=2026-01-01", "--json", *flags],
+                         capture_output=True, text=True, check=True)
+    return json.loads(got.stdout)
+
+
+def records(t, ledger):
+    got = subprocess.run([t.build / "dyno", "ledger", "export", str(ledger), "--json"], capture_output=True, text=True,
+                         check=True)
+    return [json.loads(line) for line in got.stdout.splitlines()]
+
+
+def metered(t, *flags, **how):
+    ledger = t.folder / "ledger"
+    return ledger, t.start(f"--ledger={ledger}", *flags, **how)
+
+
+def infer(server, model="identity", body=None):
+    status, _, text = server.request("POST", f"/v2/models/{model}/infer", json.dumps(body or BODY).encode())
+    return status, json.loads(text)
+
+
+def case_each_answer_has_its_record(t):
+    ledger, server = metered(t)
+    ids = set()
+    for _ in range(5):
+        status, answer = infer(server)
+        check(status == 200, answer)
+        ids.add(answer["parameters"]["record"])
+    with grpcclient.InferenceServerClient(f"127.0.0.1:{server.grpc}") as client:
+        tensor = grpcclient.InferInput("x", [2, 16], "FP32")
+        tensor.set_data_from_numpy(np.zeros((2, 16), np.float32))
+        got = client.infer("identity", [tensor]).get_response()
+        ids.add(got.parameters["record"].string_param)
+    check(len(ids) == 6 and all(re.fullmatch(r"1-\d+-\d+", i) for i in ids), ids)
+    server.stop()
+    rows = [r for r in records(t, ledger) if r["kind"] == "usage"]
+    check({r["id"] for r in rows} == ids, ids, rows)
+    check(sorted(r["items"] for r in rows) == [1, 1, 1, 1, 1, 2], rows)
+    check({(r["tenant"], r["model"], r["variant"], r["class"]) for r in rows} ==
+          {("guest", "identity", "1/fp32", "standard")}, rows[0])
+    check({r["shape"] for r in rows} == {"1x16", "2x16"}, rows)
+    check(all(r["device_ns"] > 0 and "uncertified" in r["flags"] and "core-ns" in r["flags"] for r in rows), rows)
+    told = usage(t, ledger)
+    check(len(told) == 1 and told[0]["requests"] == 6 and told[0]["kind"] == "delivered", told)
+    kinds = {r["kind"] for r in records(t, ledger)}
+    check({"platform", "idle", "residency"} & kinds, kinds)
+
+
+def case_batches_add_up(t):
+    ledger, server = metered(t, "--lanes=1", models=("rows",))
+    body = {"inputs": [{"name": "x", "shape": [1, 64, 64], "datatype": "FP32", "data": [0.5] * 4096}]}
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        got = list(pool.map(lambda _: infer(server, "rows", body)[0], range(100)))
+    check(got == [200] * 100, got)
+    check(server.metric("dyno_account_balanced") == 1)
+    check(server.metric("dyno_usage_records_total") == 100)
+    wall = server.metric("dyno_account_core_seconds_total", account="wall")
+    parts = sum(server.metric("dyno_account_core_seconds_total", account=a) for a in ("tenants", "platform", "idle"))
+    check(abs(wall - parts) < 0.5, wall, parts)  # of four readings
+    server.stop()
+    rows = [r for r in records(t, ledger) if r["kind"] == "usage"]
+    check(len(rows) == 100, len(rows))
+    runs = {}
+    for row in rows:
+        runs.setdefault(row["batch_id"], []).append(row)
+    check(all(len(run) == run[0]["batch_size"] for run in runs.values()), runs)
+    check(any(len(run) > 1 for run in runs.values()), "no request shared a run")
+
+
+def case_refused_requests_leave_nothing(t):
+    ledger, server = metered(t)
+    check(infer(server, body={"inputs": []})[0] == 400)
+    check(infer(server, "nothing")[0] == 404)
+    server.stop()
+    check([r for r in records(t, ledger) if r["kind"] == "usage"] == [])
+
+
+def case_killed_workers_lose_nothing(t):
+    """What was answered is in the ledger once; what was not is unconfirmed, or not there."""
+    ledger, server = metered(t, "--lanes=1")
+    server.expected.append("worker|uncertified|models|started again")
+    acknowledged, killed = set(), 0
+    for _ in range(6):
+        end = time.monotonic() + 0.4
+        kill_at = time.monotonic() + 0.2
+        while time.monotonic() < end:
+            try:
+                status, answer = infer(server)
+                if status == 200:
+                    check(answer["parameters"]["record"] not in acknowledged, "an id twice")
+                    acknowledged.add(answer["parameters"]["record"])
+            except OSError:
+                pass
+            if kill_at is not None and time.monotonic() >= kill_at:
+                os.kill(server.worker(), signal.SIGKILL)
+                kill_at = None
+                killed += 1
+        server.wait_ready()
+    server.stop()
+    verified = subprocess.run([t.build / "dyno", "ledger", "verify", str(ledger)], capture_output=True, text=True,
+                              check=False)
+    check(verified.returncode == 0, verified.stderr)
+    rows = [r["id"] for r in records(t, ledger) if r["kind"] == "usage"]
+    check(len(rows) == len(set(rows)), "ids twice")
+    check(acknowledged <= set(rows), "missing:", acknowledged - set(rows))
+    check(len({i.split("-")[1] for i in rows}) == killed + 1, "epochs", killed, rows[-1])
+
+
+def case_relaxed(t):
+    ledger, server = metered(t, "--durability=relaxed")
+    for _ in range(20):
+        status, answer = infer(server)
+        check(status == 200 and "record" not in answer["parameters"], answer)
+    server.stop()
+    rows = [r for r in records(t, ledger) if r["kind"] == "usage"]
+    check(len(rows) == 20 and all("relaxed" in r["flags"] for r in rows), rows)
+    check(usage(t, ledger)[0]["kind"] == "delivered", usage(t, ledger))
+
+
+def case_refuses_to_start(t):
+    def bad(says, *flags):
+        got = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}", "--http-port=0",
+                              "--grpc-port=-1", "--metrics-port=-1", *flags], capture_output=True, text=True,
+                             timeout=20, check=False)
+        check(got.returncode != 0 and re.search(says, got.stderr), got)
+    bad("want --ledger", "--certificates=x")
+    bad("wants durable or relaxed", "--ledger=x", "--durability=maybe")
+    bad("nowhere", f"--ledger={t.folder}/ledger", "--certificates=/nowhere")
+    ledger, server = metered(t)
+    bad("another process", f"--ledger={ledger}")
+    server.stop()
