@@ -19,6 +19,7 @@ struct dyno_certify_options {
     struct dyno_cli_list positional;
     struct dyno_cli_list load_inputs, points;
     const char *onnx, *engine, *out, *reference, *verify, *show, *save_baseline;
+    const char *suspend, *reinstate, *reason;
     const char *shapes, *min_shapes, *opt_shapes, *max_shapes;
     const char *device_class, *svg;
     int64_t threads, term_days, attempts;
@@ -39,8 +40,9 @@ struct dyno_certify_subject {
     struct dyno_arena *arena;
     const char *onnx_path, *engine_path;
     const char *model_name;
-    char temp_folder[4000]; /* "": the baseline is kept */
+    char temp_folder[4000]; /* while the baseline is built; "": none */
     char baseline_path[4096];
+    int baseline_fd; /* -1: it is a file of the caller's */
     struct dyno_pool *pool;
     struct dyno_engine *baseline, *engine; /* engine NULL: a reference certificate alone */
     struct dyno_cert_hash model_hash, baseline_hash, engine_hash;

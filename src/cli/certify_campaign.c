@@ -170,15 +170,22 @@ struct sweep {
 static enum dyno_status on_sweep(void *arg, char *line, struct dyno_err *err)
 {
     const struct sweep *sweep = arg;
+    const uint32_t count = sweep->cert->sweep_count;
     uint64_t point = 0;
+    uint64_t items = 0;
+    uint64_t ns = 0;
     char *at = line;
     if (!is_line(&at, "segment"))
         return unexpected(line, err);
     DYNO_TRY(next(&at, &point, err));
-    if (point >= sweep->cert->sweep_count)
+    DYNO_TRY(next(&at, &items, err));
+    DYNO_TRY(next(&at, &ns, err));
+    if (point >= 2ULL * count)
         return unexpected(line, err);
-    DYNO_TRY(next(&at, &sweep->cert->sweep[point].items, err));
-    DYNO_TRY(next(&at, &sweep->cert->sweep[point].ns, err));
+    struct dyno_cert_sweep *row =
+        &sweep->cert->sweep[point < count ? point : 2ULL * count - 1 - point];
+    row->items += items;
+    row->ns += ns;
     step(sweep->campaign, "batches");
     return DYNO_OK;
 }
@@ -213,6 +220,9 @@ enum dyno_status dyno_certify_sweep(struct dyno_certify_campaign *campaign,
         DYNO_TRY(add_point(campaign, &worker, (uint64_t)batch, best_point(subject),
                            reference->arena, err));
     }
+    /* And down again: what drifts meanwhile favours no batch. */
+    for (uint32_t i = reference->sweep_count; i-- > 0;)
+        worker.points[worker.point_count++] = worker.points[i];
     return run_worker(campaign, &worker, err);
 }
 

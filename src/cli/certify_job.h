@@ -29,6 +29,10 @@ DYNO_NODISCARD enum dyno_status dyno_certify_measure(struct dyno_certify_job *jo
 /* E_MISMATCH: the engine's answers are not those of the model. */
 DYNO_NODISCARD enum dyno_status dyno_certify_gate(const struct dyno_certify_job *job,
                                                   struct dyno_err *err);
+/* E_TARGET: the certificate is of another number of threads. */
+DYNO_NODISCARD enum dyno_status dyno_certify_check_threads(const struct dyno_certify_job *job,
+                                                           const struct dyno_cert *cert,
+                                                           struct dyno_err *err);
 /* E_MISMATCH: the certificate is of another baseline than was built here. */
 DYNO_NODISCARD enum dyno_status dyno_certify_check_baseline(const struct dyno_certify_job *job,
                                                             const struct dyno_cert *cert,

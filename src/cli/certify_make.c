@@ -1,5 +1,4 @@
 /* certify_make.c - measures, judges and saves a reference and an engine certificate. */
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/certify_job.h"
+#include "meter/cert/store.h"
 
 /* --- output --- */
 
@@ -69,41 +69,6 @@ static void folder_of(const struct dyno_certify_options *options, char *out, siz
     else
         (void)snprintf(out, bytes, "%.*s", slash != NULL ? (int)(slash - options->engine) : 1,
                        slash != NULL ? options->engine : ".");
-}
-
-/* One of the model and the device class that is in force, of the same kind (trial or not); NULL:
- * there is none.  Files that are no certificates are not ours to judge. */
-static struct dyno_cert *find_reference(const struct dyno_certify_options *options,
-                                        const char *folder, const struct dyno_cert_hash *model,
-                                        const char *device_class)
-{
-    static const char ending[] = ".reference.json";
-    const struct dyno_cert_want want = {
-        .model = model, .device_class = device_class, .now_s = dyno_now_s()};
-    struct dyno_cert *found = NULL;
-    DIR *dir = opendir(folder);
-    if (dir == NULL)
-        return NULL;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe)
-    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
-        char path[4096];
-        struct dyno_cert *cert = NULL;
-        const size_t bytes = strlen(entry->d_name);
-        const int length = snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-        if (bytes != 64 + sizeof(ending) - 1 || strcmp(entry->d_name + 64, ending) != 0 ||
-            length >= (int)sizeof(path) || dyno_cert_load(path, &cert, NULL) != DYNO_OK)
-            continue;
-        /* Of several the oldest: a certificate is never rebased. */
-        if (cert->is_trial == options->trial && dyno_cert_check(cert, &want, NULL) == DYNO_OK &&
-            (found == NULL || cert->issued_s < found->issued_s)) {
-            dyno_cert_destroy(found);
-            found = cert;
-            cert = NULL;
-        }
-        dyno_cert_destroy(cert);
-    }
-    (void)closedir(dir);
-    return found;
 }
 
 void dyno_certify_default_class(const struct dyno_certify_options *options, char *out, size_t bytes)
@@ -176,7 +141,8 @@ static enum dyno_status make_reference(struct dyno_certify_job *job, struct dyno
     if (job->reference == NULL)
         return DYNO_NOMEM(err);
     DYNO_TRY(dyno_certify_fill(job->options, &job->subject, job->reference, err));
-    begin(job, "batches", 7);
+    DYNO_TRY(dyno_cert_add_earlier(job->folder, job->reference, err));
+    begin(job, "batches", 14);
     const enum dyno_status status = dyno_certify_sweep(&job->campaign, job->reference, err);
     dyno_progress_end(&job->campaign.progress);
     return status;
@@ -187,6 +153,16 @@ static uint64_t engine_batch(const struct dyno_certify_job *job)
     const uint64_t batch =
         job->cited != NULL ? job->cited->batch : dyno_cert_sweep_batch(job->reference);
     return batch < (uint64_t)job->subject.batch_max ? batch : (uint64_t)job->subject.batch_max;
+}
+
+enum dyno_status dyno_certify_check_threads(const struct dyno_certify_job *job,
+                                            const struct dyno_cert *cert, struct dyno_err *err)
+{
+    if (job->subject.threads != cert->threads)
+        return DYNO_FAIL(err, DYNO_E_TARGET,
+                         "the certificate was measured with %u threads, here are %u (--threads)",
+                         cert->threads, job->subject.threads);
+    return DYNO_OK;
 }
 
 enum dyno_status dyno_certify_check_baseline(const struct dyno_certify_job *job,
@@ -211,9 +187,11 @@ static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_er
     if (job->engine == NULL)
         return DYNO_NOMEM(err);
     DYNO_TRY(dyno_certify_fill(job->options, &job->subject, job->engine, err));
+    DYNO_TRY(dyno_cert_add_earlier(job->folder, job->engine, err));
     DYNO_TRY(dyno_certify_accuracy(job->options, &job->subject, job->engine, err));
     DYNO_TRY(dyno_certify_gate(job, err));
     if (job->cited != NULL) {
+        DYNO_TRY(dyno_certify_check_threads(job, job->cited, err));
         DYNO_TRY(dyno_certify_check_baseline(job, job->cited, err));
         job->engine->reference = job->cited->address;
     } else {
@@ -280,11 +258,11 @@ static enum dyno_status find_cited(struct dyno_certify_job *job, struct dyno_err
                                         .device_class = device_class,
                                         .now_s = dyno_now_s(),
                                         .to_bill = !options->trial};
-    if (options->reference == NULL) {
-        if (!options->new_reference)
-            job->cited = find_reference(options, job->folder, &job->model, device_class);
-        return DYNO_OK;
-    }
+    const struct dyno_cert_query query = {
+        .kind = DYNO_CERT_REFERENCE, .is_trial = options->trial, .want = want};
+    if (options->reference == NULL)
+        return options->new_reference ? DYNO_OK
+                                      : dyno_cert_find(job->folder, &query, &job->cited, err);
     DYNO_TRY(dyno_cert_load(options->reference, &job->cited, err));
     if (job->cited->kind != DYNO_CERT_REFERENCE)
         return DYNO_FAIL(err, DYNO_E_ARG,
@@ -295,7 +273,7 @@ static enum dyno_status find_cited(struct dyno_certify_job *job, struct dyno_err
 
 enum dyno_status dyno_certify_make(const struct dyno_certify_options *options, struct dyno_err *err)
 {
-    struct dyno_certify_job job = {.options = options};
+    struct dyno_certify_job job = {.options = options, .subject = {.baseline_fd = -1}};
     folder_of(options, job.folder, sizeof(job.folder));
     DYNO_TRY(dyno_session_check_folder(options->svg, err));
     DYNO_TRY(dyno_session_check_folder(options->save_baseline, err));

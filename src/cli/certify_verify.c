@@ -71,6 +71,7 @@ static enum dyno_status measure_again(struct dyno_certify_job *job, const struct
         .subject = &job->subject,
         .schedule = dyno_certify_schedule(job->options->trial),
     };
+    DYNO_TRY(dyno_certify_check_threads(job, cert, err));
     DYNO_TRY(dyno_certify_check_baseline(job, cert, err));
     DYNO_TRY(dyno_certify_fill(job->options, &job->subject, again, err));
     again->batch = cert->batch;
@@ -115,7 +116,7 @@ static enum dyno_status verdict(const struct dyno_certify_options *options,
 enum dyno_status dyno_certify_verify(const struct dyno_certify_options *options,
                                      struct dyno_err *err)
 {
-    struct dyno_certify_job job = {.options = options};
+    struct dyno_certify_job job = {.options = options, .subject = {.baseline_fd = -1}};
     struct dyno_cert *cert = NULL;
     DYNO_TRY(dyno_session_check_folder(options->svg, err));
     DYNO_TRY(dyno_session_check_folder(options->save_baseline, err));

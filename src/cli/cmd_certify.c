@@ -1,7 +1,12 @@
 /* cmd_certify.c - dyno certify: an engine measured against the unoptimised execution, as
  * certificates; verified again; shown. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/calendar.h"
 #include "cli/certify_job.h"
 #include "cli/flags.h"
+#include "meter/cert/state.h"
 
 #define AT(field) DYNO_FLAG_AT(dyno_certify_options, field)
 static const struct dyno_flag flags[] = {
@@ -41,6 +46,21 @@ static const struct dyno_flag flags[] = {
      .help = "Check a certificate and print it; with --reference also that one and the pair",
      .kind = DYNO_FLAG_STR,
      AT(show)},
+    {.name = "--suspend",
+     .value = "CERT",
+     .help = "From now on the certificate counts for no new requests; it is not changed itself",
+     .kind = DYNO_FLAG_STR,
+     AT(suspend)},
+    {.name = "--reinstate",
+     .value = "CERT",
+     .help = "A suspended certificate counts again",
+     .kind = DYNO_FLAG_STR,
+     AT(reinstate)},
+    {.name = "--reason",
+     .value = "TEXT",
+     .help = "Why it is suspended or counts again",
+     .kind = DYNO_FLAG_STR,
+     AT(reason)},
     DYNO_FLAG_SHAPES(dyno_certify_options, "Shapes to certify; default: the engine's range"),
     DYNO_FLAGS_PROFILE(dyno_certify_options, " to certify"),
     {.name = "--points",
@@ -112,6 +132,44 @@ static const struct dyno_flag flags[] = {
     DYNO_FLAG_JSON(dyno_certify_options),
 };
 
+/* --- states --- */
+
+static void folder_of(const char *path, char *out, size_t bytes)
+{
+    const char *slash = strrchr(path, '/');
+    (void)snprintf(out, bytes, "%.*s", slash == NULL ? 1 : (int)(slash - path),
+                   slash == NULL ? "." : path);
+}
+
+static void say_state(const struct dyno_cert_state *state, char *out, size_t bytes)
+{
+    char since[DYNO_TIME_TEXT_ROOM];
+    (void)snprintf(out, bytes, "%s since %s%s%s", dyno_cert_state_text(state->kind),
+                   dyno_time_text(state->since_s, since), state->reason[0] != 0 ? ": " : "",
+                   state->reason);
+}
+
+/* Suspend or reinstate: written beside the certificate. */
+static enum dyno_status set_state(const struct dyno_certify_options *options,
+                                  enum dyno_cert_state_kind kind, struct dyno_err *err)
+{
+    const char *path = kind == DYNO_CERT_SUSPENDED ? options->suspend : options->reinstate;
+    struct dyno_cert_state state = {.kind = kind, .since_s = dyno_now_s()};
+    struct dyno_cert *cert = NULL;
+    char folder[4096];
+    if (options->reason != NULL && strlen(options->reason) >= sizeof(state.reason))
+        return DYNO_FAIL(err, DYNO_E_ARG, "--reason: at most %zu bytes", sizeof(state.reason) - 1);
+    if (kind == DYNO_CERT_SUSPENDED && options->reason == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--reason=TEXT is missing");
+    (void)snprintf(state.reason, sizeof(state.reason), "%s",
+                   options->reason != NULL ? options->reason : "");
+    DYNO_TRY(dyno_cert_load(path, &cert, err));
+    folder_of(path, folder, sizeof(folder));
+    const enum dyno_status status = dyno_cert_state_write(cert, folder, &state, err);
+    dyno_cert_destroy(cert);
+    return status;
+}
+
 /* --- show --- */
 
 static enum dyno_status show(const struct dyno_certify_options *options, struct dyno_err *err)
@@ -125,10 +183,19 @@ static enum dyno_status show(const struct dyno_certify_options *options, struct 
         status = dyno_cert_check_pair(cert, reference, err);
     const struct dyno_certify_told told[] = {{"reference", reference, options->reference},
                                              {"certificate", cert, options->show}};
+    struct dyno_cert_state state;
+    char folder[4096];
+    char verdict[DYNO_CERT_REASON_BYTES + 64];
+    if (status == DYNO_OK) {
+        folder_of(options->show, folder, sizeof(folder));
+        status = dyno_cert_state_read(cert, folder, dyno_now_s(), &state, err);
+    }
     if (status == DYNO_OK)
         status = dyno_certify_save_svg(options, cert, err);
-    if (status == DYNO_OK)
-        status = dyno_certify_tell(options, told, DYNO_COUNT(told), NULL, err);
+    if (status == DYNO_OK) {
+        say_state(&state, verdict, sizeof(verdict));
+        status = dyno_certify_tell(options, told, DYNO_COUNT(told), verdict, err);
+    }
     dyno_cert_destroy(reference);
     dyno_cert_destroy(cert);
     return status;
@@ -139,8 +206,17 @@ static enum dyno_status show(const struct dyno_certify_options *options, struct 
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     struct dyno_certify_options options = *(const struct dyno_certify_options *)opaque;
-    if (options.show != NULL && options.verify != NULL)
-        return DYNO_FAIL(err, DYNO_E_ARG, "give either --show=CERT or --verify=CERT");
+    const char *const modes[] = {options.show, options.verify, options.suspend, options.reinstate};
+    uint32_t mode_count = 0;
+    for (size_t i = 0; i < DYNO_COUNT(modes); i++)
+        mode_count += modes[i] != NULL ? 1 : 0;
+    if (mode_count > 1)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "give only one of --show, --verify, --suspend and --reinstate");
+    if (options.suspend != NULL)
+        return set_state(&options, DYNO_CERT_SUSPENDED, err);
+    if (options.reinstate != NULL)
+        return set_state(&options, DYNO_CERT_IN_FORCE, err);
     if (options.show != NULL)
         return show(&options, err);
     if (options.positional.count > 0 && options.onnx != NULL)

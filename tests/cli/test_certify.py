@@ -73,6 +73,27 @@ def case_show(t):
         check(what in text or what == "s_slo", what, text)
     shown = json.loads(t.works("certify", f"--show={engine}", "--json"))
     check(shown["certificate"]["address"] == report["engine"]["address"])
+    check(shown["verdict"].startswith("in force since "), shown["verdict"])
+
+
+def case_suspended(t):
+    """Said beside the certificate; what is suspended is cited by nothing new."""
+    build(t)
+    report = certify(t)
+    reference = report["reference"]["file"]
+    before = (t.folder / reference).read_bytes()
+    t.fails("E_ARG", "dyno certify: --reason=TEXT is missing", "certify", f"--suspend={reference}")
+    t.works("certify", f"--suspend={reference}", "--reason=it drifted by 7 %")
+    check((t.folder / reference).read_bytes() == before, "the certificate was changed")
+    shown = t.works("certify", f"--show={reference}")
+    check(re.search(r"^suspended since \S+Z: it drifted by 7 %$", shown, re.M), shown)
+    check("reference" in certify(t), "a suspended certificate was cited")
+    t.works("certify", f"--reinstate={reference}")
+    check(certify(t)["engine"]["reference"] == report["reference"]["address"])
+    address = report["reference"]["address"]
+    t.put(f"{address}.state.json", b'{"certificate": "0", "state": "in force"}')
+    t.fails("E_CORRUPT", "dyno certify: *.state.json: the state is of another certificate",
+            "certify", f"--show={reference}")
 
 
 def case_points_of_a_range(t):
@@ -241,7 +262,7 @@ def case_flags(t):
     t.fails("E_ARG", "dyno certify: --engine=FILE is missing", "certify", "m.onnx")
     t.fails("E_ARG", "dyno certify: the model is given twice", "certify", "m.onnx",
             "--onnx=m.onnx")
-    t.fails("E_ARG", "dyno certify: give either --show=CERT or --verify=CERT", "certify",
+    t.fails("E_ARG", "dyno certify: give only one of --show, --verify, --suspend and --reinstate", "certify",
             "--show=a", "--verify=b")
     t.fails("E_ARG", "dyno certify: --accuracy=0.5: *", "certify", "m.onnx", "--accuracy=0.5")
     t.fails("E_IO", "dyno certify: *nothing.json*", "certify", "--show=nothing.json")

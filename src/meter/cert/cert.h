@@ -33,6 +33,7 @@
 #define DYNO_CERT_BLOCKS_MAX   8192U  /* of the whole certificate */
 #define DYNO_CERT_RUNS_MAX     65536U /* run times of one side of one batch */
 #define DYNO_CERT_OUTPUTS_MAX  256U
+#define DYNO_CERT_EARLIER_MAX  64U                 /* refused certificates that came before it */
 #define DYNO_CERT_AXIS_MAX     ((int64_t)1 << 20)  /* a dimension that is interpolated over */
 #define DYNO_CERT_ITEM_NS_MAX  ((uint64_t)1 << 44) /* t_ref: nearly five hours */
 #define DYNO_CERT_NUMBER_MAX   ((uint64_t)1 << 53)
@@ -187,6 +188,9 @@ struct dyno_cert {
     uint64_t segment_ns; /* at least */
     struct dyno_cert_attempt *attempts;
     uint32_t attempt_count; /* the last one counts */
+    /* Addresses of what was refused of the same subject before, rising. */
+    struct dyno_cert_hash *earlier;
+    uint32_t earlier_count;
     /* REFERENCE */
     struct dyno_cert_sweep *sweep;
     uint32_t sweep_count;

@@ -317,6 +317,22 @@ static enum dyno_status take_attempts(const struct reader *reader, const struct 
     return DYNO_OK;
 }
 
+static enum dyno_status take_earlier(const struct reader *reader, const struct dyno_json *root)
+{
+    struct dyno_cert *cert = reader->cert;
+    const struct dyno_json *at = NULL;
+    void *items = NULL;
+    DYNO_TRY(take_list(reader, root, "earlier", DYNO_CERT_EARLIER_MAX, sizeof(*cert->earlier), &at,
+                       &items, &cert->earlier_count));
+    cert->earlier = items;
+    for (uint32_t i = 0; i < cert->earlier_count; i++, at = at->next) {
+        if (at->kind != DYNO_JSON_STRING ||
+            !dyno_cert_unhex(at->text, at->text_bytes, &cert->earlier[i]))
+            BAD(reader, "'earlier' holds what is no address");
+    }
+    return DYNO_OK;
+}
+
 static enum dyno_status take_sweep(const struct reader *reader, const struct dyno_json *root)
 {
     struct dyno_cert *cert = reader->cert;
@@ -406,6 +422,7 @@ static enum dyno_status take_all(const struct reader *reader, const struct dyno_
     DYNO_TRY(take_u32(reader, root, "blocks", DYNO_CERT_BLOCKS_MAX, &cert->block_count));
     DYNO_TRY(take_u64(reader, root, "segment_ns", &cert->segment_ns));
     DYNO_TRY(take_u64(reader, root, "batch", &cert->batch));
+    DYNO_TRY(take_earlier(reader, root));
     DYNO_TRY(take_attempts(reader, root));
     if (cert->kind == DYNO_CERT_REFERENCE)
         return take_sweep(reader, root);

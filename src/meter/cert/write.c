@@ -310,6 +310,14 @@ void dyno_cert_text(const struct dyno_cert *cert, struct dyno_strbuf *text_out)
     number(&json, "processes", cert->process_count);
     number(&json, "blocks", cert->block_count);
     number(&json, "segment_ns", cert->segment_ns);
+    dyno_json_key(&json, "earlier");
+    dyno_json_array_begin(&json);
+    for (uint32_t i = 0; i < cert->earlier_count; i++) {
+        char hex[DYNO_CERT_HEX_ROOM];
+        dyno_cert_hex(&cert->earlier[i], hex);
+        dyno_json_str(&json, hex);
+    }
+    dyno_json_array_end(&json);
     attempts(&json, cert);
     if (cert->kind == DYNO_CERT_ENGINE) {
         accuracy(&json, &cert->accuracy);

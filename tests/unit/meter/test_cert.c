@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "meter/cert/epu.h"
 #include "meter/cert/state.h"
+#include "meter/cert/store.h"
 #include "test.h"
 #include "unit/meter/cert_case.h"
 
@@ -373,6 +374,57 @@ static void test_files(void)
     dyno_strbuf_fini(&other);
 }
 
+/* The one in force, and the names of what was refused. */
+static void test_store(void)
+{
+    char folder[] = "/tmp/dyno-cert-XXXXXX";
+    struct dyno_strbuf path = {0};
+    struct dyno_err err = {0};
+    struct dyno_cert *found = NULL;
+    struct dyno_cert_hash addresses[3];
+    REQUIRE(mkdtemp(folder) != NULL);
+    struct dyno_cert_query query = {.kind = DYNO_CERT_REFERENCE,
+                                    .want = {.now_s = 1764000000 + 500}};
+    CHECK(dyno_cert_find(folder, &query, &found, &err) == DYNO_OK && found == NULL);
+    for (uint64_t i = 0; i < 3; i++) {
+        struct cert_case c = cert_good;
+        c.bias = i == 2 ? 0.02 : 0.0; /* refused */
+        struct dyno_cert *cert = cert_case_make(DYNO_CERT_REFERENCE, &c, i);
+        cert->issued_s += (int64_t)(200 - 100 * i);
+        CHECK(dyno_cert_derive(cert, &err) == DYNO_OK);
+        CHECK(dyno_cert_save(cert, folder, &path, &err) == DYNO_OK);
+        addresses[i] = cert->address;
+        dyno_cert_destroy(cert);
+    }
+    CHECK(strstr(path.text, ".refused.json") != NULL);
+    /* The older of the two; a refused one is none. */
+    CHECK(dyno_cert_find(folder, &query, &found, &err) == DYNO_OK);
+    REQUIRE(found != NULL);
+    CHECK(dyno_cert_same(&found->address, &addresses[1]));
+    const struct dyno_cert_state state = {.kind = DYNO_CERT_SUSPENDED, .reason = "drift"};
+    CHECK(dyno_cert_state_write(found, folder, &state, &err) == DYNO_OK);
+    dyno_cert_destroy(found);
+    CHECK(dyno_cert_find(folder, &query, &found, &err) == DYNO_OK);
+    REQUIRE(found != NULL);
+    CHECK(dyno_cert_same(&found->address, &addresses[0]));
+    dyno_cert_destroy(found);
+    query.is_trial = true;
+    CHECK(dyno_cert_find(folder, &query, &found, &err) == DYNO_OK && found == NULL);
+    struct dyno_cert *next = cert_case_make(DYNO_CERT_REFERENCE, &cert_good, 9);
+    CHECK(dyno_cert_add_earlier(folder, next, &err) == DYNO_OK && next->earlier_count == 1);
+    CHECK(dyno_cert_same(&next->earlier[0], &addresses[2]));
+    CHECK(dyno_cert_derive(next, &err) == DYNO_OK);
+    CHECK(dyno_cert_save(next, folder, &path, &err) == DYNO_OK);
+    CHECK(dyno_cert_load(path.text, &found, &err) == DYNO_OK && found->earlier_count == 1);
+    dyno_cert_destroy(found);
+    dyno_cert_destroy(next);
+    dyno_strbuf_clear(&path);
+    dyno_strbuf_printf(&path, "rm -r %s", folder);
+    CHECK(system(path.text) == 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+    CHECK(dyno_cert_find(folder, &query, &found, &err) == DYNO_E_IO && found == NULL);
+    dyno_strbuf_fini(&path);
+}
+
 static void checked(const struct dyno_cert *cert, const struct dyno_cert_want *want,
                     enum dyno_status status, const char *says)
 {
@@ -539,6 +591,7 @@ int main(void)
     test_cut();
     test_no_memory();
     test_files();
+    test_store();
     test_checks();
     test_epu();
     test_epu_shared();
