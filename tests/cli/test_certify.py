@@ -153,7 +153,6 @@ def case_edited(t):
     text = path.read_text()
     for what, old, new in (
             ("speedup", r'"energy":null,"s_1e6":\[\d+', '"energy":null,"s_1e6":[9000000'),
-            ("sample", r'"speedup":\[\[\[\[(\d+),', r'"speedup":[[[[\g<1>0,'),
             ("accuracy", r'"agreement_1e6":\d+', '"agreement_1e6":1000001'),
             ("trial", r'"outcome":"trial"', '"outcome":"accepted"'),
             ("blank", r'"kind":', '"kind": ')):
@@ -169,6 +168,11 @@ def case_edited(t):
             other = str((int(text[i]) + 1) % 10)
             t.put("digit.json", (text[:i] + other + text[i + 1:]).encode())
             check(t.dyno("certify", "--show=digit.json").returncode != 0, "digit", i)
+    # A sample, under the certificate's own name: even one of a block that was dropped.
+    changed = re.sub(r'"speedup":\[\[\[\[(\d+),', r'"speedup":[[[[\g<1>0,', text, count=1)
+    (t.folder / "copy").mkdir()
+    t.put(f"copy/{path.name}", changed.encode())
+    check(t.dyno("certify", f"--show=copy/{path.name}").returncode == EXIT["E_CORRUPT"])
     # Another certificate under this one's name.
     other = t.folder / report["reference"]["file"]
     other.write_bytes(path.read_bytes())

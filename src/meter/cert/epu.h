@@ -30,15 +30,16 @@ struct dyno_epu_shape {
 };
 
 /* The EPU of a request.  reference: the model's certificate, NULL: none.  device_ns: its own device
- * time.  delivered: false for a cached answer, a failed or a refused request.
+ * time, of the whole device that the certificate is of (core-ns divided by its threads).
+ * delivered: false for a cached answer, a failed or a refused request.
  *
  * Items are the size of the first dimension of the first input, 1 where it has none.  t_ref is
  * interpolated linearly between the certified points, in each dimension of the grid; the product
- * with the items is exact (integers) and rounded down once, so a request never costs more than its
- * share of the certified time. Two requests are never charged more than the one that holds the
- * items of both, for the same reason. A shape is outside when a size lies outside the range of the
- * certificate's inputs or of its points, when inputs disagree about a size that they share, or when
- * the number of items exceeds 2^20. */
+ * with the items is exact (whole numbers) and rounded down once: no request costs more than its
+ * share of the certified time, and two halves of one never more than the whole.
+ *
+ * Outside is a size outside the range of the certificate's inputs or points, a size that inputs
+ * share and do not agree about, more than 2^20 items, or none. */
 struct dyno_epu dyno_epu_of(const struct dyno_cert *reference, const struct dyno_epu_shape *shape,
                             uint64_t device_ns, bool delivered);
 
