@@ -284,6 +284,28 @@ enum dyno_status dyno_db_open_to_read(const struct dyno_db_kind *kind, const cha
     return status;
 }
 
+bool dyno_db_is_blank(const char *path)
+{
+    static const struct dyno_db_kind any = {.what = "database"};
+    struct dyno_db db = {0};
+    int64_t things = 1;
+    if (begin_open(&any, path, &db, NULL) != DYNO_OK)
+        return false;
+    if (open_handle(&db, SQLITE_OPEN_READONLY, NULL) == DYNO_OK) {
+        confine(&db, 0);
+        if (ask_number(&db, "SELECT count(*) FROM sqlite_schema", &things, NULL) != DYNO_OK)
+            things = 1;
+    }
+    dyno_db_close(&db);
+    return things == 0;
+}
+
+enum dyno_status dyno_db_keep_log(struct dyno_db *db, struct dyno_err *err)
+{
+    (void)db->sqlite->db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    return dyno_db_exec(db, "PRAGMA wal_autocheckpoint = 0", err);
+}
+
 void dyno_db_close(struct dyno_db *db)
 {
     if (db->handle != NULL) {

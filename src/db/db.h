@@ -47,6 +47,13 @@ enum dyno_status dyno_db_open(const struct dyno_db_kind *kind, const char *path,
 enum dyno_status dyno_db_open_to_read(const struct dyno_db_kind *kind, const char *path,
                                       uint32_t busy_ms, struct dyno_db *db_out,
                                       struct dyno_err *err);
+/* Is this the file of a database that was never given anything: no tables, maybe no bytes?  False,
+ * too, when it cannot be read. */
+bool dyno_db_is_blank(const char *path);
+
+/* From now on the write-ahead log is moved to its place when that is asked for, and never by the
+ * way, where a failure would not be seen. */
+enum dyno_status dyno_db_keep_log(struct dyno_db *db, struct dyno_err *err);
 void dyno_db_close(struct dyno_db *db); /* no statement is open; accepts a zeroed one */
 
 /* Is there another file under the path now, or none? */

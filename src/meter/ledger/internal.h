@@ -98,7 +98,8 @@ void dyno_ledger_build_bare(struct dyno_ledger *ledger, enum dyno_group_kind kin
  * closed, and there is none).  What is no want of space ends the process in the second. */
 enum dyno_status dyno_ledger_try_put(struct dyno_ledger *ledger, struct dyno_err *err);
 bool dyno_ledger_put(struct dyno_ledger *ledger);
-/* A head over what is written; when there is no space, the next time. */
+/* A head over what is written: once; or, when there is no space, the next time. */
+enum dyno_status dyno_ledger_try_head(struct dyno_ledger *ledger, struct dyno_err *err);
 void dyno_ledger_make_head(struct dyno_ledger *ledger);
 /* Begin file `number`: its opening, and no group. */
 enum dyno_status dyno_ledger_begin_file(struct dyno_ledger *ledger, uint32_t number,

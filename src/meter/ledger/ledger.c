@@ -125,7 +125,8 @@ static enum dyno_status begin_epoch(struct dyno_ledger *ledger, struct dyno_err 
     DYNO_TRY(
         dyno_ledger_begin_file(ledger, end.segment + 1, end.epoch, end.seq, end.sent_seq, err));
     dyno_ledger_build_bare(ledger, DYNO_GROUP_START, 0);
-    return dyno_ledger_try_put(ledger, err);
+    DYNO_TRY(dyno_ledger_try_put(ledger, err));
+    return dyno_ledger_try_head(ledger, err); /* over what a crash may have left, too */
 }
 
 static void destroy(struct dyno_ledger *ledger)

@@ -105,6 +105,24 @@ static int compare(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* A file of which nobody was told anything: its making is going on, or was broken off. */
+static bool is_begun(const char *path)
+{
+    struct dyno_db db = {0};
+    struct dyno_stmt stmt = {0};
+    bool found = true;
+    if (dyno_db_is_blank(path))
+        return false;
+    if (dyno_db_open_to_read(&dyno_ledger_kind, path, 0, &db, NULL) != DYNO_OK)
+        return true; /* whoever reads it will say what is wrong */
+    if (dyno_stmt_open(&db, "SELECT 1 FROM record_group LIMIT 1", &stmt, NULL) != DYNO_OK ||
+        dyno_stmt_step(&stmt, &found, NULL) != DYNO_OK)
+        found = true;
+    dyno_stmt_close(&stmt);
+    dyno_db_close(&db);
+    return found;
+}
+
 static enum dyno_status push_folder(struct path_list *list, const char *folder,
                                     struct dyno_err *err)
 {
@@ -125,6 +143,8 @@ static enum dyno_status push_folder(struct path_list *list, const char *folder,
         return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "the folder \"%s\" has no file of a ledger",
                          folder);
     qsort(list->items + first, list->count - first, sizeof(*list->items), compare);
+    if (list->count > first + 1 && !is_begun(list->items[list->count - 1]))
+        list->count--;
     return DYNO_OK;
 }
 

@@ -73,8 +73,9 @@ const char *dyno_ledger_names_text(const struct dyno_ledger_names *names, enum d
 
 /* --- the files of a ledger --- */
 
-/* Paths of files and folders (all of a folder's files) as one list, folders in the order of
- * numbers; it lives in the arena.  E_NOT_FOUND: a folder without one; E_IO, E_NOMEM. */
+/* Paths of files and folders (all of a folder's files, but for a last one that has no groups yet)
+ * as one list, folders in the order of numbers; it lives in the arena.  E_NOT_FOUND: a folder
+ * without one; E_IO, E_NOMEM. */
 enum dyno_status dyno_ledger_paths(const char *const *given, size_t given_count,
                                    struct dyno_arena *arena, const char ***paths_out,
                                    size_t *count_out, struct dyno_err *err);

@@ -170,6 +170,110 @@ static enum dyno_status read_file(struct dyno_db *db, uint32_t number, struct dy
     return DYNO_OK;
 }
 
+/* --- the last head, when the last file has none --- */
+
+struct back {
+    const char *folder;
+    uint32_t segment; /* of the last file */
+    struct dyno_frontier frontier;
+    struct dyno_ledger_end *end;
+};
+
+/* *place_out: groups under the last head of a file, 0: it has none; *is_there_out false: nor is the
+ * file there. */
+static enum dyno_status head_place_of(const struct back *back, uint32_t number, uint64_t *place_out,
+                                      bool *is_there_out, struct dyno_err *err)
+{
+    char path[DYNO_SEGMENT_PATH_ROOM];
+    struct dyno_db db = {0};
+    *place_out = 0;
+    DYNO_TRY(dyno_segment_path(back->folder, number, path, err));
+    *is_there_out = access(path, F_OK) == 0;
+    if (!*is_there_out)
+        return DYNO_OK;
+    DYNO_TRY(dyno_db_open_to_read(&dyno_ledger_kind, path, BUSY_MS, &db, err));
+    const enum dyno_status status = read_head_place(&db, place_out, err);
+    dyno_db_close(&db);
+    return status;
+}
+
+static enum dyno_status pass_group(struct dyno_stmt *stmt, uint64_t place, struct back *back,
+                                   struct dyno_err *err)
+{
+    const uint8_t *bytes = NULL;
+    size_t count = 0;
+    struct dyno_group group;
+    struct dyno_digest hash;
+    struct dyno_ledger_end *end = back->end;
+    DYNO_TRY(dyno_stmt_blob(stmt, 0, DYNO_GROUP_HEADER_BYTES, &bytes, &count, err));
+    DYNO_TRY(dyno_group_decode(bytes, count, &group, err));
+    dyno_group_hash(bytes, &hash);
+    dyno_frontier_add(&back->frontier, &hash);
+    dyno_cover_add(&end->cover, &hash);
+    if (back->frontier.count == place) {
+        end->head_frontier = back->frontier;
+        dyno_cover_init(&end->cover, place);
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status pass_file(struct back *back, uint32_t number, bool is_first, uint64_t place,
+                                  struct dyno_err *err)
+{
+    char path[DYNO_SEGMENT_PATH_ROOM];
+    struct dyno_db db = {0};
+    struct dyno_stmt stmt = {0};
+    struct dyno_opening opening = {0};
+    bool more = false;
+    DYNO_TRY(dyno_segment_path(back->folder, number, path, err));
+    DYNO_TRY(dyno_db_open_to_read(&dyno_ledger_kind, path, BUSY_MS, &db, err));
+    enum dyno_status status = read_opening(&db, &opening, &more, err);
+    if (is_first) {
+        back->frontier = opening.frontier;
+        back->end->head_frontier = opening.frontier;
+        dyno_cover_init(&back->end->cover, opening.frontier.count);
+    }
+    if (status == DYNO_OK)
+        status = dyno_stmt_open(&db, "SELECT header FROM record_group ORDER BY number", &stmt, err);
+    while (status == DYNO_OK) {
+        status = dyno_stmt_step(&stmt, &more, err);
+        if (status != DYNO_OK || !more)
+            break;
+        status = pass_group(&stmt, place, back, err);
+    }
+    dyno_stmt_close(&stmt);
+    dyno_db_close(&db);
+    return status;
+}
+
+/* Heads go on from one another, over files that have none.  Where older files were taken away, from
+ * the oldest one that is there. */
+static enum dyno_status find_last_head(const char *folder, struct dyno_ledger_end *end,
+                                       struct dyno_err *err)
+{
+    struct back back = {.folder = folder, .segment = end->segment, .end = end};
+    uint32_t first = end->segment;
+    uint64_t place = 0;
+    bool is_there = true;
+    DYNO_TRY(head_place_of(&back, first, &place, &is_there, err));
+    if (place != 0)
+        return DYNO_OK;
+    while (first > 1 && place == 0) {
+        DYNO_TRY(head_place_of(&back, first - 1, &place, &is_there, err));
+        if (!is_there)
+            break;
+        first--;
+    }
+    for (uint32_t number = first; number <= end->segment; number++)
+        DYNO_TRY(pass_file(&back, number, number == first, place, err));
+    return dyno_digest_equal(&back.frontier.peaks[0], &end->frontier.peaks[0]) &&
+                   back.frontier.count == end->frontier.count
+               ? DYNO_OK
+               : DYNO_FAIL(err, DYNO_E_CORRUPT, "the files before the last one do not lead to it");
+}
+
+/* --- all of it --- */
+
 /* A file that was closed in order is not written again. */
 static bool is_closed(const char *path, uint32_t number, struct dyno_ledger_end *end)
 {
@@ -195,7 +299,9 @@ static enum dyno_status recover_file(const char *path, uint32_t number, struct d
         return DYNO_OK;
     *end = (struct dyno_ledger_end){0};
     DYNO_TRY(dyno_db_open(&dyno_ledger_kind, path, true, BUSY_MS, &segment.db, err));
-    enum dyno_status status = read_file(&segment.db, number, end, done_out, err);
+    enum dyno_status status = dyno_db_keep_log(&segment.db, err);
+    if (status == DYNO_OK)
+        status = read_file(&segment.db, number, end, done_out, err);
     if (status != DYNO_OK || !*done_out) {
         dyno_db_close(&segment.db);
         if (status == DYNO_OK)
@@ -228,7 +334,8 @@ enum dyno_status dyno_ledger_recover(const char *folder, struct dyno_ledger_end 
             return status;
         }
         if (done)
-            return DYNO_OK;
+            return find_last_head(folder, end_out, err);
+        *end_out = (struct dyno_ledger_end){0};
         dyno_log(DYNO_LOG_WARN, "\"%s\" was never begun; it is made again", path);
     }
     return DYNO_OK;

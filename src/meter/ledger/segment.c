@@ -50,8 +50,7 @@ static enum dyno_status put_opening(struct dyno_segment *segment,
 static enum dyno_status prepare(struct dyno_segment *segment, const struct dyno_opening *opening,
                                 struct dyno_err *err)
 {
-    /* When the log is moved is for us to say: what fails then must be seen. */
-    DYNO_TRY(dyno_db_exec(&segment->db, "PRAGMA wal_autocheckpoint = 0", err));
+    DYNO_TRY(dyno_db_keep_log(&segment->db, err));
     DYNO_TRY(put_opening(segment, opening, err));
     DYNO_TRY(dyno_stmt_open(&segment->db,
                             "INSERT INTO record_group (number, header, items) VALUES (?1, ?2, ?3)",
@@ -118,6 +117,7 @@ enum dyno_status dyno_segment_close(struct dyno_segment *segment, struct dyno_er
     enum dyno_status status = dyno_segment_move(segment, err);
     if (status == DYNO_OK) /* moves the rest, and gives the log up */
         status = dyno_db_exec(&segment->db, "PRAGMA journal_mode = DELETE", err);
+    segment->was_full = status != DYNO_OK && dyno_db_is_full(&segment->db);
     dyno_db_close(&segment->db);
     return status;
 }

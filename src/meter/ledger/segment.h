@@ -16,6 +16,7 @@ struct dyno_segment {
     uint32_t number;
     uint64_t group_count;   /* in this file */
     uint64_t unmoved_bytes; /* in the write-ahead log */
+    bool was_full;          /* of a close that failed: for want of space */
 };
 
 /* "FOLDER/00000007.ledger"; E_LIMIT when that is too long. */

@@ -48,7 +48,7 @@ bool dyno_ledger_put(struct dyno_ledger *ledger)
 
 /* --- heads --- */
 
-static enum dyno_status put_head(struct dyno_ledger *ledger, struct dyno_err *err)
+enum dyno_status dyno_ledger_try_head(struct dyno_ledger *ledger, struct dyno_err *err)
 {
     uint8_t bytes[DYNO_HEAD_BYTES];
     uint8_t proof[DYNO_HEAD_PROOF_MAX];
@@ -80,7 +80,7 @@ void dyno_ledger_make_head(struct dyno_ledger *ledger)
     ledger->head_mono_ns = dyno_clock_ns();
     if (ledger->frontier.count == ledger->head_frontier.count)
         return;
-    const enum dyno_status status = put_head(ledger, &err);
+    const enum dyno_status status = dyno_ledger_try_head(ledger, &err);
     if (status == DYNO_E_UNSUPPORTED || status == DYNO_E_NOMEM)
         dyno_log(DYNO_LOG_WARN, "a head of the ledger was not made: %s", err.text);
     else if (status != DYNO_OK && dyno_db_is_full(&ledger->segment.db))
@@ -136,10 +136,12 @@ bool dyno_ledger_end_file(struct dyno_ledger *ledger, uint64_t sent_seq)
         return false;
     dyno_ledger_make_head(ledger);
     const enum dyno_status status = dyno_segment_close(&ledger->segment, &err);
-    /* All is in the log, which stays beside the file; the next start, or whoever has more space,
-     * may move it. */
-    if (status != DYNO_OK)
-        dyno_log(DYNO_LOG_WARN, "a file of the ledger keeps its log: %s", err.text);
+    if (status == DYNO_OK)
+        return true;
+    if (status != DYNO_E_BUSY && status != DYNO_E_NOMEM && !ledger->segment.was_full)
+        dyno_ledger_end_process(ledger, &err);
+    /* All is in the log, which stays beside the file, and which every reader reads. */
+    dyno_log(DYNO_LOG_WARN, "a file of the ledger keeps its log: %s", err.text);
     return true;
 }
 
