@@ -86,10 +86,10 @@ def case_heads(t):
     make(t, key="key.pem")
     check("signed" in t.works("ledger", "heads", "l"))
     heads = [json.loads(line) for line in t.works("ledger", "heads", "l", "--json").splitlines()]
-    check(len(heads) == 4 and all(h["signed"] and h["node"] == 3 for h in heads), heads)
+    check(len(heads) == 6 and all(h["signed"] and h["node"] == 3 for h in heads), heads)
     check([h["groups"] for h in heads] == sorted(h["groups"] for h in heads), heads)
     t.put("head.json", json.dumps(heads[1]).encode())
-    t.put("head.hex", heads[3]["head"].encode() + b"\n")
+    t.put("head.hex", heads[5]["head"].encode() + b"\n")
     for name in ("head.json", "head.hex"):
         t.works("ledger", "verify", "l", "--key=key.pub", "--head=" + name)
     t.fails("E_MISMATCH", "*is not signed with the key that was given", "ledger", "verify", "l",
