@@ -27,7 +27,8 @@ static int by_value(const void *a, const void *b)
 }
 
 /* is_b: the second side of the blocks (B of A B B A). */
-static struct sample take(const struct dyno_cert_series *series, bool is_b)
+static struct sample take(const struct dyno_cert *cert, const struct dyno_cert_series *series,
+                          bool is_b)
 {
     struct sample sample = {.ms = NULL};
     uint32_t room = 0;
@@ -37,7 +38,7 @@ static struct sample take(const struct dyno_cert_series *series, bool is_b)
     for (uint32_t p = 0; sample.ms != NULL && p < series->count; p++) {
         for (uint32_t b = 0; b < series->processes[p].count; b++) {
             const struct dyno_cert_block *block = &series->processes[p].blocks[b];
-            for (int i = 0; i < 4 && dyno_cert_block_held(block); i++) {
+            for (int i = 0; i < 4 && dyno_cert_block_counts(cert, block); i++) {
                 const struct dyno_cert_segment *s = &block->segments[i];
                 if ((i == 1 || i == 2) == is_b)
                     sample.ms[sample.count++] = (double)s->ns / (double)s->items * 1e-6;
@@ -74,8 +75,8 @@ static void print_strip(const char *name, const struct sample *sample, double lo
 static void print_distributions(const struct dyno_cert *cert, const struct dyno_cert_point *point)
 {
     const bool is_engine = cert->kind == DYNO_CERT_ENGINE;
-    struct sample samples[2] = {take(is_engine ? &point->speedup : &point->control, false),
-                                take(is_engine ? &point->speedup : &point->control, true)};
+    struct sample samples[2] = {take(cert, is_engine ? &point->speedup : &point->control, false),
+                                take(cert, is_engine ? &point->speedup : &point->control, true)};
     double low = INFINITY;
     double high = 0.0;
     for (int i = 0; i < 2; i++) {
@@ -108,8 +109,8 @@ static void print_point(const struct dyno_cert *cert, uint32_t idx)
         printf("%s%s[%u] = %lld", a == 0 ? ": " : ", ",
                cert->inputs[cert->axes[a].places[0].input].name, cert->axes[a].places[0].dim,
                (long long)point->at[a]);
-    printf("\n    %-9s %u kept, %u dropped because the clock moved or time was stolen\n", "blocks",
-           point->kept_count, point->dropped_count);
+    printf("\n    %-9s %u kept, %u dropped: the clock moved, or others had the processor\n",
+           "blocks", point->kept_count, point->dropped_count);
     printf("    %-9s %+.2f %% (%+.2f to %+.2f), half the width under %.0f %% and 0 inside: %s\n",
            "A/A", control->value * 100.0, control->lower * 100.0, control->upper * 100.0,
            DYNO_CERT_HALF_WIDTH * 100.0, dyno_cert_control_holds(control) ? "holds" : "FAILS");

@@ -67,11 +67,12 @@ static double ratio_of(const struct dyno_cert_block *block)
 /* What is drawn of a block: a dot each. */
 typedef void block_fn(void *arg, const struct dyno_cert_block *block, uint32_t process);
 
-static void each_block(const struct dyno_cert_series *series, block_fn *fn, void *arg)
+static void each_block(const struct dyno_cert *cert, const struct dyno_cert_series *series,
+                       block_fn *fn, void *arg)
 {
     for (uint32_t p = 0; p < series->count; p++) {
         for (uint32_t b = 0; b < series->processes[p].count; b++) {
-            if (dyno_cert_block_held(&series->processes[p].blocks[b]))
+            if (dyno_cert_block_counts(cert, &series->processes[p].blocks[b]))
                 fn(arg, &series->processes[p].blocks[b], p);
         }
     }
@@ -148,7 +149,7 @@ static void draw_point(const struct dyno_cert *cert, uint32_t idx, double y,
     for (uint32_t a = 0; a < cert->axis_count && used > 0 && (size_t)used < sizeof(text); a++)
         used += snprintf(text + used, sizeof(text) - (size_t)used, "%s%lld", a > 0 ? " x " : "",
                          (long long)point->at[a]);
-    each_block(series, measure_block, &drawing);
+    each_block(cert, series, measure_block, &drawing);
     widen(&drawing.ratios, exp(interval->lower));
     widen(&drawing.ratios, exp(interval->upper));
     label(out, 20, y + 8, "start", "h", text);
@@ -160,7 +161,7 @@ static void draw_point(const struct dyno_cert *cert, uint32_t idx, double y,
     label(out, WIDTH - RIGHT, y + 8, "end", "h", text);
     label(out, LEFT - 14, drawing.y + RATIO_ROWS * ROW_PIXELS + 4, "end", "l", "ratio of a block");
     draw_interval(&drawing, interval);
-    each_block(series, draw_block, &drawing);
+    each_block(cert, series, draw_block, &drawing);
     draw_ends(&drawing, drawing.y + 1.5 * ROW_PIXELS + 12, &drawing.times, " ms an item");
     draw_ends(&drawing, drawing.y + (RATIO_ROWS + 0.5) * ROW_PIXELS + 12, &drawing.ratios, "");
 }

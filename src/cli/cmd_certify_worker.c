@@ -6,6 +6,7 @@
  *   profile POINT ALL_NS OPAQUE_NS
  *   run POINT SIDE NS NS ...                    runs; SIDE 0: the baseline
  */
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,7 +106,7 @@ static uint64_t chain_ns(void)
 }
 
 /* What hypervisors took from this machine's processors so far, on average over them. */
-static uint64_t steal_ns(void)
+static uint64_t hypervisor_ns(void)
 {
     unsigned long long ticks = 0;
     char line[256];
@@ -124,6 +125,38 @@ static uint64_t steal_ns(void)
     const long hz = sysconf(_SC_CLK_TCK);
     const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     return hz > 0 && cpus > 0 ? ticks * 1000000000U / (uint64_t)hz / (uint64_t)cpus : 0;
+}
+
+/* How long threads of this process were ready to run and had no processor, in all. */
+static uint64_t waited_ns(void)
+{
+    uint64_t sum_ns = 0;
+    DIR *dir = opendir("/proc/self/task");
+    if (dir == NULL)
+        return 0;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): a folder of this call alone
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        char path[300];
+        char line[128];
+        char *end = NULL;
+        (void)snprintf(path, sizeof(path), "/proc/self/task/%s/schedstat", entry->d_name);
+        FILE *file = fopen(path, "re");
+        if (file == NULL)
+            continue;
+        if (fgets(line, sizeof(line), file) != NULL) {
+            (void)strtoull(line, &end, 10); /* the time it ran */
+            sum_ns += strtoull(end, NULL, 10);
+        }
+        (void)fclose(file);
+    }
+    (void)closedir(dir);
+    return sum_ns;
+}
+
+/* What was taken from each thread so far. */
+static uint64_t steal_ns(const struct dyno_pool *pool)
+{
+    return hypervisor_ns() + waited_ns() / (uint64_t)dyno_pool_thread_count(pool);
 }
 
 /* --- sides --- */
@@ -226,9 +259,9 @@ static enum dyno_status block(struct worker *worker, uint32_t point, struct side
     struct dyno_cert_block samples;
     for (int i = 0; i < 4; i++) {
         struct dyno_cert_segment *s = &samples.segments[i];
-        const uint64_t steal_before_ns = steal_ns();
+        const uint64_t steal_before_ns = steal_ns(worker->pool);
         DYNO_TRY(segment(order[i], worker->options->segment_ms, &s->items, &s->ns, err));
-        s->steal_ns = steal_ns() - steal_before_ns;
+        s->steal_ns = steal_ns(worker->pool) - steal_before_ns;
         s->chain_ns = chain_ns();
     }
     printf("%s %u", name, point);

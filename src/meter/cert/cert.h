@@ -57,13 +57,13 @@ struct dyno_cert_segment {
     uint64_t items;
     uint64_t ns;
     uint64_t chain_ns; /* the timed chain of dependent additions, beside it */
-    uint64_t steal_ns; /* what the hypervisor took from this machine's processors meanwhile */
+    uint64_t steal_ns; /* what a hypervisor and other processes took from its threads meanwhile */
 };
 /* A B B A.  A is the baseline; B is it too (control) or the engine (speed-up). */
 struct dyno_cert_block {
     struct dyno_cert_segment segments[4];
 };
-/* Neither the clock nor a hypervisor disturbed it: it is kept. */
+/* Neither the clock nor a hypervisor nor other processes disturbed it. */
 bool dyno_cert_block_held(const struct dyno_cert_block *block);
 
 struct dyno_cert_process {
@@ -239,6 +239,9 @@ DYNO_NODISCARD enum dyno_status dyno_cert_save(const struct dyno_cert *cert, con
                                                struct dyno_strbuf *path_out, struct dyno_err *err);
 
 /* --- asking one --- */
+
+/* Does the block count?  Those that held do; of a trial, which is never billed by, all do. */
+bool dyno_cert_block_counts(const struct dyno_cert *cert, const struct dyno_cert_block *block);
 
 /* The points that count: of the last attempt. */
 const struct dyno_cert_point *dyno_cert_points(const struct dyno_cert *cert);

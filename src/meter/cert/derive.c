@@ -52,24 +52,29 @@ bool dyno_cert_block_held(const struct dyno_cert_block *block)
     return dyno_cert_clock_held(chains, 4) && (double)steal_ns <= (double)ns * DYNO_CERT_STEAL;
 }
 
+bool dyno_cert_block_counts(const struct dyno_cert *cert, const struct dyno_cert_block *block)
+{
+    return cert->is_trial || dyno_cert_block_held(block);
+}
+
 /* --- one series --- */
 
-/* The kept blocks of a series as values, process by process. */
+/* The blocks of a series that count as values, process by process. */
 struct values {
     struct dyno_cert_group groups[DYNO_CERT_PROCESSES_MAX];
     double *values;
     uint32_t count;
 };
 
-static enum dyno_status take_values(const struct dyno_cert_series *series,
+static enum dyno_status take_values(const struct dyno_cert *cert,
+                                    const struct dyno_cert_series *series,
                                     double (*value_of)(const struct dyno_cert_block *),
-                                    struct dyno_arena *arena, struct values *out,
-                                    struct dyno_err *err)
+                                    struct values *out, struct dyno_err *err)
 {
     uint32_t total = 0;
     for (uint32_t p = 0; p < series->count; p++)
         total += series->processes[p].count;
-    *out = (struct values){.values = dyno_arena_alloc(arena, total + 1U, sizeof(double))};
+    *out = (struct values){.values = dyno_arena_alloc(cert->arena, total + 1U, sizeof(double))};
     if (out->values == NULL)
         return DYNO_NOMEM(err);
     for (uint32_t p = 0; p < series->count; p++) {
@@ -77,7 +82,7 @@ static enum dyno_status take_values(const struct dyno_cert_series *series,
         struct dyno_cert_group *group = &out->groups[p];
         group->values = out->values + out->count;
         for (uint32_t b = 0; b < process->count; b++) {
-            if (!dyno_cert_block_held(&process->blocks[b]))
+            if (!dyno_cert_block_counts(cert, &process->blocks[b]))
                 continue;
             out->values[out->count++] = value_of(&process->blocks[b]);
             group->count++;
@@ -114,13 +119,18 @@ static bool count_blocks(const struct dyno_cert *cert, const struct dyno_cert_se
 {
     bool enough = true;
     for (uint32_t p = 0; p < series->count; p++) {
-        const uint32_t kept = values->groups[p].count;
-        point->kept_count += kept;
-        point->dropped_count += series->processes[p].count - kept;
-        enough = enough && kept > 0;
-        if (kept < cert->block_count)
-            REFUSE(reason, "process %u: the clock held still in %u of %u blocks, %u are wanted",
-                   p + 1, kept, series->processes[p].count, cert->block_count);
+        const struct dyno_cert_process *process = &series->processes[p];
+        uint32_t held = 0;
+        for (uint32_t b = 0; b < process->count; b++)
+            held += dyno_cert_block_held(&process->blocks[b]) ? 1 : 0;
+        point->kept_count += values->groups[p].count;
+        point->dropped_count += process->count - values->groups[p].count;
+        enough = enough && values->groups[p].count > 0;
+        if (held < cert->block_count)
+            REFUSE(reason,
+                   "process %u: %u of %u blocks had a steady clock and the processor to "
+                   "themselves, %u are wanted",
+                   p + 1, held, process->count, cert->block_count);
     }
     return enough;
 }
@@ -151,11 +161,11 @@ static enum dyno_status derive_point(const struct dyno_cert *cert, uint32_t idx,
     const uint32_t n = cert->process_count;
     const uint64_t seed = seed_of(cert, idx);
     point->kept_count = point->dropped_count = 0;
-    DYNO_TRY(take_values(&point->control, log_ratio, cert->arena, &control, err));
-    DYNO_TRY(take_values(&point->control, block_item_ns, cert->arena, &items, err));
+    DYNO_TRY(take_values(cert, &point->control, log_ratio, &control, err));
+    DYNO_TRY(take_values(cert, &point->control, block_item_ns, &items, err));
     bool enough = count_blocks(cert, &point->control, &control, point, reason);
     if (cert->kind == DYNO_CERT_ENGINE) {
-        DYNO_TRY(take_values(&point->speedup, log_ratio, cert->arena, &speedup, err));
+        DYNO_TRY(take_values(cert, &point->speedup, log_ratio, &speedup, err));
         enough = count_blocks(cert, &point->speedup, &speedup, point, reason) && enough;
     }
     judge_opaque(point, reason);

@@ -16,7 +16,7 @@
 #define DYNO_CERT_PROCESSES_MAX 16U
 #define DYNO_CERT_HALF_WIDTH    0.03 /* an A/A control's interval is narrower (log) */
 #define DYNO_CERT_CLOCK_DRIFT   0.02 /* largest change of the clock inside a block */
-#define DYNO_CERT_STEAL         0.02 /* largest share of a block that a hypervisor may take */
+#define DYNO_CERT_STEAL         0.02 /* largest share of a block that others may take */
 #define DYNO_CERT_SHIFT         0.03 /* a smaller change of level (log) is not a change ... */
 #define DYNO_CERT_SHIFT_ERRORS  5.0  /* ... and neither is one under so many standard errors */
 #define DYNO_CERT_MARGIN        0.05 /* certificates within it are equal */
