@@ -101,6 +101,12 @@ static enum dyno_status load_grade(struct dyno_usage_source *source, uint32_t na
                                   ? dyno_cert_load(dyno_strbuf_text(&path), &cert, err)
                                   : DYNO_NOMEM(err);
     dyno_strbuf_fini(&path);
+    if (status == DYNO_OK) {
+        const struct dyno_cert_want want = {.to_bill = true};
+        status = dyno_cert_check(cert, &want, err);
+        if (status != DYNO_OK)
+            dyno_err_prefix(err, "%.64s", address);
+    }
     if (status == DYNO_OK)
         status = intern(source, cert->precision, &precision, err);
     if (status == DYNO_OK)

@@ -122,6 +122,24 @@ def case_bad_input(t):
     t.fails("E_NOT_FOUND", "*tenant 'acme' has no tariff in force at 2026-11-01T00:00:0*", *ask, "--certificates=x")
 
 
+def case_by_certificate(t):
+    """A price takes the upper end of the speed-up; a trial or a refused certificate has no price."""
+    (t.folder / "certs").mkdir()
+    ask = ("invoice", *ASK, "--tariffs=book.json", "--certificates=certs")
+    for more, says in (([], None), (["trial"], "*: the certificate is a trial: nothing is billed by it"),
+                       (["biased"], "*.engine.json*")):
+        address = t.tool("make_cert", "certs", 4, *more).split()[1]
+        shutil.rmtree(t.folder / "ledger", ignore_errors=True)
+        put_all(t, lines=[f"acme resnet fp32 realtime {address} ok 1 {HOUR // 4} {1000 * HOUR} {NOVEMBER}"])
+        if says is not None:
+            t.fails("E_DENIED" if more == ["trial"] else "E_IO", says, *ask)
+            continue
+        got = json.loads(t.works(*ask, "--tenant=acme", "--json"))["total"]
+        upper = json.loads((t.folder / "certs" / f"{address}.engine.json").read_text())["s_1e6"][2]
+        want = 3000 * (1 - (1 - 1e6 / upper) / 2)
+        check(4000000 < upper < 4100000 and abs(float(got) - want) <= 0.01, got, want, upper)
+
+
 def case_tariff(t):
     put_all(t, lines=[])
     text = t.works("tariff", "book.json")
