@@ -208,6 +208,11 @@ enum dyno_status dyno_engine_cache_open(const char *folder, uint64_t bytes_max,
     return DYNO_OK;
 }
 
+const char *dyno_engine_cache_folder(const struct dyno_engine_cache *cache)
+{
+    return cache->folder;
+}
+
 void dyno_engine_cache_close(struct dyno_engine_cache *cache)
 {
     if (cache == NULL)

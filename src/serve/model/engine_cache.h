@@ -22,6 +22,8 @@ struct dyno_engine_cache;
 DYNO_NODISCARD enum dyno_status dyno_engine_cache_open(const char *folder, uint64_t bytes_max,
                                                        struct dyno_engine_cache **cache_out,
                                                        struct dyno_err *err);
+/* Its path, without links. */
+const char *dyno_engine_cache_folder(const struct dyno_engine_cache *cache);
 /* Nobody holds an engine or a draft.  Accepts NULL. */
 void dyno_engine_cache_close(struct dyno_engine_cache *cache);
 

@@ -271,10 +271,18 @@ static enum dyno_status sum_up(struct dyno_make_job *job, struct dyno_err *err)
         return DYNO_OK;
     job->has_sum = job->has_failed = false;
     job->stamp = stamp;
+    atomic_store(&job->seen_stamp, stamp);
     DYNO_TRY(dyno_model_sum(job->recipe->folder, &job->is_cancelled, job->sum, err));
     DYNO_TRY(check_stamp(job, err));
     job->has_sum = true;
     return DYNO_OK;
+}
+
+static void tell_there(const struct dyno_make_shop *shop, struct dyno_make_job *job,
+                       enum dyno_made_stage stage)
+{
+    atomic_store(&job->is_there, true);
+    dyno_make_tell(shop, job, stage, DYNO_MADE_THERE, job->holds[stage].path, "");
 }
 
 static enum dyno_status make(struct dyno_make_shop *shop, struct dyno_make_job *job,
@@ -291,8 +299,7 @@ static enum dyno_status make(struct dyno_make_shop *shop, struct dyno_make_job *
         if (!hold_good(shop, job, (enum dyno_made_stage)at, &keys[at]))
             continue;
         atomic_fetch_add(&shop->counts.hit, 1);
-        dyno_make_tell(shop, job, (enum dyno_made_stage)at, DYNO_MADE_THERE, job->holds[at].path,
-                       "");
+        tell_there(shop, job, (enum dyno_made_stage)at);
         *is_done_out = at == DYNO_MADE_TUNED;
         return DYNO_OK;
     }
@@ -301,9 +308,37 @@ static enum dyno_status make(struct dyno_make_shop *shop, struct dyno_make_job *
                    stage == DYNO_MADE_BASELINE ? "building the baseline engine"
                                                : "building the tuned engine");
     DYNO_TRY(build(shop, job, stage, &keys[stage], err));
-    dyno_make_tell(shop, job, stage, DYNO_MADE_THERE, job->holds[stage].path, "");
+    tell_there(shop, job, stage);
     *is_done_out = stage == DYNO_MADE_TUNED;
     return DYNO_OK;
+}
+
+/* Take FOLDER/ out of a sentence. */
+static void strip(char *text, const char *folder)
+{
+    const size_t bytes = strlen(folder);
+    char *at = bytes > 1 ? strstr(text, folder) : NULL;
+    while (at != NULL) {
+        if (at[bytes] == '/')
+            memmove(at, at + bytes + 1, strlen(at + bytes + 1) + 1);
+        else
+            at += bytes;
+        at = strstr(at, folder);
+    }
+}
+
+/* For clients. */
+static void strip_paths(const struct dyno_make_shop *shop, const struct dyno_make_job *job,
+                        char *text)
+{
+    char folder[4096];
+    const char *builder = shop->options.builder;
+    const char *slash = strrchr(builder, '/');
+    (void)snprintf(folder, sizeof(folder), "%.*s", slash != NULL ? (int)(slash - builder) : 0,
+                   builder);
+    strip(text, job->recipe->folder);
+    strip(text, dyno_engine_cache_folder(shop->options.cache));
+    strip(text, folder);
 }
 
 enum dyno_status dyno_make_step(struct dyno_make_shop *shop, struct dyno_make_job *job,
@@ -324,6 +359,7 @@ enum dyno_status dyno_make_step(struct dyno_make_shop *shop, struct dyno_make_jo
     if (!had_failed || !job->has_failed)
         dyno_log(DYNO_LOG_WARN, "model '%s' version %llu: the %s engine cannot be built: %s",
                  job->model, (unsigned long long)job->version, stage_names[stage], reason.text);
+    strip_paths(shop, job, reason.text);
     job->has_failed = true;
     job->reason = reason;
     dyno_make_tell(shop, job, stage, DYNO_MADE_FAILED, "", reason.text);

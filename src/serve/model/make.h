@@ -37,6 +37,8 @@ struct dyno_make_job {
     bool is_waiting, is_running, is_dropped, try_again;
     int cancel_fd; /* of the thread that works on it */
     atomic_bool is_cancelled;
+    atomic_bool is_there;            /* an engine was told of since it was begun */
+    atomic_uint_fast64_t seen_stamp; /* of the files that it is made of; 0: not known yet */
 
     /* The thread's. */
     struct dyno_recipe *recipe;

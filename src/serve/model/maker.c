@@ -144,6 +144,8 @@ static void restart(struct dyno_maker *maker, struct dyno_make_job *job)
     }
     job->has_failed = job->has_failed && !job->try_again;
     job->try_again = false;
+    atomic_store(&job->is_there, false);
+    atomic_store(&job->seen_stamp, 0);
     job->stage = DYNO_MADE_BASELINE;
     job->is_waiting = true;
     (void)pthread_cond_signal(&maker->work);
@@ -262,35 +264,46 @@ static struct dyno_make_job *add_job(struct dyno_maker *maker, const char *model
     return job;
 }
 
-/* Takes the recipe. */
-static void wish_for(struct dyno_maker *maker, struct dyno_make_job *job,
-                     struct dyno_recipe *recipe, bool again)
+/* Is what is being done what is wished for, and of the files that are there now? */
+static bool is_going_on(const struct dyno_make_job *job, uint64_t stamp)
+{
+    const uint64_t seen = atomic_load(&job->seen_stamp);
+    return (job->is_running || job->is_waiting) && (seen == 0 || stamp == 0 || seen == stamp);
+}
+
+/* Takes the recipe.  Will something be told? */
+static bool wish_for(struct dyno_maker *maker, struct dyno_make_job *job,
+                     struct dyno_recipe *recipe, uint64_t stamp, bool again)
 {
     const struct dyno_recipe *now = job->next_recipe != NULL ? job->next_recipe : job->recipe;
     const bool is_same = now != NULL && dyno_recipe_is_same(now, recipe);
-    if (is_same && (job->is_running || job->is_waiting)) {
+    if (is_same && is_going_on(job, stamp)) {
         dyno_recipe_destroy(recipe);
-        job->try_again = job->try_again || (again && job->is_waiting);
-        return;
+        return !atomic_load(&job->is_there);
     }
     job->ticket = ++maker->last_ticket;
-    job->try_again = again;
+    job->try_again = again || job->is_running;
     if (is_same) {
         dyno_recipe_destroy(recipe);
     } else {
         dyno_recipe_destroy(job->next_recipe);
         job->next_recipe = recipe;
-        cancel(job);
     }
+    cancel(job);
     if (!job->is_running)
         restart(maker, job);
+    return true;
 }
 
 enum dyno_status dyno_maker_want(struct dyno_maker *maker, const char *model, uint64_t version,
                                  const char *folder, const struct dyno_make_wish *wish, bool again,
-                                 struct dyno_err *err)
+                                 bool *is_pending_out, struct dyno_err *err)
 {
     struct dyno_recipe *recipe = NULL;
+    uint64_t stamp = 0;
+    *is_pending_out = false;
+    if (dyno_model_stamp(folder, &stamp, NULL) != DYNO_OK)
+        stamp = 0; /* what is wrong with it is told later */
     DYNO_TRY(dyno_recipe_create(folder, wish, maker->shop.options.thread_count, &recipe, err));
     enum dyno_status status = DYNO_OK;
     (void)pthread_mutex_lock(&maker->lock);
@@ -303,7 +316,7 @@ enum dyno_status dyno_maker_want(struct dyno_maker *maker, const char *model, ui
         status = DYNO_NOMEM(err);
         goto out;
     }
-    wish_for(maker, job, recipe, again);
+    *is_pending_out = wish_for(maker, job, recipe, stamp, again);
     recipe = NULL;
     status = start_worker(maker, err);
 out:
@@ -312,13 +325,23 @@ out:
     return status;
 }
 
-void dyno_maker_drop(struct dyno_maker *maker, const char *model, uint64_t version)
+static bool is_in(const uint64_t *versions, size_t count, uint64_t version)
+{
+    for (size_t i = 0; i < count; i++)
+        if (versions[i] == version)
+            return true;
+    return false;
+}
+
+/* Drop the jobs of a model whose version is in the list, or those whose is not. */
+static void drop(struct dyno_maker *maker, const char *model, const uint64_t *versions,
+                 size_t count, bool those_in)
 {
     (void)pthread_mutex_lock(&maker->lock);
     struct dyno_make_job **at = &maker->jobs;
     while (*at != NULL) {
         struct dyno_make_job *job = *at;
-        if (strcmp(job->model, model) != 0 || (version != 0 && job->version != version)) {
+        if (strcmp(job->model, model) != 0 || is_in(versions, count, job->version) != those_in) {
             at = &job->next;
             continue;
         }
@@ -329,6 +352,17 @@ void dyno_maker_drop(struct dyno_maker *maker, const char *model, uint64_t versi
             destroy_job(job);
     }
     (void)pthread_mutex_unlock(&maker->lock);
+}
+
+void dyno_maker_drop(struct dyno_maker *maker, const char *model, uint64_t version)
+{
+    drop(maker, model, &version, version != 0, version != 0);
+}
+
+void dyno_maker_retain(struct dyno_maker *maker, const char *model, const uint64_t *versions,
+                       size_t count)
+{
+    drop(maker, model, versions, count, false);
 }
 
 bool dyno_maker_is_current(struct dyno_maker *maker, const char *model, uint64_t version,

@@ -3,7 +3,8 @@
  *
  * Of each version there are two engines: the baseline, which is built in a moment and is slow, and
  * the tuned one, which takes its time.  All baselines that wait are built before any tuned one. The
- * tuned engine alone is told of when it was there already.
+ * tuned engine alone is told of when it was there already.  Reasons are told without the paths of
+ * this machine, and logged with them.
  *
  * Any thread may ask.  Builds are waited for, and `told` is called, on threads of the maker's own,
  * which begin with the first request.
@@ -73,14 +74,18 @@ void dyno_maker_destroy(struct dyno_maker *maker); /* stops it; accepts NULL */
 /* The version whose model is FOLDER/model.onnx shall have engines.  What is known of it is told
  * (again), what is being built for the same wish goes on, and what is not as asked for any more is
  * built anew.  A build that failed is tried again when a file has changed, the wish is another one,
- * or `again`.  Strings are copied.  E_NOMEM. */
+ * or `again`.  *is_pending_out: an engine or a failure will be told of; else an engine was, and a
+ * better one is being built.  Strings are copied.  E_NOMEM, E_LIMIT. */
 DYNO_NODISCARD enum dyno_status dyno_maker_want(struct dyno_maker *maker, const char *model,
                                                 uint64_t version, const char *folder,
                                                 const struct dyno_make_wish *wish, bool again,
-                                                struct dyno_err *err);
+                                                bool *is_pending_out, struct dyno_err *err);
 /* It is not wanted any more (version 0: none of the model is): what is built for it is ended, and
  * its engines in the cache are held no longer. */
 void dyno_maker_drop(struct dyno_maker *maker, const char *model, uint64_t version);
+/* Of a model only these versions are wanted any more. */
+void dyno_maker_retain(struct dyno_maker *maker, const char *model, const uint64_t *versions,
+                       size_t count);
 
 /* Was what was told with this ticket told of a version that is still wanted in the same way? */
 bool dyno_maker_is_current(struct dyno_maker *maker, const char *model, uint64_t version,

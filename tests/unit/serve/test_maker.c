@@ -141,6 +141,7 @@ static bool has_drafts(void)
 /* --- the cases --- */
 
 static const struct dyno_make_wish plain;
+static bool last_is_pending; /* of the last wish */
 
 static struct dyno_maker *create(struct dyno_engine_cache **cache_out, const char *builder)
 {
@@ -168,7 +169,9 @@ static void end(struct dyno_maker *maker, struct dyno_engine_cache *cache)
 
 static void want(struct dyno_maker *maker, const char *name, const char *path, bool again)
 {
-    CHECK(dyno_maker_want(maker, name, 1, path, &plain, again, NULL) == DYNO_OK);
+    bool is_pending = false;
+    CHECK(dyno_maker_want(maker, name, 1, path, &plain, again, &is_pending, NULL) == DYNO_OK);
+    last_is_pending = is_pending;
 }
 
 static void test_both_stages(void)
@@ -241,7 +244,8 @@ static void test_failures(void)
     maker = create(&cache, "/nowhere/dyno");
     want(maker, "m", model("m", "m"), false);
     CHECK(wait_for("m/1 baseline failed"));
-    CHECK(strstr(story.reason, "the program '/nowhere/dyno'") == story.reason);
+    CHECK_STR(story.reason, "the program 'dyno', which would build it, cannot be found: No such "
+                            "file or directory");
     want(maker, "none", "/nowhere/model/1", false);
     CHECK(wait_for("none/1 baseline failed"));
     end(maker, cache);
@@ -255,14 +259,19 @@ static long builder_pid(void)
     return strtol(contents(at("pid")), NULL, 10);
 }
 
-static bool is_gone(long pid)
+static bool is_gone_now(long pid)
 {
     char path[64];
     struct stat info;
     (void)snprintf(path, sizeof(path), "/proc/%ld", pid);
-    for (int i = 0; i < 2500 && stat(path, &info) == 0; i++)
-        (void)usleep(2000);
     return stat(path, &info) != 0;
+}
+
+static bool is_gone(long pid)
+{
+    for (int i = 0; i < 2500 && !is_gone_now(pid); i++)
+        (void)usleep(2000);
+    return is_gone_now(pid);
 }
 
 static void test_dropped(void)
@@ -273,7 +282,9 @@ static void test_dropped(void)
     want(maker, "late", model("late", "late"), false);
     const long pid = builder_pid();
     CHECK(pid > 0 && has_drafts());
+    CHECK(last_is_pending);
     want(maker, "slow", at("slow/1"), true); /* goes on */
+    CHECK(!last_is_pending && !is_gone_now(pid));
     struct dyno_maker_stats stats;
     dyno_maker_stats(maker, &stats);
     CHECK(stats.running_count == 1 && stats.waiting_count == 1);
@@ -314,9 +325,29 @@ static void test_other_wish(void)
     (void)unlink(at("pid"));
     forget();
     const struct dyno_make_wish other = {.max_batch = 8};
-    CHECK(dyno_maker_want(maker, "m", 1, path, &other, false, NULL) == DYNO_OK);
-    CHECK(is_gone(pid) && !dyno_maker_is_current(maker, "m", 1, ticket));
+    bool is_pending = false;
+    CHECK(dyno_maker_want(maker, "m", 1, path, &other, false, &is_pending, NULL) == DYNO_OK);
+    CHECK(is_pending && is_gone(pid) && !dyno_maker_is_current(maker, "m", 1, ticket));
     CHECK(builder_pid() > 0);
+    end(maker, cache);
+}
+
+/* Another file under the same name: what is built of the old one is ended when somebody asks. */
+static void test_other_file(void)
+{
+    struct dyno_engine_cache *cache = NULL;
+    struct dyno_maker *maker = create(&cache, at("builder"));
+    const char *path = model("m", "slow");
+    want(maker, "m", path, false);
+    const long pid = builder_pid();
+    (void)model("m", "quick");
+    want(maker, "m", path, false);
+    CHECK(last_is_pending && is_gone(pid));
+    CHECK(wait_for("m/1 tuned there"));
+    dyno_maker_retain(maker, "m", (const uint64_t[]){1, 3}, 2);
+    CHECK(dyno_maker_is_current(maker, "m", 1, story.ticket));
+    dyno_maker_retain(maker, "m", (const uint64_t[]){2, 3}, 2);
+    CHECK(!dyno_maker_is_current(maker, "m", 1, story.ticket));
     end(maker, cache);
 }
 
@@ -343,6 +374,7 @@ int main(void)
     test_dropped();
     test_stopped();
     test_other_wish();
+    test_other_file();
     test_changes();
     CHECK(dyno_mem_live_count() == 0);
     char command[128];
