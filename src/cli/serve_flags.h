@@ -12,6 +12,10 @@ struct dyno_serve_flags {
     const char *access_log;
     const char *ledger, *ledger_key, *certificates, *device_class, *durability;
     int64_t node;
+    const char *builder, *engine_cache;
+    int64_t build_jobs, cache_mib;
+    double build_timeout_s;
+    bool no_builds;
     bool open_to_all;
     int64_t http_port, grpc_port, metrics_port;
     int64_t io_threads, threads, lanes, instances, load_threads;

@@ -192,6 +192,35 @@ static void put_tls(struct dyno_strbuf *out, const struct dyno_tls *tls)
         (unsigned long long)dyno_tls_failure_count(tls), (long long)dyno_tls_expiry(tls));
 }
 
+static void put_builds(struct dyno_strbuf *out, struct dyno_manager *manager)
+{
+    struct dyno_maker_stats stats;
+    if (!dyno_manager_build_stats(manager, &stats))
+        return;
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } rows[] = {
+        {"dyno_builds_running", "gauge", "Engines that are being built", stats.running_count},
+        {"dyno_builds_waiting", "gauge", "Models that wait for an engine to be built",
+         stats.waiting_count},
+        {"dyno_builds_total", "counter", "Engines that were built", stats.built_count},
+        {"dyno_build_failures_total", "counter", "Builds that failed", stats.failed_count},
+        {"dyno_builds_cancelled_total", "counter", "Builds that were ended", stats.cancelled_count},
+        {"dyno_engine_cache_hits_total", "counter", "Engines that were there already",
+         stats.hit_count},
+        {"dyno_engine_cache_misses_total", "counter", "Engines that were not", stats.miss_count},
+    };
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++)
+        dyno_strbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", rows[i].name, rows[i].help,
+                           rows[i].name, rows[i].type, rows[i].name,
+                           (unsigned long long)rows[i].value);
+    dyno_strbuf_printf(out,
+                       "# HELP dyno_build_seconds_total Time that builds took which went well\n"
+                       "# TYPE dyno_build_seconds_total counter\ndyno_build_seconds_total %.3f\n",
+                       (double)stats.build_ns * 1e-9);
+}
+
 static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *arena,
                                       struct dyno_err *err)
 {
@@ -215,6 +244,7 @@ static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *are
     put_one(&io->text, "dyno_worker_restarts_total",
             "Times that the process that serves fell and was started again", "counter",
             dyno_super_restarts(io->server->super));
+    put_builds(&io->text, io->server->manager);
     if (io->server->tls != NULL)
         put_tls(&io->text, io->server->tls);
     dyno_server_print_meter(io->server, &io->text);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "serve/model/manager.h"
 #include "serve/net/tls.h"
 
 #define DYNO_SERVE_PATHS_MAX 64
@@ -26,15 +27,17 @@ struct dyno_serve_options {
     int http_port, grpc_port, metrics_port; /* 0: any free one; -1: none */
     struct dyno_tls_options tls;            /* cert_path NULL: no port has TLS */
     bool http_has_tls, grpc_has_tls, metrics_has_tls;
-    const char *access_log;             /* NULL: none; "-": standard error */
-    const char *ledger;                 /* folder; NULL: nothing is metered */
-    const char *ledger_key;             /* signs its heads; NULL: nothing does */
-    const char *certificates;           /* folder; NULL: there are none */
-    const char *device_class;           /* that certificates must be of; NULL: of any */
-    int io_threads, threads;            /* 0: one a CPU */
-    int lanes;                          /* runs at one time */
-    int instances;                      /* contexts of a variant; 0: chosen */
-    const char *const *service_classes; /* dyno_classes_set */
+    bool no_builds;                      /* of a model.onnx */
+    struct dyno_workshop_options builds; /* but for thread_count */
+    const char *access_log;              /* NULL: none; "-": standard error */
+    const char *ledger;                  /* folder; NULL: nothing is metered */
+    const char *ledger_key;              /* signs its heads; NULL: nothing does */
+    const char *certificates;            /* folder; NULL: there are none */
+    const char *device_class;            /* that certificates must be of; NULL: of any */
+    int io_threads, threads;             /* 0: one a CPU */
+    int lanes;                           /* runs at one time */
+    int instances;                       /* contexts of a variant; 0: chosen */
+    const char *const *service_classes;  /* dyno_classes_set */
     size_t service_class_count;
     uint64_t body_bytes_max; /* of one request */
     uint64_t flight_bytes_max;

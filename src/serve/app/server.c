@@ -184,7 +184,11 @@ static enum dyno_status list_starts(struct dyno_server *server,
 static enum dyno_status create_manager(struct dyno_server *server, struct dyno_err *err)
 {
     const struct dyno_serve_options *options = &server->options;
+    const int threads = options->threads > 0 ? options->threads : dyno_cpus_allowed_count();
+    struct dyno_workshop_options builds = options->builds;
+    builds.thread_count = threads > options->lanes ? threads / options->lanes : 1;
     struct dyno_manager_options manager = {
+        .builds = options->no_builds ? NULL : &builds,
         .folders = options->repositories,
         .folder_count = options->repository_count,
         .threads = options->threads,
@@ -327,6 +331,7 @@ static void drain(struct dyno_server *server)
 {
     const uint64_t now_ns = dyno_clock_ns();
     atomic_store(&server->is_draining, true);
+    dyno_manager_stop_builds(server->manager);
     wait_until(server, now_ns + (uint64_t)(server->options.drain_s * 1e9), false);
     for (int i = 0; i < server->io_count; i++) {
         server->ios[i].shut_mail.deliver = shut_io;

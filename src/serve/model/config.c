@@ -2,10 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/json.h"
-#include "serve/model/repository.h"
+#include "serve/model/config_part.h"
 
-static enum dyno_status take_whole(const struct dyno_json *value, const char *name, int64_t max,
+#define BATCH_MAX 1048576
+
+enum dyno_status dyno_config_whole(const struct dyno_json *value, const char *name, int64_t max,
                                    int64_t *out, struct dyno_err *err)
 {
     if (value->kind != DYNO_JSON_NUMBER || !value->is_int || value->integer < 0 ||
@@ -26,7 +27,8 @@ static enum dyno_status take_versions(const struct dyno_json *list, struct dyno_
         return DYNO_NOMEM(err);
     for (const struct dyno_json *at = list->first; at != NULL; at = at->next) {
         int64_t version = 0;
-        DYNO_TRY(take_whole(at, "version_policy.specific.versions", INT64_MAX, &version, err));
+        DYNO_TRY(
+            dyno_config_whole(at, "version_policy.specific.versions", INT64_MAX, &version, err));
         versions[config->version_count++] = (uint64_t)version;
     }
     config->versions = versions;
@@ -48,7 +50,8 @@ static enum dyno_status take_policy(const struct dyno_json *policy, struct dyno_
     const struct dyno_json *count = dyno_json_find(latest, "num_versions");
     int64_t value = 1;
     if (count != NULL)
-        DYNO_TRY(take_whole(count, "version_policy.latest.num_versions", INT32_MAX, &value, err));
+        DYNO_TRY(
+            dyno_config_whole(count, "version_policy.latest.num_versions", INT32_MAX, &value, err));
     config->latest_count = (uint64_t)value;
     return DYNO_OK;
 }
@@ -75,7 +78,7 @@ static enum dyno_status take_labels(const struct dyno_json *labels, struct dyno_
     return DYNO_OK;
 }
 
-static enum dyno_status take_flag(const struct dyno_json *value, const char *name, bool *out,
+enum dyno_status dyno_config_flag(const struct dyno_json *value, const char *name, bool *out,
                                   struct dyno_err *err)
 {
     if (value->kind != DYNO_JSON_BOOL)
@@ -99,7 +102,7 @@ static enum dyno_status take_variant(const struct dyno_json *from, struct dyno_m
     for (const struct dyno_json *at = from->first; at != NULL; at = at->next) {
         (void)snprintf(name, sizeof(name), "variants.%s.%.16s", from->key, at->key);
         if (strcmp(at->key, "pinned") == 0) {
-            DYNO_TRY(take_flag(at, name, &one->is_pinned, err));
+            DYNO_TRY(dyno_config_flag(at, name, &one->is_pinned, err));
         } else if (strcmp(at->key, "accuracy") != 0) {
             return DYNO_FAIL(err, DYNO_E_FORMAT, "%s: a variant has accuracy and pinned", name);
         } else {
@@ -153,16 +156,24 @@ enum dyno_status dyno_model_config_parse(const char *text, size_t bytes, struct 
     const struct dyno_json *labels = dyno_json_find(root, "labels");
     const struct dyno_json *pinned = dyno_json_find(root, "pinned");
     const struct dyno_json *variants = dyno_json_find(root, "variants");
+    const struct dyno_json *build = dyno_json_find(root, "build");
     config->has_max_batch = max_batch != NULL;
     if (max_batch != NULL)
-        DYNO_TRY(take_whole(max_batch, "max_batch_size", INT32_MAX, &config->max_batch, err));
+        DYNO_TRY(
+            dyno_config_whole(max_batch, "max_batch_size", INT32_MAX, &config->max_batch, err));
     if (instances != NULL)
-        DYNO_TRY(take_whole(instances, "instance_count", 64, &config->instances, err));
+        DYNO_TRY(dyno_config_whole(instances, "instance_count", 64, &config->instances, err));
     if (labels != NULL)
         DYNO_TRY(take_labels(labels, arena, config, err));
     if (pinned != NULL)
-        DYNO_TRY(take_flag(pinned, "pinned", &config->is_pinned, err));
+        DYNO_TRY(dyno_config_flag(pinned, "pinned", &config->is_pinned, err));
     if (variants != NULL)
         DYNO_TRY(take_variants(variants, arena, config, err));
+    if (build != NULL)
+        DYNO_TRY(dyno_config_build(build, arena, &config->build, err));
+    if (config->build.max_batch == 0 && config->build.min_shapes == NULL)
+        config->build.max_batch = config->max_batch < BATCH_MAX ? config->max_batch : BATCH_MAX;
+    if (config->build.opt_batch > config->build.max_batch)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "build.opt_batch is more than build.max_batch");
     return policy != NULL ? take_policy(policy, arena, config, err) : DYNO_OK;
 }

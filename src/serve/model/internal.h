@@ -5,6 +5,8 @@
 #include "serve/model/manager.h"
 #include "serve/model/memory.h"
 
+struct dyno_workshop;
+
 struct dyno_worker {
     struct dyno_manager *manager;
     pthread_t thread;
@@ -17,6 +19,7 @@ struct dyno_manager {
     struct dyno_arena *arena; /* names of the start */
     struct dyno_catalog catalog;
     struct dyno_memory memory; /* under the catalog's lock */
+    struct dyno_workshop *workshop;
     struct dyno_worker workers[DYNO_LOADS_MAX + 1];
     int worker_count;
 
@@ -31,14 +34,15 @@ struct dyno_manager {
     bool is_started, is_ending;
 };
 
-/* Carry out, on a worker. */
-enum dyno_status dyno_manager_load(struct dyno_manager *manager, const struct dyno_order *order,
-                                   struct dyno_err *err);
+/* Carry out, on a worker.  *is_waiting_out: the order waits for builds, and comes back to the queue
+ * when there are no more; it is not done yet. */
+enum dyno_status dyno_manager_load(struct dyno_manager *manager, struct dyno_order *order,
+                                   bool *is_waiting_out, struct dyno_err *err);
 enum dyno_status dyno_manager_unload(struct dyno_manager *manager, const struct dyno_order *order,
                                      struct dyno_err *err);
 enum dyno_status dyno_manager_index(struct dyno_manager *manager, struct dyno_order *order);
 /* Show what an order is to load as loading, before it is carried out. */
-void dyno_manager_announce(struct dyno_manager *manager, const struct dyno_order *order);
+void dyno_manager_announce(struct dyno_manager *manager, struct dyno_order *order);
 
 void dyno_manager_tell_evicted(struct dyno_variant *variant); /* in the log */
 

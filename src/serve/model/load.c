@@ -6,7 +6,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "serve/model/internal.h"
+#include "serve/model/workshop.h"
 
 #define ROOM_WAIT_NS UINT64_C(1000000000) /* for who holds what could go */
 #define ROOM_STEP_NS 2000000
@@ -14,11 +14,12 @@
 /* An order to load, being carried out. */
 struct job {
     struct dyno_manager *manager;
-    const struct dyno_order *order;
+    struct dyno_order *order;
     const struct dyno_repo_model *model;
     struct dyno_shelf *shelf;
     struct dyno_slot **slots; /* to be ready in the end */
     size_t count, ready_count, put_off_count;
+    bool has_builds;   /* versions that engines are built for */
     uint64_t settings; /* of stamps */
     /* The slot at hand. */
     struct dyno_slot *slot;
@@ -118,6 +119,22 @@ static const struct dyno_repo_version *version_of(const struct dyno_repo_model *
     return at;
 }
 
+/* Is it a version that engines are built for? */
+static bool is_ours(const struct dyno_repo_model *model, uint64_t number)
+{
+    const struct dyno_repo_version *version = version_of(model, number);
+    return version != NULL && dyno_workshop_is_ours(version);
+}
+
+/* Has the order to do with such a version? */
+static bool has_builds(const struct job *job)
+{
+    const struct dyno_repo_version *at = job->model->versions;
+    while (at != NULL && !dyno_workshop_is_ours(at))
+        at = at->next;
+    return at != NULL && job->order->path == NULL && dyno_workshop_has(variant_of(job->order));
+}
+
 static bool is_planned(const struct job *job, const struct dyno_slot *slot)
 {
     for (size_t i = 0; i < job->count; i++)
@@ -141,8 +158,8 @@ static enum dyno_status plan_all(struct job *job, struct dyno_err *err)
         job->slots[0]->is_foreign = true;
     }
     for (struct dyno_slot *at = job->shelf->slots; at != NULL; at = at->next)
-        if (at->is_foreign && version_of(job->model, at->number) != NULL && !is_planned(job, at) &&
-            dyno_slot_is_in(at, order->version, variant_of(order))) {
+        if (at->is_foreign && at->variant != NULL && is_ours(job->model, at->number) &&
+            !is_planned(job, at) && dyno_slot_is_in(at, order->version, variant_of(order))) {
             configure(job, at);
             job->slots[job->count++] = at;
         }
@@ -184,7 +201,7 @@ static enum dyno_status plan(struct job *job, struct dyno_arena *arena, struct d
     if (job->slots == NULL)
         return DYNO_NOMEM(err);
     DYNO_TRY(plan_all(job, err));
-    if (job->count > 0)
+    if (job->count > 0 || job->has_builds)
         return DYNO_OK;
     const enum dyno_status status = nothing_there(job->order, err);
     if (status == DYNO_E_ARG)
@@ -402,7 +419,7 @@ static void retire(struct job *job)
     struct dyno_slot *next = NULL;
     lock(job->manager);
     for (struct dyno_slot *at = job->shelf->slots; at != NULL; at = next) {
-        const bool is_being_made = at->path == NULL && version_of(job->model, at->number) != NULL;
+        const bool is_being_made = at->variant == NULL && is_ours(job->model, at->number);
         next = at->next;
         if (is_being_made || is_planned(job, at))
             continue;
@@ -434,35 +451,66 @@ static enum dyno_status read_model(struct dyno_manager *manager, const struct dy
     return status;
 }
 
-static enum dyno_status load_in(struct job *job, struct dyno_arena *arena, struct dyno_err *err)
+static bool is_whole(const struct dyno_order *order)
+{
+    return order->version == 0 && variant_of(order)[0] == 0;
+}
+
+/* What of the order is to be built: asked for the first time, and the outcome the second time. */
+static void want_builds(struct job *job, size_t *wait_count_out)
+{
+    struct dyno_order *order = job->order;
+    *wait_count_out = 0;
+    if (order->is_second && order->build_reason.status != DYNO_OK)
+        job->reason = order->build_reason;
+    if (!order->is_second && job->has_builds)
+        (void)!dyno_workshop_want(job->manager->workshop, order, job->model, wait_count_out,
+                                  &job->reason);
+    if (is_whole(order))
+        dyno_workshop_retain(job->manager->workshop, job->model);
+}
+
+static enum dyno_status load_in(struct job *job, struct dyno_arena *arena, bool *is_waiting_out,
+                                struct dyno_err *err)
 {
     struct dyno_repo_model *model = NULL;
+    size_t wait_count = 0;
     DYNO_TRY(read_model(job->manager, job->order, arena, &model, err));
     job->model = model;
     job->settings = settings_of(model, arena);
+    job->has_builds = has_builds(job);
+    want_builds(job, &wait_count);
     lock(job->manager);
     const enum dyno_status status = plan(job, arena, &job->reason);
     unlock(job->manager);
     for (size_t i = 0; i < job->count && status == DYNO_OK; i++)
         load_slot(job, job->slots[i]);
+    *is_waiting_out = wait_count > 0;
+    if (*is_waiting_out)
+        return DYNO_OK;
     if (job->ready_count == 0 && job->put_off_count > 0)
         return DYNO_OK;
     if (job->ready_count == 0)
         return DYNO_FAIL(err, job->reason.status, "failed to load '%s': %s", job->order->model,
                          job->reason.text);
-    if (job->order->version == 0 && variant_of(job->order)[0] == 0)
+    if (is_whole(job->order))
         retire(job);
     return DYNO_OK;
 }
 
-enum dyno_status dyno_manager_load(struct dyno_manager *manager, const struct dyno_order *order,
-                                   struct dyno_err *err)
+enum dyno_status dyno_manager_load(struct dyno_manager *manager, struct dyno_order *order,
+                                   bool *is_waiting_out, struct dyno_err *err)
 {
     struct job job = {.manager = manager, .order = order};
+    *is_waiting_out = false;
+    if ((order->is_wanted != NULL && !order->is_wanted(order)) ||
+        order->build_reason.status == DYNO_E_CANCELLED)
+        return DYNO_FAIL(err, DYNO_E_CANCELLED, "failed to load '%s': %s", order->model,
+                         order->build_reason.text);
     struct dyno_arena *arena = dyno_arena_create();
     if (arena == NULL)
         return DYNO_NOMEM(err);
-    const enum dyno_status status = load_in(&job, arena, err);
+    const enum dyno_status status = load_in(&job, arena, is_waiting_out, err);
     dyno_arena_destroy(arena);
     return status;
 }
@@ -472,6 +520,7 @@ enum dyno_status dyno_manager_unload(struct dyno_manager *manager, const struct 
 {
     struct dyno_variant *old = NULL;
     bool is_known = false;
+    dyno_workshop_drop(manager->workshop, order->model, order->version);
     lock(manager);
     struct dyno_shelf *shelf = dyno_catalog_shelf(&manager->catalog, order->model);
     for (struct dyno_slot *at = shelf != NULL ? shelf->slots : NULL; at != NULL; at = at->next) {
@@ -490,7 +539,7 @@ enum dyno_status dyno_manager_unload(struct dyno_manager *manager, const struct 
 
 /* --- listing --- */
 
-void dyno_manager_announce(struct dyno_manager *manager, const struct dyno_order *order)
+void dyno_manager_announce(struct dyno_manager *manager, struct dyno_order *order)
 {
     struct dyno_err err = {0}; /* told when the order is carried out */
     struct dyno_repo_model *model = NULL;
@@ -498,6 +547,7 @@ void dyno_manager_announce(struct dyno_manager *manager, const struct dyno_order
     struct dyno_arena *arena = dyno_arena_create();
     if (arena != NULL && read_model(manager, order, arena, &model, &err) == DYNO_OK) {
         job.model = model;
+        job.has_builds = has_builds(&job);
         lock(manager);
         (void)plan(&job, arena, &err);
         unlock(manager);

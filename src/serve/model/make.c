@@ -121,7 +121,7 @@ bool dyno_recipe_is_same(const struct dyno_recipe *a, const struct dyno_recipe *
 
 /* --- telling --- */
 
-void dyno_make_tell(const struct dyno_make_shop *shop, const struct dyno_make_job *job,
+void dyno_make_tell(struct dyno_make_shop *shop, const struct dyno_make_job *job,
                     enum dyno_made_stage stage, enum dyno_made_state state, const char *path,
                     const char *reason)
 {
@@ -132,8 +132,10 @@ void dyno_make_tell(const struct dyno_make_shop *shop, const struct dyno_make_jo
                                    .state = state,
                                    .path = path,
                                    .reason = reason};
+    (void)pthread_mutex_lock(&shop->tell_lock);
     if (!atomic_load(&job->is_cancelled))
         shop->options.told(shop->options.told_arg, &made);
+    (void)pthread_mutex_unlock(&shop->tell_lock);
 }
 
 /* --- one engine --- */
@@ -278,7 +280,7 @@ static enum dyno_status sum_up(struct dyno_make_job *job, struct dyno_err *err)
     return DYNO_OK;
 }
 
-static void tell_there(const struct dyno_make_shop *shop, struct dyno_make_job *job,
+static void tell_there(struct dyno_make_shop *shop, struct dyno_make_job *job,
                        enum dyno_made_stage stage)
 {
     atomic_store(&job->is_there, true);

@@ -6,6 +6,7 @@
 #ifndef DYNO_SERVE_MODEL_MAKE_H
 #define DYNO_SERVE_MODEL_MAKE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/arena.h"
@@ -59,6 +60,7 @@ struct dyno_make_shop {
     struct dyno_maker_options options;
     const char *const *env;
     struct dyno_make_counts counts;
+    pthread_mutex_t tell_lock; /* held while something is told, and while a job is cancelled */
 };
 
 /* Do the stage `stage` of the job: tell of the tuned engine if it is there, else of the one of the
@@ -68,7 +70,7 @@ enum dyno_status dyno_make_step(struct dyno_make_shop *shop, struct dyno_make_jo
                                 enum dyno_made_stage stage, bool *is_done_out,
                                 struct dyno_err *err);
 
-void dyno_make_tell(const struct dyno_make_shop *shop, const struct dyno_make_job *job,
+void dyno_make_tell(struct dyno_make_shop *shop, const struct dyno_make_job *job,
                     enum dyno_made_stage stage, enum dyno_made_state state, const char *path,
                     const char *reason);
 

@@ -87,6 +87,7 @@ enum dyno_status dyno_maker_create(const struct dyno_maker_options *options,
         return DYNO_NOMEM(err);
     (void)pthread_mutex_init(&maker->lock, NULL);
     (void)pthread_cond_init(&maker->work, NULL);
+    (void)pthread_mutex_init(&maker->shop.tell_lock, NULL);
     (void)signal(SIGCHLD, SIG_DFL); /* ignored ones have no exit code */
     maker->shop.options = *options;
     if (maker->shop.options.thread_count == 0)
@@ -337,6 +338,7 @@ static bool is_in(const uint64_t *versions, size_t count, uint64_t version)
 static void drop(struct dyno_maker *maker, const char *model, const uint64_t *versions,
                  size_t count, bool those_in)
 {
+    (void)pthread_mutex_lock(&maker->shop.tell_lock);
     (void)pthread_mutex_lock(&maker->lock);
     struct dyno_make_job **at = &maker->jobs;
     while (*at != NULL) {
@@ -352,6 +354,7 @@ static void drop(struct dyno_maker *maker, const char *model, const uint64_t *ve
             destroy_job(job);
     }
     (void)pthread_mutex_unlock(&maker->lock);
+    (void)pthread_mutex_unlock(&maker->shop.tell_lock);
 }
 
 void dyno_maker_drop(struct dyno_maker *maker, const char *model, uint64_t version)
@@ -426,6 +429,7 @@ void dyno_maker_destroy(struct dyno_maker *maker)
         dyno_free((void *)(uintptr_t)maker->env[i]);
     dyno_free(maker->builder);
     (void)pthread_cond_destroy(&maker->work);
+    (void)pthread_mutex_destroy(&maker->shop.tell_lock);
     (void)pthread_mutex_destroy(&maker->lock);
     dyno_free(maker);
 }

@@ -35,7 +35,6 @@ struct dyno_make_wish {
 enum dyno_made_stage { DYNO_MADE_BASELINE, DYNO_MADE_TUNED };
 
 enum dyno_made_state {
-    DYNO_MADE_WAITING,  /* for its turn */
     DYNO_MADE_BUILDING, /* `reason` says what and how */
     DYNO_MADE_THERE,    /* at `path` */
     DYNO_MADE_FAILED,   /* for `reason` */
@@ -80,8 +79,9 @@ DYNO_NODISCARD enum dyno_status dyno_maker_want(struct dyno_maker *maker, const 
                                                 uint64_t version, const char *folder,
                                                 const struct dyno_make_wish *wish, bool again,
                                                 bool *is_pending_out, struct dyno_err *err);
-/* It is not wanted any more (version 0: none of the model is): what is built for it is ended, and
- * its engines in the cache are held no longer. */
+/* It is not wanted any more (version 0: none of the model is): what is built for it is ended, its
+ * engines in the cache are held no longer, and nothing is told of it when this returns.  Not from
+ * within `told`. */
 void dyno_maker_drop(struct dyno_maker *maker, const char *model, uint64_t version);
 /* Of a model only these versions are wanted any more. */
 void dyno_maker_retain(struct dyno_maker *maker, const char *model, const uint64_t *versions,

@@ -11,7 +11,7 @@
 #include "base/cpus.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "serve/model/internal.h"
+#include "serve/model/workshop.h"
 
 #define NICENESS 10
 #define LOOK_NS  UINT64_C(1000000000) /* between looks at what is held */
@@ -100,11 +100,13 @@ static struct dyno_order *take_order(struct dyno_manager *manager)
 
 /* --- the threads --- */
 
-static void carry_out(struct dyno_manager *manager, struct dyno_order *order)
+/* Is it done? */
+static bool carry_out(struct dyno_manager *manager, struct dyno_order *order)
 {
+    bool is_waiting = false;
     switch (order->kind) {
     case DYNO_COMMAND_LOAD:
-        order->status = dyno_manager_load(manager, order, &order->err);
+        order->status = dyno_manager_load(manager, order, &is_waiting, &order->err);
         break;
     case DYNO_COMMAND_UNLOAD:
         order->status = dyno_manager_unload(manager, order, &order->err);
@@ -113,6 +115,7 @@ static void carry_out(struct dyno_manager *manager, struct dyno_order *order)
         order->status = dyno_manager_index(manager, order);
         break;
     }
+    return !is_waiting;
 }
 
 static void destroy_reaped(struct dyno_manager *manager, struct dyno_variant *variant)
@@ -202,13 +205,14 @@ static void *work(void *arg)
             worker->order = order;
             manager->busy_load_count += is_load;
             (void)pthread_mutex_unlock(&manager->lock);
-            carry_out(manager, order);
+            const bool is_done = carry_out(manager, order);
             (void)pthread_mutex_lock(&manager->lock);
             worker->order = NULL;
             manager->busy_load_count -= is_load;
             (void)pthread_cond_broadcast(&manager->work);
             (void)pthread_mutex_unlock(&manager->lock);
-            order->done(order); /* and gone */
+            if (is_done)
+                order->done(order); /* and gone */
             (void)pthread_mutex_lock(&manager->lock);
         } else if (manager->is_ending) {
             break;
@@ -333,6 +337,9 @@ enum dyno_status dyno_manager_create(const struct dyno_manager_options *options,
     manager->arena = dyno_arena_create();
     enum dyno_status status = manager->arena != NULL ? make_lanes(manager, err) : DYNO_NOMEM(err);
     if (status == DYNO_OK)
+        status = dyno_workshop_create(manager, options->builds, &manager->workshop, err);
+    manager->options.builds = NULL;
+    if (status == DYNO_OK)
         status = prepare(manager, err);
     manager->is_started = true;
     if (status == DYNO_OK)
@@ -367,10 +374,17 @@ static void empty_catalog(struct dyno_manager *manager)
     }
 }
 
+void dyno_manager_stop_builds(struct dyno_manager *manager)
+{
+    dyno_workshop_stop(manager->workshop);
+}
+
 void dyno_manager_destroy(struct dyno_manager *manager)
 {
     if (manager == NULL)
         return;
+    if (manager->workshop != NULL)
+        dyno_workshop_stop(manager->workshop);
     (void)pthread_mutex_lock(&manager->lock);
     manager->is_ending = true;
     (void)pthread_cond_broadcast(&manager->work);
@@ -385,6 +399,7 @@ void dyno_manager_destroy(struct dyno_manager *manager)
     }
     empty_catalog(manager);
     dyno_manager_reap(manager);
+    dyno_workshop_destroy(manager->workshop);
     dyno_catalog_fini(&manager->catalog);
     for (int i = 0; i < manager->lanes.count; i++)
         dyno_threads_destroy(manager->lanes.pools[i]);

@@ -31,12 +31,29 @@ struct dyno_order {
     const char *path, *replaces;
     bool may_put_off; /* LOAD: what does not fit beside others is left for later, and is no failure
                        */
+    /* Asked when its turn has come; false: it is cancelled.  NULL: it is wanted. */
+    bool (*is_wanted)(const struct dyno_order *order);
     void (*done)(struct dyno_order *order);
     /* What came of it. */
     enum dyno_status status;
     struct dyno_err err;
     struct dyno_arena *arena; /* INDEX: the caller's, for the rows */
     struct dyno_index_row *rows;
+    /* The manager's: versions of a LOAD that are being built, and why one of them is not; it is
+     * carried out a second time when none is left. */
+    size_t wait_count;
+    bool is_second;
+    struct dyno_err build_reason;
+};
+
+/* How engines are made of versions that are a model.onnx. */
+struct dyno_workshop_options {
+    const char *builder;      /* the program dyno; NULL: the one beside this program, or in PATH */
+    const char *cache_folder; /* NULL: dyno_engine_cache_default */
+    uint64_t cache_bytes_max; /* 0: no limit */
+    int job_max;              /* builds at one time */
+    int thread_count;         /* that engines are tuned for; 0: one a CPU */
+    uint64_t timeout_ns;      /* of one build; 0: none */
 };
 
 /* What is done at the start, as by an order. */
@@ -55,7 +72,8 @@ struct dyno_manager_options {
     int load_count;    /* loads at one time; 1..DYNO_LOADS_MAX */
     uint64_t memory_bytes_max; /* of all loaded variants; 0: any */
     struct dyno_tally_shape tally_shape;
-    bool load_at_start; /* everything, before what `starts` say */
+    const struct dyno_workshop_options *builds; /* for the call; NULL: nothing is built */
+    bool load_at_start;                         /* everything, before what `starts` say */
     /* Told of an engine that was loaded, before requests find it; when it fails, so does the load.
      * On whichever thread loads; NULL: nobody is told. */
     enum dyno_status (*adopt)(void *arg, struct dyno_variant *variant, struct dyno_err *err);
@@ -73,6 +91,11 @@ void dyno_manager_destroy(struct dyno_manager *manager);
 
 /* Has what was asked for at start been tried? */
 bool dyno_manager_is_ready(struct dyno_manager *manager);
+
+/* End what is being built, and build nothing more; what is loaded stays. */
+void dyno_manager_stop_builds(struct dyno_manager *manager);
+/* False: nothing is built here. */
+bool dyno_manager_build_stats(struct dyno_manager *manager, struct dyno_maker_stats *stats_out);
 
 /* Lives as long as the manager. */
 struct dyno_catalog *dyno_manager_catalog(struct dyno_manager *manager);

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "base/strbuf.h"
 
 #define CONFIG_BYTES_MAX ((size_t)1024 * 1024)
 
@@ -88,6 +87,7 @@ static enum dyno_status see_file(void *arg, const char *folder, const char *name
     struct reading *reading = arg;
     struct dyno_repo_version *version = reading->version;
     const size_t bytes = strlen(name);
+    version->has_onnx = version->has_onnx || strcmp(name, "model.onnx") == 0;
     if (bytes <= sizeof(ending) - 1 || strcmp(name + bytes - (sizeof(ending) - 1), ending) != 0)
         return DYNO_OK;
     if (version->variant_count == DYNO_REPO_VARIANTS_MAX)
@@ -191,14 +191,13 @@ static enum dyno_status read_model(const char *folder, uint64_t version, struct 
     DYNO_TRY(each_entry(folder, see_version, &reading, err));
     choose(model, reading.versions, version);
     for (struct dyno_repo_version *at = model->versions; at != NULL; at = at->next) {
-        struct dyno_strbuf path = {0};
-        dyno_strbuf_printf(&path, "%s/%llu", folder, (unsigned long long)at->number);
+        char name[24];
+        (void)snprintf(name, sizeof(name), "%llu", (unsigned long long)at->number);
+        at->folder = dyno_repo_path(arena, folder, name);
         reading.version = at;
-        const enum dyno_status status =
-            dyno_strbuf_ok(&path) ? each_entry(dyno_strbuf_text(&path), see_file, &reading, err)
-                                  : DYNO_NOMEM(err);
-        dyno_strbuf_fini(&path);
-        DYNO_TRY(status);
+        if (at->folder == NULL)
+            return DYNO_NOMEM(err);
+        DYNO_TRY(each_entry(at->folder, see_file, &reading, err));
     }
     return DYNO_OK;
 }

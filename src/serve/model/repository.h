@@ -1,4 +1,5 @@
-/* repository.h - what lies in a model repository: REPO/MODEL/VERSION/NAME.engine.
+/* repository.h - what lies in a model repository: REPO/MODEL/VERSION/NAME.engine, or
+ * model.onnx there.
  *
  * Reads folders, never engines.  Names that break the rule are not seen.  Paths are made of names
  * that passed the rule and of nothing else.  Any thread.
@@ -12,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "serve/model/maker.h"
 
 #define DYNO_MODEL_NAME_BYTES_MAX 128
 #define DYNO_REPO_MODELS_MAX      10000
@@ -49,6 +51,7 @@ struct dyno_model_config {
     const struct dyno_model_labels *labels;
     bool is_pinned;                            /* all of its variants */
     const struct dyno_model_variant *variants; /* those that are mentioned */
+    struct dyno_make_wish build;               /* how engines are built of a model.onnx */
 };
 
 /* What it says of a variant by that name, mentioned or not. */
@@ -64,8 +67,10 @@ struct dyno_repo_variant {
 struct dyno_repo_version {
     struct dyno_repo_version *next; /* newest first */
     uint64_t number;
+    const char *folder;
     struct dyno_repo_variant *variants;
     size_t variant_count;
+    bool has_onnx; /* a model.onnx lies there */
 };
 
 struct dyno_repo_model {
