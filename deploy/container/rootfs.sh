@@ -10,9 +10,9 @@ set -euo pipefail
 out=$1
 shift
 [ ! -e "$out" ] || { echo "rootfs.sh: $out is there already" >&2; exit 64; }
-mkdir -p "$out"/{usr/bin,etc,proc,dev,tmp,models,var/lib/dyno}
+mkdir -p "$out"/{usr/bin,etc,proc,dev,tmp,models,var/lib/dyno,var/cache/dyno}
 chmod 1777 "$out/tmp"
-chown 65532:65532 "$out/var/lib/dyno" 2>/dev/null || true # only root can, and only an image needs it
+chown 65532:65532 "$out/var/lib/dyno" "$out/var/cache/dyno" 2>/dev/null || true # only root can, and only an image needs it
 echo "dyno:x:65532:65532:dyno-serve:/:/sbin/nologin" >"$out/etc/passwd"
 echo "dyno:x:65532:" >"$out/etc/group"
 

@@ -70,7 +70,7 @@ def case_root_file_system(t):
         return
     root = t.folder / "root"
     script = DEPLOY / "container/rootfs.sh"
-    made = run(script, root, t.build / "dyno-serve")
+    made = run(script, root, t.build / "dyno-serve", t.build / "dyno")
     check(made.returncode == 0, made.stderr)
     size = sum(p.stat().st_size for p in root.rglob("*") if p.is_file())
     print(made.stdout.strip())
@@ -78,6 +78,8 @@ def case_root_file_system(t):
     names = {p.name for p in root.rglob("*") if p.is_file()}
     check(not names & {"sh", "bash", "busybox"} and "dyno-serve" in names, names)
     t.put("identity", "identity")
+    (t.repository / "built/1").mkdir(parents=True)
+    shutil.copy(t.build / "serve-engines/identity.onnx", t.repository / "built/1/model.onnx")
     shutil.copytree(t.repository, root / "models", dirs_exist_ok=True)
     t.folder.chmod(0o755)
     log = t.folder / "log"
@@ -86,15 +88,17 @@ def case_root_file_system(t):
             ["unshare", "-m", "sh", "-c",
              'mount --bind /proc "$0/proc" && exec chroot --userspec=65532:65532 "$0" "$@"', root,
              "/usr/bin/dyno-serve", "--model-repository=/models", "--http-port=0", "--grpc-port=0",
-             "--metrics-port=0", "--drain-secs=0", "--json"],
+             "--metrics-port=0", "--drain-secs=0", "--json",
+             "--engine-cache=/var/cache/dyno/engines"],
             stdout=subprocess.PIPE, stderr=err, text=True)
     hello = process.stdout.readline()
     check(hello, log.read_text())
     server = Server(process, json.loads(hello), log)
     t.servers.append(server)
     server.wait_ready()
-    status, _, text = server.request("POST", "/v2/models/identity/infer", BODY)
-    check(status == 200 and json.loads(text)["outputs"][0]["data"] == list(range(16)), text)
+    for model in ("identity", "built"):
+        status, _, text = server.request("POST", f"/v2/models/{model}/infer", BODY)
+        check(status == 200 and json.loads(text)["outputs"][0]["data"] == list(range(16)), text)
     check(os.stat(f"/proc/{server.worker()}").st_uid == 65532, "it runs as somebody else")
     again = run(script, root, t.build / "dyno-serve")
     check(again.returncode == 64 and "is there already" in again.stderr, again)

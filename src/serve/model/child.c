@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -136,7 +137,9 @@ static enum dyno_status start(struct child *child, struct dyno_err *err)
     int failed[2] = {-1, -1};
     int error = 0;
     struct start start = {.options = child->options, .parent = getpid()};
-    const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null_fd < 0) /* a root without devices */
+        null_fd = memfd_create("null", MFD_CLOEXEC);
     start.null_fd = null_fd >= 0 ? fcntl(null_fd, F_DUPFD_CLOEXEC, 4) : -1;
     enum dyno_status status = DYNO_OK;
     if (start.null_fd < 0 || !open_pipe(text) || !open_pipe(failed)) {
