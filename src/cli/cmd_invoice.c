@@ -118,7 +118,8 @@ static enum dyno_status print_one(const struct work *work, const struct dyno_acc
     struct dyno_invoice invoice = {.platform = options->platform,
                                    .number = options->number != NULL ? options->number : "",
                                    .statement = work->statement,
-                                   .account = account};
+                                   .account = account,
+                                   .has_trials = dyno_usage_source_has_trials(work->source)};
     invoice.sources = dyno_usage_source_spans(work->source, &invoice.source_count);
     if (!is_first && work->format == DYNO_INVOICE_TEXT)
         dyno_strbuf_puts(out, "\n");
@@ -159,6 +160,10 @@ static enum dyno_status make(struct work *work, struct dyno_err *err)
     DYNO_TRY(take_credits(work, err));
     DYNO_TRY(dyno_usage_source_rate(work->source, work->book, NULL, work->credits,
                                     work->credit_count, work->arena, &work->statement, err));
+    if (options->number != NULL && dyno_usage_source_has_trials(work->source))
+        return DYNO_FAIL(err, DYNO_E_DENIED,
+                         "records cite trial certificates, which nobody is billed by: without "
+                         "--number it is a draft");
     return print(work, err);
 }
 

@@ -23,7 +23,7 @@ struct span {
 struct grade {
     int64_t speed_up_ppm;
     uint32_t precision; /* index of its name */
-    bool is_known;
+    bool is_known, is_trial;
 };
 
 struct dyno_usage_source {
@@ -40,6 +40,7 @@ struct dyno_usage_source {
     struct span *spans;
     struct dyno_invoice_source *sources;
     size_t span_count, span_room;
+    bool has_trials;
 };
 
 /* The text of a record's names in this source's numbers, of one file. */
@@ -101,8 +102,8 @@ static enum dyno_status load_grade(struct dyno_usage_source *source, uint32_t na
                                   ? dyno_cert_load(dyno_strbuf_text(&path), &cert, err)
                                   : DYNO_NOMEM(err);
     dyno_strbuf_fini(&path);
-    if (status == DYNO_OK) {
-        const struct dyno_cert_want want = {.to_bill = true};
+    if (status == DYNO_OK) { /* a trial can be looked at, and is told of */
+        const struct dyno_cert_want want = {.to_bill = cert->outcome != DYNO_CERT_TRIAL};
         status = dyno_cert_check(cert, &want, err);
         if (status != DYNO_OK)
             dyno_err_prefix(err, "%.64s", address);
@@ -115,6 +116,7 @@ static enum dyno_status load_grade(struct dyno_usage_source *source, uint32_t na
                 (int64_t)dyno_cert_billed_speedup_1e6(cert, (uint64_t)DYNO_TARIFF_SPEED_UP_MAX),
             .precision = precision,
             .is_known = true,
+            .is_trial = cert->outcome == DYNO_CERT_TRIAL,
         };
     dyno_cert_destroy(cert);
     return status;
@@ -355,6 +357,7 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct file
         if (!source->grades[key->certificate].is_known)
             DYNO_TRY(load_grade(source, key->certificate, err));
         key->precision = source->grades[key->certificate].precision;
+        source->has_trials = source->has_trials || source->grades[key->certificate].is_trial;
     }
     if (kind == DYNO_USAGE_RESIDENCY) {
         key->class_name = key->certificate = key->precision = 0;
@@ -454,6 +457,11 @@ int64_t dyno_usage_source_find(const struct dyno_usage_source *source, const cha
 {
     uint64_t idx = 0;
     return dyno_map_find(&source->name_indices, name, strlen(name), &idx) ? (int64_t)idx : -1;
+}
+
+bool dyno_usage_source_has_trials(const struct dyno_usage_source *source)
+{
+    return source->has_trials;
 }
 
 const struct dyno_invoice_source *dyno_usage_source_spans(const struct dyno_usage_source *source,

@@ -42,6 +42,10 @@ enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,
 const char *dyno_usage_source_name(const struct dyno_usage_source *source, uint32_t idx);
 int64_t dyno_usage_source_find(const struct dyno_usage_source *source, const char *name);
 
+/* Did anything that was rated cite a trial certificate?  Such a statement is to be looked at, and
+ * billed by never. */
+bool dyno_usage_source_has_trials(const struct dyno_usage_source *source);
+
 /* What of the ledger it is, for invoices. */
 const struct dyno_invoice_source *dyno_usage_source_spans(const struct dyno_usage_source *source,
                                                           size_t *count_out);

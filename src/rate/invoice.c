@@ -173,6 +173,8 @@ static void print_text(const struct dyno_invoice *invoice, struct dyno_strbuf *o
                        invoice->platform);
     if (invoice->number[0] != 0)
         dyno_strbuf_printf(out, "Number   %s\n", invoice->number);
+    if (invoice->has_trials)
+        dyno_strbuf_puts(out, "By trial certificates: to be looked at, and no bill\n");
     dyno_strbuf_printf(out, "To       %s\nPeriod   %s to %s\nAmounts  %s\n\n", account->tenant,
                        dyno_time_text(statement->first_s, first),
                        dyno_time_text(statement->next_s, next), statement->currency->code);

@@ -24,6 +24,7 @@ struct dyno_invoice {
     const struct dyno_account *account;
     const struct dyno_invoice_source *sources;
     size_t source_count;
+    bool has_trials; /* certificates that are to be looked at and not billed by: it says so */
 };
 
 /* X(symbol, name) */

@@ -124,6 +124,8 @@ void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     field(out, "To", account->tenant);
     if (is_final)
         field(out, "Number", invoice->number);
+    if (invoice->has_trials)
+        field(out, "Note", "By trial certificates: to be looked at, and no bill");
     dyno_strbuf_printf(out, "<span>Period</span><b>%.10s to %.10s, UTC</b>\n",
                        dyno_time_text(statement->first_s, first),
                        dyno_time_text(statement->next_s, next));

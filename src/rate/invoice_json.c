@@ -92,6 +92,8 @@ void dyno_invoice_json(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     text(&json, "platform", invoice->platform);
     text(&json, "number", invoice->number);
     text(&json, "status", invoice->number[0] != 0 ? "final" : "draft");
+    dyno_json_key(&json, "by_trial_certificates");
+    dyno_json_bool(&json, invoice->has_trials);
     text(&json, "tenant", account->tenant);
     text(&json, "from", dyno_time_text(statement->first_s, when));
     text(&json, "until", dyno_time_text(statement->next_s, when));

@@ -108,7 +108,7 @@ struct dyno_epu dyno_epu_of(const struct dyno_cert *reference, const struct dyno
     if (!delivered)
         return (struct dyno_epu){.basis = DYNO_EPU_NONE};
     if (reference == NULL || reference->kind != DYNO_CERT_REFERENCE ||
-        reference->outcome != DYNO_CERT_ACCEPTED)
+        reference->outcome == DYNO_CERT_REFUSED)
         return (struct dyno_epu){.reference_ns = device_ns, .basis = DYNO_EPU_UNCERTIFIED};
     if (certified(reference, shape, &epu.reference_ns))
         epu.basis = DYNO_EPU_CERTIFIED;

@@ -31,6 +31,7 @@ struct dyno_epu_shape {
 
 /* The EPU of a request.  reference: the model's certificate, NULL: none.  device_ns: its own device
  * time, of the whole device that the certificate is of (core-ns divided by its threads).
+ * A trial counts as one (whoever bills asks dyno_cert_check); a refused one does not.
  * delivered: false for a cached answer, a failed or a refused request.
  *
  * Items are the size of the first dimension of the first input, 1 where it has none.  t_ref is

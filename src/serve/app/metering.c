@@ -28,6 +28,7 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
                                              .key_path = options->ledger_key,
                                              .certificates = options->certificates,
                                              .device_class = options->device_class,
+                                             .takes_trials = options->takes_trials,
                                              .is_relaxed = options->is_relaxed,
                                              .device = &server->device,
                                              .ready = ready,

@@ -45,6 +45,7 @@ struct dyno_serve_options {
     uint32_t queue_max;    /* waiting requests of one variant */
     uint32_t node;         /* of the ledger's records */
     bool is_relaxed;       /* answers do not wait for their records */
+    bool takes_trials;     /* trial certificates count */
     bool allow_client_shm; /* tensors may lie in shared memory that clients name */
     double drain_s, exit_timeout_s;
     bool listen_when_ready; /* not before the models of the start were tried */

@@ -37,8 +37,11 @@ static enum dyno_status judge(const struct dyno_meter *meter, const struct dyno_
 {
     struct dyno_cert_state state;
     const int64_t now_s = dyno_now_s();
-    const struct dyno_cert_want want = {
-        .device_class = meter->options.device_class, .now_s = now_s, .to_bill = true};
+    const struct dyno_cert_want want = {.device_class = meter->options.device_class,
+                                        .now_s = now_s,
+                                        .to_bill = !meter->options.takes_trials};
+    if (cert->outcome == DYNO_CERT_REFUSED)
+        return DYNO_FAIL(err, DYNO_E_DENIED, "it was refused: %s", cert->reason);
     DYNO_TRY(dyno_cert_check(cert, &want, err));
     DYNO_TRY(dyno_cert_state_read(cert, meter->options.certificates, now_s, &state, err));
     if (state.kind != DYNO_CERT_IN_FORCE)

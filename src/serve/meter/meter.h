@@ -21,7 +21,8 @@ struct dyno_meter_options {
     uint32_t node;
     const char *key_path;     /* signs heads; NULL: they are not signed */
     const char *certificates; /* folder; NULL: everything is uncertified */
-    const char *device_class; /* that certificates must be of */
+    const char *device_class; /* that certificates must be of; NULL: of any */
+    bool takes_trials;        /* certificates to try things with, which nobody is billed by */
     bool is_relaxed;          /* answers leave before their record is durable */
     struct dyno_device *device;
     /* The ready variants, each referenced, in `arena`; for what they hold. */
