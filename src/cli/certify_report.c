@@ -270,6 +270,33 @@ static void point_json(struct dyno_json_writer *json, const struct dyno_cert *ce
     dyno_json_object_end(json);
 }
 
+/* Baseline and engine; null where there are too few queries to tell. */
+static void pair_json(struct dyno_json_writer *json, const char *key, const uint64_t values[2],
+                      double scale)
+{
+    dyno_json_key(json, key);
+    dyno_json_array_begin(json);
+    for (int i = 0; i < 2; i++)
+        dyno_json_f64(json, values[i] > 0 ? (double)values[i] * scale : NAN);
+    dyno_json_array_end(json);
+}
+
+static void scenarios_json(struct dyno_json_writer *json,
+                           const struct dyno_cert_scenarios *scenarios)
+{
+    dyno_json_key(json, "scenarios");
+    dyno_json_object_begin(json);
+    pair_json(json, "single_stream_p90_ms", scenarios->single_stream_p90_ns, 1e-6);
+    pair_json(json, "multi_stream_p99_ms", scenarios->multi_stream_p99_ns, 1e-6);
+    pair_json(json, "offline_items_s", scenarios->offline_1e6, 1e-6);
+    pair_json(json, "server_queries_s", scenarios->server_1e6, 1e-6);
+    dyno_json_key(json, "server_bound_ms");
+    dyno_json_f64(json, (double)scenarios->bound_ns * 1e-6);
+    dyno_json_key(json, "s_slo");
+    dyno_json_f64(json, scenarios->slo_1e6 > 0 ? (double)scenarios->slo_1e6 * 1e-6 : NAN);
+    dyno_json_object_end(json);
+}
+
 void dyno_certify_report_json(struct dyno_json_writer *json, const struct dyno_cert *cert,
                               const char *path)
 {
@@ -304,9 +331,7 @@ void dyno_certify_report_json(struct dyno_json_writer *json, const struct dyno_c
                  (double)cert->speedup_1e6[1] * 1e-6, (double)cert->speedup_1e6[2] * 1e-6);
         dyno_json_key(json, "agreement");
         dyno_json_f64(json, cert->accuracy.agreement_1e6 * 1e-6);
-        dyno_json_key(json, "s_slo");
-        dyno_json_f64(json,
-                      cert->scenarios.slo_1e6 > 0 ? (double)cert->scenarios.slo_1e6 * 1e-6 : NAN);
+        scenarios_json(json, &cert->scenarios);
     }
     dyno_json_object_end(json);
 }

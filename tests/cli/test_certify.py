@@ -74,6 +74,8 @@ def case_show(t):
     shown = json.loads(t.works("certify", f"--show={engine}", "--json"))
     check(shown["certificate"]["address"] == report["engine"]["address"])
     check(shown["verdict"].startswith("in force since "), shown["verdict"])
+    scenarios = shown["certificate"]["scenarios"]
+    check(len(scenarios["offline_items_s"]) == 2 and scenarios["server_bound_ms"] > 0, scenarios)
 
 
 def case_suspended(t):
