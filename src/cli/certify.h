@@ -19,7 +19,7 @@ struct dyno_certify_options {
     struct dyno_cli_list positional;
     struct dyno_cli_list load_inputs, points;
     const char *onnx, *engine, *out, *reference, *verify, *show, *save_baseline;
-    const char *suspend, *reinstate, *reason;
+    const char *suspend, *reinstate, *reason, *watch;
     const char *shapes, *min_shapes, *opt_shapes, *max_shapes;
     const char *device_class, *svg;
     int64_t threads, term_days, attempts;
@@ -99,6 +99,16 @@ DYNO_NODISCARD enum dyno_status dyno_certify_attempt(struct dyno_certify_campaig
                                                      uint64_t batch, struct dyno_cert *reference,
                                                      struct dyno_cert *engine,
                                                      struct dyno_err *err);
+/* The point that the range calls its best: whose sizes are the inputs' opt, or the nearest. */
+uint32_t dyno_certify_best_point(const struct dyno_certify_subject *subject);
+/* Short blocks of baseline and engine at one point, some hundreds, each to `fn` as it comes; what
+ * fn returns instead of OK ends it and is returned. */
+typedef enum dyno_status dyno_certify_block_fn(void *arg, const struct dyno_cert_block *block,
+                                               struct dyno_err *err);
+DYNO_NODISCARD enum dyno_status dyno_certify_blocks(const struct dyno_certify_campaign *campaign,
+                                                    uint64_t batch, uint32_t point,
+                                                    dyno_certify_block_fn *fn, void *arg,
+                                                    struct dyno_err *err);
 /* Single runs for the scenarios. */
 DYNO_NODISCARD enum dyno_status dyno_certify_scenarios(struct dyno_certify_campaign *campaign,
                                                        struct dyno_cert *engine,

@@ -190,8 +190,7 @@ static enum dyno_status on_sweep(void *arg, char *line, struct dyno_err *err)
     return DYNO_OK;
 }
 
-/* The point that the range calls its best: whose sizes are the inputs' opt, or the nearest. */
-static uint32_t best_point(const struct dyno_certify_subject *subject)
+uint32_t dyno_certify_best_point(const struct dyno_certify_subject *subject)
 {
     uint32_t point = 0;
     for (uint32_t a = 0; a < subject->axis_count; a++) {
@@ -217,7 +216,7 @@ enum dyno_status dyno_certify_sweep(struct dyno_certify_campaign *campaign,
         return DYNO_NOMEM(err);
     for (int64_t batch = subject->batch_min; batch <= subject->batch_max; batch *= 2) {
         reference->sweep[reference->sweep_count++].batch = (uint64_t)batch;
-        DYNO_TRY(add_point(campaign, &worker, (uint64_t)batch, best_point(subject),
+        DYNO_TRY(add_point(campaign, &worker, (uint64_t)batch, dyno_certify_best_point(subject),
                            reference->arena, err));
     }
     /* And down again: what drifts meanwhile favours no batch. */
@@ -247,22 +246,30 @@ static void add_block(struct dyno_cert_series *series, uint32_t process, uint32_
         to->blocks[to->count++] = *block;
 }
 
+/* POINT and four segments. */
+static enum dyno_status take_block(char *at, uint32_t point_count, uint64_t *point_out,
+                                   struct dyno_cert_block *block_out, struct dyno_err *err)
+{
+    DYNO_TRY(next(&at, point_out, err));
+    if (*point_out >= point_count)
+        return unexpected(at, err);
+    for (int i = 0; i < 4; i++) {
+        struct dyno_cert_segment *s = &block_out->segments[i];
+        DYNO_TRY(next(&at, &s->items, err));
+        DYNO_TRY(next(&at, &s->ns, err));
+        DYNO_TRY(next(&at, &s->chain_ns, err));
+        DYNO_TRY(next(&at, &s->steal_ns, err));
+    }
+    return DYNO_OK;
+}
+
 static enum dyno_status on_block(struct collect *collect, char *at, bool is_control,
                                  struct dyno_err *err)
 {
     const uint32_t room = 2 * collect->campaign->schedule.blocks;
     struct dyno_cert_block block;
     uint64_t point = 0;
-    DYNO_TRY(next(&at, &point, err));
-    if (point >= collect->campaign->subject->point_count)
-        return unexpected(at, err);
-    for (int i = 0; i < 4; i++) {
-        struct dyno_cert_segment *s = &block.segments[i];
-        DYNO_TRY(next(&at, &s->items, err));
-        DYNO_TRY(next(&at, &s->ns, err));
-        DYNO_TRY(next(&at, &s->chain_ns, err));
-        DYNO_TRY(next(&at, &s->steal_ns, err));
-    }
+    DYNO_TRY(take_block(at, collect->campaign->subject->point_count, &point, &block, err));
     for (int c = 0; c < 2; c++) {
         if (collect->certs[c] == NULL)
             continue;
@@ -352,6 +359,41 @@ enum dyno_status dyno_certify_attempt(struct dyno_certify_campaign *campaign, ui
     return DYNO_OK;
 }
 
+/* --- a look at one point --- */
+
+struct look {
+    dyno_certify_block_fn *fn;
+    void *arg;
+};
+
+static enum dyno_status on_look(void *arg, char *line, struct dyno_err *err)
+{
+    const struct look *look = arg;
+    struct dyno_cert_block block;
+    uint64_t point = 0;
+    char *at = line;
+    if (!is_line(&at, "speedup"))
+        return unexpected(line, err);
+    DYNO_TRY(take_block(at, 1, &point, &block, err));
+    return look->fn(look->arg, &block, err);
+}
+
+enum dyno_status dyno_certify_blocks(const struct dyno_certify_campaign *campaign, uint64_t batch,
+                                     uint32_t point, dyno_certify_block_fn *fn, void *arg,
+                                     struct dyno_err *err)
+{
+    struct look look = {.fn = fn, .arg = arg};
+    struct worker worker = {.mode = "watch", .with_engine = true, .on_line = on_look, .arg = &look};
+    struct dyno_arena *arena = dyno_arena_create();
+    if (arena == NULL)
+        return DYNO_NOMEM(err);
+    enum dyno_status status = add_point(campaign, &worker, batch, point, arena, err);
+    if (status == DYNO_OK)
+        status = run_worker(campaign, &worker, err);
+    dyno_arena_destroy(arena);
+    return status;
+}
+
 /* --- scenarios --- */
 
 struct runs {
@@ -425,8 +467,8 @@ enum dyno_status dyno_certify_scenarios(struct dyno_certify_campaign *campaign,
             if (row->run_ns[side] == NULL)
                 return DYNO_NOMEM(err);
         }
-        DYNO_TRY(
-            add_point(campaign, &worker, (uint64_t)batch, best_point(subject), engine->arena, err));
+        DYNO_TRY(add_point(campaign, &worker, (uint64_t)batch, dyno_certify_best_point(subject),
+                           engine->arena, err));
     }
     DYNO_TRY(run_worker(campaign, &worker, err));
     for (uint32_t r = 0; r < scenarios->row_count; r++) {

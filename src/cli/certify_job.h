@@ -15,13 +15,21 @@ struct dyno_certify_job {
     struct dyno_certify_campaign campaign;
 };
 
-/* Both work through: measure, save or judge, tell. */
+/* All work through: measure, save or judge, tell. */
 DYNO_NODISCARD enum dyno_status dyno_certify_make(const struct dyno_certify_options *options,
                                                   struct dyno_err *err);
 DYNO_NODISCARD enum dyno_status dyno_certify_verify(const struct dyno_certify_options *options,
                                                     struct dyno_err *err);
 
+DYNO_NODISCARD enum dyno_status dyno_certify_watch(const struct dyno_certify_options *options,
+                                                   struct dyno_err *err);
+
 /* --- steps --- */
+
+/* Is the certificate of this model, engine and device, and in its term?  As dyno_cert_check. */
+DYNO_NODISCARD enum dyno_status dyno_certify_check_subject(
+    const struct dyno_certify_options *options, const struct dyno_cert *cert,
+    const struct dyno_cert_hash *model, struct dyno_err *err);
 
 /* Attempts into the certificates of the job until one is not refused. */
 DYNO_NODISCARD enum dyno_status dyno_certify_measure(struct dyno_certify_job *job, uint64_t batch,

@@ -5,9 +5,10 @@
 #include "base/calendar.h"
 #include "cli/certify_job.h"
 
-static enum dyno_status check_subject(const struct dyno_certify_options *options,
-                                      const struct dyno_cert *cert,
-                                      const struct dyno_cert_hash *model, struct dyno_err *err)
+enum dyno_status dyno_certify_check_subject(const struct dyno_certify_options *options,
+                                            const struct dyno_cert *cert,
+                                            const struct dyno_cert_hash *model,
+                                            struct dyno_err *err)
 {
     struct dyno_cert_want want = {.model = model, .now_s = dyno_now_s()};
     struct dyno_cert_hash engine_hash;
@@ -127,7 +128,7 @@ enum dyno_status dyno_certify_verify(const struct dyno_certify_options *options,
     if (status == DYNO_OK)
         status = dyno_certify_model_hash(options->onnx, &job.model, err);
     if (status == DYNO_OK)
-        status = check_subject(options, cert, &job.model, err);
+        status = dyno_certify_check_subject(options, cert, &job.model, err);
     struct dyno_certify_options narrowed = *options;
     if (status == DYNO_OK) {
         narrowed.engine = cert->kind == DYNO_CERT_ENGINE ? options->engine : NULL;

@@ -46,6 +46,12 @@ static const struct dyno_flag flags[] = {
      .help = "Check a certificate and print it; with --reference also that one and the pair",
      .kind = DYNO_FLAG_STR,
      AT(show)},
+    {.name = "--watch",
+     .value = "CERT",
+     .help =
+         "Look for some seconds whether it still stands (0); suspend it when it has drifted (1)",
+     .kind = DYNO_FLAG_STR,
+     AT(watch)},
     {.name = "--suspend",
      .value = "CERT",
      .help = "From now on the certificate counts for no new requests; it is not changed itself",
@@ -206,13 +212,14 @@ static enum dyno_status show(const struct dyno_certify_options *options, struct 
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     struct dyno_certify_options options = *(const struct dyno_certify_options *)opaque;
-    const char *const modes[] = {options.show, options.verify, options.suspend, options.reinstate};
+    const char *const modes[] = {options.show, options.verify, options.watch, options.suspend,
+                                 options.reinstate};
     uint32_t mode_count = 0;
     for (size_t i = 0; i < DYNO_COUNT(modes); i++)
         mode_count += modes[i] != NULL ? 1 : 0;
     if (mode_count > 1)
         return DYNO_FAIL(err, DYNO_E_ARG,
-                         "give only one of --show, --verify, --suspend and --reinstate");
+                         "give only one of --show, --verify, --watch, --suspend and --reinstate");
     if (options.suspend != NULL)
         return set_state(&options, DYNO_CERT_SUSPENDED, err);
     if (options.reinstate != NULL)
@@ -225,6 +232,8 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         options.onnx = options.positional.items[0];
     if (options.onnx == NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "MODEL.onnx is missing");
+    if (options.watch != NULL)
+        return dyno_certify_watch(&options, err);
     if (options.verify != NULL)
         return dyno_certify_verify(&options, err);
     if (options.engine == NULL)

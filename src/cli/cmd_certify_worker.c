@@ -1,8 +1,8 @@
 /* cmd_certify_worker.c - dyno certify-worker: a fresh process that `dyno certify` starts, measures
  * what its flags say and prints a line a measurement:
  *
- *   segment POINT ITEMS NS                      sweep
- *   control|speedup POINT (ITEMS NS CHAIN STEAL) x 4
+ *   segment POINT ITEMS NS                             sweep
+ *   control|speedup POINT (ITEMS NS CHAIN STEAL) x 4   blocks; watch: speedup alone
  *   profile POINT ALL_NS OPAQUE_NS
  *   run POINT SIDE NS NS ...                    runs; SIDE 0: the baseline
  */
@@ -25,6 +25,8 @@
 #define PROFILE_RUNS 3
 #define RUNS_MAX     5296U /* 662 queries of 8 */
 #define LINE_RUNS    32U
+#define WATCH_BLOCKS 300U
+#define WATCH_SHARE  0.05 /* of a segment's length: many short blocks */
 
 struct options {
     struct dyno_cli_list positional;
@@ -37,7 +39,7 @@ struct options {
 #define AT(field) DYNO_FLAG_AT(options, field)
 static const struct dyno_flag flags[] = {
     {.name = "--mode",
-     .value = "sweep|blocks|runs",
+     .value = "sweep|blocks|runs|watch",
      .help = "What to measure",
      .kind = DYNO_FLAG_STR,
      AT(mode)},
@@ -175,6 +177,7 @@ struct worker {
     struct dyno_arena *arena; /* of the point */
     struct side sides[2];     /* baseline, engine */
     uint32_t side_count;
+    double segment_ms;
 };
 
 static enum dyno_status run_once(struct side *side, struct dyno_err *err)
@@ -260,7 +263,7 @@ static enum dyno_status block(struct worker *worker, uint32_t point, struct side
     for (int i = 0; i < 4; i++) {
         struct dyno_cert_segment *s = &samples.segments[i];
         const uint64_t steal_before_ns = steal_ns(worker->pool);
-        DYNO_TRY(segment(order[i], worker->options->segment_ms, &s->items, &s->ns, err));
+        DYNO_TRY(segment(order[i], worker->segment_ms, &s->items, &s->ns, err));
         s->steal_ns = steal_ns(worker->pool) - steal_before_ns;
         s->chain_ns = chain_ns();
     }
@@ -321,6 +324,17 @@ static enum dyno_status measure_blocks(struct worker *worker, uint32_t point, st
         }
     }
     return profile(worker, point, err);
+}
+
+static enum dyno_status measure_watch(struct worker *worker, uint32_t point, struct dyno_err *err)
+{
+    bool held = false;
+    for (uint32_t s = 0; s < worker->side_count; s++)
+        DYNO_TRY(warm_up(&worker->sides[s], worker->options->segment_ms, err));
+    worker->segment_ms = worker->options->segment_ms * WATCH_SHARE;
+    for (uint32_t i = 0; i < WATCH_BLOCKS; i++)
+        DYNO_TRY(block(worker, point, &worker->sides[1], "speedup", &held, err));
+    return DYNO_OK;
 }
 
 static enum dyno_status measure_sweep(struct worker *worker, uint32_t point, struct dyno_err *err)
@@ -396,6 +410,8 @@ static enum dyno_status measure(struct worker *worker, struct dyno_err *err)
             status = measure_blocks(worker, i, err);
         else if (status == DYNO_OK && strcmp(options->mode, "sweep") == 0)
             status = measure_sweep(worker, i, err);
+        else if (status == DYNO_OK && strcmp(options->mode, "watch") == 0)
+            status = measure_watch(worker, i, err);
         else if (status == DYNO_OK)
             status = measure_runs(worker, i, err);
         close_point(worker);
@@ -407,7 +423,8 @@ static enum dyno_status measure(struct worker *worker, struct dyno_err *err)
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     const struct options *options = opaque;
-    struct worker worker = {.options = options, .arena = dyno_arena_create()};
+    struct worker worker = {
+        .options = options, .arena = dyno_arena_create(), .segment_ms = options->segment_ms};
     const struct dyno_pool_options pool = {.thread_count = (int)options->threads, .bind = true};
     if (options->mode == NULL || options->baseline == NULL) {
         dyno_arena_destroy(worker.arena);

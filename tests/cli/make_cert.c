@@ -17,6 +17,33 @@ static void stop(const char *what)
     exit(1);
 }
 
+/* The engine took 1 / speedup of the baseline in every block. */
+static int make_like(const char *folder, const char *path, double speedup)
+{
+    struct dyno_err err = {0};
+    struct dyno_strbuf saved = {0};
+    struct dyno_cert *cert = NULL;
+    if (dyno_cert_load(path, &cert, &err) != DYNO_OK)
+        stop(err.text);
+    const struct dyno_cert_series *series = &cert->attempts[0].points[0].speedup;
+    for (uint32_t p = 0; p < series->count; p++) {
+        for (uint32_t b = 0; b < series->processes[p].count; b++) {
+            struct dyno_cert_segment *s = series->processes[p].blocks[b].segments;
+            for (int i = 0; i < 4; i++) {
+                s[i].items = cert->batch * 1000;
+                s[i].ns = (uint64_t)(i == 0 || i == 3 ? 1e9 : 1e9 / speedup);
+            }
+        }
+    }
+    if (dyno_cert_derive(cert, &err) != DYNO_OK ||
+        dyno_cert_save(cert, folder, &saved, &err) != DYNO_OK)
+        stop(err.text);
+    printf("%s\n", dyno_strbuf_text(&saved));
+    dyno_strbuf_fini(&saved);
+    dyno_cert_destroy(cert);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct cert_case c = cert_good;
@@ -24,6 +51,8 @@ int main(int argc, char **argv)
     if (argc < 3)
         stop("wants FOLDER and SPEEDUP");
     c.speedup = strtod(argv[2], NULL);
+    if (argc == 5 && strncmp(argv[4], "like=", 5) == 0)
+        return make_like(argv[1], argv[4] + 5, c.speedup);
     c.axis_count = 0;
     c.runs = 0;
     for (int i = 3; i < argc; i++) {

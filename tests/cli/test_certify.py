@@ -230,6 +230,36 @@ def case_verify_says_what_is_so(t):
     check(says[got.returncode] in got.stdout + got.stderr, got.stdout, got.stderr)
 
 
+def case_watch(t):
+    """It stands, or it is suspended, or nobody can tell: exit code and state agree."""
+    build(t)
+    engine = certify(t)["engine"]
+    got = t.dyno("certify", "m.onnx", "--engine=m.engine", f"--watch={engine['file']}",
+                 "--threads=1", "--json")
+    check(got.returncode in (0, 1, 75), got.returncode, got.stderr)
+    told = json.loads(got.stdout)
+    check(told["verdict"] == {0: "stands", 1: "falls", 75: "undecided"}[got.returncode], told)
+    state = t.folder / f"{engine['address']}.state.json"
+    check(state.exists() == (got.returncode == 1), got.returncode)
+    if state.exists():
+        check("it drifted: s is" in t.works("certify", f"--show={engine['file']}"))
+
+
+def case_watch_sees_drift(t):
+    """An engine that is the unoptimised execution, under a certificate that promises four times."""
+    build(t, "m", 2, "--threads=1")
+    t.works("build", "--onnx=m.onnx", "--saveEngine=b.engine", "--baseline", "--threads=1",
+            "--shapes=x:2x3x6x6")
+    report = json.loads(t.works("certify", "m.onnx", "--engine=b.engine", "--trial", "--threads=1",
+                                "--json"))
+    path = t.tool("make_cert", ".", 4, "trial", f"like={report['engine']['file']}").split()[0]
+    got = t.dyno("certify", "m.onnx", "--engine=b.engine", f"--watch={path}", "--threads=1")
+    check(got.returncode == EXIT["E_MISMATCH"], got.returncode, got.stderr, got.stdout)
+    check("the certificate is suspended" in got.stderr, got.stderr)
+    check(re.search(r"^suspended since .*it drifted: s is", t.works("certify", f"--show={path}"),
+                    re.M))
+
+
 def case_nobody_chooses_the_baseline(t):
     """Neither by hiding instruction sets, nor by a file of one's own, nor in fused operators."""
     build(t)
@@ -268,7 +298,7 @@ def case_flags(t):
     t.fails("E_ARG", "dyno certify: --engine=FILE is missing", "certify", "m.onnx")
     t.fails("E_ARG", "dyno certify: the model is given twice", "certify", "m.onnx",
             "--onnx=m.onnx")
-    t.fails("E_ARG", "dyno certify: give only one of --show, --verify, --suspend and --reinstate", "certify",
+    t.fails("E_ARG", "dyno certify: give only one of --show, --verify, --watch, --suspend and --reinstate", "certify",
             "--show=a", "--verify=b")
     t.fails("E_ARG", "dyno certify: --accuracy=0.5: *", "certify", "m.onnx", "--accuracy=0.5")
     t.fails("E_IO", "dyno certify: *nothing.json*", "certify", "--show=nothing.json")

@@ -63,6 +63,9 @@ struct dyno_cert_segment {
 struct dyno_cert_block {
     struct dyno_cert_segment segments[4];
 };
+/* A against B, free of what drifts steadily over the four segments; of items and times above 0. */
+double dyno_cert_block_log_ratio(const struct dyno_cert_block *block);
+
 /* Neither the clock nor a hypervisor nor other processes disturbed it. */
 bool dyno_cert_block_held(const struct dyno_cert_block *block);
 

@@ -20,8 +20,7 @@ static double item_ns(const struct dyno_cert_segment *segment)
     return (double)segment->ns / (double)segment->items;
 }
 
-/* A against B, free of what drifts steadily over the four segments. */
-static double log_ratio(const struct dyno_cert_block *block)
+double dyno_cert_block_log_ratio(const struct dyno_cert_block *block)
 {
     const struct dyno_cert_segment *s = block->segments;
     return (log(item_ns(&s[0])) + log(item_ns(&s[3])) - log(item_ns(&s[1])) - log(item_ns(&s[2]))) /
@@ -161,11 +160,11 @@ static enum dyno_status derive_point(const struct dyno_cert *cert, uint32_t idx,
     const uint32_t n = cert->process_count;
     const uint64_t seed = seed_of(cert, idx);
     point->kept_count = point->dropped_count = 0;
-    DYNO_TRY(take_values(cert, &point->control, log_ratio, &control, err));
+    DYNO_TRY(take_values(cert, &point->control, dyno_cert_block_log_ratio, &control, err));
     DYNO_TRY(take_values(cert, &point->control, block_item_ns, &items, err));
     bool enough = count_blocks(cert, &point->control, &control, point, reason);
     if (cert->kind == DYNO_CERT_ENGINE) {
-        DYNO_TRY(take_values(cert, &point->speedup, log_ratio, &speedup, err));
+        DYNO_TRY(take_values(cert, &point->speedup, dyno_cert_block_log_ratio, &speedup, err));
         enough = count_blocks(cert, &point->speedup, &speedup, point, reason) && enough;
     }
     judge_opaque(point, reason);
