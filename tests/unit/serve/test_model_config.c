@@ -1,4 +1,5 @@
-/* test_model_config.c - config.json: what it says of variants, and what it may not say. */
+/* test_model_config.c - config.json: what it says of variants and builds, and what it may not say.
+ */
 #include <string.h>
 
 #include "base/mem.h"
@@ -30,9 +31,59 @@ static void test_variants(struct dyno_arena *arena)
           dyno_model_variant_of(&config, "b").is_pinned);
 }
 
+static void test_build(struct dyno_arena *arena)
+{
+    struct dyno_model_config config;
+    const struct dyno_make_wish *build = &config.build;
+    CHECK(parse("{}", arena, &config, NULL) == DYNO_OK);
+    CHECK(build->max_batch == 0 && build->opt_batch == 0 && !build->has_level && !build->exact &&
+          !build->no_baseline && build->min_shapes == NULL);
+    CHECK(parse("{\"build\": {\"max_batch\": 8, \"opt_batch\": 4, \"level\": 0, \"exact\": true,"
+                "\"baseline\": false}}",
+                arena, &config, NULL) == DYNO_OK);
+    CHECK(build->max_batch == 8 && build->opt_batch == 4 && build->has_level && build->level == 0 &&
+          build->exact && build->no_baseline);
+    CHECK(parse("{\"build\": {\"shapes\": {\"x\": [1, 3], \"y:0\": [], \"z\": {\"max\": [8], "
+                "\"min\": [1], \"opt\": [4]}}}}",
+                arena, &config, NULL) == DYNO_OK);
+    CHECK_STR(build->min_shapes, "x:1x3,y:0:scalar,z:1");
+    CHECK_STR(build->opt_shapes, "x:1x3,y:0:scalar,z:4");
+    CHECK_STR(build->max_shapes, "x:1x3,y:0:scalar,z:8");
+    /* The largest batch of the model, where nothing else is said of shapes. */
+    CHECK(parse("{\"max_batch_size\": 16}", arena, &config, NULL) == DYNO_OK);
+    CHECK(build->max_batch == 16);
+    CHECK(parse("{\"max_batch_size\": 16, \"build\": {\"max_batch\": 4}}", arena, &config, NULL) ==
+          DYNO_OK);
+    CHECK(build->max_batch == 4);
+    CHECK(parse("{\"max_batch_size\": 16, \"build\": {\"shapes\": {\"x\": [1]}}}", arena, &config,
+                NULL) == DYNO_OK);
+    CHECK(build->max_batch == 0);
+}
+
 static const struct {
     const char *text, *says;
 } bad[] = {
+    {"{\"build\": []}", "build must be an object"},
+    {"{\"build\": {\"max_batch\": -1}}",
+     "build.max_batch must be a whole number between 0 and 1048576"},
+    {"{\"build\": {\"max_batch\": 1.5}}",
+     "build.max_batch must be a whole number between 0 and 1048576"},
+    {"{\"build\": {\"max_batch\": 2, \"opt_batch\": 3}}",
+     "build.opt_batch is more than build.max_batch"},
+    {"{\"build\": {\"opt_batch\": 3}}", "build.opt_batch is more than build.max_batch"},
+    {"{\"build\": {\"level\": 6}}", "build.level must be a whole number between 0 and 5"},
+    {"{\"build\": {\"exact\": 1}}", "build.exact must be true or false"},
+    {"{\"build\": {\"threads\": 1}}",
+     "build.threads is not known (there are max_batch, opt_batch, level, exact, baseline, shapes)"},
+    {"{\"build\": {\"shapes\": {}}}", "build.shapes must be an object of shapes by input"},
+    {"{\"build\": {\"shapes\": {\"x\": [-1]}}}",
+     "a size in build.shapes must be a whole number between 0 and 2147483647"},
+    {"{\"build\": {\"shapes\": {\"x,y\": [1]}}}",
+     "build.shapes.x,y must be an array of sizes, or an object with such arrays as min, opt and max"},
+    {"{\"build\": {\"shapes\": {\"x\": {\"min\": [1], \"max\": [1], \"mid\": [1]}}}}",
+     "build.shapes.x must be an array of sizes, or an object with such arrays as min, opt and max"},
+    {"{\"build\": {\"shapes\": {\"x\": \"1x3\"}}}",
+     "build.shapes.x must be an array of sizes, or an object with such arrays as min, opt and max"},
     {"{\"variants\": []}", "variants must be an object of variants by name"},
     {"{\"variants\": {\"a\": 1}}", "variants.a must be an object"},
     {"{\"variants\": {\"../a\": {}}}", "variants.../a: that is not the name of a variant"},
@@ -64,6 +115,7 @@ int main(void)
     struct dyno_arena *arena = dyno_arena_create();
     REQUIRE(arena != NULL);
     test_variants(arena);
+    test_build(arena);
     test_refusals(arena);
     dyno_arena_destroy(arena);
     CHECK(dyno_mem_live_count() == 0);
