@@ -17,7 +17,7 @@
 #include "base/strbuf.h"
 #include "serve/model/make.h"
 
-#define NICENESS      19
+#define NICENESS      10 /* of who reads models; builders have less */
 #define ENV_MAX       64
 #define LOOK_AGAIN_MS 1000 /* at files that change while they are read */
 

@@ -326,7 +326,7 @@ static enum dyno_status want_one(struct dyno_workshop *workshop, struct dyno_ord
     DYNO_TRY(add_waiting(workshop, order, version->number, err));
     if (!was_ready)
         announce(workshop, model->name, version->number, DYNO_MADE_BASELINE, false,
-                 "waiting to be built");
+                 "its engine is looked for");
     status = dyno_maker_want(workshop->maker, model->name, version->number, version->folder,
                              &model->config.build, true, &is_pending, err);
     if (status != DYNO_OK || (!is_pending && was_ready))
