@@ -1,6 +1,8 @@
 /* certify_make.c - measures, judges and saves a reference and an engine certificate. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/calendar.h"
 #include "base/clock.h"
@@ -275,6 +277,9 @@ enum dyno_status dyno_certify_make(const struct dyno_certify_options *options, s
 {
     struct dyno_certify_job job = {.options = options, .subject = {.baseline_fd = -1}};
     folder_of(options, job.folder, sizeof(job.folder));
+    if (access(job.folder[0] != 0 ? job.folder : "/", W_OK) != 0)
+        return DYNO_FAIL(err, DYNO_E_IO, "cannot write into folder '%s': %s", job.folder,
+                         strerror(errno));
     DYNO_TRY(dyno_session_check_folder(options->svg, err));
     DYNO_TRY(dyno_session_check_folder(options->save_baseline, err));
     DYNO_TRY(dyno_certify_model_hash(options->onnx, &job.model, err));

@@ -100,6 +100,28 @@ static void print_hash(const char *what, const struct dyno_cert_hash *hash, cons
     printf("  %-10s %s%s%s\n", what, hex, more[0] != 0 ? "  " : "", more);
 }
 
+/* By the timed chains of the blocks that count: a clock that was held down for all of them would
+ * make the unoptimised execution look slow. */
+static void print_clock(const struct dyno_cert *cert, const struct dyno_cert_series *series)
+{
+    uint64_t least = UINT64_MAX;
+    uint64_t most = 0;
+    for (uint32_t p = 0; p < series->count; p++) {
+        for (uint32_t b = 0; b < series->processes[p].count; b++) {
+            const struct dyno_cert_block *block = &series->processes[p].blocks[b];
+            for (int i = 0; i < 4 && dyno_cert_block_counts(cert, block); i++) {
+                const uint64_t ns = block->segments[i].chain_ns;
+                least = ns < least ? ns : least;
+                most = ns > most ? ns : most;
+            }
+        }
+    }
+    if (most > 0)
+        printf("    %-9s %.2f to %.2f GHz by the timed additions\n", "clock",
+               (double)DYNO_CERT_CHAIN_ADDS / (double)most,
+               (double)DYNO_CERT_CHAIN_ADDS / (double)least);
+}
+
 static void print_point(const struct dyno_cert *cert, uint32_t idx)
 {
     const struct dyno_cert_point *point = &dyno_cert_points(cert)[idx];
@@ -111,6 +133,7 @@ static void print_point(const struct dyno_cert *cert, uint32_t idx)
                (long long)point->at[a]);
     printf("\n    %-9s %u kept, %u dropped: the clock moved, or others had the processor\n",
            "blocks", point->kept_count, point->dropped_count);
+    print_clock(cert, &point->control);
     printf("    %-9s %+.2f %% (%+.2f to %+.2f), half the width under %.0f %% and 0 inside: %s\n",
            "A/A", control->value * 100.0, control->lower * 100.0, control->upper * 100.0,
            DYNO_CERT_HALF_WIDTH * 100.0, dyno_cert_control_holds(control) ? "holds" : "FAILS");

@@ -20,7 +20,6 @@
 #include "cli/shapes.h"
 #include "meter/cert/cert.h"
 
-#define CHAIN_ADDS   131072
 #define CHAIN_TRIES  5
 #define PROFILE_RUNS 3
 #define RUNS_MAX     5296U /* 662 queries of 8 */
@@ -95,9 +94,9 @@ static uint64_t chain_ns(void)
     for (int i = 0; i < CHAIN_TRIES; i++) {
         uint64_t sum = 1;
         const uint64_t start_ns = dyno_clock_ns();
-        for (int k = 0; k < CHAIN_ADDS; k += 8) {
+        for (uint32_t k = 0; k < DYNO_CERT_CHAIN_ADDS; k += 8) {
             for (int unrolled = 0; unrolled < 8; unrolled++) {
-                sum += (uint64_t)k;
+                sum += k;
                 __asm__ volatile("" : "+r"(sum)); /* the compiler may not fold the chain */
             }
         }

@@ -69,7 +69,7 @@ def case_show(t):
     engine, reference = report["engine"]["file"], report["reference"]["file"]
     text = t.works("certify", f"--show={engine}", f"--reference={reference}")
     for what in ("Engine certificate, trial", "Reference certificate, trial", "3 fresh processes",
-                 "A/A ", "SingleStream", "s_slo", "accuracy", "t_ref", "billed as", "fp32"):
+                 "A/A ", "GHz", "SingleStream", "s_slo", "accuracy", "t_ref", "billed as", "fp32"):
         check(what in text or what == "s_slo", what, text)
     shown = json.loads(t.works("certify", f"--show={engine}", "--json"))
     check(shown["certificate"]["address"] == report["engine"]["address"])
@@ -118,6 +118,21 @@ def case_points_of_a_range(t):
         got = t.dyno("certify", "r.onnx", "--engine=r.engine", "--trial", f"--points={wrong}",
                      "--new-reference")
         check(got.returncode == EXIT["E_ARG"], wrong, got.stderr)
+
+
+def case_inputs_share_a_dimension(t):
+    """One axis, measured at sizes that agree; the batch of all inputs is one."""
+    net = graph([node("Add", ["x", "y"], ["z"], name="a")],
+                [value("x", ["n", "s", 4]), value("y", ["n", "s", 4])],
+                [value("z", ["n", "s", 4])])
+    t.put("a.onnx", model(net))
+    sizes = [f"--{k}Shapes=x:{n}x{s}x4,y:{n}x{s}x4"
+             for k, n, s in (("min", 1, 8), ("opt", 2, 16), ("max", 4, 64))]
+    t.works("build", "--onnx=a.onnx", "--saveEngine=a.engine", LEVEL_0, *sizes)
+    report = certify(t, "--points=y[1]:8,64", name="a")
+    cert = json.loads((t.folder / report["reference"]["file"]).read_text())
+    check(cert["axes"] == [{"places": [[0, 1], [1, 1]], "points": [8, 64]}], cert["axes"])
+    check([p["at"] for p in cert["attempts"][0]["points"]] == [[8], [64]])
 
 
 def case_given_data(t):
@@ -296,6 +311,8 @@ def case_flags(t):
     t.fails("E_ARG", "dyno certify: MODEL.onnx is missing", "certify")
     t.put("m.onnx", good())
     t.fails("E_ARG", "dyno certify: --engine=FILE is missing", "certify", "m.onnx")
+    t.fails("E_IO", "dyno certify: cannot write into folder 'nowhere': *", "certify", "m.onnx",
+            "--engine=m.engine", "--out=nowhere")
     t.fails("E_ARG", "dyno certify: the model is given twice", "certify", "m.onnx",
             "--onnx=m.onnx")
     t.fails("E_ARG", "dyno certify: give only one of --show, --verify, --watch, --suspend and --reinstate", "certify",

@@ -42,6 +42,7 @@
 #define DYNO_CERT_PROCESSES   5U
 #define DYNO_CERT_BLOCKS      4U
 #define DYNO_CERT_SEGMENT_NS  1000000000U
+#define DYNO_CERT_CHAIN_ADDS  131072U /* dependent additions, a cycle each */
 #define DYNO_CERT_OPAQUE_MAX  0.05    /* share of the baseline's time in steps without a kernel */
 #define DYNO_CERT_CLASS_LEAST 990000U /* of the accuracy, millionths */
 
