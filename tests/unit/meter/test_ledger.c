@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 
+#include "base/le.h"
 #include "ledger_case.h"
 #include "random.h"
 
@@ -265,6 +266,37 @@ static void test_many_names(void)
     (void)sem_destroy(&done);
 }
 
+/* --- readers --- */
+
+/* One that stops in the middle of a group holds nobody up, and reads on what came since. */
+static void test_reader(void)
+{
+    char path[160];
+    struct dyno_ledger_file *file = NULL;
+    struct dyno_ledger_group group;
+    bool found = false;
+    uint64_t records = 0;
+    const struct dyno_ledger_options options = case_options();
+    case_clear();
+    struct dyno_ledger *ledger = case_open(&options);
+    case_append(ledger, 0, 10, true);
+    case_segment(1, path);
+    REQUIRE(dyno_ledger_file_open(path, &file, NULL) == DYNO_OK);
+    CHECK(dyno_ledger_file_group(file, 1, &group, &found, NULL) == DYNO_OK && found);
+    const uint64_t seq = group.group.first_seq;
+    for (uint64_t i = 0; i < 20; i++) /* more than the log may hold, so it is moved, too */
+        case_append(ledger, 10 + 4096 * i, 4096, true);
+    CHECK(dyno_le_u64(group.items.records + 16) == seq); /* still there */
+    for (uint64_t number = 0; found;) {
+        CHECK(dyno_ledger_file_group(file, number, &group, &found, NULL) == DYNO_OK);
+        records += found ? group.items.record_count : 0;
+        number = group.group.number + 1;
+    }
+    CHECK(records == 10 + 20 * 4096);
+    dyno_ledger_file_close(file);
+    case_close(ledger);
+}
+
 /* --- what a broken-off start leaves --- */
 
 static void test_unfinished(void)
@@ -328,6 +360,7 @@ int main(void)
     test_sent();
     test_names();
     test_many_names();
+    test_reader();
     test_unfinished();
     test_out_of_memory();
     case_end();
