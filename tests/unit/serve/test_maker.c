@@ -370,6 +370,52 @@ static void test_changes(void)
     end(maker, cache);
 }
 
+/* Each allocation fails once, in whichever thread makes it: an error, or a failure that is told of,
+ * and nothing is left behind. */
+static bool try_without(uint64_t nth, const char *path)
+{
+    struct dyno_engine_cache *cache = NULL;
+    struct dyno_maker *maker = NULL;
+    bool is_pending = false;
+    forget();
+    dyno_mem_fail_at(nth);
+    enum dyno_status status = dyno_engine_cache_open(at("cache"), 0, &cache, NULL);
+    const struct dyno_maker_options options = {.builder = at("builder"),
+                                               .cache = cache,
+                                               .job_max = 1,
+                                               .thread_count = 1,
+                                               .told = told,
+                                               .told_arg = &story};
+    if (status == DYNO_OK)
+        status = dyno_maker_create(&options, &maker, NULL);
+    if (status == DYNO_OK)
+        status = dyno_maker_want(maker, "m", 1, path, &plain, false, &is_pending, NULL);
+    if (status == DYNO_OK)
+        CHECK(wait_for("m/1 baseline failed"));
+    else
+        CHECK(status == DYNO_E_NOMEM);
+    dyno_mem_fail_at(0);
+    const bool is_whole = strcmp(story.reason, "the model is broken") == 0;
+    CHECK(status != DYNO_OK || is_whole || strcmp(story.reason, "out of memory") == 0);
+    dyno_maker_destroy(maker);
+    dyno_engine_cache_close(cache);
+    CHECK(dyno_mem_live_count() == 0);
+    return is_whole;
+}
+
+static void test_memory(void)
+{
+    const char *path = model("m", "broken");
+    int lost_count = 0;
+    bool is_whole = false;
+    for (uint64_t nth = 1; nth <= 36; nth++) { /* there are fewer, and one can be done without */
+        is_whole = try_without(nth, path);
+        lost_count += !is_whole;
+    }
+    CHECK_MSG(lost_count > 10 && is_whole, "%d mattered", lost_count);
+    CHECK(!has_drafts());
+}
+
 int main(void)
 {
     (void)snprintf(folder, sizeof(folder), "/tmp/dyno-maker-XXXXXX");
@@ -384,6 +430,7 @@ int main(void)
     test_other_wish();
     test_other_file();
     test_changes();
+    test_memory();
     CHECK(dyno_mem_live_count() == 0);
     char command[128];
     (void)snprintf(command, sizeof(command), "rm -rf '%s'", folder);
