@@ -378,27 +378,27 @@ bool dyno_maker_is_current(struct dyno_maker *maker, const char *model, uint64_t
     return is_current;
 }
 
-bool dyno_maker_is_as_wished(struct dyno_maker *maker, const char *model, uint64_t version,
-                             const char *folder, const struct dyno_make_wish *wish)
+bool dyno_maker_is_outdated(struct dyno_maker *maker, const char *model, uint64_t version,
+                            const char *folder, const struct dyno_make_wish *wish)
 {
     struct dyno_recipe *recipe = NULL;
     uint64_t stamp = 0;
-    bool is_same = false;
+    bool is_outdated = false;
     if (dyno_recipe_create(folder, wish, maker->shop.options.thread_count, &recipe, NULL) !=
         DYNO_OK)
-        return true; /* out of memory: another time */
+        return false; /* out of memory: another time */
     const bool is_looked_at = dyno_model_stamp(folder, &stamp, NULL) == DYNO_OK;
     (void)pthread_mutex_lock(&maker->lock);
     const struct dyno_make_job *job = find(maker, model, version);
     if (job != NULL) {
         const uint64_t seen = atomic_load(&job->seen_stamp);
-        is_same = dyno_recipe_is_same(job->next_recipe != NULL ? job->next_recipe : job->recipe,
-                                      recipe) &&
-                  (seen == 0 || !is_looked_at || seen == stamp);
+        is_outdated = !dyno_recipe_is_same(
+                          job->next_recipe != NULL ? job->next_recipe : job->recipe, recipe) ||
+                      (seen != 0 && is_looked_at && seen != stamp);
     }
     (void)pthread_mutex_unlock(&maker->lock);
     dyno_recipe_destroy(recipe);
-    return is_same;
+    return is_outdated;
 }
 
 void dyno_maker_stats(struct dyno_maker *maker, struct dyno_maker_stats *stats_out)

@@ -91,10 +91,11 @@ void dyno_maker_retain(struct dyno_maker *maker, const char *model, const uint64
 bool dyno_maker_is_current(struct dyno_maker *maker, const char *model, uint64_t version,
                            uint64_t ticket);
 
-/* Is this wish what was asked for last, and are the version's files those that were looked at? Then
- * another wish would change nothing.  Looks at files. */
-bool dyno_maker_is_as_wished(struct dyno_maker *maker, const char *model, uint64_t version,
-                             const char *folder, const struct dyno_make_wish *wish);
+/* Is this another wish than the last one for the version, or are its files others than those that
+ * were looked at?  Then it should be made.  False for what nobody has asked for.  Looks at files.
+ */
+bool dyno_maker_is_outdated(struct dyno_maker *maker, const char *model, uint64_t version,
+                            const char *folder, const struct dyno_make_wish *wish);
 
 struct dyno_maker_stats {
     uint64_t running_count, waiting_count;               /* builds now */

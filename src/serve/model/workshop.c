@@ -359,6 +359,17 @@ enum dyno_status dyno_workshop_want(struct dyno_workshop *workshop, struct dyno_
     return first;
 }
 
+bool dyno_workshop_is_outdated(struct dyno_workshop *workshop, const struct dyno_repo_model *model)
+{
+    struct dyno_maker *maker = maker_of(workshop);
+    for (const struct dyno_repo_version *at = model->versions; at != NULL && maker != NULL;
+         at = at->next)
+        if (dyno_workshop_is_ours(at) && dyno_maker_is_outdated(maker, model->name, at->number,
+                                                                at->folder, &model->config.build))
+            return true;
+    return false;
+}
+
 void dyno_workshop_retain(struct dyno_workshop *workshop, const struct dyno_repo_model *model)
 {
     uint64_t versions[DYNO_REPO_VERSIONS_MAX];

@@ -30,6 +30,9 @@ bool dyno_workshop_has(const char *variant);
 enum dyno_status dyno_workshop_want(struct dyno_workshop *workshop, struct dyno_order *order,
                                     const struct dyno_repo_model *model, size_t *wait_count_out,
                                     struct dyno_err *err);
+/* Is there a version for us whose files, or whose wish, are others than those it was asked for
+ * with? Looks at files; not under the catalog's lock. */
+bool dyno_workshop_is_outdated(struct dyno_workshop *workshop, const struct dyno_repo_model *model);
 /* Of a model, only versions that are for us are wanted any more. */
 void dyno_workshop_retain(struct dyno_workshop *workshop, const struct dyno_repo_model *model);
 /* An order to unload was carried out (version 0: all of the model). */

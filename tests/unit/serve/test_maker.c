@@ -189,11 +189,11 @@ static void test_both_stages(void)
     CHECK(dyno_maker_is_current(maker, "m", 1, story.ticket));
     CHECK(!dyno_maker_is_current(maker, "m", 2, story.ticket));
     const struct dyno_make_wish other = {.exact = true};
-    CHECK(dyno_maker_is_as_wished(maker, "m", 1, at("m/1"), &plain));
-    CHECK(!dyno_maker_is_as_wished(maker, "m", 1, at("m/1"), &other));
-    CHECK(!dyno_maker_is_as_wished(maker, "m", 2, at("m/1"), &plain));
+    CHECK(!dyno_maker_is_outdated(maker, "m", 1, at("m/1"), &plain));
+    CHECK(dyno_maker_is_outdated(maker, "m", 1, at("m/1"), &other));
+    CHECK(!dyno_maker_is_outdated(maker, "m", 2, at("m/1"), &plain));
     (void)model("m", "fine, and another one");
-    CHECK(!dyno_maker_is_as_wished(maker, "m", 1, at("m/1"), &plain));
+    CHECK(dyno_maker_is_outdated(maker, "m", 1, at("m/1"), &plain));
     dyno_maker_drop(maker, "m", 0);
     CHECK(!dyno_maker_is_current(maker, "m", 1, story.ticket));
     dyno_maker_stats(maker, &stats);
@@ -230,7 +230,7 @@ static void test_failures(void)
     CHECK(wait_for("bad/1 baseline failed"));
     CHECK_STR(story.reason, "the model is broken");
     forget();
-    CHECK(dyno_maker_is_as_wished(maker, "bad", 1, path, &plain));
+    CHECK(!dyno_maker_is_outdated(maker, "bad", 1, path, &plain));
     want(maker, "bad", path, false); /* told again, not tried again */
     CHECK(wait_for("bad/1 baseline failed"));
     CHECK_STR(story.reason, "the model is broken");
