@@ -15,7 +15,7 @@ struct dyno_cert *dyno_cert_create(enum dyno_cert_kind kind)
         return NULL;
     cert->kind = kind;
     cert->point_count = 1;
-    cert->reason = "";
+    cert->rule = cert->reason = "";
     cert->arena = dyno_arena_create();
     if (cert->arena == NULL) {
         dyno_free(cert);

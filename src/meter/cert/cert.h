@@ -4,8 +4,9 @@
  * A certificate is a text in canonical JSON (docs/certificate-format.md) that holds its raw
  * samples. Its address is the SHA-256 of the text.  Whatever can be derived from the samples is
  * derived again when it is read, by the code that wrote it, and the text must come out the same,
- * byte for byte: so it is canonical, and no number in it can be changed alone.  It is never
- * changed; whether it is suspended or has expired is said beside it (state.h).
+ * byte for byte: so it is canonical, and no number in it can be changed alone.  Its version is that
+ * of the rules, too: other rules are another version, and these stay.  It is never changed; whether
+ * it is suspended or has expired is said beside it (state.h).
  *
  * Ownership: a certificate owns an arena with everything that it points to.
  * Threads:   one at a time while it is made; once derived it is read by any number.
@@ -105,7 +106,8 @@ struct dyno_cert_attempt {
     struct dyno_cert_point *points;
     /* Derived. */
     enum dyno_cert_outcome outcome;
-    const char *reason; /* why it is refused (a trial: would be); "" */
+    const char *rule;   /* that it breaks: "clock", "opaque", "control", "steady"; "": none */
+    const char *reason; /* the same as a sentence, which is not part of the text */
 };
 
 /* --- what was measured on --- */
@@ -205,7 +207,7 @@ struct dyno_cert {
     struct dyno_cert_scenarios scenarios;
     /* Derived. */
     enum dyno_cert_outcome outcome;
-    const char *reason;
+    const char *rule, *reason; /* rule: of the last attempt, or "accuracy" */
     /* ENGINE, over all points: least lower end, geometric mean of the values, greatest upper end.
      */
     uint64_t speedup_1e6[3];

@@ -94,13 +94,15 @@ static enum dyno_status take_values(const struct dyno_cert *cert,
 
 /* Why an attempt is refused: the first reason found. */
 struct reason {
+    const char *rule;
     struct dyno_strbuf text;
     char where[64]; /* "" or "at 320 x 640: " */
 };
 
-#define REFUSE(reason, ...)                                     \
+#define REFUSE(reason, broken, ...)                             \
     do {                                                        \
-        if ((reason)->text.bytes == 0) {                        \
+        if ((reason)->rule[0] == 0) {                           \
+            (reason)->rule = (broken);                          \
             dyno_strbuf_puts(&(reason)->text, (reason)->where); \
             dyno_strbuf_printf(&(reason)->text, __VA_ARGS__);   \
         }                                                       \
@@ -126,7 +128,7 @@ static bool count_blocks(const struct dyno_cert *cert, const struct dyno_cert_se
         point->dropped_count += process->count - values->groups[p].count;
         enough = enough && values->groups[p].count > 0;
         if (held < cert->block_count)
-            REFUSE(reason,
+            REFUSE(reason, "clock",
                    "process %u: %u of %u blocks had a steady clock and the processor to "
                    "themselves, %u are wanted",
                    p + 1, held, process->count, cert->block_count);
@@ -138,7 +140,7 @@ static void judge_steady(const struct values *values, struct reason *reason)
 {
     struct dyno_cert_change change;
     if (!dyno_cert_is_steady(values->values, values->count, &change))
-        REFUSE(reason, "no steady state: from block %u of %u on the level is %.1f %% off",
+        REFUSE(reason, "steady", "no steady state: from block %u of %u on the level is %.1f %% off",
                change.at + 1, values->count, expm1(change.shift) * 100.0);
 }
 
@@ -146,7 +148,7 @@ static void judge_opaque(const struct dyno_cert_point *point, struct reason *rea
 {
     const double share = (double)point->opaque_ns / (double)point->profiled_ns;
     if (share > DYNO_CERT_OPAQUE_MAX)
-        REFUSE(reason,
+        REFUSE(reason, "opaque",
                "%.1f %% of the baseline's time goes into steps without a kernel of its own, %.0f "
                "%% are allowed",
                share * 100.0, DYNO_CERT_OPAQUE_MAX * 100.0);
@@ -173,7 +175,7 @@ static enum dyno_status derive_point(const struct dyno_cert *cert, uint32_t idx,
     DYNO_TRY(dyno_cert_bootstrap(control.groups, n, seed, &point->control_log, err));
     DYNO_TRY(dyno_cert_bootstrap(items.groups, n, seed, &point->item_ns, err));
     if (!dyno_cert_control_holds(&point->control_log))
-        REFUSE(reason,
+        REFUSE(reason, "control",
                "the A/A control is %.2f %% +- %.2f %%: 0 must lie inside, and half the width under "
                "%.0f %%",
                point->control_log.value * 100.0, half_width(&point->control_log) * 100.0,
@@ -213,16 +215,17 @@ static void place_point(const struct dyno_cert *cert, uint32_t idx, int64_t *at_
 static enum dyno_status derive_attempt(struct dyno_cert *cert, struct dyno_cert_attempt *attempt,
                                        struct dyno_err *err)
 {
-    struct reason reason = {.text = {0}};
+    struct reason reason = {.rule = ""};
     enum dyno_status status = DYNO_OK;
     for (uint32_t i = 0; i < cert->point_count && status == DYNO_OK; i++) {
         place_point(cert, i, attempt->points[i].at, reason.where, sizeof(reason.where));
         status = derive_point(cert, i, &attempt->points[i], &reason, err);
     }
+    attempt->rule = reason.rule;
     attempt->reason = dyno_arena_strdup(cert->arena, dyno_strbuf_text(&reason.text));
-    attempt->outcome = cert->is_trial           ? DYNO_CERT_TRIAL
-                       : reason.text.bytes != 0 ? DYNO_CERT_REFUSED
-                                                : DYNO_CERT_ACCEPTED;
+    attempt->outcome = cert->is_trial        ? DYNO_CERT_TRIAL
+                       : reason.rule[0] != 0 ? DYNO_CERT_REFUSED
+                                             : DYNO_CERT_ACCEPTED;
     const bool ok = dyno_strbuf_ok(&reason.text) && attempt->reason != NULL;
     dyno_strbuf_fini(&reason.text);
     return status != DYNO_OK ? status : ok ? DYNO_OK : DYNO_NOMEM(err);
@@ -334,6 +337,7 @@ static enum dyno_status derive_outcome(struct dyno_cert *cert, struct dyno_err *
     const struct dyno_cert_attempt *last = &cert->attempts[cert->attempt_count - 1];
     const struct dyno_cert_accuracy *accuracy = &cert->accuracy;
     cert->outcome = last->outcome;
+    cert->rule = last->rule;
     cert->reason = last->reason;
     if (cert->kind != DYNO_CERT_ENGINE)
         return DYNO_OK;
@@ -361,6 +365,7 @@ static enum dyno_status derive_outcome(struct dyno_cert *cert, struct dyno_err *
             return DYNO_NOMEM(err);
         /* Not even a trial: an engine that gives other answers is no engine of the model. */
         cert->outcome = DYNO_CERT_REFUSED;
+        cert->rule = "accuracy";
     }
     return DYNO_OK;
 }

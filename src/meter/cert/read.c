@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "meter/cert/internal.h"
 
-#define TEXT_BYTES_MAX 256U /* of names; reasons are derived */
+#define TEXT_BYTES_MAX 256U /* of names */
 
 struct reader {
     struct dyno_cert *cert;

@@ -134,7 +134,7 @@ static void attempts(writer *json, const struct dyno_cert *cert)
             point(json, cert, &attempt->points[i]);
         dyno_json_array_end(json);
         text(json, "outcome", dyno_cert_outcome_text(attempt->outcome));
-        text(json, "reason", attempt->reason);
+        text(json, "breaks", attempt->rule);
         dyno_json_object_end(json);
     }
     dyno_json_array_end(json);
@@ -331,7 +331,7 @@ void dyno_cert_text(const struct dyno_cert *cert, struct dyno_strbuf *text_out)
         dyno_json_array_end(&json);
     }
     text(&json, "outcome", dyno_cert_outcome_text(cert->outcome));
-    text(&json, "reason", cert->reason);
+    text(&json, "breaks", cert->rule);
     dyno_json_object_end(&json);
     dyno_strbuf_puts(text_out, "\n");
 }

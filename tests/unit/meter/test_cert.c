@@ -92,9 +92,11 @@ static void test_too_few_queries(void)
 
 /* --- what is refused --- */
 
-static void refused(enum dyno_cert_kind kind, const struct cert_case *c, const char *says)
+static void refused(enum dyno_cert_kind kind, const struct cert_case *c, const char *rule,
+                    const char *says)
 {
     struct dyno_cert *cert = make(kind, c);
+    CHECK_STR(cert->rule, rule);
     CHECK_MSG(cert->outcome == DYNO_CERT_REFUSED && strstr(cert->reason, says) != NULL,
               "got '%s', want '%s'", cert->reason, says);
     const struct dyno_cert_want want = {.to_bill = true};
@@ -107,30 +109,32 @@ static void test_refusals(void)
 {
     struct cert_case c = cert_good;
     c.bias = 0.02;
-    refused(DYNO_CERT_REFERENCE, &c, "at 100: the A/A control is -1.8");
-    refused(DYNO_CERT_ENGINE, &c, "0 must lie inside");
+    refused(DYNO_CERT_REFERENCE, &c, "control", "at 100: the A/A control is -1.8");
+    refused(DYNO_CERT_ENGINE, &c, "control", "0 must lie inside");
     c = cert_good;
     c.noise = 0.15;
-    refused(DYNO_CERT_ENGINE, &c, "half the width under 3 %");
+    refused(DYNO_CERT_ENGINE, &c, "control", "half the width under 3 %");
     c = cert_good;
     c.warm_up = 0.08;
-    refused(DYNO_CERT_REFERENCE, &c, "no steady state: from block 9 of 20 on the level is -7.");
+    refused(DYNO_CERT_REFERENCE, &c, "steady",
+            "no steady state: from block 9 of 20 on the level is -7.");
     c = cert_good;
     c.slow_clocks = 1;
     refused(
-        DYNO_CERT_ENGINE, &c,
+        DYNO_CERT_ENGINE, &c, "clock",
         "process 1: 3 of 4 blocks had a steady clock and the processor to themselves, 4 are wanted");
     c.slow_clocks = 4;
-    refused(DYNO_CERT_REFERENCE, &c, "0 of 4 blocks had a steady clock");
+    refused(DYNO_CERT_REFERENCE, &c, "clock", "0 of 4 blocks had a steady clock");
     c = cert_good;
     c.opaque = 0.0501;
-    refused(DYNO_CERT_REFERENCE, &c,
+    refused(DYNO_CERT_REFERENCE, &c, "opaque",
             "5.0 % of the baseline's time goes into steps without a kernel");
     c = cert_good;
     c.error_1e9 = 10000001;
-    refused(DYNO_CERT_ENGINE, &c, "agrees with FP32 to 98.9999 %, 99.0000 % are wanted");
+    refused(DYNO_CERT_ENGINE, &c, "accuracy",
+            "agrees with FP32 to 98.9999 %, 99.0000 % are wanted");
     c.is_trial = true; /* not even as a trial */
-    refused(DYNO_CERT_ENGINE, &c, "agrees with FP32 to 98.9999 %");
+    refused(DYNO_CERT_ENGINE, &c, "accuracy", "agrees with FP32 to 98.9999 %");
 }
 
 static void test_clock_drops_blocks(void)
@@ -258,7 +262,7 @@ static void test_edited(void)
         /* A derived number alone. */
         {"\"energy\"", result, "[9999999,", DYNO_E_CORRUPT, "edited"},
         {"\"agreement_1e6\"", "999999", "999998", DYNO_E_CORRUPT, "edited"},
-        {"\"reason\"", "\"outcome\":\"accepted\"", "\"outcome\":\"trial\"", DYNO_E_CORRUPT,
+        {"\"breaks\"", "\"outcome\":\"accepted\"", "\"outcome\":\"trial\"", DYNO_E_CORRUPT,
          "edited"},
         {"\"blocks_kept\"", "40", "41", DYNO_E_CORRUPT, "which give '\"blocks_kept\":40'"},
         /* A sample alone: what follows from it is another certificate. */
