@@ -19,6 +19,7 @@
 #define RACES_MAX   8 /* so often a name may mean another file than the one that was locked */
 
 static const char ending[] = ".engine";
+static const char used_ending[] = ".used";
 static const char draft_start[] = "draft-";
 
 struct dyno_engine_cache {
@@ -37,6 +38,13 @@ static struct name engine_name(const struct dyno_engine_key *key)
 {
     struct name name;
     (void)snprintf(name.text, sizeof(name.text), "%s%s", key->text, ending);
+    return name;
+}
+
+static struct name used_name(const struct dyno_engine_key *key)
+{
+    struct name name;
+    (void)snprintf(name.text, sizeof(name.text), "%s%s", key->text, used_ending);
     return name;
 }
 
@@ -242,6 +250,18 @@ bool dyno_engine_cache_default(char *path_out, size_t bytes)
 
 /* --- what is there --- */
 
+/* Without it the engine's own time counts. */
+static void touch(const struct dyno_engine_cache *cache, const struct dyno_engine_key *key)
+{
+    const struct name name = used_name(key);
+    const int fd = openat(cache->fd, name.text,
+                          O_WRONLY | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    (void)futimens(fd, NULL);
+    (void)close(fd);
+}
+
 static enum dyno_status fill_hold(const struct dyno_engine_cache *cache, const char *name, int fd,
                                   struct dyno_engine_hold *hold_out, struct dyno_err *err)
 {
@@ -265,7 +285,7 @@ enum dyno_status dyno_engine_cache_hold(struct dyno_engine_cache *cache,
     if (fd < 0)
         return DYNO_FAIL(err, DYNO_E_IO, "cannot open '%s/%s': %s", cache->folder, name.text,
                          strerror(errno));
-    (void)futimens(fd, NULL);
+    touch(cache, key);
     return fill_hold(cache, name.text, fd, hold_out, err);
 }
 
@@ -281,7 +301,9 @@ void dyno_engine_hold_release(struct dyno_engine_hold *hold)
 void dyno_engine_cache_remove(struct dyno_engine_cache *cache, const struct dyno_engine_key *key)
 {
     const struct name name = engine_name(key);
+    const struct name used = used_name(key);
     (void)unlinkat(cache->fd, name.text, 0);
+    (void)unlinkat(cache->fd, used.text, 0);
 }
 
 /* --- building --- */
@@ -361,6 +383,9 @@ static struct entry *list(const struct dyno_engine_cache *cache, size_t *count_o
         entry->key.text[KEY_BYTES] = 0;
         entry->bytes = (uint64_t)info.st_size;
         entry->used = info.st_mtim;
+        const struct name used = used_name(&entry->key);
+        if (fstatat(cache->fd, used.text, &info, AT_SYMLINK_NOFOLLOW) == 0)
+            entry->used = info.st_mtim;
         *bytes_out += entry->bytes;
     }
     if (dir != NULL)
@@ -384,6 +409,8 @@ static void trim(struct dyno_engine_cache *cache)
         if (fd < 0) /* in use */
             continue;
         if (unlinkat(cache->fd, name.text, 0) == 0) {
+            const struct name used = used_name(&entries[i].key);
+            (void)unlinkat(cache->fd, used.text, 0);
             bytes -= entries[i].bytes;
             dyno_log(DYNO_LOG_INFO, "engine cache: '%s' was removed, it is full", name.text);
         }
@@ -408,6 +435,7 @@ enum dyno_status dyno_engine_cache_commit(struct dyno_engine_cache *cache,
             (void)close(fd);
     } else {
         (void)fsync(cache->fd); /* or it is built again */
+        touch(cache, &draft->key);
         status = fill_hold(cache, name.text, fd, hold_out, err);
     }
     end_draft(cache, draft);

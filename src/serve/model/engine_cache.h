@@ -1,6 +1,7 @@
 /* engine_cache.h - engines that were built once, in a folder.
  *
- *     FOLDER/KEY.engine     an engine
+ *     FOLDER/KEY.engine     an engine; not written to again, so that its times stay, too
+ *     FOLDER/KEY.used       its time is when the engine was used last
  *     FOLDER/draft-KEY/     where one is being built, locked by whoever builds it
  *
  * Several servers may share the folder.  An engine that somebody holds is locked (flock, shared),

@@ -52,6 +52,13 @@ static const char *file_of(const char *cache, char digit)
     return at(name);
 }
 
+static const char *used_of(const char *cache, char digit)
+{
+    char name[128];
+    (void)snprintf(name, sizeof(name), "%s/%s.used", cache, key_of(digit).text);
+    return at(name);
+}
+
 static const char *draft_of(const char *cache, char digit)
 {
     char name[128];
@@ -93,10 +100,17 @@ static void test_miss_build_hit(void)
     build(cache, 'a', "an engine", &held);
     CHECK(strcmp(held.path, file_of("new/deep/cache", 'a')) == 0 && exists(held.path));
     dyno_engine_hold_release(&held);
+    struct stat before;
+    struct stat after;
+    CHECK(stat(file_of("new/deep/cache", 'a'), &before) == 0);
+    (void)usleep(20000);
     CHECK(hold(cache, 'a', &held) == DYNO_OK && exists(held.path));
+    CHECK(stat(file_of("new/deep/cache", 'a'), &after) == 0); /* who reads it sees no change */
+    CHECK(before.st_ctim.tv_sec == after.st_ctim.tv_sec &&
+          before.st_ctim.tv_nsec == after.st_ctim.tv_nsec);
     const struct dyno_engine_key key = key_of('a');
     dyno_engine_cache_remove(cache, &key);
-    CHECK(!exists(held.path));
+    CHECK(!exists(held.path) && !exists(used_of("new/deep/cache", 'a')));
     dyno_engine_hold_release(&held);
     dyno_engine_hold_release(&held);
     CHECK(hold(cache, 'a', &held) == DYNO_E_NOT_FOUND);
@@ -224,7 +238,7 @@ static void test_limit(void)
     for (int i = 0; i < 3; i++) {
         build(cache, (char)('a' + i), "ten bytes.", &held[i]);
         dyno_engine_hold_release(&held[i]);
-        set_age(file_of("limit", (char)('a' + i)), 1000 - i);
+        set_age(used_of("limit", (char)('a' + i)), 1000 - i);
     }
     put(at("limit/mine"), "somebody's file of more than thirty bytes");
     put(at("precious"), "0123456789012345678901234567890123456789");
@@ -232,10 +246,11 @@ static void test_limit(void)
     CHECK(hold(cache, 'a', &again) == DYNO_OK); /* used now, and then let go */
     dyno_engine_hold_release(&again);
     CHECK(hold(other, 'b', &again) == DYNO_OK); /* in use by another server */
-    set_age(file_of("limit", 'b'), 2000);
+    set_age(used_of("limit", 'b'), 2000);
     build(cache, 'd', "ten bytes.", &held[3]);
     CHECK(exists(file_of("limit", 'a')) && exists(file_of("limit", 'b')) &&
           !exists(file_of("limit", 'c')) && exists(file_of("limit", 'd')));
+    CHECK(exists(used_of("limit", 'a')) && !exists(used_of("limit", 'c')));
     build(cache, 'e', "a large one of more than thirty bytes", &held[4]);
     CHECK(!exists(file_of("limit", 'a')) && exists(file_of("limit", 'b')) &&
           exists(file_of("limit", 'd')) && exists(file_of("limit", 'e')));
