@@ -20,7 +20,8 @@ struct dyno_serve_flags {
     bool open_to_all;
     int64_t http_port, grpc_port, metrics_port;
     int64_t io_threads, threads, lanes, instances, load_threads;
-    int64_t input_mib, flight_mib, connections, queue;
+    int64_t input_mib, flight_mib, connections, queue, load_queue;
+    double poll_s;
     bool allow_client_shm;
     double drain_s, exit_timeout_s;
     bool listen_when_ready, no_supervisor, json, print_config;

@@ -93,23 +93,48 @@ static enum dyno_status take_metering(const struct dyno_serve_flags *flags,
     return DYNO_OK;
 }
 
+/* How models come and go. */
+static const struct mode {
+    const char *name;
+    bool at_start, by_request, on_demand, polls;
+} modes[] = {
+    {.name = "none", .at_start = true},
+    {.name = "explicit", .by_request = true},
+    {.name = "poll", .at_start = true, .polls = true},
+    {.name = "demand", .by_request = true, .on_demand = true, .polls = true},
+};
+
+static const struct mode *find_mode(const char *name)
+{
+    for (size_t i = 0; i < DYNO_COUNT(modes); i++)
+        if (strcmp(modes[i].name, name) == 0)
+            return &modes[i];
+    return NULL;
+}
+
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     const struct dyno_serve_flags *flags = opaque;
-    const char *mode = flags->control_mode;
-    const bool is_explicit = strcmp(mode, "explicit") == 0;
-    if (!is_explicit && strcmp(mode, "none") != 0)
-        return DYNO_FAIL(err, DYNO_E_ARG, "--model-control-mode=%s: wants none or explicit", mode);
+    const struct mode *mode = find_mode(flags->control_mode);
+    if (mode == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--model-control-mode=%.64s: wants none, explicit, poll or demand",
+                         flags->control_mode);
     if (flags->repositories.count == 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "wants --model-repository=DIR");
-    if (flags->load_models.count > 0 && !is_explicit)
-        return DYNO_FAIL(err, DYNO_E_ARG, "--load-model wants --model-control-mode=explicit");
+    if (flags->load_models.count > 0 && !mode->by_request)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--load-model wants --model-control-mode=explicit or demand");
     struct dyno_serve_options options = {
         .repositories = flags->repositories.items,
         .repository_count = flags->repositories.count,
         .load_models = flags->load_models.items,
         .load_model_count = flags->load_models.count,
-        .explicit_control = is_explicit,
+        .load_at_start = mode->at_start,
+        .explicit_control = mode->by_request,
+        .on_demand = mode->on_demand,
+        .poll_s = mode->polls ? flags->poll_s : 0.0,
+        .load_queue_max = (uint32_t)flags->load_queue,
         .load_threads = (int)flags->load_threads,
         .control_db = flags->control_db,
         .key_header = flags->key_header,

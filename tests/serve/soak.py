@@ -1,10 +1,11 @@
 """Everything at once, for as long as it is told: clients come, go and misbehave while models load and unload.
 
-    python soak.py --build BUILD [--seconds 20]
+    python soak.py --build BUILD [--seconds 20] [--model-memory BYTES]
 
 Every answer is checked against what the engine itself gives (the Python package runs it in this process),
 every error must be one that was asked for, and at the end the server has nothing in flight, holds no more
-memory than before, and ends with 0.  Under the address sanitizer that is where leaks show.
+memory than before, and ends with 0.  Under the address sanitizer that is where leaks show.  With a bound on the memory
+of models they are loaded on demand, and go for each other all the time.
 """
 import argparse
 import json
@@ -35,12 +36,16 @@ SHAPES = {"identity": lambda r: (r.randint(1, 8), 16), "rows": lambda r: (r.rand
           "two_rows": lambda r: (r.randint(1, 4), 64, 64), "wide": lambda r: (r.randint(1, 3), r.choice([1, 1000, 300000]))}
 COMING = ("ragged", "soft", "two_rows")
 GONE = ("is not found", "has no available versions", "no longer", "is not at ready state", "unknown model")
+# What may be said of a model that is loaded on demand: there was no room for it in time, it was unloaded meanwhile, or
+# its file was just written.
+PUT_OFF = ("is in use", "are in use", "could not be loaded: unloaded", "could not be loaded: engine 'ENGINE': ")
 CLASSES = ("realtime", "standard", "batch", None)
 
 
 class Soak:
-    def __init__(self, tester, server, seed):
+    def __init__(self, tester, server, seed, is_bound):
         import dyno
+        self.is_bound = is_bound
         self.tester, self.server, self.seed = tester, server, seed
         self.engines = {m: dyno.Engine(str(tester.engine(m)), threads=1) for m in SHAPES}
         self.lock = threading.Lock()
@@ -71,6 +76,8 @@ class Soak:
         text = str(error)
         if model in COMING and any(g in text for g in GONE):
             self.count("model was away")
+        elif self.is_bound and any(p.replace("ENGINE", f"{model}/1/fp32") in text for p in PUT_OFF):
+            self.count("model was put off")
         elif how.get("timeout") and ("cannot be met" in text or "timeout expired" in text.lower()):
             self.count("refused: deadline")
         elif (how.get("client_timeout") or how.get("parameters")) and \
@@ -228,16 +235,18 @@ class Soak:
         while not self.stopping.is_set():
             model = rng.choice(COMING)
             try:
+                if rng.random() < 0.3:
+                    self.tester.put(model, model)  # to be loaded again
                 if rng.random() < 0.6:
                     client.load_model(model)
                 else:
                     client.unload_model(model)
                 self.count("orders")
             except InferenceServerException as error:
-                if "is not loaded" not in str(error):
+                if "is not loaded" not in str(error) and not (self.is_bound and "in use" in str(error)):
                     self.fail("an order fails:", model, error)
             time.sleep(rng.random() * 0.2)
-        for model in COMING:
+        for model in COMING if not self.is_bound else ():
             client.load_model(model)
         client.close()
 
@@ -269,16 +278,17 @@ class Soak:
             self.fail(job.__name__, "breaks:", type(error).__name__, error)
 
 
-def soak(build, seconds, seed):
+def soak(build, seconds, seed, memory):
     folder = tempfile.mkdtemp(prefix="dyno-soak-")
     tester = Tester(build, folder)
     try:
         for model in COMING:
             tester.put(model, model)
-        server = tester.start("--model-control-mode=explicit", *(f"--load-model={m}" for m in SHAPES),
+        server = tester.start(f"--model-control-mode={'demand' if memory else 'explicit'}",
+                              f"--model-memory={memory or '0'}", *(f"--load-model={m}" for m in SHAPES),
                               "--max-in-flight=256", models=[m for m in SHAPES if m not in COMING])
-        server.expected.append("^warning: ")
-        work = Soak(tester, server, seed)
+        server.expected += ["^warning: "] + ["^warn: model "] * bool(memory)
+        work = Soak(tester, server, seed, bool(memory))
         work.run(min(seconds, 5))  # what is made once is made
         work.stopping.clear()
         before_kib = server.rss_kib()
@@ -286,7 +296,8 @@ def soak(build, seconds, seed):
         server.alive()
         server.wait_quiet(30)
         print(", ".join(f"{v} {k}" for k, v in sorted(work.counts.items())))
-        print(f"memory: {before_kib} KiB, after {server.rss_kib()} KiB")
+        print(f"memory: {before_kib} KiB, after {server.rss_kib()} KiB, allocated "
+              f"{int(server.metric('dyno_heap_bytes')) // 1024} KiB")
         check(not work.wrong, "\n".join(work.wrong[:5]))
         check(work.counts.get("right answers", 0) > seconds, "hardly an answer")
         tester.finish()
@@ -300,9 +311,10 @@ def main():
     parser.add_argument("--build", required=True, type=lambda p: pathlib.Path(p).resolve())
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model-memory", metavar="BYTES", help="as 4M: models are loaded on demand within this")
     args = parser.parse_args()
     try:
-        soak(args.build, args.seconds, args.seed)
+        soak(args.build, args.seconds, args.seed, args.model_memory)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1

@@ -549,3 +549,276 @@ def case_memory_flag(t):
         bad(text)
     server = t.start("--model-memory=2G")
     check(server.metric("dyno_model_memory_limit_bytes") == 2 << 30)
+
+
+# --- on demand ---
+
+def together(count, call, *args):
+    """What as many threads get at one time."""
+    got = [None] * count
+
+    def work(i):
+        got[i] = call(*args)
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return got
+
+
+def infer(server, model, body=BODY, headers=(), version=""):
+    path = f"/v2/models/{model}{version}/infer"
+    return server.request("POST", path, body, headers)
+
+
+def slow_request(**parameters):
+    """(body, headers) of a request of the model `slow`, which takes a while to load."""
+    x = np.ones((512, 256), np.float32)
+    head = json.dumps({"parameters": parameters,
+                       "inputs": [{"name": "x", "shape": [512, 256], "datatype": "FP32",
+                                   "parameters": {"binary_data_size": x.nbytes}}]}).encode()
+    return head + x.tobytes(), {"Inference-Header-Content-Length": str(len(head))}
+
+
+def wait_for(condition, *what, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < end, "never came:", *what)
+        time.sleep(0.01)
+
+
+def case_loaded_on_demand(t):
+    for name in ("a", "b", "c", "pinned", "named"):
+        t.put(name, "identity")
+    t.configure("pinned", {"pinned": True})
+    server = t.start("--model-control-mode=demand", "--load-model=named", models=(), env={"DYNO_LOG": "info"})
+    server.expected = ["info: "]
+    states = {n: index(server, n)["1"] for n in ("a", "b", "c", "pinned", "named")}
+    idle = ("UNAVAILABLE", "it is loaded when a request wants it")
+    check(states == {"a": idle, "b": idle, "c": idle, "pinned": ("READY", ""), "named": ("READY", "")}, states)
+    check(server.request("GET", "/v2/models/a/ready")[0] == 200, "it would be answered")
+    check(server.request("GET", "/v2/models/none/ready")[0] == 400)
+    check(answering(server, "a") == ("1", "fp32"))
+    got = together(16, infer, server, "b")
+    check(all(status == 200 for status, _, _ in got), got[:2])
+    check(len(lines_of(server, "'b' version 1 variant 'fp32' is ready")) == 1)
+    x = triton.InferInput("x", (1, 16), "FP32")
+    x.set_data_from_numpy(np.arange(16, dtype=np.float32).reshape(1, 16))
+    with triton.InferenceServerClient(f"127.0.0.1:{server.grpc}") as client:
+        check(client.is_model_ready("c") and client.infer("c", [x]).as_numpy("y")[0, 5] == 5)
+    server.error("POST", "/v2/models/none/infer", 404, "is not found", BODY)
+    server.error("POST", "/v2/models/a/versions/2/infer", 404, "version 2 is not found", BODY)
+    server.error("POST", "/v2/models/a/infer", 404, "no variant 'x'",
+                 BODY[:-1] + ', "parameters": {"variant": "x"}}')
+    unload(server, "a")
+    check(index(server, "a")["1"] == ("UNAVAILABLE", "unloaded") and answering(server, "a") == ("1", "fp32"))
+    server.wait_quiet()
+
+
+def case_demand_by_every_way(t):
+    """Requests that cannot be read without the model wait for it, too."""
+    for name in ("raw", "made", "told", "config", "grpc", "stream"):
+        t.put(name, "identity")
+    server = t.start("--model-control-mode=demand", models=())
+    row = np.arange(16, dtype=np.float32)
+    status, head, text = infer(server, "raw", row.tobytes(), {"Inference-Header-Content-Length": "0"})
+    check(status == 200 and text.endswith(row.tobytes()), status, head, text[:100])
+    got = server.json("POST", "/v2/models/made/generate", {"x": [row.tolist()]})
+    check(got["y"] == row.tolist(), got)
+    check(server.json("GET", "/v2/models/told")["inputs"][0]["shape"] == [-1, 16])
+    check(server.json("GET", "/v2/models/config/versions/1/config")["max_batch_size"] == 64)
+    with triton.InferenceServerClient(f"127.0.0.1:{server.grpc}") as client:
+        check(client.get_model_metadata("grpc").inputs[0].name == "x")
+        got = []
+        client.start_stream(lambda result, error: got.append((result, error)))
+        x = triton.InferInput("x", (1, 16), "FP32")
+        x.set_data_from_numpy(row.reshape(1, 16))
+        for _ in range(5):
+            client.async_stream_infer("stream", [x])
+        client.stop_stream()
+        check(len(got) == 5 and all(e is None for _, e in got), got)
+    check(server.json("GET", "/v2/models/stats")["model_stats"] != [])
+    server.wait_quiet()
+
+
+def case_demand_waits_in_a_queue(t):
+    t.put("m", "slow")
+    server = t.start("--model-control-mode=demand", "--max-load-queue=2", models=())
+    body, headers = slow_request()
+    got = together(8, infer, server, "m", body, headers)
+    bad = [g for g in got if g[0] != 200]
+    check(2 <= 8 - len(bad) and len(bad) >= 1, [g[0] for g in got])
+    for status, head, text in bad:
+        check(status == 503 and int(head["retry-after"]) == 1 and b"Exceeds maximum queue size" in text, text)
+    check(infer(server, "m", body, headers)[0] == 200)
+    server.wait_quiet()
+
+
+def case_who_waits_may_go(t):
+    """Deadlines and cancellation hold while a model is loaded, too."""
+    for name in "abc":
+        t.put(name, "slow")
+    server = t.start("--model-control-mode=demand", models=())
+    body, headers = slow_request(timeout=20000)
+    start = time.monotonic()
+    status, _, text = infer(server, "a", body, headers)
+    check(status == 503 and b"Request timeout expired" in text, status, text[:200])
+    took = time.monotonic() - start
+    wait_for(lambda: index(server, "a")["1"][0] == "READY", "the model that nobody waits for")
+    check(took < time.monotonic() - start, took)
+    x = triton.InferInput("x", (512, 256), "FP32")
+    x.set_data_from_numpy(np.ones((512, 256), np.float32))
+    with triton.InferenceServerClient(f"127.0.0.1:{server.grpc}") as client:
+        try:
+            client.infer("b", [x], client_timeout=0.03)
+            check(False, "not late")
+        except InferenceServerException as error:
+            check("Deadline Exceeded" in str(error) or "deadline has passed" in str(error), error)
+        wait_for(lambda: index(server, "b")["1"][0] == "READY", "b")
+    body, headers = slow_request()
+    for _ in range(5):
+        conn = http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)
+        conn.request("POST", "/v2/models/c/infer", body, headers)
+        time.sleep(0.01)
+        conn.close()
+    wait_for(lambda: index(server, "c")["1"][0] == "READY", "c")
+    check(infer(server, "c", body, headers)[0] == 200)
+    server.wait_quiet()
+
+
+def case_demand_for_a_bad_engine(t):
+    t.put("m", "identity")
+    good = (t.repository / "m" / "1" / "fp32.engine").read_bytes()
+    (t.repository / "m" / "1" / "fp32.engine").write_bytes(good[:-100])
+    server = t.start("--model-control-mode=demand", "--repository-poll-secs=0.2", models=())
+    server.expected = ["variant 'fp32'"]
+    for status, head, text in together(4, infer, server, "m") + [infer(server, "m")]:
+        check(status == 503 and 1 <= int(head["retry-after"]) <= 10, status, head)
+        check(b"model 'm' version 1 could not be loaded: engine 'm/1/fp32': " in text, text)
+    check(len(lines_of(server, "variant 'fp32'")) == 1, "tried again and again")
+    check(index(server, "m")["1"][0] == "UNAVAILABLE")
+    (t.repository / "m" / "1" / "fp32.engine").write_bytes(good)
+    wait_for(lambda: infer(server, "m")[0] == 200, "the mended one")
+    server.wait_quiet()
+
+
+def case_evicted_comes_back(t):
+    """In every mode, and more than fits at one time: all is answered."""
+    names = "abcde"
+    for name in names:
+        t.put(name, "identity")
+        t.put(name, "identity", 2)
+    server = t.start("--model-control-mode=explicit", models=())
+    one = bytes_of(server, "a")
+    server.stop()
+    for mode in ("none", "explicit", "poll", "demand"):
+        server = t.start(f"--model-control-mode={mode}", f"--model-memory={2 * one + one // 2}",
+                         "--repository-poll-secs=0.3", models=(),
+                         *[f"--load-model={n}" for n in names if mode == "explicit"])
+        for _ in range(3):
+            for name in names:
+                status, _, text = infer(server, name)
+                check(status == 200 and json.loads(text)["model_version"] == "2", mode, name, text)
+        got = [g for name in names for g in together(3, infer, server, name)]
+        check(all(g[0] == 200 for g in got), mode, [g for g in got if g[0] != 200][:2])
+        check(server.metric("dyno_model_evictions_total") >= 10, mode)
+        check(memory(server) <= 2 * one + one // 2, memory(server))
+        server.wait_quiet()
+        server.stop()
+
+
+def case_evicted_under_load(t):
+    """Clients of more models than fit, all at once: each answer is right, and none is lost."""
+    for name in "abcd":
+        t.put(name, "identity")
+    server = t.start("--model-control-mode=explicit", models=())
+    one = bytes_of(server, "a")
+    server.stop()
+    server = t.start("--model-control-mode=demand", f"--model-memory={2 * one + one // 2}", models=())
+    asking = [Asking(server, name, 2) for name in "abcd"]
+    time.sleep(3)
+    for at in asking:
+        at.stop()
+    check(memory(server) <= 2 * one + one // 2 and server.metric("dyno_model_evictions_total") > 2)
+    server.wait_quiet()
+
+
+def case_another_answers_meanwhile(t):
+    """The one that is wanted is not there, another one is that will do: it answers, and the wanted one comes back."""
+    t.put("m", "rows", variant="exact")
+    t.put("m", "two_rows", variant="cheap")
+    t.configure("m", {"variants": {"cheap": {"accuracy": 0.9}}})
+    server = t.start("--model-control-mode=demand", models=())
+    x = {"inputs": [{"name": "x", "shape": [1, 64, 64], "datatype": "FP32", "data": [1.0] * 4096}]}
+
+    def variant(**parameters):
+        got = server.json("POST", "/v2/models/m/infer", {**x, "parameters": parameters})
+        return got["parameters"]["variant"]
+    check(variant(variant="cheap") == "cheap" and variants(server) == [("1", "cheap")])
+    check(variant() == "cheap", "what is there")
+    wait_for(lambda: ("1", "exact") in variants(server), "the one that was wanted")
+    check(variant() == "exact")
+
+
+# --- what changes in the repository ---
+
+def case_repository_is_polled(t):
+    t.put("a", "identity")
+    server = t.start("--model-control-mode=poll", "--repository-poll-secs=0.1", models=())
+    server.error("POST", "/v2/repository/models/a/unload", 503, "not allowed")
+    asking = Asking(server, "a")
+    t.put("b", "identity")
+    wait_for(lambda: infer(server, "b")[0] == 200, "a new model")
+    t.put("a", "identity", 2)
+    wait_for(lambda: answering(server, "a")[0] == "2", "a new version")
+    wait_for(lambda: list(index(server, "a")) == ["2"], "the old version's end")
+    t.put("a", "identity", 2, "int8")
+    wait_for(lambda: ("2", "int8") in variants(server, "a"), "a new variant")
+    (t.repository / "a" / "2" / "int8.engine").unlink()
+    wait_for(lambda: variants(server, "a") == [("2", "fp32")], "its end")
+    t.configure("a", {"max_batch_size": 7})
+    wait_for(lambda: server.json("GET", "/v2/models/a/config")["max_batch_size"] == 7, "the configuration")
+    server.expected = ["model 'a'", "failed to load 'a'", "config.json"]
+    t.configure("a", {"max_batch_size": -7})
+    wait_for(lambda: "max_batch_size" in index(server, "a")["2"][1], "what is wrong with it")
+    check(index(server, "a")["2"][0] == "READY" and len(lines_of(server, "max_batch_size")) <= 2)
+    t.configure("a", {})
+    wait_for(lambda: index(server, "a")["2"] == ("READY", ""), "the mended configuration")
+    asking.stop()
+    shutil.rmtree(t.repository / "b")
+    wait_for(lambda: infer(server, "b")[0] == 404, "the end of a model")
+    check(index(server, "b") == {}, index(server, "b"))
+    server.wait_quiet()
+
+
+def case_half_copied(t):
+    """A folder that changes under load, byte by byte: the old one answers until the new one is whole."""
+    t.put("m", "identity")
+    server = t.start("--model-control-mode=poll", "--repository-poll-secs=0.05", models=(), env={"DYNO_LOG": "info"})
+    server.expected = ["info: ", "variant 'fp32'", "failed to load"]
+    engine = t.repository / "m" / "1" / "fp32.engine"
+    good = engine.read_bytes()
+    asking = Asking(server)
+    for _ in range(3):
+        loads = len(lines_of(server, " is ready: "))
+        with open(engine, "wb") as out:
+            for i in range(0, len(good), len(good) // 8):
+                out.write(good[i:i + len(good) // 8])
+                out.flush()
+                time.sleep(0.06)
+        wait_for(lambda loads=loads: len(lines_of(server, " is ready: ")) > loads, "the whole one")
+        wait_for(lambda: index(server, "m")["1"] == ("READY", ""), "no reason")
+    check(lines_of(server, "warn: "), "it was never seen half")
+    asking.stop()
+
+
+def case_mode_flags(t):
+    def bad(says, *flags):
+        got = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}", *flags],
+                             capture_output=True, text=True, timeout=20, check=False)
+        check(got.returncode == 64 and says in got.stderr, got)
+    bad("wants none, explicit, poll or demand", "--model-control-mode=all")
+    bad("wants --model-control-mode=explicit or demand", "--model-control-mode=poll", "--load-model=a")
+    bad("--repository-poll-secs", "--repository-poll-secs=-1")
+    bad("--max-load-queue", "--max-load-queue=-1")

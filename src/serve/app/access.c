@@ -140,10 +140,20 @@ static void put_names(struct dyno_json_writer *json, const struct line *line)
 {
     const struct dyno_call *call = line->call;
     const struct dyno_variant *variant = call != NULL ? call->task.variant : NULL;
-    put_text(json, "model", variant != NULL ? variant->model : line->model, NAME_BYTES_MAX);
-    put_text(json, "version", variant != NULL ? variant->version : line->version, NAME_BYTES_MAX);
-    if (variant != NULL) {
-        put_text(json, "variant", variant->name, NAME_BYTES_MAX);
+    const bool is_kept = call != NULL && call->kept_variant != NULL;
+    put_text(json, "model",
+             variant != NULL ? variant->model
+             : is_kept       ? call->kept_model
+                             : line->model,
+             NAME_BYTES_MAX);
+    put_text(json, "version",
+             variant != NULL ? variant->version
+             : is_kept       ? call->kept_version
+                             : line->version,
+             NAME_BYTES_MAX);
+    if (variant != NULL || is_kept) {
+        put_text(json, "variant", variant != NULL ? variant->name : call->kept_variant,
+                 NAME_BYTES_MAX);
         put_text(json, "class", call->io->server->classes.rows[call->task.class_idx].name,
                  NAME_BYTES_MAX);
     }
@@ -167,7 +177,7 @@ static void put_numbers(struct dyno_json_writer *json, const struct line *line, 
     put_number(json, "bytes_in", (int64_t)line->in_bytes);
     put_number(json, "bytes_out", (int64_t)line->out_bytes);
     put_number(json, "total_us", (int64_t)(total_ns / 1000));
-    if (call != NULL && call->task.variant != NULL) {
+    if (call != NULL && (call->task.variant != NULL || call->kept_variant != NULL)) {
         put_number(json, "queue_us", us_between(call->task.queue_ns, call->task.start_ns));
         put_number(json, "compute_us", us_between(call->task.start_ns, call->task.end_ns));
     }

@@ -11,6 +11,7 @@
 #include "serve/sched/router.h"
 
 #define SPARE_MAX 64
+#define WAITS_MAX 4 /* of one request: what was loaded for it may be evicted before it runs */
 
 /* Memory of a call beside its arena; its data follow. */
 struct dyno_block {
@@ -62,6 +63,15 @@ static void free_call(struct dyno_call *call)
     dyno_free(call);
 }
 
+void dyno_call_release(struct dyno_call *call)
+{
+    if (call->task.variant == NULL)
+        return;
+    dyno_task_fini(&call->task);
+    dyno_variant_unref(call->task.variant);
+    call->task.variant = NULL;
+}
+
 void dyno_call_destroy(struct dyno_call *call)
 {
     struct dyno_io *io = call->io;
@@ -71,10 +81,11 @@ void dyno_call_destroy(struct dyno_call *call)
         dyno_guest_unref(call->guest);
         call->guest = NULL;
     }
-    if (call->task.variant != NULL) {
-        dyno_task_fini(&call->task);
-        dyno_variant_unref(call->task.variant);
-    }
+    dyno_call_release(call);
+    if (call->seg != NULL)
+        dyno_seg_destroy(dyno_loop_slab(io->loop), call->seg);
+    call->seg = NULL;
+    call->kept_model = call->kept_version = call->kept_variant = NULL;
     while (call->blocks != NULL) {
         struct dyno_block *next = call->blocks->next;
         dyno_budget_free(&io->server->budget, call->blocks);
@@ -82,7 +93,6 @@ void dyno_call_destroy(struct dyno_call *call)
     }
     dyno_call_let_go(call);
     dyno_body_fini(&call->body);
-    call->task.variant = NULL;
     call->task.deadline_ns = call->task.retry_ns = call->task.device_ns = 0;
     atomic_store_explicit(&call->task.is_cancelled, false, memory_order_relaxed);
     call->task.err.status = DYNO_OK;
@@ -95,6 +105,8 @@ void dyno_call_destroy(struct dyno_call *call)
     call->rpc = NULL;
     call->is_done = call->was_submitted = false;
     call->tally = NULL;
+    call->wait = (struct dyno_wait){0};
+    call->wait_count = 0;
     dyno_arena_reset(call->arena);
     atomic_fetch_sub_explicit(&io->open_count, 1, memory_order_relaxed);
     if (io->spare_count == SPARE_MAX) {
@@ -198,6 +210,95 @@ static void on_done(struct dyno_task *task)
         to_its_thread(call);
 }
 
+/* --- waiting for a variant to be loaded --- */
+
+static void end_early(struct dyno_call *call)
+{
+    call->task.queue_ns = call->task.start_ns = call->task.end_ns = dyno_clock_ns();
+    finish(call);
+}
+
+/* On the call's own thread: what it waited for is there, or will not be. */
+static void deliver_wait(struct dyno_mail *mail)
+{
+    struct dyno_call *call =
+        (struct dyno_call *)(void *)((char *)mail - offsetof(struct dyno_call, mail));
+    struct dyno_variant *came = call->wait.variant;
+    dyno_loop_disarm(call->io->loop, &call->wait_timer);
+    call->wait.variant = NULL;
+    call->is_waiting = false;
+    call->wait.is_again = true;
+    call->task.retry_ns = call->wait.retry_ns;
+    call->status = call->wait.status;
+    if (call->status == DYNO_OK)
+        call->resume(call); /* and perhaps gone */
+    else
+        end_early(call);
+    if (came != NULL)
+        dyno_variant_unref(came);
+}
+
+static void on_wait_done(struct dyno_wait *wait)
+{
+    struct dyno_call *call =
+        (struct dyno_call *)(void *)((char *)wait - offsetof(struct dyno_call, wait));
+    call->mail.deliver = deliver_wait;
+    dyno_loop_post(call->io->loop, &call->mail);
+}
+
+/* It ends, unless what it waits for has just come. */
+static void stop_waiting(struct dyno_call *call, enum dyno_status status, const char *why)
+{
+    if (!call->is_waiting || !dyno_catalog_unwait(call->io->server->catalog, &call->wait))
+        return;
+    call->wait.status = DYNO_FAIL(&call->err, status, "%s", why);
+    on_wait_done(&call->wait);
+}
+
+static void on_wait_timer(struct dyno_timer *timer)
+{
+    struct dyno_call *call =
+        (struct dyno_call *)(void *)((char *)timer - offsetof(struct dyno_call, wait_timer));
+    stop_waiting(call, DYNO_E_BUSY, "Request timeout expired");
+}
+
+void dyno_call_cancel(struct dyno_call *call)
+{
+    dyno_sched_cancel(call->io->server->sched, &call->task);
+    stop_waiting(call, DYNO_E_CANCELLED, "the request was cancelled");
+}
+
+/* What it may wait by; NULL: it has waited often enough. */
+static struct dyno_wait *wait_of(struct dyno_call *call)
+{
+    call->wait.done = on_wait_done;
+    call->wait.err = &call->err;
+    call->wait.retry_ns = 0;
+    return call->wait_count < WAITS_MAX ? &call->wait : NULL;
+}
+
+/* It waits, and its deadline with it. */
+static void begin_waiting(struct dyno_call *call, void (*resume)(struct dyno_call *call))
+{
+    call->resume = resume;
+    call->is_waiting = true;
+    call->wait_count++;
+    call->wait_timer.fire = on_wait_timer;
+    if (call->task.deadline_ns != 0 &&
+        !dyno_loop_arm(call->io->loop, &call->wait_timer, call->task.deadline_ns))
+        stop_waiting(call, DYNO_E_NOMEM, "out of memory");
+}
+
+enum dyno_status dyno_call_find(struct dyno_call *call, void (*resume)(struct dyno_call *call),
+                                struct dyno_variant **variant_out)
+{
+    DYNO_TRY(dyno_catalog_choose(call->io->server->catalog, call->infer.model, call->infer.version,
+                                 dyno_choose_first, NULL, wait_of(call), variant_out, &call->err));
+    if (*variant_out == NULL)
+        begin_waiting(call, resume);
+    return DYNO_OK;
+}
+
 /* --- class, variant, inputs --- */
 
 static const char *header(const struct dyno_call *call, const char *name)
@@ -273,9 +374,10 @@ static enum dyno_status choose_variant(struct dyno_call *call)
         .arrays = arrays,
     };
     DYNO_TRY(text_param(call, "variant", &ask.variant));
-    const enum dyno_status status =
-        dyno_catalog_choose(call->io->server->catalog, infer->model, infer->version,
-                            dyno_router_choose, &ask, &call->task.variant, &call->err);
+    const enum dyno_status status = dyno_catalog_choose(
+        call->io->server->catalog, infer->model, infer->version, dyno_router_choose, &ask,
+        wait_of(call), &call->task.variant, &call->err);
+    call->task.retry_ns = call->wait.retry_ns;
     if (status == DYNO_OK)
         return DYNO_OK;
     if (ask.is_unnamed || ask.is_too_coarse)
@@ -291,14 +393,10 @@ static enum dyno_status choose_variant(struct dyno_call *call)
     return status;
 }
 
-static enum dyno_status prepare(struct dyno_call *call)
+/* The variant is found. */
+static enum dyno_status prepare_task(struct dyno_call *call)
 {
     struct dyno_task *task = &call->task;
-    task->tenant = call->guest->tenant;
-    DYNO_TRY(dyno_call_may_run(call));
-    DYNO_TRY(choose_class(call));
-    set_deadline(call);
-    DYNO_TRY(choose_variant(call));
     struct dyno_variant *variant = task->variant;
     call->tally = dyno_variant_tally(variant, call->io->idx, task->class_idx);
     if (call->tally != NULL)
@@ -312,12 +410,25 @@ static enum dyno_status prepare(struct dyno_call *call)
     return dyno_variant_arrange(variant, &call->infer, task->inputs, &call->err);
 }
 
+static enum dyno_status prepare(struct dyno_call *call)
+{
+    call->task.tenant = call->guest->tenant;
+    DYNO_TRY(dyno_call_may_run(call));
+    DYNO_TRY(choose_class(call));
+    set_deadline(call);
+    DYNO_TRY(choose_variant(call));
+    return call->task.variant != NULL ? prepare_task(call) : DYNO_OK;
+}
+
 void dyno_call_run(struct dyno_call *call)
 {
     call->status = prepare(call);
     if (call->status != DYNO_OK) {
-        call->task.queue_ns = call->task.start_ns = call->task.end_ns = dyno_clock_ns();
-        finish(call);
+        end_early(call);
+        return;
+    }
+    if (call->task.variant == NULL) {
+        begin_waiting(call, dyno_call_run);
         return;
     }
     call->task.done = on_done;

@@ -29,16 +29,6 @@ static void answer_err(struct dyno_rpc *rpc, const struct dyno_err *err)
     dyno_grpc_finish(&rpc->grpc, dyno_grpc_status_of(err->status), err->text);
 }
 
-static bool model_is_ready(const struct dyno_io *io, const struct dyno_v2_names *names)
-{
-    struct dyno_variant *variant = NULL;
-    if (dyno_catalog_find(io->server->catalog, names->first, names->second, &variant, NULL) !=
-        DYNO_OK)
-        return false;
-    dyno_variant_unref(variant);
-    return true;
-}
-
 /* --- models --- */
 
 static enum dyno_status write_models(struct dyno_io *io, int tag,
@@ -198,7 +188,8 @@ static enum dyno_status write_answer(const struct dyno_rpc *rpc, int tag,
         dyno_v2_pb_server(&io->text, io->server->shm != NULL);
         return DYNO_OK;
     case DYNO_RPC_MODEL_READY:
-        dyno_pb_put_varint(&io->text, 1, model_is_ready(io, names));
+        dyno_pb_put_varint(&io->text, 1,
+                           dyno_catalog_answers(io->server->catalog, names->first, names->second));
         return DYNO_OK;
     case DYNO_RPC_HEALTH_CHECK:
         return dyno_rpc_check_health(io, names->first, err);
@@ -221,9 +212,42 @@ static enum dyno_status write_answer(const struct dyno_rpc *rpc, int tag,
     return tell_models(rpc, tag, names, arena, err);
 }
 
-/* Do what the message asks for; its answer goes to io->text, that of an order comes later. */
+/* Once more, whatever came of it. */
+static void answer_fetch(struct dyno_app_order *order)
+{
+    struct dyno_rpc *rpc = order->rpc;
+    const struct dyno_v2_names names = {.first = order->order.model, .second = order->asked};
+    struct dyno_err err = {0};
+    dyno_strbuf_clear(&order->io->text);
+    const enum dyno_status status =
+        order->asked != NULL
+            ? write_answer(rpc, rpc->grpc.method->tag, &names, order->order.arena, &err)
+            : DYNO_NOMEM(&err);
+    if (status == DYNO_OK)
+        answer(rpc);
+    else
+        answer_err(rpc, &err);
+    dyno_grpc_unref(&rpc->grpc);
+}
+
+/* Is the model that is asked about loaded first, to be told of later? */
+static bool fetch(struct dyno_rpc *rpc, int tag, const struct dyno_v2_names *names)
+{
+    if (tag != DYNO_RPC_MODEL_METADATA && tag != DYNO_RPC_MODEL_CONFIG)
+        return false;
+    struct dyno_app_order *order =
+        dyno_app_fetch(dyno_rpc_io(rpc), names->first, names->second, answer_fetch);
+    if (order == NULL)
+        return false;
+    dyno_grpc_ref(&rpc->grpc);
+    order->rpc = rpc;
+    dyno_app_order_send(order);
+    return true;
+}
+
+/* Do what the message asks for; its answer goes to io->text.  *is_later_out: it comes later. */
 static enum dyno_status serve(struct dyno_rpc *rpc, int tag, const struct dyno_body *body,
-                              struct dyno_arena *arena, struct dyno_err *err)
+                              struct dyno_arena *arena, bool *is_later_out, struct dyno_err *err)
 {
     struct dyno_v2_names names;
     if (dyno_rpc_is_settings(tag))
@@ -232,23 +256,28 @@ static enum dyno_status serve(struct dyno_rpc *rpc, int tag, const struct dyno_b
     const char *model = model_of(tag, &names);
     if (model[0] != 0)
         DYNO_TRY(dyno_guest_check_model(rpc->guest, model, err));
-    return is_order(tag) ? send_order(rpc, tag, &names, err)
-                         : write_answer(rpc, tag, &names, arena, err);
+    *is_later_out = is_order(tag);
+    if (is_order(tag))
+        return send_order(rpc, tag, &names, err);
+    const enum dyno_status status = write_answer(rpc, tag, &names, arena, err);
+    *is_later_out = status == DYNO_E_BUSY && fetch(rpc, tag, &names);
+    return *is_later_out ? DYNO_OK : status;
 }
 
 void dyno_rpc_control(struct dyno_grpc_call *grpc, struct dyno_body *body)
 {
     struct dyno_rpc *rpc = dyno_rpc_of(grpc);
     struct dyno_err err = {0};
+    bool is_later = false;
     const int tag = grpc->method->tag;
     struct dyno_arena *arena = dyno_arena_create();
     dyno_strbuf_clear(&dyno_rpc_io(rpc)->text);
     const enum dyno_status status =
-        arena != NULL ? serve(rpc, tag, body, arena, &err) : DYNO_NOMEM(&err);
+        arena != NULL ? serve(rpc, tag, body, arena, &is_later, &err) : DYNO_NOMEM(&err);
     dyno_body_fini(body);
     if (status != DYNO_OK)
         answer_err(rpc, &err);
-    else if (!is_order(tag))
+    else if (!is_later)
         answer(rpc);
     dyno_arena_destroy(arena);
 }

@@ -117,7 +117,9 @@ static void answer_of_stream(struct dyno_call *call)
     struct dyno_seg *seg = NULL;
     if (grpc->stream.h2 == NULL)
         return;
-    if (call->status == DYNO_OK)
+    seg = call->seg;
+    call->seg = NULL;
+    if (call->status == DYNO_OK && seg == NULL)
         call->status = write_result(call, 2, &seg);
     if (call->status != DYNO_OK && wants_status != NULL && strcmp(wants_status, "true") == 0) {
         finish_failed(call);
@@ -130,6 +132,21 @@ static void answer_of_stream(struct dyno_call *call)
         dyno_grpc_send(grpc, seg);
     else
         dyno_grpc_finish(grpc, DYNO_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+/* It is not its turn.  What it waits for may be another model's loading, which may want the room
+ * of this one: so its answer is written, and the variant let go. */
+static void keep_answer(struct dyno_call *call)
+{
+    const struct dyno_variant *variant = call->task.variant;
+    if (call->status != DYNO_OK || call->rpc->grpc.stream.h2 == NULL)
+        return;
+    call->kept_model = dyno_arena_strdup(call->arena, variant->model);
+    call->kept_version = dyno_arena_strdup(call->arena, variant->version);
+    call->kept_variant = dyno_arena_strdup(call->arena, variant->name);
+    call->status = write_result(call, 2, &call->seg);
+    dyno_strbuf_clear(&call->io->text);
+    dyno_call_release(call);
 }
 
 /* Send what is done, in order; end the call when the client has and all is sent. */
@@ -179,6 +196,8 @@ void dyno_call_answer_grpc(struct dyno_call *call)
     dyno_grpc_ref(&rpc->grpc);
     if (rpc->grpc.method->is_streaming) {
         call->is_done = true;
+        if (rpc->first != call)
+            keep_answer(call);
         advance(rpc);
     } else {
         rpc->first = rpc->last = NULL;
@@ -195,7 +214,7 @@ void dyno_rpc_gone(struct dyno_grpc_call *grpc)
 {
     dyno_rpc_unwatch(dyno_rpc_of(grpc));
     for (struct dyno_call *call = dyno_rpc_of(grpc)->first; call != NULL; call = call->next)
-        dyno_sched_cancel(call->io->server->sched, &call->task);
+        dyno_call_cancel(call);
 }
 
 /* A unary call was begun when its head came. */

@@ -306,7 +306,7 @@ static void on_gone(struct dyno_http_server *server, struct dyno_http_request *r
     struct dyno_visit *visit = of_request(request);
     (void)server;
     if (visit->call != NULL)
-        dyno_sched_cancel(visit->io->server->sched, &visit->call->task);
+        dyno_call_cancel(visit->call);
 }
 
 static void on_over(struct dyno_http_server *server, struct dyno_http_request *request)

@@ -41,8 +41,10 @@ struct dyno_visit {
     struct dyno_guest *guest;
     bool is_begun;          /* his inference, which no call stands for yet */
     struct dyno_call *call; /* of an inference */
+    enum dyno_status (*decode)(struct dyno_call *call, const struct dyno_visit *visit);
     enum dyno_form form;
     struct dyno_access access;
+    bool is_fetched;  /* the model that it asks about was loaded for it, or could not be */
     uint32_t retry_s; /* Retry-After of an answer that says "later"; 0: not known */
     char refusal_text[256], refusal_extra[48];
 };
@@ -70,6 +72,9 @@ int dyno_http_status(enum dyno_status status);
 
 /* --- inferences --- */
 
+/* Decode, and run what came of it, again or for the first time: for a decoder that had to wait for
+ * the model. */
+void dyno_visit_decode(struct dyno_call *call);
 /* Make a call of the visit: its body, unpacked, goes through `decode` into the call's infer, whose
  * model and version are set. */
 typedef enum dyno_status dyno_decode_fn(struct dyno_call *call, const struct dyno_visit *visit);

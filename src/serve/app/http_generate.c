@@ -22,10 +22,12 @@ static enum dyno_status copy_inputs(struct dyno_call *call, const struct dyno_va
 
 static enum dyno_status decode_generate(struct dyno_call *call, const struct dyno_visit *visit)
 {
+    (void)visit;
     struct dyno_variant *variant = NULL;
     struct dyno_v2_tensor *inputs = NULL;
-    DYNO_TRY(dyno_catalog_find(call->io->server->catalog, visit->model, visit->version, &variant,
-                               &call->err));
+    DYNO_TRY(dyno_call_find(call, dyno_visit_decode, &variant));
+    if (variant == NULL)
+        return DYNO_OK; /* it waits */
     const size_t count = variant->input_count;
     const enum dyno_status status = copy_inputs(call, variant, &inputs);
     dyno_variant_unref(variant);

@@ -206,8 +206,9 @@ static enum dyno_status json_length(const struct dyno_http_request *request, siz
 static enum dyno_status take_raw(struct dyno_call *call)
 {
     struct dyno_variant *variant = NULL;
-    DYNO_TRY(dyno_catalog_find(call->io->server->catalog, call->infer.model, call->infer.version,
-                               &variant, &call->err));
+    DYNO_TRY(dyno_call_find(call, dyno_visit_decode, &variant));
+    if (variant == NULL)
+        return DYNO_OK; /* it waits */
     const size_t input_count = variant->input_count;
     struct dyno_v2_tensor *tensor = dyno_arena_alloc(call->arena, 1, sizeof(*tensor));
     if (tensor != NULL && input_count == 1) {
@@ -272,6 +273,20 @@ static enum dyno_status decode_infer(struct dyno_call *call, const struct dyno_v
                                &call->memory, &call->infer, &call->err);
 }
 
+void dyno_visit_decode(struct dyno_call *call)
+{
+    const struct dyno_visit *visit = call->visit;
+    call->status = visit->decode(call, visit);
+    call->infer.model = visit->model; /* of a decoder's own they are nobody's */
+    call->infer.version = visit->version;
+    if (call->is_waiting)
+        return;
+    if (call->status == DYNO_OK)
+        dyno_call_run(call);
+    else
+        dyno_call_answer_http(call);
+}
+
 void dyno_visit_infer(struct dyno_visit *visit, enum dyno_form form, dyno_decode_fn *decode)
 {
     const char *coding = dyno_http_header(&visit->request, "content-encoding");
@@ -289,13 +304,10 @@ void dyno_visit_infer(struct dyno_visit *visit, enum dyno_form form, dyno_decode
     call->body = visit->request.body;
     dyno_body_init(&visit->request.body, call->body.budget, 0);
     call->infer = (struct dyno_infer){.model = visit->model, .version = visit->version};
+    visit->decode = decode;
     call->status = unpack(call, dyno_zip_parse(coding));
     if (call->status == DYNO_OK)
-        call->status = decode(call, visit);
-    call->infer.model = visit->model; /* of a decoder's own they are nobody's */
-    call->infer.version = visit->version;
-    if (call->status == DYNO_OK)
-        dyno_call_run(call);
+        dyno_visit_decode(call);
     else
         dyno_call_answer_http(call);
 }

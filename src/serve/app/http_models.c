@@ -39,11 +39,8 @@ void dyno_route_server(struct dyno_visit *visit)
 
 void dyno_route_model_ready(struct dyno_visit *visit)
 {
-    struct dyno_variant *variant = NULL;
-    const bool is_ready = dyno_catalog_find(visit->io->server->catalog, visit->model,
-                                            visit->version, &variant, NULL) == DYNO_OK;
-    if (is_ready)
-        dyno_variant_unref(variant);
+    const bool is_ready =
+        dyno_catalog_answers(visit->io->server->catalog, visit->model, visit->version);
     answer_health(visit, "ready", is_ready);
 }
 
@@ -90,7 +87,27 @@ static enum dyno_status with_variants_in(struct dyno_visit *visit, variants_fn *
     return status;
 }
 
-static void with_variants(struct dyno_visit *visit, variants_fn *fn)
+/* Once more, whatever came of it. */
+static void answer_fetch(struct dyno_app_order *order)
+{
+    order->visit->route->fn(order->visit);
+}
+
+static bool fetch(struct dyno_visit *visit)
+{
+    struct dyno_app_order *order =
+        visit->is_fetched || visit->model[0] == 0
+            ? NULL
+            : dyno_app_fetch(visit->io, visit->model, visit->version, answer_fetch);
+    if (order == NULL)
+        return false;
+    visit->is_fetched = true;
+    order->visit = visit;
+    dyno_app_order_send(order);
+    return true;
+}
+
+static void with_variants(struct dyno_visit *visit, variants_fn *fn, bool may_fetch)
 {
     struct dyno_err err = {0};
     struct dyno_arena *arena = dyno_arena_create();
@@ -98,7 +115,7 @@ static void with_variants(struct dyno_visit *visit, variants_fn *fn)
         arena != NULL ? with_variants_in(visit, fn, arena, &err) : DYNO_NOMEM(&err);
     if (status == DYNO_OK)
         dyno_visit_answer_json(visit);
-    else
+    else if (status != DYNO_E_BUSY || !may_fetch || !fetch(visit))
         dyno_visit_answer_err(visit, &err);
     dyno_arena_destroy(arena);
 }
@@ -161,17 +178,17 @@ static enum dyno_status write_names(struct dyno_visit *visit, struct dyno_varian
 
 void dyno_route_metadata(struct dyno_visit *visit)
 {
-    with_variants(visit, write_metadata);
+    with_variants(visit, write_metadata, true);
 }
 void dyno_route_config(struct dyno_visit *visit)
 {
-    with_variants(visit, write_config);
+    with_variants(visit, write_config, true);
 }
 void dyno_route_stats(struct dyno_visit *visit)
 {
-    with_variants(visit, write_stats);
+    with_variants(visit, write_stats, false);
 }
 void dyno_route_models(struct dyno_visit *visit)
 {
-    with_variants(visit, write_names);
+    with_variants(visit, write_names, false);
 }

@@ -30,6 +30,29 @@ struct dyno_app_order *dyno_app_order_create(struct dyno_io *io, enum dyno_comma
     return order;
 }
 
+struct dyno_app_order *dyno_app_fetch(struct dyno_io *io, const char *model, const char *version,
+                                      void (*answer)(struct dyno_app_order *order))
+{
+    struct dyno_server *server = io->server;
+    char name[DYNO_MODEL_NAME_BYTES_MAX + 1];
+    struct dyno_app_part part = {.variant = name};
+    if (!dyno_catalog_coming(server->catalog, model, version, &part.version, name))
+        return NULL;
+    const unsigned count = atomic_fetch_add(&server->fetch_count, 1);
+    struct dyno_app_order *order =
+        count < server->options.load_queue_max
+            ? dyno_app_order_create(io, DYNO_COMMAND_LOAD, model, &part, answer)
+            : NULL;
+    if (order == NULL) {
+        atomic_fetch_sub(&server->fetch_count, 1);
+        return NULL;
+    }
+    order->is_fetch = true;
+    order->order.may_put_off = true;
+    order->asked = dyno_arena_strdup(order->order.arena, version);
+    return order;
+}
+
 static enum dyno_status take_version(struct dyno_app_part *part, const struct dyno_v2_param *param,
                                      struct dyno_err *err)
 {
@@ -97,7 +120,10 @@ static void remember(struct dyno_server *server, const struct dyno_order *done)
 static void on_done(struct dyno_order *done)
 {
     struct dyno_app_order *order = (struct dyno_app_order *)(void *)done; /* its first member */
-    remember(order->io->server, done);
+    if (order->is_fetch)
+        atomic_fetch_sub(&order->io->server->fetch_count, 1);
+    else
+        remember(order->io->server, done);
     order->mail.deliver = deliver;
     dyno_loop_post(order->io->loop, &order->mail);
 }

@@ -17,7 +17,11 @@ struct dyno_serve_options {
     size_t repository_count;
     const char *const *load_models; /* with explicit_control */
     size_t load_model_count;
-    bool explicit_control;                  /* models come and go by request only */
+    bool load_at_start;                     /* all models */
+    bool explicit_control;                  /* models come and go by request */
+    bool on_demand;                         /* an inference loads what it wants */
+    double poll_s;                          /* between looks at the repository; 0: none */
+    uint32_t load_queue_max;                /* requests that wait for one load */
     int load_threads;                       /* loads at one time */
     uint64_t memory_bytes_max;              /* of all loaded engines; 0: any */
     const char *control_db;                 /* tenants and keys; NULL: everybody is let in */

@@ -198,9 +198,12 @@ static enum dyno_status create_manager(struct dyno_server *server, struct dyno_e
         .load_count = options->load_threads,
         .memory_bytes_max = options->memory_bytes_max,
         .tally_shape = {.thread_count = server->io_count, .class_count = server->classes.count},
-        .load_at_start = !options->explicit_control,
         .adopt = server->meter != NULL ? dyno_server_adopt : NULL,
         .adopt_arg = server,
+        .load_at_start = options->load_at_start,
+        .on_demand = options->on_demand,
+        .wait_max = options->load_queue_max,
+        .poll_ns = (uint64_t)(options->poll_s * 1e9),
     };
     DYNO_TRY(list_starts(server, &manager, err));
     DYNO_TRY(dyno_manager_create(&manager, &server->manager, err));

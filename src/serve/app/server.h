@@ -68,6 +68,7 @@ struct dyno_server {
     int *listeners;              /* DYNO_PORT_KINDS an I/O thread; -1: none, or taken by its port */
     int http_number, grpc_number, metrics_number;
     atomic_bool is_draining;
+    atomic_uint fetch_count; /* questions that wait for a model */
     bool is_abandoned; /* by its main thread; others may still use it until the process ends */
     uint64_t start_ns;
 };
@@ -109,12 +110,22 @@ struct dyno_call {
     struct dyno_guest *guest; /* whose inference it is, which was begun; NULL: it was not */
     struct dyno_tally *tally; /* NULL: no variant was found, or no memory */
     uint64_t start_ns;
+    /* For a variant to be loaded: what goes on then, and when it has waited enough. */
+    struct dyno_wait wait;
+    struct dyno_timer wait_timer;
+    void (*resume)(struct dyno_call *call);
+    bool is_waiting;
+    int wait_count;
     bool was_submitted; /* to the scheduler */
     bool has_entry;     /* a usage record was made, */
     bool has_left;      /* and the answer was handed to a connection that lived */
     struct dyno_ledger_entry entry;
     void (*then)(struct dyno_call *call); /* when the record is durable */
-    bool is_done;                         /* of a stream: waits for its turn */
+    /* Of a stream: it waits for its turn, with its answer (NULL: to be written yet), and holds the
+     * variant no more, only its names. */
+    bool is_done;
+    struct dyno_seg *seg;
+    const char *kept_model, *kept_version, *kept_variant;
 };
 
 /* A call for a request, with an arena; NULL: out of memory. */
@@ -124,6 +135,14 @@ void dyno_call_destroy(struct dyno_call *call);
 /* The infer of the call is decoded: find the model, check, run.  dyno_call_finish comes later, on
  * this thread, in any case. */
 void dyno_call_run(struct dyno_call *call);
+/* A ready variant of the model that the call names, referenced; NULL: the call waits for one, and
+ * `resume` is called when it is there. */
+enum dyno_status dyno_call_find(struct dyno_call *call, void (*resume)(struct dyno_call *call),
+                                struct dyno_variant **variant_out);
+/* Its result is written: it holds the variant no more. */
+void dyno_call_release(struct dyno_call *call);
+/* Nobody wants its answer any more; it ends later, not within this. */
+void dyno_call_cancel(struct dyno_call *call);
 /* Answers: in app/http_infer.c and app/grpc_infer.c. */
 void dyno_call_answer_http(struct dyno_call *call);
 void dyno_call_answer_grpc(struct dyno_call *call);
@@ -158,6 +177,8 @@ struct dyno_app_order {
     struct dyno_visit *visit; /* or */
     struct dyno_rpc *rpc;
     bool only_ready;
+    bool is_fetch;     /* it is for a question, and nobody's order */
+    const char *asked; /* of a fetch: the version that was named, or "" */
     void (*answer)(struct dyno_app_order *order);
 };
 /* What a request to load or unload may say beside the model. */
@@ -172,6 +193,10 @@ enum dyno_status dyno_app_part_take(struct dyno_app_part *part, const struct dyn
 struct dyno_app_order *dyno_app_order_create(struct dyno_io *io, enum dyno_command_kind kind,
                                              const char *model, const struct dyno_app_part *part,
                                              void (*answer)(struct dyno_app_order *order));
+/* An order for the variant that a question about a model wants, which comes on demand.  NULL: none
+ * does, too many are fetched already, or there is no memory. */
+struct dyno_app_order *dyno_app_fetch(struct dyno_io *io, const char *model, const char *version,
+                                      void (*answer)(struct dyno_app_order *order));
 void dyno_app_order_send(struct dyno_app_order *order);
 void dyno_app_order_destroy(struct dyno_app_order *order);
 

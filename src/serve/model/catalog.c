@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/strbuf.h"
 
@@ -26,7 +27,7 @@ static char *copy_text(const char *text)
 
 static void free_slot(struct dyno_slot *slot)
 {
-    DYNO_ASSERT(slot->variant == NULL && slot->drain_count == 0);
+    DYNO_ASSERT(slot->variant == NULL && slot->drain_count == 0 && slot->waits == NULL);
     dyno_free(slot->path);
     dyno_free(slot->reason);
     dyno_free(slot);
@@ -193,6 +194,7 @@ struct dyno_variant *dyno_slot_empty(struct dyno_slot *slot, const char *reason)
     struct dyno_variant *old = slot->variant;
     slot->drain_count += old != NULL;
     slot->variant = NULL;
+    slot->is_evicted = false;
     dyno_slot_set(slot, slot->drain_count > 0 ? DYNO_SLOT_DRAINING : DYNO_SLOT_UNLOADED, reason);
     return old;
 }
@@ -265,11 +267,12 @@ static enum dyno_status not_ready(struct dyno_catalog *catalog, const char *mode
                      version);
 }
 
-/* The slots of one version, "" being the newest that has a ready one; else the newest. */
+/* The slots of one version, "" being the newest that has a ready one or one that comes; else the
+ * newest. */
 struct version {
     struct dyno_slot *first;
     size_t count;
-    bool has_ready;
+    bool is_there;
 };
 
 static struct version pick_version(struct dyno_catalog *catalog, const char *model,
@@ -285,41 +288,74 @@ static struct version pick_version(struct dyno_catalog *catalog, const char *mod
         if (own.first == NULL || own.first->number != at->number)
             own = (struct version){.first = at};
         own.count++;
-        own.has_ready = own.has_ready || at->variant != NULL;
-        if (best.first == NULL || best.first == own.first || (own.has_ready && !best.has_ready))
+        own.is_there = own.is_there || at->variant != NULL ||
+                       (at->state != DYNO_SLOT_FAILED && dyno_slot_comes(catalog, at));
+        if (best.first == NULL || best.first == own.first || (own.is_there && !best.is_there))
             best = own;
     }
     return best;
 }
 
-enum dyno_status dyno_catalog_choose(struct dyno_catalog *catalog, const char *model,
-                                     const char *version, dyno_choose_fn *choose, void *arg,
-                                     struct dyno_variant **variant_out, struct dyno_err *err)
-{
+/* What is known of the version, as it is to be judged. */
+struct knowledge {
     struct dyno_known known[DYNO_REPO_VARIANTS_MAX];
     struct dyno_slot *slots[DYNO_REPO_VARIANTS_MAX];
-    size_t count = 0;
+    size_t count;
+};
+
+static void collect(const struct dyno_catalog *catalog, const struct version *found,
+                    struct knowledge *all)
+{
+    all->count = 0;
+    for (struct dyno_slot *at = found->first;
+         at != NULL && at->number == found->first->number && all->count < DYNO_REPO_VARIANTS_MAX;
+         at = at->next) {
+        if (at->is_gone)
+            continue;
+        all->slots[all->count] = at;
+        all->known[all->count++] = (struct dyno_known){.name = at->name,
+                                                       .accuracy = at->accuracy,
+                                                       .variant = at->variant,
+                                                       .comes = dyno_slot_comes(catalog, at)};
+    }
+}
+
+static void count_request(struct dyno_slot *wanted, const struct dyno_wait *wait)
+{
+    if (wait == NULL || wait->is_again)
+        return;
+    wanted->hit_count += wanted->variant != NULL;
+    wanted->miss_count += wanted->variant == NULL;
+}
+
+enum dyno_status dyno_catalog_choose(struct dyno_catalog *catalog, const char *model,
+                                     const char *version, dyno_choose_fn *choose, void *arg,
+                                     struct dyno_wait *wait, struct dyno_variant **variant_out,
+                                     struct dyno_err *err)
+{
+    struct knowledge all;
     int wanted = -1;
     int chosen = -1;
     enum dyno_status status = DYNO_OK;
     *variant_out = NULL;
     (void)pthread_mutex_lock(&catalog->lock);
     const struct version found = pick_version(catalog, model, version);
-    for (struct dyno_slot *at = found.first;
-         at != NULL && found.has_ready && at->number == found.first->number &&
-         count < DYNO_REPO_VARIANTS_MAX;
-         at = at->next)
-        if (!at->is_gone) {
-            slots[count] = at;
-            known[count++] = (struct dyno_known){
-                .name = at->name, .accuracy = at->accuracy, .variant = at->variant};
-        }
-    if (count > 0)
-        choose(arg, known, count, &wanted, &chosen);
-    if (chosen >= 0) {
-        *variant_out = known[chosen].variant;
-        slots[chosen]->used_tick = ++catalog->tick;
+    collect(catalog, &found, &all);
+    if (all.count > 0)
+        choose(arg, all.known, all.count, &wanted, &chosen);
+    struct dyno_slot *own = chosen >= 0 ? all.slots[chosen] : NULL;
+    struct dyno_slot *better = wanted >= 0 ? all.slots[wanted] : NULL;
+    const bool comes = better != NULL && all.known[wanted].comes;
+    if (better != NULL)
+        count_request(better, wait);
+    if (own != NULL) {
+        *variant_out = own->variant;
+        own->used_tick = ++catalog->tick;
         dyno_variant_ref(*variant_out);
+        if (comes && wait != NULL && !better->is_ordered && better->state == DYNO_SLOT_UNLOADED)
+            (void)catalog->want(catalog->want_arg, better, true); /* without memory: another time */
+    } else if (comes && wait != NULL) {
+        status = dyno_slot_wait(catalog, better, wait, err);
     } else {
         status = not_ready(catalog, model, version, found.first, err);
     }
@@ -327,21 +363,50 @@ enum dyno_status dyno_catalog_choose(struct dyno_catalog *catalog, const char *m
     return status;
 }
 
-static void choose_first(void *arg, const struct dyno_known *known, size_t count, int *wanted_out,
-                         int *chosen_out)
+void dyno_choose_first(void *arg, const struct dyno_known *known, size_t count, int *wanted_out,
+                       int *chosen_out)
 {
     (void)arg;
-    *wanted_out = 0;
-    for (size_t i = 0; i < count && *chosen_out < 0; i++)
-        if (known[i].variant != NULL)
+    for (size_t i = 0; i < count; i++) {
+        if (*chosen_out < 0 && known[i].variant != NULL)
             *chosen_out = (int)i;
+        if (*wanted_out < 0 && known[i].comes)
+            *wanted_out = (int)i;
+    }
+    *wanted_out = *chosen_out >= 0 ? *chosen_out : *wanted_out;
 }
 
 enum dyno_status dyno_catalog_find(struct dyno_catalog *catalog, const char *model,
                                    const char *version, struct dyno_variant **variant_out,
                                    struct dyno_err *err)
 {
-    return dyno_catalog_choose(catalog, model, version, choose_first, NULL, variant_out, err);
+    return dyno_catalog_choose(catalog, model, version, dyno_choose_first, NULL, NULL, variant_out,
+                               err);
+}
+
+bool dyno_catalog_coming(struct dyno_catalog *catalog, const char *model, const char *version,
+                         uint64_t *version_out, char *name_out)
+{
+    bool comes = false;
+    (void)pthread_mutex_lock(&catalog->lock);
+    const struct version found = pick_version(catalog, model, version);
+    for (const struct dyno_slot *at = found.first;
+         at != NULL && at->number == found.first->number && !comes; at = at->next) {
+        comes = dyno_slot_comes(catalog, at) &&
+                (at->state != DYNO_SLOT_FAILED || dyno_clock_ns() >= at->retry_ns);
+        *version_out = at->number;
+        memcpy(name_out, at->name, sizeof(at->name));
+    }
+    (void)pthread_mutex_unlock(&catalog->lock);
+    return comes;
+}
+
+bool dyno_catalog_answers(struct dyno_catalog *catalog, const char *model, const char *version)
+{
+    (void)pthread_mutex_lock(&catalog->lock);
+    const bool answers = pick_version(catalog, model, version).is_there;
+    (void)pthread_mutex_unlock(&catalog->lock);
+    return answers;
 }
 
 enum dyno_status dyno_catalog_ready(struct dyno_catalog *catalog, const char *model,

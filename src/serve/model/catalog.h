@@ -46,21 +46,37 @@ struct dyno_slot {
     bool is_evicted;              /* unloaded to make room, not by request */
     uint64_t used_tick;           /* when a request came for it last, by the catalog's count */
     uint64_t bytes;               /* that it took when it was ready last; 0: it never was */
-    struct dyno_stamp stamp;      /* of the file that was loaded, or failed to be */
+    uint64_t plan_tick;           /* when an order found it in the repository last */
+    /* Requests that wait for it, and the load that they are waiting for. */
+    struct dyno_wait *waits;
+    uint32_t wait_count;
+    uint64_t wait_ns;               /* since when */
+    bool is_ordered;                /* by them: a load is under way */
+    uint64_t retry_ns;              /* FAILED: it is not tried again before */
+    uint64_t spare_ns;              /* it is not ordered again, without anybody who waits, before */
+    uint64_t hit_count, miss_count; /* requests that would rather have it: it was ready, or not */
+    struct dyno_stamp stamp;        /* of the file that was loaded, or failed to be */
 };
 
 /* A model. */
 struct dyno_shelf {
     char name[DYNO_MODEL_NAME_BYTES_MAX + 1];
     struct dyno_slot *slots;
-    char *reason; /* why nothing could be read of it; NULL: it could */
+    char *reason;   /* why nothing could be read of it; NULL: it could */
+    bool is_polled; /* what has changed of it is being carried out */
 };
 
 struct dyno_catalog {
     pthread_mutex_t lock;
     struct dyno_shelf **shelves; /* by name */
     size_t count, room;
-    uint64_t tick;
+    uint64_t tick, plan_tick;
+    bool on_demand;    /* what is known is loaded when it is asked for */
+    uint32_t wait_max; /* requests that wait for one slot */
+    /* Order a load of the slot; false: out of memory.  is_spare: nobody waits for it, and nothing
+     * is to go for it.  Under the lock. */
+    bool (*want)(void *arg, struct dyno_slot *slot, bool is_spare);
+    void *want_arg;
 };
 
 void dyno_catalog_init(struct dyno_catalog *catalog);
@@ -79,6 +95,23 @@ struct dyno_known {
     const char *name;
     double accuracy;
     struct dyno_variant *variant; /* NULL: not ready */
+    bool comes;                   /* not ready, and a request may wait for it */
+};
+
+/* A request that waits for a slot.  Zeroed it does not. */
+struct dyno_wait {
+    struct dyno_wait *next, *prev;
+    struct dyno_slot *slot; /* NULL: it does not wait */
+    void (*done)(struct dyno_wait *wait);
+    bool is_again; /* it has waited before */
+    /* When it is done: E_BUSY with a sentence in `err` when the load came to nothing, and when to
+     * try again, from now (0: not known). */
+    enum dyno_status status;
+    struct dyno_err *err;
+    uint64_t retry_ns;
+    /* What came, referenced so that it does not go before the request has chosen it: to be let go
+     * after that.  NULL: choose all the same. */
+    struct dyno_variant *variant;
 };
 
 /* Which of the variants of a (model, version) that are known shall answer: *wanted_out is the one
@@ -86,11 +119,26 @@ struct dyno_known {
 typedef void dyno_choose_fn(void *arg, const struct dyno_known *known, size_t count,
                             int *wanted_out, int *chosen_out);
 
-/* The variant that `choose` takes, referenced.  version "": the newest that has a ready variant.
- * Fails as dyno_catalog_find does. */
+/* The variant that `choose` takes, referenced.  version "": the newest that has a ready variant, or
+ * one that comes on demand.  Fails as dyno_catalog_find does.
+ *
+ * With a `wait` (done set), and when what is wanted comes and nothing that is ready will do: it is
+ * ordered, *variant_out is NULL, and `done` is called once, on a thread of the manager, perhaps
+ * before this returns.  Then choose again. */
 enum dyno_status dyno_catalog_choose(struct dyno_catalog *catalog, const char *model,
                                      const char *version, dyno_choose_fn *choose, void *arg,
-                                     struct dyno_variant **variant_out, struct dyno_err *err);
+                                     struct dyno_wait *wait, struct dyno_variant **variant_out,
+                                     struct dyno_err *err);
+/* It waits no more, and `done` is not called; false: it is called anyway. */
+bool dyno_catalog_unwait(struct dyno_catalog *catalog, struct dyno_wait *wait);
+/* A dyno_choose_fn: the first that is ready, by name. */
+dyno_choose_fn dyno_choose_first;
+/* The first slot of the version that comes on demand and may be tried now, into *version_out and
+ * name_out[DYNO_MODEL_NAME_BYTES_MAX + 1]; false: there is none. */
+bool dyno_catalog_coming(struct dyno_catalog *catalog, const char *model, const char *version,
+                         uint64_t *version_out, char *name_out);
+/* Is a request answered, now or when what it wants has come? */
+bool dyno_catalog_answers(struct dyno_catalog *catalog, const char *model, const char *version);
 
 /* The ready variants of a model (NULL: of all), each referenced, ordered by model, version, name;
  * in `arena`. */
@@ -128,6 +176,16 @@ struct dyno_slot *dyno_shelf_take_slot(struct dyno_shelf *shelf, uint64_t versio
 
 /* Why nothing can be read of the model; NULL: it can. */
 void dyno_shelf_tell(struct dyno_shelf *shelf, const char *reason);
+
+/* Its waits, linked, which are done with that status; to be woken outside the lock. */
+struct dyno_wait *dyno_slot_take_waits(struct dyno_slot *slot, enum dyno_status status,
+                                       const char *reason, uint64_t retry_ns);
+void dyno_waits_wake(struct dyno_wait *waits);
+/* One more, behind the others.  E_BUSY: there are enough, or its load has just failed; E_NOMEM. */
+enum dyno_status dyno_slot_wait(struct dyno_catalog *catalog, struct dyno_slot *slot,
+                                struct dyno_wait *wait, struct dyno_err *err);
+/* Does it come to be ready when a request wants it? */
+bool dyno_slot_comes(const struct dyno_catalog *catalog, const struct dyno_slot *slot);
 
 /* Is it of this version (0: of any) and has it this name ("": any)? */
 bool dyno_slot_is_in(const struct dyno_slot *slot, uint64_t version, const char *name);

@@ -1,9 +1,16 @@
-/* internal.h - what the files of the manager share. */
+/* internal.h - what the files of the manager share.
+ *
+ * manager.c: the queue and the threads.  own.c: orders that the manager gives itself.  load.c: an
+ * order, carried out for a model.  ready.c: one slot of it, made ready.
+ */
 #ifndef DYNO_SERVE_MODEL_INTERNAL_H
 #define DYNO_SERVE_MODEL_INTERNAL_H
 
 #include "serve/model/manager.h"
 #include "serve/model/memory.h"
+
+#define DYNO_RETRY_NS UINT64_C(10000000000) /* a load that failed is not tried again on demand */
+#define DYNO_ROOM_NS  UINT64_C(10000000000) /* requests wait so long for room */
 
 struct dyno_workshop;
 
@@ -30,9 +37,54 @@ struct dyno_manager {
     struct dyno_order *first, *last;
     int busy_load_count;
     size_t starting_count; /* orders of the start that are not done */
-    uint64_t look_ns;      /* when the bound on memory is looked at next */
+    uint64_t trim_ns;      /* when the bound on memory is looked at next; 0: never */
+    uint64_t poll_ns;      /* the same of the repository */
     bool is_started, is_ending;
 };
+
+static inline void dyno_manager_lock_catalog(struct dyno_manager *manager)
+{
+    (void)pthread_mutex_lock(&manager->catalog.lock);
+}
+
+static inline void dyno_manager_unlock_catalog(struct dyno_manager *manager)
+{
+    (void)pthread_mutex_unlock(&manager->catalog.lock);
+}
+
+/* --- what was taken out of the catalog, to be let go outside its lock --- */
+
+struct dyno_leaving {
+    struct dyno_variant *variants;
+    struct dyno_wait *waits, *last_wait;
+};
+void dyno_leaving_add(struct dyno_leaving *leaving, struct dyno_variant *variant); /* or NULL */
+void dyno_leaving_wake(struct dyno_leaving *leaving, struct dyno_wait *waits);     /* or NULL */
+void dyno_leaving_go(struct dyno_leaving *leaving);
+
+/* --- orders --- */
+
+/* An order to load, being carried out. */
+struct dyno_job {
+    struct dyno_manager *manager;
+    struct dyno_order *order;
+    const struct dyno_repo_model *model;
+    struct dyno_shelf *shelf;
+    struct dyno_slot **slots; /* to be ready in the end */
+    size_t count, ready_count, put_off_count;
+    uint64_t plan_tick;
+    bool has_builds;   /* versions that engines are built for */
+    uint64_t settings; /* of stamps */
+    /* The slot at hand. */
+    struct dyno_slot *slot;
+    struct dyno_stamp stamp;
+    uint64_t known_bytes; /* that the same file took before; 0: not known */
+    struct dyno_promise promise;
+    struct dyno_err reason; /* the first failure */
+};
+
+/* Make one slot ready, or have it tell why not; counts it in the job. */
+void dyno_job_load(struct dyno_job *job, struct dyno_slot *slot);
 
 /* Carry out, on a worker.  *is_waiting_out: the order waits for builds, and comes back to the queue
  * when there are no more; it is not done yet. */
@@ -40,15 +92,28 @@ enum dyno_status dyno_manager_load(struct dyno_manager *manager, struct dyno_ord
                                    bool *is_waiting_out, struct dyno_err *err);
 enum dyno_status dyno_manager_unload(struct dyno_manager *manager, const struct dyno_order *order,
                                      struct dyno_err *err);
+void dyno_manager_forget(struct dyno_manager *manager, const char *model);
 enum dyno_status dyno_manager_index(struct dyno_manager *manager, struct dyno_order *order);
 /* Show what an order is to load as loading, before it is carried out. */
 void dyno_manager_announce(struct dyno_manager *manager, struct dyno_order *order);
+/* What variants of a model depend on beside their engines. */
+uint64_t dyno_model_settings(const struct dyno_repo_model *model, struct dyno_arena *arena);
+/* Why nothing can be read of a model: false when that was known. */
+bool dyno_manager_tell_model(struct dyno_manager *manager, const char *model, const char *reason);
+
+/* --- the manager's own --- */
+
+enum dyno_status dyno_manager_start(struct dyno_manager *manager, struct dyno_err *err);
+/* An order of `want` was carried out. */
+void dyno_manager_demand_over(struct dyno_order *order);
+/* The catalog's `want`. */
+bool dyno_manager_want(void *arg, struct dyno_slot *slot, bool is_spare);
+/* Order what has changed in the repository. */
+void dyno_manager_poll(struct dyno_manager *manager);
 
 void dyno_manager_tell_evicted(struct dyno_variant *variant); /* in the log */
-
 /* Destroy what nobody holds any more. */
 void dyno_manager_reap(struct dyno_manager *manager);
-
 bool dyno_manager_is_ending(struct dyno_manager *manager);
 
 #endif /* DYNO_SERVE_MODEL_INTERNAL_H */

@@ -14,7 +14,7 @@
 #include "serve/model/workshop.h"
 
 #define NICENESS 10
-#define LOOK_NS  UINT64_C(1000000000) /* between looks at what is held */
+#define TRIM_NS  UINT64_C(1000000000) /* between looks at what is held */
 
 struct dyno_catalog *dyno_manager_catalog(struct dyno_manager *manager)
 {
@@ -107,9 +107,14 @@ static bool carry_out(struct dyno_manager *manager, struct dyno_order *order)
     switch (order->kind) {
     case DYNO_COMMAND_LOAD:
         order->status = dyno_manager_load(manager, order, &is_waiting, &order->err);
+        if (order->is_demand)
+            dyno_manager_demand_over(order);
         break;
     case DYNO_COMMAND_UNLOAD:
         order->status = dyno_manager_unload(manager, order, &order->err);
+        break;
+    case DYNO_COMMAND_FORGET:
+        dyno_manager_forget(manager, order->model);
         break;
     case DYNO_COMMAND_INDEX:
         order->status = dyno_manager_index(manager, order);
@@ -166,22 +171,34 @@ static void trim(struct dyno_manager *manager)
     }
 }
 
+/* Under the lock, but for the time of `fn`: is it time for it?  Not by two threads at once. */
+static bool do_at(struct dyno_manager *manager, uint64_t *at_ns, uint64_t gap_ns,
+                  void (*fn)(struct dyno_manager *manager))
+{
+    if (*at_ns == 0 || dyno_clock_ns() < *at_ns)
+        return false;
+    *at_ns = 0;
+    (void)pthread_mutex_unlock(&manager->lock);
+    fn(manager);
+    (void)pthread_mutex_lock(&manager->lock);
+    *at_ns = dyno_clock_ns() + gap_ns;
+    (void)pthread_cond_broadcast(&manager->work); /* whoever sleeps sleeps until then */
+    return true;
+}
+
 /* Under the lock: sleep until there is something to do. */
 static void sleep_on(struct dyno_manager *manager)
 {
-    if (manager->memory.limit_bytes == 0) {
+    const uint64_t a = manager->trim_ns;
+    const uint64_t b = manager->poll_ns;
+    const uint64_t ns = a == 0 || (b != 0 && b < a) ? b : a;
+    if (do_at(manager, &manager->trim_ns, TRIM_NS, trim) ||
+        do_at(manager, &manager->poll_ns, manager->options.poll_ns, dyno_manager_poll))
+        return;
+    if (ns == 0) {
         (void)pthread_cond_wait(&manager->work, &manager->lock);
         return;
     }
-    const uint64_t now_ns = dyno_clock_ns();
-    if (now_ns >= manager->look_ns) {
-        manager->look_ns = now_ns + LOOK_NS;
-        (void)pthread_mutex_unlock(&manager->lock);
-        trim(manager);
-        (void)pthread_mutex_lock(&manager->lock);
-        return;
-    }
-    const uint64_t ns = manager->look_ns;
     const struct timespec at = {.tv_sec = (time_t)(ns / 1000000000U),
                                 .tv_nsec = (long)(ns % 1000000000U)};
     (void)pthread_cond_timedwait(&manager->work, &manager->lock, &at);
@@ -224,67 +241,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* --- the start --- */
-
-/* An order of the manager's own. */
-struct own_order {
-    struct dyno_order order; /* first */
-    struct dyno_manager *manager;
-};
-
-static void start_done(struct dyno_order *order)
-{
-    struct own_order *own = (struct own_order *)(void *)order; /* its first member */
-    struct dyno_manager *manager = own->manager;
-    if (order->status != DYNO_OK && order->status != DYNO_E_CANCELLED)
-        dyno_log(DYNO_LOG_ERROR, "%s", order->err.text);
-    (void)pthread_mutex_lock(&manager->lock);
-    manager->starting_count--;
-    (void)pthread_mutex_unlock(&manager->lock);
-    dyno_free(own);
-}
-
-/* `start` lives on. */
-static enum dyno_status give_start(struct dyno_manager *manager, const struct dyno_start *start,
-                                   struct dyno_err *err)
-{
-    struct own_order *own = dyno_alloc(1, sizeof(*own));
-    if (own == NULL)
-        return DYNO_NOMEM(err);
-    own->manager = manager;
-    own->order.kind = start->kind;
-    own->order.model = start->model;
-    own->order.variant = start->variant;
-    own->order.version = start->version;
-    own->order.may_put_off = true;
-    own->order.done = start_done;
-    manager->starting_count++;
-    if (start->kind == DYNO_COMMAND_LOAD)
-        dyno_manager_announce(manager, &own->order);
-    dyno_manager_order(manager, &own->order);
-    return DYNO_OK;
-}
-
-/* The folders are read before the threads run: from the first request on it is known what there is.
- */
-static enum dyno_status prepare(struct dyno_manager *manager, struct dyno_err *err)
-{
-    const struct dyno_manager_options *options = &manager->options;
-    struct dyno_repo_model *models = NULL;
-    struct dyno_err reason = {0};
-    if (options->load_at_start) {
-        if (dyno_repo_list(options->folders, options->folder_count, manager->arena, &models,
-                           &reason) != DYNO_OK)
-            dyno_log(DYNO_LOG_ERROR, "%s", reason.text);
-    }
-    for (; models != NULL; models = models->next) {
-        const struct dyno_start start = {.kind = DYNO_COMMAND_LOAD, .model = models->name};
-        DYNO_TRY(give_start(manager, &start, err));
-    }
-    for (size_t i = 0; i < options->start_count; i++)
-        DYNO_TRY(give_start(manager, &options->starts[i], err));
-    return DYNO_OK;
-}
+/* --- the whole --- */
 
 /* The threads, shared out: a pool a lane. */
 static enum dyno_status make_lanes(struct dyno_manager *manager, struct dyno_err *err)
@@ -334,13 +291,19 @@ enum dyno_status dyno_manager_create(const struct dyno_manager_options *options,
     dyno_catalog_init(&manager->catalog);
     manager->options = *options;
     manager->memory.limit_bytes = options->memory_bytes_max;
+    manager->trim_ns = options->memory_bytes_max != 0 ? dyno_clock_ns() + TRIM_NS : 0;
+    manager->poll_ns = options->poll_ns != 0 ? dyno_clock_ns() + options->poll_ns : 0;
+    manager->catalog.on_demand = options->on_demand;
+    manager->catalog.wait_max = options->wait_max;
+    manager->catalog.want = dyno_manager_want;
+    manager->catalog.want_arg = manager;
     manager->arena = dyno_arena_create();
     enum dyno_status status = manager->arena != NULL ? make_lanes(manager, err) : DYNO_NOMEM(err);
     if (status == DYNO_OK)
         status = dyno_workshop_create(manager, options->builds, &manager->workshop, err);
     manager->options.builds = NULL;
     if (status == DYNO_OK)
-        status = prepare(manager, err);
+        status = dyno_manager_start(manager, err);
     manager->is_started = true;
     if (status == DYNO_OK)
         status = make_workers(manager, err);

@@ -15,6 +15,7 @@ enum dyno_command_kind {
     DYNO_COMMAND_LOAD,
     DYNO_COMMAND_UNLOAD,
     DYNO_COMMAND_INDEX,
+    DYNO_COMMAND_FORGET, /* unload, and know it no more: its folder is gone */
 };
 
 struct dyno_order {
@@ -29,8 +30,10 @@ struct dyno_order {
      * under that name.  replaces: the name of another variant of that version, which drains in the
      * step that makes this one ready, and is known no more.  NULL: nothing of the kind. */
     const char *path, *replaces;
-    bool may_put_off; /* LOAD: what does not fit beside others is left for later, and is no failure
-                       */
+    /* Of LOAD.  may_put_off: what does not fit now is left until a request wants it, and is no
+     * failure.  is_spare: nothing goes to make room.  is_demand: requests wait for it, or did.
+     * only_loaded: what is not loaded, and not pinned, is only made known. */
+    bool may_put_off, is_spare, is_demand, only_loaded;
     /* Asked when its turn has come; false: it is cancelled.  NULL: it is wanted. */
     bool (*is_wanted)(const struct dyno_order *order);
     void (*done)(struct dyno_order *order);
@@ -74,6 +77,9 @@ struct dyno_manager_options {
     struct dyno_tally_shape tally_shape;
     const struct dyno_workshop_options *builds; /* for the call; NULL: nothing is built */
     bool load_at_start;                         /* everything, before what `starts` say */
+    bool on_demand;    /* what there is is loaded when a request wants it */
+    uint32_t wait_max; /* requests that wait for one variant to be loaded; more are refused */
+    uint64_t poll_ns;  /* between looks at what has changed in the repository; 0: none */
     /* Told of an engine that was loaded, before requests find it; when it fails, so does the load.
      * On whichever thread loads; NULL: nobody is told. */
     enum dyno_status (*adopt)(void *arg, struct dyno_variant *variant, struct dyno_err *err);

@@ -45,9 +45,10 @@ static struct survey look(const struct dyno_catalog *catalog, const struct dyno_
 
 static struct dyno_variant *evict(struct dyno_memory *memory, struct dyno_slot *slot)
 {
+    struct dyno_variant *old = dyno_slot_empty(slot, "evicted: others needed its memory");
     memory->eviction_count++;
     slot->is_evicted = true;
-    return dyno_slot_empty(slot, "evicted: others needed its memory");
+    return old;
 }
 
 enum dyno_fit dyno_memory_ask(struct dyno_promise *promise, uint64_t bytes,

@@ -125,6 +125,10 @@ void dyno_router_choose(void *arg, const struct dyno_known *known, size_t count,
     collect(ask, known, count, &candidates);
     const struct candidate *wanted = best_of(ask, &candidates, false, false);
     const struct candidate *chosen = best_of(ask, &candidates, true, false);
+    if (chosen == NULL && wanted != NULL && wanted->known->comes) {
+        *wanted_out = wanted->idx; /* worth waiting for */
+        return;
+    }
     if (chosen != NULL && is_late(ask, chosen) && ask->row->may_degrade) {
         const struct candidate *in_time = best_of(ask, &candidates, true, true);
         chosen = in_time != NULL ? in_time : quickest_of(&candidates);
