@@ -263,9 +263,10 @@ static void look_at_model(struct dyno_manager *manager, const char *name, struct
         return;
     }
     const struct look look = {.model = model, .settings = dyno_model_settings(model, arena)};
+    const bool is_outdated = dyno_workshop_is_outdated(manager->workshop, model);
     dyno_manager_lock_catalog(manager);
     struct dyno_shelf *shelf = dyno_catalog_shelf(&manager->catalog, name);
-    if ((shelf == NULL || !shelf->is_polled) && has_changed(&look, shelf))
+    if ((shelf == NULL || !shelf->is_polled) && (is_outdated || has_changed(&look, shelf)))
         give_poll(manager, shelf, name, DYNO_COMMAND_LOAD);
     dyno_manager_unlock_catalog(manager);
 }
