@@ -266,6 +266,64 @@ static void test_many_names(void)
     (void)sem_destroy(&done);
 }
 
+/* --- heads, as they are published --- */
+
+/* Somebody who has nothing but the heads, in the order in which they were made. */
+struct watcher {
+    bool has_head;
+    struct dyno_head last;
+    uint64_t count, wrong;
+};
+
+static void watch(void *arg, const struct dyno_head *head, const uint8_t *bytes,
+                  const uint8_t *proof, size_t proof_bytes)
+{
+    struct watcher *watcher = arg;
+    struct dyno_frontier before;
+    struct dyno_frontier after;
+    struct dyno_digest root;
+    struct dyno_head decoded;
+    bool ok = dyno_head_decode(bytes, DYNO_HEAD_BYTES, &decoded, NULL) == DYNO_OK &&
+              decoded.group_count == head->group_count &&
+              dyno_head_proof_decode(proof, proof_bytes, head->group_count, &before, &after,
+                                     NULL) == DYNO_OK;
+    dyno_frontier_root(&after, &root);
+    ok = ok && dyno_digest_equal(&root, &decoded.root);
+    dyno_frontier_root(&before, &root);
+    ok = ok && (watcher->has_head ? before.count == watcher->last.group_count &&
+                                        dyno_digest_equal(&root, &watcher->last.root)
+                                  : before.count == 0);
+    watcher->wrong += !ok;
+    watcher->last = decoded;
+    watcher->has_head = true;
+    watcher->count++;
+}
+
+static void test_watcher(void)
+{
+    struct watcher watcher = {0};
+    struct dyno_ledger_options options = case_options();
+    case_clear();
+    options.on_head = watch;
+    options.arg = &watcher;
+    options.head_interval_ns = 1; /* after each group or so */
+    options.segment_records_max = 40;
+    for (uint64_t i = 0; i < 4; i++) {
+        struct dyno_ledger *ledger = case_open(&options);
+        for (uint64_t k = 0; k < 10; k++)
+            case_append(ledger, 10 * k, 10, true);
+        case_close(ledger);
+    }
+    CHECK_MSG(watcher.wrong == 0, "%llu of %llu heads do not go on from the one before",
+              (unsigned long long)watcher.wrong, (unsigned long long)watcher.count);
+    CHECK(watcher.count > 40);
+    const struct dyno_verify_options verify = {.head = &watcher.last};
+    struct dyno_verify_report report;
+    struct dyno_err err = {0};
+    CHECK_MSG(case_verify_with(case_folder, &verify, &report, &err) == DYNO_OK, "%s", err.text);
+    CHECK(report.heads == watcher.count && report.saw_head);
+}
+
 /* --- readers --- */
 
 /* One that stops in the middle of a group holds nobody up, and reads on what came since. */
@@ -360,6 +418,7 @@ int main(void)
     test_sent();
     test_names();
     test_many_names();
+    test_watcher();
     test_reader();
     test_unfinished();
     test_out_of_memory();
