@@ -56,16 +56,6 @@ enum dyno_status dyno_bill_period(const struct dyno_bill_options *options, int64
     return DYNO_OK;
 }
 
-enum dyno_status dyno_bill_open(const struct dyno_bill_options *options, bool takes_late,
-                                struct dyno_usage_source **source_out, struct dyno_err *err)
-{
-    struct dyno_usage_source_options source = {.ledgers = &options->ledgers,
-                                               .certificates = options->certificates,
-                                               .takes_late = takes_late};
-    DYNO_TRY(dyno_bill_period(options, &source.first_s, &source.next_s, err));
-    return dyno_usage_source_open(&source, source_out, err);
-}
-
 enum dyno_status dyno_bill_book(const char *path, struct dyno_arena *arena,
                                 const struct dyno_tariff_book **book_out, struct dyno_err *err)
 {

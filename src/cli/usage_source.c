@@ -8,6 +8,7 @@
 #include "base/hex.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "cli/billing.h"
 #include "meter/cert/cert.h"
 #include "meter/ledger/reader.h"
 
@@ -504,4 +505,15 @@ enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,
         status = dyno_rater_finish(rater, arena, statement_out, err);
     dyno_rater_destroy(rater);
     return status;
+}
+
+/* Here, and not in billing.c, which dyno tariff wants where nothing reads a ledger. */
+enum dyno_status dyno_bill_open(const struct dyno_bill_options *options, bool takes_late,
+                                struct dyno_usage_source **source_out, struct dyno_err *err)
+{
+    struct dyno_usage_source_options source = {.ledgers = &options->ledgers,
+                                               .certificates = options->certificates,
+                                               .takes_late = takes_late};
+    DYNO_TRY(dyno_bill_period(options, &source.first_s, &source.next_s, err));
+    return dyno_usage_source_open(&source, source_out, err);
 }
