@@ -86,6 +86,7 @@ struct dyno_certify_campaign {
     const struct dyno_certify_options *options;
     const struct dyno_certify_subject *subject;
     struct dyno_certify_schedule schedule;
+    int64_t batch_max; /* of the scenarios */
     struct dyno_progress progress;
     uint64_t steps_done, steps_total, start_ns;
 };

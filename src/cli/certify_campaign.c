@@ -170,7 +170,6 @@ struct sweep {
 static enum dyno_status on_sweep(void *arg, char *line, struct dyno_err *err)
 {
     const struct sweep *sweep = arg;
-    const uint32_t count = sweep->cert->sweep_count;
     uint64_t point = 0;
     uint64_t items = 0;
     uint64_t ns = 0;
@@ -180,12 +179,10 @@ static enum dyno_status on_sweep(void *arg, char *line, struct dyno_err *err)
     DYNO_TRY(next(&at, &point, err));
     DYNO_TRY(next(&at, &items, err));
     DYNO_TRY(next(&at, &ns, err));
-    if (point >= 2ULL * count)
+    if (point >= sweep->cert->sweep_count)
         return unexpected(line, err);
-    struct dyno_cert_sweep *row =
-        &sweep->cert->sweep[point < count ? point : 2ULL * count - 1 - point];
-    row->items += items;
-    row->ns += ns;
+    sweep->cert->sweep[point].items += items;
+    sweep->cert->sweep[point].ns += ns;
     step(sweep->campaign, "batches");
     return DYNO_OK;
 }
@@ -219,10 +216,10 @@ enum dyno_status dyno_certify_sweep(struct dyno_certify_campaign *campaign,
         DYNO_TRY(add_point(campaign, &worker, (uint64_t)batch, dyno_certify_best_point(subject),
                            reference->arena, err));
     }
-    /* And down again: what drifts meanwhile favours no batch. */
-    for (uint32_t i = reference->sweep_count; i-- > 0;)
-        worker.points[worker.point_count++] = worker.points[i];
-    return run_worker(campaign, &worker, err);
+    DYNO_TRY(run_worker(campaign, &worker, err));
+    while (reference->sweep_count > 1 && reference->sweep[reference->sweep_count - 1].ns == 0)
+        reference->sweep_count--; /* not tried: the batches before did worse and worse */
+    return DYNO_OK;
 }
 
 /* --- blocks --- */
@@ -458,8 +455,8 @@ enum dyno_status dyno_certify_scenarios(struct dyno_certify_campaign *campaign,
     scenarios->rows = dyno_arena_alloc(engine->arena, DYNO_CERT_ROWS_MAX, sizeof(*scenarios->rows));
     if (scenarios->rows == NULL)
         return DYNO_NOMEM(err);
-    for (int64_t batch = subject->batch_min; batch <= subject->batch_max && batch <= 16;
-         batch *= 2) {
+    for (int64_t batch = subject->batch_min;
+         batch <= subject->batch_max && batch <= campaign->batch_max; batch *= 2) {
         struct dyno_cert_row *row = &scenarios->rows[scenarios->row_count++];
         row->batch = (uint64_t)batch;
         for (int side = 0; side < 2; side++) {

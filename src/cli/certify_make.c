@@ -86,6 +86,8 @@ void dyno_certify_default_class(const struct dyno_certify_options *options, char
 
 /* --- make --- */
 
+#define SCENARIO_BATCH 16 /* the largest of the scenarios */
+
 static void begin(struct dyno_certify_job *job, const char *label, uint64_t steps)
 {
     job->campaign.start_ns = dyno_clock_ns();
@@ -199,6 +201,9 @@ static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_er
     } else {
         DYNO_TRY(make_reference(job, err));
     }
+    const struct dyno_cert *reference = job->cited != NULL ? job->cited : job->reference;
+    const uint64_t swept = reference->sweep[reference->sweep_count - 1].batch;
+    job->campaign.batch_max = swept < SCENARIO_BATCH ? (int64_t)swept : SCENARIO_BATCH;
     job->engine->batch = engine_batch(job);
     DYNO_TRY(dyno_certify_measure(job, job->engine->batch, err));
     if (job->engine->outcome != DYNO_CERT_REFUSED) {

@@ -24,6 +24,7 @@
 #define PROFILE_RUNS 3
 #define RUNS_MAX     5296U /* 662 queries of 8 */
 #define LINE_RUNS    32U
+#define SWEEP_BYTES  ((uint64_t)1 << 30) /* a batch with larger activations is not tried */
 #define WATCH_BLOCKS 300U
 #define WATCH_SHARE  0.05 /* of a segment's length: many short blocks */
 
@@ -212,13 +213,15 @@ static enum dyno_status open_point(struct worker *worker, const char *text, stru
     return DYNO_OK;
 }
 
-/* Until three windows in a row take the same time, within 2 %, or for 20 windows. */
+/* Until three windows in a row take the same time, within 2 %, for two segments at most (but three
+ * windows at least). */
 static enum dyno_status warm_up(struct side *side, double segment_ms, struct dyno_err *err)
 {
     const uint64_t window_ns = (uint64_t)(segment_ms * 1e5);
+    const uint64_t end_ns = dyno_clock_ns() + (uint64_t)(segment_ms * 2e6);
     double last[3] = {0.0, 0.0, 0.0};
     DYNO_TRY(run_once(side, err));
-    for (int w = 0; w < 20; w++) {
+    for (int w = 0; w < 3 || dyno_clock_ns() < end_ns; w++) {
         const uint64_t start_ns = dyno_clock_ns();
         uint64_t now_ns = start_ns;
         uint32_t runs = 0;
@@ -336,14 +339,50 @@ static enum dyno_status measure_watch(struct worker *worker, uint32_t point, str
     return DYNO_OK;
 }
 
-static enum dyno_status measure_sweep(struct worker *worker, uint32_t point, struct dyno_err *err)
+/* One batch; items a second, 0 when it would take more memory than a batch is worth. */
+static enum dyno_status measure_batch(struct worker *worker, uint32_t point, double *items_s_out,
+                                      struct dyno_err *err)
 {
+    struct side *side = &worker->sides[0];
     uint64_t items = 0;
     uint64_t ns = 0;
-    DYNO_TRY(warm_up(&worker->sides[0], worker->options->segment_ms, err));
-    DYNO_TRY(segment(&worker->sides[0], worker->options->segment_ms, &items, &ns, err));
+    *items_s_out = 0.0;
+    DYNO_TRY(dyno_context_bind(side->context, side->inputs, side->outputs, err));
+    if (point > 0 && dyno_context_arena_bytes(side->context) > SWEEP_BYTES)
+        return DYNO_OK;
+    /* What bind told is not where outputs shall be written. */
+    memset(side->outputs, 0, dyno_engine_output_count(side->engine) * sizeof(*side->outputs));
+    DYNO_TRY(warm_up(side, worker->options->segment_ms, err));
+    DYNO_TRY(segment(side, worker->options->segment_ms, &items, &ns, err));
     printf("segment %u %llu %llu\n", point, (unsigned long long)items, (unsigned long long)ns);
     (void)fflush(stdout);
+    *items_s_out = (double)items / (double)ns * 1e9;
+    return DYNO_OK;
+}
+
+/* Up, until two batches in a row are a tenth below the best one; and down again, so that what
+ * drifts meanwhile favours no batch. */
+static enum dyno_status measure_sweep(struct worker *worker, struct dyno_err *err)
+{
+    const struct dyno_cli_list *points = &worker->options->points;
+    double best = 0.0;
+    uint32_t low_count = 0;
+    uint32_t last = 0;
+    for (uint32_t i = 0; i < 2 * points->count; i++) {
+        const bool is_down = i >= points->count;
+        const uint32_t point = is_down ? 2 * points->count - 1 - i : i;
+        double items_s = 0.0;
+        if (is_down ? point > last : low_count == 2)
+            continue;
+        enum dyno_status status = open_point(worker, points->items[point], err);
+        if (status == DYNO_OK)
+            status = measure_batch(worker, point, &items_s, err);
+        close_point(worker);
+        DYNO_TRY(status);
+        best = fmax(best, items_s);
+        low_count = items_s == 0.0 ? 2 : items_s < 0.9 * best ? low_count + 1 : 0;
+        last = is_down || items_s == 0.0 ? last : point;
+    }
     return DYNO_OK;
 }
 
@@ -403,12 +442,12 @@ static enum dyno_status measure_runs(struct worker *worker, uint32_t point, stru
 static enum dyno_status measure(struct worker *worker, struct dyno_err *err)
 {
     const struct options *options = worker->options;
+    if (strcmp(options->mode, "sweep") == 0)
+        return measure_sweep(worker, err);
     for (uint32_t i = 0; i < options->points.count; i++) {
         enum dyno_status status = open_point(worker, options->points.items[i], err);
         if (status == DYNO_OK && strcmp(options->mode, "blocks") == 0)
             status = measure_blocks(worker, i, err);
-        else if (status == DYNO_OK && strcmp(options->mode, "sweep") == 0)
-            status = measure_sweep(worker, i, err);
         else if (status == DYNO_OK && strcmp(options->mode, "watch") == 0)
             status = measure_watch(worker, i, err);
         else if (status == DYNO_OK)
