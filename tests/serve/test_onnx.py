@@ -163,7 +163,7 @@ def case_model_of_many_layers(t):
                     ROOT / "models" / "squeezenet1_1.raw.onnx.xz", folder / "model.onnx"],
                    check=True, stdout=subprocess.DEVNULL)
     shape = [1, 3, 224, 224]
-    t.configure("net", {"build": {"level": 1, "max_batch": 1}})
+    t.configure("net", {"build": {"level": 0, "max_batch": 1}})
     server = start(t)
     info = server.json("GET", "/v2/models/net")["inputs"][0]
     check(info["shape"] == shape, info)

@@ -60,6 +60,14 @@ static void told(void *arg, const struct dyno_made *made)
     (void)pthread_mutex_unlock(&to->lock);
 }
 
+static uint64_t last_ticket(void)
+{
+    (void)pthread_mutex_lock(&story.lock);
+    const uint64_t ticket = story.ticket;
+    (void)pthread_mutex_unlock(&story.lock);
+    return ticket;
+}
+
 static bool was_told(const char *what)
 {
     (void)pthread_mutex_lock(&story.lock);
@@ -329,7 +337,7 @@ static void test_other_wish(void)
     const char *path = model("m", "slow");
     want(maker, "m", path, false);
     const long pid = builder_pid();
-    const uint64_t ticket = story.ticket;
+    const uint64_t ticket = last_ticket();
     (void)unlink(at("pid"));
     forget();
     const struct dyno_make_wish other = {.max_batch = 8};
