@@ -648,3 +648,25 @@ def case_many_at_once(t):
     server.stop()
     for i in range(4):
         check(tenant(t, "show", f"t{i}")["quota"]["used_requests"] == counts[i], i, counts)
+
+
+def case_refusals_are_counted(t):
+    """By reason, on the metrics port; nobody is named."""
+    watcher = add(t, "watcher", "--rights=metrics")
+    one = add(t, "one-of-them", "--model=other", "--rights=infer")
+    two = add(t, "two-of-them", "--rights=infer", "--burst=1", "--rate=0.001")
+    server = t.start(DB)
+
+    def counts():
+        text = server.request("GET", "/metrics", headers=bearer(watcher), port=server.metrics)[2].decode()
+        check("of-them" not in text, "a tenant is named")
+        return dict(re.findall(r'dyno_refused_requests_total\{reason="(\w+)"\} (\d+)', text))
+    check(counts() == {"unknown_key": "0", "denied": "0", "limit": "0"}, counts())
+    check(server.request("POST", INFER, BODY)[0] == 401)
+    check(status(server, "dyno_" + "x" * 43) == 401)
+    check(status(server, one) == 403)
+    check(status(server, watcher) == 403)
+    check(status(server, two) == 200)
+    for _ in range(4):
+        check(status(server, two) == 429)
+    check(counts() == {"unknown_key": "2", "denied": "2", "limit": "4"}, counts())

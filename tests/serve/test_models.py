@@ -822,3 +822,38 @@ def case_mode_flags(t):
     bad("wants --model-control-mode=explicit or demand", "--model-control-mode=poll", "--load-model=a")
     bad("--repository-poll-secs", "--repository-poll-secs=-1")
     bad("--max-load-queue", "--max-load-queue=-1")
+
+
+# --- figures ---
+
+def case_model_figures(t):
+    for name in "abc":
+        t.put(name, "identity")
+    (t.repository / "bad" / "1").mkdir(parents=True)
+    (t.repository / "bad" / "1" / "fp32.engine").write_bytes(b"noise")
+    server = t.start("--model-control-mode=demand", models=())
+    server.expected = ["variant 'fp32'"]
+
+    def states():
+        return {s: server.metric("dyno_engines", state=s)
+                for s in ("unloaded", "loading", "warming", "ready", "draining", "failed")}
+    check(states() == {"unloaded": 4, "loading": 0, "warming": 0, "ready": 0, "draining": 0, "failed": 0}, states())
+    for _ in range(3):
+        answering(server, "a")
+    answering(server, "b")
+    check(infer(server, "bad")[0] == 503)
+    asked = {(n, r): server.metric("dyno_engine_requests_total", model=n, result=r)
+             for n in ("a", "b", "bad") for r in ("hit", "miss")}
+    check(asked == {("a", "hit"): 2, ("a", "miss"): 1, ("b", "hit"): 0, ("b", "miss"): 1, ("bad", "hit"): 0,
+                    ("bad", "miss"): 1}, asked)
+    check(states()["ready"] == 2 and states()["failed"] == 1 and states()["unloaded"] == 1, states())
+    check(server.metric("dyno_model_load_seconds_count") == 2 and server.metric("dyno_model_load_seconds_sum") > 0)
+    check(server.metric("dyno_model_load_failures_total") == 1 and server.metric("dyno_model_load_put_off_total") == 0)
+    text = server.request("GET", "/metrics", port=server.metrics)[2].decode()
+    check('model="c"' not in text, "a row for what nobody asked for")
+    check(0 <= server.metric("nv_cpu_utilization") <= 1)
+    total, used = server.metric("nv_cpu_memory_total_bytes"), server.metric("nv_cpu_memory_used_bytes")
+    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    check(0 < used < total and abs(total - have) < 0.1 * have, used, total, have)
+    heads = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
+    check(len(heads) == len(set(heads)), "told twice", heads)

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "serve/app/http.h"
 #include "serve/app/metering.h"
 #include "serve/watch/journal.h"
@@ -164,20 +163,6 @@ static void put_one(struct dyno_strbuf *out, const char *name, const char *help,
     dyno_strbuf_printf(out, "%s %llu\n", name, (unsigned long long)value);
 }
 
-static void put_models(struct dyno_strbuf *out, struct dyno_manager *manager)
-{
-    struct dyno_figures figures;
-    dyno_manager_figures(manager, &figures);
-    put_one(out, "dyno_model_memory_bytes", "Bytes that loaded engines hold, and loads will",
-            "gauge", figures.memory_bytes);
-    put_one(out, "dyno_model_memory_limit_bytes", "Bytes that they may hold; 0: any", "gauge",
-            figures.memory_bytes_max);
-    put_one(out, "dyno_model_evictions_total", "Engines that went to make room for others",
-            "counter", figures.eviction_count);
-    put_one(out, "dyno_heap_bytes", "Bytes that the server has allocated, engines' files apart",
-            "gauge", dyno_mem_live_bytes());
-}
-
 static void put_tls(struct dyno_strbuf *out, const struct dyno_tls *tls)
 {
     dyno_strbuf_printf(
@@ -238,7 +223,7 @@ static enum dyno_status write_metrics(struct dyno_io *io, struct dyno_arena *are
     put_families(&io->text, &sums);
     put_failures(&io->text, &sums);
     put_histograms(&io->text, &sums);
-    put_models(&io->text, io->server->manager);
+    DYNO_TRY(dyno_server_print_models(io->server, arena, &io->text, err));
     put_one(&io->text, "dyno_bytes_in_flight", "Bytes of requests and answers in flight", "gauge",
             atomic_load(&io->server->budget.used_bytes));
     put_one(&io->text, "dyno_worker_restarts_total",

@@ -563,6 +563,7 @@ static struct dyno_server *create_server(const struct dyno_serve_options *option
     server->metrics_number = options->metrics_port;
     server->start_ns = dyno_clock_ns();
     (void)pthread_mutex_init(&server->wanted_lock, NULL);
+    dyno_host_init(&server->host);
     return server;
 }
 
@@ -607,6 +608,7 @@ enum dyno_status dyno_serve(const struct dyno_serve_options *options, int *exit_
     dyno_arena_destroy(server->arena);
     dyno_free(server->ios);
     (void)pthread_mutex_destroy(&server->wanted_lock);
+    dyno_host_fini(&server->host);
     dyno_free(server);
     return status;
 }

@@ -17,6 +17,7 @@
 #include "serve/shm/shm.h"
 #include "serve/super/super.h"
 #include "serve/v2/control.h"
+#include "serve/watch/host.h"
 #include "serve/watch/trace.h"
 
 struct dyno_server;
@@ -59,7 +60,8 @@ struct dyno_server {
     struct dyno_arena *arena;               /* what the manager borrows */
     struct dyno_manager *manager;
     struct dyno_catalog *catalog; /* the manager's */
-    struct dyno_shm *shm;         /* NULL: clients may lend none */
+    struct dyno_host host;
+    struct dyno_shm *shm; /* NULL: clients may lend none */
     struct dyno_classes classes;
     struct dyno_sched *sched;
     struct dyno_io *ios;
@@ -83,6 +85,9 @@ static inline bool dyno_server_is_ready(const struct dyno_server *server)
 /* Read the files again that may change while the server runs.  The thread that waits for signals.
  */
 void dyno_server_reload(struct dyno_server *server);
+/* What is told of models that come and go, and of the machine, on the metrics port. */
+enum dyno_status dyno_server_print_models(struct dyno_server *server, struct dyno_arena *arena,
+                                          struct dyno_strbuf *out, struct dyno_err *err);
 /* The server drains: who watches its health is told, and watches no more. */
 void dyno_rpc_end_watches(struct dyno_io *io);
 

@@ -34,6 +34,14 @@ struct dyno_guest {
     const char *class_name; /* the best service class it may use; "": any */
 };
 
+/* Why somebody was refused. */
+enum dyno_refusal {
+    DYNO_REFUSED_UNKNOWN, /* no key, or none that is known */
+    DYNO_REFUSED_DENIED,  /* right, model, tenant disabled */
+    DYNO_REFUSED_LIMIT,   /* rate, concurrency, quota */
+    DYNO_REFUSALS
+};
+
 struct dyno_gate_options {
     const char *control_db; /* NULL: everybody is let in, as the same guest; lives as the gate */
     const char *key_header; /* the header that may hold a key, too; NULL: x-api-key */
@@ -53,6 +61,8 @@ enum dyno_status dyno_gate_create(const struct dyno_gate_options *options,
                                   struct dyno_gate **gate_out, struct dyno_err *err);
 /* Write what was used and end the thread; guests may still be about.  Accepts NULL. */
 void dyno_gate_stop(struct dyno_gate *gate);
+/* How often, since the start. */
+void dyno_gate_refusals(struct dyno_gate *gate, uint64_t counts_out[DYNO_REFUSALS]);
 void dyno_gate_destroy(struct dyno_gate *gate); /* nobody holds a guest; accepts NULL */
 
 /* The header for keys in lower case, and that of gRPC beside it, which Triton's clients use:

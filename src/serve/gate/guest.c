@@ -62,6 +62,24 @@ static const char *key_of(const struct dyno_credentials *shown)
     return key + strspn(key, " ");
 }
 
+/* What is refused is counted: by reason, not by who asks. */
+static enum dyno_status counted(struct dyno_gate *gate, enum dyno_status status)
+{
+    if (status == DYNO_OK || status == DYNO_E_NOMEM)
+        return status;
+    const enum dyno_refusal why = status == DYNO_E_UNKNOWN_CALLER ? DYNO_REFUSED_UNKNOWN
+                                  : status == DYNO_E_QUOTA        ? DYNO_REFUSED_LIMIT
+                                                                  : DYNO_REFUSED_DENIED;
+    atomic_fetch_add_explicit(&gate->refusal_counts[why], 1, memory_order_relaxed);
+    return status;
+}
+
+void dyno_gate_refusals(struct dyno_gate *gate, uint64_t counts_out[DYNO_REFUSALS])
+{
+    for (int i = 0; i < DYNO_REFUSALS; i++)
+        counts_out[i] = atomic_load_explicit(&gate->refusal_counts[i], memory_order_relaxed);
+}
+
 static enum dyno_status judge(const struct dyno_keyholder *holder, enum dyno_permit permit,
                               struct dyno_err *err)
 {
@@ -94,9 +112,9 @@ static enum dyno_permit permit_for(enum dyno_right right)
     return DYNO_PERMIT_CONTROL;
 }
 
-enum dyno_status dyno_gate_admit(struct dyno_gate *gate, const struct dyno_credentials *credentials,
-                                 enum dyno_right right, struct dyno_guest **guest_out,
-                                 struct dyno_err *err)
+static enum dyno_status admit(struct dyno_gate *gate, const struct dyno_credentials *credentials,
+                              enum dyno_right right, struct dyno_guest **guest_out,
+                              struct dyno_err *err)
 {
     uint8_t digest[DYNO_DIGEST_BYTES];
     *guest_out = NULL;
@@ -123,7 +141,19 @@ enum dyno_status dyno_gate_admit(struct dyno_gate *gate, const struct dyno_crede
     return DYNO_OK;
 }
 
+enum dyno_status dyno_gate_admit(struct dyno_gate *gate, const struct dyno_credentials *credentials,
+                                 enum dyno_right right, struct dyno_guest **guest_out,
+                                 struct dyno_err *err)
+{
+    return counted(gate, admit(gate, credentials, right, guest_out, err));
+}
+
 /* --- what he does --- */
+
+static struct dyno_gate *gate_of(struct dyno_guest *guest)
+{
+    return holder_of(guest)->policy->gate;
+}
 
 /* The same key as the book has it now, referenced; NULL: it is not valid any more. */
 static struct dyno_keyholder *renew(struct dyno_keyholder *holder)
@@ -144,14 +174,14 @@ enum dyno_status dyno_guest_begin(struct dyno_guest *guest, uint32_t *retry_s_ou
         return DYNO_OK;
     struct dyno_keyholder *holder = renew(holder_of(guest));
     if (holder == NULL)
-        return not_known(err);
+        return counted(gate_of(guest), not_known(err));
     enum dyno_status status = judge(holder, DYNO_PERMIT_INFER, err);
     /* The allowance is that of the guest himself: there he ends, too. */
     if (status == DYNO_OK)
         status = dyno_allowance_begin(holder_of(guest)->policy->allowance, &holder->policy->limits,
                                       guest->name, now, retry_s_out, err);
     dyno_policy_unref(holder->policy);
-    return status;
+    return counted(gate_of(guest), status);
 }
 
 void dyno_guest_end(struct dyno_guest *guest, uint64_t device_ns)
@@ -183,9 +213,12 @@ enum dyno_status dyno_guest_check_model(struct dyno_guest *guest, const char *mo
         return DYNO_OK;
     struct dyno_keyholder *holder = renew(holder_of(guest));
     if (holder == NULL)
-        return not_known(err);
+        return counted(gate_of(guest), not_known(err));
     const bool may = has_model(holder->policy, model);
     dyno_policy_unref(holder->policy);
-    return may ? DYNO_OK /* the name is not repeated: it is anything that somebody wrote */
-               : DYNO_FAIL(err, DYNO_E_DENIED, "tenant '%s' may not use this model", guest->name);
+    /* The name is not repeated: it is anything that somebody wrote. */
+    return may ? DYNO_OK
+               : counted(gate_of(guest),
+                         DYNO_FAIL(err, DYNO_E_DENIED, "tenant '%s' may not use this model",
+                                   guest->name));
 }

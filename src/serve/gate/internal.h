@@ -17,6 +17,7 @@ struct dyno_gate {
     pthread_mutex_t lock;   /* of `book`: held while a key is looked up and referenced */
     struct dyno_book *book;
     atomic_uint_fast64_t version; /* of the book */
+    atomic_uint_fast64_t refusal_counts[DYNO_REFUSALS];
     /* The thread's. */
     struct dyno_control *control;
     bool is_stale; /* the database has changed and could not be read yet */

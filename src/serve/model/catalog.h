@@ -146,6 +146,20 @@ enum dyno_status dyno_catalog_ready(struct dyno_catalog *catalog, const char *mo
                                     struct dyno_arena *arena, struct dyno_variant ***variants_out,
                                     size_t *count_out, struct dyno_err *err);
 
+/* What is counted of one slot. */
+struct dyno_slot_figures {
+    const char *model, *version, *name;
+    enum dyno_slot_state state;
+    uint64_t hit_count, miss_count;
+};
+/* Of all slots, by model, version, name; in `arena`.  E_NOMEM. */
+enum dyno_status dyno_catalog_figures(struct dyno_catalog *catalog, struct dyno_arena *arena,
+                                      struct dyno_slot_figures **rows_out, size_t *count_out,
+                                      struct dyno_err *err);
+/* "unloaded", "loading", "warming", "ready", "draining", "failed". */
+#define DYNO_SLOT_STATES 6
+const char *dyno_slot_state_text(enum dyno_slot_state state);
+
 /* One (model, version) of an index: the best state among its variants, and what is to be told of
  * any of them. */
 struct dyno_index_row {

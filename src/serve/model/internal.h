@@ -25,7 +25,8 @@ struct dyno_manager {
     struct dyno_lanes lanes;
     struct dyno_arena *arena; /* names of the start */
     struct dyno_catalog catalog;
-    struct dyno_memory memory; /* under the catalog's lock */
+    struct dyno_memory memory;   /* under the catalog's lock */
+    struct dyno_figures figures; /* of loads; under the catalog's lock */
     struct dyno_workshop *workshop;
     struct dyno_worker workers[DYNO_LOADS_MAX + 1];
     int worker_count;
@@ -77,6 +78,7 @@ struct dyno_job {
     uint64_t settings; /* of stamps */
     /* The slot at hand. */
     struct dyno_slot *slot;
+    uint64_t start_ns;
     struct dyno_stamp stamp;
     uint64_t known_bytes; /* that the same file took before; 0: not known */
     struct dyno_promise promise;

@@ -37,15 +37,6 @@ bool dyno_manager_is_ready(struct dyno_manager *manager)
     return is_ready;
 }
 
-void dyno_manager_figures(struct dyno_manager *manager, struct dyno_figures *figures_out)
-{
-    (void)pthread_mutex_lock(&manager->catalog.lock);
-    *figures_out = (struct dyno_figures){.memory_bytes = dyno_memory_used(&manager->memory),
-                                         .memory_bytes_max = manager->memory.limit_bytes,
-                                         .eviction_count = manager->memory.eviction_count};
-    (void)pthread_mutex_unlock(&manager->catalog.lock);
-}
-
 /* --- the queue --- */
 
 void dyno_manager_order(struct dyno_manager *manager, struct dyno_order *order)

@@ -108,9 +108,11 @@ struct dyno_catalog *dyno_manager_catalog(struct dyno_manager *manager);
 
 /* Now; any thread. */
 struct dyno_figures {
-    uint64_t memory_bytes,
-        memory_bytes_max; /* of loaded engines, and of loads; the bound, 0: none */
+    uint64_t memory_bytes;     /* of loaded engines, and of loads */
+    uint64_t memory_bytes_max; /* 0: no bound */
     uint64_t eviction_count;
+    uint64_t failed_count, put_off_count; /* loads that came to nothing, or did not fit */
+    struct dyno_histogram load;           /* those that went well, and how long they took */
 };
 void dyno_manager_figures(struct dyno_manager *manager, struct dyno_figures *figures_out);
 

@@ -165,12 +165,15 @@ static void settle(struct dyno_job *job, struct dyno_slot *slot, struct dyno_var
     slot->stamp = job->stamp;
     dyno_memory_settle(&job->promise, variant);
     if (variant != NULL) {
+        dyno_histogram_add(&job->manager->figures.load, dyno_clock_ns() - job->start_ns);
         slot->bytes = dyno_variant_bytes(variant);
         slot->used_tick = ++job->manager->catalog.tick;
         dyno_leaving_add(&leaving, dyno_slot_put(slot, variant));
         take_replaced(job, slot, &leaving);
         dyno_leaving_wake(&leaving, dyno_slot_take_waits(slot, DYNO_OK, NULL, 0));
     } else {
+        job->manager->figures.failed_count += !job->promise.is_put_off;
+        job->manager->figures.put_off_count += job->promise.is_put_off;
         settle_failed(job, slot, reason->text, &leaving);
     }
     dyno_manager_unlock_catalog(job->manager);
@@ -201,7 +204,7 @@ void dyno_job_load(struct dyno_job *job, struct dyno_slot *slot)
 {
     struct dyno_err reason = {0};
     struct dyno_variant *variant = NULL;
-    const uint64_t start_ns = dyno_clock_ns();
+    job->start_ns = dyno_clock_ns();
     if (is_up_to_date(job, slot)) {
         job->ready_count++;
         return;
@@ -218,7 +221,7 @@ void dyno_job_load(struct dyno_job *job, struct dyno_slot *slot)
                  "%llu bytes, %.1f ms",
                  job->model->name, slot->version, slot->name, variant->context_count,
                  (long long)variant->max_batch, (unsigned long long)dyno_variant_bytes(variant),
-                 (double)(dyno_clock_ns() - start_ns) * 1e-6);
+                 (double)(dyno_clock_ns() - job->start_ns) * 1e-6);
     } else if (is_put_off(job)) {
         job->put_off_count++;
         dyno_log(DYNO_LOG_INFO, "model '%s' version %s variant '%s': %s", job->model->name,

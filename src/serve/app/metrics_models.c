@@ -1,0 +1,99 @@
+/* metrics_models.c - of models that come and go, of the machine, and of who was refused. */
+#include "base/mem.h"
+#include "serve/app/http.h"
+
+static void put_head(struct dyno_strbuf *out, const char *name, const char *help, const char *type)
+{
+    dyno_strbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_one(struct dyno_strbuf *out, const char *name, const char *help, const char *type,
+                    uint64_t value)
+{
+    put_head(out, name, help, type);
+    dyno_strbuf_printf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void put_loads(struct dyno_strbuf *out, const struct dyno_figures *figures)
+{
+    put_one(out, "dyno_model_memory_bytes", "Bytes that loaded engines hold, and loads will",
+            "gauge", figures->memory_bytes);
+    put_one(out, "dyno_model_memory_limit_bytes", "Bytes that they may hold; 0: any", "gauge",
+            figures->memory_bytes_max);
+    put_one(out, "dyno_heap_bytes", "Bytes that the server has allocated, engines' files apart",
+            "gauge", dyno_mem_live_bytes());
+    put_one(out, "dyno_model_evictions_total", "Engines that went to make room for others",
+            "counter", figures->eviction_count);
+    put_one(out, "dyno_model_load_failures_total", "Loads of engines that failed", "counter",
+            figures->failed_count);
+    put_one(out, "dyno_model_load_put_off_total", "Loads for which there was no room", "counter",
+            figures->put_off_count);
+    put_head(out, "dyno_model_load_seconds", "Loads of engines that went well", "histogram");
+    dyno_histogram_write(&figures->load, "dyno_model_load_seconds", "", out);
+}
+
+static void put_slots(struct dyno_strbuf *out, const struct dyno_slot_figures *rows, size_t count)
+{
+    static const char requests[] = "dyno_engine_requests_total";
+    uint64_t states[DYNO_SLOT_STATES] = {0};
+    put_head(out, requests, "Requests that wanted the engine, which was there (hit) or not (miss)",
+             "counter");
+    for (size_t i = 0; i < count; i++) {
+        const struct dyno_slot_figures *row = &rows[i];
+        states[row->state]++;
+        if (row->hit_count == 0 && row->miss_count == 0)
+            continue; /* nobody asked yet */
+        for (int hit = 1; hit >= 0; hit--)
+            dyno_strbuf_printf(
+                out, "%s{model=\"%s\",version=\"%s\",variant=\"%s\",result=\"%s\"} %llu\n",
+                requests, row->model, row->version, row->name, hit ? "hit" : "miss",
+                (unsigned long long)(hit ? row->hit_count : row->miss_count));
+    }
+    put_head(out, "dyno_engines", "Engines that are known, by state", "gauge");
+    for (int i = 0; i < DYNO_SLOT_STATES; i++)
+        dyno_strbuf_printf(out, "dyno_engines{state=\"%s\"} %llu\n",
+                           dyno_slot_state_text((enum dyno_slot_state)i),
+                           (unsigned long long)states[i]);
+}
+
+/* Triton's. */
+static void put_host(struct dyno_strbuf *out, struct dyno_host *host)
+{
+    struct dyno_host_figures figures;
+    dyno_host_look(host, &figures);
+    put_head(out, "nv_cpu_utilization", "CPU utilization rate [0.0 - 1.0]", "gauge");
+    dyno_strbuf_printf(out, "nv_cpu_utilization %.4f\n", figures.cpu_use);
+    put_one(out, "nv_cpu_memory_total_bytes", "CPU total memory (RAM), in bytes", "gauge",
+            figures.total_bytes);
+    put_one(out, "nv_cpu_memory_used_bytes", "CPU used memory (RAM), in bytes", "gauge",
+            figures.used_bytes);
+}
+
+static void put_refusals(struct dyno_strbuf *out, struct dyno_gate *gate)
+{
+    static const char name[] = "dyno_refused_requests_total";
+    static const char *const texts[DYNO_REFUSALS] = {[DYNO_REFUSED_UNKNOWN] = "unknown_key",
+                                                     [DYNO_REFUSED_DENIED] = "denied",
+                                                     [DYNO_REFUSED_LIMIT] = "limit"};
+    uint64_t counts[DYNO_REFUSALS];
+    dyno_gate_refusals(gate, counts);
+    put_head(out, name, "Requests that were refused at the gate", "counter");
+    for (int i = 0; i < DYNO_REFUSALS; i++)
+        dyno_strbuf_printf(out, "%s{reason=\"%s\"} %llu\n", name, texts[i],
+                           (unsigned long long)counts[i]);
+}
+
+enum dyno_status dyno_server_print_models(struct dyno_server *server, struct dyno_arena *arena,
+                                          struct dyno_strbuf *out, struct dyno_err *err)
+{
+    struct dyno_figures figures;
+    struct dyno_slot_figures *rows = NULL;
+    size_t count = 0;
+    DYNO_TRY(dyno_catalog_figures(server->catalog, arena, &rows, &count, err));
+    dyno_manager_figures(server->manager, &figures);
+    put_loads(out, &figures);
+    put_slots(out, rows, count);
+    put_host(out, &server->host);
+    put_refusals(out, server->gate);
+    return DYNO_OK;
+}
