@@ -122,6 +122,7 @@ static enum dyno_status begin_epoch(struct dyno_ledger *ledger, struct dyno_err 
     ledger->cover = end.cover;
     if (status != DYNO_OK)
         return status;
+    dyno_ledger_tidy_old(ledger->folder, end.segment);
     DYNO_TRY(
         dyno_ledger_begin_file(ledger, end.segment + 1, end.epoch, end.seq, end.sent_seq, err));
     dyno_ledger_build_bare(ledger, DYNO_GROUP_START, 0);

@@ -272,16 +272,44 @@ static enum dyno_status find_last_head(const char *folder, struct dyno_ledger_en
                : DYNO_FAIL(err, DYNO_E_CORRUPT, "the files before the last one do not lead to it");
 }
 
+/* --- logs that were kept --- */
+
+static bool has_log(const char *path)
+{
+    char log_path[DYNO_SEGMENT_PATH_ROOM + 16];
+    (void)snprintf(log_path, sizeof(log_path), "%s-wal", path);
+    return access(log_path, F_OK) == 0;
+}
+
+void dyno_ledger_tidy_old(const char *folder, uint32_t last)
+{
+    for (uint32_t number = last; number-- > 1;) {
+        char path[DYNO_SEGMENT_PATH_ROOM];
+        struct dyno_segment segment = {.number = number};
+        struct dyno_err err = {0};
+        if (dyno_segment_path(folder, number, path, &err) != DYNO_OK || access(path, F_OK) != 0)
+            return; /* older ones were taken away */
+        if (!has_log(path) ||
+            dyno_db_open(&dyno_ledger_kind, path, false, 0, &segment.db, &err) != DYNO_OK)
+            continue;
+        enum dyno_status status = dyno_db_keep_log(&segment.db, &err);
+        if (status == DYNO_OK)
+            status = dyno_segment_close(&segment, &err);
+        else
+            dyno_db_close(&segment.db);
+        if (status != DYNO_OK && status != DYNO_E_BUSY)
+            dyno_log(DYNO_LOG_WARN, "\"%s\" keeps its log: %s", path, err.text);
+    }
+}
+
 /* --- all of it --- */
 
 /* A file that was closed in order is not written again. */
 static bool is_closed(const char *path, uint32_t number, struct dyno_ledger_end *end)
 {
-    char log_path[DYNO_SEGMENT_PATH_ROOM + 16];
     struct dyno_db db = {0};
     bool found = false;
-    (void)snprintf(log_path, sizeof(log_path), "%s-wal", path);
-    if (access(log_path, F_OK) == 0 ||
+    if (has_log(path) ||
         dyno_db_open_to_read(&dyno_ledger_kind, path, BUSY_MS, &db, NULL) != DYNO_OK)
         return false;
     const enum dyno_status status = read_file(&db, number, end, &found, NULL);

@@ -114,7 +114,10 @@ enum dyno_status dyno_segment_close(struct dyno_segment *segment, struct dyno_er
 {
     dyno_stmt_close(&segment->put_group);
     dyno_stmt_close(&segment->put_head);
-    enum dyno_status status = dyno_segment_move(segment, err);
+    /* Who has the file open to read it does so as long as he likes: he is not waited for. */
+    enum dyno_status status = dyno_db_exec(&segment->db, "PRAGMA busy_timeout = 0", err);
+    if (status == DYNO_OK)
+        status = dyno_segment_move(segment, err);
     if (status == DYNO_OK) /* moves the rest, and gives the log up */
         status = dyno_db_exec(&segment->db, "PRAGMA journal_mode = DELETE", err);
     segment->was_full = status != DYNO_OK && dyno_db_is_full(&segment->db);

@@ -59,6 +59,10 @@ struct dyno_ledger_end {
 enum dyno_status dyno_ledger_recover(const char *folder, struct dyno_ledger_end *end_out,
                                      struct dyno_err *err);
 
+/* Make plain files of those before file `last` that kept their log because somebody read them when
+ * they were closed.  What cannot be done now stays for the next time. */
+void dyno_ledger_tidy_old(const char *folder, uint32_t last);
+
 /* Numbers of the files in a folder: the largest, 0 when there are none.  E_IO. */
 enum dyno_status dyno_ledger_last_segment(const char *folder, uint32_t *number_out,
                                           struct dyno_err *err);

@@ -35,11 +35,11 @@ void dyno_ledger_drop_reserve(struct dyno_ledger *ledger)
 
 void dyno_ledger_release(struct dyno_ledger *ledger)
 {
+    if (ledger->has_reserve)
+        dyno_ledger_drop_reserve(ledger);
     if (atomic_exchange(&ledger->admits, false))
         dyno_log(DYNO_LOG_WARN, "no space is left for the ledger \"%s\": no new work is admitted",
                  ledger->folder);
-    if (ledger->has_reserve)
-        dyno_ledger_drop_reserve(ledger);
 }
 
 void dyno_ledger_reserve(struct dyno_ledger *ledger)

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 
+#include "base/clock.h"
 #include "base/le.h"
 #include "ledger_case.h"
 #include "random.h"
@@ -355,6 +356,46 @@ static void test_reader(void)
     case_close(ledger);
 }
 
+static bool has_file(uint32_t number, const char *ending)
+{
+    char path[160];
+    char name[176];
+    case_segment(number, path);
+    (void)snprintf(name, sizeof(name), "%s%s", path, ending);
+    return access(name, F_OK) == 0;
+}
+
+/* Nor does one that has a file open when it is closed: it keeps its log until a later start. */
+static void test_reader_of_closed(void)
+{
+    char path[160];
+    struct dyno_ledger_file *file = NULL;
+    struct dyno_ledger_group group;
+    struct dyno_verify_report report;
+    bool found = false;
+    struct dyno_ledger_options options = case_options();
+    case_clear();
+    options.segment_records_max = 10;
+    struct dyno_ledger *ledger = case_open(&options);
+    case_append(ledger, 0, 10, true);
+    case_segment(1, path);
+    REQUIRE(dyno_ledger_file_open(path, &file, NULL) == DYNO_OK);
+    CHECK(dyno_ledger_file_group(file, 1, &group, &found, NULL) == DYNO_OK && found);
+    const uint64_t start_ns = dyno_clock_ns();
+    case_append(ledger, 10, 10, true); /* into the next file */
+    CHECK(dyno_clock_ns() - start_ns < 2000000000);
+    CHECK(has_file(2, "") && has_file(1, "-wal"));
+    check_good(case_folder, &report);
+    CHECK(report.records == 20);
+    dyno_ledger_file_close(file);
+    case_close(ledger);
+    ledger = case_open(&options);
+    case_close(ledger);
+    CHECK(!has_file(1, "-wal") && !has_file(2, "-wal"));
+    check_good(case_folder, &report);
+    CHECK(report.records == 20);
+}
+
 /* --- what a broken-off start leaves --- */
 
 static void test_unfinished(void)
@@ -420,6 +461,7 @@ int main(void)
     test_many_names();
     test_watcher();
     test_reader();
+    test_reader_of_closed();
     test_unfinished();
     test_out_of_memory();
     case_end();
