@@ -2,6 +2,7 @@
  * until the sequential test decides; one that has drifted is suspended. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/calendar.h"
@@ -9,6 +10,7 @@
 #include "meter/cert/state.h"
 
 #define PILOT 12 /* ratios that tell how much they vary */
+#define CLIP  4.0
 
 struct watching {
     const struct dyno_cert *cert;
@@ -20,16 +22,37 @@ struct watching {
     enum dyno_cert_verdict verdict;
 };
 
-/* Standard deviation of the first ratios; never so small that a single one decides. */
-static double spread_of(const double *values, uint32_t count)
+static int by_value(const void *a, const void *b)
 {
-    double mean = 0.0;
-    double squares = 0.0;
-    for (uint32_t i = 0; i < count; i++)
-        mean += values[i] / count;
-    for (uint32_t i = 0; i < count; i++)
-        squares += (values[i] - mean) * (values[i] - mean);
-    return fmax(sqrt(squares / (count - 1)), 0.01);
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median_of(double *values, uint32_t count)
+{
+    qsort(values, count, sizeof(*values), by_value);
+    return (values[(count - 1) / 2] + values[count / 2]) / 2.0;
+}
+
+/* Standard deviation of the first ratios, from the median distance to their median: one block in
+ * which something else ran says nothing of the others.  Never so small that a single one decides.
+ */
+static double spread_of(const double *values)
+{
+    double sorted[PILOT];
+    memcpy(sorted, values, sizeof(sorted));
+    const double middle = median_of(sorted, PILOT);
+    for (uint32_t i = 0; i < PILOT; i++)
+        sorted[i] = fabs(values[i] - middle);
+    return fmax(1.4826 * median_of(sorted, PILOT), 0.01);
+}
+
+/* A ratio for the test: no further from what is certified than CLIP spreads. */
+static double clipped(const struct watching *watching, double ratio)
+{
+    const double most = CLIP * watching->spread;
+    return watching->certified + fmin(fmax(ratio - watching->certified, -most), most);
 }
 
 /* A decision ends the worker: E_CANCELLED. */
@@ -48,11 +71,11 @@ static enum dyno_status on_block(void *arg, const struct dyno_cert_block *block,
         return DYNO_OK;
     const bool is_pilot = watching->count == PILOT;
     if (is_pilot)
-        watching->spread = spread_of(watching->first, PILOT);
+        watching->spread = spread_of(watching->first);
     for (uint32_t i = 0; i < (is_pilot ? PILOT : 1); i++) {
+        const double next = clipped(watching, is_pilot ? watching->first[i] : ratio);
         watching->verdict =
-            dyno_cert_watch_add(&watching->watch, is_pilot ? watching->first[i] : ratio,
-                                watching->certified, watching->spread);
+            dyno_cert_watch_add(&watching->watch, next, watching->certified, watching->spread);
         if (watching->verdict != DYNO_CERT_UNDECIDED)
             return DYNO_FAIL(err, DYNO_E_CANCELLED, "decided");
     }
