@@ -213,6 +213,15 @@ def case_broken_models(t):
     check(status == 503 and "retry-after" in head, status, head)
     server.error("POST", "/v2/repository/models/bad/load", 400, "failed to load 'bad': model.onnx")
     check(server.metric("dyno_build_failures_total") == 2)
+    import onnx
+    from onnx import helper
+    graph = onnx.load(t.build / "serve-engines" / "identity.onnx").graph
+    graph.node[0].op_type = "Frobnicate"
+    graph.node.append(helper.make_node("Blubber", ["y"], ["z"], name="blub"))
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]),
+              t.repository / "bad" / "1" / "model.onnx")
+    server.error("POST", "/v2/repository/models/bad/load", 400,
+                 "model.onnx: 2 problems; the first: node 0 Frobnicate.* is not known")
     put(t, "bad", "identity")  # it is mended
     server.json("POST", "/v2/repository/models/bad/load", {})
     check(infer(server, "bad", np.ones((1, 16), "f4"))[0] == 200)

@@ -30,8 +30,9 @@ struct child {
     int text_fd; /* its standard error; -1 at the end */
     uint64_t start_ns;
     bool is_cancelled, is_late;
-    char text[TEXT_BYTES];
-    size_t text_bytes;
+    char text[TEXT_BYTES], first[DYNO_CHILD_SAID_BYTES];
+    size_t text_bytes, first_bytes;
+    bool has_first; /* the whole line, or as much as is kept of it */
 };
 
 /* --- the new process --- */
@@ -176,6 +177,20 @@ out:
 
 /* --- waiting --- */
 
+/* Keep the first line. */
+static void keep_first(struct child *child, const char *more, size_t bytes)
+{
+    const char *end = memchr(more, '\n', bytes);
+    const size_t room = sizeof(child->first) - child->first_bytes;
+    const size_t line_bytes = end != NULL ? (size_t)(end - more) : bytes;
+    const size_t kept = line_bytes < room ? line_bytes : room;
+    if (child->has_first)
+        return;
+    memcpy(child->first + child->first_bytes, more, kept);
+    child->first_bytes += kept;
+    child->has_first = end != NULL || child->first_bytes == sizeof(child->first);
+}
+
 /* Keep the end of what it says. */
 static void hear(struct child *child)
 {
@@ -192,6 +207,7 @@ static void hear(struct child *child)
             return;
         }
         const size_t bytes = (size_t)got;
+        keep_first(child, more, bytes);
         if (child->text_bytes + bytes > TEXT_BYTES) {
             const size_t gone = child->text_bytes + bytes - TEXT_BYTES;
             memmove(child->text, child->text + gone, child->text_bytes - gone);
@@ -248,19 +264,12 @@ static void wait_for_end(struct child *child)
 
 /* --- what is told of it --- */
 
-/* The last line that has something in it. */
-static void last_line(const struct child *child, char *out, size_t room)
+/* text[0..bytes) without control characters, as far as there is room. */
+static void clean(const char *text, size_t text_bytes, char *out, size_t room)
 {
-    const char *text = child->text;
-    size_t end = child->text_bytes;
     size_t bytes = 0;
-    while (end > 0 && (unsigned char)text[end - 1] <= ' ')
-        end--;
-    size_t at = end;
-    while (at > 0 && text[at - 1] != '\n')
-        at--;
-    while (at < end) {
-        const size_t length = dyno_utf8_next(text + at, end - at);
+    for (size_t at = 0; at < text_bytes;) {
+        const size_t length = dyno_utf8_next(text + at, text_bytes - at);
         const bool is_plain =
             length > 1 || (length == 1 && (unsigned char)text[at] >= ' ' && text[at] != 0x7f);
         const size_t step = is_plain ? length : 1;
@@ -271,6 +280,19 @@ static void last_line(const struct child *child, char *out, size_t room)
         at += step;
     }
     out[bytes] = 0;
+}
+
+/* The last line that has something in it. */
+static void last_line(const struct child *child, char *out, size_t room)
+{
+    const char *text = child->text;
+    size_t end = child->text_bytes;
+    while (end > 0 && (unsigned char)text[end - 1] <= ' ')
+        end--;
+    size_t start = end;
+    while (start > 0 && text[start - 1] != '\n')
+        start--;
+    clean(text + start, end - start, out, room);
 }
 
 static enum dyno_status judge(const struct child *child, const struct dyno_child_end *end,
@@ -314,5 +336,6 @@ enum dyno_status dyno_child_run(const struct dyno_child_options *options,
     end_out->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     end_out->run_ns = dyno_clock_ns() - child.start_ns;
     last_line(&child, end_out->said, sizeof(end_out->said));
+    clean(child.first, child.first_bytes, end_out->said_first, sizeof(end_out->said_first));
     return judge(&child, end_out, err);
 }

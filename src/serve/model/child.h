@@ -30,8 +30,10 @@ struct dyno_child_end {
     int exit_code; /* -1: it was ended by `signal` */
     int signal;
     uint64_t run_ns;
-    /* The last line that it wrote to standard error, cut, without control characters. */
-    char said[DYNO_CHILD_SAID_BYTES];
+    /* The last line that it wrote to standard error, and the first, cut, without control
+     * characters.
+     */
+    char said[DYNO_CHILD_SAID_BYTES], said_first[DYNO_CHILD_SAID_BYTES];
 };
 
 /* Run it and wait.  OK: it ended with exit code 0.  Whatever it started is ended with it.

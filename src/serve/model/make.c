@@ -187,11 +187,24 @@ static enum dyno_status begin(struct dyno_make_shop *shop, struct dyno_make_job 
     }
 }
 
+/* What the builder said last; of several findings, which come before it, the first, too. */
+static enum dyno_status why_not(enum dyno_status status, const struct dyno_err *reason,
+                                const struct dyno_child_end *end, struct dyno_err *err)
+{
+    static const char command[] = "dyno build: ";
+    static const char finding[] = "dyno: ";
+    const bool is_own = strncmp(reason->text, command, sizeof(command) - 1) == 0;
+    const char *last = reason->text + (is_own ? sizeof(command) - 1 : 0);
+    if (!is_own || strncmp(end->said_first, finding, sizeof(finding) - 1) != 0)
+        return DYNO_FAIL(err, status, "%s", last);
+    return DYNO_FAIL(err, status, "%.400s; the first: %.500s", last,
+                     end->said_first + sizeof(finding) - 1);
+}
+
 static enum dyno_status run_builder(struct dyno_make_shop *shop, struct dyno_make_job *job,
                                     enum dyno_made_stage stage, const char *engine_path,
                                     struct dyno_err *err)
 {
-    static const char start[] = "dyno build: ";
     struct dyno_strbuf model = {0};
     struct dyno_strbuf engine = {0};
     struct dyno_child_end end;
@@ -213,11 +226,8 @@ static enum dyno_status run_builder(struct dyno_make_shop *shop, struct dyno_mak
                                   : DYNO_NOMEM(&reason);
     dyno_strbuf_fini(&model);
     dyno_strbuf_fini(&engine);
-    if (status != DYNO_OK) {
-        const size_t skip =
-            strncmp(reason.text, start, sizeof(start) - 1) == 0 ? sizeof(start) - 1 : 0;
-        return DYNO_FAIL(err, status, "%s", reason.text + skip);
-    }
+    if (status != DYNO_OK)
+        return why_not(status, &reason, &end, err);
     atomic_fetch_add(&shop->counts.build_ns, end.run_ns);
     dyno_log(DYNO_LOG_INFO, "model '%s' version %llu: the %s engine was built in %.1f s",
              job->model, (unsigned long long)job->version, stage_names[stage],

@@ -49,6 +49,7 @@ static void test_ends(void)
     CHECK(run("echo first >&2; echo the reason >&2; echo; exit 65", 0, -1, &end, &err) ==
           DYNO_E_IO);
     CHECK(end.exit_code == 65);
+    CHECK_STR(end.said_first, "first");
     CHECK_STR(err.text, "the reason");
     CHECK(run("exit 3", 0, -1, &end, &err) == DYNO_E_IO);
     CHECK_STR(err.text, "'/bin/sh' ended with exit code 3");
@@ -67,8 +68,12 @@ static void test_what_it_says(void)
     CHECK(run("head -c 3000000 /dev/zero | tr '\\0' x >&2", 0, -1, &end, &err) == DYNO_OK);
     CHECK(strlen(end.said) == DYNO_CHILD_SAID_BYTES - 1 &&
           strspn(end.said, "x") == strlen(end.said));
+    CHECK_STR(end.said_first, end.said);
     CHECK(run("yes 2>&1 | head -c 3000000 >&2; echo; echo last >&2", 0, -1, &end, &err) == DYNO_OK);
     CHECK_STR(end.said, "last");
+    CHECK_STR(end.said_first, "y");
+    CHECK(run("printf 'a\\tb' >&2", 0, -1, &end, &err) == DYNO_OK);
+    CHECK_STR(end.said_first, "a?b");
 }
 
 static void test_not_started(void)
