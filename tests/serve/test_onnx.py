@@ -397,3 +397,46 @@ def case_names_are_no_commands(t):
               "not a shape" in rows(server)["m", "1"][1], rows(server))
     found = [str(p) for p in t.folder.rglob("ran")]
     check(not found, found)
+
+
+def case_polled(t):
+    """A repository that is looked at: models come, change, break, are mended, and go."""
+    put(t, "m", "two_rows")
+    server = start(t, "--model-control-mode=poll", "--repository-poll-secs=0.1")
+    check(np.array_equal(infer(server, "m", ROWS)[2], ROWS))
+    put(t, "n", "identity")
+    x = np.ones((1, 16), "f4")
+    wait_for(lambda: infer(server, "n", x)[0] == 200)
+    server.expected += ["engine cannot be built", "failed to load 'm'"]
+    file = t.repository / "m" / "1" / "model.onnx"
+    good = file.read_bytes()
+    file.write_bytes(good[:-500])  # as if it were being copied
+    wait_for(lambda: "protobuf" in rows(server)["m", "1"][1])
+    check(np.array_equal(infer(server, "m", ROWS)[2], ROWS), "the old engine does not answer")
+    failures = server.metric("dyno_build_failures_total")
+    time.sleep(0.5)
+    check(server.metric("dyno_build_failures_total") == failures, "it is tried again and again")
+    import onnx
+    model = onnx.load_from_string(good)
+    weight = model.graph.initializer[0]
+    weight.raw_data = (3 * np.frombuffer(weight.raw_data, "f4")).tobytes()
+    file.write_bytes(model.SerializeToString())
+    wait_for(lambda: np.array_equal(infer(server, "m", ROWS)[2], 9 * ROWS))
+    t.configure("m", {"build": {"max_batch": 2}})
+    wait_for(lambda: infer(server, "m", np.concatenate([ROWS, ROWS]))[0] == 400)
+    shutil.rmtree(t.repository / "n")
+    wait_for(lambda: infer(server, "n", x)[0] != 200)
+
+
+def case_on_demand(t):
+    """Engines that were evicted come back when they are asked for."""
+    for name in ("a", "b"):
+        put(t, name, "heavy")
+        t.configure(name, {"build": {"level": 0, "baseline": False}})
+    server = start(t, "--model-control-mode=demand", "--model-memory=40M")
+    x = np.ones((1, 1024), "f4")
+    for _ in range(3):
+        for name in ("a", "b"):
+            status, which, got = infer(server, name, x)
+            check(status == 200 and which == "tuned" and not got.any(), status, which, got)
+    check(server.metric("dyno_builds_total") == 1)  # the same model twice
