@@ -93,9 +93,9 @@ def case_refusals(t):
         {"port": 1})
     bad(65, "JSON line 1 column 2: a key in double quotes expected", "{http: 1}")
     # A rule that no single row knows holds for a file, too.
-    flag = put(t, {"model-repository": ["."], "model-control-mode": "poll"})
+    flag = put(t, {"model-repository": ["."], "model-control-mode": "now and then"})
     got = run(t, [t.build / "dyno-serve"], flag)
-    check(got.returncode == 64 and "wants none or explicit" in got.stderr, got)
+    check(got.returncode == 64 and "wants none, explicit, poll or demand" in got.stderr, got)
     got = run(t, [t.build / "dyno-serve"], "--config=missing.json")
     check(got.returncode == 74 and "cannot open" in got.stderr, got)
     os.mkdir(t.folder / "folder")
