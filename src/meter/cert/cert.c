@@ -1,10 +1,9 @@
 /* cert.c - certificates: making, asking, and files. */
 #include "meter/cert/cert.h"
 
-#include <stdio.h>
-
 #include "base/calendar.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "meter/cert/internal.h"
 
@@ -47,8 +46,7 @@ const char *dyno_cert_outcome_text(enum dyno_cert_outcome outcome)
 
 void dyno_cert_hex(const struct dyno_cert_hash *hash, char out[DYNO_CERT_HEX_ROOM])
 {
-    for (size_t i = 0; i < sizeof(hash->bytes); i++)
-        (void)snprintf(out + 2 * i, 3, "%02x", hash->bytes[i]);
+    (void)dyno_hex_text(hash->bytes, sizeof(hash->bytes), out);
 }
 
 bool dyno_cert_unhex(const char *text, size_t bytes, struct dyno_cert_hash *hash_out)
