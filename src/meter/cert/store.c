@@ -61,6 +61,14 @@ struct search {
     struct dyno_cert *found;
 };
 
+/* By date; those of one second by address, so that the order of a folder does not count. */
+static bool is_before(const struct dyno_cert *a, const struct dyno_cert *b)
+{
+    if (a->issued_s != b->issued_s)
+        return a->issued_s < b->issued_s;
+    return memcmp(a->address.bytes, b->address.bytes, sizeof(a->address.bytes)) < 0;
+}
+
 static enum dyno_status visit_search(void *arg, struct dyno_cert **cert_in_out,
                                      struct dyno_err *err)
 {
@@ -76,8 +84,8 @@ static enum dyno_status visit_search(void *arg, struct dyno_cert **cert_in_out,
     if (dyno_cert_state_read(cert, search->folder, query->want.now_s, &state, NULL) != DYNO_OK ||
         state.kind != DYNO_CERT_IN_FORCE)
         return DYNO_OK;
-    const bool is_older = search->found != NULL && cert->issued_s < search->found->issued_s;
-    if (search->found == NULL || is_older == (query->kind == DYNO_CERT_REFERENCE)) {
+    if (search->found == NULL ||
+        is_before(cert, search->found) == (query->kind == DYNO_CERT_REFERENCE)) {
         dyno_cert_destroy(search->found);
         search->found = *cert_in_out;
         *cert_in_out = NULL;
