@@ -440,3 +440,20 @@ def case_on_demand(t):
             status, which, got = infer(server, name, x)
             check(status == 200 and which == "tuned" and not got.any(), status, which, got)
     check(server.metric("dyno_builds_total") == 1)  # the same model twice
+
+
+def case_no_room_for_both(t):
+    """Where baseline and tuned engine do not fit beside each other one goes before the other comes;
+    requests wait, and none fails."""
+    put(t, "m", "heavy")
+    t.configure("m", {"build": {"level": 0}})
+    server = start(t, "--model-memory=24M")
+    x, told = np.ones((1, 1024), "f4"), []
+
+    def ask():
+        status, which, got = infer(server, "m", x)
+        check(status == 200 and not got.any(), status, which, got)
+        told.append(which)
+        return which == "tuned"
+    wait_for(ask)
+    check(rows(server)["m", "1"] == ("READY", ""), rows(server))
