@@ -377,9 +377,9 @@ static enum dyno_status choose_variant(struct dyno_call *call)
     const enum dyno_status status = dyno_catalog_choose(
         call->io->server->catalog, infer->model, infer->version, dyno_router_choose, &ask,
         wait_of(call), &call->task.variant, &call->err);
-    call->task.retry_ns = call->wait.retry_ns;
     if (status == DYNO_OK)
-        return DYNO_OK;
+        return DYNO_OK; /* or it waits, and what it waits by is others' */
+    call->task.retry_ns = call->wait.retry_ns;
     if (ask.is_unnamed || ask.is_too_coarse)
         call->err = (struct dyno_err){0};
     if (ask.is_unnamed)
