@@ -2,6 +2,7 @@
  * signatures. */
 #include <fcntl.h>
 
+#include "base/hex.h"
 #include "ledger_case.h"
 #include "meter/ledger/export.h"
 #include "meter/ledger/proof.h"
@@ -221,6 +222,40 @@ static void test_key(void)
     CHECK(strstr(err.text, "is not signed with the key that was given") != NULL);
 }
 
+/* --- what an earlier build wrote --- */
+
+static enum dyno_status show_third(void *arg, const struct dyno_scanned *scanned,
+                                   struct dyno_err *err)
+{
+    (void)err;
+    if (scanned->record.id.seq == 3)
+        dyno_export_csv(scanned, arg);
+    return DYNO_OK;
+}
+
+/* Format 1 is a promise: this file stays readable, and its root what it was. */
+static void test_format_1(void)
+{
+    static const char *const path = "tests/unit/meter/data/format_1.ledger";
+    uint8_t key[DYNO_KEY_BYTES];
+    char root[2 * DYNO_DIGEST_BYTES + 1];
+    struct dyno_strbuf text = {0};
+    struct dyno_verify_report report;
+    struct dyno_err err = {0};
+    CHECK(dyno_public_key_read(public_path, key, NULL) == DYNO_OK);
+    const struct dyno_verify_options options = {.key = key};
+    CHECK_MSG(case_verify_with(path, &options, &report, &err) == DYNO_OK, "%s", err.text);
+    CHECK(report.records == 13 && report.voids == 1 && report.has_end && report.signed_heads == 2);
+    CHECK_STR(dyno_hex_text(report.root.bytes, DYNO_DIGEST_BYTES, root),
+              "1ad684c47c47df5a996d519a80d3b5c493614e2a22e13ad2681653b86554c307");
+    CHECK(dyno_ledger_scan(&path, 1, show_third, &text, NULL) == DYNO_OK);
+    CHECK_STR(dyno_strbuf_text(&text),
+              "7-1795946371-3,1,usage,sent,ok,,ténant,resnet50,1/int8,sha256:aa,sha256:bb,stand"
+              "ard,3x224x224,cpu-zen4,gain-share/3,3,1,4,2025-11-29T07:23:21.002000000Z,1002,"
+              "2000002,8000002,147573952589676412931,\r\n");
+    dyno_strbuf_fini(&text);
+}
+
 /* --- scanning and exporting --- */
 
 struct counts {
@@ -354,6 +389,7 @@ int main(void)
     REQUIRE(arena != NULL && scratch != NULL);
     write_keys();
     test_signatures();
+    test_format_1();
     make_ledger(arena);
     test_all(scratch);
     test_changed(scratch);
