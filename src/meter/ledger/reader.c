@@ -8,13 +8,17 @@
 #include "db/db.h"
 #include "meter/ledger/segment.h"
 
-#define BUSY_MS 5000
+#define STEPS_MAX 64 /* groups that are read in one transaction, when they are read in order */
+#define BUSY_MS   5000
 #define ITEMS_BYTES \
     (DYNO_SEED_BYTES + DYNO_ENTRIES_BYTES_MAX + (size_t)DYNO_GROUP_RECORDS_MAX * DYNO_RECORD_BYTES)
 
 struct dyno_ledger_file {
     struct dyno_db db;
     struct dyno_stmt groups, headers, last, heads;
+    struct dyno_stmt *at; /* groups or headers, where one of them may be stepped on */
+    uint64_t at_number;   /* to this number or the next larger one */
+    uint32_t at_left;     /* so often: then its transaction ends */
     struct dyno_opening opening;
 };
 
@@ -25,6 +29,7 @@ static void let_go(struct dyno_ledger_file *file)
     for (size_t i = 0; i < DYNO_COUNT(all); i++)
         if (all[i]->handle != NULL)
             dyno_stmt_reset(all[i]);
+    file->at = NULL;
 }
 
 static enum dyno_status read_opening(struct dyno_ledger_file *file, struct dyno_err *err)
@@ -50,11 +55,11 @@ static enum dyno_status prepare(struct dyno_ledger_file *file, struct dyno_err *
     DYNO_TRY(read_opening(file, err));
     DYNO_TRY(dyno_stmt_open(&file->db,
                             "SELECT number, header, items FROM record_group WHERE number >= ?1 "
-                            "ORDER BY number LIMIT 1",
+                            "ORDER BY number",
                             &file->groups, err));
     DYNO_TRY(dyno_stmt_open(&file->db,
                             "SELECT number, header FROM record_group WHERE number >= ?1 "
-                            "ORDER BY number LIMIT 1",
+                            "ORDER BY number",
                             &file->headers, err));
     DYNO_TRY(dyno_stmt_open(&file->db, "SELECT max(number) FROM record_group", &file->last, err));
     return dyno_stmt_open(&file->db,
@@ -131,14 +136,27 @@ static enum dyno_status find(struct dyno_ledger_file *file, struct dyno_stmt *st
                              struct dyno_ledger_group *group_out, bool *found_out,
                              struct dyno_err *err)
 {
+    const bool goes_on = file->at == stmt && file->at_number == number && file->at_left > 0;
     *group_out = (struct dyno_ledger_group){0};
     *found_out = false;
-    let_go(file);
-    if (number > INT64_MAX)
+    if (goes_on) {
+        file->at_left--;
+        DYNO_TRY(dyno_stmt_step(stmt, found_out, err));
+    }
+    if (!*found_out) { /* a new transaction, which sees what was written since */
+        let_go(file);
+        if (number > INT64_MAX)
+            return DYNO_OK;
+        dyno_stmt_bind_i64(stmt, 1, (int64_t)number);
+        DYNO_TRY(dyno_stmt_step(stmt, found_out, err));
+        file->at_left = STEPS_MAX - 1;
+    }
+    if (!*found_out)
         return DYNO_OK;
-    dyno_stmt_bind_i64(stmt, 1, (int64_t)number);
-    DYNO_TRY(dyno_stmt_step(stmt, found_out, err));
-    return *found_out ? take_header(stmt, group_out, err) : DYNO_OK;
+    DYNO_TRY(take_header(stmt, group_out, err));
+    file->at = stmt;
+    file->at_number = group_out->group.number + 1;
+    return DYNO_OK;
 }
 
 enum dyno_status dyno_ledger_file_header(struct dyno_ledger_file *file, uint64_t number,

@@ -1,6 +1,6 @@
 /* reader.h - one file of a ledger, read: by anybody, also while it is being written.
  *
- * Each call reads what it tells in a transaction of its own, so a writer is never held up, and its
+ * What is read in order is read some groups a transaction, so a writer is never held up, and its
  * log can always be moved.  The file is hostile.  One thread at a time.
  */
 #ifndef DYNO_METER_LEDGER_READER_H
