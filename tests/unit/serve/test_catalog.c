@@ -132,7 +132,7 @@ static void test_waiting(void)
 {
     struct dyno_catalog catalog;
     struct dyno_wait waits[4];
-    struct dyno_err errs[4] = {{0}};
+    struct dyno_err err = {0};
     dyno_catalog_init(&catalog);
     catalog.on_demand = true;
     catalog.wait_max = 2;
@@ -140,15 +140,15 @@ static void test_waiting(void)
     wanted_count = woken_count = 0;
     struct dyno_slot *slot = put(&catalog, "m", 1, "a", DYNO_SLOT_UNLOADED);
     want_fails = true;
-    CHECK(ask(&catalog, &waits[0], &errs[0]) == DYNO_E_NOMEM && waits[0].slot == NULL);
+    CHECK(ask(&catalog, &waits[0], &err) == DYNO_E_NOMEM && waits[0].slot == NULL);
     want_fails = false;
-    errs[0] = (struct dyno_err){0};
-    CHECK(ask(&catalog, &waits[0], &errs[0]) == DYNO_OK && waits[0].slot == slot);
-    CHECK(ask(&catalog, &waits[1], &errs[1]) == DYNO_OK && slot->wait_count == 2);
-    CHECK(ask(&catalog, &waits[2], &errs[2]) == DYNO_E_BUSY && waits[2].retry_ns > 0);
+    err = (struct dyno_err){0};
+    CHECK(ask(&catalog, &waits[0], &err) == DYNO_OK && waits[0].slot == slot);
+    CHECK(ask(&catalog, &waits[1], &err) == DYNO_OK && slot->wait_count == 2);
+    CHECK(ask(&catalog, &waits[2], &err) == DYNO_E_BUSY && waits[2].retry_ns > 0);
     CHECK(wanted_count == 1 && slot->miss_count == 4 && slot->hit_count == 0);
     CHECK(dyno_catalog_unwait(&catalog, &waits[0]) && !dyno_catalog_unwait(&catalog, &waits[0]));
-    CHECK(ask(&catalog, &waits[3], &errs[3]) == DYNO_OK && slot->wait_count == 2);
+    CHECK(ask(&catalog, &waits[3], &err) == DYNO_OK && slot->wait_count == 2);
     /* It came: each holds it until he has chosen. */
     (void)put(&catalog, "m", 1, "a", DYNO_SLOT_READY);
     struct dyno_wait *list = dyno_slot_take_waits(slot, DYNO_OK, NULL, 0);
@@ -158,7 +158,7 @@ static void test_waiting(void)
     dyno_waits_wake(list);
     CHECK(woken_count == 2 && atomic_load(&slot->variant->ref_count) == 1);
     slot->is_ordered = false;
-    CHECK(ask(&catalog, &waits[0], &errs[0]) == DYNO_OK && slot->hit_count == 1);
+    CHECK(ask(&catalog, &waits[0], &err) == DYNO_OK && slot->hit_count == 1);
     fini(&catalog);
 }
 
