@@ -180,6 +180,19 @@ enum dyno_status dyno_certify_check_baseline(const struct dyno_certify_job *job,
     return DYNO_OK;
 }
 
+/* The term begins when everything is measured. */
+static enum dyno_status issue(struct dyno_certify_job *job, struct dyno_err *err)
+{
+    const int64_t now_s = dyno_now_s();
+    if (job->reference != NULL) {
+        job->reference->issued_s = now_s;
+        DYNO_TRY(dyno_cert_derive(job->reference, err));
+        job->engine->reference = job->reference->address;
+    }
+    job->engine->issued_s = now_s;
+    return dyno_cert_derive(job->engine, err);
+}
+
 static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_err *err)
 {
     job->campaign = (struct dyno_certify_campaign){
@@ -206,15 +219,9 @@ static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_er
     job->campaign.batch_max = swept < SCENARIO_BATCH ? (int64_t)swept : SCENARIO_BATCH;
     job->engine->batch = engine_batch(job);
     DYNO_TRY(dyno_certify_measure(job, job->engine->batch, err));
-    if (job->engine->outcome != DYNO_CERT_REFUSED) {
+    if (job->engine->outcome != DYNO_CERT_REFUSED)
         DYNO_TRY(measure_scenarios(job, err));
-        DYNO_TRY(dyno_cert_derive(job->engine, err));
-    }
-    if (job->reference != NULL) {
-        job->engine->reference = job->reference->address;
-        DYNO_TRY(dyno_cert_derive(job->engine, err));
-    }
-    return DYNO_OK;
+    return issue(job, err);
 }
 
 static enum dyno_status save_all(struct dyno_certify_job *job, struct dyno_err *err)
