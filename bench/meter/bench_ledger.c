@@ -1,10 +1,11 @@
 /* bench_ledger.c - how fast records become durable, what they take on the disk, how fast they are
  * read.
  *
- *     bench_ledger FOLDER RECORDS GROUP BLOCKS
+ *     bench_ledger FOLDER RECORDS GROUP BLOCKS [free]
  *
- * BLOCKS blocks of GROUP records are in flight.  FOLDER is made, on the disk that is to be
- * measured, and removed.  Prints a JSON object.
+ * BLOCKS blocks of GROUP records are in flight, each a commit; `free`: the ledger commits what has
+ * come, as it does in a server.  FOLDER is made, on the disk that is to be measured, and removed.
+ * Prints a JSON object.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -96,6 +97,7 @@ static struct dyno_record make_record(struct dyno_ledger *ledger, uint32_t tenan
 struct figures {
     double write_s, cpu_s, p50_us, p99_us, verify_s, scan_s;
     uint64_t bytes, groups;
+    bool is_free;
 };
 
 static double cpu_s(void)
@@ -107,7 +109,7 @@ static void write_all(const char *folder, uint64_t records, uint32_t group, uint
                       struct figures *out)
 {
     const struct dyno_ledger_options options = {
-        .folder = folder, .node = 1, .group_records_max = group};
+        .folder = folder, .node = 1, .group_records_max = out->is_free ? 0 : group};
     struct dyno_ledger *ledger = NULL;
     struct dyno_err err = {0};
     struct dyno_record templates[TENANTS];
@@ -236,8 +238,9 @@ int main(int argc, char **argv)
 {
     struct figures f = {0};
     struct rusage usage;
-    if (argc != 5)
+    if (argc < 5)
         return 2;
+    f.is_free = argc > 5;
     const uint32_t group = (uint32_t)strtoul(argv[3], NULL, 10);
     const uint32_t block_count = (uint32_t)strtoul(argv[4], NULL, 10);
     if (group == 0 || block_count == 0)
@@ -250,9 +253,10 @@ int main(int argc, char **argv)
     (void)getrusage(RUSAGE_SELF, &usage);
     read_all(argv[1], records, &f);
     remove_folder(argv[1]);
-    printf("{\"records\": %llu, \"group\": %u, \"in_flight\": %u, \"groups\": %llu,\n",
-           (unsigned long long)records, (unsigned)group, (unsigned)(group * block_count),
-           (unsigned long long)f.groups);
+    printf(
+        "{\"records\": %llu, \"block\": %u, \"free\": %s, \"in_flight\": %u, \"groups\": %llu,\n",
+        (unsigned long long)records, (unsigned)group, f.is_free ? "true" : "false",
+        (unsigned)(group * block_count), (unsigned long long)f.groups);
     printf(" \"records_per_s\": %.0f, \"cpu_us_per_record\": %.3f, \"block_us_p50\": %.0f, "
            "\"block_us_p99\": %.0f,\n",
            (double)records / f.write_s, f.cpu_s * 1e6 / (double)records, f.p50_us, f.p99_us);
