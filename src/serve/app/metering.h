@@ -9,8 +9,7 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
 /* Nobody runs any more.  What could not be written is logged. */
 void dyno_server_close_meter(struct dyno_server *server);
 /* dyno_manager_options.adopt, with the server. */
-enum dyno_status dyno_server_adopt(void *arg, struct dyno_variant *variant,
-                                   struct dyno_err *err);
+enum dyno_status dyno_server_adopt(void *arg, struct dyno_variant *variant, struct dyno_err *err);
 
 /* May a request be taken?  E_BUSY while the ledger's disk is full. */
 enum dyno_status dyno_call_may_run(struct dyno_call *call);

@@ -13,7 +13,7 @@
 /* Can the first dimension be a batch at all, and up to what? */
 static int64_t largest(const struct dyno_variant *variant)
 {
-    int64_t max = INT64_MAX;
+    int64_t max = DYNO_BATCH_ROWS_MAX;
     for (size_t i = 0; i < variant->input_count; i++) {
         const struct dyno_io_info *info = &variant->input_infos[i];
         if (info->rank < 1 || info->min[0] > 1 || info->max[0] < 2)

@@ -294,7 +294,7 @@ static enum dyno_status read_labels(struct dyno_variant *variant, const char *fo
 /* What the configuration says counts, within what the engine takes. */
 static void set_max_batch(struct dyno_variant *variant, int64_t wanted)
 {
-    int64_t most = INT64_MAX;
+    int64_t most = DYNO_BATCH_ROWS_MAX;
     for (size_t i = 0; i < variant->input_count; i++) {
         const struct dyno_io_info *info = &variant->input_infos[i];
         const int64_t rows = info->rank > 0 ? info->max[0] : 0;

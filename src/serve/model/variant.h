@@ -16,9 +16,10 @@
 #include "serve/v2/infer.h"
 #include "serve/watch/tally.h"
 
-#define DYNO_CONTEXTS_MAX 64
-#define DYNO_LANES_MAX    16
-#define DYNO_BATCH_COSTS  DYNO_COST_ROWS
+#define DYNO_CONTEXTS_MAX   64
+#define DYNO_LANES_MAX      16
+#define DYNO_BATCH_COSTS    DYNO_COST_ROWS
+#define DYNO_BATCH_ROWS_MAX INT32_MAX /* what the protocol can say */
 
 /* How many I/O threads count, for how many service classes. */
 struct dyno_tally_shape {
