@@ -18,8 +18,9 @@ POINTS = {"ocr_det": ["--points=x[2]:736", "--points=x[3]:1472"],
                       "--points=x[3]:758,861"],
           "ocr_cls": []}
 
-# A made-up platform: 3 USD a device-hour, which costs it 1.80; users get half of what optimising saves.
-HOUR = {"device_hour": "3.00", "cost_hour": "1.80", "currency": "USD", "version": 1}
+# A made-up platform: 3000 USD a device-hour, which costs it 1800, so that some seconds of use show; users get half of
+# what optimising saves.
+HOUR = {"device_hour": "3000.00", "cost_hour": "1800.00", "currency": "USD", "version": 1}
 
 
 def run(*command, says=None):
@@ -58,7 +59,7 @@ def book(folder, cores):
     path.write_text(json.dumps({
         "tariffs": [{**hour, "name": "gain-share", "kind": "gain-share", "share": "0.5"},
                     {**hour, "name": "device-hour", "kind": "device-hour"},
-                    {**hour, "name": "flat-epu", "kind": "flat-epu", "epu_hour": "2.00"}],
+                    {**hour, "name": "flat-epu", "kind": "flat-epu", "epu_hour": "2000.00"}],
         "grants": [{"tariff": "gain-share"}]}))
     return path
 
@@ -106,7 +107,7 @@ def bill(args, models, engines, page, serving, folder, certificates):
     control, rows = tenants(args, folder)
     cores = json.loads(next(certificates.glob("*.reference.json")).read_text())["device"]["threads"]
     tariffs = book(folder, cores)
-    print("\ntwo tenants, every request metered before its answer leaves:")
+    print("\ntwo tenants, every request metered before its answer leaves:\n")
     with serving(args, fill(folder, models, engines, certificates), f"--control-db={control}", f"--ledger={ledger}",
                  f"--certificates={certificates}", "--accept-trials") as ports:
         records = read_as_both(args, models, page, rows, f"127.0.0.1:{ports['http']}")

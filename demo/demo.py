@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The main job, seen: trained models become engines, a table compares, a page is read, then again over
-the network.
+the network, then by two tenants who get a bill.
 
 Everything that was made is kept in the cache folder under a name that holds the digests of the
 program and of the model, so that a second run does nothing twice.
@@ -114,10 +114,11 @@ def fill_repository(args, engines):
 
 
 @contextlib.contextmanager
-def serving(args, repository):
+def serving(args, repository, *flags):
     """A server on free ports: {"http": N, "grpc": N}."""
     process = subprocess.Popen([args.dyno, "serve", f"--model-repository={repository}", "--http-port=0", "--grpc-port=0",
-                                "--metrics-port=0", "--drain-secs=0", "--json"], stdout=subprocess.PIPE, text=True)
+                                "--metrics-port=0", "--drain-secs=0", "--json", *flags], stdout=subprocess.PIPE,
+                               text=True)
     try:
         hello = process.stdout.readline()
         if not hello:
@@ -158,12 +159,13 @@ def main():
     parser.add_argument("--dyno", type=pathlib.Path, required=True)
     parser.add_argument("--cache", type=pathlib.Path, required=True)
     args = parser.parse_args()
-    rows, engines = [], []
+    rows, baselines, engines = [], [], []
     for model in MODELS:
         pairs = []
         for baseline in (True, False):
             engine, report = build(args, model, baseline)
             pairs.append(("unoptimised" if baseline else "optimised", bench(args, model, engine), report))
+            baselines += [engine] if baseline else []
         engines.append(engine)
         rows.append((model, pairs))
     first = rows[0][1][0][1]
@@ -176,6 +178,8 @@ def main():
     lines = read_page(args.dyno, models, engines, page)
     show(f"page.png, read in {time.monotonic() - start:.1f} s", lines)
     read_over_network(args, engines, models, page, lines)
+    import bill
+    bill.show(args, MODELS, baselines, engines, page, serving)
 
 
 if __name__ == "__main__":

@@ -33,16 +33,22 @@ def _run_here(engine_path):
     return lambda image: engine.run({engine.inputs[0].name: image})[engine.outputs[0].name]
 
 
-def _run_there(client, module, model):
-    """Through a client of Triton's; module is tritonclient.http or tritonclient.grpc."""
-    told = client.get_model_metadata(model)
+def _run_there(client, module, model, asked):
+    """Through a client of Triton's; module is tritonclient.http or tritonclient.grpc.  asked: headers and
+    parameters of its requests, and a list for the ids of their usage records."""
+    headers, parameters, records = asked
+    told = client.get_model_metadata(model, headers=headers)
     told = told if isinstance(told, dict) else {"inputs": [{"name": told.inputs[0].name}],
                                                 "outputs": [{"name": told.outputs[0].name}]}
 
     def run(image):
         item = module.InferInput(told["inputs"][0]["name"], image.shape, "FP32")
         item.set_data_from_numpy(image)
-        return client.infer(model, [item]).as_numpy(told["outputs"][0]["name"])
+        got = client.infer(model, [item], headers=headers, parameters=parameters)
+        response = got.get_response()
+        if isinstance(response, dict) and "record" in response.get("parameters", {}):
+            records.append(response["parameters"]["record"])
+        return got.as_numpy(told["outputs"][0]["name"])
     return run
 
 
@@ -86,10 +92,12 @@ def read_page(program, models, engines, page):
     return _read(program, models, [_run_here(e) for e in engines], page)
 
 
-def read_page_over_network(program, models, names, page, url, module):
-    """The same through a server at `url`, which has the models under `names`."""
+def read_page_over_network(program, models, names, page, url, module, headers=None, parameters=None, records=None):
+    """The same through a server at `url`, which has the models under `names`.  With a ledger it tells the ids of usage
+    records: they are added to `records` (over HTTP)."""
     client = module.InferenceServerClient(url)
+    asked = (headers, parameters, records if records is not None else [])
     try:
-        return _read(program, models, [_run_there(client, module, n) for n in names], page)
+        return _read(program, models, [_run_there(client, module, n, asked) for n in names], page)
     finally:
         client.close()

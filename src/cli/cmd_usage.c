@@ -71,14 +71,15 @@ static int compare(const void *left, const void *right, void *arg)
 
 static void print_text(const struct work *work, const struct dyno_sum *const *sums)
 {
-    printf("%-16s %-24s %-12s %-10s %-12s %10s %10s %14s %14s\n", "tenant", "model", "variant",
+    printf("%-16s %-24s %-12s %-10s %-12s %10s %10s %14s %14s %14s\n", "tenant", "model", "variant",
            "class", "kind", "requests", "items", work->is_core ? "core-hours" : "device-hours",
-           "EPU-hours");
+           "EPU-hours", "GiB-hours");
     for (size_t i = 0; i < work->sums.count; i++) {
         const struct dyno_usage_key *key = &sums[i]->key;
         char device[DYNO_MONEY_ROOM];
         char epu[DYNO_MONEY_ROOM];
-        printf("%-16s %-24s %-12s %-10s %-12s %10llu %10llu %14s %14s\n",
+        char held[DYNO_MONEY_ROOM];
+        printf("%-16s %-24s %-12s %-10s %-12s %10llu %10llu %14s %14s %14s\n",
                dyno_usage_source_name(work->source, key->tenant),
                dyno_usage_source_name(work->source, key->model),
                dyno_usage_source_name(work->source, key->variant),
@@ -86,7 +87,8 @@ static void print_text(const struct work *work, const struct dyno_sum *const *su
                dyno_usage_kind_text((enum dyno_usage_kind)sums[i]->kind),
                (unsigned long long)sums[i]->requests, (unsigned long long)sums[i]->items,
                dyno_hours_text(sums[i]->core_ns, device),
-               dyno_hours_text(sums[i]->reference_ns, epu));
+               dyno_hours_text(sums[i]->reference_ns, epu),
+               dyno_hours_text(sums[i]->byte_ns >> 30, held));
     }
 }
 

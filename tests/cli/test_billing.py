@@ -40,7 +40,7 @@ def case_usage(t):
     check(got == [("acme", "delivered", 1, HOUR, HOUR), ("bolt", "delivered", 1, HOUR // 2, HOUR // 2),
                   ("bolt", "failed", 1, 7, 0), ("bolt", "unconfirmed", 1, HOUR, 0)], got)
     text = t.works("usage", *ASK, "--tenant=acme")
-    check(len(text.splitlines()) == 2 and re.search(r"acme +resnet +fp32 +realtime +delivered +1 +1 +1 +1$", text, re.M),
+    check(len(text.splitlines()) == 2 and re.search(r"acme +resnet +fp32 +realtime +delivered +1 +1 +1 +1 +0$", text, re.M),
           text)
     t.fails("E_NOT_FOUND", "*no tenant 'nobody'*", "usage", *ASK, "--tenant=nobody")
     both = json.loads(t.works("usage", "--ledger=ledger", "--since=2026-10-01", "--until=2026-12-01", "--json"))
