@@ -84,8 +84,9 @@ static bool write_records(struct dyno_ledger *ledger, const struct work *work)
 {
     struct dyno_ledger_entry *entry = work->entries;
     while (entry != NULL) {
-        if (ledger->segment_records >= ledger->options.segment_records_max &&
-            !dyno_ledger_next_file(ledger, work->sent_seq))
+        const bool is_large = ledger->segment_records >= ledger->options.segment_records_max ||
+                              ledger->segment.group_count >= ledger->options.segment_groups_max;
+        if (is_large && !dyno_ledger_next_file(ledger, work->sent_seq))
             break;
         const uint32_t count = dyno_ledger_build(ledger, entry, work->sent_seq);
         if (!dyno_ledger_put(ledger))

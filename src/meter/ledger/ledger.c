@@ -29,6 +29,8 @@ static void fill_in(struct dyno_ledger_options *o)
         o->group_records_max = DYNO_GROUP_RECORDS_MAX;
     if (o->segment_records_max == 0)
         o->segment_records_max = 4000000;
+    if (o->segment_groups_max == 0)
+        o->segment_groups_max = 1000000;
     if (o->head_interval_ns == 0)
         o->head_interval_ns = 3600 * SECOND_NS;
     if (o->sent_interval_ns == 0)

@@ -25,6 +25,7 @@ struct dyno_ledger_options {
     uint32_t node;                /* of all records; a folder belongs to one */
     uint32_t group_records_max;   /* 0: DYNO_GROUP_RECORDS_MAX */
     uint64_t segment_records_max; /* a file is closed after so many; 0: 4,000,000 */
+    uint64_t segment_groups_max;  /* or after so many groups, which a start reads; 0: 1,000,000 */
     uint64_t head_interval_ns;    /* 0: an hour */
     uint64_t sent_interval_ns;  /* how late the watermark may be when nothing else is written; 0: a
                                    second */

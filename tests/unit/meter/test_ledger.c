@@ -101,6 +101,21 @@ static void test_files(void)
     CHECK_MSG(strstr(err.text, "which does not follow file 1") != NULL, "%s", err.text);
 }
 
+/* Servers with little to do have a record a group: those files end sooner. */
+static void test_many_groups(void)
+{
+    struct dyno_verify_report report;
+    struct dyno_ledger_options options = case_options();
+    case_clear();
+    options.group_records_max = 1;
+    options.segment_groups_max = 10;
+    struct dyno_ledger *ledger = case_open(&options);
+    case_append(ledger, 0, 50, true);
+    case_close(ledger);
+    check_good(case_folder, &report);
+    CHECK(report.records == 50 && report.files >= 5);
+}
+
 /* --- many threads --- */
 
 #define THREADS   4
@@ -455,6 +470,7 @@ int main(void)
     test_one();
     test_starts();
     test_files();
+    test_many_groups();
     test_threads();
     test_sent();
     test_names();
