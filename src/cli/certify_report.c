@@ -122,6 +122,12 @@ static void print_clock(const struct dyno_cert *cert, const struct dyno_cert_ser
                (double)DYNO_CERT_CHAIN_ADDS / (double)least);
 }
 
+/* Every process had a block that counts. */
+static bool has_interval(const struct dyno_cert_point *point)
+{
+    return point->item_ns.value > 0.0;
+}
+
 static void print_point(const struct dyno_cert *cert, uint32_t idx)
 {
     const struct dyno_cert_point *point = &dyno_cert_points(cert)[idx];
@@ -134,13 +140,17 @@ static void print_point(const struct dyno_cert *cert, uint32_t idx)
     printf("\n    %-9s %u kept, %u dropped: the clock moved, or others had the processor\n",
            "blocks", point->kept_count, point->dropped_count);
     print_clock(cert, &point->control);
-    printf("    %-9s %+.2f %% (%+.2f to %+.2f), half the width under %.0f %% and 0 inside: %s\n",
-           "A/A", control->value * 100.0, control->lower * 100.0, control->upper * 100.0,
-           DYNO_CERT_HALF_WIDTH * 100.0, dyno_cert_control_holds(control) ? "holds" : "FAILS");
+    if (has_interval(point))
+        printf(
+            "    %-9s %+.2f %% (%+.2f to %+.2f), half the width under %.0f %% and 0 inside: %s\n",
+            "A/A", control->value * 100.0, control->lower * 100.0, control->upper * 100.0,
+            DYNO_CERT_HALF_WIDTH * 100.0, dyno_cert_control_holds(control) ? "holds" : "FAILS");
     print_distributions(cert, point);
     printf("    %-9s %.2f %% of the baseline's time is spent without a kernel of its own\n",
            "opaque", (double)point->opaque_ns / (double)point->profiled_ns * 100.0);
-    if (cert->kind == DYNO_CERT_REFERENCE)
+    if (!has_interval(point))
+        printf("    %-9s none: a process has no block that counts\n", "interval");
+    else if (cert->kind == DYNO_CERT_REFERENCE)
         printf("    %-9s %llu ns an item: the lower end of %.0f to %.0f ns, mean %.0f\n", "t_ref",
                (unsigned long long)point->t_ref_ns, point->item_ns.lower, point->item_ns.upper,
                point->item_ns.value);
@@ -231,11 +241,12 @@ void dyno_certify_report_text(const struct dyno_cert *cert, const char *path)
     if (is_engine) {
         print_accuracy(&cert->accuracy);
         print_scenarios(&cert->scenarios);
-        printf("  s          %.4f; claimed as %.4f, the least lower end; billed as %.4f, the "
-               "greatest upper end\n",
-               (double)cert->speedup_1e6[1] * 1e-6,
-               (double)dyno_cert_claimed_speedup_1e6(cert) * 1e-6,
-               (double)dyno_cert_billed_speedup_1e6(cert, UINT64_MAX) * 1e-6);
+        if (cert->outcome != DYNO_CERT_REFUSED)
+            printf("  s          %.4f; claimed as %.4f, the least lower end; billed as %.4f, the "
+                   "greatest upper end\n",
+                   (double)cert->speedup_1e6[1] * 1e-6,
+                   (double)dyno_cert_claimed_speedup_1e6(cert) * 1e-6,
+                   (double)dyno_cert_billed_speedup_1e6(cert, UINT64_MAX) * 1e-6);
         printf("  energy     not reported by this device\n");
     }
 }

@@ -199,7 +199,10 @@ static enum dyno_status show(const struct dyno_certify_options *options, struct 
     if (status == DYNO_OK)
         status = dyno_certify_save_svg(options, cert, err);
     if (status == DYNO_OK) {
-        say_state(&state, verdict, sizeof(verdict));
+        if (cert->outcome == DYNO_CERT_REFUSED)
+            (void)snprintf(verdict, sizeof(verdict), "refused: never in force");
+        else
+            say_state(&state, verdict, sizeof(verdict));
         status = dyno_certify_tell(options, told, DYNO_COUNT(told), verdict, err);
     }
     dyno_cert_destroy(reference);

@@ -75,6 +75,10 @@ def case_show(t):
     shown = json.loads(t.works("certify", f"--show={engine}", "--json"))
     check(shown["certificate"]["address"] == report["engine"]["address"])
     check(shown["verdict"].startswith("in force since "), shown["verdict"])
+    address = t.tool("make_cert", ".", 4, "biased").split()[1]
+    text = t.works("certify", f"--show={address}.refused.json")
+    check(text.startswith("Engine certificate, refused: the A/A control is -1."), text)
+    check(text.endswith("refused: never in force\n") and "billed as" not in text, text)
     scenarios = shown["certificate"]["scenarios"]
     check(len(scenarios["offline_items_s"]) == 2 and scenarios["server_bound_ms"] > 0, scenarios)
 
