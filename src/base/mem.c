@@ -9,11 +9,15 @@
 
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
-/* A block carries its size and its account in a header of one alignment unit. */
+/* Before each block: what it counts as, on which account, and where it really begins. */
 struct header {
     size_t bytes;
     struct dyno_mem_account *account;
+    void *whole;
 };
+#define HEADER_BYTES 32U /* of a multiple of malloc's alignment, which is 16 */
+#define BEFORE_BYTES (HEADER_BYTES + DYNO_MEM_ALIGN_BYTES - 16U) /* at most, with the way to it */
+_Static_assert(sizeof(struct header) <= HEADER_BYTES, "the header fits");
 
 static _Thread_local struct dyno_mem_account *own_account;
 
@@ -72,16 +76,25 @@ static int lose_this_one(void)
 }
 
 /* Blocks that hold several huge pages ask for them: activations of large images otherwise cost a
- * walk of the page tables every few lines. */
-static void *take(size_t bytes)
+ * walk of the page tables every few lines.  Others are aligned by hand: glibc's posix_memalign does
+ * not take back what it gave, and small blocks that come and go wander through all that is free. */
+static void *take(size_t total)
 {
-    void *block = NULL;
-    const bool is_large = bytes >= 2 * HUGE_PAGE_BYTES;
-    if (posix_memalign(&block, is_large ? HUGE_PAGE_BYTES : DYNO_MEM_ALIGN_BYTES, bytes) != 0)
+    void *whole = NULL;
+    if (total < 2 * HUGE_PAGE_BYTES)
+        whole = malloc(total);
+    else if (posix_memalign(&whole, HUGE_PAGE_BYTES, total) != 0)
+        whole = NULL;
+    else
+        (void)madvise(whole, total, MADV_HUGEPAGE); /* advice: small pages do as well */
+    if (whole == NULL)
         return NULL;
-    if (is_large)
-        (void)madvise(block, bytes, MADV_HUGEPAGE); /* advice: small pages do as well */
-    return block;
+    const uintptr_t mask = DYNO_MEM_ALIGN_BYTES - 1;
+    const uintptr_t least = (uintptr_t)whole + HEADER_BYTES;
+    char *ptr = (char *)whole + HEADER_BYTES + ((least + mask) & ~mask) - least;
+    struct header *header = (struct header *)(void *)(ptr - HEADER_BYTES);
+    *header = (struct header){.bytes = total, .account = own_account, .whole = whole};
+    return ptr;
 }
 
 void *dyno_alloc_raw(size_t count, size_t item_bytes)
@@ -89,20 +102,19 @@ void *dyno_alloc_raw(size_t count, size_t item_bytes)
     size_t bytes = 0;
     size_t total = 0;
     if (__builtin_mul_overflow(count, item_bytes, &bytes) ||
-        __builtin_add_overflow(bytes, (size_t)(2 * DYNO_MEM_ALIGN_BYTES - 1), &total))
+        __builtin_add_overflow(bytes, (size_t)(DYNO_MEM_ALIGN_BYTES - 1 + BEFORE_BYTES), &total))
         return NULL;
-    total &= ~((size_t)DYNO_MEM_ALIGN_BYTES - 1);
+    total =
+        ((bytes + DYNO_MEM_ALIGN_BYTES - 1) & ~((size_t)DYNO_MEM_ALIGN_BYTES - 1)) + BEFORE_BYTES;
     if (lose_this_one())
         return NULL;
-    struct header *block = take(total);
-    if (block == NULL)
+    void *ptr = take(total);
+    if (ptr == NULL)
         return NULL;
-    block->bytes = total;
-    block->account = own_account;
     count_up(total);
-    if (block->account != NULL)
-        atomic_fetch_add_explicit(&block->account->bytes, total, memory_order_relaxed);
-    return (char *)block + DYNO_MEM_ALIGN_BYTES;
+    if (own_account != NULL)
+        atomic_fetch_add_explicit(&own_account->bytes, total, memory_order_relaxed);
+    return ptr;
 }
 
 void *dyno_alloc(size_t count, size_t item_bytes)
@@ -131,10 +143,10 @@ void dyno_free(void *ptr)
 {
     if (ptr == NULL)
         return;
-    struct header *block = (void *)((char *)ptr - DYNO_MEM_ALIGN_BYTES);
+    const struct header *header = (void *)((char *)ptr - HEADER_BYTES);
     atomic_fetch_sub_explicit(&live_count, 1, memory_order_relaxed);
-    atomic_fetch_sub(&live_bytes, block->bytes);
-    if (block->account != NULL)
-        atomic_fetch_sub_explicit(&block->account->bytes, block->bytes, memory_order_relaxed);
-    free(block);
+    atomic_fetch_sub(&live_bytes, header->bytes);
+    if (header->account != NULL)
+        atomic_fetch_sub_explicit(&header->account->bytes, header->bytes, memory_order_relaxed);
+    free(header->whole);
 }

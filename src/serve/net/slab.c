@@ -49,6 +49,7 @@ struct block {
 
 struct dyno_slab {
     struct block *open[CLASSES];
+    struct block *empty[CLASSES]; /* that is kept of each class, in the list, too; NULL: none */
     uint64_t live_count;
 };
 
@@ -138,6 +139,8 @@ static struct head *take(struct dyno_slab *slab, uint32_t class_idx)
     }
     *head = (struct head){.block = block, .bytes = room};
     block->used_count++;
+    if (slab->empty[class_idx] == block)
+        slab->empty[class_idx] = NULL;
     if (block->free == NULL && block->fresh_bytes < whole)
         list_remove(slab, block);
     return head;
@@ -195,9 +198,14 @@ void dyno_slab_free(struct dyno_slab *slab, void *ptr)
     block->used_count--;
     if (!block->is_listed)
         list_add(slab, block);
-    /* Keep one empty block a class: the next request would ask for it again. */
-    if (block->used_count == 0 && (block->next != NULL || block->prev != NULL)) {
-        list_remove(slab, block);
-        dyno_free(block);
+    /* One empty block a class is kept, beside those in use: the next request asks for it again, and
+     * a block that came and went with each would wander through all that the allocator has free. */
+    if (block->used_count != 0)
+        return;
+    if (slab->empty[block->class_idx] == NULL) {
+        slab->empty[block->class_idx] = block;
+        return;
     }
+    list_remove(slab, block);
+    dyno_free(block);
 }
