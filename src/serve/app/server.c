@@ -198,6 +198,7 @@ static enum dyno_status create_manager(struct dyno_server *server, struct dyno_e
         .load_count = options->load_threads,
         .memory_bytes_max = options->memory_bytes_max,
         .tally_shape = {.thread_count = server->io_count, .class_count = server->classes.count},
+        .device = &server->device,
         .adopt = server->meter != NULL ? dyno_server_adopt : NULL,
         .adopt_arg = server,
         .load_at_start = options->load_at_start,

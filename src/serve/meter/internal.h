@@ -56,6 +56,7 @@ struct dyno_meter {
     bool is_ending;
     struct dyno_cert_shelf *shelf; /* the newest first */
     struct dyno_subject *subjects;
+    uint64_t told_ns;               /* when they were told, ns since 1970 */
     struct dyno_timeline_sums told; /* what records of idle time and platform say so far */
 };
 

@@ -125,15 +125,16 @@ static void note_held(struct dyno_meter *meter)
 
 /* --- time --- */
 
-static void tell_time(struct dyno_meter *meter, enum dyno_record_kind kind, dyno_u128 now,
-                      dyno_u128 *told)
+static void tell_time(struct dyno_meter *meter, enum dyno_record_kind kind, uint64_t end_ns,
+                      dyno_u128 now, dyno_u128 *told)
 {
     const dyno_u128 ns = now - *told;
     if (ns == 0)
         return;
     const struct dyno_record record = {.kind = kind,
                                        .flags = DYNO_RECORD_CORE_NS,
-                                       .start_ns = wall_ns(),
+                                       .start_ns = meter->told_ns,
+                                       .queue_ns = end_ns - meter->told_ns,
                                        .device_ns = (uint64_t)ns};
     append(meter, &record);
     *told = now;
@@ -146,9 +147,13 @@ void dyno_meter_tick(struct dyno_meter *meter)
     for (struct dyno_subject *at = meter->subjects; at != NULL; at = at->next)
         tell_held(meter, at);
     (void)pthread_mutex_unlock(&meter->lock);
+    const uint64_t now_ns = wall_ns();
+    const uint64_t end_ns =
+        now_ns > meter->told_ns ? now_ns : meter->told_ns; /* a clock set back */
     dyno_device_read(meter->options.device, &sums);
-    tell_time(meter, DYNO_RECORD_PLATFORM, sums.platform_ns, &meter->told.platform_ns);
-    tell_time(meter, DYNO_RECORD_IDLE, sums.idle_ns, &meter->told.idle_ns);
+    tell_time(meter, DYNO_RECORD_PLATFORM, end_ns, sums.platform_ns, &meter->told.platform_ns);
+    tell_time(meter, DYNO_RECORD_IDLE, end_ns, sums.idle_ns, &meter->told.idle_ns);
+    meter->told_ns = end_ns;
 }
 
 void *dyno_meter_keep_time(void *arg)
@@ -156,6 +161,7 @@ void *dyno_meter_keep_time(void *arg)
     struct dyno_meter *meter = arg;
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    meter->told_ns = wall_ns();
     (void)pthread_mutex_lock(&meter->lock);
     while (!meter->is_ending) {
         until.tv_sec += 1;

@@ -75,6 +75,7 @@ struct dyno_manager_options {
     int load_count;    /* loads at one time; 1..DYNO_LOADS_MAX */
     uint64_t memory_bytes_max; /* of all loaded variants; 0: any */
     struct dyno_tally_shape tally_shape;
+    struct dyno_device *device;                 /* that runs are charged to; NULL: to none */
     const struct dyno_workshop_options *builds; /* for the call; NULL: nothing is built */
     bool load_at_start;                         /* everything, before what `starts` say */
     bool on_demand;    /* what there is is loaded when a request wants it */

@@ -81,6 +81,7 @@ static enum dyno_status make_variant(struct dyno_job *job, struct dyno_slot *slo
         .folder = job->model->folder,
         .labels = config->labels,
         .lanes = &manager->lanes,
+        .device = manager->options.device,
         .context_count = wanted > manager->lanes.count ? wanted : manager->lanes.count,
         .max_batch = config->has_max_batch ? config->max_batch : -1,
         .settings = job->settings,

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/pool.h"
 
 #define WARM_RUNS  3
 #define COPY_BYTES ((size_t)1 << 30)
@@ -363,7 +364,11 @@ static enum dyno_status load(struct dyno_variant *variant, const struct dyno_var
     struct dyno_arena *arena = dyno_arena_create();
     if (arena == NULL)
         return DYNO_NOMEM(err);
+    struct dyno_timeline_run mark;
+    const int threads = dyno_pool_thread_count(plan->lanes->pools[0]);
+    dyno_device_begin(plan->device, (uint32_t)threads, true, &mark);
     const enum dyno_status status = warm(variant, plan, arena, err);
+    (void)dyno_device_end(plan->device, &mark);
     dyno_arena_destroy(arena);
     return status;
 }

@@ -14,6 +14,7 @@
 #include "serve/model/cost.h"
 #include "serve/model/labels.h"
 #include "serve/v2/infer.h"
+#include "serve/watch/device.h"
 #include "serve/watch/tally.h"
 
 #define DYNO_CONTEXTS_MAX   64
@@ -104,6 +105,7 @@ struct dyno_variant_plan {
     const char *path, *folder; /* of the engine; of the model, where its labels are */
     const struct dyno_model_labels *labels;
     const struct dyno_lanes *lanes;
+    struct dyno_device *device; /* the runs of warming are charged to it, as its platform's */
     int context_count;
     int64_t max_batch; /* -1: as large as the engine takes, if rows are proved to be independent */
     uint64_t settings; /* of the stamp */
