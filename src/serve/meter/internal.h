@@ -31,9 +31,9 @@ struct dyno_subject {
     struct dyno_meter *meter;
     char *model, *variant;
     struct dyno_cert_hash engine;
-    const struct dyno_cert *reference;     /* NULL: none */
-    uint32_t inputs[DYNO_CERT_INPUTS_MAX]; /* of the reference: which of the engine's */
-    uint32_t names[DYNO_NAME_KINDS];       /* handles of the ledger; 0 where a request says */
+    const struct dyno_cert *reference, *certificate; /* NULL: none */
+    uint32_t inputs[DYNO_CERT_INPUTS_MAX];           /* of the reference: which of the engine's */
+    uint32_t names[DYNO_NAME_KINDS]; /* handles of the ledger; 0 where a request says */
     /* By the hash of a shape: its upper 40 bits, and the handle in the lower 24. */
     atomic_uint_fast64_t shapes[DYNO_SHAPES_KEPT];
     atomic_uint_fast32_t shape_count;

@@ -98,7 +98,8 @@ static struct dyno_subject *find(struct dyno_meter *meter, const struct dyno_var
     (void)pthread_mutex_lock(&meter->lock);
     dyno_cert_shelf_find(meter->shelf, engine, &cert, &reference);
     struct dyno_subject *subject = meter->subjects;
-    while (subject != NULL && !(is_of(subject, variant, engine) && subject->reference == reference))
+    while (subject != NULL && !(is_of(subject, variant, engine) &&
+                                subject->reference == reference && subject->certificate == cert))
         subject = subject->next;
     (void)pthread_mutex_unlock(&meter->lock);
     return subject;

@@ -59,6 +59,7 @@ static enum dyno_status take_certs(struct dyno_subject *subject, const struct dy
         DYNO_TRY(name(subject, DYNO_NAME_CERTIFICATE, address, err));
     }
     subject->reference = reference;
+    subject->certificate = engine;
     return DYNO_OK;
 }
 
