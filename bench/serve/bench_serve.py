@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The server measured beside what it could be at best, on this processor.
 
-    bench_serve.py [--rounds N] [--seconds S] [--json OUT] [grpc http latency resnet memory connections perf_analyzer ...]
+    bench_serve.py [--rounds N] [--seconds S] [--json OUT] [grpc http latency resnet memory connections meter perf_analyzer ...]
 
 The load generator (h2load, wrk, perf_analyzer) runs on the same cores as the server.  Whatever is
 compared is measured in turn, round after round, in one run: A B B A ...; the ratio is the median of the
@@ -13,6 +13,7 @@ latency      one client, one request at a time: the median, beside the bare serv
 resnet       ResNet-50 over gRPC, batched by the server, against `dyno bench` at that batch
 memory       an idle server without a model
 connections  10,000 idle connections: memory, and what an active one loses
+meter        with a ledger, every record durable before its answer, against without one
 perf_analyzer  Triton's own client on ResNet-50; its report as it prints it
 """
 import argparse
@@ -391,6 +392,32 @@ def measure_connections(args):
     return rows
 
 
+def measure_meter(args):
+    """With a ledger, every record durable before its answer, against without."""
+    body = grpc_body(WORK / "tiny.grpc", "identity", "x", [1, 16], os.urandom(64))
+    rows = []
+
+    def both(models, measure, flags, configs=None):
+        ledger = tempfile.mkdtemp(prefix="ledger-", dir=WORK)
+        try:
+            with serving(models, *flags, f"--ledger={ledger}", configs=configs) as metered, \
+                    serving(models, *flags, configs=configs) as bare:
+                pairs = in_turn(args, lambda: measure(metered), lambda: measure(bare))
+                check_none_failed(metered)
+                return pairs
+        finally:
+            shutil.rmtree(ledger)
+    pairs = both({"identity": identity_engine()}, lambda s: h2load(s.ports["grpc"], body, 8, 32, args.seconds),
+                 [f"--io-threads={args.threads}"])
+    rows.append(row("tiny model, 256 in flight, metered against not", pairs, 0.85, "requests/s"))
+    engine = resnet_engine(args, args.batch)
+    image = grpc_body(WORK / "image.grpc", "resnet50", "input", [1, 3, 224, 224], bytes(4 * 3 * 224 * 224))
+    pairs = both({"resnet50": engine}, lambda s: served_images(s, image, 4, args.batch // 2, max(args.seconds, 6)),
+                 [f"--threads={args.threads}"], {"resnet50": {"max_batch_size": args.batch}})
+    rows.append(row("ResNet-50, metered against not", pairs, 0.97, "images/s"))
+    return rows
+
+
 def measure_perf_analyzer(args):
     program = WORK.parent / "venv-perf/bin/perf_analyzer"
     found = list((WORK.parent / "venv-perf").rglob("libcudart.so.12*"))
@@ -408,7 +435,7 @@ def measure_perf_analyzer(args):
 
 
 MEASURES = {"grpc": measure_grpc, "http": measure_http, "latency": measure_latency, "resnet": measure_resnet,
-            "memory": measure_memory, "connections": measure_connections, "perf_analyzer": measure_perf_analyzer}
+            "memory": measure_memory, "connections": measure_connections, "meter": measure_meter, "perf_analyzer": measure_perf_analyzer}
 
 
 def show(rows):
