@@ -14,7 +14,10 @@
 
 #include "meter/ledger/ledger.h"
 
-#define LINES_MAX 100000
+#define LINES_MAX    100000
+#define FIRST_NUMBER 6 /* texts before them */
+#define NUMBER_COUNT 4
+#define TEXT_COUNT   11
 
 static atomic_size_t done_count;
 static struct dyno_ledger_entry entries[LINES_MAX];
@@ -68,18 +71,29 @@ static void append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entry)
 /* Returns whether a void of it must follow. */
 static bool take_line(struct dyno_ledger *ledger, const char *line, size_t i)
 {
-    char texts[6][200] = {{0}};
-    char last[16] = "";
-    unsigned long long numbers[4] = {0};
+    static char copy[2048];
+    const char *texts[TEXT_COUNT] = {""};
+    unsigned long long numbers[NUMBER_COUNT] = {0};
     struct dyno_record *record = &entries[i].record;
-    const int count = sscanf(line, "%199s %199s %199s %199s %199s %199s %llu %llu %llu %llu %15s",
-                             texts[0], texts[1], texts[2], texts[3], texts[4], texts[5],
-                             &numbers[0], &numbers[1], &numbers[2], &numbers[3], last);
+    char *rest = NULL;
+    size_t count = 0;
+    (void)snprintf(copy, sizeof(copy), "%s", line);
+    for (char *at = strtok_r(copy, " \n", &rest); at != NULL && count < TEXT_COUNT;
+         at = strtok_r(NULL, " \n", &rest))
+        texts[count++] = at;
     static const enum dyno_name_kind kinds[] = {DYNO_NAME_TENANT, DYNO_NAME_MODEL,
                                                 DYNO_NAME_VARIANT, DYNO_NAME_CLASS,
                                                 DYNO_NAME_CERTIFICATE};
-    if (count < 10)
+    if (count < FIRST_NUMBER + NUMBER_COUNT)
         stop("a line has ten texts or eleven");
+    for (size_t k = 0; k < NUMBER_COUNT; k++) {
+        char *end = NULL;
+        numbers[k] = strtoull(texts[FIRST_NUMBER + k], &end, 10);
+        if (*end != 0)
+            stop("a number is none");
+    }
+    const char *last =
+        count > FIRST_NUMBER + NUMBER_COUNT ? texts[FIRST_NUMBER + NUMBER_COUNT] : "";
     for (size_t k = 0; k < DYNO_COUNT(kinds); k++)
         set_name(ledger, record, kinds[k], texts[k]);
     set_outcome(record, texts[5], numbers[0]);

@@ -9,14 +9,14 @@
 
 /* One lane, and variants whose runs take exactly what is said of them. */
 struct sim {
-    struct dyno_classes classes;
-    struct dyno_fair fair;
+    struct dyno_task tasks[TASKS_MAX]; /* they are aligned: first */
     struct dyno_variant variants[4];
     struct dyno_array inputs[TASKS_MAX];
-    struct dyno_task tasks[TASKS_MAX];
-    int task_count;
+    struct dyno_classes classes;
+    struct dyno_fair fair;
     uint64_t now_ns, base_ns[4], row_ns[4];
     uint64_t held_wake_ns;
+    int task_count;
 };
 
 static void init(struct sim *sim)
