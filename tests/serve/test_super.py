@@ -51,15 +51,14 @@ def kill_under_load(t, name):
         old, at = server.worker(), time.monotonic()
         os.kill(old, getattr(signal, f"SIG{name}"))
         new = next_worker(server, old)
-        time.sleep(3)
+        time.sleep(2)
     failed = load.failed_since(at)
     after = [end - at for start, end, failure in load.results if start > at and not failure]
-    # One request a client was in flight, and one may have been sent on its broken connection.
-    check(len(failed) <= 2 * len(load.threads), failed)
+    # One request a client was in flight, or was sent on its broken connection.
+    check(len(failed) <= len(load.threads), failed)
     check(not any(failure == "a wrong answer" for _, failure in failed), failed)
-    # Two seconds are promised, and held by a quiet machine; a busy one gets some more.
-    check(not any(start > 5 for start, _ in failed), failed)
-    check(after and min(after) < 5, "back after", min(after or [-1]), "s")
+    check(not any(start > 2 for start, _ in failed), failed)
+    check(after and min(after) < 2, "back after", min(after or [-1]), "s")
     print(f"back after {min(after):.3f} s, {len(failed)} of {len(load.results)} failed")
     check(new != old and server.metric("dyno_worker_restarts_total") == 1)
     check(answers(server))
