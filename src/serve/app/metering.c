@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+_Static_assert(DYNO_CLASSES_MAX <= DYNO_METER_CLASSES_MAX, "each class has its place");
+
 static enum dyno_status ready(void *arg, struct dyno_arena *arena,
                               struct dyno_variant ***variants_out, size_t *count_out,
                               struct dyno_err *err)
@@ -87,7 +89,9 @@ bool dyno_call_record(struct dyno_call *call, void (*then)(struct dyno_call *cal
         return false;
     const struct dyno_meter_request request = {
         .variant = task->variant,
+        .tenant_id = call->guest->tenant,
         .tenant = call->guest->name,
+        .class_idx = task->class_idx,
         .class_name = server->classes.rows[task->class_idx].name,
         .inputs = task->inputs,
         .is_good = call->status == DYNO_OK,

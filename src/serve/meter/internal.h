@@ -8,8 +8,10 @@
 #include "meter/cert/state.h"
 #include "serve/meter/meter.h"
 
-#define DYNO_SHAPES_KEPT 64   /* names of shapes at hand, of one engine */
-#define DYNO_SHAPES_MAX  1024 /* names of shapes that one engine may add to the ledger */
+#define DYNO_TENANTS_KEPT 1024 /* their handles at hand */
+#define DYNO_HANDLE_BITS  24
+#define DYNO_SHAPES_KEPT  64   /* names of shapes at hand, of one engine */
+#define DYNO_SHAPES_MAX   1024 /* names of shapes that one engine may add to the ledger */
 
 /* What was read of a folder of certificates; it stays until the meter goes. */
 struct dyno_cert_shelf {
@@ -47,6 +49,10 @@ struct dyno_subject {
 struct dyno_meter {
     struct dyno_meter_options options;
     struct dyno_ledger *ledger;
+    /* Handles of the ledger's names: of a class by its index; of a tenant by its id, with the id in
+     * the bits above.  0: not asked for yet. */
+    atomic_uint_fast32_t classes[DYNO_METER_CLASSES_MAX];
+    atomic_uint_fast64_t tenants[DYNO_TENANTS_KEPT];
     atomic_uint_fast64_t record_count, uncertified_count, outside_count;
     pthread_t thread; /* ticks */
     bool has_thread;
@@ -59,6 +65,10 @@ struct dyno_meter {
     uint64_t told_ns;               /* when they were told, ns since 1970 */
     struct dyno_timeline_sums told; /* what records of idle time and platform say so far */
 };
+
+/* meter.c: a record on a way of its own, where nobody waits for it.  One that there is no memory
+ * for is logged, and lost. */
+void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *record);
 
 /* certs.c */
 enum dyno_status dyno_cert_shelf_read(struct dyno_meter *meter, struct dyno_err *err);

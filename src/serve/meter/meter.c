@@ -167,7 +167,7 @@ static void on_copy_done(struct dyno_ledger_entry *entry)
     dyno_free(copy);
 }
 
-static void append_copy(struct dyno_meter *meter, const struct dyno_record *record)
+void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *record)
 {
     struct copy *copy = dyno_alloc(1, sizeof(*copy));
     if (copy == NULL) {
@@ -180,12 +180,47 @@ static void append_copy(struct dyno_meter *meter, const struct dyno_record *reco
     dyno_ledger_append(meter->ledger, &copy->entry);
 }
 
+/* The ledger's names stand behind a lock; a request finds its own without. */
+static bool name_tenant(struct dyno_meter *meter, const struct dyno_meter_request *request,
+                        struct dyno_record *record)
+{
+    const uint64_t id = request->tenant_id;
+    const uint64_t mask = ((uint64_t)1 << DYNO_HANDLE_BITS) - 1;
+    atomic_uint_fast64_t *slot = &meter->tenants[id % DYNO_TENANTS_KEPT];
+    const uint64_t kept = atomic_load_explicit(slot, memory_order_relaxed);
+    uint32_t *handle = &record->names[DYNO_NAME_TENANT - 1];
+    if (kept != 0 && kept >> DYNO_HANDLE_BITS == id) {
+        *handle = (uint32_t)(kept & mask);
+        return true;
+    }
+    const char *name = request->tenant[0] != 0 ? request->tenant : "guest";
+    if (dyno_ledger_name(meter->ledger, DYNO_NAME_TENANT, name, handle, NULL) != DYNO_OK)
+        return false;
+    if (*handle <= mask && id >> (64 - DYNO_HANDLE_BITS) == 0)
+        atomic_store_explicit(slot, id << DYNO_HANDLE_BITS | *handle, memory_order_relaxed);
+    return true;
+}
+
+static bool name_class(struct dyno_meter *meter, const struct dyno_meter_request *request,
+                       struct dyno_record *record)
+{
+    atomic_uint_fast32_t *slot = &meter->classes[request->class_idx];
+    uint32_t *handle = &record->names[DYNO_NAME_CLASS - 1];
+    *handle = (uint32_t)atomic_load_explicit(slot, memory_order_relaxed);
+    if (*handle != 0)
+        return true;
+    if (dyno_ledger_name(meter->ledger, DYNO_NAME_CLASS, request->class_name, handle, NULL) !=
+        DYNO_OK)
+        return false;
+    atomic_store_explicit(slot, *handle, memory_order_relaxed);
+    return true;
+}
+
 void dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request *request,
                        struct dyno_ledger_entry *entry)
 {
     struct dyno_subject *subject = atomic_load(&request->variant->account);
     struct dyno_record *record = &entry->record;
-    const char *tenant = request->tenant[0] != 0 ? request->tenant : "guest";
     *record = (struct dyno_record){.kind = DYNO_RECORD_USAGE,
                                    .outcome = outcome_of(request),
                                    .flags = DYNO_RECORD_CORE_NS,
@@ -196,10 +231,7 @@ void dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request
                                    .queue_ns = request->queue_ns,
                                    .device_ns = request->core_ns};
     memcpy(record->names, subject->names, sizeof(record->names));
-    const bool is_named = dyno_ledger_name(meter->ledger, DYNO_NAME_TENANT, tenant,
-                                           &record->names[DYNO_NAME_TENANT - 1], NULL) == DYNO_OK &&
-                          dyno_ledger_name(meter->ledger, DYNO_NAME_CLASS, request->class_name,
-                                           &record->names[DYNO_NAME_CLASS - 1], NULL) == DYNO_OK;
+    const bool is_named = name_tenant(meter, request, record) && name_class(meter, request, record);
     if (!is_named) { /* out of memory: the request fails, and is nobody's */
         entry->status = DYNO_E_NOMEM;
         entry->done(entry);
@@ -215,7 +247,7 @@ void dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request
         return;
     }
     record->flags |= DYNO_RECORD_RELAXED;
-    append_copy(meter, record);
+    dyno_meter_append(meter, record);
     entry->status = DYNO_OK;
     entry->done(entry);
 }
@@ -231,10 +263,10 @@ void dyno_meter_left(struct dyno_meter *meter, const struct dyno_ledger_entry *e
             dyno_log(DYNO_LOG_WARN, "%s", err.text);
         return;
     }
-    append_copy(meter, &(struct dyno_record){.id = {.node = id->node},
-                                             .kind = DYNO_RECORD_VOID,
-                                             .start_ns = entry->record.start_ns,
-                                             .voids = *id});
+    dyno_meter_append(meter, &(struct dyno_record){.id = {.node = id->node},
+                                                   .kind = DYNO_RECORD_VOID,
+                                                   .start_ns = entry->record.start_ns,
+                                                   .voids = *id});
 }
 
 void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figures_out)

@@ -50,10 +50,14 @@ enum dyno_status dyno_meter_adopt(struct dyno_meter *meter, struct dyno_variant 
 /* Should a request be admitted?  False while the disk is full. */
 bool dyno_meter_admits(const struct dyno_meter *meter);
 
+#define DYNO_METER_CLASSES_MAX 64
+
 /* A request that ran, or that failed after it was submitted. */
 struct dyno_meter_request {
     struct dyno_variant *variant;
-    const char *tenant; /* "": nobody was asked who he is */
+    uint64_t tenant_id; /* never given to another tenant; 0: nobody was asked who he is */
+    const char *tenant; /* its name; "" */
+    int class_idx;      /* below DYNO_METER_CLASSES_MAX */
     const char *class_name;
     const struct dyno_array *inputs; /* in the engine's order */
     bool is_good, is_cancelled;

@@ -3,7 +3,6 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "serve/meter/internal.h"
 
@@ -14,23 +13,6 @@ static uint64_t wall_ns(void)
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
-static void on_done(struct dyno_ledger_entry *entry)
-{
-    dyno_free(entry);
-}
-
-static void append(struct dyno_meter *meter, const struct dyno_record *record)
-{
-    struct dyno_ledger_entry *entry = dyno_alloc(1, sizeof(*entry));
-    if (entry == NULL) {
-        dyno_log(DYNO_LOG_ERROR, "a record of a minute is lost: out of memory");
-        return;
-    }
-    entry->record = *record;
-    entry->done = on_done;
-    dyno_ledger_append(meter->ledger, entry);
 }
 
 /* --- memory --- */
@@ -75,13 +57,13 @@ static void tell_held(struct dyno_meter *meter, struct dyno_subject *subject)
     (void)pthread_mutex_unlock(&subject->lock);
     if (byte_ns != 0 && count == 0) {
         const struct dyno_record record = held_record(subject, 0, byte_ns);
-        append(meter, &record);
+        dyno_meter_append(meter, &record);
     } else if (byte_ns != 0) {
         dyno_split(byte_ns, shares, count);
         for (size_t i = 0; i < count; i++) {
             const struct dyno_record record =
                 held_record(subject, (uint32_t)shares[i].key, shares[i].part);
-            append(meter, &record);
+            dyno_meter_append(meter, &record);
         }
     }
     dyno_free(shares);
@@ -136,7 +118,7 @@ static void tell_time(struct dyno_meter *meter, enum dyno_record_kind kind, uint
                                        .start_ns = meter->told_ns,
                                        .queue_ns = end_ns - meter->told_ns,
                                        .device_ns = (uint64_t)ns};
-    append(meter, &record);
+    dyno_meter_append(meter, &record);
     *told = now;
 }
 
