@@ -51,7 +51,7 @@ enum dyno_status dyno_bill_period(const struct dyno_bill_options *options, int64
                                   int64_t *next_s_out, struct dyno_err *err);
 
 /* Open the ledger for that span. */
-enum dyno_status dyno_bill_open(const struct dyno_bill_options *options, bool takes_late,
+enum dyno_status dyno_bill_open(const struct dyno_bill_options *options,
                                 struct dyno_usage_source **source_out, struct dyno_err *err);
 
 /* The book of a file; errors begin with its path. */

@@ -3,20 +3,12 @@
 #include <string.h>
 
 #include "base/calendar.h"
-#include "cli/billing.h"
+#include "cli/invoicing.h"
 
-struct options {
-    struct dyno_cli_list positional;
-    struct dyno_bill_options bill;
-    struct dyno_cli_list credits;
-    const char *tenant, *format, *out, *platform, *number;
-    bool json;
-};
-
-#define AT(field) DYNO_FLAG_AT(options, field)
+#define AT(field) DYNO_FLAG_AT(dyno_invoice_options, field)
 static const struct dyno_flag flags[] = {
-    DYNO_FLAGS_LEDGER(options),
-    DYNO_FLAG_TARIFFS(options),
+    DYNO_FLAGS_LEDGER(dyno_invoice_options),
+    DYNO_FLAG_TARIFFS(dyno_invoice_options),
     {.name = "--tenant",
      .value = "NAME",
      .help = "Of this tenant; without it all, one after the other",
@@ -28,7 +20,7 @@ static const struct dyno_flag flags[] = {
      .kind = DYNO_FLAG_STR,
      AT(format),
      .fallback_text = "text"},
-    DYNO_FLAG_JSON(options),
+    DYNO_FLAG_JSON(dyno_invoice_options),
     {.name = "--out",
      .value = "FILE",
      .help = "Write to this file, which must not be there yet",
@@ -40,108 +32,111 @@ static const struct dyno_flag flags[] = {
      .kind = DYNO_FLAG_STR,
      AT(platform),
      .fallback_text = "the platform"},
-    {.name = "--number",
-     .value = "TEXT",
-     .help = "Makes it final: of one tenant, of a period that is over, into a file",
-     .kind = DYNO_FLAG_STR,
-     AT(number)},
     {.name = "--credit",
      .value = "TENANT=AMOUNT",
-     .help = "Prepaid by a tenant, and left before this period; may be given again",
+     .help = "Prepaid by a tenant; beside what the last closing left, where there is one. May be "
+             "given again",
      .kind = DYNO_FLAG_LIST,
      AT(credits)},
+    {.name = "--books",
+     .value = "DIR",
+     .help = "Folder of closed periods and their final invoices; a draft shows what came late",
+     .kind = DYNO_FLAG_STR,
+     AT(books)},
+    {.name = "--final",
+     .help = "Close the period: the final invoices of all tenants, into --books, once and for good",
+     .kind = DYNO_FLAG_BOOL,
+     AT(is_final)},
+    {.name = "--number",
+     .value = "N-M",
+     .help = "The final invoice of this number in --books, again, in any format",
+     .kind = DYNO_FLAG_STR,
+     AT(number)},
+    {.name = "--verify",
+     .value = "INVOICE",
+     .help = "Is this final invoice (JSON) what the ledger gives? Replays it, and says",
+     .kind = DYNO_FLAG_STR,
+     AT(verify)},
+    {.name = "--records",
+     .help = "Of one tenant's invoice: the records of --line, as CSV or JSON, with what each one "
+             "costs",
+     .kind = DYNO_FLAG_BOOL,
+     AT(records)},
+    {.name = "--line",
+     .value = "N",
+     .help = "For --records: the number of the line, from 1 on",
+     .kind = DYNO_FLAG_INT,
+     AT(line),
+     .fallback = 0,
+     .min = 1,
+     .max = 1e6},
 };
 
-struct work {
-    const struct options *options;
-    struct dyno_usage_source *source;
-    struct dyno_arena *arena;
-    const struct dyno_tariff_book *book;
-    struct dyno_credit *credits;
-    size_t credit_count;
-    struct dyno_statement *statement;
-    enum dyno_invoice_format format;
-};
+/* --- drafts --- */
 
-/* Each TENANT=AMOUNT; one of a tenant that the ledger does not know pays for nothing. */
-static enum dyno_status take_credits(struct work *work, struct dyno_err *err)
+/* What the last closing has seen is billed; what came since is late. */
+static enum dyno_status bound_draft(struct dyno_invoicing *work, const struct dyno_closings *all,
+                                    struct dyno_err *err)
 {
-    const struct dyno_cli_list *list = &work->options->credits;
-    work->credits = dyno_arena_alloc(work->arena, list->count + 1U, sizeof(*work->credits));
-    if (work->credits == NULL)
+    struct dyno_node_files *nodes = NULL;
+    size_t node_count = 0;
+    if (all->count == 0)
+        return DYNO_OK;
+    const struct dyno_closing *last = &all->items[all->count - 1];
+    char when[DYNO_TIME_TEXT_ROOM];
+    if (work->first_s != last->next_s)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "the last closed period ended at %s: a draft beside --books begins there",
+                         dyno_time_text(last->next_s, when));
+    DYNO_TRY(dyno_node_files_find(&work->options->bill.ledgers, work->arena, &nodes, &node_count,
+                                  err));
+    work->billed_s = last->made_of.billed_from_s;
+    work->bounds = dyno_arena_alloc(work->arena, node_count + 1, sizeof(*work->bounds));
+    if (work->bounds == NULL)
         return DYNO_NOMEM(err);
-    for (uint32_t i = 0; i < list->count; i++) {
-        const char *text = list->items[i];
-        const char *equals = strrchr(text, '=');
-        struct dyno_credit credit = {0};
-        if (equals == NULL || equals == text)
-            return DYNO_FAIL(err, DYNO_E_ARG, "--credit=%s: wants TENANT=AMOUNT", text);
-        const char *tenant = dyno_arena_strndup(work->arena, text, (size_t)(equals - text));
-        if (tenant == NULL)
-            return DYNO_NOMEM(err);
-        DYNO_TRY(dyno_decimal_parse(equals + 1, 9, "--credit", &credit.nano, err));
-        if (credit.nano < 0)
-            return DYNO_FAIL(err, DYNO_E_ARG, "--credit=%s: is negative", text);
-        const int64_t idx = dyno_usage_source_find(work->source, tenant);
-        if (idx < 0)
-            continue;
-        credit.tenant = (uint32_t)idx;
-        work->credits[work->credit_count++] = credit;
+    for (size_t i = 0; i < node_count; i++) {
+        struct dyno_usage_bound *bound = &work->bounds[work->bound_count++];
+        *bound = (struct dyno_usage_bound){nodes[i].node, UINT64_MAX, 0};
+        for (size_t k = 0; k < last->made_of.head_count; k++)
+            if (last->made_of.heads[k].node == nodes[i].node)
+                bound->billed_count = last->made_of.heads[k].group_count;
     }
     return DYNO_OK;
 }
 
-/* What is final is of one tenant, of a time that is over, and in a file of its own. */
-static enum dyno_status check_final(const struct options *options, struct dyno_err *err)
+static enum dyno_status draft(struct dyno_invoicing *work, struct dyno_err *err)
 {
-    int64_t first_s = 0;
-    int64_t next_s = 0;
-    char text[DYNO_TIME_TEXT_ROOM];
-    if (options->number == NULL)
-        return DYNO_OK;
-    if (options->number[0] == 0 || options->tenant == NULL || options->out == NULL)
-        return DYNO_FAIL(err, DYNO_E_ARG,
-                         "--number wants a text, --tenant=NAME and --out=FILE: a final invoice is "
-                         "of one tenant and is kept");
-    DYNO_TRY(dyno_bill_period(&options->bill, &first_s, &next_s, err));
-    if (next_s > dyno_now_s())
-        return DYNO_FAIL(err, DYNO_E_ARG,
-                         "the period is not closed before %s: without --number it is a draft",
-                         dyno_time_text(next_s, text));
-    return DYNO_OK;
+    const struct dyno_invoice_options *options = work->options;
+    struct dyno_closings closings = {0};
+    work->platform = options->platform;
+    DYNO_TRY(dyno_bill_book(options->bill.tariffs, work->arena, &work->book, err));
+    if (options->books != NULL)
+        DYNO_TRY(dyno_closings_read(options->books, work->arena, &closings, err));
+    DYNO_TRY(bound_draft(work, &closings, err));
+    DYNO_TRY(dyno_invoicing_credits(
+        work, closings.count > 0 ? &closings.items[closings.count - 1] : NULL, err));
+    return dyno_invoicing_rate(work, err);
 }
 
-static enum dyno_status print_one(const struct work *work, const struct dyno_account *account,
-                                  bool is_first, struct dyno_strbuf *out, struct dyno_err *err)
-{
-    const struct options *options = work->options;
-    struct dyno_invoice invoice = {.platform = options->platform,
-                                   .number = options->number != NULL ? options->number : "",
-                                   .statement = work->statement,
-                                   .account = account,
-                                   .has_trials = dyno_usage_source_has_trials(work->source)};
-    invoice.sources = dyno_usage_source_spans(work->source, &invoice.source_count);
-    if (!is_first && work->format == DYNO_INVOICE_TEXT)
-        dyno_strbuf_puts(out, "\n");
-    return dyno_invoice_print(&invoice, work->format, is_first, out, err);
-}
+/* --- output --- */
 
-static enum dyno_status print(const struct work *work, struct dyno_err *err)
+static enum dyno_status print(const struct dyno_invoicing *work, enum dyno_invoice_format format,
+                              const char *tenant, const char *number, struct dyno_err *err)
 {
-    const char *tenant = work->options->tenant;
     const struct dyno_statement *statement = work->statement;
     struct dyno_strbuf out = {0};
     enum dyno_status status = DYNO_OK;
     size_t count = 0;
     for (size_t i = 0; i < statement->account_count && status == DYNO_OK; i++)
         if (tenant == NULL || strcmp(statement->accounts[i].tenant, tenant) == 0)
-            status = print_one(work, &statement->accounts[i], count++ == 0, &out, err);
+            status = dyno_invoicing_print(work, &statement->accounts[i], number, format,
+                                          count++ == 0, &out, err);
     if (status == DYNO_OK && count == 0)
         status = tenant != NULL
                      ? DYNO_FAIL(err, DYNO_E_NOT_FOUND,
                                  "tenant '%.128s' used nothing in this period", tenant)
                      : DYNO_FAIL(err, DYNO_E_NOT_FOUND, "nobody used anything in this period");
-    if (status == DYNO_OK && count > 1 && work->format == DYNO_INVOICE_HTML)
+    if (status == DYNO_OK && count > 1 && format == DYNO_INVOICE_HTML)
         status = DYNO_FAIL(err, DYNO_E_ARG, "html is a page of one tenant: --tenant=NAME");
     if (status == DYNO_OK)
         status = dyno_bill_write(work->options->out, &out, err);
@@ -149,29 +144,80 @@ static enum dyno_status print(const struct work *work, struct dyno_err *err)
     return status;
 }
 
-static enum dyno_status make(struct work *work, struct dyno_err *err)
+static enum dyno_status print_records(const struct dyno_invoicing *work, const char *tenant,
+                                      struct dyno_err *err)
 {
-    const struct options *options = work->options;
-    DYNO_TRY(check_final(options, err));
-    DYNO_TRY(
-        dyno_invoice_format_parse(options->json ? "json" : options->format, &work->format, err));
-    DYNO_TRY(dyno_bill_book(options->bill.tariffs, work->arena, &work->book, err));
-    DYNO_TRY(dyno_bill_open(&options->bill, false, &work->source, err));
-    DYNO_TRY(take_credits(work, err));
-    DYNO_TRY(dyno_usage_source_rate(work->source, work->book, NULL, work->credits,
-                                    work->credit_count, work->arena, &work->statement, err));
-    if (options->number != NULL && dyno_usage_source_has_trials(work->source))
-        return DYNO_FAIL(err, DYNO_E_DENIED,
-                         "records cite trial certificates, which nobody is billed by: without "
-                         "--number it is a draft");
-    return print(work, err);
+    if (tenant == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--records are of one invoice: --tenant=NAME");
+    const struct dyno_account *account = dyno_invoicing_account(work, tenant);
+    if (account == NULL)
+        return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "tenant '%.128s' used nothing in this period",
+                         tenant);
+    return dyno_invoice_records(work, account, err);
+}
+
+/* The tenant of a final invoice, by its number: the account at that place. */
+static const char *tenant_of(const struct dyno_invoicing *work, const char *number)
+{
+    const char *dash = strrchr(number, '-');
+    unsigned long long at = 0;
+    return dash != NULL && sscanf(dash + 1, "%llu", &at) == 1 && at >= 1 &&
+                   at <= work->statement->account_count
+               ? work->statement->accounts[at - 1].tenant
+               : NULL;
+}
+
+static enum dyno_status check_flags(const struct dyno_invoice_options *options,
+                                    struct dyno_err *err)
+{
+    const int ways =
+        options->is_final + (options->number != NULL) + (options->verify != NULL);
+    if (ways > 1)
+        return DYNO_FAIL(err, DYNO_E_ARG, "give one of --final, --number and --verify");
+    if (ways == 1 && options->tenant != NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--final closes the period of all tenants, and a number or an invoice is "
+                         "of one: no --tenant");
+    if ((options->number != NULL || options->verify != NULL) &&
+        (options->credits.count > 0 || options->bill.period != NULL ||
+         options->bill.since != NULL || options->bill.until != NULL))
+        return DYNO_FAIL(err, DYNO_E_ARG, "a final invoice knows its period and credit itself");
+    if ((options->records || options->line != 0) && (options->is_final || options->verify != NULL))
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--records is of a draft, or of a final invoice by its --number");
+    if (options->line != 0 && !options->records)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--line is for --records");
+    return DYNO_OK;
+}
+
+static enum dyno_status make(struct dyno_invoicing *work, struct dyno_err *err)
+{
+    const struct dyno_invoice_options *options = work->options;
+    const char *tenant = options->tenant;
+    enum dyno_invoice_format format = DYNO_INVOICE_TEXT;
+    DYNO_TRY(check_flags(options, err));
+    DYNO_TRY(dyno_invoice_format_parse(options->json ? "json" : options->format, &format, err));
+    if (options->verify != NULL)
+        return dyno_invoice_verify(work, err);
+    DYNO_TRY(dyno_bill_period(&options->bill, &work->first_s, &work->next_s, err));
+    if (options->is_final)
+        return dyno_invoice_close(work, err);
+    if (options->number != NULL) {
+        DYNO_TRY(dyno_invoice_again(work, err));
+        tenant = tenant_of(work, options->number);
+    } else {
+        DYNO_TRY(draft(work, err));
+    }
+    if (options->records)
+        return print_records(work, tenant, err);
+    return print(work, format, tenant, options->number != NULL ? options->number : "", err);
 }
 
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
-    struct work work = {.options = opaque, .arena = dyno_arena_create()};
+    struct dyno_invoicing work = {.options = opaque, .arena = dyno_arena_create()};
     const enum dyno_status status = work.arena != NULL ? make(&work, err) : DYNO_NOMEM(err);
-    dyno_usage_source_close(work.source);
+    dyno_invoicing_fini(&work);
     dyno_arena_destroy(work.arena);
     return status;
 }
@@ -180,10 +226,12 @@ const struct dyno_command dyno_command_invoice = {
     .name = "invoice",
     .summary = "Invoices of a period, out of a ledger and a book of tariffs",
     .text =
-        "The same ledger, book and period give the same bytes. Without --number it is a draft; a "
-        "final one is written once and never over another.",
+        "The same ledger, book and period give the same bytes. Without --final it is a draft. "
+        "--final closes a period: its invoices name what they were made of, and are never written "
+        "again; what comes late, and what turns out otherwise, is on the next ones. --verify "
+        "replays one against the ledger. --records shows what a line is made of.",
     .flags = flags,
     .flag_count = DYNO_COUNT(flags),
-    .options_bytes = sizeof(struct options),
+    .options_bytes = sizeof(struct dyno_invoice_options),
     .run = run,
 };

@@ -317,7 +317,8 @@ static enum dyno_status verify_files(struct work *work, const uint8_t *key, stru
     DYNO_TRY(find_paths(work, 1, err));
     if (options->head != NULL) {
         DYNO_TRY(read_head(options->head, work->arena, &head, err));
-        how.head = &head;
+        how.heads = &head;
+        how.head_count = 1;
     }
     dyno_progress_begin(&progress, "verify", count_groups(work));
     const enum dyno_status status =

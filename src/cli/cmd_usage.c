@@ -155,7 +155,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
     struct dyno_arena *arena = dyno_arena_create();
     if (arena == NULL)
         return DYNO_NOMEM(err);
-    enum dyno_status status = dyno_bill_open(&options->bill, false, &work.source, err);
+    enum dyno_status status = dyno_bill_open(&options->bill, &work.source, err);
     if (status == DYNO_OK && options->tenant != NULL) {
         work.tenant = dyno_usage_source_find(work.source, options->tenant);
         if (work.tenant < 0)

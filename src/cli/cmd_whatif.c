@@ -157,7 +157,7 @@ static enum dyno_status make(struct work *work, struct dyno_err *err)
     DYNO_TRY(dyno_bill_book(options->bill.tariffs, work->arena, &work->book, err));
     if (work->book->tariff_count == 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s has no tariff", options->bill.tariffs);
-    DYNO_TRY(dyno_bill_open(&options->bill, false, &work->source, err));
+    DYNO_TRY(dyno_bill_open(&options->bill, &work->source, err));
     if (work->book->grant_count > 0)
         DYNO_TRY(add(work, "in force", work->book, NULL, err));
     for (uint32_t i = 0; i < options->tariff_specs.count; i++) {

@@ -14,10 +14,10 @@
 
 #define NS_A_S UINT64_C(1000000000)
 
-/* One epoch of a node: how far its answers are known to have left. */
+/* What is known of one epoch of a node: how far its answers have left; now, and at the closing. */
 struct span {
     struct dyno_invoice_source source;
-    uint64_t sent_seq;
+    uint64_t sent_seq, billed_sent_seq;
 };
 
 /* What a certificate says that matters to a bill. */
@@ -32,12 +32,14 @@ struct dyno_usage_source {
     struct dyno_arena *arena;
     const char **paths;
     size_t path_count;
-    struct dyno_ledger_file *file; /* that is open now */
+    uint64_t *ends; /* of each file: groups from this number on came while it was read */
+    struct dyno_ledger_file *file;        /* that is open now */
+    const struct dyno_usage_bound *bound; /* of its node; NULL: it is read to its end */
     struct dyno_map name_indices;
     const char **names;
     struct grade *grades; /* by name, of certificates */
     size_t name_count, name_room;
-    struct dyno_map voids; /* keys: struct dyno_record_id as bytes */
+    struct dyno_map voids; /* keys: struct dyno_record_id as bytes; values: the group that says it */
     struct span *spans;
     struct dyno_invoice_source *sources;
     size_t span_count, span_room;
@@ -206,6 +208,30 @@ static enum dyno_status span_of(struct dyno_usage_source *source, uint32_t node,
     return DYNO_OK;
 }
 
+static enum dyno_status find_bound(struct dyno_usage_source *source, struct dyno_err *err)
+{
+    const uint32_t node = dyno_ledger_file_opening(source->file)->node;
+    source->bound = NULL;
+    for (size_t i = 0; i < source->options.bound_count; i++)
+        if (source->options.bounds[i].node == node)
+            source->bound = &source->options.bounds[i];
+    return source->bound != NULL || source->options.bound_count == 0
+               ? DYNO_OK
+               : DYNO_FAIL(err, DYNO_E_NOT_FOUND, "it is of node %u, which has no part in this",
+                           node);
+}
+
+static bool is_read(const struct dyno_usage_source *source, uint64_t group)
+{
+    return source->bound == NULL || group < source->bound->group_count;
+}
+
+/* Was it there when the last period was closed? */
+static bool was_read(const struct dyno_usage_source *source, uint64_t group)
+{
+    return source->bound != NULL && group < source->bound->billed_count;
+}
+
 /* The last head of a file is the root that an invoice shows for the epoch it ends in. */
 static enum dyno_status take_head(struct dyno_usage_source *source, struct dyno_err *err)
 {
@@ -216,7 +242,7 @@ static enum dyno_status take_head(struct dyno_usage_source *source, struct dyno_
         char hex[2 * DYNO_DIGEST_BYTES + 1];
         struct span *span = NULL;
         DYNO_TRY(dyno_ledger_file_head(source->file, from, &head, &found, err));
-        if (!found)
+        if (!found || !is_read(source, head.head.group_count - 1))
             return DYNO_OK;
         DYNO_TRY(span_of(source, head.head.node, head.head.epoch, &span, err));
         span->source.root = dyno_arena_strdup(
@@ -233,24 +259,30 @@ typedef enum dyno_status group_fn(struct dyno_usage_source *source, struct file_
                                   const struct dyno_ledger_group *group, void *arg,
                                   struct dyno_err *err);
 
-static enum dyno_status walk_file(struct dyno_usage_source *source, const char *path, bool heads,
-                                  group_fn *visit, void *arg, struct dyno_err *err)
+static enum dyno_status walk_file(struct dyno_usage_source *source, const char *path,
+                                  uint64_t *end, bool is_first, group_fn *visit, void *arg,
+                                  struct dyno_err *err)
 {
     struct file_names names = {0};
     uint64_t number = 0;
     bool found = true;
     enum dyno_status status = dyno_ledger_file_open(path, &source->file, err);
+    if (status == DYNO_OK)
+        status = find_bound(source, err);
     while (status == DYNO_OK) {
         struct dyno_ledger_group group;
         status = dyno_ledger_file_group(source->file, number, &group, &found, err);
-        if (status != DYNO_OK || !found)
+        if (status != DYNO_OK || !found || !is_read(source, group.group.number) ||
+            (!is_first && group.group.number >= *end))
             break;
         status = add_names(source, &names, &group.items, err);
         if (status == DYNO_OK)
             status = visit(source, &names, &group, arg, err);
         number = group.group.number + 1;
     }
-    if (status == DYNO_OK && heads)
+    if (is_first)
+        *end = number;
+    if (status == DYNO_OK && is_first)
         status = take_head(source, err);
     drop_names(&names);
     dyno_ledger_file_close(source->file);
@@ -258,11 +290,12 @@ static enum dyno_status walk_file(struct dyno_usage_source *source, const char *
     return status;
 }
 
-static enum dyno_status walk(struct dyno_usage_source *source, bool heads, group_fn *visit,
+static enum dyno_status walk(struct dyno_usage_source *source, bool is_first, group_fn *visit,
                              void *arg, struct dyno_err *err)
 {
     for (size_t i = 0; i < source->path_count; i++)
-        DYNO_TRY(walk_file(source, source->paths[i], heads, visit, arg, err));
+        DYNO_TRY(
+            walk_file(source, source->paths[i], &source->ends[i], is_first, visit, arg, err));
     return DYNO_OK;
 }
 
@@ -283,6 +316,8 @@ static enum dyno_status survey(struct dyno_usage_source *source, struct file_nam
     DYNO_TRY(span_of(source, group->group.node, group->group.epoch, &span, err));
     if (group->group.sent_seq > span->sent_seq)
         span->sent_seq = group->group.sent_seq;
+    if (was_read(source, group->group.number))
+        span->billed_sent_seq = span->sent_seq;
     if (group->group.record_count > 0) {
         if (span->source.first_seq == 0)
             span->source.first_seq = group->group.first_seq;
@@ -290,12 +325,15 @@ static enum dyno_status survey(struct dyno_usage_source *source, struct file_nam
     }
     for (uint32_t i = 0; i < group->group.record_count; i++) {
         struct dyno_record record;
+        if (group->items.records[(size_t)i * DYNO_RECORD_BYTES + 2] != DYNO_RECORD_VOID)
+            continue; /* the kind lies there; the second pass checks it */
         DYNO_TRY(record_at(group, i, &record, err));
-        if (record.kind != DYNO_RECORD_VOID)
+        if (dyno_map_find(&source->voids, (const char *)&record.voids, sizeof(record.voids), NULL))
             continue;
         const struct dyno_record_id *id =
             dyno_arena_memdup(source->arena, &record.voids, sizeof(record.voids));
-        if (id == NULL || !dyno_map_put(&source->voids, (const char *)id, sizeof(*id), 1))
+        if (id == NULL ||
+            !dyno_map_put(&source->voids, (const char *)id, sizeof(*id), group->group.number))
             return DYNO_NOMEM(err);
     }
     return DYNO_OK;
@@ -310,18 +348,22 @@ static int64_t speed_up_ppm(void *arg, const char *certificate)
 
 /* --- usage --- */
 
-/* What a record is to a bill; false: nothing (a void, the platform's own, what is idle). */
+/* What a record is to a bill, as it is known now or was known when the last period was closed;
+ * false: nothing (a void, the platform's own, what is idle). */
 static bool kind_of(const struct dyno_usage_source *source, const struct dyno_record *record,
-                    uint64_t sent_seq, enum dyno_usage_kind *kind_out)
+                    const struct span *span, bool was, enum dyno_usage_kind *kind_out)
 {
     const char *key = (const char *)&record->id;
+    uint64_t group = 0;
     if (record->kind == DYNO_RECORD_RESIDENCY) {
         *kind_out = DYNO_USAGE_RESIDENCY;
         return dyno_record_name(record, DYNO_NAME_TENANT) != 0; /* else the platform's */
     }
     if (record->kind != DYNO_RECORD_USAGE)
         return false;
-    if (dyno_map_find(&source->voids, key, sizeof(record->id), NULL) || record->id.seq > sent_seq)
+    const bool is_void = dyno_map_find(&source->voids, key, sizeof(record->id), &group) &&
+                         (!was || was_read(source, group));
+    if (is_void || record->id.seq > (was ? span->billed_sent_seq : span->sent_seq))
         *kind_out = DYNO_USAGE_UNCONFIRMED;
     else if (record->outcome == DYNO_OUTCOME_OK)
         *kind_out = DYNO_USAGE_DELIVERED;
@@ -333,6 +375,7 @@ static bool kind_of(const struct dyno_usage_source *source, const struct dyno_re
 struct visit {
     dyno_usage_take_fn *take;
     void *arg;
+    bool takes_back; /* what is given now */
 };
 
 static enum dyno_status give(struct dyno_usage_source *source, const struct file_names *names,
@@ -347,6 +390,10 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct file
         .items = record->items,
         .device_ns = kind == DYNO_USAGE_RESIDENCY ? 0 : record->device_ns,
         .reference_ns = kind == DYNO_USAGE_DELIVERED ? record->reference_ns : 0,
+        .is_taken_back = visit->takes_back,
+        .node = record->id.node,
+        .epoch = record->id.epoch,
+        .seq = record->id.seq,
     };
     struct dyno_usage_key *key = &usage.key;
     DYNO_TRY(name_of(names, record, DYNO_NAME_TENANT, &key->tenant, err));
@@ -367,25 +414,53 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct file
     return visit->take(visit->arg, &usage, err);
 }
 
+/* A record of a time that was closed: only what the closing did not see, or saw otherwise. */
+static enum dyno_status give_late(struct dyno_usage_source *source, const struct file_names *names,
+                                  const struct dyno_record *record, const struct span *span,
+                                  bool was_there, struct visit *visit, struct dyno_err *err)
+{
+    enum dyno_usage_kind kind = DYNO_USAGE_FAILED;
+    enum dyno_usage_kind was = DYNO_USAGE_FAILED;
+    if (!kind_of(source, record, span, false, &kind))
+        return DYNO_OK;
+    if (!was_there)
+        return give(source, names, record, kind, visit, err);
+    (void)kind_of(source, record, span, true, &was);
+    if (kind == was)
+        return DYNO_OK;
+    if (kind == DYNO_USAGE_DELIVERED)
+        return give(source, names, record, kind, visit, err);
+    if (was != DYNO_USAGE_DELIVERED)
+        return DYNO_OK;
+    visit->takes_back = true;
+    const enum dyno_status status = give(source, names, record, was, visit, err);
+    visit->takes_back = false;
+    return status;
+}
+
 /* The second pass. */
 static enum dyno_status tell(struct dyno_usage_source *source, struct file_names *names,
                              const struct dyno_ledger_group *group, void *arg, struct dyno_err *err)
 {
+    struct visit *visit = arg;
     struct span *span = NULL;
     if (group->group.record_count == 0)
         return DYNO_OK;
     DYNO_TRY(span_of(source, group->group.node, group->group.epoch, &span, err));
-    const uint64_t sent_seq = span->sent_seq;
+    const bool was_there = was_read(source, group->group.number);
     for (uint32_t i = 0; i < group->group.record_count; i++) {
         struct dyno_record record;
         enum dyno_usage_kind kind = DYNO_USAGE_FAILED;
         DYNO_TRY(record_at(group, i, &record, err));
         const int64_t start_s = (int64_t)(record.start_ns / NS_A_S);
-        if (start_s >= source->options.next_s ||
-            (start_s < source->options.first_s && !source->options.takes_late))
+        if (start_s >= source->options.next_s)
             continue;
-        if (kind_of(source, &record, sent_seq, &kind))
-            DYNO_TRY(give(source, names, &record, kind, arg, err));
+        if (start_s >= source->options.first_s) {
+            if (kind_of(source, &record, span, false, &kind))
+                DYNO_TRY(give(source, names, &record, kind, visit, err));
+        } else if (source->bound != NULL && start_s >= source->options.billed_s) {
+            DYNO_TRY(give_late(source, names, &record, span, was_there, visit, err));
+        }
     }
     return DYNO_OK;
 }
@@ -393,7 +468,7 @@ static enum dyno_status tell(struct dyno_usage_source *source, struct file_names
 enum dyno_status dyno_usage_source_each(struct dyno_usage_source *source, dyno_usage_take_fn *take,
                                         void *arg, struct dyno_err *err)
 {
-    struct visit visit = {take, arg};
+    struct visit visit = {.take = take, .arg = arg};
     return walk(source, false, tell, &visit, err);
 }
 
@@ -408,6 +483,9 @@ static enum dyno_status prepare(struct dyno_usage_source *source, struct dyno_er
     DYNO_TRY(intern(source, "", &nothing, err));
     DYNO_TRY(dyno_ledger_paths(ledgers->items, ledgers->count, source->arena, &source->paths,
                                &source->path_count, err));
+    source->ends = dyno_arena_alloc(source->arena, source->path_count + 1, sizeof(*source->ends));
+    if (source->ends == NULL)
+        return DYNO_NOMEM(err);
     DYNO_TRY(walk(source, true, survey, NULL, err));
     source->sources =
         dyno_arena_alloc(source->arena, source->span_count + 1, sizeof(*source->sources));
@@ -480,13 +558,11 @@ static enum dyno_status add_to_rater(void *rater, const struct dyno_usage *usage
     return dyno_rater_add(rater, usage, err);
 }
 
-enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,
-                                        const struct dyno_tariff_book *book, const char *tariff,
-                                        const struct dyno_credit *credits, size_t credit_count,
-                                        struct dyno_arena *arena,
-                                        struct dyno_statement **statement_out, struct dyno_err *err)
+enum dyno_status dyno_usage_source_rater(struct dyno_usage_source *source,
+                                         const struct dyno_tariff_book *book, const char *tariff,
+                                         const struct dyno_credit *credits, size_t credit_count,
+                                         struct dyno_rater **rater_out, struct dyno_err *err)
 {
-    struct dyno_rater *rater = NULL;
     const struct dyno_rater_options options = {
         .book = book,
         .tariff = tariff,
@@ -499,7 +575,18 @@ enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,
         .credits = credits,
         .credit_count = credit_count,
     };
-    DYNO_TRY(dyno_rater_create(&options, &rater, err));
+    return dyno_rater_create(&options, rater_out, err);
+}
+
+enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,
+                                        const struct dyno_tariff_book *book, const char *tariff,
+                                        const struct dyno_credit *credits, size_t credit_count,
+                                        struct dyno_arena *arena,
+                                        struct dyno_statement **statement_out, struct dyno_err *err)
+{
+    struct dyno_rater *rater = NULL;
+    DYNO_TRY(
+        dyno_usage_source_rater(source, book, tariff, credits, credit_count, &rater, err));
     enum dyno_status status = dyno_usage_source_each(source, add_to_rater, rater, err);
     if (status == DYNO_OK)
         status = dyno_rater_finish(rater, arena, statement_out, err);
@@ -508,12 +595,11 @@ enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,
 }
 
 /* Here, and not in billing.c, which dyno tariff wants where nothing reads a ledger. */
-enum dyno_status dyno_bill_open(const struct dyno_bill_options *options, bool takes_late,
+enum dyno_status dyno_bill_open(const struct dyno_bill_options *options,
                                 struct dyno_usage_source **source_out, struct dyno_err *err)
 {
     struct dyno_usage_source_options source = {.ledgers = &options->ledgers,
-                                               .certificates = options->certificates,
-                                               .takes_late = takes_late};
+                                               .certificates = options->certificates};
     DYNO_TRY(dyno_bill_period(options, &source.first_s, &source.next_s, err));
     return dyno_usage_source_open(&source, source_out, err);
 }

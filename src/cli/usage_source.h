@@ -11,11 +11,23 @@
 
 struct dyno_usage_source;
 
+/* How far the ledger of a node is read, and how far it was read when a period was last closed. */
+struct dyno_usage_bound {
+    uint32_t node;
+    uint64_t group_count;  /* groups that are read; UINT64_MAX: all that there are */
+    uint64_t billed_count; /* of them, those that the last closing saw; 0: none */
+};
+
 struct dyno_usage_source_options {
     const struct dyno_cli_list *ledgers; /* files and folders */
     const char *certificates;            /* folder; NULL: records that cite one cannot be rated */
     int64_t first_s, next_s;             /* records from, and before */
-    bool takes_late;                     /* what started before first_s, too */
+    /* With bounds, one for each node, also what closed periods have not billed: of the time from
+     * billed_s to first_s what came after the last closing, and what it took otherwise than it is
+     * now known to be. */
+    const struct dyno_usage_bound *bounds;
+    size_t bound_count;
+    int64_t billed_s;
 };
 
 /* Errors of the readers, with the path; E_NOT_FOUND: a certificate that a record cites. */
@@ -29,6 +41,12 @@ typedef enum dyno_status dyno_usage_take_fn(void *arg, const struct dyno_usage *
                                             struct dyno_err *err);
 enum dyno_status dyno_usage_source_each(struct dyno_usage_source *source, dyno_usage_take_fn *take,
                                         void *arg, struct dyno_err *err);
+
+/* A rater for this usage, without any; the caller destroys it before the source. */
+enum dyno_status dyno_usage_source_rater(struct dyno_usage_source *source,
+                                         const struct dyno_tariff_book *book, const char *tariff,
+                                         const struct dyno_credit *credits, size_t credit_count,
+                                         struct dyno_rater **rater_out, struct dyno_err *err);
 
 /* Rate all of it by a book; tariff NULL: by the grants.  The statement lives in `arena`. */
 enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,

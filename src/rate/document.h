@@ -2,6 +2,7 @@
 #ifndef DYNO_RATE_DOCUMENT_H
 #define DYNO_RATE_DOCUMENT_H
 
+#include "base/json.h"
 #include "rate/invoice.h"
 
 /* A line in the words of a person, and its figures; texts live as long as this. */
@@ -26,6 +27,9 @@ void dyno_html_text(struct dyno_strbuf *out, const char *text);
 
 void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *out);
 void dyno_invoice_json(const struct dyno_invoice *invoice, struct dyno_strbuf *out);
+/* The member "heads" of an object. */
+void dyno_invoice_heads_json(const struct dyno_invoice_closing *closing,
+                             struct dyno_json_writer *json);
 void dyno_invoice_focus(const struct dyno_invoice *invoice, bool with_header,
                         struct dyno_strbuf *out);
 

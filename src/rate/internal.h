@@ -18,4 +18,12 @@ struct dyno_rater {
     struct dyno_rater_memo memo;
 };
 
+/* statement.c: is there a price on the units of a line of usage, and what do they cost? */
+bool dyno_line_is_charged(const struct dyno_line *line);
+struct dyno_ratio dyno_line_charge(const struct dyno_line *line);
+
+/* rate.c: the tariff that usage is rated by. */
+enum dyno_status dyno_rater_tariff(struct dyno_rater *rater, const struct dyno_usage *usage,
+                                   const struct dyno_tariff **tariff_out, struct dyno_err *err);
+
 #endif /* DYNO_RATE_INTERNAL_H */

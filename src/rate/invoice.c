@@ -48,6 +48,13 @@ const char *dyno_minor_text(const struct dyno_currency *currency, dyno_i128 mino
 
 /* --- words --- */
 
+static void say_hours(const struct dyno_line *line, dyno_u128 ns, char out[DYNO_MONEY_ROOM])
+{
+    char text[DYNO_MONEY_ROOM];
+    (void)snprintf(out, DYNO_MONEY_ROOM, "%s%.54s", line->is_taken_back && ns > 0 ? "-" : "",
+                   dyno_hours_text(ns, text));
+}
+
 static void say_usage(const struct dyno_line *line, struct dyno_line_words *words)
 {
     char speed_up[DYNO_MONEY_ROOM];
@@ -67,15 +74,17 @@ static void say_usage(const struct dyno_line *line, struct dyno_line_words *word
         dyno_strbuf_printf(&detail, ", speed-up %s",
                            dyno_decimal_text(line->speed_up_ppm, 6, 2, speed_up));
     (void)snprintf(words->detail, sizeof(words->detail), "%.200s%s", dyno_strbuf_text(&detail),
-                   line->is_late ? ", of an earlier period" : "");
+                   line->is_taken_back ? ", of an earlier period, taken back"
+                   : line->is_late     ? ", of an earlier period"
+                                       : "");
     dyno_strbuf_fini(&detail);
     words->unit = by_device ? "device-hour" : "EPU-hour";
     words->a_unit = by_device ? "a device-hour" : "an EPU-hour";
-    (void)dyno_hours_text(by_device ? line->device_ns : line->reference_ns, words->quantity);
+    say_hours(line, by_device ? line->device_ns : line->reference_ns, words->quantity);
     (void)dyno_decimal_text(line->unit_nano, 9, 2, words->unit_price);
-    (void)dyno_hours_text(line->device_ns, words->device_hours);
+    say_hours(line, line->device_ns, words->device_hours);
     if (line->kind == DYNO_LINE_USAGE && line->usage == DYNO_USAGE_DELIVERED)
-        (void)dyno_hours_text(line->reference_ns, words->epu_hours);
+        say_hours(line, line->reference_ns, words->epu_hours);
 }
 
 void dyno_line_say(const struct dyno_statement *statement, const struct dyno_line *line,
@@ -141,9 +150,10 @@ static void print_lines(const struct dyno_invoice *invoice, struct dyno_strbuf *
         dyno_line_say(invoice->statement, line, &words);
         if (line->requests > 0)
             (void)snprintf(requests, sizeof(requests), "%llu", (unsigned long long)line->requests);
-        dyno_strbuf_printf(out, "%-34.34s %9s %14s %14s %14s %12s\n", words.title, requests,
-                           words.device_hours, words.epu_hours, words.unit_price, words.amount);
-        dyno_strbuf_printf(out, "  %s%s%s\n", words.detail,
+        dyno_strbuf_printf(out, "%3zu %-30.30s %9s %14s %14s %14s %12s\n", i + 1, words.title,
+                           requests, words.device_hours, words.epu_hours, words.unit_price,
+                           words.amount);
+        dyno_strbuf_printf(out, "      %s%s%s\n", words.detail,
                            words.unit_price[0] != 0 ? "; price of " : "",
                            words.unit_price[0] != 0 ? words.a_unit : "");
     }
@@ -162,6 +172,18 @@ static void print_certificates(const struct dyno_account *account, struct dyno_s
     }
 }
 
+static void print_closing(const struct dyno_invoice_closing *closing, struct dyno_strbuf *out)
+{
+    dyno_strbuf_printf(out, "Closing  %llu, by the tariffs %s\n",
+                       (unsigned long long)closing->number, closing->tariffs);
+    for (size_t i = 0; i < closing->head_count; i++) {
+        const struct dyno_invoice_head *head = &closing->heads[i];
+        dyno_strbuf_printf(out, "Head     of node %u over %llu groups, %s, root %s\n", head->node,
+                           (unsigned long long)head->group_count,
+                           head->is_signed ? "signed" : "not signed", head->root);
+    }
+}
+
 static void print_text(const struct dyno_invoice *invoice, struct dyno_strbuf *out)
 {
     const struct dyno_statement *statement = invoice->statement;
@@ -169,7 +191,7 @@ static void print_text(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     char first[DYNO_TIME_TEXT_ROOM];
     char next[DYNO_TIME_TEXT_ROOM];
     char total[DYNO_MONEY_ROOM];
-    dyno_strbuf_printf(out, "%s from %s\n", invoice->number[0] != 0 ? "INVOICE" : "DRAFT INVOICE",
+    dyno_strbuf_printf(out, "%s from %s\n", invoice->closing != NULL ? "INVOICE" : "DRAFT INVOICE",
                        invoice->platform);
     if (invoice->number[0] != 0)
         dyno_strbuf_printf(out, "Number   %s\n", invoice->number);
@@ -189,6 +211,8 @@ static void print_text(const struct dyno_invoice *invoice, struct dyno_strbuf *o
                            (unsigned long long)source->last_seq,
                            source->root[0] != 0 ? ", root " : "", source->root);
     }
+    if (invoice->closing != NULL)
+        print_closing(invoice->closing, out);
 }
 
 /* --- CSV --- */
@@ -197,11 +221,12 @@ static void print_csv(const struct dyno_invoice *invoice, bool with_header, stru
 {
     if (with_header)
         dyno_strbuf_puts(out, "tenant,kind,model,variant,class,precision,certificate,speed_up,"
-                              "tariff,tariff_version,late,usage,requests,items,device_ns,"
+                              "tariff,tariff_version,late,taken_back,usage,requests,items,device_ns,"
                               "reference_ns,unit,quantity,unit_price,exact,amount,currency\r\n");
     for (size_t i = 0; i < invoice->account->line_count; i++) {
         const struct dyno_line *line = &invoice->account->lines[i];
         struct dyno_line_words words;
+        const dyno_i128 sign = line->is_taken_back ? -1 : 1;
         char device_ns[DYNO_U128_TEXT_ROOM];
         char reference_ns[DYNO_U128_TEXT_ROOM];
         char speed_up[DYNO_MONEY_ROOM];
@@ -221,13 +246,14 @@ static void print_csv(const struct dyno_invoice *invoice, bool with_header, stru
             out, "%s,",
             line->speed_up_ppm > 0 ? dyno_decimal_text(line->speed_up_ppm, 6, 0, speed_up) : "");
         dyno_csv_text(out, line->tariff != NULL ? line->tariff->name : "");
-        dyno_strbuf_printf(out, ",%lld,%s,%s,%llu,%llu,%s,%s,%s,%s,%s,%s,%s,%s\r\n",
+        dyno_strbuf_printf(out, ",%lld,%s,%s,%s,%llu,%llu,%s,%s,%s,%s,%s,%s,%s,%s\r\n",
                            line->tariff != NULL ? (long long)line->tariff->version : 0,
                            line->is_late ? "true" : "false",
+                           line->is_taken_back ? "true" : "false",
                            line->kind == DYNO_LINE_USAGE ? dyno_usage_kind_text(line->usage) : "",
                            (unsigned long long)line->requests, (unsigned long long)line->items,
-                           dyno_u128_text(line->device_ns, device_ns),
-                           dyno_u128_text(line->reference_ns, reference_ns), words.unit,
+                           dyno_i128_text(sign * (dyno_i128)line->device_ns, device_ns),
+                           dyno_i128_text(sign * (dyno_i128)line->reference_ns, reference_ns), words.unit,
                            words.quantity, words.unit_price, words.exact, words.amount,
                            invoice->statement->currency->code);
     }

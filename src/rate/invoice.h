@@ -17,9 +17,31 @@ struct dyno_invoice_source {
     const char *root; /* hexadecimal; "": the ledger has none yet */
 };
 
+/* A node's ledger as it was when a period was closed. */
+struct dyno_invoice_head {
+    uint32_t node;
+    uint64_t group_count;  /* under the head: the records in them were seen */
+    uint64_t billed_count; /* of them, those that the closing before saw */
+    bool is_signed;
+    const char *root; /* hexadecimal */
+    const char *text; /* the whole head, hexadecimal (docs/ledger-format.md) */
+};
+
+/* What makes an invoice final: with the ledger and the book of tariffs it gives the same bytes
+ * again, whoever asks. */
+struct dyno_invoice_closing {
+    uint64_t number;
+    const char *before;    /* the SHA-256 of the closing before, hexadecimal; "": the first one */
+    int64_t billed_from_s; /* of the first one: nothing earlier is billed late */
+    const char *tariffs;   /* the SHA-256 of the book, hexadecimal */
+    const struct dyno_invoice_head *heads;
+    size_t head_count;
+};
+
 struct dyno_invoice {
     const char *platform; /* who issues it */
     const char *number;   /* "": a draft */
+    const struct dyno_invoice_closing *closing; /* NULL: a draft */
     const struct dyno_statement *statement;
     const struct dyno_account *account;
     const struct dyno_invoice_source *sources;

@@ -10,8 +10,8 @@ static const char style[] =
     ".to span{color:#555}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
     "th{font-weight:600;text-align:right;border-bottom:1.5pt solid #111;padding:.3em .5em}"
     "td{text-align:right;border-bottom:.5pt solid #bbb;padding:.35em .5em;vertical-align:top;"
-    "white-space:nowrap}th:first-child,td:first-child{text-align:left;padding-left:0;"
-    "white-space:normal}small{color:#555}tfoot td{font-weight:600;border-bottom:0;"
+    "white-space:nowrap}th:nth-child(-n+2),td:nth-child(-n+2){text-align:left;padding-left:0;"
+    "white-space:normal}td:first-child{color:#555}small{color:#555}tfoot td{font-weight:600;border-bottom:0;"
     "border-top:1.5pt solid #111}.proof{margin-top:1.6em;color:#333;font-size:8.5pt;"
     "overflow-wrap:anywhere}.draft{color:#a00}tr{break-inside:avoid}"
     "@page{margin:16mm}@media print{body{margin:0;max-width:none;padding:0}}";
@@ -52,11 +52,11 @@ static void cell(struct dyno_strbuf *out, const char *text)
 }
 
 static void print_line(const struct dyno_statement *statement, const struct dyno_line *line,
-                       struct dyno_strbuf *out)
+                       size_t number, struct dyno_strbuf *out)
 {
     struct dyno_line_words words;
     dyno_line_say(statement, line, &words);
-    dyno_strbuf_puts(out, "<tr><td>");
+    dyno_strbuf_printf(out, "<tr><td>%zu<td>", number);
     dyno_html_text(out, words.title);
     dyno_strbuf_puts(out, "<br><small>");
     dyno_html_text(out, words.detail);
@@ -101,6 +101,20 @@ static void print_proof(const struct dyno_invoice *invoice, struct dyno_strbuf *
         }
         dyno_strbuf_puts(out, "<br>\n");
     }
+    for (size_t i = 0; invoice->closing != NULL && i < invoice->closing->head_count; i++) {
+        const struct dyno_invoice_head *head = &invoice->closing->heads[i];
+        dyno_strbuf_printf(out, "Head of node %u over %llu groups, %s, root ", head->node,
+                           (unsigned long long)head->group_count,
+                           head->is_signed ? "signed" : "not signed");
+        dyno_html_text(out, head->root);
+        dyno_strbuf_puts(out, "<br>\n");
+    }
+    if (invoice->closing != NULL) {
+        dyno_strbuf_printf(out, "Closing %llu, by the tariffs ",
+                           (unsigned long long)invoice->closing->number);
+        dyno_html_text(out, invoice->closing->tariffs);
+        dyno_strbuf_puts(out, "<br>\n");
+    }
     dyno_strbuf_puts(out, "</div>\n");
 }
 
@@ -111,7 +125,7 @@ void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     char first[DYNO_TIME_TEXT_ROOM];
     char next[DYNO_TIME_TEXT_ROOM];
     char total[DYNO_MONEY_ROOM];
-    const bool is_final = invoice->number[0] != 0;
+    const bool is_final = invoice->closing != NULL;
     dyno_strbuf_puts(out,
                      "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
                      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>Invoice ");
@@ -130,13 +144,13 @@ void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *o
                        dyno_time_text(statement->first_s, first),
                        dyno_time_text(statement->next_s, next));
     dyno_strbuf_printf(out,
-                       "</div>\n<table><thead><tr><th>Used<th>Requests<th>Device-hours"
+                       "</div>\n<table><thead><tr><th>Line<th>Used<th>Requests<th>Device-hours"
                        "<th>EPU-hours<th>Price<th>%s</tr></thead>\n<tbody>\n",
                        statement->currency->code);
     for (size_t i = 0; i < account->line_count; i++)
-        print_line(statement, &account->lines[i], out);
+        print_line(statement, &account->lines[i], i + 1, out);
     dyno_strbuf_printf(out,
-                       "</tbody><tfoot><tr><td>Total<td><td><td><td><td>%s</tr></tfoot></table>\n",
+                       "</tbody><tfoot><tr><td><td>Total<td><td><td><td><td>%s</tr></tfoot></table>\n",
                        dyno_minor_text(statement->currency, account->total_minor, total));
     print_proof(invoice, out);
     dyno_strbuf_puts(out, "</html>\n");

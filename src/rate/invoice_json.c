@@ -16,13 +16,23 @@ static void wide(struct dyno_json_writer *json, const char *key, dyno_u128 value
     text(json, key, dyno_u128_text(value, digits));
 }
 
+static void signed_wide(struct dyno_json_writer *json, const char *key,
+                        const struct dyno_line *line, dyno_u128 value)
+{
+    char digits[DYNO_U128_TEXT_ROOM];
+    const dyno_i128 sign = line->is_taken_back ? -1 : 1;
+    text(json, key, dyno_i128_text(sign * (dyno_i128)value, digits));
+}
+
 static void print_line(const struct dyno_statement *statement, const struct dyno_line *line,
-                       struct dyno_json_writer *json)
+                       size_t number, struct dyno_json_writer *json)
 {
     struct dyno_line_words words;
     char speed_up[DYNO_MONEY_ROOM];
     dyno_line_say(statement, line, &words);
     dyno_json_object_begin(json);
+    dyno_json_key(json, "line");
+    dyno_json_u64(json, number);
     text(json, "kind", dyno_line_kind_text(line->kind));
     if (line->kind == DYNO_LINE_USAGE)
         text(json, "usage", dyno_usage_kind_text(line->usage));
@@ -43,12 +53,15 @@ static void print_line(const struct dyno_statement *statement, const struct dyno
     }
     dyno_json_key(json, "late");
     dyno_json_bool(json, line->is_late);
+    dyno_json_key(json, "taken_back");
+    dyno_json_bool(json, line->is_taken_back);
     dyno_json_key(json, "requests");
     dyno_json_u64(json, line->requests);
     dyno_json_key(json, "items");
     dyno_json_u64(json, line->items);
-    wide(json, "device_ns", line->device_ns);
-    wide(json, "reference_ns", line->reference_ns);
+    signed_wide(json, "core_ns", line, line->core_ns);
+    signed_wide(json, "device_ns", line, line->device_ns);
+    signed_wide(json, "reference_ns", line, line->reference_ns);
     wide(json, "memory_byte_ns", line->byte_ns);
     if (words.unit_price[0] != 0) {
         text(json, "unit", words.unit);
@@ -81,6 +94,45 @@ static void print_sources(const struct dyno_invoice *invoice, struct dyno_json_w
     dyno_json_array_end(json);
 }
 
+static void count(struct dyno_json_writer *json, const char *key, uint64_t value)
+{
+    dyno_json_key(json, key);
+    dyno_json_u64(json, value);
+}
+
+void dyno_invoice_heads_json(const struct dyno_invoice_closing *closing,
+                             struct dyno_json_writer *json)
+{
+    dyno_json_key(json, "heads");
+    dyno_json_array_begin(json);
+    for (size_t i = 0; i < closing->head_count; i++) {
+        const struct dyno_invoice_head *head = &closing->heads[i];
+        dyno_json_object_begin(json);
+        count(json, "node", head->node);
+        count(json, "groups", head->group_count);
+        count(json, "billed_groups", head->billed_count);
+        dyno_json_key(json, "signed");
+        dyno_json_bool(json, head->is_signed);
+        text(json, "root", head->root);
+        text(json, "head", head->text);
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
+static void print_closing(const struct dyno_invoice_closing *closing, struct dyno_json_writer *json)
+{
+    char when[DYNO_TIME_TEXT_ROOM];
+    dyno_json_key(json, "closing");
+    dyno_json_object_begin(json);
+    count(json, "number", closing->number);
+    text(json, "before", closing->before);
+    text(json, "billed_from", dyno_time_text(closing->billed_from_s, when));
+    text(json, "tariffs", closing->tariffs);
+    dyno_invoice_heads_json(closing, json);
+    dyno_json_object_end(json);
+}
+
 void dyno_invoice_json(const struct dyno_invoice *invoice, struct dyno_strbuf *out)
 {
     const struct dyno_statement *statement = invoice->statement;
@@ -88,10 +140,11 @@ void dyno_invoice_json(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     struct dyno_json_writer json = {.out = out, .indent = 2};
     char when[DYNO_TIME_TEXT_ROOM];
     char amount[DYNO_MONEY_ROOM];
+    const dyno_i128 minor = (dyno_i128)dyno_currency_minor(statement->currency);
     dyno_json_object_begin(&json);
     text(&json, "platform", invoice->platform);
     text(&json, "number", invoice->number);
-    text(&json, "status", invoice->number[0] != 0 ? "final" : "draft");
+    text(&json, "status", invoice->closing != NULL ? "final" : "draft");
     dyno_json_key(&json, "by_trial_certificates");
     dyno_json_bool(&json, invoice->has_trials);
     text(&json, "tenant", account->tenant);
@@ -101,12 +154,16 @@ void dyno_invoice_json(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     dyno_json_key(&json, "lines");
     dyno_json_array_begin(&json);
     for (size_t i = 0; i < account->line_count; i++)
-        print_line(statement, &account->lines[i], &json);
+        print_line(statement, &account->lines[i], i + 1, &json);
     dyno_json_array_end(&json);
     text(&json, "total", dyno_minor_text(statement->currency, account->total_minor, amount));
+    text(&json, "credit_before",
+         dyno_decimal_text(account->credit_left_nano + account->credit_minor * minor, 9, 0, amount));
     text(&json, "residue", dyno_decimal_text(account->residue_nano, 9, 0, amount));
     text(&json, "credit_left", dyno_decimal_text(account->credit_left_nano, 9, 0, amount));
     print_sources(invoice, &json);
+    if (invoice->closing != NULL)
+        print_closing(invoice->closing, &json);
     dyno_json_object_end(&json);
     dyno_strbuf_puts(out, "\n");
 }

@@ -45,9 +45,11 @@ void dyno_rater_destroy(struct dyno_rater *rater)
 }
 
 /* The tariff of a tenant at a time, remembered: neighbours in a ledger mostly have the same. */
-static enum dyno_status find_tariff(struct dyno_rater *rater, uint32_t tenant, int64_t time_s,
-                                    const struct dyno_tariff **tariff_out, struct dyno_err *err)
+enum dyno_status dyno_rater_tariff(struct dyno_rater *rater, const struct dyno_usage *usage,
+                                   const struct dyno_tariff **tariff_out, struct dyno_err *err)
 {
+    const uint32_t tenant = usage->key.tenant;
+    const int64_t time_s = usage->start_s;
     const struct dyno_rater_options *options = &rater->options;
     struct dyno_rater_memo *memo = &rater->memo;
     if (memo->tenant == tenant && memo->time_s == time_s) {
@@ -95,16 +97,16 @@ enum dyno_status dyno_rater_add(struct dyno_rater *rater, const struct dyno_usag
     const struct dyno_tariff *tariff = NULL;
     struct dyno_sum *sum = NULL;
     DYNO_TRY(check(rater, usage, err));
-    DYNO_TRY(find_tariff(rater, usage->key.tenant, usage->start_s, &tariff, err));
+    DYNO_TRY(dyno_rater_tariff(rater, usage, &tariff, err));
     if (usage->kind == DYNO_USAGE_RESIDENCY && tariff->floor_factor == 0)
         return DYNO_OK;
     const struct dyno_sum key = {
         .key = usage->key,
         .kind = usage->kind,
         .tariff = (uint32_t)(tariff - rater->options.book->tariffs),
-        .is_late = usage->start_s<rater->options.first_s, .hour = tariff->floor_factor> 0
-                       ? (int32_t)(usage->start_s / 3600)
-                       : 0,
+        .is_late = usage->start_s < rater->options.first_s,
+        .is_taken_back = usage->is_taken_back,
+        .hour = tariff->floor_factor > 0 ? (int32_t)(usage->start_s / 3600) : 0,
     };
     DYNO_TRY(dyno_sums_at(&rater->sums, &key, &sum, err));
     sum->requests += usage->requests;

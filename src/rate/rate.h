@@ -43,7 +43,11 @@ struct dyno_usage {
     uint64_t requests, items;
     uint64_t device_ns, reference_ns; /* DELIVERED's reference_ns are its EPU */
     bool is_core;                     /* device_ns are those of cores, not of the whole device */
+    bool is_taken_back;               /* charged in an earlier period, and not owed: a credit */
     dyno_u128 byte_ns;                /* RESIDENCY */
+    /* The record that it is of, for who wants to know; nothing is rated by it. */
+    uint32_t node, epoch;
+    uint64_t seq;
 };
 
 struct dyno_credit {
@@ -88,6 +92,7 @@ struct dyno_line {
     const char *model, *variant, *class_name, *precision, *certificate; /* "": not of this line */
     const struct dyno_tariff *tariff;
     bool is_late;         /* used before the period */
+    bool is_taken_back;   /* charged then, and given back: amounts are below 0, figures are not */
     int64_t speed_up_ppm; /* that the price was made with; 0: no matter */
     uint64_t requests, items;
     dyno_u128 core_ns; /* of all cores, where devices are told by core */
@@ -105,7 +110,7 @@ struct dyno_account {
     dyno_i128 residue_nano;
     dyno_i128 credit_minor; /* of the total before it, what prepaid credit paid */
     dyno_i128 credit_left_nano;
-    dyno_u128 device_ns, reference_ns; /* of what was delivered */
+    dyno_u128 device_ns, reference_ns; /* of what was delivered, before what is taken back */
     dyno_i128 cost_nano;               /* of its device time; -1: a tariff does not say */
 };
 
@@ -132,5 +137,21 @@ enum dyno_status dyno_rater_add(struct dyno_rater *rater, const struct dyno_usag
 /* E_LIMIT: an amount that is past all reason. */
 enum dyno_status dyno_rater_finish(struct dyno_rater *rater, struct dyno_arena *arena,
                                    struct dyno_statement **statement_out, struct dyno_err *err);
+
+/* --- a line, and what it is made of --- */
+
+/* Is the line made of usage?  (Tiers, minimum and credit are made of other lines.) */
+bool dyno_line_has_usage(const struct dyno_line *line);
+/* Did this usage go into that line of the account?  Both of a statement with the rater's options.
+ * Errors of dyno_rater_add. */
+enum dyno_status dyno_line_find(struct dyno_rater *rater, const struct dyno_account *account,
+                                const struct dyno_line *line, const struct dyno_usage *usage,
+                                bool *found_out, struct dyno_err *err);
+/* What the line's amount goes by: reference-ns, ns of cores, byte-ns. */
+dyno_u128 dyno_line_units(const struct dyno_line *line, const struct dyno_usage *usage);
+/* What so many of its units make, cut to the nano-unit; all of them make line->nano.  So the parts
+ * of records one after another, each up to it less that before it, add up to the line. */
+enum dyno_status dyno_line_part(const struct dyno_line *line, dyno_u128 units, dyno_i128 *nano_out,
+                                struct dyno_err *err);
 
 #endif /* DYNO_RATE_RATE_H */

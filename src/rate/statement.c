@@ -65,6 +65,8 @@ static int compare_sums(const void *left, const void *right, void *arg)
     const int by_rest = compare_names(names, a_names + 2, b_names + 2, 3);
     if (by_rest != 0)
         return by_rest;
+    if (a->is_taken_back != b->is_taken_back)
+        return a->is_taken_back < b->is_taken_back ? -1 : 1;
     return a->hour < b->hour ? -1 : a->hour > b->hour;
 }
 
@@ -118,19 +120,21 @@ static struct dyno_ratio unit_price(const struct dyno_tariff *tariff, const stru
 }
 
 /* The ratio of a usage line: units * price / hour. */
-static struct dyno_ratio charge_of(const struct dyno_tariff *tariff, const struct dyno_line *line)
+struct dyno_ratio dyno_line_charge(const struct dyno_line *line)
 {
+    const struct dyno_tariff *tariff = line->tariff;
     const bool by_device =
         tariff->kind == DYNO_TARIFF_DEVICE_HOUR || line->kind == DYNO_LINE_COLD_START;
     struct dyno_ratio ratio = unit_price(tariff, line);
     ratio.b = (dyno_i128)(by_device ? line->core_ns : line->reference_ns);
+    ratio.b = line->is_taken_back ? -ratio.b : ratio.b;
     ratio.dens[ratio.den_count++] = DYNO_NS_AN_HOUR;
     if (by_device)
         ratio.dens[ratio.den_count++] = tariff->device_cores;
     return ratio;
 }
 
-static bool is_charged(const struct dyno_line *line)
+bool dyno_line_is_charged(const struct dyno_line *line)
 {
     return line->kind == DYNO_LINE_COLD_START
                ? line->tariff->charges_cold_start
@@ -159,6 +163,7 @@ static void describe(const struct work *work, const struct dyno_sum *sum, struct
     line->certificate = options->names[sum->key.certificate];
     line->tariff = &options->book->tariffs[sum->tariff];
     line->is_late = sum->is_late != 0;
+    line->is_taken_back = sum->is_taken_back != 0;
     line->speed_up_ppm = DYNO_PPM;
     if (line->certificate[0] != 0 && options->speed_up_ppm != NULL)
         line->speed_up_ppm = options->speed_up_ppm(options->arg, line->certificate);
@@ -182,27 +187,29 @@ static enum dyno_status make_line(struct work *work, size_t *at)
     for (; *at < work->sum_count && same_line(work, work->sums[*at], first); (*at)++)
         add_sum(line, work->sums[*at]);
     line->device_ns = line->core_ns / line->tariff->device_cores;
-    if (!is_charged(line))
+    if (!dyno_line_is_charged(line))
         return DYNO_OK;
     const struct dyno_ratio unit = unit_price(line->tariff, line);
     if (!dyno_ratio_round(&unit, DYNO_ROUND_HALF_AWAY, &line->unit_nano))
         return DYNO_FAIL(work->err, DYNO_E_LIMIT, "a price of tariff '%.128s' is too large",
                          line->tariff->name);
-    return set_amount(work, line, charge_of(line->tariff, line), DYNO_ROUND_HALF_AWAY);
+    return set_amount(work, line, dyno_line_charge(line),
+                      line->is_taken_back ? DYNO_ROUND_HALF_EVEN : DYNO_ROUND_HALF_AWAY);
 }
 
 /* --- the residency floor --- */
 
-/* What one hour's sum is charged, to the nano-unit. */
+/* What one hour's sum is charged, to the nano-unit.  What is taken back stood in another hour's
+ * floor, that of its own period, and does not raise this one. */
 static bool hourly_charge(const struct work *work, const struct dyno_sum *sum, dyno_i128 *nano)
 {
     struct dyno_line line = {0};
     describe(work, sum, &line);
     add_sum(&line, sum);
     *nano = 0;
-    if (!is_charged(&line))
+    if (!dyno_line_is_charged(&line) || line.is_taken_back)
         return true;
-    const struct dyno_ratio ratio = charge_of(line.tariff, &line);
+    const struct dyno_ratio ratio = dyno_line_charge(&line);
     return dyno_ratio_round(&ratio, DYNO_ROUND_DOWN, nano);
 }
 
@@ -255,6 +262,7 @@ static enum dyno_status make_floor(struct work *work, const struct dyno_sum **su
     struct dyno_line *line = next_line(work);
     describe(work, sums[0], line);
     line->kind = DYNO_LINE_RESIDENCY;
+    line->is_taken_back = false;
     line->class_name = line->precision = line->certificate = "";
     line->speed_up_ppm = 0;
     line->byte_ns = byte_ns;
@@ -336,6 +344,7 @@ static enum dyno_status make_credit(struct work *work, uint32_t tenant)
             credit += options->credits[i].nano;
     const dyno_i128 owed = account->total_minor * (dyno_i128)work->minor;
     dyno_i128 used = credit < owed ? credit : owed;
+    used = used < 0 ? 0 : used; /* what is given back is no payment */
     used -= used % (dyno_i128)work->minor; /* credit pays in amounts that can be charged */
     account->credit_left_nano = credit - used;
     if (used <= 0)
@@ -380,7 +389,8 @@ static enum dyno_status make_tariff(struct work *work, size_t *at)
     }
     for (size_t i = first_line; i < account->line_count; i++) {
         const struct dyno_line *line = &account->lines[i];
-        if (line->kind != DYNO_LINE_USAGE || line->usage != DYNO_USAGE_DELIVERED)
+        if (line->kind != DYNO_LINE_USAGE || line->usage != DYNO_USAGE_DELIVERED ||
+            line->is_taken_back)
             continue;
         account->device_ns += line->device_ns;
         account->reference_ns += line->reference_ns;
@@ -402,7 +412,7 @@ static enum dyno_status add_cost(struct work *work, size_t first_line)
     for (size_t i = first_line; i < account->line_count; i++) {
         const struct dyno_line *line = &account->lines[i];
         dyno_i128 cost = 0;
-        if (line->core_ns == 0 || account->cost_nano < 0)
+        if (line->core_ns == 0 || account->cost_nano < 0 || line->is_taken_back)
             continue;
         if (line->tariff->cost_hour < 0) {
             account->cost_nano = -1;

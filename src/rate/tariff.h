@@ -102,6 +102,12 @@ const struct dyno_tariff *dyno_tariff_of(const struct dyno_tariff_book *book, co
 const struct dyno_tariff *dyno_tariff_at(const struct dyno_tariff_book *book, const char *name,
                                          int64_t time_s);
 
+/* E_MISMATCH when anybody had another tariff from first_s to next_s by the one book than by the
+ * other; what the platform's own cost is does not matter. */
+enum dyno_status dyno_tariff_book_same(const struct dyno_tariff_book *before,
+                                       const struct dyno_tariff_book *now, int64_t first_s,
+                                       int64_t next_s, struct dyno_err *err);
+
 /* 1e9 for a class or precision that the tariff does not mention. */
 int64_t dyno_tariff_factor(const struct dyno_factor *factors, size_t count, const char *name);
 

@@ -1,10 +1,11 @@
 /* make_ledger.c - a ledger out of lines of text, for tests of what reads one.
  *
- *   make_ledger FOLDER < LINES
+ *   make_ledger FOLDER [live] < LINES
  *
  * A line: TENANT MODEL VARIANT CLASS CERTIFICATE OUTCOME ITEMS DEVICE_NS REFERENCE_NS START_S
  * [unsent|void] CERTIFICATE "-" is none; OUTCOME as in the ledger, or "residency", whose ITEMS are
- * byte-seconds.
+ * byte-seconds.  Or "sent N" and "void N" of the N-th record of this start, or "sync", which is
+ * answered when all before it is durable; "live" has a head soon after each.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -105,35 +106,77 @@ static bool take_line(struct dyno_ledger *ledger, const char *line, size_t i)
     return strcmp(last, "void") == 0;
 }
 
+/* A void of a record that this start has appended. */
+static void take_void(struct dyno_ledger *ledger, size_t of, size_t i)
+{
+    struct dyno_record *record = &entries[i].record;
+    record->kind = DYNO_RECORD_VOID;
+    record->start_ns = entries[of - 1].record.start_ns;
+    record->voids = (struct dyno_record_id){1, dyno_ledger_epoch(ledger), of};
+    record->id.node = 1;
+    append(ledger, &entries[i]);
+}
+
+/* Everything up to `count` is durable, and what has left is told of. */
+static void settle(struct dyno_ledger *ledger, size_t count)
+{
+    struct dyno_err err = {0};
+    while (atomic_load(&done_count) < count)
+        (void)usleep(1000);
+    for (size_t i = 0; i < count; i++) {
+        if (!is_unsent[i] && entries[i].record.kind == DYNO_RECORD_USAGE &&
+            dyno_ledger_sent(ledger, i + 1, &err) != DYNO_OK)
+            stop(err.text);
+        is_unsent[i] = is_unsent[i] || entries[i].record.kind == DYNO_RECORD_USAGE;
+    }
+}
+
+/* "sent N", "void N", "sync", or a record; returns how many entries there are then. */
+static size_t take(struct dyno_ledger *ledger, const char *line, size_t count)
+{
+    struct dyno_err err = {0};
+    unsigned long long seq = 0;
+    if (sscanf(line, "sent %llu", &seq) == 1) {
+        if (dyno_ledger_sent(ledger, seq, &err) != DYNO_OK)
+            stop(err.text);
+        return count;
+    }
+    if (sscanf(line, "void %llu", &seq) == 1 && seq >= 1 && seq <= count) {
+        take_void(ledger, seq, count);
+        return count + 1;
+    }
+    if (strncmp(line, "sync", 4) == 0) {
+        settle(ledger, count);
+        (void)usleep(100000); /* a watermark, and a head over it */
+        (void)printf("ok\n");
+        (void)fflush(stdout);
+        return count;
+    }
+    if (take_line(ledger, line, count)) {
+        take_void(ledger, count + 1, count + 1);
+        count++;
+    }
+    return count + 1;
+}
+
 int main(int argc, char **argv)
 {
     static char line[2048];
     struct dyno_ledger *ledger = NULL;
     struct dyno_err err = {0};
     size_t count = 0;
-    if (argc != 2)
-        stop("FOLDER < LINES");
-    const struct dyno_ledger_options options = {.folder = argv[1], .node = 1};
+    if (argc != 2 && argc != 3)
+        stop("FOLDER [live] < LINES");
+    const uint64_t soon_ns = argc == 3 ? 10000000 : 0;
+    const struct dyno_ledger_options options = {.folder = argv[1],
+                                                .node = 1,
+                                                .head_interval_ns = soon_ns,
+                                                .sent_interval_ns = soon_ns};
     if (dyno_ledger_open(&options, &ledger, &err) != DYNO_OK)
         stop(err.text);
-    while (fgets(line, sizeof(line), stdin) != NULL && line[0] != '\n' && count + 1 < LINES_MAX) {
-        const bool is_void = take_line(ledger, line, count);
-        const uint64_t seq = ++count;
-        if (!is_void)
-            continue;
-        struct dyno_record *record = &entries[count].record;
-        record->kind = DYNO_RECORD_VOID;
-        record->start_ns = entries[count - 1].record.start_ns;
-        record->voids = (struct dyno_record_id){1, dyno_ledger_epoch(ledger), seq};
-        record->id.node = 1;
-        append(ledger, &entries[count++]);
-    }
-    while (atomic_load(&done_count) < count)
-        (void)usleep(1000);
-    for (size_t i = 0; i < count; i++)
-        if (!is_unsent[i] && entries[i].record.kind == DYNO_RECORD_USAGE &&
-            dyno_ledger_sent(ledger, i + 1, &err) != DYNO_OK)
-            stop(err.text);
+    while (fgets(line, sizeof(line), stdin) != NULL && line[0] != '\n' && count + 1 < LINES_MAX)
+        count = take(ledger, line, count);
+    settle(ledger, count);
     if (dyno_ledger_close(ledger, &err) != DYNO_OK)
         stop(err.text);
     return 0;

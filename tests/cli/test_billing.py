@@ -71,24 +71,6 @@ def case_invoice(t):
     check(credit["total"] == "0.50" and credit["credit_left"] == "0", credit)
 
 
-def case_final_is_written_once(t):
-    put_all(t, lines=[f"acme resnet fp32 realtime - ok 1 {HOUR} {HOUR} 1729000000"])
-    ask = ("invoice", "--ledger=ledger", "--period=2024-10", "--tariffs=book.json", "--number=7")
-    t.fails("E_ARG", "*--tenant=NAME and --out=FILE*", *ask)
-    t.works(*ask, "--tenant=acme", "--out=seven.txt")
-    first = (t.folder / "seven.txt").read_text()
-    check("INVOICE from" in first and "Number   7" in first, first)
-    t.fails("E_EXISTS", "*is there already*", *ask, "--tenant=acme", "--out=seven.txt")
-    check((t.folder / "seven.txt").read_text() == first and "seven.txt" in t.files())
-    check(not [name for name in t.files() if name.endswith(".new")], t.files())
-
-
-def case_not_closed(t):
-    put_all(t)
-    t.fails("E_ARG", "*the period is not closed before 29*", "invoice", "--ledger=ledger", "--since=2026-11-01",
-            "--until=2990-01-01", "--tariffs=book.json", "--number=7", "--tenant=acme", "--out=x")
-
-
 def case_whatif(t):
     put_all(t)
     ask = ("whatif", *ASK, "--tariffs=book.json", "--tariff=hourly", "--tariff=gain-share,a=0.8",
@@ -139,7 +121,7 @@ def case_by_certificate(t):
         if told:  # to be looked at: no final invoice
             check("and no bill" in t.works(*ask))
             t.fails("E_DENIED", "*nobody is billed by*", "invoice", "--ledger=ledger", "--period=2024-10",
-                    "--tariffs=book.json", "--certificates=certs", "--number=1", "--tenant=acme", "--out=x")
+                    "--tariffs=book.json", "--certificates=certs", "--final", "--books=books")
             continue
         got = json.loads(t.works(*ask, "--tenant=acme", "--json"))["total"]
         upper = json.loads((t.folder / "certs" / f"{address}.engine.json").read_text())["s_1e6"][2]

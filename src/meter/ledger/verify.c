@@ -197,23 +197,26 @@ static enum dyno_status check_head(struct walk *walk, const struct dyno_ledger_h
     return DYNO_OK;
 }
 
-/* The published head: it is of this ledger when the tree had this root when it was as large. */
+/* A published head is of this ledger when the tree had its root when it was as large. */
 static enum dyno_status check_published(struct walk *walk, struct dyno_err *err)
 {
-    const struct dyno_head *head = walk->options->head;
+    const struct dyno_verify_options *options = walk->options;
     struct dyno_digest root;
-    if (head == NULL || head->group_count != walk->frontier.count)
-        return DYNO_OK;
-    dyno_frontier_root(&walk->frontier, &root);
-    walk->report->saw_head = true;
-    return head->node == dyno_ledger_file_opening(walk->file)->node &&
-                   dyno_digest_equal(&root, &head->root) &&
-                   dyno_digest_equal(&walk->chain, &head->chain)
-               ? DYNO_OK
-               : DYNO_FAIL(err, DYNO_E_MISMATCH,
-                           "the head over %" PRIu64 " groups that was given is of another ledger, "
-                           "or this one was changed since",
-                           head->group_count);
+    while (walk->report->seen_heads < options->head_count) {
+        const struct dyno_head *head = &options->heads[walk->report->seen_heads];
+        if (head->group_count != walk->frontier.count)
+            return DYNO_OK;
+        dyno_frontier_root(&walk->frontier, &root);
+        if (head->node != dyno_ledger_file_opening(walk->file)->node ||
+            !dyno_digest_equal(&root, &head->root) ||
+            !dyno_digest_equal(&walk->chain, &head->chain))
+            return DYNO_FAIL(err, DYNO_E_MISMATCH,
+                             "the head over %" PRIu64 " groups that was given is of another "
+                             "ledger, or this one was changed since",
+                             head->group_count);
+        walk->report->seen_heads++;
+    }
+    return DYNO_OK;
 }
 
 /* --- files --- */
@@ -333,12 +336,12 @@ enum dyno_status dyno_ledger_verify(const char *const *paths, size_t path_count,
     report_out->has_end = walk.is_closed;
     report_out->chain = walk.chain;
     dyno_frontier_root(&walk.frontier, &report_out->root);
-    if (status == DYNO_OK && options->head != NULL && !report_out->saw_head)
-        status =
-            DYNO_FAIL(err, DYNO_E_MISMATCH,
-                      "the head that was given is over %" PRIu64 " groups: of these files "
-                      "none ends there, they have the groups %" PRIu64 " to %" PRIu64,
-                      options->head->group_count, report_out->first_group, walk.frontier.count);
+    if (status == DYNO_OK && report_out->seen_heads < options->head_count)
+        status = DYNO_FAIL(err, DYNO_E_MISMATCH,
+                           "the head that was given is over %" PRIu64 " groups: of these files "
+                           "none ends there, they have the groups %" PRIu64 " to %" PRIu64,
+                           options->heads[report_out->seen_heads].group_count,
+                           report_out->first_group, walk.frontier.count);
     dyno_ledger_names_fini(&walk.names);
     dyno_free(walk.leaves);
     return status;

@@ -2,7 +2,7 @@
  *
  * Every group is hashed again: links, trees, heads with their proofs and signatures, names,
  * records, and that nothing is missing between the first and the last.  What was cut off behind the
- * last head that somebody else has kept cannot be seen from the files alone: `head` is for that.
+ * last head that somebody else has kept cannot be seen from the files alone: `heads` are for that.
  */
 #ifndef DYNO_METER_LEDGER_VERIFY_H
 #define DYNO_METER_LEDGER_VERIFY_H
@@ -11,7 +11,10 @@
 
 struct dyno_verify_options {
     const uint8_t *key; /* DYNO_KEY_BYTES; every head must be signed by it; NULL: by any */
-    const struct dyno_head *head; /* published; must be one of this ledger; NULL: none is known */
+    /* Published ones, by the groups that they are over, rising: the ledger must have had their
+     * roots when it was as large. */
+    const struct dyno_head *heads;
+    size_t head_count;
     void (*on_step)(void *arg, uint64_t records,
                     const char *path); /* after each group; may be NULL */
     void *arg;
@@ -24,7 +27,7 @@ struct dyno_verify_report {
     uint64_t first_group;               /* 0: from the beginning */
     dyno_u128 device_ns, reference_ns;  /* of usage */
     bool has_end;                       /* the last file was closed in order */
-    bool saw_head;                      /* options.head was found */
+    size_t seen_heads;                  /* of options.heads: all, when it is good */
     struct dyno_digest chain, root;     /* at the end */
 };
 

@@ -333,11 +333,11 @@ static void test_watcher(void)
     CHECK_MSG(watcher.wrong == 0, "%llu of %llu heads do not go on from the one before",
               (unsigned long long)watcher.wrong, (unsigned long long)watcher.count);
     CHECK(watcher.count > 40);
-    const struct dyno_verify_options verify = {.head = &watcher.last};
+    const struct dyno_verify_options verify = {.heads = &watcher.last, .head_count = 1};
     struct dyno_verify_report report;
     struct dyno_err err = {0};
     CHECK_MSG(case_verify_with(case_folder, &verify, &report, &err) == DYNO_OK, "%s", err.text);
-    CHECK(report.heads == watcher.count && report.saw_head);
+    CHECK(report.heads == watcher.count && report.seen_heads == 1);
 }
 
 /* --- readers --- */

@@ -275,8 +275,9 @@ static void test_cut_off(void)
     open_file(2);
     (void)get_blob("SELECT bytes FROM head" LAST_HEAD, blob, sizeof(blob));
     CHECK(dyno_head_decode(blob, DYNO_HEAD_BYTES, &head, NULL) == DYNO_OK);
-    const struct dyno_verify_options options = {.head = &head};
-    CHECK(case_verify_with(case_folder, &options, &report, &err) == DYNO_OK && report.saw_head);
+    const struct dyno_verify_options options = {.heads = &head, .head_count = 1};
+    CHECK(case_verify_with(case_folder, &options, &report, &err) == DYNO_OK &&
+          report.seen_heads == 1);
     sql("DELETE FROM head; DELETE FROM record_group WHERE number = (SELECT max(number) FROM "
         "record_group)");
     close_file();

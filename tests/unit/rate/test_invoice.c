@@ -89,9 +89,9 @@ static void test_text(const struct dyno_statement *statement)
     const char *text = print(statement, 1, DYNO_INVOICE_TEXT);
     CHECK(strstr(text, "INVOICE from Example GmbH & Co\nNumber") == NULL); /* a draft */
     CHECK(strstr(text, "DRAFT INVOICE from Example GmbH & Co\nTo       acme\n") != NULL);
-    CHECK(strstr(text, "resnet / fp32                          40000              1              4"
+    CHECK(strstr(text, "  1 resnet / fp32                      40000              1              4"
                        "          1.875         7.50\n"
-                       "  realtime, fp32, speed-up 4.00; price of an EPU-hour\n") != NULL);
+                       "      realtime, fp32, speed-up 4.00; price of an EPU-hour\n") != NULL);
     CHECK(strstr(text, "failed: free") != NULL);
     CHECK(strstr(text, "Records  1-17-1 to 40001, root 5ca1ab1e") != NULL);
 }

@@ -306,6 +306,77 @@ static void test_late_records(void)
     close_desk(&desk);
 }
 
+/* 15 minor units and a half: charged 16, given back 16 (half to even); 14 and a half: 15, 14. */
+static void test_taken_back(void)
+{
+    static const struct {
+        uint64_t requests;
+        int64_t charged, given;
+    } rows[] = {{775, 16, 16}, {725, 15, 14}, {10000, 200, 200}};
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
+        struct desk desk;
+        open_desk(&desk, BOOK(FLAT ", \"from\": \"2026-10-01\", \"cost_hour\": \"1\","
+                                   " \"minimum\": \"0.01\", \"device_hour\": \"3\", \"residency\": {\"floor\": \"1\","
+                                   " \"device_bytes\": 1}"));
+        struct dyno_usage usage = usage_of(ACME, rows[i].requests);
+        usage.start_s = FIRST_S - 10;
+        use(&desk, usage);
+        usage.is_taken_back = true;
+        use(&desk, usage);
+        finish(&desk);
+        const struct dyno_account *account = &desk.statement->accounts[0];
+        REQUIRE(account->line_count == 3); /* and the minimum of this period, which nothing fills */
+        CHECK(account->lines[0].minor == rows[i].charged && !account->lines[0].is_taken_back);
+        CHECK(account->lines[1].minor == -rows[i].given && account->lines[1].is_taken_back);
+        CHECK(account->lines[1].requests == rows[i].requests);
+        CHECK(account->lines[2].kind == DYNO_LINE_MINIMUM);
+        CHECK(desk.statement->revenue_nano ==
+              desk.statement->charged_minor * 10000000 + desk.statement->residue_nano);
+        CHECK(account->reference_ns == usage.reference_ns); /* once, as it was delivered */
+        close_desk(&desk);
+    }
+}
+
+/* A month's books are the same for the past: as long as nobody's price of then is another. */
+static void test_same_books(void)
+{
+#define TARIFF(more) "{\"name\": \"t\", \"version\": 1, \"currency\": \"USD\", " FLAT more "}"
+#define PAIR(tariffs, grants) "{\"tariffs\": [" tariffs "], \"grants\": [" grants "]}"
+#define LATER                                                                          \
+    "{\"name\": \"t\", \"version\": 2, \"currency\": \"USD\", \"kind\": \"flat-epu\"," \
+    " \"epu_hour\": \"9\", \"from\": \"2026-12-01\"}"
+    static const struct {
+        const char *now, *says;
+    } rows[] = {
+        {PAIR(TARIFF(), "{\"tariff\": \"t\"}"), NULL},
+        {PAIR(TARIFF(", \"cost_hour\": \"1\""), "{\"tariff\": \"t\"}"), NULL},
+        {PAIR(TARIFF(", \"until\": \"2026-12-01\"") ", " LATER, "{\"tariff\": \"t\"}"), NULL},
+        {PAIR(TARIFF(), "{\"tariff\": \"t\", \"until\": \"2026-11-30\"}"),
+         "everybody else had another tariff at 2026-11-30T00:00:00Z"},
+        {PAIR(TARIFF(", \"minimum\": \"1\""), "{\"tariff\": \"t\"}"),
+         "everybody else had another tariff at 2026-11-01T00:00:00Z"},
+        {PAIR(TARIFF(", \"classes\": {\"batch\": \"0.5\"}"), "{\"tariff\": \"t\"}"), "everybody"},
+        {PAIR(TARIFF(", \"from\": \"2026-11-02\""), "{\"tariff\": \"t\"}"),
+         "everybody else had another tariff at 2026-11-01T00:00:00Z"},
+    };
+    struct dyno_arena *arena = dyno_arena_create();
+    REQUIRE(arena != NULL);
+    const char *first = rows[0].now;
+    const struct dyno_tariff_book *before = NULL;
+    REQUIRE(dyno_tariff_book_parse(first, strlen(first), arena, &before, NULL) == DYNO_OK);
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
+        const struct dyno_tariff_book *now = NULL;
+        struct dyno_err err = {0};
+        if (dyno_tariff_book_parse(rows[i].now, strlen(rows[i].now), arena, &now, &err) != DYNO_OK)
+            (void)test_say("%s", err.text);
+        REQUIRE(now != NULL);
+        const enum dyno_status status = dyno_tariff_book_same(before, now, FIRST_S, NEXT_S, &err);
+        CHECK_MSG(status == (rows[i].says == NULL ? DYNO_OK : DYNO_E_MISMATCH), "row %zu", i);
+        CHECK_MSG(rows[i].says == NULL || strstr(err.text, rows[i].says) != NULL, "%s", err.text);
+    }
+    dyno_arena_destroy(arena);
+}
+
 static void test_bad_usage(void)
 {
     struct desk desk;
@@ -338,7 +409,7 @@ static uint32_t draw(uint32_t below)
 static struct dyno_usage any_usage(void)
 {
     static const uint32_t certificates[] = {NOTHING, CERT2, CERT4};
-    return (struct dyno_usage){
+    struct dyno_usage usage = {
         .key = {ACME + draw(2), MODEL + draw(2), FP32 + draw(2), REALTIME + draw(2), FP32 + draw(2),
                 certificates[draw(3)]},
         .kind = draw(10) == 0 ? draw(DYNO_USAGE_KIND_COUNT) : DYNO_USAGE_DELIVERED,
@@ -347,8 +418,45 @@ static struct dyno_usage any_usage(void)
         .items = 1 + draw(8),
         .device_ns = draw(1000000000),
         .reference_ns = draw(UINT32_MAX),
-        .byte_ns = (uint64_t)draw(UINT32_MAX) << 20,
     };
+    if (usage.kind == DYNO_USAGE_RESIDENCY)
+        usage.byte_ns = (dyno_u128)draw(UINT32_MAX) << 26;
+    if (draw(5) == 0) { /* late, and some of it taken back */
+        usage.start_s -= NEXT_S - FIRST_S;
+        usage.is_taken_back = usage.kind == DYNO_USAGE_DELIVERED && draw(2) == 0;
+    }
+    return usage;
+}
+
+/* All usage finds its line, and the parts of a line are the line, to the nano-unit. */
+static void check_parts(const struct desk *desk, const struct dyno_usage *all, int count)
+{
+    struct dyno_rater *rater = NULL;
+    size_t found_count = 0;
+    REQUIRE(dyno_rater_create(&desk->options, &rater, NULL) == DYNO_OK);
+    for (size_t i = 0; i < desk->statement->account_count; i++) {
+        const struct dyno_account *account = &desk->statement->accounts[i];
+        for (size_t k = 0; k < account->line_count; k++) {
+            const struct dyno_line *line = &account->lines[k];
+            dyno_u128 units = 0;
+            dyno_i128 nano = 0;
+            uint64_t requests = 0;
+            for (int n = 0; dyno_line_has_usage(line) && n < count; n++) {
+                bool found = false;
+                CHECK(dyno_line_find(rater, account, line, &all[n], &found, NULL) == DYNO_OK);
+                if (!found)
+                    continue;
+                found_count++;
+                requests += all[n].requests;
+                units += dyno_line_units(line, &all[n]);
+                CHECK(dyno_line_part(line, units, &nano, NULL) == DYNO_OK);
+            }
+            CHECK(!dyno_line_has_usage(line) || nano == line->nano);
+            CHECK(line->kind == DYNO_LINE_RESIDENCY || requests == line->requests);
+        }
+    }
+    CHECK(found_count == (size_t)count);
+    dyno_rater_destroy(rater);
 }
 
 #define EVERYTHING                                                                                \
@@ -418,6 +526,8 @@ static void test_properties(void)
         finish(&what_if);
         CHECK(same_statement(straight.statement, mixed.statement));
         CHECK(same_statement(straight.statement, what_if.statement));
+        if (round < 3)
+            check_parts(&straight, all, COUNT);
         /* The books: what is charged, what rounding took, and the revenue are one sum. */
         const struct dyno_statement *statement = straight.statement;
         CHECK(statement->charged_minor * 10000000 + statement->residue_nano ==
@@ -471,6 +581,8 @@ int main(void)
     test_minimum_and_credit();
     test_residency_floor();
     test_late_records();
+    test_taken_back();
+    test_same_books();
     test_bad_usage();
     test_properties();
     test_memory();

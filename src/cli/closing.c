@@ -1,0 +1,184 @@
+/* closing.c - closings as text, and the folder they lie in. */
+#include "cli/closing.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/calendar.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/hex.h"
+#include "rate/document.h"
+
+#define FILE_BYTES_MAX ((size_t)256 << 20)
+#define CLOSINGS_MAX   100000
+
+const char *dyno_sha256_text(const void *data, size_t bytes, char out[DYNO_SHA_TEXT_ROOM])
+{
+    struct dyno_sha256 sha;
+    uint8_t digest[32];
+    dyno_sha256_init(&sha);
+    dyno_sha256_update(&sha, data, bytes);
+    dyno_sha256_final(&sha, digest);
+    return dyno_hex_text(digest, sizeof(digest), out);
+}
+
+/* --- text --- */
+
+static void put(struct dyno_json_writer *json, const char *key, const char *value)
+{
+    dyno_json_key(json, key);
+    dyno_json_str(json, value);
+}
+
+static void put_nano(struct dyno_json_writer *json, const char *key, int64_t nano)
+{
+    char text[DYNO_MONEY_ROOM];
+    put(json, key, dyno_decimal_text(nano, 9, 0, text));
+}
+
+static void print_credits(const struct dyno_closing *closing, struct dyno_json_writer *json)
+{
+    dyno_json_key(json, "credits");
+    dyno_json_array_begin(json);
+    for (size_t i = 0; i < closing->credit_count; i++) {
+        dyno_json_object_begin(json);
+        put(json, "tenant", closing->credits[i].tenant);
+        put_nano(json, "before", closing->credits[i].before_nano);
+        put_nano(json, "left", closing->credits[i].left_nano);
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
+static void print_invoices(const struct dyno_closing *closing, struct dyno_json_writer *json)
+{
+    dyno_json_key(json, "invoices");
+    dyno_json_array_begin(json);
+    for (size_t i = 0; i < closing->invoice_count; i++) {
+        dyno_json_object_begin(json);
+        put(json, "number", closing->invoices[i].number);
+        put(json, "tenant", closing->invoices[i].tenant);
+        put(json, "total", closing->invoices[i].total);
+        put(json, "sha256", closing->invoices[i].sha256);
+        dyno_json_object_end(json);
+    }
+    dyno_json_array_end(json);
+}
+
+void dyno_closing_print(const struct dyno_closing *closing, struct dyno_strbuf *out)
+{
+    struct dyno_json_writer json = {.out = out, .indent = 2};
+    const struct dyno_invoice_closing *made_of = &closing->made_of;
+    char when[DYNO_TIME_TEXT_ROOM];
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "dyno_closing");
+    dyno_json_i64(&json, 1);
+    dyno_json_key(&json, "number");
+    dyno_json_u64(&json, made_of->number);
+    put(&json, "before", made_of->before);
+    put(&json, "platform", closing->platform);
+    put(&json, "from", dyno_time_text(closing->first_s, when));
+    put(&json, "until", dyno_time_text(closing->next_s, when));
+    put(&json, "billed_from", dyno_time_text(made_of->billed_from_s, when));
+    put(&json, "tariffs", made_of->tariffs);
+    dyno_invoice_heads_json(made_of, &json);
+    print_credits(closing, &json);
+    print_invoices(closing, &json);
+    put(&json, "currency", closing->currency);
+    put(&json, "revenue", closing->revenue);
+    put(&json, "charged", closing->charged);
+    put(&json, "paid_by_credit", closing->paid_by_credit);
+    put(&json, "residue", closing->residue);
+    dyno_json_object_end(&json);
+    dyno_strbuf_puts(out, "\n");
+}
+
+/* --- the folder --- */
+
+const char *dyno_closing_path(struct dyno_arena *arena, const char *folder, const char *name,
+                              const char *suffix)
+{
+    const size_t bytes = strlen(folder) + strlen(name) + strlen(suffix) + 3;
+    char *path = dyno_arena_alloc(arena, bytes, 1);
+    if (path != NULL)
+        (void)snprintf(path, bytes, "%s/%s.%s", folder, name, suffix);
+    return path;
+}
+
+const char *dyno_closing_path_of(struct dyno_arena *arena, const char *folder, uint64_t number)
+{
+    char name[24];
+    (void)snprintf(name, sizeof(name), "%08llu", (unsigned long long)number);
+    return dyno_closing_path(arena, folder, name, "closing.json");
+}
+
+enum dyno_status dyno_closing_load(const char *path, struct dyno_arena *arena,
+                                   const char **text_out, size_t *bytes_out, struct dyno_err *err)
+{
+    struct dyno_file_map map = {0};
+    if (path == NULL)
+        return DYNO_NOMEM(err);
+    DYNO_TRY(dyno_file_map(path, &map, err));
+    enum dyno_status status = DYNO_OK;
+    if (map.bytes > FILE_BYTES_MAX)
+        status = DYNO_FAIL(err, DYNO_E_LIMIT, "%s has more than %zu bytes", path, FILE_BYTES_MAX);
+    *bytes_out = map.bytes;
+    *text_out = status == DYNO_OK ? dyno_arena_strndup(arena, map.bytes > 0 ? map.data : "",
+                                                       map.bytes)
+                                  : NULL;
+    if (status == DYNO_OK && *text_out == NULL)
+        status = DYNO_NOMEM(err);
+    dyno_file_unmap(&map);
+    return status;
+}
+
+static enum dyno_status read_one(const char *path, struct dyno_arena *arena, uint64_t number,
+                                 const char *before, struct dyno_closing *closing,
+                                 const char **sha_out, struct dyno_err *err)
+{
+    const char *text = NULL;
+    size_t bytes = 0;
+    char sha[DYNO_SHA_TEXT_ROOM];
+    DYNO_TRY(dyno_closing_load(path, arena, &text, &bytes, err));
+    enum dyno_status status = dyno_closing_parse(text, bytes, arena, closing, err);
+    if (status == DYNO_OK && closing->made_of.number != number)
+        status = DYNO_FAIL(err, DYNO_E_CORRUPT, "it says that it is closing %llu",
+                           (unsigned long long)closing->made_of.number);
+    if (status == DYNO_OK && strcmp(closing->made_of.before, before) != 0)
+        status = DYNO_FAIL(err, DYNO_E_CORRUPT,
+                           "the closing before it is another one than when it was made");
+    if (status != DYNO_OK) {
+        dyno_err_prefix(err, "%s", path);
+        return status;
+    }
+    *sha_out = dyno_arena_strdup(arena, dyno_sha256_text(text, bytes, sha));
+    return *sha_out != NULL ? DYNO_OK : DYNO_NOMEM(err);
+}
+
+enum dyno_status dyno_closings_read(const char *folder, struct dyno_arena *arena,
+                                    struct dyno_closings *closings_out, struct dyno_err *err)
+{
+    size_t count = 0;
+    const char *before = "";
+    *closings_out = (struct dyno_closings){0};
+    for (;; count++) {
+        const char *path = dyno_closing_path_of(arena, folder, count + 1);
+        if (path == NULL)
+            return DYNO_NOMEM(err);
+        if (count == CLOSINGS_MAX || access(path, F_OK) != 0)
+            break;
+    }
+    closings_out->items = dyno_arena_alloc(arena, count + 1, sizeof(*closings_out->items));
+    closings_out->sha256s = dyno_arena_alloc(arena, count + 1, sizeof(*closings_out->sha256s));
+    if (closings_out->items == NULL || closings_out->sha256s == NULL)
+        return DYNO_NOMEM(err);
+    for (size_t i = 0; i < count; i++) {
+        DYNO_TRY(read_one(dyno_closing_path_of(arena, folder, i + 1), arena, i + 1, before,
+                          &closings_out->items[i], &closings_out->sha256s[i], err));
+        before = closings_out->sha256s[i];
+    }
+    closings_out->count = count;
+    return DYNO_OK;
+}
