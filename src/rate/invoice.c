@@ -220,9 +220,10 @@ static void print_text(const struct dyno_invoice *invoice, struct dyno_strbuf *o
 static void print_csv(const struct dyno_invoice *invoice, bool with_header, struct dyno_strbuf *out)
 {
     if (with_header)
-        dyno_strbuf_puts(out, "tenant,kind,model,variant,class,precision,certificate,speed_up,"
-                              "tariff,tariff_version,late,taken_back,usage,requests,items,device_ns,"
-                              "reference_ns,unit,quantity,unit_price,exact,amount,currency\r\n");
+        dyno_strbuf_puts(out,
+                         "tenant,kind,model,variant,class,precision,certificate,speed_up,"
+                         "tariff,tariff_version,late,taken_back,usage,requests,items,device_ns,"
+                         "reference_ns,unit,quantity,unit_price,exact,amount,currency\r\n");
     for (size_t i = 0; i < invoice->account->line_count; i++) {
         const struct dyno_line *line = &invoice->account->lines[i];
         struct dyno_line_words words;
@@ -248,13 +249,12 @@ static void print_csv(const struct dyno_invoice *invoice, bool with_header, stru
         dyno_csv_text(out, line->tariff != NULL ? line->tariff->name : "");
         dyno_strbuf_printf(out, ",%lld,%s,%s,%s,%llu,%llu,%s,%s,%s,%s,%s,%s,%s,%s\r\n",
                            line->tariff != NULL ? (long long)line->tariff->version : 0,
-                           line->is_late ? "true" : "false",
-                           line->is_taken_back ? "true" : "false",
+                           line->is_late ? "true" : "false", line->is_taken_back ? "true" : "false",
                            line->kind == DYNO_LINE_USAGE ? dyno_usage_kind_text(line->usage) : "",
                            (unsigned long long)line->requests, (unsigned long long)line->items,
                            dyno_i128_text(sign * (dyno_i128)line->device_ns, device_ns),
-                           dyno_i128_text(sign * (dyno_i128)line->reference_ns, reference_ns), words.unit,
-                           words.quantity, words.unit_price, words.exact, words.amount,
+                           dyno_i128_text(sign * (dyno_i128)line->reference_ns, reference_ns),
+                           words.unit, words.quantity, words.unit_price, words.exact, words.amount,
                            invoice->statement->currency->code);
     }
 }

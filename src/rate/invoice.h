@@ -39,8 +39,8 @@ struct dyno_invoice_closing {
 };
 
 struct dyno_invoice {
-    const char *platform; /* who issues it */
-    const char *number;   /* "": a draft */
+    const char *platform;                       /* who issues it */
+    const char *number;                         /* "": a draft */
     const struct dyno_invoice_closing *closing; /* NULL: a draft */
     const struct dyno_statement *statement;
     const struct dyno_account *account;

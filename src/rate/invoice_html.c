@@ -149,9 +149,9 @@ void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *o
                        statement->currency->code);
     for (size_t i = 0; i < account->line_count; i++)
         print_line(statement, &account->lines[i], i + 1, out);
-    dyno_strbuf_printf(out,
-                       "</tbody><tfoot><tr><td><td>Total<td><td><td><td><td>%s</tr></tfoot></table>\n",
-                       dyno_minor_text(statement->currency, account->total_minor, total));
+    dyno_strbuf_printf(
+        out, "</tbody><tfoot><tr><td><td>Total<td><td><td><td><td>%s</tr></tfoot></table>\n",
+        dyno_minor_text(statement->currency, account->total_minor, total));
     print_proof(invoice, out);
     dyno_strbuf_puts(out, "</html>\n");
 }

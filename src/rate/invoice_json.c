@@ -157,8 +157,9 @@ void dyno_invoice_json(const struct dyno_invoice *invoice, struct dyno_strbuf *o
         print_line(statement, &account->lines[i], i + 1, &json);
     dyno_json_array_end(&json);
     text(&json, "total", dyno_minor_text(statement->currency, account->total_minor, amount));
-    text(&json, "credit_before",
-         dyno_decimal_text(account->credit_left_nano + account->credit_minor * minor, 9, 0, amount));
+    text(
+        &json, "credit_before",
+        dyno_decimal_text(account->credit_left_nano + account->credit_minor * minor, 9, 0, amount));
     text(&json, "residue", dyno_decimal_text(account->residue_nano, 9, 0, amount));
     text(&json, "credit_left", dyno_decimal_text(account->credit_left_nano, 9, 0, amount));
     print_sources(invoice, &json);

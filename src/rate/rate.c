@@ -104,9 +104,10 @@ enum dyno_status dyno_rater_add(struct dyno_rater *rater, const struct dyno_usag
         .key = usage->key,
         .kind = usage->kind,
         .tariff = (uint32_t)(tariff - rater->options.book->tariffs),
-        .is_late = usage->start_s < rater->options.first_s,
-        .is_taken_back = usage->is_taken_back,
-        .hour = tariff->floor_factor > 0 ? (int32_t)(usage->start_s / 3600) : 0,
+        .is_late = usage->start_s<rater->options.first_s, .is_taken_back = usage->is_taken_back,
+                                  .hour = tariff->floor_factor> 0
+                       ? (int32_t)(usage->start_s / 3600)
+                       : 0,
     };
     DYNO_TRY(dyno_sums_at(&rater->sums, &key, &sum, err));
     sum->requests += usage->requests;

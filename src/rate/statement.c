@@ -344,7 +344,7 @@ static enum dyno_status make_credit(struct work *work, uint32_t tenant)
             credit += options->credits[i].nano;
     const dyno_i128 owed = account->total_minor * (dyno_i128)work->minor;
     dyno_i128 used = credit < owed ? credit : owed;
-    used = used < 0 ? 0 : used; /* what is given back is no payment */
+    used = used < 0 ? 0 : used;            /* what is given back is no payment */
     used -= used % (dyno_i128)work->minor; /* credit pays in amounts that can be charged */
     account->credit_left_nano = credit - used;
     if (used <= 0)

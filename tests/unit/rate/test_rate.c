@@ -315,9 +315,12 @@ static void test_taken_back(void)
     } rows[] = {{775, 16, 16}, {725, 15, 14}, {10000, 200, 200}};
     for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
         struct desk desk;
-        open_desk(&desk, BOOK(FLAT ", \"from\": \"2026-10-01\", \"cost_hour\": \"1\","
-                                   " \"minimum\": \"0.01\", \"device_hour\": \"3\", \"residency\": {\"floor\": \"1\","
-                                   " \"device_bytes\": 1}"));
+        open_desk(
+            &desk,
+            BOOK(FLAT
+                 ", \"from\": \"2026-10-01\", \"cost_hour\": \"1\","
+                 " \"minimum\": \"0.01\", \"device_hour\": \"3\", \"residency\": {\"floor\": \"1\","
+                 " \"device_bytes\": 1}"));
         struct dyno_usage usage = usage_of(ACME, rows[i].requests);
         usage.start_s = FIRST_S - 10;
         use(&desk, usage);
@@ -340,7 +343,7 @@ static void test_taken_back(void)
 /* A month's books are the same for the past: as long as nobody's price of then is another. */
 static void test_same_books(void)
 {
-#define TARIFF(more) "{\"name\": \"t\", \"version\": 1, \"currency\": \"USD\", " FLAT more "}"
+#define TARIFF(more)          "{\"name\": \"t\", \"version\": 1, \"currency\": \"USD\", " FLAT more "}"
 #define PAIR(tariffs, grants) "{\"tariffs\": [" tariffs "], \"grants\": [" grants "]}"
 #define LATER                                                                          \
     "{\"name\": \"t\", \"version\": 2, \"currency\": \"USD\", \"kind\": \"flat-epu\"," \
