@@ -125,9 +125,9 @@ enum dyno_status dyno_closing_load(const char *path, struct dyno_arena *arena,
     if (map.bytes > FILE_BYTES_MAX)
         status = DYNO_FAIL(err, DYNO_E_LIMIT, "%s has more than %zu bytes", path, FILE_BYTES_MAX);
     *bytes_out = map.bytes;
-    *text_out = status == DYNO_OK ? dyno_arena_strndup(arena, map.bytes > 0 ? map.data : "",
-                                                       map.bytes)
-                                  : NULL;
+    *text_out = status == DYNO_OK
+                    ? dyno_arena_strndup(arena, map.bytes > 0 ? map.data : "", map.bytes)
+                    : NULL;
     if (status == DYNO_OK && *text_out == NULL)
         status = DYNO_NOMEM(err);
     dyno_file_unmap(&map);

@@ -4,8 +4,8 @@
  *   1-1.invoice.json        its first invoice
  *   SHA256.tariffs.json     a book of tariffs that a closing was made with
  *
- * A closing says what invoices were made of (docs/tariffs.md); it is written last and once, and what
- * it says of them can be made again from it.  Files are hostile until they are read.
+ * A closing says what invoices were made of (docs/tariffs.md); it is written last and once, and
+ * what it says of them can be made again from it.  Files are hostile until they are read.
  */
 #ifndef DYNO_CLI_CLOSING_H
 #define DYNO_CLI_CLOSING_H

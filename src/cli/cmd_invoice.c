@@ -88,8 +88,8 @@ static enum dyno_status bound_draft(struct dyno_invoicing *work, const struct dy
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "the last closed period ended at %s: a draft beside --books begins there",
                          dyno_time_text(last->next_s, when));
-    DYNO_TRY(dyno_node_files_find(&work->options->bill.ledgers, work->arena, &nodes, &node_count,
-                                  err));
+    DYNO_TRY(
+        dyno_node_files_find(&work->options->bill.ledgers, work->arena, &nodes, &node_count, err));
     work->billed_s = last->made_of.billed_from_s;
     work->bounds = dyno_arena_alloc(work->arena, node_count + 1, sizeof(*work->bounds));
     if (work->bounds == NULL)
@@ -156,22 +156,10 @@ static enum dyno_status print_records(const struct dyno_invoicing *work, const c
     return dyno_invoice_records(work, account, err);
 }
 
-/* The tenant of a final invoice, by its number: the account at that place. */
-static const char *tenant_of(const struct dyno_invoicing *work, const char *number)
-{
-    const char *dash = strrchr(number, '-');
-    unsigned long long at = 0;
-    return dash != NULL && sscanf(dash + 1, "%llu", &at) == 1 && at >= 1 &&
-                   at <= work->statement->account_count
-               ? work->statement->accounts[at - 1].tenant
-               : NULL;
-}
-
 static enum dyno_status check_flags(const struct dyno_invoice_options *options,
                                     struct dyno_err *err)
 {
-    const int ways =
-        options->is_final + (options->number != NULL) + (options->verify != NULL);
+    const int ways = options->is_final + (options->number != NULL) + (options->verify != NULL);
     if (ways > 1)
         return DYNO_FAIL(err, DYNO_E_ARG, "give one of --final, --number and --verify");
     if (ways == 1 && options->tenant != NULL)
@@ -203,8 +191,7 @@ static enum dyno_status make(struct dyno_invoicing *work, struct dyno_err *err)
     if (options->is_final)
         return dyno_invoice_close(work, err);
     if (options->number != NULL) {
-        DYNO_TRY(dyno_invoice_again(work, err));
-        tenant = tenant_of(work, options->number);
+        DYNO_TRY(dyno_invoice_again(work, &tenant, err));
     } else {
         DYNO_TRY(draft(work, err));
     }

@@ -25,7 +25,7 @@ struct final {
     const char *book_text;
     size_t book_bytes;
     struct dyno_closing closing;
-    const char **texts; /* of the invoices */
+    const char **texts;      /* of the invoices */
     struct dyno_strbuf text; /* of the closing */
 };
 
@@ -109,8 +109,8 @@ static enum dyno_status take_heads(struct final *final, const struct dyno_closin
 static enum dyno_status load_book(struct final *final, const char *path,
                                   const struct dyno_tariff_book **book_out, struct dyno_err *err)
 {
-    DYNO_TRY(dyno_closing_load(path, final->work->arena, &final->book_text, &final->book_bytes,
-                               err));
+    DYNO_TRY(
+        dyno_closing_load(path, final->work->arena, &final->book_text, &final->book_bytes, err));
     const enum dyno_status status = dyno_tariff_book_parse(final->book_text, final->book_bytes,
                                                            final->work->arena, book_out, err);
     if (status != DYNO_OK)
@@ -124,8 +124,7 @@ static enum dyno_status load_kept_book(struct final *final, const char *sha256,
                                        struct dyno_err *err)
 {
     char sha[DYNO_SHA_TEXT_ROOM];
-    const char *path =
-        dyno_closing_path(final->work->arena, final->folder, sha256, "tariffs.json");
+    const char *path = dyno_closing_path(final->work->arena, final->folder, sha256, "tariffs.json");
     DYNO_TRY(load_book(final, path, book_out, err));
     return strcmp(dyno_sha256_text(final->book_text, final->book_bytes, sha), sha256) == 0
                ? DYNO_OK
@@ -155,8 +154,8 @@ static enum dyno_status add_invoice(struct final *final, size_t i, struct dyno_e
         *invoice = (struct dyno_closing_invoice){
             .number = keep(final, number),
             .tenant = account->tenant,
-            .total = keep(final, dyno_minor_text(work->statement->currency, account->total_minor,
-                                                 total)),
+            .total = keep(final,
+                          dyno_minor_text(work->statement->currency, account->total_minor, total)),
             .sha256 = keep(final, dyno_sha256_text(dyno_strbuf_text(&text), text.bytes, sha)),
         };
         final->texts[i] = keep(final, dyno_strbuf_text(&text));
@@ -177,9 +176,9 @@ static enum dyno_status add_sums(struct final *final, struct dyno_err *err)
     closing->currency = currency != NULL ? currency->code : "";
     closing->revenue = keep(final, dyno_decimal_text(statement->revenue_nano, 9, 0, text));
     closing->residue = keep(final, dyno_decimal_text(statement->residue_nano, 9, 0, text));
-    closing->charged =
-        currency != NULL ? keep(final, dyno_minor_text(currency, statement->charged_minor, text))
-                         : "0";
+    closing->charged = currency != NULL
+                           ? keep(final, dyno_minor_text(currency, statement->charged_minor, text))
+                           : "0";
     closing->paid_by_credit =
         currency != NULL ? keep(final, dyno_minor_text(currency, statement->credit_minor, text))
                          : "0";
@@ -194,9 +193,9 @@ static enum dyno_status derive(struct final *final, struct dyno_err *err)
 {
     struct dyno_invoicing *work = final->work;
     const uint64_t number = final->made_of.number;
-    DYNO_TRY(dyno_node_files_verify(
-        final->nodes, final->node_count,
-        number > 1 ? &final->before.items[number - 2].made_of : NULL, &final->made_of, err));
+    DYNO_TRY(dyno_node_files_verify(final->nodes, final->node_count,
+                                    number > 1 ? &final->before.items[number - 2].made_of : NULL,
+                                    &final->made_of, err));
     DYNO_TRY(dyno_invoicing_bounds(work, &final->made_of, err));
     DYNO_TRY(dyno_invoicing_rate(work, err));
     const size_t count = work->statement->account_count;
@@ -263,8 +262,7 @@ static enum dyno_status say(const struct final *final, bool was_there, struct dy
         for (size_t i = 0; i < closing->invoice_count; i++)
             dyno_strbuf_printf(&out, "  invoice %-10s %-32s %14s\n", closing->invoices[i].number,
                                closing->invoices[i].tenant, closing->invoices[i].total);
-        dyno_strbuf_printf(&out,
-                           "  charged %s + paid by credit %s + residue %s = revenue %s %s\n",
+        dyno_strbuf_printf(&out, "  charged %s + paid by credit %s + residue %s = revenue %s %s\n",
                            closing->charged, closing->paid_by_credit, closing->residue,
                            closing->revenue, closing->currency);
     }
@@ -320,9 +318,8 @@ static enum dyno_status close_new(struct final *final, struct dyno_err *err)
     DYNO_TRY(derive(final, err));
     if (mkdir(final->folder, 0700) != 0 && errno != EEXIST)
         return DYNO_FAIL(err, DYNO_E_IO, "%s: %s", final->folder, strerror(errno));
-    DYNO_TRY(settle(
-        dyno_closing_path(arena, final->folder, final->made_of.tariffs, "tariffs.json"),
-        final->book_text, err));
+    DYNO_TRY(settle(dyno_closing_path(arena, final->folder, final->made_of.tariffs, "tariffs.json"),
+                    final->book_text, err));
     /* From here on it is closed; what is missing of the invoices is written the next time. */
     const char *path = dyno_closing_path_of(arena, final->folder, final->made_of.number);
     if (path == NULL)
@@ -397,24 +394,28 @@ enum dyno_status dyno_invoice_close(struct dyno_invoicing *work, struct dyno_err
 
 /* --- a final invoice again, as any document --- */
 
-static enum dyno_status find_again(struct final *final, struct dyno_err *err)
+static enum dyno_status find_again(struct final *final, const char **tenant_out,
+                                   struct dyno_err *err)
 {
     const char *number = final->work->options->number;
     for (size_t i = 0; i < final->before.count; i++) {
         const struct dyno_closing *closing = &final->before.items[i];
         for (size_t k = 0; k < closing->invoice_count; k++)
-            if (strcmp(closing->invoices[k].number, number) == 0)
+            if (strcmp(closing->invoices[k].number, number) == 0) {
+                *tenant_out = closing->invoices[k].tenant;
                 return check_again(final, closing, err);
+            }
     }
     return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "%s has no invoice %s", final->folder, number);
 }
 
-enum dyno_status dyno_invoice_again(struct dyno_invoicing *work, struct dyno_err *err)
+enum dyno_status dyno_invoice_again(struct dyno_invoicing *work, const char **tenant_out,
+                                    struct dyno_err *err)
 {
     struct final final;
     enum dyno_status status = begin(&final, work, err);
     if (status == DYNO_OK)
-        status = find_again(&final, err);
+        status = find_again(&final, tenant_out, err);
     dyno_strbuf_fini(&final.text);
     return status;
 }

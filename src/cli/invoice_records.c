@@ -103,11 +103,10 @@ static enum dyno_status check_sums(const struct drill *drill, struct dyno_err *e
 {
     const struct dyno_line *line = drill->line;
     const bool is_floor = line->kind == DYNO_LINE_RESIDENCY;
-    const bool same = is_floor ? drill->byte_ns == line->byte_ns
-                               : drill->sum.requests == line->requests &&
-                                     drill->sum.items == line->items &&
-                                     drill->core_ns == line->core_ns &&
-                                     drill->reference_ns == line->reference_ns;
+    const bool same =
+        is_floor ? drill->byte_ns == line->byte_ns
+                 : drill->sum.requests == line->requests && drill->sum.items == line->items &&
+                       drill->core_ns == line->core_ns && drill->reference_ns == line->reference_ns;
     return same && drill->nano == line->nano
                ? DYNO_OK
                : DYNO_FAIL(err, DYNO_E_CORRUPT,

@@ -28,8 +28,9 @@ enum dyno_status dyno_invoice_compare(const char *what, const char *said, const 
             given += b + 1;
             continue;
         }
-        return DYNO_FAIL(err, DYNO_E_MISMATCH, "%s, line %zu: it says %.*s, and the ledger gives %.*s",
-                         what, line, shown(left), left, shown(right), right);
+        return DYNO_FAIL(err, DYNO_E_MISMATCH,
+                         "%s, line %zu: it says %.*s, and the ledger gives %.*s", what, line,
+                         shown(left), left, shown(right), right);
     }
 }
 
@@ -43,8 +44,9 @@ static enum dyno_status find_book(struct dyno_invoicing *work, const char *sha25
     size_t bytes = 0;
     const char *path = options->bill.tariffs;
     if (path == NULL && options->books == NULL)
-        return DYNO_FAIL(err, DYNO_E_ARG, "--tariffs=FILE or --books=DIR is missing: the book that "
-                                          "the invoice was made with");
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--tariffs=FILE or --books=DIR is missing: the book that "
+                         "the invoice was made with");
     if (path == NULL)
         path = dyno_closing_path(work->arena, options->books, sha256, "tariffs.json");
     DYNO_TRY(dyno_closing_load(path, work->arena, &text, &bytes, err));
@@ -95,8 +97,8 @@ static enum dyno_status derive(struct dyno_invoicing *work, const struct dyno_in
     work->credits[0] = (struct dyno_closing_credit){claim->tenant, claim->credit_before_nano, 0};
     work->credit_count = 1;
     DYNO_TRY(find_book(work, claim->made_of.tariffs, err));
-    DYNO_TRY(dyno_node_files_find(&work->options->bill.ledgers, work->arena, &nodes, &node_count,
-                                  err));
+    DYNO_TRY(
+        dyno_node_files_find(&work->options->bill.ledgers, work->arena, &nodes, &node_count, err));
     DYNO_TRY(dyno_node_files_verify(nodes, node_count, NULL, &claim->made_of, err));
     DYNO_TRY(dyno_invoicing_bounds(work, &claim->made_of, err));
     DYNO_TRY(dyno_invoicing_rate(work, err));

@@ -43,7 +43,8 @@ enum dyno_status dyno_invoicing_credits(struct dyno_invoicing *work,
 {
     const struct dyno_cli_list *list = &work->options->credits;
     const size_t carried = last != NULL ? last->credit_count : 0;
-    work->credits = dyno_arena_alloc(work->arena, carried + list->count + 1, sizeof(*work->credits));
+    work->credits =
+        dyno_arena_alloc(work->arena, carried + list->count + 1, sizeof(*work->credits));
     if (work->credits == NULL)
         return DYNO_NOMEM(err);
     for (size_t i = 0; i < carried; i++) {
@@ -109,8 +110,7 @@ enum dyno_status dyno_invoicing_rate(struct dyno_invoicing *work, struct dyno_er
     DYNO_TRY(dyno_usage_source_rate(work->source, work->book, NULL, work->rated_credits,
                                     work->rated_credit_count, work->arena, &work->statement, err));
     for (size_t i = 0; i < work->credit_count; i++) {
-        const struct dyno_account *account =
-            dyno_invoicing_account(work, work->credits[i].tenant);
+        const struct dyno_account *account = dyno_invoicing_account(work, work->credits[i].tenant);
         if (account != NULL)
             work->credits[i].left_nano = (int64_t)account->credit_left_nano;
     }

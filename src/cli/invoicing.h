@@ -61,8 +61,8 @@ struct dyno_node_files {
     uint32_t node;
     const char **paths; /* of its files, in order */
     size_t path_count;
-    uint64_t first_group; /* before its first file */
-    uint64_t first_ns;    /* when that one was begun */
+    uint64_t first_group;    /* before its first file */
+    uint64_t first_ns;       /* when that one was begun */
     bool has_head, is_ended; /* the last group is the end of its file */
     struct dyno_head head;   /* the newest */
     uint8_t head_bytes[DYNO_HEAD_BYTES];
@@ -81,8 +81,11 @@ enum dyno_status dyno_node_files_verify(const struct dyno_node_files *nodes, siz
 
 /* --- final ones: invoice_final.c --- */
 
+/* Close the period, or make its closing again and compare; tells of it on standard output. */
 enum dyno_status dyno_invoice_close(struct dyno_invoicing *work, struct dyno_err *err);
-enum dyno_status dyno_invoice_again(struct dyno_invoicing *work, struct dyno_err *err);
+/* Derive the closing of invoice --number again; its tenant lives in the arena. */
+enum dyno_status dyno_invoice_again(struct dyno_invoicing *work, const char **tenant_out,
+                                    struct dyno_err *err);
 
 /* --- checked: invoice_verify.c --- */
 

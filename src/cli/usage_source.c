@@ -39,7 +39,8 @@ struct dyno_usage_source {
     const char **names;
     struct grade *grades; /* by name, of certificates */
     size_t name_count, name_room;
-    struct dyno_map voids; /* keys: struct dyno_record_id as bytes; values: the group that says it */
+    struct dyno_map
+        voids; /* keys: struct dyno_record_id as bytes; values: the group that says it */
     struct span *spans;
     struct dyno_invoice_source *sources;
     size_t span_count, span_room;
@@ -259,9 +260,8 @@ typedef enum dyno_status group_fn(struct dyno_usage_source *source, struct file_
                                   const struct dyno_ledger_group *group, void *arg,
                                   struct dyno_err *err);
 
-static enum dyno_status walk_file(struct dyno_usage_source *source, const char *path,
-                                  uint64_t *end, bool is_first, group_fn *visit, void *arg,
-                                  struct dyno_err *err)
+static enum dyno_status walk_file(struct dyno_usage_source *source, const char *path, uint64_t *end,
+                                  bool is_first, group_fn *visit, void *arg, struct dyno_err *err)
 {
     struct file_names names = {0};
     uint64_t number = 0;
@@ -294,8 +294,7 @@ static enum dyno_status walk(struct dyno_usage_source *source, bool is_first, gr
                              void *arg, struct dyno_err *err)
 {
     for (size_t i = 0; i < source->path_count; i++)
-        DYNO_TRY(
-            walk_file(source, source->paths[i], &source->ends[i], is_first, visit, arg, err));
+        DYNO_TRY(walk_file(source, source->paths[i], &source->ends[i], is_first, visit, arg, err));
     return DYNO_OK;
 }
 
@@ -585,8 +584,7 @@ enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,
                                         struct dyno_statement **statement_out, struct dyno_err *err)
 {
     struct dyno_rater *rater = NULL;
-    DYNO_TRY(
-        dyno_usage_source_rater(source, book, tariff, credits, credit_count, &rater, err));
+    DYNO_TRY(dyno_usage_source_rater(source, book, tariff, credits, credit_count, &rater, err));
     enum dyno_status status = dyno_usage_source_each(source, add_to_rater, rater, err);
     if (status == DYNO_OK)
         status = dyno_rater_finish(rater, arena, statement_out, err);

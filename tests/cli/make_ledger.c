@@ -135,13 +135,14 @@ static void settle(struct dyno_ledger *ledger, size_t count)
 static size_t take(struct dyno_ledger *ledger, const char *line, size_t count)
 {
     struct dyno_err err = {0};
-    unsigned long long seq = 0;
-    if (sscanf(line, "sent %llu", &seq) == 1) {
+    const char *blank = strchr(line, ' ');
+    const unsigned long long seq = blank != NULL ? strtoull(blank, NULL, 10) : 0;
+    if (strncmp(line, "sent ", 5) == 0) {
         if (dyno_ledger_sent(ledger, seq, &err) != DYNO_OK)
             stop(err.text);
         return count;
     }
-    if (sscanf(line, "void %llu", &seq) == 1 && seq >= 1 && seq <= count) {
+    if (strncmp(line, "void ", 5) == 0 && seq >= 1 && seq <= count) {
         take_void(ledger, seq, count);
         return count + 1;
     }
@@ -168,10 +169,8 @@ int main(int argc, char **argv)
     if (argc != 2 && argc != 3)
         stop("FOLDER [live] < LINES");
     const uint64_t soon_ns = argc == 3 ? 10000000 : 0;
-    const struct dyno_ledger_options options = {.folder = argv[1],
-                                                .node = 1,
-                                                .head_interval_ns = soon_ns,
-                                                .sent_interval_ns = soon_ns};
+    const struct dyno_ledger_options options = {
+        .folder = argv[1], .node = 1, .head_interval_ns = soon_ns, .sent_interval_ns = soon_ns};
     if (dyno_ledger_open(&options, &ledger, &err) != DYNO_OK)
         stop(err.text);
     while (fgets(line, sizeof(line), stdin) != NULL && line[0] != '\n' && count + 1 < LINES_MAX)
