@@ -55,7 +55,7 @@ enum dyno_status dyno_invoicing_bounds(struct dyno_invoicing *work,
                                        const struct dyno_invoice_closing *closing,
                                        struct dyno_err *err);
 
-/* --- ledgers by node: ledger_heads.c --- */
+/* --- ledgers by node: node_files.c --- */
 
 struct dyno_node_files {
     uint32_t node;

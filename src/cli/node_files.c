@@ -1,4 +1,4 @@
-/* ledger_heads.c - the files of ledgers by node, their newest heads, and whether they stand. */
+/* node_files.c - the files of ledgers by node, their newest heads, and whether they stand. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,31 @@
+/* ledger_command.h - what the actions of dyno ledger share. */
+#ifndef DYNO_CLI_LEDGER_COMMAND_H
+#define DYNO_CLI_LEDGER_COMMAND_H
+
+#include "base/strbuf.h"
+#include "cli/flags.h"
+
+struct dyno_ledger_flags {
+    struct dyno_cli_list positional;
+    const char *key, *head, *heads, *proof, *format, *tenant, *since, *until;
+    bool json;
+};
+
+/* One call of the program. */
+struct dyno_ledger_work {
+    const struct dyno_ledger_flags *options;
+    struct dyno_arena *arena;
+    const char **paths;
+    size_t path_count;
+};
+
+/* The files that the positional arguments from `first` on name, to work->paths. */
+enum dyno_status dyno_ledger_find_paths(struct dyno_ledger_work *work, uint32_t first,
+                                        struct dyno_err *err);
+/* Print it with an end of line, and free it. */
+enum dyno_status dyno_ledger_print_json(struct dyno_strbuf *text, struct dyno_err *err);
+
+/* ledger_verify.c */
+enum dyno_status dyno_ledger_run_verify(struct dyno_ledger_work *work, struct dyno_err *err);
+
+#endif /* DYNO_CLI_LEDGER_COMMAND_H */

@@ -1,0 +1,305 @@
+/* ledger_verify.c - dyno ledger verify: files, kept heads, proofs. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hex.h"
+#include "base/json.h"
+#include "base/progress.h"
+#include "cli/ledger_command.h"
+#include "meter/ledger/export.h"
+#include "meter/ledger/heads.h"
+#include "meter/ledger/proof.h"
+#include "meter/ledger/verify.h"
+
+/* --- pieces of reports --- */
+
+static void put_text(struct dyno_json_writer *json, const char *key, const char *text)
+{
+    dyno_json_key(json, key);
+    dyno_json_str(json, text);
+}
+
+static void put_count(struct dyno_json_writer *json, const char *key, uint64_t value)
+{
+    dyno_json_key(json, key);
+    dyno_json_u64(json, value);
+}
+
+static void put_bool(struct dyno_json_writer *json, const char *key, bool value)
+{
+    dyno_json_key(json, key);
+    dyno_json_bool(json, value);
+}
+
+static void put_hex(struct dyno_json_writer *json, const char *key, const void *data, size_t bytes)
+{
+    char text[2 * DYNO_HEAD_BYTES + 1];
+    put_text(json, key, dyno_hex_text(data, bytes, text));
+}
+
+/* Reference-ns as EPU-hours, to the last digit. */
+static const char *epu_text(dyno_u128 reference_ns, char out[64])
+{
+    const dyno_u128 hour_ns = (dyno_u128)3600 * 1000000000U;
+    char whole[DYNO_U128_TEXT_ROOM];
+    dyno_u128 rest = reference_ns % hour_ns;
+    (void)dyno_u128_text(reference_ns / hour_ns, whole);
+    rest = rest * 1000000000U / hour_ns;
+    (void)snprintf(out, 64, "%s.%09" PRIu64, whole, (uint64_t)rest);
+    return out;
+}
+
+/* --- heads --- */
+
+/* "head" of a JSON object, or the digits alone. */
+static enum dyno_status read_head(const char *path, struct dyno_arena *arena,
+                                  struct dyno_head *head_out, struct dyno_err *err)
+{
+    struct dyno_file_map map = {0};
+    uint8_t bytes[DYNO_HEAD_BYTES];
+    DYNO_TRY(dyno_file_map(path, &map, err));
+    const char *text = map.data;
+    size_t count = map.bytes;
+    while (count > 0 && (text[count - 1] == '\n' || text[count - 1] == '\r'))
+        count--;
+    if (count > 0 && text[0] == '{') {
+        const struct dyno_json *root = NULL;
+        const struct dyno_json *digits = NULL;
+        if (dyno_json_parse(text, count, arena, &root, NULL) == DYNO_OK)
+            digits = dyno_json_find(root, "head");
+        count = digits != NULL && digits->kind == DYNO_JSON_STRING ? digits->text_bytes : 0;
+        text = count > 0 ? digits->text : "";
+    }
+    enum dyno_status status =
+        count == 2 * sizeof(bytes) && dyno_hex_parse(text, count, bytes)
+            ? DYNO_OK
+            : DYNO_FAIL(err, DYNO_E_FORMAT,
+                        "it is neither %zu hexadecimal digits nor a JSON object "
+                        "with them as its \"head\"",
+                        2 * sizeof(bytes));
+    dyno_file_unmap(&map);
+    if (status == DYNO_OK)
+        status = dyno_head_decode(bytes, sizeof(bytes), head_out, err);
+    if (status == DYNO_OK)
+        status = dyno_head_check(bytes, err);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "\"%s\"", path);
+    return status;
+}
+
+/* --- files --- */
+
+static void put_report(struct dyno_json_writer *json, const struct dyno_verify_report *report)
+{
+    char wide[DYNO_U128_TEXT_ROOM];
+    char epu[64];
+    put_bool(json, "good", true);
+    put_count(json, "node", report->node);
+    put_count(json, "files", report->files);
+    put_count(json, "first_group", report->first_group);
+    put_count(json, "groups", report->groups);
+    put_count(json, "epochs", report->epochs);
+    put_count(json, "records", report->records);
+    put_count(json, "usage", report->usage);
+    put_count(json, "voids", report->voids);
+    put_count(json, "unconfirmed", report->unconfirmed);
+    put_text(json, "device_ns", dyno_u128_text(report->device_ns, wide));
+    put_text(json, "reference_ns", dyno_u128_text(report->reference_ns, wide));
+    put_text(json, "epu_hours", epu_text(report->reference_ns, epu));
+    put_count(json, "heads", report->heads);
+    put_count(json, "signed_heads", report->signed_heads);
+    put_bool(json, "closed", report->has_end);
+    put_hex(json, "chain", report->chain.bytes, DYNO_DIGEST_BYTES);
+    put_hex(json, "root", report->root.bytes, DYNO_DIGEST_BYTES);
+}
+
+static void print_report(const struct dyno_verify_report *r)
+{
+    char wide[DYNO_U128_TEXT_ROOM];
+    char epu[64];
+    char root[2 * DYNO_DIGEST_BYTES + 1];
+    printf("good: the ledger of node %" PRIu32 " is what was written\n", r->node);
+    printf("  files       %" PRIu64 ", %s\n", r->files,
+           r->has_end ? "the last one closed" : "the last one open, or its writer was stopped");
+    printf("  groups      %" PRIu64 ", from number %" PRIu64 "\n", r->groups, r->first_group);
+    printf("  records     %" PRIu64 ": %" PRIu64 " requests, %" PRIu64 " voids, %" PRIu64
+           " unconfirmed\n",
+           r->records, r->usage, r->voids, r->unconfirmed);
+    printf("  device      %s ns\n", dyno_u128_text(r->device_ns, wide));
+    printf("  delivered   %s reference-ns, %s EPU-hours (before voids and what is unconfirmed)\n",
+           dyno_u128_text(r->reference_ns, wide), epu_text(r->reference_ns, epu));
+    printf("  heads       %" PRIu64 ", %" PRIu64 " of them signed\n", r->heads, r->signed_heads);
+    printf("  root        %s\n", dyno_hex_text(r->root.bytes, DYNO_DIGEST_BYTES, root));
+}
+
+static void step(void *arg, uint64_t records, const char *path)
+{
+    (void)records;
+    dyno_progress_step(arg, 1, path);
+}
+
+/* Groups in all files, for the progress bar alone. */
+static uint64_t count_groups(const struct dyno_ledger_work *work)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < work->path_count; i++) {
+        struct dyno_ledger_file *file = NULL;
+        uint64_t last = 0;
+        bool found = false;
+        if (dyno_ledger_file_open(work->paths[i], &file, NULL) != DYNO_OK)
+            continue;
+        if (dyno_ledger_file_last(file, &last, &found, NULL) == DYNO_OK && found)
+            count += last + 1 - dyno_ledger_file_opening(file)->frontier.count;
+        dyno_ledger_file_close(file);
+    }
+    return count;
+}
+
+static enum dyno_status verify_files(struct dyno_ledger_work *work, const uint8_t *key,
+                                     struct dyno_err *err)
+{
+    const struct dyno_ledger_flags *options = work->options;
+    struct dyno_verify_report report;
+    struct dyno_progress progress;
+    struct dyno_head head;
+    struct dyno_verify_options how = {.key = key, .on_step = step, .arg = &progress};
+    DYNO_TRY(dyno_ledger_find_paths(work, 1, err));
+    if (options->head != NULL) {
+        DYNO_TRY(read_head(options->head, work->arena, &head, err));
+        how.heads = &head;
+        how.head_count = 1;
+    }
+    dyno_progress_begin(&progress, "verify", count_groups(work));
+    const enum dyno_status status =
+        dyno_ledger_verify(work->paths, work->path_count, &how, &report, err);
+    dyno_progress_end(&progress);
+    if (status != DYNO_OK)
+        return status;
+    if (!options->json) {
+        print_report(&report);
+        return DYNO_OK;
+    }
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    dyno_json_object_begin(&json);
+    put_report(&json, &report);
+    dyno_json_object_end(&json);
+    return dyno_ledger_print_json(&text, err);
+}
+
+/* --- proofs --- */
+
+static void print_proof(const struct dyno_proof_report *report)
+{
+    const struct dyno_record *r = &report->record;
+    char id[DYNO_RECORD_TEXT_ROOM];
+    char time[DYNO_NS_TEXT_ROOM];
+    char text[2 * DYNO_DIGEST_BYTES + 1];
+    char epu[64];
+    struct dyno_strbuf record_flags = {0};
+    dyno_record_flags_print(r->flags, &record_flags);
+    printf("good: record %s is in the ledger of node %" PRIu32 "\n", dyno_record_id_text(r->id, id),
+           report->head.node);
+    printf("  %-22s%s\n", "kind", dyno_record_kind_text(r->kind));
+    printf("  %-22s%s\n", "outcome", dyno_outcome_text(r->outcome));
+    for (uint32_t i = 0; i < DYNO_NAME_KINDS; i++)
+        if (report->names[i][0] != 0)
+            printf("  %-22s%s\n", dyno_name_kind_text(i + 1), report->names[i]);
+    printf("  %-22s%s\n", "start", dyno_ns_text(r->start_ns, time));
+    printf("  %-22s%" PRIu32 ", in batch %" PRIu64 " of %" PRIu32 "\n", "items", r->items,
+           r->batch_id, r->batch_count);
+    printf("  %-22s%" PRIu64 " ns\n", "device", r->device_ns);
+    printf("  %-22s%" PRIu64 " reference-ns, %s EPU-hours\n", "delivered", r->reference_ns,
+           epu_text(r->reference_ns, epu));
+    if (dyno_strbuf_text(&record_flags)[0] != 0)
+        printf("  %-22s%s\n", "flags", dyno_strbuf_text(&record_flags));
+    printf("  %-22s%s, over %" PRIu64 " groups\n", "head", dyno_ns_text(report->head.time_ns, time),
+           report->head.group_count);
+    printf("  %-22s%s\n", "root", dyno_hex_text(report->head.root.bytes, DYNO_DIGEST_BYTES, text));
+    printf("  %-22s%s\n", "signed by",
+           report->head.is_signed ? dyno_hex_text(report->head.key, DYNO_KEY_BYTES, text)
+                                  : "nobody: compare the root with one that was published");
+    dyno_strbuf_fini(&record_flags);
+}
+
+static enum dyno_status print_proof_json(const struct dyno_proof_report *report,
+                                         struct dyno_err *err)
+{
+    const struct dyno_record *r = &report->record;
+    struct dyno_strbuf text = {0};
+    struct dyno_strbuf record_flags = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    char id[DYNO_RECORD_TEXT_ROOM];
+    char time[DYNO_NS_TEXT_ROOM];
+    dyno_record_flags_print(r->flags, &record_flags);
+    dyno_json_object_begin(&json);
+    put_bool(&json, "good", true);
+    put_text(&json, "id", dyno_record_id_text(r->id, id));
+    put_text(&json, "kind", dyno_record_kind_text(r->kind));
+    put_text(&json, "outcome", dyno_outcome_text(r->outcome));
+    put_text(&json, "flags", dyno_strbuf_text(&record_flags));
+    for (uint32_t i = 0; i < DYNO_NAME_KINDS; i++)
+        put_text(&json, dyno_name_kind_text(i + 1), report->names[i]);
+    put_count(&json, "items", r->items);
+    put_count(&json, "batch_id", r->batch_id);
+    put_count(&json, "batch_size", r->batch_count);
+    put_text(&json, "start", dyno_ns_text(r->start_ns, time));
+    put_count(&json, "queue_ns", r->queue_ns);
+    put_count(&json, "device_ns", r->device_ns);
+    put_count(&json, "reference_ns", r->reference_ns);
+    put_count(&json, "group", report->group.number);
+    dyno_json_key(&json, "head");
+    dyno_json_object_begin(&json);
+    dyno_head_json(&report->head, &json);
+    dyno_json_object_end(&json);
+    dyno_json_object_end(&json);
+    dyno_strbuf_fini(&record_flags);
+    return dyno_ledger_print_json(&text, err);
+}
+
+static enum dyno_status verify_proof(struct dyno_ledger_work *work, const uint8_t *key,
+                                     struct dyno_err *err)
+{
+    const struct dyno_ledger_flags *options = work->options;
+    struct dyno_proof_report report;
+    struct dyno_file_map map = {0};
+    DYNO_TRY(dyno_file_map(options->proof, &map, err));
+    enum dyno_status status = dyno_proof_check(map.data, map.bytes, work->arena, &report, err);
+    dyno_file_unmap(&map);
+    if (status == DYNO_OK && key != NULL &&
+        (!report.head.is_signed || memcmp(report.head.key, key, DYNO_KEY_BYTES) != 0))
+        status =
+            DYNO_FAIL(err, DYNO_E_MISMATCH, "its head is not signed with the key that was given");
+    if (status == DYNO_OK && options->head != NULL) {
+        struct dyno_head head;
+        status = read_head(options->head, work->arena, &head, err);
+        if (status == DYNO_OK &&
+            (head.node != report.head.node || head.group_count != report.head.group_count ||
+             !dyno_digest_equal(&head.root, &report.head.root)))
+            status = DYNO_FAIL(err, DYNO_E_MISMATCH, "its head is not the one that was given");
+    }
+    if (status != DYNO_OK) {
+        dyno_err_prefix(err, "\"%s\"", options->proof);
+        return status;
+    }
+    if (options->json)
+        return print_proof_json(&report, err);
+    print_proof(&report);
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_ledger_run_verify(struct dyno_ledger_work *work, struct dyno_err *err)
+{
+    uint8_t key[DYNO_KEY_BYTES];
+    const struct dyno_ledger_flags *options = work->options;
+    if (options->key != NULL)
+        DYNO_TRY(dyno_public_key_read(options->key, key, err));
+    const uint8_t *wanted = options->key != NULL ? key : NULL;
+    if (options->proof == NULL)
+        return verify_files(work, wanted, err);
+    if (options->positional.count > 1)
+        return DYNO_FAIL(err, DYNO_E_ARG, "a proof is checked alone: give --proof or files");
+    return verify_proof(work, wanted, err);
+}
