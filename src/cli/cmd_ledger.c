@@ -26,6 +26,14 @@ static const struct dyno_flag flags[] = {
              "digits); the ledger must go on from it",
      .kind = DYNO_FLAG_STR,
      AT(head)},
+    {.name = "--heads",
+     .value = "FILE",
+     .help =
+         "verify: heads that were kept (lines of --publish-heads, of heads --json, or of a "
+         "server's /v2/ledger/heads), checked against each other and against the ledger, if one "
+         "is given; may be given again",
+     .kind = DYNO_FLAG_LIST,
+     AT(heads)},
     {.name = "--proof",
      .value = "FILE",
      .help = "verify: check this proof, and nothing else",
@@ -224,9 +232,10 @@ static const struct action {
 static enum dyno_status check_flags(const struct action *action,
                                     const struct dyno_ledger_flags *options, struct dyno_err *err)
 {
-    if (!action->verifies &&
-        (options->key != NULL || options->head != NULL || options->proof != NULL))
-        return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --key, --head or --proof", action->name);
+    if (!action->verifies && (options->key != NULL || options->head != NULL ||
+                              options->heads.count > 0 || options->proof != NULL))
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --key, --head, --heads or --proof",
+                         action->name);
     if (!action->exports && (options->tenant != NULL || options->since != NULL ||
                              options->until != NULL || strcmp(options->format, "csv") != 0))
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --format, --tenant, --since or --until",

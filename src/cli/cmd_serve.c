@@ -180,6 +180,12 @@ static const struct dyno_flag flags[] = {
      .help = "Private Ed25519 key, PEM, that signs the heads of the ledger",
      .kind = DYNO_FLAG_STR,
      AT(ledger_key)},
+    {.name = "--publish-heads",
+     .value = "FILE|DIR",
+     .help = "Append each head of the ledger, with its proof, to this file, or to heads-NODE.jsonl "
+             "in this folder: for others to keep",
+     .kind = DYNO_FLAG_STR,
+     AT(publish_heads)},
     {.name = "--certificates",
      .value = "DIR",
      .help = "Folder of certificates (dyno certify), which say what requests are worth; read again "

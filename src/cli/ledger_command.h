@@ -4,10 +4,11 @@
 
 #include "base/strbuf.h"
 #include "cli/flags.h"
+#include "meter/ledger/heads.h"
 
 struct dyno_ledger_flags {
-    struct dyno_cli_list positional;
-    const char *key, *head, *heads, *proof, *format, *tenant, *since, *until;
+    struct dyno_cli_list positional, heads;
+    const char *key, *head, *proof, *format, *tenant, *since, *until;
     bool json;
 };
 
@@ -24,6 +25,18 @@ enum dyno_status dyno_ledger_find_paths(struct dyno_ledger_work *work, uint32_t 
                                         struct dyno_err *err);
 /* Print it with an end of line, and free it. */
 enum dyno_status dyno_ledger_print_json(struct dyno_strbuf *text, struct dyno_err *err);
+
+/* ledger_kept.c: the heads in the files of --heads, by the groups that they are over, each once;
+ * they live in the arena.  E_CORRUPT, E_MISMATCH: they are not heads of one ledger that only grew.
+ */
+struct dyno_kept_heads {
+    struct dyno_head *items;
+    size_t count;
+    uint64_t signed_count, gaps;
+};
+enum dyno_status dyno_kept_heads_read(const struct dyno_cli_list *files, const uint8_t *key,
+                                      struct dyno_arena *arena, struct dyno_kept_heads *kept_out,
+                                      struct dyno_err *err);
 
 /* ledger_verify.c */
 enum dyno_status dyno_ledger_run_verify(struct dyno_ledger_work *work, struct dyno_err *err);

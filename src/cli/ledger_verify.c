@@ -157,6 +157,37 @@ static uint64_t count_groups(const struct dyno_ledger_work *work)
     return count;
 }
 
+/* Kept heads alone: they go on from one another, as far as their proofs go. */
+static enum dyno_status tell_kept(const struct dyno_kept_heads *kept, bool as_json,
+                                  struct dyno_err *err)
+{
+    const struct dyno_head *last = &kept->items[kept->count - 1];
+    char time[DYNO_NS_TEXT_ROOM];
+    if (!as_json) {
+        printf("good: %zu heads of node %" PRIu32 ", %" PRIu64 " of them signed, over %" PRIu64
+               " to %" PRIu64 " groups, until %s\n",
+               kept->count, last->node, kept->signed_count, kept->items[0].group_count,
+               last->group_count, dyno_ns_text(last->time_ns, time));
+        if (kept->gaps == 0)
+            printf("  each goes on from the one before: nothing under one was changed later\n");
+        else
+            printf("  %" PRIu64 " of them do not begin at the one before, for some between are not "
+                   "here: only the ledger can tell whether they go on from it\n",
+                   kept->gaps);
+        return DYNO_OK;
+    }
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    dyno_json_object_begin(&json);
+    put_bool(&json, "good", true);
+    put_count(&json, "heads", kept->count);
+    put_count(&json, "signed_heads", kept->signed_count);
+    put_count(&json, "gaps", kept->gaps);
+    dyno_head_json(last, &json);
+    dyno_json_object_end(&json);
+    return dyno_ledger_print_json(&text, err);
+}
+
 static enum dyno_status verify_files(struct dyno_ledger_work *work, const uint8_t *key,
                                      struct dyno_err *err)
 {
@@ -165,7 +196,14 @@ static enum dyno_status verify_files(struct dyno_ledger_work *work, const uint8_
     struct dyno_progress progress;
     struct dyno_head head;
     struct dyno_verify_options how = {.key = key, .on_step = step, .arg = &progress};
+    struct dyno_kept_heads kept = {0};
+    if (options->heads.count > 0)
+        DYNO_TRY(dyno_kept_heads_read(&options->heads, key, work->arena, &kept, err));
+    if (options->heads.count > 0 && options->positional.count == 1)
+        return tell_kept(&kept, options->json, err);
     DYNO_TRY(dyno_ledger_find_paths(work, 1, err));
+    how.heads = kept.items;
+    how.head_count = kept.count;
     if (options->head != NULL) {
         DYNO_TRY(read_head(options->head, work->arena, &head, err));
         how.heads = &head;
@@ -179,12 +217,15 @@ static enum dyno_status verify_files(struct dyno_ledger_work *work, const uint8_
         return status;
     if (!options->json) {
         print_report(&report);
+        if (how.head_count > 0)
+            printf("  kept heads  %zu, all of this ledger\n", how.head_count);
         return DYNO_OK;
     }
     struct dyno_strbuf text = {0};
     struct dyno_json_writer json = {.out = &text, .indent = 2};
     dyno_json_object_begin(&json);
     put_report(&json, &report);
+    put_count(&json, "kept_heads", how.head_count);
     dyno_json_object_end(&json);
     return dyno_ledger_print_json(&text, err);
 }
@@ -296,6 +337,8 @@ enum dyno_status dyno_ledger_run_verify(struct dyno_ledger_work *work, struct dy
     const struct dyno_ledger_flags *options = work->options;
     if (options->key != NULL)
         DYNO_TRY(dyno_public_key_read(options->key, key, err));
+    if (options->heads.count > 0 && (options->head != NULL || options->proof != NULL))
+        return DYNO_FAIL(err, DYNO_E_ARG, "give one of --head, --heads and --proof");
     const uint8_t *wanted = options->key != NULL ? key : NULL;
     if (options->proof == NULL)
         return verify_files(work, wanted, err);

@@ -10,7 +10,7 @@ struct dyno_serve_flags {
     const char *config, *control_mode, *model_memory, *address, *control_db, *key_header;
     const char *tls_cert, *tls_key, *tls_client_ca, *tls_ports;
     const char *access_log;
-    const char *ledger, *ledger_key, *certificates, *device_class, *durability;
+    const char *ledger, *ledger_key, *publish_heads, *certificates, *device_class, *durability;
     int64_t node;
     const char *builder, *engine_cache;
     int64_t build_jobs, cache_mib;

@@ -85,11 +85,12 @@ static enum dyno_status take_metering(const struct dyno_serve_flags *flags,
     options->is_relaxed = strcmp(durability, "relaxed") == 0;
     if (!options->is_relaxed && strcmp(durability, "durable") != 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "--durability=%s: wants durable or relaxed", durability);
-    if (flags->ledger == NULL && (flags->ledger_key != NULL || flags->certificates != NULL ||
-                                  flags->device_class != NULL || options->is_relaxed))
+    if (flags->ledger == NULL &&
+        (flags->ledger_key != NULL || flags->publish_heads != NULL || flags->certificates != NULL ||
+         flags->device_class != NULL || options->is_relaxed))
         return DYNO_FAIL(err, DYNO_E_ARG,
-                         "--ledger-key, --certificates, --device-class and --durability want "
-                         "--ledger");
+                         "--ledger-key, --publish-heads, --certificates, --device-class and "
+                         "--durability want --ledger");
     return DYNO_OK;
 }
 
@@ -160,6 +161,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .ledger = flags->ledger,
         .node = (uint32_t)flags->node,
         .ledger_key = flags->ledger_key,
+        .publish_heads = flags->publish_heads,
         .certificates = flags->certificates,
         .device_class = flags->device_class,
         .no_builds = flags->no_builds,

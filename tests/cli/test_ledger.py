@@ -109,6 +109,61 @@ def case_heads(t):
             "l", "--head=head.bad")
 
 
+def case_kept_heads(t):
+    """Heads that somebody kept, checked without the ledger, and against it: a rewritten one is found out."""
+    keys(t)
+    make(t, key="key.pem")
+    lines = t.works("ledger", "heads", "l", "--json").splitlines(keepends=True)
+    t.put("all.jsonl", "".join(lines).encode())
+    text = t.works("ledger", "verify", "--heads=all.jsonl", "--key=key.pub")
+    check("good: 6 heads of node 3, 6 of them signed" in text and "each goes on from the one before" in text, text)
+    # In pieces, in any order, some twice, with an end that a crash tore off.
+    t.put("b.jsonl", "".join(lines[3:]).encode())
+    t.put("a.jsonl", "".join(lines[4::-1]).encode())
+    got = json.loads(t.works("ledger", "verify", "--heads=b.jsonl", "--heads=a.jsonl", "--json"))
+    check(got["heads"] == 6 and got["gaps"] == 0 and got["signed_heads"] == 6, got)
+    t.put("some.jsonl", (lines[0] + lines[2] + lines[5]).encode())
+    check("2 of them do not begin at the one before" in t.works("ledger", "verify", "--heads=some.jsonl"))
+    for name in ("all.jsonl", "some.jsonl"):
+        check("all of this ledger" in t.works("ledger", "verify", "l", "--heads=" + name))
+    make(t)  # it goes on: old heads stay good
+    check(json.loads(t.works("ledger", "verify", "l", "--heads=some.jsonl", "--json"))["kept_heads"] == 3)
+    # Written anew, with the same key and numbers: in order in itself, and not what was kept.
+    make(t, "again", key="key.pem")
+    t.works("ledger", "verify", "again", "--key=key.pub")
+    for name in ("all.jsonl", "some.jsonl"):
+        t.fails("E_MISMATCH", "*is of another ledger, or this one was changed since", "ledger", "verify", "again",
+                "--heads=" + name)
+    other = t.works("ledger", "heads", "again", "--json").splitlines(keepends=True)
+    t.put("mixed.jsonl", (lines[0] + lines[1] + other[2]).encode())
+    t.fails("E_MISMATCH", '*"mixed.jsonl", line 3: it does not go on from the head before*', "ledger", "verify",
+            "--heads=mixed.jsonl")
+    t.put("two.jsonl", (lines[1] + other[1]).encode())
+    t.fails("E_MISMATCH", "*there are two heads over * groups with two roots*", "ledger", "verify", "--heads=two.jsonl")
+    make(t, "four", node=4)
+    t.put("nodes.jsonl", (lines[0] + t.works("ledger", "heads", "four", "--json").splitlines()[2]).encode())
+    t.fails("E_MISMATCH", "*it is of node 4, and the one before of node 3", "ledger", "verify", "--heads=nodes.jsonl")
+    t.fails("E_MISMATCH", "*is not signed with the key that was given", "ledger", "verify", "--heads=all.jsonl",
+            "--key=other.pub")
+    first = json.loads(lines[1])
+    for key, value, status, says in (
+            ("head", first["head"][:-8] + "00000000", "E_CORRUPT", "*the checksum of the head differs"),
+            ("head", "xx", "E_FORMAT", '*its "head" is no text of at most 424 hexadecimal digits'),
+            ("head", "00" * 300, "E_FORMAT", '*its "head" is no text of at most 424 hexadecimal digits'),
+            ("head", "", "E_FORMAT", "*it is no head of a ledger"),
+            ("proof", first["proof"][:-2] + "%02x" % (int(first["proof"][-2:], 16) ^ 1), "E_CORRUPT",
+             "*its proof leads to another tree"),
+            ("proof", first["proof"][:-2], "E_FORMAT", "*the proof of a head has * bytes*")):
+        t.put("bad.jsonl", (lines[0] + json.dumps({**first, key: value})).encode())
+        t.fails(status, '*"bad.jsonl", line 2: ' + says, "ledger", "verify", "--heads=bad.jsonl")
+    for bad in (b"[1]\n", b"{\"head\"", b"7\n", b"{}\n" + b"x" * 70000):
+        t.put("bad.jsonl", bad)
+        t.fails("E_FORMAT", "*bad.jsonl*", "ledger", "verify", "--heads=bad.jsonl")
+    t.put("bad.jsonl", b"")
+    t.fails("E_NOT_FOUND", '*"bad.jsonl" has no head', "ledger", "verify", "--heads=bad.jsonl")
+    t.fails("E_ARG", "*give one of --head, --heads and --proof", "ledger", "verify", "l", "--heads=all.jsonl", "--head=x")
+
+
 def case_prove(t):
     keys(t)
     first, second = make(t, key="key.pem")

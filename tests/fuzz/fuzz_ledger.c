@@ -1,6 +1,6 @@
 /* fuzz_ledger.c - any bytes as a record, a group's header, its items, a name, a head with its
- * proof, an opening, and the proof of a record; the first byte says which; a capital letter, that
- * the checksum is mended first.  Built as fuzz_onnx.c is.
+ * proof, an opening, the proof of a record, and a line of a published head; the first byte says
+ * which; a capital letter, that the checksum is mended first.  Built as fuzz_onnx.c is.
  *
  * What is accepted must be written as the same bytes again.
  */
@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/le.h"
 #include "base/mem.h"
+#include "meter/ledger/heads.h"
 #include "meter/ledger/proof.h"
 #include "replay.h"
 
@@ -109,6 +110,26 @@ static enum dyno_status try_proof(const uint8_t *data, size_t bytes, struct dyno
     return status;
 }
 
+/* A line of a published head: what is taken is taken again when it is printed. */
+static enum dyno_status try_line(const uint8_t *data, size_t bytes, struct dyno_err *err)
+{
+    struct dyno_head_chain chain = {0};
+    struct dyno_head_line line;
+    struct dyno_head_line again;
+    struct dyno_strbuf text = {0};
+    DYNO_TRY(dyno_head_line_parse((const char *)data, bytes, &line, err));
+    dyno_head_line_print(&line.head, line.bytes, line.proof, line.proof_bytes, &text);
+    if (!dyno_strbuf_ok(&text) ||
+        dyno_head_line_parse(dyno_strbuf_text(&text), text.bytes - 1, &again, err) != DYNO_OK ||
+        again.proof_bytes != line.proof_bytes)
+        abort();
+    want_same(line.bytes, again.bytes, sizeof(line.bytes));
+    want_same(line.proof, again.proof, line.proof_bytes);
+    dyno_strbuf_fini(&text);
+    DYNO_TRY(dyno_head_chain_add(&chain, &line, err));
+    return dyno_head_chain_add(&chain, &again, err);
+}
+
 /* A copy whose checksum, of the bytes before it, is right; NULL: it has none.  Caller frees. */
 static uint8_t *mend(const uint8_t *data, size_t bytes, size_t crc_at)
 {
@@ -134,7 +155,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                 {'e', try_entry, 0},
                 {'h', try_head, DYNO_HEAD_BYTES - 4},
                 {'o', try_opening, SIZE_MAX},
-                {'p', try_proof, 0}};
+                {'p', try_proof, 0},
+                {'l', try_line, 0}};
     struct dyno_err err = {0};
     enum dyno_status status = DYNO_OK;
     if (bytes == 0)

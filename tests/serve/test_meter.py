@@ -147,3 +147,52 @@ def case_refuses_to_start(t):
     ledger, server = metered(t)
     bad("another process", f"--ledger={ledger}")
     server.stop()
+
+
+def heads_verify(t, *args):
+    return subprocess.run([t.build / "dyno", "ledger", "verify", *map(str, args)], capture_output=True, text=True,
+                          check=False)
+
+
+def case_heads_are_published(t):
+    """Each head goes to a file and is read at the port; a crash leaves no gap; a rewritten ledger does not go on."""
+    key, public, out = t.folder / "key.pem", t.folder / "key.pub", t.folder / "public"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+    out.mkdir()
+    flags = (f"--ledger-key={key}", f"--publish-heads={out}")
+    ledger, server = metered(t, *flags)
+    server.expected.append("worker|uncertified|models|started again")
+    check(infer(server)[0] == 200)
+    status, headers, text = server.request("GET", "/v2/ledger/heads")
+    lines = text.decode().splitlines()
+    check(status == 200 and len(lines) == 1 and json.loads(lines[0])["signed"], status, text)
+    os.kill(server.worker(), signal.SIGKILL)
+    server.wait_ready()
+    check(infer(server)[0] == 200)
+    kept = server.request("GET", "/v2/ledger/heads")[2]
+    check(kept.decode().splitlines()[0] == lines[0] and kept.count(b"\n") == 2, kept)
+    file = out / "heads-1.jsonl"
+    check(file.read_bytes() == kept)
+    server.stop()
+    check(file.read_bytes().startswith(kept) and file.read_bytes().count(b"\n") == 3, "one as it ends")
+    got = heads_verify(t, f"--heads={file}", f"--key={public}")
+    check(got.returncode == 0 and "each goes on from the one before" in got.stdout, got)
+    got = heads_verify(t, ledger, f"--heads={file}", f"--key={public}")
+    check(got.returncode == 0 and "kept heads  3" in got.stdout, got)
+    # A line that a crash tore, and one that it left out: both are mended.
+    whole = file.read_bytes()
+    file.write_bytes(whole[: whole.index(b"\n") + 100])
+    _, server = metered(t, *flags)
+    server.stop()
+    check(file.read_bytes().startswith(whole), "what was missing was not appended")
+    check(file.read_bytes().count(b"\n") == 5 and heads_verify(t, ledger, f"--heads={file}").returncode == 0)
+    # Another ledger under the same name does not go on from these heads.
+    before = file.read_bytes()
+    ledger.rename(t.folder / "old")
+    got = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}", "--http-port=0", "--grpc-port=-1",
+                          "--metrics-port=-1", f"--ledger={ledger}", *flags, "--no-supervisor"], capture_output=True,
+                         text=True, timeout=20, check=False)
+    check(got.returncode == 1 and "is of another ledger, or this one was changed since" in got.stderr, got)
+    check(file.read_bytes() == before)
+    check(heads_verify(t, ledger, f"--heads={file}").returncode == 1)

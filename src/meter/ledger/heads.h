@@ -67,7 +67,7 @@ void dyno_head_board_take(void *board, const struct dyno_head *head, const uint8
 /* What is published is of another ledger, or this one was changed since: E_MISMATCH.  Ask when the
  * ledger is open. */
 enum dyno_status dyno_head_board_check(struct dyno_head_board *board, struct dyno_err *err);
-/* The newest lines, oldest first, as an array; any thread. */
+/* The newest lines, oldest first; any thread. */
 void dyno_head_board_print(struct dyno_head_board *board, struct dyno_strbuf *out);
 
 #endif /* DYNO_METER_LEDGER_HEADS_H */

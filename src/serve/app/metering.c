@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "serve/app/http.h"
 
 _Static_assert(DYNO_CLASSES_MAX <= DYNO_METER_CLASSES_MAX, "each class has its place");
 
@@ -28,6 +29,7 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
     const struct dyno_meter_options meter = {.ledger = options->ledger,
                                              .node = options->node,
                                              .key_path = options->ledger_key,
+                                             .publish = options->publish_heads,
                                              .certificates = options->certificates,
                                              .device_class = options->device_class,
                                              .takes_trials = options->takes_trials,
@@ -164,4 +166,22 @@ void dyno_server_print_meter(struct dyno_server *server, struct dyno_strbuf *out
     account(out, "running", figures.sums.running_ns);
     head(out, "dyno_account_balanced", "1 while that holds to the nanosecond.", "gauge");
     dyno_strbuf_printf(out, "dyno_account_balanced %d\n", figures.is_balanced);
+}
+
+/* --- heads --- */
+
+/* Whoever may ask about models may: heads are made to be kept by others.  They tell how many
+ * records and commits there are, and nothing of whose. */
+void dyno_route_ledger_heads(struct dyno_visit *visit)
+{
+    struct dyno_meter *meter = visit->io->server->meter;
+    struct dyno_strbuf *text = &visit->io->text;
+    if (meter == NULL) {
+        dyno_visit_answer_error(visit, 404, "nothing is metered here: there is no ledger");
+        return;
+    }
+    dyno_strbuf_clear(text);
+    dyno_meter_heads(meter, text);
+    dyno_visit_answer_text(visit, 200, "application/x-ndjson", text);
+    dyno_strbuf_clear(text);
 }

@@ -36,6 +36,7 @@ struct dyno_serve_options {
     const char *access_log;              /* NULL: none; "-": standard error */
     const char *ledger;                  /* folder; NULL: nothing is metered */
     const char *ledger_key;              /* signs its heads; NULL: nothing does */
+    const char *publish_heads;           /* file or folder that they are appended to; NULL: none */
     const char *certificates;            /* folder; NULL: there are none */
     const char *device_class;            /* that certificates must be of; NULL: of any */
     int io_threads, threads;             /* 0: one a CPU */

@@ -11,10 +11,17 @@
 
 static enum dyno_status start(struct dyno_meter *meter, struct dyno_err *err)
 {
+    const struct dyno_head_board_options board = {.ledger = meter->options.ledger,
+                                                  .node = meter->options.node,
+                                                  .publish = meter->options.publish};
+    DYNO_TRY(dyno_head_board_create(&board, &meter->board, err));
     const struct dyno_ledger_options ledger = {.folder = meter->options.ledger,
                                                .node = meter->options.node,
-                                               .key_path = meter->options.key_path};
+                                               .key_path = meter->options.key_path,
+                                               .on_head = dyno_head_board_take,
+                                               .arg = meter->board};
     DYNO_TRY(dyno_ledger_open(&ledger, &meter->ledger, err));
+    DYNO_TRY(dyno_head_board_check(meter->board, err));
     DYNO_TRY(dyno_cert_shelf_read(meter, err));
     const int code = pthread_create(&meter->thread, NULL, dyno_meter_keep_time, meter);
     meter->has_thread = code == 0;
@@ -62,6 +69,7 @@ enum dyno_status dyno_meter_destroy(struct dyno_meter *meter, struct dyno_err *e
         dyno_subject_destroy(meter->subjects);
         meter->subjects = next;
     }
+    dyno_head_board_destroy(meter->board); /* the ledger made its last head into it */
     dyno_cert_shelf_destroy(meter->shelf);
     (void)pthread_cond_destroy(&meter->tick);
     (void)pthread_mutex_destroy(&meter->lock);
@@ -267,6 +275,11 @@ void dyno_meter_left(struct dyno_meter *meter, const struct dyno_ledger_entry *e
                                                    .kind = DYNO_RECORD_VOID,
                                                    .start_ns = entry->record.start_ns,
                                                    .voids = *id});
+}
+
+void dyno_meter_heads(struct dyno_meter *meter, struct dyno_strbuf *out)
+{
+    dyno_head_board_print(meter->board, out);
 }
 
 void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figures_out)

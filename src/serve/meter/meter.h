@@ -10,6 +10,7 @@
 #ifndef DYNO_SERVE_METER_METER_H
 #define DYNO_SERVE_METER_METER_H
 
+#include "meter/ledger/heads.h"
 #include "meter/ledger/ledger.h"
 #include "serve/model/variant.h"
 #include "serve/watch/device.h"
@@ -20,6 +21,7 @@ struct dyno_meter_options {
     const char *ledger; /* folder */
     uint32_t node;
     const char *key_path;     /* signs heads; NULL: they are not signed */
+    const char *publish;      /* a file or folder that heads are appended to; NULL: none */
     const char *certificates; /* folder; NULL: everything is uncertified */
     const char *device_class; /* that certificates must be of; NULL: of any */
     bool takes_trials;        /* certificates to try things with, which nobody is billed by */
@@ -85,5 +87,8 @@ struct dyno_meter_figures {
     bool is_balanced; /* the identity of the timeline holds */
 };
 void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figures_out);
+
+/* The newest heads of the ledger as lines of JSON (meter/ledger/heads.h); any thread. */
+void dyno_meter_heads(struct dyno_meter *meter, struct dyno_strbuf *out);
 
 #endif /* DYNO_SERVE_METER_METER_H */
