@@ -40,8 +40,9 @@ static const struct dyno_flag flags[] = {
      .kind = DYNO_FLAG_STR,
      AT(proof)},
     {.name = "--format",
-     .value = "csv|json",
-     .help = "export: comma-separated values, or a JSON object a line",
+     .value = "csv|json|cloudevents|cloudevents-batch",
+     .help = "export: comma-separated values; a JSON object a line; settled usage as CloudEvents "
+             "1.0, one a line, or all as one JSON array",
      .kind = DYNO_FLAG_STR,
      AT(format),
      .fallback_text = "csv"},
@@ -155,10 +156,30 @@ static enum dyno_status prove(struct dyno_ledger_work *work, struct dyno_err *er
 
 /* --- export --- */
 
+/* X(symbol, name) */
+#define EXPORT_FORMATS(X)         \
+    X(CSV, "csv")                 \
+    X(JSON, "json")               \
+    X(CLOUDEVENTS, "cloudevents") \
+    X(BATCH, "cloudevents-batch")
+
+enum export_format {
+#define X(sym, name) EXPORT_##sym,
+    EXPORT_FORMATS(X)
+#undef X
+        EXPORT_FORMAT_COUNT
+};
+
+static const char *const format_names[] = {
+#define X(sym, name) name,
+    EXPORT_FORMATS(X)
+#undef X
+};
+
 struct exporting {
     const struct dyno_ledger_flags *options;
-    uint64_t since_ns, until_ns;
-    bool as_json;
+    uint64_t since_ns, until_ns, count;
+    enum export_format format;
     struct dyno_strbuf text;
 };
 
@@ -167,6 +188,37 @@ static void flush(struct dyno_strbuf *text)
     if (text->bytes > 0)
         (void)fwrite(text->text, 1, text->bytes, stdout);
     dyno_strbuf_clear(text);
+}
+
+/* An event is told once and never taken back: only of what is settled. */
+static void print_event(struct exporting *to, const struct dyno_scanned *scanned)
+{
+    if (scanned->record.kind != DYNO_RECORD_USAGE || scanned->state != DYNO_RECORD_STATE_SENT)
+        return;
+    if (to->format == EXPORT_BATCH)
+        dyno_strbuf_puts(&to->text, to->count > 0 ? ",\n" : "\n");
+    dyno_export_cloudevent(scanned, &to->text);
+    if (to->format == EXPORT_CLOUDEVENTS)
+        dyno_strbuf_puts(&to->text, "\n");
+    to->count++;
+}
+
+static void print_record(struct exporting *to, const struct dyno_scanned *scanned)
+{
+    switch (to->format) {
+    case EXPORT_CSV:
+        dyno_export_csv(scanned, &to->text);
+        break;
+    case EXPORT_JSON:
+        dyno_export_json(scanned, &to->text);
+        break;
+    case EXPORT_CLOUDEVENTS:
+    case EXPORT_BATCH:
+        print_event(to, scanned);
+        break;
+    case EXPORT_FORMAT_COUNT:
+        break;
+    }
 }
 
 static enum dyno_status export_record(void *arg, const struct dyno_scanned *scanned,
@@ -178,10 +230,7 @@ static enum dyno_status export_record(void *arg, const struct dyno_scanned *scan
     if (to->options->tenant != NULL &&
         strcmp(to->options->tenant, scanned->names[DYNO_NAME_TENANT - 1]) != 0)
         return DYNO_OK;
-    if (to->as_json)
-        dyno_export_json(scanned, &to->text);
-    else
-        dyno_export_csv(scanned, &to->text);
+    print_record(to, scanned);
     if (!dyno_strbuf_ok(&to->text))
         return DYNO_NOMEM(err);
     if (to->text.bytes >= CHUNK_BYTES)
@@ -198,19 +247,36 @@ static enum dyno_status take_time(const char *flag, const char *text, uint64_t *
                      text);
 }
 
-static enum dyno_status export(struct dyno_ledger_work *work, struct dyno_err *err) {
+static enum dyno_status take_format(const struct dyno_ledger_flags *options,
+                                    enum export_format *format_out, struct dyno_err *err)
+{
+    const char *name = options->json ? "json" : options->format;
+    for (int i = 0; i < EXPORT_FORMAT_COUNT; i++) {
+        if (strcmp(name, format_names[i]) != 0)
+            continue;
+        *format_out = (enum export_format)i;
+        return DYNO_OK;
+    }
+    return DYNO_FAIL(err, DYNO_E_ARG,
+                     "--format=%s: wants csv, json, cloudevents or cloudevents-batch", name);
+}
+
+static enum dyno_status export_records(struct dyno_ledger_work *work, struct dyno_err *err)
+{
     const struct dyno_ledger_flags *options = work->options;
     struct exporting to = {.options = options, .until_ns = UINT64_MAX};
-    to.as_json = options->json || strcmp(options->format, "json") == 0;
-    if (!to.as_json && strcmp(options->format, "csv") !=
-                           0) return DYNO_FAIL(err, DYNO_E_ARG, "--format=%s: wants csv or json",
-                                               options->format);
+    DYNO_TRY(take_format(options, &to.format, err));
     DYNO_TRY(take_time("--since", options->since, &to.since_ns, err));
     DYNO_TRY(take_time("--until", options->until, &to.until_ns, err));
     DYNO_TRY(dyno_ledger_find_paths(work, 1, err));
-    if (!to.as_json) dyno_export_csv_head(&to.text);
-    const enum dyno_status status = dyno_ledger_scan(work->paths, work->path_count, export_record,
-                                                     &to, err);
+    if (to.format == EXPORT_CSV)
+        dyno_export_csv_head(&to.text);
+    if (to.format == EXPORT_BATCH)
+        dyno_strbuf_puts(&to.text, "[");
+    const enum dyno_status status =
+        dyno_ledger_scan(work->paths, work->path_count, export_record, &to, err);
+    if (status == DYNO_OK && to.format == EXPORT_BATCH)
+        dyno_strbuf_puts(&to.text, "\n]\n");
     flush(&to.text);
     dyno_strbuf_fini(&to.text);
     return status;
@@ -225,7 +291,7 @@ static const struct action {
 } actions[] = {
     {.name = "verify", .run = dyno_ledger_run_verify, .verifies = true},
     {.name = "prove", .run = prove},
-    {.name = "export", .run = export, .exports = true},
+    {.name = "export", .run = export_records, .exports = true},
     {.name = "heads", .run = heads},
 };
 

@@ -223,6 +223,44 @@ def case_export(t):
     check(len(some) == 10, len(some))
 
 
+def check_cloudevent(event):
+    """What the CloudEvents 1.0 specification and its JSON format ask of an event."""
+    check(event["specversion"] == "1.0", event)
+    for name in ("id", "source", "type"):
+        check(isinstance(event[name], str) and event[name], name, event)
+    check(all(re.fullmatch("[a-z0-9]{1,20}", name) for name in event), list(event))  # names of attributes
+    check(re.fullmatch(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+", event["source"]), event)  # a URI reference
+    check(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", event["time"]), event)  # RFC 3339
+    check("data_base64" not in event and event["datacontenttype"] == "application/json", event)
+    check(isinstance(event["data"], dict) and event.get("subject") != "", event)
+    for name, value in event.items():  # of the types of the specification: none of these has a number
+        check(name == "data" or isinstance(value, str), name, value)
+
+
+def case_cloudevents(t):
+    """Settled usage, once each, for systems that meter by events."""
+    first, _ = make(t)
+    rows = list(csv.DictReader(io.StringIO(t.works("ledger", "export", "l"))))
+    settled = {r["id"]: r for r in rows if r["kind"] == "usage" and r["state"] == "sent"}
+    lines = t.works("ledger", "export", "l", "--format=cloudevents").splitlines()
+    events = [json.loads(line) for line in lines]
+    for event in events:
+        check_cloudevent(event)
+    check(len({(e["source"], e["id"]) for e in events}) == len(events) == len(settled) == 194, len(events), len(settled))
+    for event in events:
+        row, data = settled[event["id"]], event["data"]
+        check((event["source"], event["type"]) == ("/dyno/nodes/3", "dyno.usage.v1"), event)
+        check(event["subject"] == row["tenant"] == data["tenant"] and event["time"] == row["start"], event)
+        check(data["model"] == row["model"] and data["engine_certificate"] == row["engine_certificate"], data)
+        took = data["core_ns"] if "core-ns" in row["flags"] else data["device_ns"]
+        check(took == int(row["device_ns"]) and data["reference_ns"] == int(row["reference_ns"]), data, row)
+        check(abs(float(data["epu_hours"]) * 3.6e12 - data["reference_ns"]) <= 3600, data)
+    batch = json.loads(t.works("ledger", "export", "l", "--format=cloudevents-batch"))
+    check(batch == events)
+    none = t.works("ledger", "export", "l", "--format=cloudevents-batch", "--tenant=nobody")
+    check(json.loads(none) == [], none)
+
+
 def case_bad_input(t):
     make(t)
     t.fails("E_ARG", "*it knows verify, prove, export and heads, not 'x'", "ledger", "x", "l")
@@ -236,7 +274,7 @@ def case_bad_input(t):
     t.fails("E_NOT_FOUND", "*there is no record 3-5-9 in 4 files", "ledger", "prove", "3-5-9", "l")
     t.fails("E_ARG", "*--since=yesterday: wants 2026-01-31*", "ledger", "export", "l",
             "--since=yesterday")
-    t.fails("E_ARG", "*--format=xml: wants csv or json", "ledger", "export", "l", "--format=xml")
+    t.fails("E_ARG", "*--format=xml: wants csv, json, cloudevents or cloudevents-batch", "ledger", "export", "l", "--format=xml")
     t.fails("E_ARG", "*verify takes no --format*", "ledger", "verify", "l", "--tenant=a")
     t.fails("E_ARG", "*heads takes no --key*", "ledger", "heads", "l", "--proof=x")
     t.fails("E_ARG", "*a proof is checked alone*", "ledger", "verify", "l", "--proof=x")

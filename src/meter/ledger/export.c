@@ -177,3 +177,56 @@ void dyno_export_json(const struct dyno_scanned *scanned, struct dyno_strbuf *ou
     dyno_json_object_end(&writer.json);
     dyno_strbuf_puts(out, "\n");
 }
+
+/* --- CloudEvents --- */
+
+static void put_data(struct writer *writer, const struct dyno_scanned *scanned)
+{
+    const struct dyno_record *r = &scanned->record;
+    const dyno_u128 hour_ns = (dyno_u128)3600 * SECOND_NS;
+    char epu[DYNO_U128_TEXT_ROOM + 24];
+    char flags_text[128];
+    struct dyno_strbuf flags = {0};
+    dyno_record_flags_print(r->flags, &flags);
+    (void)snprintf(flags_text, sizeof(flags_text), "%.127s", dyno_strbuf_text(&flags));
+    dyno_strbuf_fini(&flags);
+    (void)snprintf(epu, sizeof(epu), "%" PRIu64 ".%09" PRIu64,
+                   (uint64_t)(r->reference_ns / hour_ns),
+                   (uint64_t)(r->reference_ns % hour_ns * SECOND_NS / hour_ns));
+    put(writer, "outcome", dyno_outcome_text(r->outcome));
+    put(writer, "flags", flags_text);
+#define X(sym, value, name, field) put(writer, name, scanned->names[(value)-1]);
+    DYNO_NAME_KIND_MAP(X)
+#undef X
+    put_number(writer, "items", r->items);
+    put_number(writer, "queue_ns", r->queue_ns);
+    put_number(writer, (r->flags & DYNO_RECORD_CORE_NS) != 0 ? "core_ns" : "device_ns",
+               r->device_ns);
+    put_number(writer, "reference_ns", r->reference_ns);
+    put(writer, "epu_hours", epu);
+}
+
+void dyno_export_cloudevent(const struct dyno_scanned *scanned, struct dyno_strbuf *out)
+{
+    const struct dyno_record *r = &scanned->record;
+    const char *tenant = scanned->names[DYNO_NAME_TENANT - 1];
+    struct writer writer = {.out = out, .json = {.out = out, .indent = -1}};
+    char id[DYNO_RECORD_TEXT_ROOM];
+    char time[DYNO_NS_TEXT_ROOM];
+    char source[40];
+    (void)snprintf(source, sizeof(source), "/dyno/nodes/%" PRIu32, r->id.node);
+    dyno_json_object_begin(&writer.json);
+    put(&writer, "specversion", "1.0");
+    put(&writer, "id", dyno_record_id_text(r->id, id));
+    put(&writer, "source", source);
+    put(&writer, "type", "dyno.usage.v1");
+    if (tenant[0] != 0)
+        put(&writer, "subject", tenant);
+    put(&writer, "time", dyno_ns_text(r->start_ns, time));
+    put(&writer, "datacontenttype", "application/json");
+    dyno_json_key(&writer.json, "data");
+    dyno_json_object_begin(&writer.json);
+    put_data(&writer, scanned);
+    dyno_json_object_end(&writer.json);
+    dyno_json_object_end(&writer.json);
+}

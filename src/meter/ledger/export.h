@@ -19,4 +19,8 @@ void dyno_export_csv_head(struct dyno_strbuf *out);
 void dyno_export_csv(const struct dyno_scanned *scanned, struct dyno_strbuf *out);
 void dyno_export_json(const struct dyno_scanned *scanned, struct dyno_strbuf *out);
 
+/* A usage record as one CloudEvent (CloudEvents 1.0, JSON format), without an end of line: its id
+ * is that of the record, so that whoever gets one twice drops it. */
+void dyno_export_cloudevent(const struct dyno_scanned *scanned, struct dyno_strbuf *out);
+
 #endif /* DYNO_METER_LEDGER_EXPORT_H */
