@@ -1,12 +1,14 @@
 /* arena.c - chunks in a list; large requests get a chunk of their own. */
 #include "base/arena.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/mem.h"
 
-#define CHUNK_BYTES ((size_t)64 * 1024)
+#define CHUNK_BYTES_MIN ((size_t)4 * 1024) /* of the first one; each has twice the room */
+#define CHUNK_BYTES_MAX ((size_t)64 * 1024)
 
 struct chunk {
     struct chunk *next;
@@ -61,6 +63,15 @@ void dyno_arena_reset(struct dyno_arena *arena)
     arena->chunks->used_bytes = 0;
 }
 
+/* A large one may be the head, when it was the first. */
+static size_t next_bytes(const struct chunk *head, size_t bytes)
+{
+    size_t size_bytes = head == NULL ? CHUNK_BYTES_MIN : 2 * head->size_bytes;
+    while (size_bytes < bytes)
+        size_bytes *= 2;
+    return size_bytes < CHUNK_BYTES_MAX ? size_bytes : CHUNK_BYTES_MAX;
+}
+
 /* A chunk with room for `bytes`; a large request is put behind the head, which keeps its room. */
 static struct chunk *chunk_for(struct dyno_arena *arena, size_t bytes, size_t align)
 {
@@ -70,8 +81,8 @@ static struct chunk *chunk_for(struct dyno_arena *arena, size_t bytes, size_t al
         if (start <= head->size_bytes && head->size_bytes - start >= bytes)
             return head;
     }
-    const size_t is_large = bytes > CHUNK_BYTES / 4;
-    struct chunk *chunk = chunk_create(is_large ? bytes : CHUNK_BYTES);
+    const bool is_large = bytes > CHUNK_BYTES_MAX / 4;
+    struct chunk *chunk = chunk_create(is_large ? bytes : next_bytes(head, bytes));
     if (chunk == NULL)
         return NULL;
     if (is_large && head != NULL) {

@@ -1,6 +1,7 @@
 /* arena.h - bump allocation with one release for everything.
  *
- * Owner: whoever created it.  One thread at a time.  Grows by chunks; nothing is freed singly.
+ * Owner: whoever created it.  One thread at a time.  Grows by chunks, small ones first; nothing is
+ * freed singly.
  */
 #ifndef DYNO_BASE_ARENA_H
 #define DYNO_BASE_ARENA_H
@@ -15,7 +16,7 @@ struct dyno_arena *dyno_arena_create(void);
 /* Accepts NULL. */
 void dyno_arena_destroy(struct dyno_arena *arena);
 
-/* Forget everything, keep the first chunk. */
+/* Forget everything, keep a chunk. */
 void dyno_arena_reset(struct dyno_arena *arena);
 
 /* Zeroed, 16-byte aligned (64-byte from 64 bytes up); NULL when out of memory or on overflow. */
