@@ -27,10 +27,20 @@ void dyno_sha256_init(struct dyno_sha256 *sha);
 void dyno_sha256_update(struct dyno_sha256 *sha, const void *data, size_t bytes);
 void dyno_sha256_final(struct dyno_sha256 *sha, uint8_t digest_out[32]);
 
+/* Of two messages of the same length, at most DYNO_SHA256_PAIR_MAX: what one waits for, the other
+ * computes. */
+#define DYNO_SHA256_PAIR_MAX 183
+void dyno_sha256_pair(const void *a, const void *b, size_t bytes, uint8_t a_out[32],
+                      uint8_t b_out[32]);
+
 /* The n-th way of adding `count` blocks of 64 bytes to a state that this machine has, the fastest
  * (and used) first; NULL: no more. */
 typedef void dyno_sha256_fn(uint32_t state[8], const uint8_t *blocks, size_t count);
 dyno_sha256_fn *dyno_sha256_way(int nth);
+/* The same of two states at once. */
+typedef void dyno_sha256_pair_fn(uint32_t states[2][8], const uint8_t *const blocks[2],
+                                 size_t count);
+dyno_sha256_pair_fn *dyno_sha256_pair_way(int nth);
 
 /* FNV-1a, 32 bits: stable identifiers made from names. */
 uint32_t dyno_fnv1a32(const void *data, size_t bytes);

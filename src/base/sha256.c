@@ -7,6 +7,7 @@
 #include <immintrin.h>
 #endif
 
+#include "base/err.h"
 #include "base/hash.h"
 
 static const uint32_t sha_rounds[64] = {
@@ -69,45 +70,94 @@ static void sha_blocks_portable(uint32_t state[8], const uint8_t *blocks, size_t
         sha_block(state, blocks);
 }
 
-#if defined(__x86_64__)
-/* Two rounds an instruction, on the state as (a, b, e, f) and (c, d, g, h), highest lane first
- * (Gulley et al., "Intel SHA Extensions", 2013). */
-__attribute__((target("sha,sse4.1"))) static void sha_blocks_x86(uint32_t state[8],
-                                                                 const uint8_t *blocks,
-                                                                 size_t count)
+static void sha_pair_portable(uint32_t states[2][8], const uint8_t *const blocks[2], size_t count)
 {
-    const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    for (int k = 0; k < 2; k++)
+        sha_blocks_portable(states[k], blocks[k], count);
+}
+
+#if defined(__x86_64__)
+#define SHA_TARGET __attribute__((target("sha,sse4.1")))
+
+/* (a, b, e, f) and (c, d, g, h), highest lane first. */
+struct sha_lanes {
+    __m128i abef, cdgh;
+};
+
+SHA_TARGET static inline struct sha_lanes load_lanes(const uint32_t state[8])
+{
     const __m128i badc = _mm_shuffle_epi32(_mm_loadu_si128((const void *)state), 0xb1);
     const __m128i hgfe = _mm_shuffle_epi32(_mm_loadu_si128((const void *)(state + 4)), 0x1b);
-    __m128i abef = _mm_alignr_epi8(badc, hgfe, 8);
-    __m128i cdgh = _mm_blend_epi16(hgfe, badc, 0xf0);
-    for (; count != 0; count--, blocks += 64) {
-        const __m128i abef_before = abef;
-        const __m128i cdgh_before = cdgh;
-        __m128i w[4]; /* the last sixteen words of the schedule, in a ring */
-        for (int i = 0; i < 16; i++) {
-            if (i < 4) {
-                w[i] = _mm_loadu_si128((const void *)(blocks + (size_t)16 * (size_t)i));
-                w[i] = _mm_shuffle_epi8(w[i], big_endian);
-            } else {
-                const __m128i last = w[(i - 1) & 3];
-                const __m128i middle = _mm_alignr_epi8(last, w[(i - 2) & 3], 4);
-                const __m128i sum =
-                    _mm_add_epi32(_mm_sha256msg1_epu32(w[i & 3], w[(i - 3) & 3]), middle);
-                w[i & 3] = _mm_sha256msg2_epu32(sum, last);
-            }
-            const __m128i rounds = _mm_loadu_si128((const void *)(sha_rounds + 4 * (size_t)i));
-            const __m128i words = _mm_add_epi32(w[i & 3], rounds);
-            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, words);
-            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(words, 0x0e));
-        }
-        abef = _mm_add_epi32(abef, abef_before);
-        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+    return (struct sha_lanes){_mm_alignr_epi8(badc, hgfe, 8), _mm_blend_epi16(hgfe, badc, 0xf0)};
+}
+
+SHA_TARGET static inline void store_lanes(struct sha_lanes lanes, uint32_t state[8])
+{
+    const __m128i abef = _mm_shuffle_epi32(lanes.abef, 0x1b);
+    const __m128i ghcd = _mm_shuffle_epi32(lanes.cdgh, 0xb1);
+    _mm_storeu_si128((void *)state, _mm_blend_epi16(abef, ghcd, 0xf0));
+    _mm_storeu_si128((void *)(state + 4), _mm_alignr_epi8(ghcd, abef, 8));
+}
+
+/* Rounds 4 i to 4 i + 3; w: the last sixteen words of the schedule, in a ring.  Two rounds an
+ * instruction (Gulley et al., "Intel SHA Extensions", 2013). */
+SHA_TARGET static inline void four_rounds(struct sha_lanes *lanes, __m128i w[4],
+                                          const uint8_t *block, int i)
+{
+    if (i < 4) {
+        const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+        w[i] = _mm_loadu_si128((const void *)(block + (size_t)16 * (size_t)i));
+        w[i] = _mm_shuffle_epi8(w[i], big_endian);
+    } else {
+        const __m128i last = w[(i - 1) & 3];
+        const __m128i middle = _mm_alignr_epi8(last, w[(i - 2) & 3], 4);
+        const __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(w[i & 3], w[(i - 3) & 3]), middle);
+        w[i & 3] = _mm_sha256msg2_epu32(sum, last);
     }
-    const __m128i abef_turned = _mm_shuffle_epi32(abef, 0x1b);
-    const __m128i ghcd = _mm_shuffle_epi32(cdgh, 0xb1);
-    _mm_storeu_si128((void *)state, _mm_blend_epi16(abef_turned, ghcd, 0xf0));
-    _mm_storeu_si128((void *)(state + 4), _mm_alignr_epi8(ghcd, abef_turned, 8));
+    const __m128i rounds = _mm_loadu_si128((const void *)(sha_rounds + 4 * (size_t)i));
+    const __m128i words = _mm_add_epi32(w[i & 3], rounds);
+    lanes->cdgh = _mm_sha256rnds2_epu32(lanes->cdgh, lanes->abef, words);
+    lanes->abef = _mm_sha256rnds2_epu32(lanes->abef, lanes->cdgh, _mm_shuffle_epi32(words, 0x0e));
+}
+
+SHA_TARGET static inline void add_lanes(struct sha_lanes *lanes, struct sha_lanes before)
+{
+    lanes->abef = _mm_add_epi32(lanes->abef, before.abef);
+    lanes->cdgh = _mm_add_epi32(lanes->cdgh, before.cdgh);
+}
+
+SHA_TARGET static void sha_blocks_x86(uint32_t state[8], const uint8_t *blocks, size_t count)
+{
+    struct sha_lanes lanes = load_lanes(state);
+    for (; count != 0; count--, blocks += 64) {
+        const struct sha_lanes before = lanes;
+        __m128i w[4];
+        for (int i = 0; i < 16; i++)
+            four_rounds(&lanes, w, blocks, i);
+        add_lanes(&lanes, before);
+    }
+    store_lanes(lanes, state);
+}
+
+SHA_TARGET static void sha_pair_x86(uint32_t states[2][8], const uint8_t *const blocks[2],
+                                    size_t count)
+{
+    struct sha_lanes a = load_lanes(states[0]);
+    struct sha_lanes b = load_lanes(states[1]);
+    for (size_t at = 0; at < count * 64; at += 64) {
+        const struct sha_lanes a_before = a;
+        const struct sha_lanes b_before = b;
+        __m128i a_words[4];
+        __m128i b_words[4];
+        for (int i = 0; i < 16; i++) {
+            four_rounds(&a, a_words, blocks[0] + at, i);
+            four_rounds(&b, b_words, blocks[1] + at, i);
+        }
+        add_lanes(&a, a_before);
+        add_lanes(&b, b_before);
+    }
+    store_lanes(a, states[0]);
+    store_lanes(b, states[1]);
 }
 
 /* Older compilers cannot be asked about this extension by name (CPUID leaf 7, EBX bit 29). */
@@ -133,21 +183,34 @@ static bool always(void)
 /* The fastest first. */
 static const struct {
     dyno_sha256_fn *fn;
+    dyno_sha256_pair_fn *pair;
     bool (*is_here)(void);
 } sha_ways[] = {
 #if defined(__x86_64__)
-    {sha_blocks_x86, has_sha},
+    {sha_blocks_x86, sha_pair_x86, has_sha},
 #endif
-    {sha_blocks_portable, always},
+    {sha_blocks_portable, sha_pair_portable, always},
 };
+
+/* Of those that are here; -1: there are no more. */
+static int nth_way(int nth)
+{
+    for (int i = 0; i < (int)(sizeof(sha_ways) / sizeof(sha_ways[0])); i++)
+        if (sha_ways[i].is_here() && nth-- == 0)
+            return i;
+    return -1;
+}
 
 dyno_sha256_fn *dyno_sha256_way(int nth)
 {
-    for (size_t i = 0; i < sizeof(sha_ways) / sizeof(sha_ways[0]); i++) {
-        if (sha_ways[i].is_here() && nth-- == 0)
-            return sha_ways[i].fn;
-    }
-    return NULL;
+    const int way = nth_way(nth);
+    return way < 0 ? NULL : sha_ways[way].fn;
+}
+
+dyno_sha256_pair_fn *dyno_sha256_pair_way(int nth)
+{
+    const int way = nth_way(nth);
+    return way < 0 ? NULL : sha_ways[way].pair;
 }
 
 static void sha_blocks(uint32_t state[8], const uint8_t *blocks, size_t count)
@@ -161,11 +224,12 @@ static void sha_blocks(uint32_t state[8], const uint8_t *blocks, size_t count)
     fn(state, blocks, count);
 }
 
+static const uint32_t sha_start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                      0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
 void dyno_sha256_init(struct dyno_sha256 *sha)
 {
-    static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                                      0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    memcpy(sha->state, start, sizeof(start));
+    memcpy(sha->state, sha_start, sizeof(sha_start));
     sha->total_bytes = 0;
 }
 
@@ -192,6 +256,14 @@ void dyno_sha256_update(struct dyno_sha256 *sha, const void *data, size_t bytes)
     }
 }
 
+static void put_state(const uint32_t state[8], uint8_t digest_out[32])
+{
+    for (int i = 0; i < 8; i++) {
+        const uint32_t word = __builtin_bswap32(state[i]);
+        memcpy(digest_out + (size_t)i * 4, &word, 4);
+    }
+}
+
 void dyno_sha256_final(struct dyno_sha256 *sha, uint8_t digest_out[32])
 {
     static const uint8_t padding[64] = {0x80};
@@ -199,8 +271,38 @@ void dyno_sha256_final(struct dyno_sha256 *sha, uint8_t digest_out[32])
     const size_t used = (size_t)(sha->total_bytes % 64);
     dyno_sha256_update(sha, padding, used < 56 ? 56 - used : 120 - used);
     dyno_sha256_update(sha, &bits, sizeof(bits));
-    for (int i = 0; i < 8; i++) {
-        const uint32_t word = __builtin_bswap32(sha->state[i]);
-        memcpy(digest_out + (size_t)i * 4, &word, 4);
+    put_state(sha->state, digest_out);
+}
+
+/* The message, padded to whole blocks; returns how many. */
+static size_t pad(const void *data, size_t bytes, uint8_t out[DYNO_SHA256_PAIR_MAX + 9])
+{
+    const size_t count = (bytes + 9 + 63) / 64;
+    const uint64_t bits = __builtin_bswap64((uint64_t)bytes * 8);
+    memcpy(out, data, bytes);
+    out[bytes] = 0x80;
+    memset(out + bytes + 1, 0, count * 64 - bytes - 9);
+    memcpy(out + count * 64 - 8, &bits, 8);
+    return count;
+}
+
+void dyno_sha256_pair(const void *a, const void *b, size_t bytes, uint8_t a_out[32],
+                      uint8_t b_out[32])
+{
+    static _Atomic(dyno_sha256_pair_fn *) best;
+    uint8_t padded[2][DYNO_SHA256_PAIR_MAX + 9];
+    uint32_t states[2][8];
+    DYNO_ASSERT(bytes <= DYNO_SHA256_PAIR_MAX);
+    dyno_sha256_pair_fn *fn = atomic_load_explicit(&best, memory_order_relaxed);
+    if (fn == NULL) {
+        fn = dyno_sha256_pair_way(0);
+        atomic_store_explicit(&best, fn, memory_order_relaxed);
     }
+    memcpy(states[0], sha_start, sizeof(sha_start));
+    memcpy(states[1], sha_start, sizeof(sha_start));
+    (void)pad(a, bytes, padded[0]);
+    const size_t count = pad(b, bytes, padded[1]);
+    fn(states, (const uint8_t *const[2]){padded[0], padded[1]}, count);
+    put_state(states[0], a_out);
+    put_state(states[1], b_out);
 }

@@ -242,6 +242,41 @@ void dyno_item_leaf(uint8_t type, const uint8_t salt[DYNO_SALT_BYTES], const uin
     dyno_sha256_final(&sha, leaf_out->bytes);
 }
 
+/* As dyno_item_salt and dyno_item_leaf have them, two at a time. */
+static void leaf_pair(const struct dyno_items *items, uint32_t index, struct dyno_digest *leaves)
+{
+    uint8_t salts[2][1 + DYNO_SEED_BYTES + 4];
+    uint8_t bytes[2][2 + DYNO_SALT_BYTES + DYNO_RECORD_BYTES];
+    struct dyno_digest digests[2];
+    for (uint32_t k = 0; k < 2; k++) {
+        salts[k][0] = HASH_SALT;
+        memcpy(salts[k] + 1, items->seed, DYNO_SEED_BYTES);
+        dyno_le_put_u32(salts[k] + 1 + DYNO_SEED_BYTES, items->entry_count + index + k);
+    }
+    dyno_sha256_pair(salts[0], salts[1], sizeof(salts[0]), digests[0].bytes, digests[1].bytes);
+    for (uint32_t k = 0; k < 2; k++) {
+        bytes[k][0] = HASH_LEAF;
+        bytes[k][1] = DYNO_ITEM_RECORD;
+        memcpy(bytes[k] + 2, digests[k].bytes, DYNO_SALT_BYTES);
+        memcpy(bytes[k] + 2 + DYNO_SALT_BYTES,
+               items->records + (size_t)(index + k) * DYNO_RECORD_BYTES, DYNO_RECORD_BYTES);
+    }
+    dyno_sha256_pair(bytes[0], bytes[1], sizeof(bytes[0]), leaves[0].bytes, leaves[1].bytes);
+}
+
+static void record_leaves(const struct dyno_items *items, struct dyno_digest *leaves)
+{
+    uint32_t i = 0;
+    for (; i + 2 <= items->record_count; i += 2)
+        leaf_pair(items, i, &leaves[i]);
+    if (i < items->record_count) {
+        uint8_t salt[DYNO_SALT_BYTES];
+        dyno_item_salt(items->seed, items->entry_count + i, salt);
+        dyno_item_leaf(DYNO_ITEM_RECORD, salt, items->records + (size_t)i * DYNO_RECORD_BYTES,
+                       DYNO_RECORD_BYTES, &leaves[i]);
+    }
+}
+
 enum dyno_status dyno_items_leaves(const struct dyno_items *items, struct dyno_digest *leaves_out,
                                    struct dyno_err *err)
 {
@@ -257,10 +292,6 @@ enum dyno_status dyno_items_leaves(const struct dyno_items *items, struct dyno_d
     if (at != items->entries_bytes)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "%zu bytes are left after its names",
                          items->entries_bytes - at);
-    for (uint32_t i = 0; i < items->record_count; i++) {
-        dyno_item_salt(items->seed, items->entry_count + i, salt);
-        dyno_item_leaf(DYNO_ITEM_RECORD, salt, items->records + (size_t)i * DYNO_RECORD_BYTES,
-                       DYNO_RECORD_BYTES, &leaves_out[items->entry_count + i]);
-    }
+    record_leaves(items, leaves_out + items->entry_count);
     return DYNO_OK;
 }

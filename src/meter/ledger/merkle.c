@@ -24,6 +24,19 @@ void dyno_merkle_node(const struct dyno_digest *left, const struct dyno_digest *
     dyno_sha256_final(&sha, node_out->bytes);
 }
 
+/* leaves[i / 2] of leaves[i] and leaves[i + 1], from the first four on. */
+static void node_pair(struct dyno_digest *leaves, size_t i)
+{
+    uint8_t bytes[2][1 + 2 * DYNO_DIGEST_BYTES];
+    for (size_t k = 0; k < 2; k++) {
+        bytes[k][0] = 1;
+        memcpy(bytes[k] + 1, leaves[i + 2 * k].bytes, DYNO_DIGEST_BYTES);
+        memcpy(bytes[k] + 1 + DYNO_DIGEST_BYTES, leaves[i + 2 * k + 1].bytes, DYNO_DIGEST_BYTES);
+    }
+    dyno_sha256_pair(bytes[0], bytes[1], sizeof(bytes[0]), leaves[i / 2].bytes,
+                     leaves[i / 2 + 1].bytes);
+}
+
 static void hash_nothing(struct dyno_digest *out)
 {
     struct dyno_sha256 sha;
@@ -42,7 +55,10 @@ void dyno_merkle_prove(struct dyno_digest *leaves, size_t count, size_t index,
         const size_t beside = index ^ 1;
         if (path_out != NULL && beside < count)
             path_out[path_count++] = leaves[beside];
-        for (size_t i = 0; i + 1 < count; i += 2)
+        size_t i = 0;
+        for (; i + 3 < count; i += 4)
+            node_pair(leaves, i);
+        if (i + 1 < count)
             dyno_merkle_node(&leaves[i], &leaves[i + 1], &leaves[i / 2]);
         if (count % 2 != 0) /* it has nothing beside it: it rises as it is */
             leaves[count / 2] = leaves[count - 1];

@@ -107,6 +107,42 @@ static void test_sha_ways(void)
     CHECK(dyno_sha256_way(0) != NULL);
 }
 
+/* Two at once are each what it is alone, of every length and in every way. */
+static void test_sha_pair(void)
+{
+    uint8_t data[2][DYNO_SHA256_PAIR_MAX];
+    uint8_t blocks[2][64 * 3];
+    for (size_t i = 0; i < sizeof(data[0]); i++) {
+        data[0][i] = (uint8_t)(i * 31 + 7);
+        data[1][i] = (uint8_t)(i * 57 + (i >> 2));
+    }
+    for (size_t bytes = 0; bytes <= DYNO_SHA256_PAIR_MAX; bytes++) {
+        uint8_t pair[2][32];
+        dyno_sha256_pair(data[0], data[1], bytes, pair[0], pair[1]);
+        for (int k = 0; k < 2; k++) {
+            struct dyno_sha256 sha;
+            uint8_t digest[32];
+            dyno_sha256_init(&sha);
+            dyno_sha256_update(&sha, data[k], bytes);
+            dyno_sha256_final(&sha, digest);
+            CHECK(memcmp(digest, pair[k], sizeof(digest)) == 0);
+        }
+    }
+    for (size_t i = 0; i < sizeof(blocks); i++)
+        ((uint8_t *)blocks)[i] = (uint8_t)(i * 167 + (i >> 3));
+    for (int nth = 0; dyno_sha256_pair_way(nth) != NULL; nth++) {
+        uint32_t pair[2][8];
+        uint32_t alone[2][8];
+        for (uint32_t i = 0; i < 16; i++)
+            pair[i / 8][i % 8] = alone[i / 8][i % 8] = i * 0x9e3779b9U;
+        dyno_sha256_pair_way(nth)(pair, (const uint8_t *const[2]){blocks[0], blocks[1]}, 3);
+        for (int k = 0; k < 2; k++)
+            dyno_sha256_way(nth)(alone[k], blocks[k], 3);
+        CHECK(memcmp(pair, alone, sizeof(pair)) == 0);
+    }
+    CHECK(dyno_sha256_pair_way(0) != NULL);
+}
+
 static void test_hash64(void)
 {
     uint8_t bytes[64] = {0};
@@ -178,6 +214,7 @@ int main(void)
     test_crc_ways();
     test_sha();
     test_sha_ways();
+    test_sha_pair();
     test_fnv();
     test_hash64();
     test_map();
