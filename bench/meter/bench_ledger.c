@@ -132,7 +132,7 @@ static void write_all(const char *folder, uint64_t records, uint32_t group, uint
             wait_for(block);
             waits_us[round - block_count] = (double)(dyno_clock_ns() - block->start_ns) * 1e-3;
             for (uint32_t i = 0; i < group; i++)
-                (void)dyno_ledger_sent(ledger, own[i].entry.record.id.seq, NULL);
+                (void)dyno_ledger_sent(ledger, &own[i].entry.record.id.seq, 1, NULL);
         }
         if (round >= rounds)
             continue;

@@ -125,7 +125,7 @@ static void settle(struct dyno_ledger *ledger, size_t count)
         (void)usleep(1000);
     for (size_t i = 0; i < count; i++) {
         if (!is_unsent[i] && entries[i].record.kind == DYNO_RECORD_USAGE &&
-            dyno_ledger_sent(ledger, i + 1, &err) != DYNO_OK)
+            dyno_ledger_sent(ledger, &(uint64_t){i + 1}, 1, &err) != DYNO_OK)
             stop(err.text);
         is_unsent[i] = is_unsent[i] || entries[i].record.kind == DYNO_RECORD_USAGE;
     }

@@ -60,7 +60,7 @@ static void append(struct dyno_ledger *ledger, uint64_t first, size_t count)
             ;
     for (size_t i = 0; i < count; i++)
         if (entries[i].entry.status == DYNO_OK)
-            (void)dyno_ledger_sent(ledger, entries[i].entry.record.id.seq, NULL);
+            (void)dyno_ledger_sent(ledger, &entries[i].entry.record.id.seq, 1, NULL);
     (void)sem_destroy(&done);
 }
 

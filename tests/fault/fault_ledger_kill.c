@@ -58,7 +58,7 @@ static void *append_for_ever(void *opaque)
             while (sem_wait(&done) != 0)
                 ;
         for (size_t i = 0; i < AT_ONCE; i++)
-            (void)dyno_ledger_sent(client->ledger, entries[i].entry.record.id.seq, NULL);
+            (void)dyno_ledger_sent(client->ledger, &entries[i].entry.record.id.seq, 1, NULL);
     }
     return NULL;
 }

@@ -28,6 +28,13 @@ struct work {
     bool is_closing;
 };
 
+static void wait_until(struct dyno_ledger *ledger, uint64_t mono_ns)
+{
+    const struct timespec until = {.tv_sec = (time_t)(mono_ns / 1000000000U),
+                                   .tv_nsec = (long)(mono_ns % 1000000000U)};
+    (void)pthread_cond_timedwait(&ledger->wakes, &ledger->lock, &until);
+}
+
 static struct work wait_for_work(struct dyno_ledger *ledger)
 {
     (void)pthread_mutex_lock(&ledger->lock);
@@ -37,18 +44,14 @@ static struct work wait_for_work(struct dyno_ledger *ledger)
             (chore_ns != 0 && chore_ns <= dyno_clock_ns()))
             break;
         ledger->wants_sent = ledger->sent.seq == ledger->written_sent_seq;
-        if (chore_ns == 0) {
+        if (chore_ns == 0)
             (void)pthread_cond_wait(&ledger->wakes, &ledger->lock);
-            continue;
-        }
-        const struct timespec until = {.tv_sec = (time_t)(chore_ns / 1000000000U),
-                                       .tv_nsec = (long)(chore_ns % 1000000000U)};
-        (void)pthread_cond_timedwait(&ledger->wakes, &ledger->lock, &until);
+        else
+            wait_until(ledger, chore_ns);
     }
     const struct work work = {ledger->first, ledger->sent.seq, ledger->is_closing};
     ledger->first = NULL;
     ledger->last_next = &ledger->first;
-    ledger->pending_count = 0;
     ledger->wants_sent = false;
     (void)pthread_mutex_unlock(&ledger->lock);
     return work;
@@ -69,14 +72,24 @@ static void settle(struct dyno_ledger *ledger, const struct dyno_record *record)
 static struct dyno_ledger_entry *tell(struct dyno_ledger *ledger, struct dyno_ledger_entry *entry,
                                       uint64_t count, enum dyno_status status)
 {
+    struct dyno_ledger_entry *together = NULL;
+    struct dyno_ledger_entry **last_next = &together;
     for (; count > 0 && entry != NULL; count--) {
         struct dyno_ledger_entry *next = entry->next; /* it is its owner's once it is told */
         entry->status = status;
+        entry->next = NULL;
         if (status == DYNO_OK)
             settle(ledger, &entry->record);
-        entry->done(entry);
+        if (entry->done != NULL) {
+            entry->done(entry);
+        } else {
+            *last_next = entry;
+            last_next = &entry->next;
+        }
         entry = next;
     }
+    if (together != NULL)
+        ledger->options.told(ledger->options.arg, together);
     return entry;
 }
 

@@ -63,22 +63,28 @@ enum dyno_status dyno_ledger_name(struct dyno_ledger *ledger, enum dyno_name_kin
 
 /* --- entries --- */
 
-void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entry)
+void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries)
 {
     struct dyno_err err = {0};
-    entry->next = NULL;
-    entry->record.id.node = ledger->options.node;
-    entry->record.voids.node = ledger->options.node;
-    const bool is_right = dyno_record_check(&entry->record, &err) == DYNO_OK;
+    struct dyno_ledger_entry *last = entries;
+    for (struct dyno_ledger_entry *entry = entries; entry != NULL; entry = entry->next) {
+        entry->record.id.node = ledger->options.node;
+        entry->record.voids.node = ledger->options.node;
+        const bool is_right = dyno_record_check(&entry->record, &err) == DYNO_OK;
+        DYNO_ASSERT(is_right && (entry->done != NULL || ledger->options.told != NULL));
+        last = entry;
+    }
     (void)pthread_mutex_lock(&ledger->lock);
-    DYNO_ASSERT(is_right && !ledger->is_closing);
-    for (size_t i = 0; i < DYNO_NAME_KINDS; i++)
-        DYNO_ASSERT(entry->record.names[i] <= ledger->name_count);
-    *ledger->last_next = entry;
-    ledger->last_next = &entry->next;
-    if (ledger->pending_count++ == 0)
-        (void)pthread_cond_signal(&ledger->wakes);
+    DYNO_ASSERT(!ledger->is_closing);
+    for (const struct dyno_ledger_entry *entry = entries; entry != NULL; entry = entry->next)
+        for (size_t i = 0; i < DYNO_NAME_KINDS; i++)
+            DYNO_ASSERT(entry->record.names[i] <= ledger->name_count);
+    const bool was_empty = ledger->first == NULL;
+    *ledger->last_next = entries;
+    ledger->last_next = &last->next;
     (void)pthread_mutex_unlock(&ledger->lock);
+    if (was_empty)
+        (void)pthread_cond_signal(&ledger->wakes);
 }
 
 /* --- answers that have left --- */
@@ -135,12 +141,17 @@ static bool note_sent(struct dyno_ledger_sent *sent, uint64_t seq)
     return true;
 }
 
-enum dyno_status dyno_ledger_sent(struct dyno_ledger *ledger, uint64_t seq, struct dyno_err *err)
+enum dyno_status dyno_ledger_sent(struct dyno_ledger *ledger, const uint64_t *seqs, size_t count,
+                                  struct dyno_err *err)
 {
-    DYNO_ASSERT(seq <= dyno_ledger_durable_seq(ledger));
+    const uint64_t durable_seq = dyno_ledger_durable_seq(ledger);
+    bool ok = true;
     (void)pthread_mutex_lock(&ledger->lock);
-    const bool ok = note_sent(&ledger->sent, seq);
-    if (ok && ledger->wants_sent) {
+    for (size_t i = 0; i < count; i++) {
+        DYNO_ASSERT(seqs[i] <= durable_seq);
+        ok = note_sent(&ledger->sent, seqs[i]) && ok;
+    }
+    if (ledger->wants_sent && count > 0) {
         ledger->wants_sent = false;
         (void)pthread_cond_signal(&ledger->wakes);
     }

@@ -19,6 +19,7 @@
 #include "meter/ledger/head.h"
 
 struct dyno_ledger;
+struct dyno_ledger_entry;
 
 struct dyno_ledger_options {
     const char *folder;           /* made when it is not there */
@@ -39,6 +40,10 @@ struct dyno_ledger_options {
      * NULL. */
     void (*on_head)(void *arg, const struct dyno_head *head, const uint8_t *bytes,
                     const uint8_t *proof, size_t proof_bytes);
+    /* Entries without a `done` of their own, in a list, when their status is known: a call for
+     * those of a group.  By the committer; must be short and must not append.  NULL: every entry
+     * has a `done`. */
+    void (*told)(void *arg, struct dyno_ledger_entry *entries);
     /* The disk failed; does not return.  NULL: the sentence is logged, and abort() called. */
     void (*on_failure)(void *arg, const struct dyno_err *err);
     void *arg;
@@ -69,18 +74,19 @@ enum dyno_status dyno_ledger_name(struct dyno_ledger *ledger, enum dyno_name_kin
 struct dyno_ledger_entry {
     struct dyno_record record; /* names are handles; id (and the node of `voids`) is written */
     /* By the committer, when `status` is known: DYNO_OK, the record is durable, or E_CANCELLED.
-     * Must be short and must not append; the entry is the caller's again. */
+     * Must be short and must not append; the entry is the caller's again.  NULL: options.told. */
     void (*done)(struct dyno_ledger_entry *entry);
     enum dyno_status status;
-    struct dyno_ledger_entry *next; /* the ledger's */
+    struct dyno_ledger_entry *next; /* in a list; NULL: the last, and when it was told */
 };
 
-/* Any thread; never waits for the disk.  The record must pass dyno_record_check, handles be of
- * dyno_ledger_name: what is wrong here is an error of ours. */
-void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entry);
+/* One or more, as a list.  Any thread; never waits for the disk.  The records must pass
+ * dyno_record_check, handles be of dyno_ledger_name: what is wrong here is an error of ours. */
+void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries);
 
-/* The answer of the usage record `seq` of this epoch has left.  (Records of other kinds have none;
- * a void settles the one that it is of.)  Any thread.  E_NOMEM: it may be said again. */
-enum dyno_status dyno_ledger_sent(struct dyno_ledger *ledger, uint64_t seq, struct dyno_err *err);
+/* The answers of the usage records `seqs` of this epoch have left.  (Records of other kinds have
+ * none; a void settles the one that it is of.)  Any thread.  E_NOMEM: it may be said again. */
+enum dyno_status dyno_ledger_sent(struct dyno_ledger *ledger, const uint64_t *seqs, size_t count,
+                                  struct dyno_err *err);
 
 #endif /* DYNO_METER_LEDGER_LEDGER_H */

@@ -10,7 +10,7 @@
 #include "serve/app/rpc.h"
 #include "serve/sched/router.h"
 
-#define SPARE_MAX 64
+#define SPARE_MAX 256
 #define WAITS_MAX 4 /* of one request: what was loaded for it may be evicted before it runs */
 
 /* Memory of a call beside its arena; its data follow. */
@@ -206,7 +206,7 @@ static void on_done(struct dyno_task *task)
 {
     struct dyno_call *call = (struct dyno_call *)(void *)task; /* its first member */
     call->status = task->status;
-    if (!dyno_call_record(call, to_its_thread))
+    if (!dyno_call_record(call, deliver))
         to_its_thread(call);
 }
 

@@ -9,6 +9,156 @@
 
 _Static_assert(DYNO_CLASSES_MAX <= DYNO_METER_CLASSES_MAX, "each class has its place");
 
+/* --- records of calls --- */
+
+enum dyno_status dyno_call_may_run(struct dyno_call *call)
+{
+    const struct dyno_meter *meter = call->io->server->meter;
+    if (meter == NULL || dyno_meter_admits(meter))
+        return DYNO_OK;
+    call->task.retry_ns = UINT64_C(1000000000);
+    return DYNO_FAIL(&call->err, DYNO_E_BUSY, "usage cannot be written down: the disk is full");
+}
+
+/* When the call came, on the system's clock. */
+static uint64_t came_ns(const struct dyno_call *call)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec -
+           (dyno_clock_ns() - call->start_ns);
+}
+
+static struct dyno_call *call_of(struct dyno_ledger_entry *entry)
+{
+    return (struct dyno_call *)(void *)((char *)entry - offsetof(struct dyno_call, entry));
+}
+
+static void take_status(struct dyno_call *call)
+{
+    if (call->entry.status != DYNO_OK && call->status == DYNO_OK)
+        call->status = DYNO_FAIL(&call->err, DYNO_E_BUSY,
+                                 "usage could not be written down, so the answer is "
+                                 "not given");
+}
+
+/* By the committer: each I/O thread is rung for once, and finds all its calls. */
+static void told(void *arg, struct dyno_ledger_entry *entries)
+{
+    struct dyno_server *server = arg;
+    while (entries != NULL) {
+        struct dyno_call *call = call_of(entries);
+        struct dyno_io_usage *usage = &call->io->usage;
+        entries = entries->next;
+        take_status(call);
+        call->mail.next = usage->told_last;
+        usage->told_last = &call->mail;
+        if (usage->told_first == NULL)
+            usage->told_first = &call->mail;
+    }
+    for (int i = 0; i < server->io_count; i++) {
+        struct dyno_io_usage *usage = &server->ios[i].usage;
+        struct dyno_mail *last = usage->told_last;
+        struct dyno_mail *first = usage->told_first;
+        usage->told_last = usage->told_first = NULL;
+        if (last != NULL)
+            dyno_loop_post_list(server->ios[i].loop, last, first);
+    }
+}
+
+static void flush(struct dyno_io *io)
+{
+    struct dyno_io_usage *usage = &io->usage;
+    struct dyno_ledger_entry *entries = usage->entries;
+    const size_t left_count = usage->left_count;
+    usage->entries = NULL;
+    usage->left_count = 0;
+    if (left_count > 0)
+        dyno_meter_left(io->server->meter, usage->left, left_count);
+    if (entries != NULL)
+        dyno_meter_hand_over(io->server->meter, entries);
+}
+
+static void end_turn(struct dyno_turn *turn)
+{
+    flush((struct dyno_io *)(void *)((char *)turn - offsetof(struct dyno_io, usage.turn)));
+}
+
+/* Runs on this thread are written down together; those of the scheduler's lanes take longer than
+ * that is worth. */
+static void hand_over(struct dyno_call *call)
+{
+    struct dyno_io *io = dyno_io_here;
+    if (io == NULL) {
+        dyno_meter_hand_over(call->io->server->meter, &call->entry);
+        return;
+    }
+    struct dyno_io_usage *usage = &io->usage;
+    if (usage->entries == NULL)
+        usage->last_next = &usage->entries;
+    *usage->last_next = &call->entry;
+    usage->last_next = &call->entry.next;
+    usage->turn.end = end_turn;
+    dyno_loop_at_end(io->loop, &usage->turn);
+}
+
+bool dyno_call_record(struct dyno_call *call, void (*wake)(struct dyno_mail *mail))
+{
+    struct dyno_server *server = call->io->server;
+    const struct dyno_task *task = &call->task;
+    if (server->meter == NULL || task->batch_id == 0)
+        return false;
+    const struct dyno_meter_request request = {
+        .variant = task->variant,
+        .tenant_id = call->guest->tenant,
+        .tenant = call->guest->name,
+        .class_idx = task->class_idx,
+        .class_name = server->classes.rows[task->class_idx].name,
+        .inputs = task->inputs,
+        .is_good = call->status == DYNO_OK,
+        .is_cancelled = call->status == DYNO_E_CANCELLED,
+        .wall_ns = came_ns(call),
+        .queue_ns = task->start_ns - task->queue_ns,
+        .core_ns = task->core_ns,
+        .rows = task->rows,
+        .batch_id = task->batch_id,
+        .batch_count = task->batch_count,
+    };
+    call->mail.deliver = wake;
+    call->has_entry = true;
+    if (dyno_meter_record(server->meter, &request, &call->entry)) {
+        hand_over(call);
+        return true;
+    }
+    take_status(call);
+    return false;
+}
+
+static void note_left(struct dyno_io *io, uint64_t seq)
+{
+    struct dyno_io_usage *usage = &io->usage;
+    if (usage->left_count == DYNO_IO_LEFT_MAX)
+        flush(io);
+    usage->left[usage->left_count++] = seq;
+    usage->turn.end = end_turn;
+    dyno_loop_at_end(io->loop, &usage->turn);
+}
+
+/* On the call's own thread. */
+void dyno_call_settle(struct dyno_call *call)
+{
+    if (call->has_entry && dyno_meter_awaits(&call->entry)) {
+        if (call->has_left)
+            note_left(call->io, call->entry.record.id.seq);
+        else
+            dyno_meter_lost(call->io->server->meter, &call->entry);
+    }
+    call->has_entry = call->has_left = false;
+    call->entry = (struct dyno_ledger_entry){0};
+}
+
+/* --- opening and closing --- */
+
 static enum dyno_status ready(void *arg, struct dyno_arena *arena,
                               struct dyno_variant ***variants_out, size_t *count_out,
                               struct dyno_err *err)
@@ -36,6 +186,7 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
                                              .is_relaxed = options->is_relaxed,
                                              .device = &server->device,
                                              .ready = ready,
+                                             .told = told,
                                              .arg = server};
     return dyno_meter_create(&meter, &server->meter, err);
 }
@@ -43,6 +194,8 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
 void dyno_server_close_meter(struct dyno_server *server)
 {
     struct dyno_err err = {0};
+    for (int i = 0; server->meter != NULL && i < server->io_count; i++)
+        flush(&server->ios[i]);
     if (dyno_meter_destroy(server->meter, &err) != DYNO_OK)
         dyno_log(DYNO_LOG_ERROR, "the ledger: %s", err.text);
     server->meter = NULL;
@@ -52,72 +205,6 @@ enum dyno_status dyno_server_adopt(void *arg, struct dyno_variant *variant, stru
 {
     const struct dyno_server *server = arg;
     return dyno_meter_adopt(server->meter, variant, err);
-}
-
-enum dyno_status dyno_call_may_run(struct dyno_call *call)
-{
-    const struct dyno_meter *meter = call->io->server->meter;
-    if (meter == NULL || dyno_meter_admits(meter))
-        return DYNO_OK;
-    call->task.retry_ns = UINT64_C(1000000000);
-    return DYNO_FAIL(&call->err, DYNO_E_BUSY, "usage cannot be written down: the disk is full");
-}
-
-/* When the call came, on the system's clock. */
-static uint64_t came_ns(const struct dyno_call *call)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec -
-           (dyno_clock_ns() - call->start_ns);
-}
-
-static void on_recorded(struct dyno_ledger_entry *entry)
-{
-    struct dyno_call *call =
-        (struct dyno_call *)(void *)((char *)entry - offsetof(struct dyno_call, entry));
-    if (entry->status != DYNO_OK && call->status == DYNO_OK)
-        call->status = DYNO_FAIL(&call->err, DYNO_E_BUSY,
-                                 "usage could not be written down, so the answer is "
-                                 "not given");
-    call->then(call);
-}
-
-bool dyno_call_record(struct dyno_call *call, void (*then)(struct dyno_call *call))
-{
-    struct dyno_server *server = call->io->server;
-    const struct dyno_task *task = &call->task;
-    if (server->meter == NULL || task->batch_id == 0)
-        return false;
-    const struct dyno_meter_request request = {
-        .variant = task->variant,
-        .tenant_id = call->guest->tenant,
-        .tenant = call->guest->name,
-        .class_idx = task->class_idx,
-        .class_name = server->classes.rows[task->class_idx].name,
-        .inputs = task->inputs,
-        .is_good = call->status == DYNO_OK,
-        .is_cancelled = call->status == DYNO_E_CANCELLED,
-        .wall_ns = came_ns(call),
-        .queue_ns = task->start_ns - task->queue_ns,
-        .core_ns = task->core_ns,
-        .rows = task->rows,
-        .batch_id = task->batch_id,
-        .batch_count = task->batch_count,
-    };
-    call->then = then;
-    call->has_entry = true;
-    call->entry.done = on_recorded;
-    dyno_meter_record(server->meter, &request, &call->entry);
-    return true;
-}
-
-void dyno_call_settle(struct dyno_call *call)
-{
-    if (call->has_entry)
-        dyno_meter_left(call->io->server->meter, &call->entry, call->has_left);
-    call->has_entry = call->has_left = false;
-    call->entry = (struct dyno_ledger_entry){0};
 }
 
 /* --- metrics --- */

@@ -6,16 +6,17 @@
 
 /* With options.ledger: open it, before models are loaded. */
 enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_err *err);
-/* Nobody runs any more.  What could not be written is logged. */
+/* Nobody runs any more, and I/O threads have ended.  What could not be written is logged. */
 void dyno_server_close_meter(struct dyno_server *server);
 /* dyno_manager_options.adopt, with the server. */
 enum dyno_status dyno_server_adopt(void *arg, struct dyno_variant *variant, struct dyno_err *err);
 
 /* May a request be taken?  E_BUSY while the ledger's disk is full. */
 enum dyno_status dyno_call_may_run(struct dyno_call *call);
-/* The call's run is over: true when a record is on its way, and `then` is called when the answer
- * may leave, on any thread; its status may have become an error. */
-bool dyno_call_record(struct dyno_call *call, void (*then)(struct dyno_call *call));
+/* The call's run is over: true when a record is on its way.  When the answer may leave, `wake` is
+ * delivered on the call's own thread; its status may have become an error (also where this is
+ * false). */
+bool dyno_call_record(struct dyno_call *call, void (*wake)(struct dyno_mail *mail));
 /* The call is over: its answer has left, or has not. */
 void dyno_call_settle(struct dyno_call *call);
 

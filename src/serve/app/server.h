@@ -24,6 +24,17 @@ struct dyno_server;
 struct dyno_visit; /* a request over HTTP: app/http.h */
 struct dyno_rpc;   /* a call over gRPC: app/rpc.h */
 
+#define DYNO_IO_LEFT_MAX 512
+
+/* What its turns have for the ledger, which takes many at once more cheaply than each by itself. */
+struct dyno_io_usage {
+    struct dyno_turn turn;
+    struct dyno_ledger_entry *entries, **last_next; /* records that were made in this turn */
+    uint64_t left[DYNO_IO_LEFT_MAX];                /* records whose answers have left */
+    size_t left_count;
+    struct dyno_mail *told_last, *told_first; /* the committer's: calls to be woken */
+};
+
 struct dyno_io {
     struct dyno_server *server;
     int idx;
@@ -43,6 +54,7 @@ struct dyno_io {
     struct dyno_timer health_timer;  /* runs while there are any */
     atomic_uint_fast64_t open_count; /* requests that are not answered; read by others */
     struct dyno_mail shut_mail, stop_mail, drain_mail, close_mail;
+    struct dyno_io_usage usage;
 };
 
 #define DYNO_PORT_KINDS 3 /* http, grpc, metrics */
@@ -125,7 +137,6 @@ struct dyno_call {
     bool has_entry;     /* a usage record was made, */
     bool has_left;      /* and the answer was handed to a connection that lived */
     struct dyno_ledger_entry entry;
-    void (*then)(struct dyno_call *call); /* when the record is durable */
     /* Of a stream: it waits for its turn, with its answer (NULL: to be written yet), and holds the
      * variant no more, only its names. */
     bool is_done;

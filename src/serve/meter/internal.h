@@ -21,11 +21,14 @@ struct dyno_cert_shelf {
 };
 
 /* What a tenant used of an engine since the last tick. */
+/* What a tenant used of it since the last tick. */
 struct dyno_meter_use {
     struct dyno_meter_use *next;
     uint32_t tenant;
-    uint64_t core_ns;
+    atomic_uint_fast64_t core_ns;
 };
+
+#define DYNO_USE_CHAINS 64
 
 /* One engine under one name. */
 struct dyno_subject {
@@ -40,8 +43,11 @@ struct dyno_subject {
     atomic_uint_fast64_t shapes[DYNO_SHAPES_KEPT];
     atomic_uint_fast32_t shape_count;
 
+    /* By tenant % chains.  Put in front under the lock, and there as long as the subject; read
+     * without. */
+    _Atomic(struct dyno_meter_use *) uses[DYNO_USE_CHAINS];
+
     pthread_mutex_t lock;
-    struct dyno_meter_use *uses;
     struct dyno_residency residency;
     bool was_held; /* at this tick */
 };

@@ -9,6 +9,19 @@
 
 /* --- opening --- */
 
+static void on_head(void *arg, const struct dyno_head *head, const uint8_t *bytes,
+                    const uint8_t *proof, size_t proof_bytes)
+{
+    const struct dyno_meter *meter = arg;
+    dyno_head_board_take(meter->board, head, bytes, proof, proof_bytes);
+}
+
+static void told(void *arg, struct dyno_ledger_entry *entries)
+{
+    const struct dyno_meter *meter = arg;
+    meter->options.told(meter->options.arg, entries);
+}
+
 static enum dyno_status start(struct dyno_meter *meter, struct dyno_err *err)
 {
     const struct dyno_head_board_options board = {.ledger = meter->options.ledger,
@@ -18,8 +31,9 @@ static enum dyno_status start(struct dyno_meter *meter, struct dyno_err *err)
     const struct dyno_ledger_options ledger = {.folder = meter->options.ledger,
                                                .node = meter->options.node,
                                                .key_path = meter->options.key_path,
-                                               .on_head = dyno_head_board_take,
-                                               .arg = meter->board};
+                                               .on_head = on_head,
+                                               .told = told,
+                                               .arg = meter};
     DYNO_TRY(dyno_ledger_open(&ledger, &meter->ledger, err));
     DYNO_TRY(dyno_head_board_check(meter->board, err));
     DYNO_TRY(dyno_cert_shelf_read(meter, err));
@@ -171,7 +185,7 @@ static void on_copy_done(struct dyno_ledger_entry *entry)
 {
     struct copy *copy = (struct copy *)(void *)entry;
     if (entry->record.kind == DYNO_RECORD_USAGE && entry->status == DYNO_OK)
-        (void)dyno_ledger_sent(copy->meter->ledger, entry->record.id.seq, NULL);
+        (void)dyno_ledger_sent(copy->meter->ledger, &entry->record.id.seq, 1, NULL);
     dyno_free(copy);
 }
 
@@ -224,7 +238,7 @@ static bool name_class(struct dyno_meter *meter, const struct dyno_meter_request
     return true;
 }
 
-void dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request *request,
+bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request *request,
                        struct dyno_ledger_entry *entry)
 {
     struct dyno_subject *subject = atomic_load(&request->variant->account);
@@ -242,35 +256,41 @@ void dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request
     const bool is_named = name_tenant(meter, request, record) && name_class(meter, request, record);
     if (!is_named) { /* out of memory: the request fails, and is nobody's */
         entry->status = DYNO_E_NOMEM;
-        entry->done(entry);
-        return;
+        return false;
     }
     record->names[DYNO_NAME_SHAPE - 1] =
         dyno_subject_shape(subject, request->variant, request->inputs);
     value(meter, subject, request, record);
     dyno_subject_use(subject, dyno_record_name(record, DYNO_NAME_TENANT), request->core_ns);
     atomic_fetch_add_explicit(&meter->record_count, 1, memory_order_relaxed);
-    if (!meter->options.is_relaxed) {
-        dyno_ledger_append(meter->ledger, entry);
-        return;
-    }
+    entry->status = DYNO_OK;
+    if (!meter->options.is_relaxed)
+        return true;
     record->flags |= DYNO_RECORD_RELAXED;
     dyno_meter_append(meter, record);
-    entry->status = DYNO_OK;
-    entry->done(entry);
+    return false;
 }
 
-void dyno_meter_left(struct dyno_meter *meter, const struct dyno_ledger_entry *entry, bool has_left)
+void dyno_meter_hand_over(struct dyno_meter *meter, struct dyno_ledger_entry *entries)
+{
+    dyno_ledger_append(meter->ledger, entries);
+}
+
+bool dyno_meter_awaits(const struct dyno_ledger_entry *entry)
+{
+    return entry->record.id.seq != 0 && entry->status == DYNO_OK;
+}
+
+void dyno_meter_left(struct dyno_meter *meter, const uint64_t *seqs, size_t count)
+{
+    struct dyno_err err = {0};
+    if (dyno_ledger_sent(meter->ledger, seqs, count, &err) != DYNO_OK)
+        dyno_log(DYNO_LOG_WARN, "%s", err.text);
+}
+
+void dyno_meter_lost(struct dyno_meter *meter, const struct dyno_ledger_entry *entry)
 {
     const struct dyno_record_id *id = &entry->record.id;
-    struct dyno_err err = {0};
-    if (id->seq == 0 || entry->status != DYNO_OK)
-        return;
-    if (has_left) {
-        if (dyno_ledger_sent(meter->ledger, id->seq, &err) != DYNO_OK)
-            dyno_log(DYNO_LOG_WARN, "%s", err.text);
-        return;
-    }
     dyno_meter_append(meter, &(struct dyno_record){.id = {.node = id->node},
                                                    .kind = DYNO_RECORD_VOID,
                                                    .start_ns = entry->record.start_ns,

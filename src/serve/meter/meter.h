@@ -31,6 +31,9 @@ struct dyno_meter_options {
     enum dyno_status (*ready)(void *arg, struct dyno_arena *arena,
                               struct dyno_variant ***variants_out, size_t *count_out,
                               struct dyno_err *err);
+    /* These records are durable, or will never be (their status): answers may leave.  A list, on
+     * another thread; must be short and must not append. */
+    void (*told)(void *arg, struct dyno_ledger_entry *entries);
     void *arg;
 };
 
@@ -70,14 +73,19 @@ struct dyno_meter_request {
     uint32_t batch_count;
 };
 
-/* Begin the record's way.  `done` of the entry comes on another thread, when the answer may leave:
- * durable, or at once when the meter is relaxed (then from here). */
-void dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request *request,
+/* Make the record.  True: hand the entry over, and wait for options.told with the answer.  False:
+ * the answer may leave now, as entry->status says (E_NOMEM: there is no record). */
+bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request *request,
                        struct dyno_ledger_entry *entry);
+/* Entries in a list, in the order in which they came: many at once cost little more than one. */
+void dyno_meter_hand_over(struct dyno_meter *meter, struct dyno_ledger_entry *entries);
 
-/* What became of the answer of a record whose `done` came. */
-void dyno_meter_left(struct dyno_meter *meter, const struct dyno_ledger_entry *entry,
-                     bool has_left);
+/* Is what becomes of the answer of this entry to be said?  To be asked when it is over. */
+bool dyno_meter_awaits(const struct dyno_ledger_entry *entry);
+/* The answers of these records (their seqs) have left. */
+void dyno_meter_left(struct dyno_meter *meter, const uint64_t *seqs, size_t count);
+/* That of this one will never leave. */
+void dyno_meter_lost(struct dyno_meter *meter, const struct dyno_ledger_entry *entry);
 
 struct dyno_meter_figures {
     uint64_t record_count, durable_seq;

@@ -104,10 +104,13 @@ void dyno_subject_destroy(struct dyno_subject *subject)
 {
     if (subject == NULL)
         return;
-    while (subject->uses != NULL) {
-        struct dyno_meter_use *next = subject->uses->next;
-        dyno_free(subject->uses);
-        subject->uses = next;
+    for (size_t i = 0; i < DYNO_USE_CHAINS; i++) {
+        struct dyno_meter_use *use = atomic_load(&subject->uses[i]);
+        while (use != NULL) {
+            struct dyno_meter_use *next = use->next;
+            dyno_free(use);
+            use = next;
+        }
     }
     dyno_free(subject->model);
     dyno_free(subject->variant);
@@ -187,21 +190,38 @@ struct dyno_epu dyno_subject_epu(const struct dyno_subject *subject,
     return dyno_epu_of(reference, &shape, device_ns, true);
 }
 
-void dyno_subject_use(struct dyno_subject *subject, uint32_t tenant, uint64_t core_ns)
+static struct dyno_meter_use *find_use(struct dyno_subject *subject, uint32_t tenant)
 {
-    (void)pthread_mutex_lock(&subject->lock);
-    struct dyno_meter_use *use = subject->uses;
+    struct dyno_meter_use *use =
+        atomic_load_explicit(&subject->uses[tenant % DYNO_USE_CHAINS], memory_order_acquire);
     while (use != NULL && use->tenant != tenant)
         use = use->next;
+    return use;
+}
+
+/* NULL: out of memory. */
+static struct dyno_meter_use *add_use(struct dyno_subject *subject, uint32_t tenant)
+{
+    (void)pthread_mutex_lock(&subject->lock);
+    struct dyno_meter_use *use = find_use(subject, tenant);
     if (use == NULL) {
-        use = dyno_alloc(1, sizeof(*use)); /* without it the others carry what is held */
+        use = dyno_alloc(1, sizeof(*use));
         if (use != NULL) {
             use->tenant = tenant;
-            use->next = subject->uses;
-            subject->uses = use;
+            use->next = atomic_load(&subject->uses[tenant % DYNO_USE_CHAINS]);
+            atomic_store_explicit(&subject->uses[tenant % DYNO_USE_CHAINS], use,
+                                  memory_order_release);
         }
     }
-    if (use != NULL)
-        use->core_ns += core_ns;
     (void)pthread_mutex_unlock(&subject->lock);
+    return use;
+}
+
+void dyno_subject_use(struct dyno_subject *subject, uint32_t tenant, uint64_t core_ns)
+{
+    struct dyno_meter_use *use = find_use(subject, tenant);
+    if (use == NULL)
+        use = add_use(subject, tenant);
+    if (use != NULL) /* else the others carry what is held */
+        atomic_fetch_add_explicit(&use->core_ns, core_ns, memory_order_relaxed);
 }

@@ -27,22 +27,23 @@ static struct dyno_record held_record(const struct dyno_subject *subject, uint32
     return record;
 }
 
-/* What the tenants used since the last time, taken out; NULL: nobody used it. */
+/* What the tenants used since the last time, taken out; NULL: out of memory.  Under the lock. */
 static struct dyno_share *take_uses(struct dyno_subject *subject, size_t *count_out)
 {
-    size_t count = 0;
-    for (const struct dyno_meter_use *use = subject->uses; use != NULL; use = use->next)
-        count++;
-    struct dyno_share *shares = dyno_alloc(count + 1, sizeof(*shares));
+    size_t room = 0;
+    for (size_t i = 0; i < DYNO_USE_CHAINS; i++)
+        for (const struct dyno_meter_use *use = atomic_load(&subject->uses[i]); use != NULL;
+             use = use->next)
+            room++;
+    struct dyno_share *shares = dyno_alloc(room + 1, sizeof(*shares));
     *count_out = 0;
-    while (subject->uses != NULL) {
-        struct dyno_meter_use *next = subject->uses->next;
-        if (shares != NULL && *count_out < DYNO_SHARES_MAX)
-            shares[(*count_out)++] =
-                (struct dyno_share){.key = subject->uses->tenant, .size = subject->uses->core_ns};
-        dyno_free(subject->uses);
-        subject->uses = next;
-    }
+    for (size_t i = 0; i < DYNO_USE_CHAINS; i++)
+        for (struct dyno_meter_use *use = atomic_load(&subject->uses[i]); use != NULL;
+             use = use->next) {
+            const uint64_t core_ns = atomic_exchange(&use->core_ns, 0);
+            if (core_ns > 0 && shares != NULL && *count_out < DYNO_SHARES_MAX)
+                shares[(*count_out)++] = (struct dyno_share){.key = use->tenant, .size = core_ns};
+        }
     return shares;
 }
 

@@ -199,18 +199,23 @@ static int sleep_ms(const struct dyno_loop *loop)
 
 /* --- mailbox --- */
 
-void dyno_loop_post(struct dyno_loop *loop, struct dyno_mail *mail)
+void dyno_loop_post_list(struct dyno_loop *loop, struct dyno_mail *last, struct dyno_mail *first)
 {
     struct dyno_mail *head = atomic_load_explicit(&loop->mail, memory_order_relaxed);
     do {
-        mail->next = head;
-    } while (!atomic_compare_exchange_weak_explicit(&loop->mail, &head, mail, memory_order_release,
+        first->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&loop->mail, &head, last, memory_order_release,
                                                     memory_order_relaxed));
     /* Whoever fills an empty box rings; the loop empties it whole. */
     if (head == NULL) {
         const uint64_t one = 1;
         (void)!write(loop->wake.fd, &one, sizeof(one));
     }
+}
+
+void dyno_loop_post(struct dyno_loop *loop, struct dyno_mail *mail)
+{
+    dyno_loop_post_list(loop, mail, mail);
 }
 
 static void deliver(struct dyno_loop *loop)

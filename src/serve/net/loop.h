@@ -1,7 +1,8 @@
 /* loop.h - an event loop: descriptors, timers, a mailbox.  One thread owns it.
  *
  * Everything is embedded in its owner and removed by its owner; a callback may remove itself and
- * anything else.  Only dyno_loop_post and dyno_loop_stop may be called from other threads.
+ * anything else.  Only dyno_loop_post, dyno_loop_post_list and dyno_loop_stop may be called from
+ * other threads.
  */
 #ifndef DYNO_SERVE_NET_LOOP_H
 #define DYNO_SERVE_NET_LOOP_H
@@ -60,6 +61,8 @@ bool dyno_loop_arm(struct dyno_loop *loop, struct dyno_timer *timer, uint64_t at
 void dyno_loop_disarm(struct dyno_loop *loop, struct dyno_timer *timer);
 
 void dyno_loop_post(struct dyno_loop *loop, struct dyno_mail *mail);
+/* A list, from the one that comes last to the one that comes first: rung for once. */
+void dyno_loop_post_list(struct dyno_loop *loop, struct dyno_mail *last, struct dyno_mail *first);
 void dyno_loop_at_end(struct dyno_loop *loop, struct dyno_turn *turn);
 
 /* Time as of the last wake-up. */

@@ -130,7 +130,7 @@ static inline void case_append(struct dyno_ledger *ledger, uint64_t first, size_
     for (size_t i = 0; i < count; i++) {
         CHECK(entries[i].entry.status == DYNO_OK && entries[i].entry.record.id.seq > 0);
         if (sent)
-            CHECK(dyno_ledger_sent(ledger, entries[i].entry.record.id.seq, NULL) == DYNO_OK);
+            CHECK(dyno_ledger_sent(ledger, &entries[i].entry.record.id.seq, 1, NULL) == DYNO_OK);
     }
     (void)sem_destroy(&done);
     free(entries);

@@ -126,6 +126,7 @@ struct client {
     pthread_t thread;
     struct dyno_ledger *ledger;
     uint64_t first;
+    bool is_listing; /* hands over a list, and is told one */
     uint64_t seqs[PER_ROUND * ROUNDS];
 };
 
@@ -140,21 +141,40 @@ static void *append_rounds(void *opaque)
         for (size_t i = 0; i < PER_ROUND; i++) {
             entries[i].entry.record =
                 case_record(client->ledger, client->first + round * PER_ROUND + i);
-            entries[i].entry.done = case_done;
+            entries[i].entry.done = client->is_listing ? NULL : case_done;
             entries[i].done = &done;
-            dyno_ledger_append(client->ledger, &entries[i].entry);
+            if (!client->is_listing)
+                dyno_ledger_append(client->ledger, &entries[i].entry);
+        }
+        if (client->is_listing) {
+            for (size_t i = 1; i < PER_ROUND; i++)
+                entries[i - 1].entry.next = &entries[i].entry;
+            dyno_ledger_append(client->ledger, &entries[0].entry);
         }
         for (size_t i = 0; i < PER_ROUND; i++)
             while (sem_wait(&done) != 0)
                 ;
+        uint64_t *seqs = &client->seqs[round * PER_ROUND];
         for (size_t i = 0; i < PER_ROUND; i++) /* in no order of theirs */
-            (void)dyno_ledger_sent(client->ledger,
-                                   entries[(i * 37) % PER_ROUND].entry.record.id.seq, NULL);
-        for (size_t i = 0; i < PER_ROUND; i++)
-            client->seqs[round * PER_ROUND + i] = entries[i].entry.record.id.seq;
+            seqs[i] = entries[(i * 37) % PER_ROUND].entry.record.id.seq;
+        if (client->is_listing)
+            (void)dyno_ledger_sent(client->ledger, seqs, PER_ROUND, NULL);
+        for (size_t i = 0; i < PER_ROUND && !client->is_listing; i++)
+            (void)dyno_ledger_sent(client->ledger, &seqs[i], 1, NULL);
     }
     (void)sem_destroy(&done);
     return NULL;
+}
+
+static void tell_list(void *arg, struct dyno_ledger_entry *entries)
+{
+    (void)arg;
+    while (entries != NULL) {
+        struct dyno_ledger_entry *next = entries->next; /* case_done gives it back */
+        entries->next = NULL;
+        case_done(entries);
+        entries = next;
+    }
 }
 
 static void test_threads(void)
@@ -165,9 +185,11 @@ static void test_threads(void)
     struct dyno_ledger_options options = case_options();
     case_clear();
     options.segment_records_max = 2000;
+    options.told = tell_list;
     struct dyno_ledger *ledger = case_open(&options);
     for (size_t i = 0; i < THREADS; i++) {
         clients[i].ledger = ledger;
+        clients[i].is_listing = i % 2 == 0;
         clients[i].first = 100000 * i;
         REQUIRE(pthread_create(&clients[i].thread, NULL, append_rounds, &clients[i]) == 0);
     }
@@ -197,11 +219,11 @@ static void test_sent(void)
     struct dyno_ledger *ledger = case_open(&options);
     case_append(ledger, 0, 3000, false);
     for (uint64_t seq = 3000; seq >= 2; seq--) /* all but the first: far ahead of the watermark */
-        CHECK(dyno_ledger_sent(ledger, seq, NULL) == DYNO_OK);
+        CHECK(dyno_ledger_sent(ledger, &seq, 1, NULL) == DYNO_OK);
     case_append(ledger, 3000, 1, false);
     check_good(case_folder, &report);
     CHECK(report.unconfirmed == 3001);
-    CHECK(dyno_ledger_sent(ledger, 1, NULL) == DYNO_OK);
+    CHECK(dyno_ledger_sent(ledger, &(uint64_t){1}, 1, NULL) == DYNO_OK);
     for (int i = 0; i < 2000 && report.unconfirmed != 1;
          i++) { /* told by itself, without records */
         (void)usleep(1000);
