@@ -136,9 +136,9 @@ static size_t take(struct dyno_ledger *ledger, const char *line, size_t count)
 {
     struct dyno_err err = {0};
     const char *blank = strchr(line, ' ');
-    const unsigned long long seq = blank != NULL ? strtoull(blank, NULL, 10) : 0;
+    const uint64_t seq = blank != NULL ? strtoull(blank, NULL, 10) : 0;
     if (strncmp(line, "sent ", 5) == 0) {
-        if (dyno_ledger_sent(ledger, seq, &err) != DYNO_OK)
+        if (dyno_ledger_sent(ledger, &seq, 1, &err) != DYNO_OK)
             stop(err.text);
         return count;
     }
