@@ -263,7 +263,7 @@ static enum dyno_status take_block(char *at, uint32_t point_count, uint64_t *poi
 static enum dyno_status on_block(struct collect *collect, char *at, bool is_control,
                                  struct dyno_err *err)
 {
-    const uint32_t room = 2 * collect->campaign->schedule.blocks;
+    const uint32_t room = DYNO_CERT_PATIENCE * collect->campaign->schedule.blocks;
     struct dyno_cert_block block;
     uint64_t point = 0;
     DYNO_TRY(take_block(at, collect->campaign->subject->point_count, &point, &block, err));
@@ -311,8 +311,8 @@ static bool make_series(struct dyno_arena *arena, const struct dyno_certify_sche
     series->count = schedule->processes;
     series->processes = dyno_arena_alloc(arena, schedule->processes, sizeof(*series->processes));
     for (uint32_t p = 0; series->processes != NULL && p < schedule->processes; p++) {
-        series->processes[p].blocks =
-            dyno_arena_alloc(arena, (size_t)2 * schedule->blocks, sizeof(struct dyno_cert_block));
+        series->processes[p].blocks = dyno_arena_alloc(
+            arena, (size_t)DYNO_CERT_PATIENCE * schedule->blocks, sizeof(struct dyno_cert_block));
         if (series->processes[p].blocks == NULL)
             return false;
     }

@@ -307,15 +307,15 @@ static enum dyno_status profile(struct worker *worker, uint32_t point, struct dy
     return DYNO_OK;
 }
 
-/* Control and speed-up in turn, until so many blocks of each held, or twice as many were tried. */
+/* Control and speed-up in turn, until so many blocks of each held, or patience ends. */
 static enum dyno_status measure_blocks(struct worker *worker, uint32_t point, struct dyno_err *err)
 {
     const uint32_t wanted = (uint32_t)worker->options->blocks;
     uint32_t held[2] = {0, worker->side_count > 1 ? 0 : wanted};
     for (uint32_t s = 0; s < worker->side_count; s++)
         DYNO_TRY(warm_up(&worker->sides[s], worker->options->segment_ms, err));
-    for (uint32_t tried = 0; tried < 2 * wanted && (held[0] < wanted || held[1] < wanted);
-         tried++) {
+    for (uint32_t tried = 0;
+         tried < DYNO_CERT_PATIENCE * wanted && (held[0] < wanted || held[1] < wanted); tried++) {
         for (uint32_t s = 0; s < worker->side_count && s < 2; s++) {
             bool is_held = false;
             if (held[s] == wanted)

@@ -31,7 +31,7 @@
 #define DYNO_CERT_POINTS_MAX   256U /* of the whole grid */
 #define DYNO_CERT_ATTEMPTS_MAX 8U
 #define DYNO_CERT_ROWS_MAX     32U    /* batches of the sweep and of the scenarios */
-#define DYNO_CERT_BLOCKS_MAX   8192U  /* of the whole certificate */
+#define DYNO_CERT_BLOCKS_MAX   32768U /* of the whole certificate */
 #define DYNO_CERT_RUNS_MAX     65536U /* run times of one side of one batch */
 #define DYNO_CERT_OUTPUTS_MAX  256U
 #define DYNO_CERT_EARLIER_MAX  64U                 /* refused certificates that came before it */
@@ -42,6 +42,7 @@
 /* What a certificate that may be billed by was measured with, at least. */
 #define DYNO_CERT_PROCESSES   5U
 #define DYNO_CERT_BLOCKS      4U
+#define DYNO_CERT_PATIENCE    6U /* so many times as many blocks are tried, where some do not hold */
 #define DYNO_CERT_SEGMENT_NS  1000000000U
 #define DYNO_CERT_CHAIN_ADDS  131072U /* dependent additions, a cycle each */
 #define DYNO_CERT_OPAQUE_MAX  0.05    /* share of the baseline's time in steps without a kernel */
