@@ -145,6 +145,7 @@ enum dyno_status dyno_invoicing_print(const struct dyno_invoicing *work,
                                    .closing = work->closing,
                                    .statement = work->statement,
                                    .account = account,
+                                   .late_from_s = work->billed_s,
                                    .has_trials = dyno_usage_source_has_trials(work->source)};
     invoice.sources = dyno_usage_source_spans(work->source, &invoice.source_count);
     if (!is_first && format == DYNO_INVOICE_TEXT)

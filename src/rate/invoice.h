@@ -46,7 +46,8 @@ struct dyno_invoice {
     const struct dyno_account *account;
     const struct dyno_invoice_source *sources;
     size_t source_count;
-    bool has_trials; /* certificates that are to be looked at and not billed by: it says so */
+    int64_t late_from_s; /* late lines are of the time from here to the period */
+    bool has_trials;     /* certificates that are to be looked at and not billed by: it says so */
 };
 
 /* X(symbol, name) */

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 
+from focus import check_focus
 from harness import check
 
 HOUR = 3_600_000_000_000
@@ -279,3 +280,31 @@ def case_records(t):
     book(t, "least.json", {"tariffs": [{**GAIN, "minimum": "1000"}], "grants": BOOK["grants"]})
     t.fails("E_ARG", "*line 2 (minimum) is made of the lines before it, and not of records", *draft[:3],
             "--tariffs=least.json", "--tenant=acme", "--records", "--line=2")
+
+
+def case_focus(t):
+    """All kinds of lines, and corrections, by the rules of FOCUS 1.4."""
+    book(t, "book.json", {"tariffs": [{**GAIN, "minimum": "100", "cold_start": True, "until": "2025-11-01",
+                                       "residency": {"floor": "0.5", "device_bytes": 80000000000},
+                                       "tiers": {"mode": "graduated", "steps": [{"up_to_epu_hours": "0.5", "factor": "1"},
+                                                                                {"factor": "0.9"}]}}],
+                          "grants": BOOK["grants"]})
+    with live(t) as process:
+        tell(process, use("acme", 1, OCTOBER + 5), use("acme", 1 / 7, OCTOBER + 6), "acme yolo fp32 batch - failed 8 7 0 "
+             f"{OCTOBER + 7}", f"acme yolo fp32 batch - cached 8 0 0 {OCTOBER + 7}",
+             f"bolt resnet fp32 batch - residency {80000000000 * 3600} 0 0 {OCTOBER + 7}", use("bolt", 1 / 3, OCTOBER + 8))
+        t.works(*ask("2024-10"), "--final", "--credit=acme=5")
+        tell(process, "void 2", use("acme", 1, OCTOBER + 55), use("acme", 1, NOVEMBER + 5))
+        t.works(*ask("2024-11"), "--final")
+        process.stdin.close()
+    rows, totals = [], {}
+    for number in ("1-1", "1-2", "2-1"):
+        got = t.works("invoice", "--ledger=ledger", "--books=books", f"--number={number}", "--format=focus")
+        rows += csv.DictReader(io.StringIO(got))
+        totals[number] = invoice(t, number)["total"]
+    check_focus(rows, totals)
+    check({row["x_LineKind"] for row in rows} == {"usage", "residency-floor", "tiers", "minimum", "credit"},
+          {row["x_LineKind"] for row in rows})
+    corrections = [row["BilledCost"] for row in rows if row["ChargeClass"] == "Correction"]
+    check(corrections == ["3.00", "-0.43"], corrections)
+    check(all(re.fullmatch("[0-9a-f]{64}", row["x_MerkleRoot"]) for row in rows), rows[0])

@@ -172,7 +172,7 @@ static void test_focus(const struct dyno_statement *statement)
         if (strcmp(heads[k], "BillingAccountId") == 0)
             CHECK_STR(cells[k], names[2]);
         if (strcmp(heads[k], "SkuPriceId") == 0)
-            CHECK_STR(cells[k], "gain/3");
+            CHECK_STR(cells[k], "inference/gain/3/realtime/fp32/sha256:0b91");
     }
 }
 
