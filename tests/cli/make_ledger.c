@@ -148,7 +148,7 @@ static size_t take(struct dyno_ledger *ledger, const char *line, size_t count)
     }
     if (strncmp(line, "sync", 4) == 0) {
         settle(ledger, count);
-        (void)usleep(100000); /* a watermark, and a head over it */
+        (void)usleep(300000); /* a watermark, and a head over it */
         (void)printf("ok\n");
         (void)fflush(stdout);
         return count;
