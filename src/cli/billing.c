@@ -11,6 +11,16 @@
 
 #define BOOK_BYTES_MAX ((size_t)64 << 20)
 
+void dyno_bill_defaults(struct dyno_bill_options *options)
+{
+    if (options->ledgers.count == 0 && access("ledger", R_OK | X_OK) == 0)
+        options->ledgers.items[options->ledgers.count++] = "ledger";
+    if (options->certificates == NULL && access("certificates", R_OK | X_OK) == 0)
+        options->certificates = "certificates";
+    if (options->tariffs == NULL && access("tariffs.json", R_OK) == 0)
+        options->tariffs = "tariffs.json";
+}
+
 static enum dyno_status take_month(const char *text, int64_t *first_s, int64_t *next_s,
                                    struct dyno_err *err)
 {

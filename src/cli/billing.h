@@ -46,6 +46,9 @@ struct dyno_bill_options {
         .kind = DYNO_FLAG_STR, DYNO_BILL_AT(type, tariffs)                       \
     }
 
+/* What was not said and lies in the working folder: ledger, certificates, tariffs.json. */
+void dyno_bill_defaults(struct dyno_bill_options *options);
+
 /* The span that --period, or --since and --until, say. */
 enum dyno_status dyno_bill_period(const struct dyno_bill_options *options, int64_t *first_s_out,
                                   int64_t *next_s_out, struct dyno_err *err);

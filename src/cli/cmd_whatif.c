@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/calendar.h"
 #include "base/json.h"
 #include "cli/billing.h"
 #include "rate/compare.h"
@@ -9,8 +10,8 @@
 struct options {
     struct dyno_cli_list positional;
     struct dyno_bill_options bill;
-    struct dyno_cli_list tariff_specs;
-    const char *svg;
+    struct dyno_cli_list tariff_specs, engines;
+    const char *svg, *precision;
     bool json;
 };
 
@@ -26,6 +27,18 @@ static const struct dyno_flag flags[] = {
              "tariff. May be given again",
      .kind = DYNO_FLAG_LIST,
      AT(tariff_specs)},
+    {.name = "--certificate",
+     .value = "ADDRESS",
+     .help = "As if this engine certificate of --certificates stood in the place of those of its "
+             "model; of other models, in every further one. May be given again",
+     .kind = DYNO_FLAG_LIST,
+     AT(engines)},
+    {.name = "--precision",
+     .value = "NAME",
+     .help = "As if engines of this precision had served, wherever --certificates has one of the "
+             "model",
+     .kind = DYNO_FLAG_STR,
+     AT(precision)},
     {.name = "--svg",
      .value = "FILE",
      .help = "Draw it, too; the file must not be there yet",
@@ -36,11 +49,14 @@ static const struct dyno_flag flags[] = {
 
 struct work {
     const struct options *options;
+    struct dyno_bill_options bill; /* with what was not said */
     struct dyno_usage_source *source;
     struct dyno_arena *arena;
     const struct dyno_tariff_book *book;
     struct dyno_scenario scenarios[DYNO_SCENARIOS_MAX];
     size_t count;
+    struct dyno_grade *instead;
+    size_t instead_count;
 };
 
 /* --- a tariff out of a flag --- */
@@ -151,15 +167,55 @@ static enum dyno_status add(struct work *work, const char *name,
     return DYNO_OK;
 }
 
+/* The certificates that stand in for others, one after another. */
+static enum dyno_status find_instead(struct work *work, struct dyno_err *err)
+{
+    const struct options *options = work->options;
+    const char *folder = work->bill.certificates;
+    if (options->precision == NULL && options->engines.count == 0)
+        return DYNO_OK;
+    if (options->precision != NULL && options->engines.count > 0)
+        return DYNO_FAIL(err, DYNO_E_ARG, "give either --certificate or --precision");
+    if (folder == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--certificates=DIR is missing: the folder of what is to stand in");
+    if (options->precision != NULL)
+        return dyno_grades_find(folder, options->precision, dyno_now_s(), work->arena,
+                                &work->instead, &work->instead_count, err);
+    work->instead = dyno_arena_alloc(work->arena, options->engines.count, sizeof(*work->instead));
+    if (work->instead == NULL)
+        return DYNO_NOMEM(err);
+    for (uint32_t i = 0; i < options->engines.count; i++)
+        DYNO_TRY(dyno_grade_load(folder, options->engines.items[i],
+                                 &work->instead[work->instead_count++], err));
+    return DYNO_OK;
+}
+
+/* Everything as it is, and then as if. */
+static enum dyno_status add_swapped(struct work *work, struct dyno_err *err)
+{
+    if (work->instead_count == 0)
+        return DYNO_OK;
+    DYNO_TRY(dyno_usage_source_swap(work->source, work->instead, work->instead_count, err));
+    if (work->book->grant_count > 0)
+        DYNO_TRY(
+            add(work,
+                work->options->precision != NULL ? work->options->precision : "other certificates",
+                work->book, NULL, err));
+    return DYNO_OK;
+}
+
 static enum dyno_status make(struct work *work, struct dyno_err *err)
 {
     const struct options *options = work->options;
-    DYNO_TRY(dyno_bill_book(options->bill.tariffs, work->arena, &work->book, err));
+    DYNO_TRY(dyno_bill_book(work->bill.tariffs, work->arena, &work->book, err));
     if (work->book->tariff_count == 0)
-        return DYNO_FAIL(err, DYNO_E_ARG, "%s has no tariff", options->bill.tariffs);
-    DYNO_TRY(dyno_bill_open(&options->bill, &work->source, err));
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s has no tariff", work->bill.tariffs);
+    DYNO_TRY(find_instead(work, err));
+    DYNO_TRY(dyno_bill_open(&work->bill, &work->source, err));
     if (work->book->grant_count > 0)
         DYNO_TRY(add(work, "in force", work->book, NULL, err));
+    DYNO_TRY(add_swapped(work, err));
     for (uint32_t i = 0; i < options->tariff_specs.count; i++) {
         const char *spec = options->tariff_specs.items[i];
         const struct dyno_tariff_book *book = work->book;
@@ -170,8 +226,12 @@ static enum dyno_status make(struct work *work, struct dyno_err *err)
         }
         DYNO_TRY(add(work, spec, book, name, err));
     }
-    return work->count > 0 ? DYNO_OK
-                           : DYNO_FAIL(err, DYNO_E_ARG, "there is nothing to compare: --tariff");
+    if (work->count == 0)
+        return DYNO_FAIL(err, DYNO_E_ARG, "there is nothing to compare: --tariff");
+    if (work->instead_count > 0 && dyno_usage_source_swapped(work->source) == 0)
+        return DYNO_FAIL(err, DYNO_E_NOT_FOUND,
+                         "no record of this period is of a model that these certificates are of");
+    return DYNO_OK;
 }
 
 static enum dyno_status print(const struct work *work, struct dyno_err *err)
@@ -194,6 +254,8 @@ static enum dyno_status print(const struct work *work, struct dyno_err *err)
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     struct work work = {.options = opaque, .arena = dyno_arena_create()};
+    work.bill = work.options->bill;
+    dyno_bill_defaults(&work.bill);
     enum dyno_status status = work.arena != NULL ? make(&work, err) : DYNO_NOMEM(err);
     if (status == DYNO_OK)
         status = print(&work, err);
@@ -206,9 +268,11 @@ const struct dyno_command dyno_command_whatif = {
     .name = "whatif",
     .summary = "A ledger's usage under other tariffs: who pays what, what the platform earns",
     .text =
-        "The first column is what is in force by the book. Under the tariff that is in force the "
-        "amounts are those of the invoices. Device-hours freed are what the same work would "
-        "have taken unoptimised, less what it took.",
+        "The first column is what is in force by the book; its amounts are those of the invoices. "
+        "With --certificate or --precision the same follows as if other engines had served: the "
+        "work is the same, its device time goes by the speed-ups. Device-hours freed are what the "
+        "same work would have taken unoptimised, less what it took. Without --ledger, "
+        "--certificates and --tariffs it looks at ledger, certificates and tariffs.json here.",
     .flags = flags,
     .flag_count = DYNO_COUNT(flags),
     .options_bytes = sizeof(struct options),

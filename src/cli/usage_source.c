@@ -9,7 +9,6 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "cli/billing.h"
-#include "meter/cert/cert.h"
 #include "meter/ledger/reader.h"
 
 #define NS_A_S UINT64_C(1000000000)
@@ -20,11 +19,10 @@ struct span {
     uint64_t sent_seq, billed_sent_seq;
 };
 
-/* What a certificate says that matters to a bill. */
+/* A certificate that records cite, by its name. */
 struct grade {
-    int64_t speed_up_ppm;
+    struct dyno_grade grade;
     uint32_t precision; /* index of its name */
-    bool is_known, is_trial;
 };
 
 struct dyno_usage_source {
@@ -45,6 +43,7 @@ struct dyno_usage_source {
     struct dyno_invoice_source *sources;
     size_t span_count, span_room;
     bool has_trials;
+    struct dyno_swaps swaps;
 };
 
 /* The text of a record's names in this source's numbers, of one file. */
@@ -89,48 +88,22 @@ static enum dyno_status intern(struct dyno_usage_source *source, const char *tex
 
 /* --- certificates --- */
 
-/* FOLDER/ADDRESS.engine.json */
 static enum dyno_status load_grade(struct dyno_usage_source *source, uint32_t name,
                                    struct dyno_err *err)
 {
-    struct dyno_cert *cert = NULL;
-    struct dyno_strbuf path = {0};
+    struct dyno_grade grade;
     uint32_t precision = 0;
-    const char *address = source->names[name];
-    if (source->options.certificates == NULL)
-        return DYNO_FAIL(err, DYNO_E_NOT_FOUND,
-                         "the ledger cites certificate %.64s: --certificates=DIR is missing",
-                         address);
-    dyno_strbuf_printf(&path, "%s/%s.engine.json", source->options.certificates, address);
-    enum dyno_status status = dyno_strbuf_ok(&path)
-                                  ? dyno_cert_load(dyno_strbuf_text(&path), &cert, err)
-                                  : DYNO_NOMEM(err);
-    dyno_strbuf_fini(&path);
-    if (status == DYNO_OK) { /* a trial can be looked at, and is told of */
-        const struct dyno_cert_want want = {.to_bill = cert->outcome != DYNO_CERT_TRIAL};
-        status = dyno_cert_check(cert, &want, err);
-        if (status != DYNO_OK)
-            dyno_err_prefix(err, "%.64s", address);
-    }
-    if (status == DYNO_OK)
-        status = intern(source, cert->precision, &precision, err);
-    if (status == DYNO_OK)
-        source->grades[name] = (struct grade){
-            .speed_up_ppm =
-                (int64_t)dyno_cert_billed_speedup_1e6(cert, (uint64_t)DYNO_TARIFF_SPEED_UP_MAX),
-            .precision = precision,
-            .is_known = true,
-            .is_trial = cert->outcome == DYNO_CERT_TRIAL,
-        };
-    dyno_cert_destroy(cert);
-    return status;
+    DYNO_TRY(dyno_grade_load(source->options.certificates, source->names[name], &grade, err));
+    DYNO_TRY(intern(source, grade.precision, &precision, err));
+    source->grades[name] = (struct grade){grade, precision};
+    return DYNO_OK;
 }
 
 /* One that is not there matters when a record of the time asked for cites it. */
 static void try_grade(struct dyno_usage_source *source, uint32_t name)
 {
     struct dyno_err ignored = {0};
-    if (!source->grades[name].is_known && source->options.certificates != NULL)
+    if (!source->grades[name].grade.is_known && source->options.certificates != NULL)
         (void)load_grade(source, name, &ignored);
 }
 
@@ -342,7 +315,7 @@ static int64_t speed_up_ppm(void *arg, const char *certificate)
 {
     const struct dyno_usage_source *source = arg;
     const int64_t idx = dyno_usage_source_find(source, certificate);
-    return idx >= 0 ? source->grades[idx].speed_up_ppm : DYNO_PPM;
+    return idx >= 0 ? source->grades[idx].grade.speed_up_ppm : DYNO_PPM;
 }
 
 /* --- usage --- */
@@ -369,6 +342,28 @@ static bool kind_of(const struct dyno_usage_source *source, const struct dyno_re
     else
         *kind_out = record->outcome == DYNO_OUTCOME_CACHED ? DYNO_USAGE_CACHED : DYNO_USAGE_FAILED;
     return true;
+}
+
+/* The same work by another engine: its device time goes by the two speed-ups; what it delivered is
+ * the model's, and stays. */
+static enum dyno_status swap_in(struct dyno_usage_source *source, const struct file_names *names,
+                                const struct dyno_record *record, struct dyno_usage *usage,
+                                struct dyno_err *err)
+{
+    const struct dyno_grade *was =
+        usage->key.certificate != 0 ? &source->grades[usage->key.certificate].grade : NULL;
+    const struct dyno_grade *instead = NULL;
+    char address[DYNO_CERT_HEX_ROOM];
+    uint32_t reference = 0;
+    DYNO_TRY(name_of(names, record, DYNO_NAME_REFERENCE, &reference, err));
+    DYNO_TRY(dyno_swaps_find(&source->swaps, usage->key.certificate, was, reference,
+                             source->names[reference], &instead, err));
+    if (instead == NULL)
+        return DYNO_OK;
+    dyno_cert_hex(&instead->address, address);
+    usage->key.certificate = (uint32_t)dyno_usage_source_find(source, address);
+    usage->device_ns = dyno_grade_device_ns(was, instead, usage->device_ns);
+    return DYNO_OK;
 }
 
 struct visit {
@@ -401,10 +396,14 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct file
     DYNO_TRY(name_of(names, record, DYNO_NAME_CLASS, &key->class_name, err));
     DYNO_TRY(name_of(names, record, DYNO_NAME_CERTIFICATE, &key->certificate, err));
     if (key->certificate != 0) {
-        if (!source->grades[key->certificate].is_known)
+        if (!source->grades[key->certificate].grade.is_known)
             DYNO_TRY(load_grade(source, key->certificate, err));
+    }
+    if (source->swaps.instead_count > 0)
+        DYNO_TRY(swap_in(source, names, record, &usage, err));
+    if (key->certificate != 0) {
         key->precision = source->grades[key->certificate].precision;
-        source->has_trials = source->has_trials || source->grades[key->certificate].is_trial;
+        source->has_trials = source->has_trials || source->grades[key->certificate].grade.is_trial;
     }
     if (kind == DYNO_USAGE_RESIDENCY) {
         key->class_name = key->certificate = key->precision = 0;
@@ -522,6 +521,7 @@ void dyno_usage_source_close(struct dyno_usage_source *source)
     dyno_free(source->names);
     dyno_free(source->grades);
     dyno_free(source->spans);
+    dyno_swaps_fini(&source->swaps);
     dyno_arena_destroy(source->arena);
     dyno_free(source);
 }
@@ -535,6 +535,29 @@ int64_t dyno_usage_source_find(const struct dyno_usage_source *source, const cha
 {
     uint64_t idx = 0;
     return dyno_map_find(&source->name_indices, name, strlen(name), &idx) ? (int64_t)idx : -1;
+}
+
+enum dyno_status dyno_usage_source_swap(struct dyno_usage_source *source,
+                                        const struct dyno_grade *instead, size_t count,
+                                        struct dyno_err *err)
+{
+    dyno_swaps_fini(&source->swaps);
+    source->swaps = (struct dyno_swaps){.instead = instead, .instead_count = count};
+    for (size_t i = 0; i < count; i++) {
+        char address[DYNO_CERT_HEX_ROOM];
+        uint32_t name = 0;
+        uint32_t precision = 0;
+        dyno_cert_hex(&instead[i].address, address);
+        DYNO_TRY(intern(source, address, &name, err));
+        DYNO_TRY(intern(source, instead[i].precision, &precision, err));
+        source->grades[name] = (struct grade){instead[i], precision};
+    }
+    return DYNO_OK;
+}
+
+uint64_t dyno_usage_source_swapped(const struct dyno_usage_source *source)
+{
+    return source->swaps.found_count;
 }
 
 bool dyno_usage_source_has_trials(const struct dyno_usage_source *source)

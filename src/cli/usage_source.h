@@ -7,6 +7,7 @@
 #define DYNO_CLI_USAGE_SOURCE_H
 
 #include "cli/command.h"
+#include "cli/usage_grade.h"
 #include "rate/invoice.h"
 
 struct dyno_usage_source;
@@ -59,6 +60,14 @@ enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,
 /* The names that usage has, and the index of one; -1: the ledger has no such name. */
 const char *dyno_usage_source_name(const struct dyno_usage_source *source, uint32_t idx);
 int64_t dyno_usage_source_find(const struct dyno_usage_source *source, const char *name);
+
+/* From now on records are given as if these certificates (in the caller's memory) had stood in the
+ * place of those of the same models; count 0: as they are.  Not while a rater of it is in use. */
+enum dyno_status dyno_usage_source_swap(struct dyno_usage_source *source,
+                                        const struct dyno_grade *instead, size_t count,
+                                        struct dyno_err *err);
+/* Records that were given otherwise than they are since then. */
+uint64_t dyno_usage_source_swapped(const struct dyno_usage_source *source);
 
 /* Did anything that was rated cite a trial certificate?  Such a statement is to be looked at, and
  * billed by never. */

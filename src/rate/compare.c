@@ -81,6 +81,46 @@ static const struct row rows[] = {
     {"left to the platform", margin}, {"device-hours delivered", say_device},
     {"EPU-hours delivered", say_epu}, {"device-hours freed", say_freed}};
 
+/* --- a picture of text: # is paid and not left, = is left to the platform --- */
+
+#define BAR_CELLS 48
+
+static dyno_i128 nano_of(const struct dyno_statement *statement)
+{
+    return statement->charged_minor * (dyno_i128)dyno_currency_minor(statement->currency);
+}
+
+static int cells_of(dyno_i128 nano, dyno_i128 most)
+{
+    return nano > 0 ? (int)((nano * BAR_CELLS + most / 2) / most) : 0;
+}
+
+static void draw(const struct dyno_scenario *scenarios, size_t count, struct dyno_strbuf *out)
+{
+    dyno_i128 most = 1;
+    bool knows_cost = true;
+    char text[DYNO_MONEY_ROOM];
+    if (scenarios[0].statement->currency == NULL)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        const dyno_i128 nano = nano_of(scenarios[i].statement);
+        most = nano > most ? nano : most;
+        knows_cost = knows_cost && scenarios[i].statement->cost_nano >= 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct dyno_statement *statement = scenarios[i].statement;
+        const int all = cells_of(nano_of(statement), most);
+        const int left =
+            knows_cost ? cells_of(statement->revenue_nano - statement->cost_nano, most) : 0;
+        dyno_strbuf_printf(out, "%-26.26s ", scenarios[i].name);
+        for (int k = 0; k < all; k++)
+            dyno_strbuf_puts(out, k < left ? "=" : "#");
+        dyno_strbuf_printf(out, " %s\n", say_charged(statement, text));
+    }
+    dyno_strbuf_puts(out, knows_cost ? "What all tenants pay; = of it is left to the platform.\n"
+                                     : "What all tenants pay.\n");
+}
+
 void dyno_compare_text(const struct dyno_scenario *scenarios, size_t count, struct dyno_strbuf *out)
 {
     const struct dyno_statement *first = scenarios[0].statement;
@@ -108,7 +148,8 @@ void dyno_compare_text(const struct dyno_scenario *scenarios, size_t count, stru
         dyno_strbuf_puts(out, "\n");
     }
     if (first->currency != NULL)
-        dyno_strbuf_printf(out, "Amounts in %s.\n", first->currency->code);
+        dyno_strbuf_printf(out, "Amounts in %s.\n\n", first->currency->code);
+    draw(scenarios, count, out);
 }
 
 /* --- JSON --- */

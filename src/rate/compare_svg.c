@@ -51,6 +51,24 @@ static void label(struct dyno_strbuf *out, double x, double y, const char *ancho
     dyno_strbuf_puts(out, "</text>\n");
 }
 
+static dyno_i128 minor_of(const struct dyno_currency *currency, dyno_i128 nano)
+{
+    const struct dyno_ratio ratio = {
+        .a = nano, .b = 1, .dens = {dyno_currency_minor(currency)}, .den_count = 1};
+    dyno_i128 minor = 0;
+    return dyno_ratio_round(&ratio, DYNO_ROUND_HALF_EVEN, &minor) ? minor : 0;
+}
+
+/* Under the name: device-hours that the same work would have taken more, unoptimised. */
+static void tell_freed(const struct dyno_statement *statement, double y, struct dyno_strbuf *out)
+{
+    const double hours = ((double)statement->reference_ns - (double)statement->device_ns) / 3600e9;
+    dyno_strbuf_printf(out,
+                       "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\" font-size=\"10\" "
+                       "fill=\"#666\">%.2f device-hours freed</text>\n",
+                       LEFT - 10, y + BAR_HEIGHT + 16, hours);
+}
+
 /* What tenants pay, one after the other, and under it what is left to the platform. */
 static void print_scenario(const struct dyno_scenario *scenario, double y, double scale,
                            struct dyno_strbuf *out)
@@ -59,6 +77,7 @@ static void print_scenario(const struct dyno_scenario *scenario, double y, doubl
     char amount[DYNO_MONEY_ROOM];
     double x = LEFT;
     label(out, LEFT - 10, y + 14, "end", scenario->name);
+    tell_freed(statement, y, out);
     for (size_t i = 0; i < statement->account_count; i++) {
         const struct dyno_account *account = &statement->accounts[i];
         const double width = as_units(statement->currency, account->total_minor) * scale;
@@ -73,7 +92,7 @@ static void print_scenario(const struct dyno_scenario *scenario, double y, doubl
     const dyno_i128 left = statement->revenue_nano - statement->cost_nano;
     const double width = (double)left / 1e9 * scale;
     bar(out, LEFT, y + BAR_HEIGHT + 2, width, "#b9c4ce", "left to the platform",
-        dyno_decimal_text(left, 9, 2, amount));
+        dyno_minor_text(statement->currency, minor_of(statement->currency, left), amount));
     label(out, LEFT + (width > 0 ? width : 0) + 6, y + BAR_HEIGHT + 16, "start", amount);
 }
 

@@ -153,6 +153,8 @@ static void print_lines(const struct dyno_invoice *invoice, struct dyno_strbuf *
         dyno_strbuf_printf(out, "%3zu %-30.30s %9s %14s %14s %14s %12s\n", i + 1, words.title,
                            requests, words.device_hours, words.epu_hours, words.unit_price,
                            words.amount);
+        if (words.detail[0] == 0)
+            continue;
         dyno_strbuf_printf(out, "      %s%s%s\n", words.detail,
                            words.unit_price[0] != 0 ? "; price of " : "",
                            words.unit_price[0] != 0 ? words.a_unit : "");

@@ -1,9 +1,9 @@
 /* make_cert.c - certificates of made-up samples, for tests of what reads them.
  *
- *   make_cert FOLDER SPEEDUP [trial] [biased]
+ *   make_cert FOLDER SPEEDUP [trial] [biased] [fp16]
  *
  * Writes a reference and an engine certificate and prints the addresses of the two.  biased: the
- * A/A control fails.
+ * A/A control fails.  fp16: the precision of the engine, else as it is.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +48,7 @@ int main(int argc, char **argv)
 {
     struct cert_case c = cert_good;
     struct dyno_cert_hash reference = {{0}};
+    bool is_fp16 = false;
     if (argc < 3)
         stop("wants FOLDER and SPEEDUP");
     c.speedup = strtod(argv[2], NULL);
@@ -58,6 +59,7 @@ int main(int argc, char **argv)
     for (int i = 3; i < argc; i++) {
         c.is_trial = c.is_trial || strcmp(argv[i], "trial") == 0;
         c.bias = strcmp(argv[i], "biased") == 0 ? 0.02 : c.bias;
+        is_fp16 = is_fp16 || strcmp(argv[i], "fp16") == 0;
     }
     for (int kind = DYNO_CERT_REFERENCE; kind <= DYNO_CERT_ENGINE; kind++) {
         struct dyno_err err = {0};
@@ -65,6 +67,8 @@ int main(int argc, char **argv)
         char hex[DYNO_CERT_HEX_ROOM];
         struct dyno_cert *cert = cert_case_make((enum dyno_cert_kind)kind, &c, 7);
         cert->reference = reference;
+        if (kind == DYNO_CERT_ENGINE && is_fp16)
+            cert->precision = "fp16";
         if (dyno_cert_derive(cert, &err) != DYNO_OK ||
             dyno_cert_save(cert, argv[1], &path, &err) != DYNO_OK)
             stop(err.text);

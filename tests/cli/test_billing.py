@@ -138,3 +138,65 @@ def case_tariff(t):
     check(got[0]["prices"][3] == {"speed_up": 4, "price": "1.875", "device_hour_earns": "7.50"}, got)
     t.put("bad.json", b'{"tariffs": [{"name": "x"}], "grants": []}')
     t.fails("E_ARG", "*bad.json: tariff 'x': version must be*", "tariff", "bad.json")
+
+
+def case_whatif_as_it_is_typed(t):
+    """Without a path it looks at what lies here; a table, a picture in it, and the picture as a file."""
+    put_all(t)
+    (t.folder / "book.json").rename(t.folder / "tariffs.json")
+    ask = ("whatif", "--tariff=gain-share,a=0.8", "--since=2026-11-01", "--until=2026-12-01")
+    text = t.works(*ask)
+    check(re.search(r"^all tenants pay +4\.50 +4\.50$", text, re.M), text)
+    check(re.search(r"^device-hours freed +0 +0$", text, re.M), text)
+    check(re.search(r"^gain-share,a=0\.8 +#{48} 4\.50$", text, re.M), text)
+    before = t.files()
+    t.works(*ask)
+    check(t.files() == before)
+    t.works(*ask, "--svg=p.svg")
+    check("</svg>" in (t.folder / "p.svg").read_text())
+
+
+def case_whatif_is_the_invoices(t):
+    """Under what is in force it charges what the invoices charge, to the last tenant."""
+    random = [(i * 2654435761) % 2**32 for i in range(1, 400)]
+    tenants, classes = ("acme", "bolt", "cold"), ("realtime", "batch", "standard")
+    lines = [f"{tenants[r % 3]} m{r % 5} fp32 {classes[r // 7 % 3]} - {'failed' if r % 11 == 0 else 'ok'} {1 + r % 8} "
+             f"{r} {0 if r % 11 == 0 else r * 1000} {NOVEMBER + r % 2000000} {'void' if r % 13 == 0 else ''}" for r in random]
+    put_all(t, lines=lines, book={"tariffs": [
+        {**BOOK["tariffs"][0], "classes": {"batch": "0.7"}, "minimum": "1",
+         "tiers": {"mode": "graduated", "steps": [{"up_to_epu_hours": "0.01", "factor": "1"}, {"factor": "0.83"}]}},
+        BOOK["tariffs"][1]], "grants": [{"tenant": "cold", "tariff": "hourly"}, {"tariff": "gain"}]})
+    got = json.loads(t.works("whatif", *ASK, "--tariffs=book.json", "--json"))["scenarios"][0]
+    for tenant in tenants:
+        said = json.loads(t.works("invoice", *ASK, "--tariffs=book.json", f"--tenant={tenant}", "--json"))
+        check(got["tenants"][tenant] == said["total"], tenant, got, said["total"])
+
+
+def case_whatif_other_engines(t):
+    """As if engines of another precision, or of a certificate, had served: the same work in other time, at its price."""
+    (t.folder / "certs").mkdir()
+    reference, fp32 = t.tool("make_cert", "certs", 4).split()
+    again, fp16 = t.tool("make_cert", "certs", 8, "fp16").split()
+    check(reference == again and fp32 != fp16)
+    put_all(t, lines=[f"acme resnet v realtime {fp32} ok 1 {HOUR // 4} {HOUR} {NOVEMBER}",
+                      f"bolt resnet v realtime ref:{reference} ok 1 {HOUR} {HOUR} {NOVEMBER}",
+                      f"cold other v realtime - ok 1 {HOUR} {HOUR} {NOVEMBER}"])
+    ask = ("whatif", *ASK, "--tariffs=book.json", "--certificates=certs", "--json")
+    was, same = json.loads(t.works(*ask, f"--certificate={fp32}", "--tariff=hourly"))["scenarios"][:2]
+    check(was["tenants"]["acme"] == same["tenants"]["acme"], was, same)  # itself in its own place
+    check(float(was["tenants"]["bolt"]) == 3 and abs(float(same["tenants"]["bolt"]) - 1.87) < 0.02, same)
+    check(abs(float(was["device_hours"]) - 2.25) < 1e-6 and abs(float(same["device_hours"]) - 1.5) < 0.01, same)
+    was, other, hourly = json.loads(t.works(*ask, "--precision=fp16", "--tariff=hourly"))["scenarios"]
+    check(other["tariff"] == "fp16" and other["epu_hours"] == was["epu_hours"] == "3", other)
+    check(abs(float(other["tenants"]["acme"]) - 3 * (1 - 0.5 * 7 / 8)) < 0.02, other)
+    check(other["tenants"]["cold"] == was["tenants"]["cold"], other)
+    check(abs(float(other["device_hours"]) - 1.25) < 0.01 and abs(float(hourly["charged"]) - 3.75) < 0.05, other, hourly)
+    check(abs(float(other["device_hours_freed"]) - 1.75) < 0.01, other)
+    t.fails("E_NOT_FOUND", "*has no engine certificate of precision int8*", *ask, "--precision=int8")
+    t.fails("E_ARG", "*give either --certificate or --precision", *ask, "--precision=fp16", "--certificate=x")
+    t.fails("E_IO", "*certs/beef.engine.json*", *ask, "--certificate=beef")
+    t.fails("E_ARG", "*--certificates=DIR is missing*", *ask[:4], "--precision=fp16")
+    shutil.rmtree(t.folder / "ledger")
+    put_all(t)
+    t.fails("E_NOT_FOUND", "*no record of this period is of a model that these certificates are of", *ask,
+            "--precision=fp16")
