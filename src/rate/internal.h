@@ -4,8 +4,6 @@
 
 #include "rate/sums.h"
 
-#define DYNO_NS_AN_HOUR UINT64_C(3600000000000)
-
 struct dyno_rater_memo {
     uint32_t tenant;
     int64_t time_s;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rate/charge.h"
 #include "rate/internal.h"
 
 static const char *const line_texts[] = {
@@ -99,24 +100,9 @@ static enum dyno_status set_amount(struct work *work, struct dyno_line *line,
 /* What an EPU-hour (or a device-hour) of this line costs. */
 static struct dyno_ratio unit_price(const struct dyno_tariff *tariff, const struct dyno_line *line)
 {
-    struct dyno_price price = {tariff->device_hour, 1, 1};
-    if (tariff->kind != DYNO_TARIFF_DEVICE_HOUR && line->kind == DYNO_LINE_USAGE)
-        price = dyno_tariff_price(tariff, line->speed_up_ppm);
-    struct dyno_ratio ratio = {.a = price.nano,
-                               .b = 1,
-                               .nums = {price.num},
-                               .num_count = 1,
-                               .dens = {price.den},
-                               .den_count = 1};
-    if (line->kind == DYNO_LINE_USAGE) {
-        ratio.nums[1] =
-            (uint64_t)dyno_tariff_factor(tariff->classes, tariff->class_count, line->class_name);
-        ratio.nums[2] = (uint64_t)dyno_tariff_factor(tariff->precisions, tariff->precision_count,
-                                                     line->precision);
-        ratio.dens[1] = ratio.dens[2] = (uint64_t)DYNO_NANO;
-        ratio.num_count = ratio.den_count = 3;
-    }
-    return ratio;
+    if (line->kind == DYNO_LINE_USAGE)
+        return dyno_charge_unit(tariff, line->speed_up_ppm, line->class_name, line->precision);
+    return (struct dyno_ratio){.a = tariff->device_hour, .b = 1};
 }
 
 /* The ratio of a usage line: units * price / hour. */

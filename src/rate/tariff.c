@@ -473,6 +473,30 @@ const struct dyno_tariff *dyno_tariff_of(const struct dyno_tariff_book *book, co
     return NULL;
 }
 
+static void narrow(int64_t *until_s, int64_t time_s, int64_t bound_s)
+{
+    if (bound_s > time_s && bound_s < *until_s)
+        *until_s = bound_s;
+}
+
+const struct dyno_tariff *dyno_tariff_until(const struct dyno_tariff_book *book, const char *tenant,
+                                            int64_t time_s, int64_t *until_s_out)
+{
+    *until_s_out = DYNO_TARIFF_FOREVER;
+    for (size_t i = 0; i < book->grant_count; i++) {
+        const struct dyno_tariff_grant *grant = &book->grants[i];
+        if (grant->tenant != NULL && strcmp(grant->tenant, tenant) != 0)
+            continue;
+        narrow(until_s_out, time_s, grant->from_s);
+        narrow(until_s_out, time_s, grant->until_s);
+    }
+    for (size_t i = 0; i < book->tariff_count; i++) {
+        narrow(until_s_out, time_s, book->tariffs[i].from_s);
+        narrow(until_s_out, time_s, book->tariffs[i].until_s);
+    }
+    return dyno_tariff_of(book, tenant, time_s);
+}
+
 int64_t dyno_tariff_factor(const struct dyno_factor *factors, size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++)

@@ -98,6 +98,9 @@ enum dyno_status dyno_tariff_book_parse(const char *text, size_t bytes, struct d
 /* The version of a tenant's tariff that was in force at a time; NULL: none. */
 const struct dyno_tariff *dyno_tariff_of(const struct dyno_tariff_book *book, const char *tenant,
                                          int64_t time_s);
+/* The same, and before which time no other one is in force. */
+const struct dyno_tariff *dyno_tariff_until(const struct dyno_tariff_book *book, const char *tenant,
+                                            int64_t time_s, int64_t *until_s_out);
 /* A version of a tariff by its name; NULL: none. */
 const struct dyno_tariff *dyno_tariff_at(const struct dyno_tariff_book *book, const char *name,
                                          int64_t time_s);
