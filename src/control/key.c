@@ -76,7 +76,7 @@ bool dyno_key_digest(const char *text, size_t bytes, uint8_t digest_out[DYNO_DIG
 bool dyno_digest_same(const uint8_t a[DYNO_DIGEST_BYTES], const uint8_t b[DYNO_DIGEST_BYTES])
 {
     volatile uint8_t differ = 0; /* or the compiler may stop at the first difference */
-    for (int i = 0; i < DYNO_DIGEST_BYTES; i++)
+    for (size_t i = 0; i < DYNO_DIGEST_BYTES; i++)
         differ |= (uint8_t)(a[i] ^ b[i]);
     return differ == 0;
 }

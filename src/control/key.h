@@ -17,7 +17,7 @@
 #define DYNO_KEY_ID_BYTES     12 /* lower-case hexadecimal digits */
 #define DYNO_KEY_SECRET_BYTES 64 /* the same */
 #define DYNO_KEY_TEXT_BYTES   (5 + DYNO_KEY_ID_BYTES + 1 + DYNO_KEY_SECRET_BYTES)
-#define DYNO_DIGEST_BYTES     32
+#define DYNO_DIGEST_BYTES     32U
 
 struct dyno_key {
     char text[DYNO_KEY_TEXT_BYTES + 1];

@@ -147,11 +147,11 @@ def case_other_files(t):
                 "--control-db=other.db")
     told(t, "add", "a")
     newer = sqlite3.connect(t.path("c.db"))
-    newer.execute("PRAGMA user_version = 2")
+    newer.execute("PRAGMA user_version = 3")
     newer.commit()
     newer.close()
-    t.fails("E_UNSUPPORTED", 'dyno tenant: control database "c.db" has schema 2, made by a newer '
-            "version: this build knows 1", "tenant", "list", DB)
+    t.fails("E_UNSUPPORTED", 'dyno tenant: control database "c.db" has schema 3, made by a newer '
+            "version: this build knows 2", "tenant", "list", DB)
 
 
 def case_locked(t):

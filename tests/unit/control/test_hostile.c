@@ -93,8 +93,8 @@ static void test_no_control_database(void)
     CHECK(case_sql("PRAGMA application_id = 7"));
     refused(DYNO_E_FORMAT, "is no control database");
     make();
-    CHECK(case_sql("PRAGMA user_version = 2"));
-    refused(DYNO_E_UNSUPPORTED, "has schema 2, made by a newer version: this build knows 1");
+    CHECK(case_sql("PRAGMA user_version = 3"));
+    refused(DYNO_E_UNSUPPORTED, "has schema 3, made by a newer version: this build knows 2");
     CHECK(case_sql("PRAGMA user_version = -1"));
     refused(DYNO_E_FORMAT, "is no control database");
 }

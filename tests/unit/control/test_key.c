@@ -15,7 +15,7 @@ static void test_keys(void)
     CHECK(!dyno_key_id_ok("00000000000G") && !dyno_key_id_ok("0000000000000"));
     CHECK(dyno_key_digest(a.text, DYNO_KEY_TEXT_BYTES, digest));
     CHECK(dyno_key_digest(a.text, DYNO_KEY_TEXT_BYTES, other) && dyno_digest_same(digest, other));
-    for (int i = 0; i < DYNO_DIGEST_BYTES; i++) {
+    for (size_t i = 0; i < DYNO_DIGEST_BYTES; i++) {
         other[i] ^= 1U;
         CHECK(!dyno_digest_same(digest, other));
         other[i] ^= 1U;

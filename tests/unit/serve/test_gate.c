@@ -369,7 +369,7 @@ static void test_lost_file(void)
 /* A row that is spoilt later leaves the book as it was, until it is mended. */
 static void test_spoilt_row(void)
 {
-    static const struct dyno_db_kind kind = {"other", 0x64796e63, 1, NULL};
+    static const struct dyno_db_kind kind = {"other", 0x64796e63, 2, NULL};
     const struct timespec more = {.tv_nsec = 600000000};
     struct dyno_db db;
     open_all();
@@ -393,7 +393,7 @@ static void *stop_gate(void *arg)
 /* Somebody else is writing when the gate ends: it waits a little. */
 static void test_locked_at_the_end(void)
 {
-    static const struct dyno_db_kind kind = {"other", 0x64796e63, 1, NULL};
+    static const struct dyno_db_kind kind = {"other", 0x64796e63, 2, NULL};
     struct dyno_guest *guest = NULL;
     struct dyno_db db;
     pthread_t thread;

@@ -1,0 +1,116 @@
+/* lease.c - what a node is granted; stores by their functions; budgets of a tenant. */
+#include "control/lease.h"
+
+#include <string.h>
+
+#define SHARE_IDLE 4 /* one part in so many of what is left, for a node that asks for nothing */
+#define SHARE_BUSY 2
+
+void dyno_lease_close(struct dyno_lease_store *store)
+{
+    if (store != NULL)
+        store->ops->close(store);
+}
+
+enum dyno_status dyno_lease_read_mark(struct dyno_lease_store *store, struct dyno_lease_mark *mark,
+                                      struct dyno_err *err)
+{
+    return store->ops->read_mark(store, mark, err);
+}
+
+enum dyno_status dyno_lease_exchange(struct dyno_lease_store *store,
+                                     const struct dyno_lease_mark *mark, int64_t now_s,
+                                     struct dyno_lease_ask *asks, size_t count,
+                                     struct dyno_err *err)
+{
+    return store->ops->exchange(store, mark, now_s, asks, count, err);
+}
+
+enum dyno_status dyno_lease_forget(struct dyno_lease_store *store, int64_t before_day,
+                                   struct dyno_err *err)
+{
+    return store->ops->forget(store, before_day, err);
+}
+
+/* Sums of hostile or odd rows stay sums. */
+static int64_t add(int64_t a, int64_t b)
+{
+    int64_t sum = 0;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+/* What nobody has, and this node has not used, is shared out: each node that is busy gets its part
+ * of a half of it, so that one who comes later finds something, too.  As others use their slices up
+ * they ask again, and halves of halves leave nothing lying about but what is less than a floor. */
+void dyno_lease_grant(struct dyno_lease_ask *ask, const struct dyno_lease_others *others)
+{
+    const int64_t taken = add(ask->used, ask->reserved);
+    const int64_t others_taken = others->granted > add(others->used, others->reserved)
+                                     ? others->granted
+                                     : add(others->used, others->reserved);
+    ask->all_used = add(ask->used, others->used);
+    ask->all_reserved = add(ask->reserved, others->reserved);
+    if (ask->is_soft) {
+        ask->granted = ask->is_last ? taken : INT64_MAX;
+        return;
+    }
+    const int64_t committed = add(taken, others_taken);
+    const int64_t left = ask->limit > committed ? ask->limit - committed : 0;
+    const int64_t nodes = others->node_count + 1;
+    int64_t slice = left / ((ask->is_idle ? SHARE_IDLE : SHARE_BUSY) * nodes);
+    if (!ask->is_idle && slice < ask->floor)
+        slice = ask->floor;
+    /* Alone, the last of it is not cut up. */
+    if (slice > left || (others->node_count == 0 && !ask->is_idle && left / 8 < ask->floor))
+        slice = left;
+    ask->granted = add(taken, ask->is_last ? 0 : slice);
+}
+
+/* A soft budget grants without end, and holds nothing back from anybody. */
+int64_t dyno_lease_kept(const struct dyno_lease_ask *ask)
+{
+    if (ask->is_soft)
+        return add(ask->used, ask->reserved);
+    return ask->granted > ask->held ? ask->granted : ask->held;
+}
+
+/* --- budgets of a tenant --- */
+
+bool dyno_budget_same_scope(const struct dyno_tenant_budget *a, const struct dyno_tenant_budget *b)
+{
+    return a->term == b->term && strcmp(a->unit, b->unit) == 0 && strcmp(a->model, b->model) == 0 &&
+           strcmp(a->class_name, b->class_name) == 0;
+}
+
+/* The first of that tenant in a list that is sorted by tenants. */
+static size_t first_of(const struct dyno_tenant_budget *budgets, size_t count, int64_t tenant)
+{
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (budgets[middle].tenant < tenant)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+size_t dyno_budgets_of(const struct dyno_tenant_budget *budgets, size_t count, int64_t tenant,
+                       const struct dyno_tenant_budget **found_out)
+{
+    size_t own = 0;
+    for (size_t i = first_of(budgets, count, tenant);
+         i < count && budgets[i].tenant == tenant && own < DYNO_TENANT_BUDGETS_MAX; i++)
+        found_out[own++] = &budgets[i];
+    size_t all = own;
+    for (size_t i = 0; i < count && budgets[i].tenant == 0 && i < DYNO_TENANT_BUDGETS_MAX; i++) {
+        size_t k = 0;
+        while (k < own && !dyno_budget_same_scope(found_out[k], &budgets[i]))
+            k++;
+        if (k == own)
+            found_out[all++] = &budgets[i];
+    }
+    return all;
+}
