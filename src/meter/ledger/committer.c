@@ -93,6 +93,19 @@ static struct dyno_ledger_entry *tell(struct dyno_ledger *ledger, struct dyno_le
     return entry;
 }
 
+/* Tell a group that is durable; returns the entries after it. */
+static struct dyno_ledger_entry *tell_group(struct dyno_ledger *ledger,
+                                            struct dyno_ledger_entry *entry, uint64_t count)
+{
+    const struct dyno_ledger_options *options = &ledger->options;
+    if (options->group_begins != NULL)
+        options->group_begins(options->arg);
+    entry = tell(ledger, entry, count, DYNO_OK);
+    if (options->group_ends != NULL)
+        options->group_ends(options->arg, ledger->next_seq - 1);
+    return entry;
+}
+
 static bool write_records(struct dyno_ledger *ledger, const struct work *work)
 {
     struct dyno_ledger_entry *entry = work->entries;
@@ -104,7 +117,7 @@ static bool write_records(struct dyno_ledger *ledger, const struct work *work)
         const uint32_t count = dyno_ledger_build(ledger, entry, work->sent_seq);
         if (!dyno_ledger_put(ledger))
             break;
-        entry = tell(ledger, entry, count, DYNO_OK);
+        entry = tell_group(ledger, entry, count);
         dyno_ledger_tidy(ledger);
     }
     if (entry == NULL)

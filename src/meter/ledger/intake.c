@@ -159,6 +159,14 @@ enum dyno_status dyno_ledger_sent(struct dyno_ledger *ledger, const uint64_t *se
     return ok ? DYNO_OK : DYNO_NOMEM(err);
 }
 
+uint64_t dyno_ledger_sent_seq(struct dyno_ledger *ledger)
+{
+    (void)pthread_mutex_lock(&ledger->lock);
+    const uint64_t seq = ledger->sent.seq;
+    (void)pthread_mutex_unlock(&ledger->lock);
+    return seq;
+}
+
 /* Without memory the watermark stays where it is until it is said again, which nobody does for
  * these: what comes after would be unconfirmed after a crash, which costs no customer anything. */
 void dyno_ledger_settle(struct dyno_ledger *ledger, uint64_t seq)

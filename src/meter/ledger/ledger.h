@@ -44,6 +44,10 @@ struct dyno_ledger_options {
      * those of a group.  By the committer; must be short and must not append.  NULL: every entry
      * has a `done`. */
     void (*told)(void *arg, struct dyno_ledger_entry *entries);
+    /* Around the telling of a group that is durable, `last_seq` being its last record's.  By the
+     * committer; may be NULL. */
+    void (*group_begins)(void *arg);
+    void (*group_ends)(void *arg, uint64_t last_seq);
     /* The disk failed; does not return.  NULL: the sentence is logged, and abort() called. */
     void (*on_failure)(void *arg, const struct dyno_err *err);
     void *arg;
@@ -88,5 +92,8 @@ void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *en
  * none; a void settles the one that it is of.)  Any thread.  E_NOMEM: it may be said again. */
 enum dyno_status dyno_ledger_sent(struct dyno_ledger *ledger, const uint64_t *seqs, size_t count,
                                   struct dyno_err *err);
+
+/* Up to which record of this epoch all answers have left, or were voided.  Any thread. */
+uint64_t dyno_ledger_sent_seq(struct dyno_ledger *ledger);
 
 #endif /* DYNO_METER_LEDGER_LEDGER_H */
