@@ -197,6 +197,13 @@ static const struct dyno_flag flags[] = {
      .help = "The class of this device: certificates of others do not count",
      .kind = DYNO_FLAG_STR,
      AT(device_class)},
+    {.name = "--tariffs",
+     .value = "FILE",
+     .help =
+         "The book of tariffs, for budgets of money (dyno quota): what a request costs before it "
+         "runs",
+     .kind = DYNO_FLAG_STR,
+     AT(tariffs)},
     {.name = "--accept-trials",
      .help = "Trial certificates count, too: to try things with, for nobody is billed by them",
      .kind = DYNO_FLAG_BOOL,

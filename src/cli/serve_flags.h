@@ -11,6 +11,7 @@ struct dyno_serve_flags {
     const char *tls_cert, *tls_key, *tls_client_ca, *tls_ports;
     const char *access_log;
     const char *ledger, *ledger_key, *publish_heads, *certificates, *device_class, *durability;
+    const char *tariffs;
     int64_t node;
     const char *builder, *engine_cache;
     int64_t build_jobs, cache_mib;

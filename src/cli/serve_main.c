@@ -87,9 +87,10 @@ static enum dyno_status take_metering(const struct dyno_serve_flags *flags,
         return DYNO_FAIL(err, DYNO_E_ARG, "--durability=%s: wants durable or relaxed", durability);
     if (flags->ledger == NULL &&
         (flags->ledger_key != NULL || flags->publish_heads != NULL || flags->certificates != NULL ||
-         flags->device_class != NULL || options->is_relaxed))
+         flags->device_class != NULL || flags->tariffs != NULL || options->is_relaxed))
         return DYNO_FAIL(err, DYNO_E_ARG,
-                         "--ledger-key, --publish-heads, --certificates, --device-class and "
+                         "--ledger-key, --publish-heads, --certificates, --device-class, --tariffs "
+                         "and "
                          "--durability want --ledger");
     return DYNO_OK;
 }
@@ -164,6 +165,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .publish_heads = flags->publish_heads,
         .certificates = flags->certificates,
         .device_class = flags->device_class,
+        .tariffs = flags->tariffs,
         .no_builds = flags->no_builds,
         .builds = {.builder = flags->builder,
                    .cache_folder = flags->engine_cache,

@@ -8,6 +8,7 @@
 #include "serve/app/http.h"
 #include "serve/app/metering.h"
 #include "serve/app/rpc.h"
+#include "serve/app/spending.h"
 #include "serve/sched/router.h"
 
 #define SPARE_MAX 256
@@ -76,6 +77,7 @@ void dyno_call_destroy(struct dyno_call *call)
 {
     struct dyno_io *io = call->io;
     dyno_call_settle(call);
+    dyno_quota_release(&call->reservation);
     if (call->guest != NULL) {
         dyno_guest_end(call->guest, call->task.device_ns);
         dyno_guest_unref(call->guest);
@@ -105,6 +107,8 @@ void dyno_call_destroy(struct dyno_call *call)
     call->rpc = NULL;
     call->is_done = call->was_submitted = false;
     call->tally = NULL;
+    call->came_ns = 0;
+    call->limit_policy = call->limit = NULL;
     call->wait = (struct dyno_wait){0};
     call->wait_count = 0;
     dyno_arena_reset(call->arena);
@@ -407,7 +411,8 @@ static enum dyno_status prepare_task(struct dyno_call *call)
     if (task->inputs == NULL || task->outputs == NULL)
         return DYNO_NOMEM(&call->err);
     DYNO_TRY(dyno_call_take_tensors(call, &call->err));
-    return dyno_variant_arrange(variant, &call->infer, task->inputs, &call->err);
+    DYNO_TRY(dyno_variant_arrange(variant, &call->infer, task->inputs, &call->err));
+    return dyno_call_reserve(call);
 }
 
 static enum dyno_status prepare(struct dyno_call *call)

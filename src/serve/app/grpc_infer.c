@@ -89,6 +89,8 @@ static void finish_failed(struct dyno_call *call)
 {
     struct dyno_grpc_call *grpc = &call->rpc->grpc;
     grpc->retry_after_s = (uint32_t)((call->task.retry_ns + 999999999) / 1000000000);
+    grpc->limit_policy = call->limit_policy;
+    grpc->limit = call->limit;
     dyno_grpc_finish(grpc, dyno_grpc_status_of(call->status), dyno_call_error(call));
 }
 

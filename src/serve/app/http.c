@@ -86,8 +86,13 @@ void dyno_visit_answer_text(struct dyno_visit *visit, int status, const char *ty
     seg->end = seg->begin + text->bytes;
     if (text->bytes != 0)
         memcpy(seg->data + seg->begin, text->text, text->bytes);
-    char extra[48];
+    char extra[384];
     put_extra(visit, status, extra, sizeof(extra));
+    const size_t at = strlen(extra);
+    if (status == 429 && visit->limit != NULL && visit->limit_policy != NULL)
+        (void)snprintf(extra + at, sizeof(extra) - at,
+                       "RateLimit-Policy: %.160s\r\nRateLimit: %.96s\r\n", visit->limit_policy,
+                       visit->limit);
     dyno_http_answer(&visit->request, status, type, extra, seg);
 }
 

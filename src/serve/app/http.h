@@ -46,6 +46,7 @@ struct dyno_visit {
     struct dyno_access access;
     bool is_fetched;  /* the model that it asks about was loaded for it, or could not be */
     uint32_t retry_s; /* Retry-After of an answer that says "later"; 0: not known */
+    const char *limit_policy, *limit; /* RateLimit fields of a 429; NULL: none */
     char refusal_text[256], refusal_extra[48];
 };
 

@@ -149,6 +149,8 @@ static void answer_bad(struct dyno_visit *visit, const struct dyno_call *call)
     const int status = dyno_http_status(call->status);
     const char *text = dyno_call_error(call);
     visit->retry_s = (uint32_t)((call->task.retry_ns + 999999999) / 1000000000);
+    visit->limit_policy = call->limit_policy;
+    visit->limit = call->limit;
     if (visit->form != DYNO_FORM_EVENTS || !call->was_submitted) {
         dyno_visit_answer_error(visit, status, text);
         return;

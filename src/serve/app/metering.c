@@ -20,13 +20,15 @@ enum dyno_status dyno_call_may_run(struct dyno_call *call)
     return DYNO_FAIL(&call->err, DYNO_E_BUSY, "usage cannot be written down: the disk is full");
 }
 
-/* When the call came, on the system's clock. */
-static uint64_t came_ns(const struct dyno_call *call)
+uint64_t dyno_call_came_ns(struct dyno_call *call)
 {
     struct timespec now;
+    if (call->came_ns != 0)
+        return call->came_ns;
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec -
-           (dyno_clock_ns() - call->start_ns);
+    call->came_ns = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec -
+                    (dyno_clock_ns() - call->start_ns);
+    return call->came_ns;
 }
 
 static struct dyno_call *call_of(struct dyno_ledger_entry *entry)
@@ -40,6 +42,8 @@ static void take_status(struct dyno_call *call)
         call->status = DYNO_FAIL(&call->err, DYNO_E_BUSY,
                                  "usage could not be written down, so the answer is "
                                  "not given");
+    if (call->entry.status == DYNO_OK && call->entry.record.id.seq != 0)
+        dyno_quota_post(&call->entry.record, &call->reservation);
 }
 
 /* By the committer: each I/O thread is rung for once, and finds all its calls. */
@@ -117,12 +121,13 @@ bool dyno_call_record(struct dyno_call *call, void (*wake)(struct dyno_mail *mai
         .inputs = task->inputs,
         .is_good = call->status == DYNO_OK,
         .is_cancelled = call->status == DYNO_E_CANCELLED,
-        .wall_ns = came_ns(call),
+        .wall_ns = dyno_call_came_ns(call),
         .queue_ns = task->start_ns - task->queue_ns,
         .core_ns = task->core_ns,
         .rows = task->rows,
         .batch_id = task->batch_id,
         .batch_count = task->batch_count,
+        .reservation = &call->reservation,
     };
     call->mail.deliver = wake;
     call->has_entry = true;
@@ -151,7 +156,7 @@ void dyno_call_settle(struct dyno_call *call)
         if (call->has_left)
             note_left(call->io, call->entry.record.id.seq);
         else
-            dyno_meter_lost(call->io->server->meter, &call->entry);
+            dyno_meter_lost(call->io->server->meter, &call->entry, &call->reservation);
     }
     call->has_entry = call->has_left = false;
     call->entry = (struct dyno_ledger_entry){0};
@@ -185,6 +190,7 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
                                              .takes_trials = options->takes_trials,
                                              .is_relaxed = options->is_relaxed,
                                              .device = &server->device,
+                                             .quota = server->quota,
                                              .ready = ready,
                                              .told = told,
                                              .arg = server};
@@ -253,6 +259,7 @@ void dyno_server_print_meter(struct dyno_server *server, struct dyno_strbuf *out
     account(out, "running", figures.sums.running_ns);
     head(out, "dyno_account_balanced", "1 while that holds to the nanosecond.", "gauge");
     dyno_strbuf_printf(out, "dyno_account_balanced %d\n", figures.is_balanced);
+    dyno_quota_print(server->quota, out);
 }
 
 /* --- heads --- */

@@ -39,6 +39,7 @@ struct dyno_serve_options {
     const char *publish_heads;           /* file or folder that they are appended to; NULL: none */
     const char *certificates;            /* folder; NULL: there are none */
     const char *device_class;            /* that certificates must be of; NULL: of any */
+    const char *tariffs;                 /* a book, for budgets of money; NULL: there are none */
     int io_threads, threads;             /* 0: one a CPU */
     int lanes;                           /* runs at one time */
     int instances;                       /* contexts of a variant; 0: chosen */

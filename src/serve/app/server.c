@@ -16,6 +16,7 @@
 #include "serve/app/http.h"
 #include "serve/app/metering.h"
 #include "serve/app/rpc.h"
+#include "serve/app/spending.h"
 #include "serve/model/repository.h"
 #include "serve/watch/journal.h"
 
@@ -295,13 +296,16 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
         server->ios[i].idx = i;
         DYNO_TRY(open_io(&server->ios[i], &server->listeners[(size_t)i * DYNO_PORT_KINDS], err));
     }
+    DYNO_TRY(dyno_server_open_quota(server, err));
     const struct dyno_gate_options gate = {.control_db = options->control_db,
-                                           .key_header = options->key_header};
+                                           .key_header = options->key_header,
+                                           .quota = server->quota};
     DYNO_TRY(dyno_gate_create(&gate, &server->gate, err));
     if (options->allow_client_shm)
         DYNO_TRY(dyno_shm_create(&server->shm, err));
     DYNO_TRY(dyno_sched_create(&sched, &server->sched, err));
     DYNO_TRY(dyno_server_open_meter(server, err));
+    DYNO_TRY(dyno_server_start_quota(server, err));
     DYNO_TRY(create_manager(server, err));
     wait_for_models(server);
     DYNO_TRY(listen_all(server, err));
@@ -375,9 +379,11 @@ static void stop(struct dyno_server *server)
         return;
     dyno_sched_destroy(server->sched);
     atomic_store(&server->metered, NULL);
+    dyno_quota_stop(server->quota);
     dyno_server_close_meter(server);
     dyno_manager_destroy(server->manager);
     dyno_gate_destroy(server->gate);
+    dyno_server_close_quota(server);
     dyno_shm_destroy(server->shm);
     for (int i = 0; i < server->io_count; i++)
         free_io(&server->ios[i]);

@@ -13,6 +13,7 @@
 #include "serve/meter/meter.h"
 #include "serve/model/manager.h"
 #include "serve/net/loop.h"
+#include "serve/quota/quota.h"
 #include "serve/sched/sched.h"
 #include "serve/shm/shm.h"
 #include "serve/super/super.h"
@@ -63,6 +64,7 @@ struct dyno_server {
     struct dyno_serve_options options;
     struct dyno_budget budget;
     struct dyno_gate *gate;
+    struct dyno_quota *quota;
     struct dyno_super *super;
     struct dyno_tls *tls;         /* NULL: no port has it */
     struct dyno_journal *journal; /* the access log; NULL: there is none */
@@ -137,6 +139,9 @@ struct dyno_call {
     bool has_entry;     /* a usage record was made, */
     bool has_left;      /* and the answer was handed to a connection that lived */
     struct dyno_ledger_entry entry;
+    uint64_t came_ns;                    /* since 1970; 0: not looked up yet */
+    struct dyno_reservation reservation; /* of its guest's budgets */
+    const char *limit_policy, *limit;    /* RateLimit fields of a refusal; NULL: none */
     /* Of a stream: it waits for its turn, with its answer (NULL: to be written yet), and holds the
      * variant no more, only its names. */
     bool is_done;
@@ -159,6 +164,8 @@ enum dyno_status dyno_call_find(struct dyno_call *call, void (*resume)(struct dy
 void dyno_call_release(struct dyno_call *call);
 /* Nobody wants its answer any more; it ends later, not within this. */
 void dyno_call_cancel(struct dyno_call *call);
+/* When its first byte came, on the system's clock; the same each time. */
+uint64_t dyno_call_came_ns(struct dyno_call *call);
 /* Answers: in app/http_infer.c and app/grpc_infer.c. */
 void dyno_call_answer_http(struct dyno_call *call);
 void dyno_call_answer_grpc(struct dyno_call *call);

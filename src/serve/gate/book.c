@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "control/budget.h"
+#include "serve/gate/internal.h"
 
 #define SLOTS_MIN 16
 
@@ -46,20 +48,27 @@ static const char *put_text(char **at, const char *text)
 
 /* One block: the policy, its keys, its list of models, all text.  Counts and lengths were limited
  * when they were read. */
-static struct dyno_policy *make_policy(const struct dyno_tenant *tenant)
+static struct dyno_policy *make_policy(const struct dyno_tenant *tenant,
+                                       struct dyno_counter *const *counters, size_t counter_count)
 {
     struct dyno_policy *policy = NULL;
     const size_t key_bytes = tenant->key_count * sizeof(policy->keys[0]);
     const size_t list_bytes = tenant->model_count * sizeof(policy->models[0]);
+    const size_t counter_bytes = counter_count * sizeof(policy->counters[0]);
     size_t text_bytes = strlen(tenant->name) + strlen(tenant->class_name) + 2;
     for (size_t i = 0; i < tenant->model_count; i++)
         text_bytes += strlen(tenant->models[i]) + 1;
-    policy = dyno_alloc(1, sizeof(*policy) + key_bytes + list_bytes + text_bytes);
+    policy = dyno_alloc(1, sizeof(*policy) + key_bytes + list_bytes + counter_bytes + text_bytes);
     if (policy == NULL)
         return NULL;
     char *end = (char *)policy + sizeof(*policy) + key_bytes;
     policy->models = (const char **)(void *)end;
     end += list_bytes;
+    policy->counters = (struct dyno_counter **)(void *)end;
+    policy->counter_count = counter_count;
+    if (counter_count > 0)
+        memcpy(policy->counters, counters, counter_bytes);
+    end += counter_bytes;
     const char *name = put_text(&end, tenant->name);
     const char *class_name = put_text(&end, tenant->class_name);
     for (size_t i = 0; i < tenant->model_count; i++)
@@ -134,49 +143,51 @@ static struct dyno_allowance *find_allowance(const struct dyno_book *before,
     return dyno_allowance_create();
 }
 
-static enum dyno_status fill(struct dyno_book *book, struct dyno_gate *gate,
-                             const struct dyno_tenant *tenants, size_t count, int64_t day,
-                             const struct dyno_book *before, struct dyno_err *err)
+static enum dyno_status add(struct dyno_book *book, struct dyno_gate *gate,
+                            const struct dyno_book_rows *rows, const struct dyno_tenant *tenant,
+                            const struct dyno_book *before, struct dyno_err *err)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct dyno_policy *policy = make_policy(&tenants[i]);
-        if (policy == NULL)
-            return DYNO_NOMEM(err);
-        policy->allowance = find_allowance(before, &tenants[i]);
-        if (policy->allowance == NULL) {
-            dyno_free(policy);
-            return DYNO_NOMEM(err);
-        }
-        dyno_allowance_load(policy->allowance, day, &tenants[i].day_use, &tenants[i].month_use);
-        policy->gate = gate;
-        policy->version = book->version;
-        book->policies[book->policy_count++] = policy;
-        put_keys(book, policy);
+    struct dyno_counter *counters[2 * DYNO_TENANT_BUDGETS_MAX];
+    size_t counter_count = 0;
+    if (gate->quota != NULL)
+        DYNO_TRY(dyno_quota_counters(gate->quota, tenant, rows->budgets, rows->budget_count,
+                                     counters, &counter_count, err));
+    struct dyno_policy *policy = make_policy(tenant, counters, counter_count);
+    if (policy == NULL)
+        return DYNO_NOMEM(err);
+    policy->allowance = find_allowance(before, tenant);
+    if (policy->allowance == NULL) {
+        dyno_free(policy);
+        return DYNO_NOMEM(err);
     }
+    dyno_allowance_load(policy->allowance, rows->day, &tenant->day_use, &tenant->month_use);
+    policy->gate = gate;
+    policy->version = book->version;
+    book->policies[book->policy_count++] = policy;
+    put_keys(book, policy);
     return DYNO_OK;
 }
 
 enum dyno_status dyno_book_create(struct dyno_gate *gate, uint64_t version,
-                                  const struct dyno_tenant *tenants, size_t count, int64_t day,
-                                  const struct dyno_book *before, struct dyno_book **book_out,
-                                  struct dyno_err *err)
+                                  const struct dyno_book_rows *rows, const struct dyno_book *before,
+                                  struct dyno_book **book_out, struct dyno_err *err)
 {
     size_t key_count = 0;
     *book_out = NULL;
-    for (size_t i = 0; i < count; i++)
-        key_count += tenants[i].key_count;
+    for (size_t i = 0; i < rows->count; i++)
+        key_count += rows->tenants[i].key_count;
     struct dyno_book *book = dyno_alloc(1, sizeof(*book));
     if (book == NULL)
         return DYNO_NOMEM(err);
     book->version = version;
     for (book->slot_count = SLOTS_MIN; book->slot_count < 2 * key_count;)
         book->slot_count *= 2;
-    book->policies = dyno_alloc(count + 1, sizeof(struct dyno_policy *));
+    book->policies = dyno_alloc(rows->count + 1, sizeof(struct dyno_policy *));
     book->slots = dyno_alloc(book->slot_count, sizeof(struct dyno_keyholder *));
     enum dyno_status status =
         book->policies != NULL && book->slots != NULL ? DYNO_OK : DYNO_NOMEM(err);
-    if (status == DYNO_OK)
-        status = fill(book, gate, tenants, count, day, before, err);
+    for (size_t i = 0; i < rows->count && status == DYNO_OK; i++)
+        status = add(book, gate, rows, &rows->tenants[i], before, err);
     if (status != DYNO_OK) {
         dyno_book_destroy(book);
         return status;

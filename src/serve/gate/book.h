@@ -10,6 +10,7 @@
 
 #include "serve/gate/allowance.h"
 #include "serve/gate/gate.h"
+#include "serve/quota/quota.h"
 
 /* A tenant by one of its keys: a guest. */
 struct dyno_keyholder {
@@ -30,6 +31,8 @@ struct dyno_policy {
     struct dyno_allowance *allowance;
     const char **models;
     size_t model_count;
+    struct dyno_counter **counters; /* of its budgets: the quota's */
+    size_t counter_count;
     size_t key_count;
     struct dyno_keyholder keys[];
 };
@@ -42,12 +45,18 @@ struct dyno_book {
     size_t slot_count;             /* a power of two */
 };
 
-/* A book of these tenants, who used what they say until `day`; allowances are those of the book
- * `before` (may be NULL) where the tenant is the same. */
+/* What a book is made of: everybody, and their budgets. */
+struct dyno_book_rows {
+    const struct dyno_tenant *tenants;
+    const struct dyno_tenant_budget *budgets; /* as dyno_control_read_budgets gives them */
+    size_t count, budget_count;
+    int64_t day; /* until which tenants used what they say */
+};
+/* A book of these; allowances are those of the book `before` (may be NULL) where the tenant is the
+ * same. */
 enum dyno_status dyno_book_create(struct dyno_gate *gate, uint64_t version,
-                                  const struct dyno_tenant *tenants, size_t count, int64_t day,
-                                  const struct dyno_book *before, struct dyno_book **book_out,
-                                  struct dyno_err *err);
+                                  const struct dyno_book_rows *rows, const struct dyno_book *before,
+                                  struct dyno_book **book_out, struct dyno_err *err);
 void dyno_book_destroy(struct dyno_book *book); /* accepts NULL */
 
 /* Not referenced; NULL: nobody. */

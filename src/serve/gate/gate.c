@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/budget.h"
 #include "serve/gate/internal.h"
 
 #define LOOK_NS      250000000            /* between two looks at the database */
@@ -20,21 +21,34 @@
 
 /* --- reading --- */
 
-static enum dyno_status read_book(struct dyno_gate *gate, struct dyno_err *err)
+static enum dyno_status make_book(struct dyno_gate *gate, struct dyno_arena *arena,
+                                  struct dyno_book **book_out, struct dyno_err *err)
 {
     struct dyno_tenant *tenants = NULL;
+    struct dyno_tenant_budget *budgets = NULL;
+    struct dyno_book_rows rows = {.day = dyno_day_of(dyno_now_s())};
+    const struct dyno_book *before = gate->book; /* only this thread changes it */
+    DYNO_TRY(dyno_control_read(gate->control, NULL, rows.day, arena, &tenants, &rows.count, err));
+    if (gate->quota != NULL)
+        DYNO_TRY(dyno_control_read_budgets(gate->control, NULL, arena, &budgets, &rows.budget_count,
+                                           err));
+    rows.tenants = tenants;
+    rows.budgets = budgets;
+    /* At the start it is an error; later what cannot be kept is refused request by request. */
+    if (gate->quota != NULL && before == NULL)
+        DYNO_TRY(dyno_quota_check(gate->quota, budgets, rows.budget_count, err));
+    return dyno_book_create(gate, before != NULL ? before->version + 1 : 1, &rows, before, book_out,
+                            err);
+}
+
+static enum dyno_status read_book(struct dyno_gate *gate, struct dyno_err *err)
+{
     struct dyno_book *book = NULL;
-    size_t count = 0;
-    const int64_t today = dyno_day_of(dyno_now_s());
-    struct dyno_book *before = gate->book; /* only this thread changes it */
+    struct dyno_book *before = gate->book;
     struct dyno_arena *arena = dyno_arena_create();
     if (arena == NULL)
         return DYNO_NOMEM(err);
-    enum dyno_status status =
-        dyno_control_read(gate->control, NULL, today, arena, &tenants, &count, err);
-    if (status == DYNO_OK)
-        status = dyno_book_create(gate, before != NULL ? before->version + 1 : 1, tenants, count,
-                                  today, before, &book, err);
+    const enum dyno_status status = make_book(gate, arena, &book, err);
     dyno_arena_destroy(arena);
     DYNO_TRY(status);
     (void)pthread_mutex_lock(&gate->lock);
@@ -42,6 +56,8 @@ static enum dyno_status read_book(struct dyno_gate *gate, struct dyno_err *err)
     atomic_store(&gate->version, book->version);
     (void)pthread_mutex_unlock(&gate->lock);
     dyno_book_destroy(before);
+    if (gate->quota != NULL)
+        dyno_quota_wake(gate->quota);
     return DYNO_OK;
 }
 
@@ -229,6 +245,7 @@ enum dyno_status dyno_gate_create(const struct dyno_gate_options *options,
         return DYNO_NOMEM(err);
     gate->anybody = (struct dyno_guest){.name = "", .class_name = ""};
     gate->control_db = options->control_db;
+    gate->quota = options->quota;
     gate->write_ns = dyno_clock_ns() + WRITE_NS;
     init_locks(gate);
     const enum dyno_status status = open_gate(gate, options, err);

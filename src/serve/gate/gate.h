@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "serve/quota/quota.h"
 
 enum dyno_right {
     DYNO_RIGHT_OPEN,    /* liveness and readiness: nobody is asked who he is */
@@ -43,8 +44,9 @@ enum dyno_refusal {
 };
 
 struct dyno_gate_options {
-    const char *control_db; /* NULL: everybody is let in, as the same guest; lives as the gate */
-    const char *key_header; /* the header that may hold a key, too; NULL: x-api-key */
+    const char *control_db;   /* NULL: everybody is let in, as the same guest; lives as the gate */
+    const char *key_header;   /* the header that may hold a key, too; NULL: x-api-key */
+    struct dyno_quota *quota; /* keeps budgets, and outlives the gate; NULL: there are none */
 };
 
 /* What a request shows of itself; NULL where it shows nothing. */
@@ -87,6 +89,14 @@ void dyno_guest_unref(struct dyno_guest *guest); /* accepts NULL */
 enum dyno_status dyno_guest_begin(struct dyno_guest *guest, uint32_t *retry_s_out,
                                   struct dyno_err *err);
 void dyno_guest_end(struct dyno_guest *guest, uint64_t device_ns);
+
+/* Take what the request of a guest, which was begun, will spend: from all his budgets that apply,
+ * as they are now, or from none.  Errors of dyno_quota_reserve, and E_UNKNOWN_CALLER. */
+enum dyno_status dyno_guest_reserve(struct dyno_guest *guest, const struct dyno_spend *spend,
+                                    struct dyno_reservation *reservation,
+                                    struct dyno_quota_refusal *refusal, struct dyno_err *err);
+/* Has he any budgets? */
+bool dyno_guest_has_budgets(const struct dyno_guest *guest);
 
 /* May he use and see this model, as things are now?  E_DENIED. */
 enum dyno_status dyno_guest_check_model(struct dyno_guest *guest, const char *model,

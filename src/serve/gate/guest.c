@@ -190,6 +190,35 @@ void dyno_guest_end(struct dyno_guest *guest, uint64_t device_ns)
         dyno_allowance_end(holder_of(guest)->policy->allowance, device_ns, dyno_now_s());
 }
 
+/* --- budgets --- */
+
+/* As of now: somebody may have been given one since he was let in. */
+bool dyno_guest_has_budgets(const struct dyno_guest *guest)
+{
+    const struct dyno_keyholder *holder = (const void *)guest;
+    if (guest->tenant == 0)
+        return false;
+    const struct dyno_policy *policy = holder->policy;
+    return policy->counter_count > 0 || atomic_load(&policy->gate->version) != policy->version;
+}
+
+enum dyno_status dyno_guest_reserve(struct dyno_guest *guest, const struct dyno_spend *spend,
+                                    struct dyno_reservation *reservation,
+                                    struct dyno_quota_refusal *refusal, struct dyno_err *err)
+{
+    *reservation = (struct dyno_reservation){0};
+    if (guest->tenant == 0)
+        return DYNO_OK;
+    struct dyno_keyholder *holder = renew(holder_of(guest));
+    if (holder == NULL)
+        return counted(gate_of(guest), not_known(err));
+    const struct dyno_policy *policy = holder->policy;
+    const enum dyno_status status = dyno_quota_reserve(policy->counters, policy->counter_count,
+                                                       spend, reservation, refusal, err);
+    dyno_policy_unref(holder->policy);
+    return counted(gate_of(guest), status);
+}
+
 /* --- models --- */
 
 static bool has_model(const struct dyno_policy *policy, const char *model)

@@ -13,8 +13,9 @@ struct dyno_gate {
     struct dyno_guest anybody;
     char key_header[DYNO_GATE_HEADER_BYTES_MAX + 1];
     char grpc_key_header[DYNO_GATE_HEADER_BYTES_MAX + 32];
-    const char *control_db; /* NULL: nobody is asked */
-    pthread_mutex_t lock;   /* of `book`: held while a key is looked up and referenced */
+    const char *control_db;   /* NULL: nobody is asked */
+    struct dyno_quota *quota; /* NULL: budgets are not looked at */
+    pthread_mutex_t lock;     /* of `book`: held while a key is looked up and referenced */
     struct dyno_book *book;
     atomic_uint_fast64_t version; /* of the book */
     atomic_uint_fast64_t refusal_counts[DYNO_REFUSALS];

@@ -210,6 +210,16 @@ static void set_status(struct dyno_grpc_call *call, enum dyno_grpc_status status
     call->status = status;
     (void)snprintf(call->status_text, sizeof(call->status_text), "%d", (int)status);
     (void)snprintf(call->retry_text, sizeof(call->retry_text), "%u", call->retry_after_s);
+    /* Whose they are is gone before the trailers leave. */
+    if (call->limit_policy != NULL && call->limit != NULL) {
+        const size_t policy_bytes = strlen(call->limit_policy) + 1;
+        const size_t limit_bytes = strlen(call->limit) + 1;
+        if (policy_bytes + limit_bytes <= sizeof(call->limit_text)) {
+            memcpy(call->limit_text, call->limit_policy, policy_bytes);
+            memcpy(call->limit_text + policy_bytes, call->limit, limit_bytes);
+        }
+    }
+    call->limit_policy = call->limit = NULL;
     if (text[0] != 0)
         call->message_text = dyno_slab_alloc(slab_of(call), STATUS_TEXT_MAX);
     if (call->message_text != NULL)
@@ -234,6 +244,16 @@ static size_t trailers(struct dyno_h2_stream *stream, struct dyno_h2_field *fiel
                                                  .name_bytes = 11,
                                                  .value = call->retry_text,
                                                  .value_bytes = strlen(call->retry_text)};
+    if (call->limit_text[0] == 0)
+        return count;
+    const size_t policy_bytes = strlen(call->limit_text);
+    const char *limit = call->limit_text + policy_bytes + 1;
+    fields[count++] = (struct dyno_h2_field){.name = "ratelimit-policy",
+                                             .name_bytes = 16,
+                                             .value = call->limit_text,
+                                             .value_bytes = policy_bytes};
+    fields[count++] = (struct dyno_h2_field){
+        .name = "ratelimit", .name_bytes = 9, .value = limit, .value_bytes = strlen(limit)};
     return count;
 }
 

@@ -72,6 +72,9 @@ struct dyno_grpc_call {
     struct dyno_seg *out_first, *out_last;
     size_t out_bytes;       /* of those, not sent yet */
     uint32_t retry_after_s; /* told with the status, when it is set before; 0: not told */
+    /* The same: ratelimit-policy and ratelimit, both or NULL; copied when the call is finished. */
+    const char *limit_policy, *limit;
+    char limit_text[272];
     enum dyno_grpc_status status;
     int http_status;                     /* 200 but where the request is none of gRPC */
     uint64_t received_bytes, sent_bytes; /* of messages, with their prefixes */

@@ -13,7 +13,7 @@
 #define DYNO_H2_WINDOW_BYTES   (1024 * 1024)
 #define DYNO_H2_SESSION_BYTES  (16 * 1024 * 1024)
 
-#define DYNO_H2_TRAILERS_MAX 4
+#define DYNO_H2_TRAILERS_MAX 5
 
 struct dyno_h2;
 

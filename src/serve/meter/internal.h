@@ -37,6 +37,7 @@ struct dyno_subject {
     char *model, *variant;
     struct dyno_cert_hash engine;
     const struct dyno_cert *reference, *certificate; /* NULL: none */
+    int64_t speed_up_ppm;                            /* that prices are made with */
     uint32_t inputs[DYNO_CERT_INPUTS_MAX];           /* of the reference: which of the engine's */
     uint32_t names[DYNO_NAME_KINDS]; /* handles of the ledger; 0 where a request says */
     /* By the hash of a shape: its upper 40 bits, and the handle in the lower 24. */
@@ -74,8 +75,9 @@ struct dyno_meter {
 };
 
 /* meter.c: a record on a way of its own, where nobody waits for it.  One that there is no memory
- * for is logged, and lost. */
-void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *record);
+ * for is logged, and lost.  A reservation (may be NULL) goes with it, and is posted. */
+void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *record,
+                       struct dyno_reservation *reservation);
 
 /* certs.c */
 enum dyno_status dyno_cert_shelf_read(struct dyno_meter *meter, struct dyno_err *err);
@@ -93,6 +95,8 @@ void dyno_subject_destroy(struct dyno_subject *subject);
 /* The handle of the request's shape; 0: there are too many, or no memory. */
 uint32_t dyno_subject_shape(struct dyno_subject *subject, const struct dyno_variant *variant,
                             const struct dyno_array *inputs);
+void dyno_subject_quote(const struct dyno_subject *subject, const struct dyno_array *inputs,
+                        uint64_t core_ns, struct dyno_meter_quote *quote_out);
 struct dyno_epu dyno_subject_epu(const struct dyno_subject *subject,
                                  const struct dyno_array *inputs, uint64_t core_ns);
 void dyno_subject_use(struct dyno_subject *subject, uint32_t tenant, uint64_t core_ns);

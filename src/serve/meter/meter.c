@@ -22,6 +22,21 @@ static void told(void *arg, struct dyno_ledger_entry *entries)
     meter->options.told(meter->options.arg, entries);
 }
 
+static void group_begins(void *arg)
+{
+    const struct dyno_meter *meter = arg;
+    if (meter->options.quota != NULL)
+        dyno_quota_group_begins(meter->options.quota);
+}
+
+/* All voids that the watermark has passed are posted by now. */
+static void group_ends(void *arg, uint64_t last_seq)
+{
+    const struct dyno_meter *meter = arg;
+    if (meter->options.quota != NULL)
+        dyno_quota_group_ends(meter->options.quota, last_seq, dyno_ledger_sent_seq(meter->ledger));
+}
+
 static enum dyno_status start(struct dyno_meter *meter, struct dyno_err *err)
 {
     const struct dyno_head_board_options board = {.ledger = meter->options.ledger,
@@ -33,6 +48,8 @@ static enum dyno_status start(struct dyno_meter *meter, struct dyno_err *err)
                                                .key_path = meter->options.key_path,
                                                .on_head = on_head,
                                                .told = told,
+                                               .group_begins = group_begins,
+                                               .group_ends = group_ends,
                                                .arg = meter};
     DYNO_TRY(dyno_ledger_open(&ledger, &meter->ledger, err));
     DYNO_TRY(dyno_head_board_check(meter->board, err));
@@ -151,6 +168,17 @@ bool dyno_meter_admits(const struct dyno_meter *meter)
     return dyno_ledger_admits(meter->ledger);
 }
 
+uint32_t dyno_meter_epoch(const struct dyno_meter *meter)
+{
+    return dyno_ledger_epoch(meter->ledger);
+}
+
+void dyno_meter_quote(struct dyno_variant *variant, const struct dyno_array *inputs,
+                      uint64_t core_ns, struct dyno_meter_quote *quote_out)
+{
+    dyno_subject_quote(atomic_load(&variant->account), inputs, core_ns, quote_out);
+}
+
 static enum dyno_outcome outcome_of(const struct dyno_meter_request *request)
 {
     return request->is_good        ? DYNO_OUTCOME_OK
@@ -178,18 +206,26 @@ static void value(struct dyno_meter *meter, const struct dyno_subject *subject,
 struct copy {
     struct dyno_ledger_entry entry; /* first */
     struct dyno_meter *meter;
+    struct dyno_reservation reservation;
 };
 
 /* Its answer left before it. */
 static void on_copy_done(struct dyno_ledger_entry *entry)
 {
     struct copy *copy = (struct copy *)(void *)entry;
-    if (entry->record.kind == DYNO_RECORD_USAGE && entry->status == DYNO_OK)
+    const bool is_usage = entry->record.kind == DYNO_RECORD_USAGE;
+    if (entry->status == DYNO_OK && is_usage)
+        dyno_quota_post(&entry->record, &copy->reservation);
+    else if (entry->status == DYNO_OK)
+        dyno_quota_void(&copy->reservation);
+    if (is_usage && entry->status == DYNO_OK)
         (void)dyno_ledger_sent(copy->meter->ledger, &entry->record.id.seq, 1, NULL);
+    dyno_quota_release(&copy->reservation);
     dyno_free(copy);
 }
 
-void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *record)
+void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *record,
+                       struct dyno_reservation *reservation)
 {
     struct copy *copy = dyno_alloc(1, sizeof(*copy));
     if (copy == NULL) {
@@ -198,6 +234,10 @@ void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *recor
     }
     copy->meter = meter;
     copy->entry.record = *record;
+    if (reservation != NULL) {
+        copy->reservation = *reservation;
+        *reservation = (struct dyno_reservation){0};
+    }
     copy->entry.done = on_copy_done;
     dyno_ledger_append(meter->ledger, &copy->entry);
 }
@@ -267,7 +307,7 @@ bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request
     if (!meter->options.is_relaxed)
         return true;
     record->flags |= DYNO_RECORD_RELAXED;
-    dyno_meter_append(meter, record);
+    dyno_meter_append(meter, record, request->reservation);
     return false;
 }
 
@@ -288,13 +328,16 @@ void dyno_meter_left(struct dyno_meter *meter, const uint64_t *seqs, size_t coun
         dyno_log(DYNO_LOG_WARN, "%s", err.text);
 }
 
-void dyno_meter_lost(struct dyno_meter *meter, const struct dyno_ledger_entry *entry)
+void dyno_meter_lost(struct dyno_meter *meter, const struct dyno_ledger_entry *entry,
+                     struct dyno_reservation *reservation)
 {
     const struct dyno_record_id *id = &entry->record.id;
-    dyno_meter_append(meter, &(struct dyno_record){.id = {.node = id->node},
-                                                   .kind = DYNO_RECORD_VOID,
-                                                   .start_ns = entry->record.start_ns,
-                                                   .voids = *id});
+    dyno_meter_append(meter,
+                      &(struct dyno_record){.id = {.node = id->node},
+                                            .kind = DYNO_RECORD_VOID,
+                                            .start_ns = entry->record.start_ns,
+                                            .voids = *id},
+                      reservation);
 }
 
 void dyno_meter_heads(struct dyno_meter *meter, struct dyno_strbuf *out)

@@ -13,6 +13,7 @@
 #include "meter/ledger/heads.h"
 #include "meter/ledger/ledger.h"
 #include "serve/model/variant.h"
+#include "serve/quota/quota.h"
 #include "serve/watch/device.h"
 
 struct dyno_meter;
@@ -27,6 +28,7 @@ struct dyno_meter_options {
     bool takes_trials;        /* certificates to try things with, which nobody is billed by */
     bool is_relaxed;          /* answers leave before their record is durable */
     struct dyno_device *device;
+    struct dyno_quota *quota; /* is told of records; may be NULL */
     /* The ready variants, each referenced, in `arena`; for what they hold. */
     enum dyno_status (*ready)(void *arg, struct dyno_arena *arena,
                               struct dyno_variant ***variants_out, size_t *count_out,
@@ -55,6 +57,20 @@ enum dyno_status dyno_meter_adopt(struct dyno_meter *meter, struct dyno_variant 
 /* Should a request be admitted?  False while the disk is full. */
 bool dyno_meter_admits(const struct dyno_meter *meter);
 
+/* The epoch of the ledger's records. */
+uint32_t dyno_meter_epoch(const struct dyno_meter *meter);
+
+/* What a request will be worth, and by what its price is made.  Exact where a certificate covers
+ * its shape; else as much as `core_ns`, its own time of cores, is. */
+struct dyno_meter_quote {
+    uint64_t reference_ns;
+    const char *precision;
+    int64_t speed_up_ppm;
+    const void *subject; /* of the engine: the same one has the same precision and speed-up */
+};
+void dyno_meter_quote(struct dyno_variant *variant, const struct dyno_array *inputs,
+                      uint64_t core_ns, struct dyno_meter_quote *quote_out);
+
 #define DYNO_METER_CLASSES_MAX 64
 
 /* A request that ran, or that failed after it was submitted. */
@@ -71,6 +87,8 @@ struct dyno_meter_request {
     int64_t rows;
     uint64_t batch_id;
     uint32_t batch_count;
+    /* Of budgets; the owner of a durable record posts it, that of a relaxed one goes with it. */
+    struct dyno_reservation *reservation;
 };
 
 /* Make the record.  True: hand the entry over, and wait for options.told with the answer.  False:
@@ -84,8 +102,9 @@ void dyno_meter_hand_over(struct dyno_meter *meter, struct dyno_ledger_entry *en
 bool dyno_meter_awaits(const struct dyno_ledger_entry *entry);
 /* The answers of these records (their seqs) have left. */
 void dyno_meter_left(struct dyno_meter *meter, const uint64_t *seqs, size_t count);
-/* That of this one will never leave. */
-void dyno_meter_lost(struct dyno_meter *meter, const struct dyno_ledger_entry *entry);
+/* That of this one will never leave; what was posted of its reservation is taken back with it. */
+void dyno_meter_lost(struct dyno_meter *meter, const struct dyno_ledger_entry *entry,
+                     struct dyno_reservation *reservation);
 
 struct dyno_meter_figures {
     uint64_t record_count, durable_seq;

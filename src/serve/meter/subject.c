@@ -60,6 +60,9 @@ static enum dyno_status take_certs(struct dyno_subject *subject, const struct dy
     }
     subject->reference = reference;
     subject->certificate = engine;
+    if (engine != NULL)
+        subject->speed_up_ppm =
+            (int64_t)dyno_cert_billed_speedup_1e6(engine, (uint64_t)DYNO_TARIFF_SPEED_UP_MAX);
     return DYNO_OK;
 }
 
@@ -91,6 +94,7 @@ enum dyno_status dyno_subject_create(struct dyno_meter *meter, const struct dyno
     (void)pthread_mutex_init(&subject->lock, NULL);
     subject->meter = meter;
     subject->engine = *engine;
+    subject->speed_up_ppm = DYNO_PPM;
     dyno_residency_init(&subject->residency, 0, dyno_clock_ns());
     const enum dyno_status status = fill(subject, variant, err);
     if (status == DYNO_OK)
@@ -188,6 +192,16 @@ struct dyno_epu dyno_subject_epu(const struct dyno_subject *subject,
         ranks[i] = (uint32_t)inputs[subject->inputs[i]].rank;
     }
     return dyno_epu_of(reference, &shape, device_ns, true);
+}
+
+void dyno_subject_quote(const struct dyno_subject *subject, const struct dyno_array *inputs,
+                        uint64_t core_ns, struct dyno_meter_quote *quote_out)
+{
+    *quote_out = (struct dyno_meter_quote){
+        .reference_ns = dyno_subject_epu(subject, inputs, core_ns).reference_ns,
+        .precision = subject->certificate != NULL ? subject->certificate->precision : "",
+        .speed_up_ppm = subject->speed_up_ppm,
+        .subject = subject};
 }
 
 static struct dyno_meter_use *find_use(struct dyno_subject *subject, uint32_t tenant)

@@ -58,13 +58,13 @@ static void tell_held(struct dyno_meter *meter, struct dyno_subject *subject)
     (void)pthread_mutex_unlock(&subject->lock);
     if (byte_ns != 0 && count == 0) {
         const struct dyno_record record = held_record(subject, 0, byte_ns);
-        dyno_meter_append(meter, &record);
+        dyno_meter_append(meter, &record, NULL);
     } else if (byte_ns != 0) {
         dyno_split(byte_ns, shares, count);
         for (size_t i = 0; i < count; i++) {
             const struct dyno_record record =
                 held_record(subject, (uint32_t)shares[i].key, shares[i].part);
-            dyno_meter_append(meter, &record);
+            dyno_meter_append(meter, &record, NULL);
         }
     }
     dyno_free(shares);
@@ -119,7 +119,7 @@ static void tell_time(struct dyno_meter *meter, enum dyno_record_kind kind, uint
                                        .start_ns = meter->told_ns,
                                        .queue_ns = end_ns - meter->told_ns,
                                        .device_ns = (uint64_t)ns};
-    dyno_meter_append(meter, &record);
+    dyno_meter_append(meter, &record, NULL);
     *told = now;
 }
 
