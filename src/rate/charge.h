@@ -26,7 +26,8 @@ struct dyno_rate {
 bool dyno_rate_of(const struct dyno_tariff *tariff, int64_t speed_up_ppm, const char *class_name,
                   const char *precision, struct dyno_rate *rate_out);
 
-/* Reference-ns as EPU-hours with at most 12 decimals, cut: a small request is some 1e-10 of them. */
+/* Reference-ns as EPU-hours with at most 12 decimals, cut: a small request is some 1e-10 of them.
+ */
 const char *dyno_epu_text(dyno_u128 reference_ns, char out[DYNO_MONEY_ROOM]);
 
 #define DYNO_AMOUNT_FRACTION_BITS 32
