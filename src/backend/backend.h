@@ -12,9 +12,17 @@
 #define DYNO_BACKEND_BACKEND_H
 
 #include "base/pool.h"
+#include "base/strbuf.h"
 #include "plan/plan.h"
 
+struct dyno_cu;
+
 #define DYNO_TACTICS_MAX 24 /* candidates a kernel may give for one step */
+
+/* Where a kernel runs.  A step is where its kernel is; nothing else in a plan says so. */
+enum dyno_place { DYNO_ON_CPU, DYNO_ON_GPU };
+
+enum dyno_precision { DYNO_PRECISION_F16 = 1U << 0, DYNO_PRECISION_BF16 = 1U << 1 };
 
 /* The machine a plan is built for. */
 struct dyno_target {
@@ -26,6 +34,8 @@ struct dyno_target {
     uint64_t workspace_bytes_max; /* --memPoolSize=workspace; UINT64_MAX: no limit */
     bool baseline;                /* only tactics with DYNO_TACTIC_BASELINE */
     bool exact;                   /* no WINOGRAD tactics */
+    uint32_t precisions;          /* enum dyno_precision: types besides f32 that tensors may have */
+    struct dyno_gpu gpu;          /* compute 0: everything runs on the CPU */
 };
 
 /* A tensor as a kernel sees it. */
@@ -49,7 +59,15 @@ struct dyno_site {
     const struct dyno_target *target;
 };
 
-/* One run. */
+/* Where a kernel of a GPU puts its launches. */
+struct dyno_gpu_launch {
+    const struct dyno_cu *cu; /* the driver */
+    void *stream;
+    void *function; /* of the step's program */
+};
+
+/* One run.  On a GPU data, packed and workspace are addresses there, and `run` returns when its
+ * launches are in the stream. */
 struct dyno_run_args {
     const struct dyno_step *step;
     const struct dyno_buf *ins;
@@ -58,7 +76,8 @@ struct dyno_run_args {
     void *state;     /* what prepare wrote: state_bytes, 64-byte aligned */
     void *workspace; /* what prepare asked for, 64-byte aligned */
     struct dyno_pool *pool;
-    struct dyno_arena *scratch; /* REFERENCE tactics only; reset after each run */
+    struct dyno_arena *scratch;        /* REFERENCE tactics only; reset after each run */
+    const struct dyno_gpu_launch *gpu; /* of a kernel on a GPU */
     struct dyno_err *err;
 };
 
@@ -69,6 +88,7 @@ struct dyno_kernel {
     uint32_t packed_ins; /* bit i: weight input i lives on in the packed form alone: the engine
                           * keeps no raw copy, and run and prepare see its shape with data NULL */
     size_t state_bytes;
+    enum dyno_place place;
 
     /* The parameters worth trying for the step at its optimal shape, each with its estimate; 0 when
      * there are none.  Call it through dyno_kernel_candidates, which settles what it gives. */
@@ -92,8 +112,13 @@ struct dyno_kernel {
     enum dyno_status (*prepare)(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                 const void *packed, void *state, uint64_t *workspace_bytes_out,
                                 struct dyno_err *err);
-    /* Only the REFERENCE kernel may fail. */
+    /* Only the REFERENCE kernel may fail, and those of a GPU: with what its driver says. */
     enum dyno_status (*run)(struct dyno_run_args *args);
+    /* On a GPU: the template and the text before it, from the step and the tactic alone, as for
+     * `settle`.  An engine whose program has another text is refused. */
+    enum dyno_status (*program)(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                const char **source_out, struct dyno_strbuf *choices,
+                                struct dyno_err *err);
 };
 
 /* All of a tactic of this kernel from the parameters of `asked`; est_us is kept. */

@@ -36,6 +36,8 @@ int dyno_kernel_candidates(const struct dyno_kernel *kernel, const struct dyno_s
                            struct dyno_tactic *out, int max)
 {
     struct dyno_tactic asked[DYNO_TACTICS_MAX];
+    if (kernel->place == DYNO_ON_GPU && site->target->gpu.compute == 0)
+        return 0;
     memset(asked, 0, sizeof(asked));
     const int asked_count =
         kernel->enumerate(site, asked, max < DYNO_TACTICS_MAX ? max : DYNO_TACTICS_MAX);

@@ -39,12 +39,13 @@ bool dyno_layout_bytes(struct dyno_layout layout, enum dyno_dtype dtype, int ran
     if (rank < 0 || rank > DYNO_RANK_MAX)
         return false;
     memcpy(padded, dims, (size_t)rank * sizeof(*dims));
-    if (layout.kind == DYNO_LAYOUT_BLOCK) {
+    if (layout.kind != DYNO_LAYOUT_ROW) {
         if (rank < 2 || layout.block == 0 || dims[1] < 0 || dims[1] > INT64_MAX - layout.block)
             return false;
         padded[1] = (dims[1] + layout.block - 1) / layout.block * layout.block;
     }
-    if (!dyno_dims_count(padded, rank, &count) || !dyno_dtype_bytes(dtype, (uint64_t)count, &bytes))
+    if (!dyno_dims_count(padded, rank, &count) ||
+        !dyno_dtype_bytes(dyno_layout_elem(layout, dtype), (uint64_t)count, &bytes))
         return false;
     *bytes_out = bytes;
     return true;
@@ -61,17 +62,28 @@ static enum dyno_status check_expr(const struct dyno_plan *plan, dyno_expr e, co
     return DYNO_OK;
 }
 
-static enum dyno_status check_layout(const struct dyno_plan_tensor *tensor, struct dyno_err *err)
+static enum dyno_status check_layout(const struct dyno_plan *plan,
+                                     const struct dyno_plan_tensor *tensor, struct dyno_err *err)
 {
     const struct dyno_layout layout = tensor->layout;
-    if (layout.kind == DYNO_LAYOUT_ROW && layout.block == 0)
+    if (layout.kind == DYNO_LAYOUT_ROW && layout.block == 0 && layout.elem == 0)
         return DYNO_OK;
-    if (layout.kind == DYNO_LAYOUT_BLOCK && layout.block == 16 && tensor->rank >= 2 &&
-        tensor->dtype == DYNO_F32 && tensor->role == DYNO_ROLE_TEMP)
+    const bool is_inner = tensor->dtype == DYNO_F32 && tensor->role == DYNO_ROLE_TEMP;
+    const bool is_half = layout.elem == DYNO_F16 || layout.elem == DYNO_BF16;
+    if (layout.kind == DYNO_LAYOUT_BLOCK && layout.block == 16 && tensor->rank >= 2 && is_inner &&
+        layout.elem == 0)
+        return DYNO_OK;
+    if (plan->gpu.compute != 0 && is_inner && layout.kind == DYNO_LAYOUT_ROW && layout.block == 0 &&
+        is_half)
+        return DYNO_OK;
+    if (plan->gpu.compute != 0 && is_inner && layout.kind == DYNO_LAYOUT_LAST &&
+        tensor->rank >= 2 &&
+        ((layout.elem == 0 && layout.block == 4) || (is_half && layout.block == 8)))
         return DYNO_OK;
     return DYNO_FAIL(err, DYNO_E_FORMAT,
-                     "tensor '%s': layout %u/%u of rank %d %s is not one that exists", tensor->name,
-                     layout.kind, layout.block, tensor->rank, dyno_dtype_text(tensor->dtype));
+                     "tensor '%s': layout %u/%u/%u of rank %d %s is not one that exists",
+                     tensor->name, layout.kind, layout.block, layout.elem, tensor->rank,
+                     dyno_dtype_text(tensor->dtype));
 }
 
 static enum dyno_status check_view(const struct dyno_plan *plan,
@@ -88,8 +100,8 @@ static enum dyno_status check_view(const struct dyno_plan *plan,
                          tensor->name, base->name);
     if (tensor->role != DYNO_ROLE_TEMP || base->role == DYNO_ROLE_WEIGHT ||
         base->role == DYNO_ROLE_HOST || base->rank < 0 || tensor->rank < 0 ||
-        base->layout.kind != tensor->layout.kind || base->layout.block != tensor->layout.block ||
-        base->dtype != tensor->dtype)
+        !dyno_layout_same(base->layout, tensor->layout) ||
+        tensor->layout.kind == DYNO_LAYOUT_LAST || base->dtype != tensor->dtype)
         return DYNO_FAIL(err, DYNO_E_FORMAT,
                          "tensor '%s': cannot be a view of '%s' (role, layout or type differ)",
                          tensor->name, base->name);
@@ -144,7 +156,7 @@ static enum dyno_status check_tensor(const struct dyno_plan *plan, uint32_t idx,
                          tensor->name, tensor->role, tensor->dtype, tensor->rank);
     for (int i = 0; i < tensor->rank; i++)
         DYNO_TRY(check_expr(plan, tensor->dims[i], "a dimension", tensor->name, err));
-    DYNO_TRY(check_layout(tensor, err));
+    DYNO_TRY(check_layout(plan, tensor, err));
     DYNO_TRY(check_view(plan, tensor, err));
     return check_contents(plan, tensor, err);
 }
@@ -204,6 +216,9 @@ static enum dyno_status check_step(const struct dyno_plan *plan, uint32_t idx, b
         step->out_count == 0)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "step %u: name, op or counts are out of range", idx);
     const struct dyno_op *op = dyno_ops[step->op];
+    if (step->program > plan->program_count)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "step '%s': program %u of %u", step->name,
+                         step->program, plan->program_count);
     if (step->own_in_count < op->in_min || step->own_in_count > op->in_max ||
         step->out_count < op->out_min || step->out_count > op->out_max)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "step '%s': %u inputs and %u outputs do not fit %s",

@@ -11,22 +11,33 @@
 
 #define DYNO_NO_TENSOR UINT32_MAX
 
-/* How a tensor's elements lie in memory.
+/* How a tensor's elements lie in memory, and as what.
  * ROW:   dense row-major, in the order of its dimensions.
  * BLOCK: [N][ceil(C/block)][spatial...][block]: axis 1 (channels) is cut into blocks.  Lanes past C
  *        in the last block hold anything: no kernel lets them reach a result.
- * For f32 block is 16 (64 bytes). */
-enum dyno_layout_kind { DYNO_LAYOUT_ROW = 0, DYNO_LAYOUT_BLOCK = 1 };
+ *        For f32 block is 16 (64 bytes).  On the CPU alone.
+ * LAST:  [N][spatial...][C rounded up to block]: channels last; those past C are zero.  A block is
+ *        16 bytes: f32 4, f16 and bf16 8.  On a GPU alone.
+ * A tensor of f32 may be stored as another type: what an operator means does not change, what it
+ * costs and how exact it is does.  On a GPU alone, and never at the edge of an engine. */
+enum dyno_layout_kind { DYNO_LAYOUT_ROW = 0, DYNO_LAYOUT_BLOCK = 1, DYNO_LAYOUT_LAST = 2 };
 struct dyno_layout {
     uint8_t kind;  /* enum dyno_layout_kind */
     uint8_t block; /* channels a block; 0 for ROW */
+    uint8_t elem;  /* enum dyno_dtype of the stored elements; 0: the tensor's own */
 };
-#define DYNO_ROW     ((struct dyno_layout){DYNO_LAYOUT_ROW, 0})
-#define DYNO_BLOCK16 ((struct dyno_layout){DYNO_LAYOUT_BLOCK, 16})
+#define DYNO_ROW     ((struct dyno_layout){DYNO_LAYOUT_ROW, 0, 0})
+#define DYNO_BLOCK16 ((struct dyno_layout){DYNO_LAYOUT_BLOCK, 16, 0})
 
 static inline bool dyno_layout_same(struct dyno_layout a, struct dyno_layout b)
 {
-    return a.kind == b.kind && a.block == b.block;
+    return a.kind == b.kind && a.block == b.block && a.elem == b.elem;
+}
+
+/* What the elements of a tensor of `dtype` are stored as. */
+static inline enum dyno_dtype dyno_layout_elem(struct dyno_layout layout, enum dyno_dtype dtype)
+{
+    return layout.elem != 0 ? (enum dyno_dtype)layout.elem : dtype;
 }
 
 enum dyno_role {
@@ -47,7 +58,7 @@ struct dyno_plan_tensor {
     /* A view: the bytes lie inside tensor `base`.  DYNO_NO_TENSOR: storage of its own.
      * ROW views are whole and dense (reshape) or dense slices at byte offset view_offset;
      * BLOCK views are channel ranges: view_offset counts channels and is a multiple of block, and
-     * batch and channel-block strides are those of the base. */
+     * batch and channel-block strides are those of the base.  There are no LAST views. */
     uint32_t base;
     dyno_expr view_offset; /* bytes (ROW) or channels (BLOCK) */
     const void *data; /* WEIGHT: dense row-major elements; NULL with data_bytes 0 when they live
@@ -90,6 +101,7 @@ struct dyno_step {
     struct dyno_tail tail;
     struct dyno_tactic tactic;
     const void *packed; /* tactic.packed_bytes, 64-byte aligned */
+    uint32_t program;   /* GPU: number of its program in the plan, from 1; 0: none */
     float measured_us;  /* by the tuner at the optimal shape; 0: not measured (not in the file) */
 };
 
@@ -98,6 +110,26 @@ struct dyno_io {
     const char *name;
     uint32_t tensor;
     int64_t min[DYNO_RANK_MAX], opt[DYNO_RANK_MAX], max[DYNO_RANK_MAX]; /* inputs: the profile */
+};
+
+/* A GPU program: a template of this build (backend/cuda/kernels), the choices that a kernel made
+ * for it, and what the compiler made of both. */
+struct dyno_program {
+    const char *source;  /* name of the template */
+    const char *choices; /* text before it */
+    const void *image;   /* cubin */
+    uint64_t image_bytes;
+};
+
+/* A GPU as plans and engines know it.  compute 0: none. */
+struct dyno_gpu {
+    char name[64];
+    int compute;        /* capability: 90 for 9.0 */
+    int driver_version; /* CUDA version that the driver is for: 13000 for 13.0 */
+    int sm_count;
+    int clock_khz;
+    uint64_t memory_bytes, l2_bytes;
+    uint64_t shared_bytes; /* that a block may have */
 };
 
 struct dyno_plan {
@@ -110,7 +142,10 @@ struct dyno_plan {
     uint32_t step_count;
     struct dyno_io *inputs, *outputs;
     uint32_t input_count, output_count;
-    uint32_t flags; /* enum dyno_plan_flags */
+    uint32_t flags;      /* enum dyno_plan_flags */
+    struct dyno_gpu gpu; /* compute 0: every step runs on the CPU */
+    struct dyno_program *programs;
+    uint32_t program_count;
 };
 enum dyno_plan_flags { DYNO_PLAN_BASELINE = 1U << 0 };
 

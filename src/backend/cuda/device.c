@@ -1,0 +1,189 @@
+/* device.c - opening a GPU; its memory and its modules. */
+#include "backend/cuda/device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define ENTRY "dyno_main"
+
+bool dyno_cuda_ordinal(const char *name, int *ordinal_out)
+{
+    char *end = NULL;
+    *ordinal_out = 0;
+    if (strcmp(name, "cuda") == 0)
+        return true;
+    if (strncmp(name, "cuda:", 5) != 0 || name[5] < '0' || name[5] > '9')
+        return false;
+    const unsigned long ordinal = strtoul(name + 5, &end, 10);
+    *ordinal_out = (int)ordinal;
+    return *end == 0 && ordinal < 1024;
+}
+
+static enum dyno_status describe(struct dyno_cuda *cuda, struct dyno_err *err)
+{
+    const struct dyno_cu *cu = cuda->cu;
+    struct dyno_gpu *gpu = &cuda->gpu;
+    int major = 0, minor = 0, l2_bytes = 0, shared_bytes = 0;
+    const struct {
+        int attribute;
+        int *value;
+    } rows[] = {{DYNO_CU_CC_MAJOR, &major},          {DYNO_CU_CC_MINOR, &minor},
+                {DYNO_CU_SM_COUNT, &gpu->sm_count},  {DYNO_CU_L2_BYTES, &l2_bytes},
+                {DYNO_CU_SHARED_MAX, &shared_bytes}, {DYNO_CU_CLOCK_KHZ, &gpu->clock_khz}};
+    size_t memory_bytes = 0;
+    int code = cu->device_name(gpu->name, sizeof(gpu->name), cuda->handle);
+    for (size_t i = 0; i < DYNO_COUNT(rows) && code == DYNO_CU_OK; i++)
+        code = cu->device_attribute(rows[i].value, rows[i].attribute, cuda->handle);
+    if (code == DYNO_CU_OK)
+        code = cu->device_memory(&memory_bytes, cuda->handle);
+    if (code == DYNO_CU_OK)
+        code = cu->driver_version(&gpu->driver_version);
+    gpu->name[sizeof(gpu->name) - 1] = 0;
+    gpu->compute = major * 10 + minor;
+    gpu->l2_bytes = (uint64_t)l2_bytes;
+    gpu->shared_bytes = (uint64_t)shared_bytes;
+    gpu->memory_bytes = memory_bytes;
+    return dyno_cu_check(cu, code, "to say what it is", err);
+}
+
+static enum dyno_status open_ordinal(struct dyno_cuda *cuda, struct dyno_err *err)
+{
+    const struct dyno_cu *cu = cuda->cu;
+    int count = 0;
+    DYNO_TRY(dyno_cu_check(cu, cu->device_count(&count), "to be counted", err));
+    if (cuda->ordinal >= count)
+        return DYNO_FAIL(err, DYNO_E_TARGET, "there is no GPU cuda:%d: this machine has %d",
+                         cuda->ordinal, count);
+    DYNO_TRY(dyno_cu_check(cu, cu->device_get(&cuda->handle, cuda->ordinal), "to be found", err));
+    DYNO_TRY(describe(cuda, err));
+    return dyno_cu_check(cu, cu->context_retain(&cuda->context, cuda->handle), "to be opened", err);
+}
+
+enum dyno_status dyno_cuda_open(int ordinal, struct dyno_cuda **cuda_out, struct dyno_err *err)
+{
+    const struct dyno_cu *cu = NULL;
+    *cuda_out = NULL;
+    DYNO_TRY(dyno_cu_load(&cu, err));
+    struct dyno_cuda *cuda = dyno_alloc(1, sizeof(*cuda));
+    if (cuda == NULL)
+        return DYNO_NOMEM(err);
+    cuda->cu = cu;
+    cuda->ordinal = ordinal;
+    enum dyno_status status = open_ordinal(cuda, err);
+    if (status == DYNO_OK)
+        status = dyno_cuda_enter(cuda, err);
+    if (status == DYNO_OK)
+        *cuda_out = cuda;
+    else
+        dyno_cuda_close(cuda);
+    return status;
+}
+
+void dyno_cuda_close(struct dyno_cuda *cuda)
+{
+    if (cuda == NULL)
+        return;
+    if (cuda->context != NULL)
+        (void)cuda->cu->context_release(cuda->handle);
+    dyno_free(cuda);
+}
+
+enum dyno_status dyno_cuda_enter(const struct dyno_cuda *cuda, struct dyno_err *err)
+{
+    return dyno_cu_check(cuda->cu, cuda->cu->context_set(cuda->context), "to be entered", err);
+}
+
+enum dyno_status dyno_cuda_alloc(const struct dyno_cuda *cuda, uint64_t bytes,
+                                 uint64_t *address_out, struct dyno_err *err)
+{
+    CU_ADDRESS address = 0;
+    *address_out = 0;
+    const enum dyno_status status =
+        dyno_cu_check(cuda->cu, cuda->cu->memory_alloc(&address, (size_t)(bytes != 0 ? bytes : 1)),
+                      "to give memory", err);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "%llu bytes on cuda:%d", (unsigned long long)bytes, cuda->ordinal);
+    *address_out = address;
+    return status;
+}
+
+void dyno_cuda_free(const struct dyno_cuda *cuda, uint64_t address)
+{
+    if (address != 0)
+        (void)cuda->cu->memory_free(address);
+}
+
+/* --- modules --- */
+
+enum dyno_status dyno_cuda_module_load(const struct dyno_cuda *cuda, const void *cubin,
+                                       struct dyno_cuda_module *module_out, struct dyno_err *err)
+{
+    const struct dyno_cu *cu = cuda->cu;
+    int own_bytes = 0;
+    *module_out = (struct dyno_cuda_module){0};
+    int code = cu->module_load(&module_out->module, cubin);
+    if (code == DYNO_CU_OK)
+        code = cu->module_function(&module_out->function, module_out->module, ENTRY);
+    if (code == DYNO_CU_OK)
+        code = cu->function_get(&own_bytes, DYNO_CU_FUNCTION_SHARED, module_out->function);
+    /* All that a block may have: a launch asks for what it needs. */
+    if (code == DYNO_CU_OK)
+        code = cu->function_set(module_out->function, DYNO_CU_FUNCTION_SHARED_MAX,
+                                (int)cuda->gpu.shared_bytes - own_bytes);
+    if (code == DYNO_CU_OK)
+        return DYNO_OK;
+    dyno_cuda_module_unload(cuda, module_out);
+    const enum dyno_status status = dyno_cu_check(cu, code, "to load a program", err);
+    return status == DYNO_E_NOMEM ? status : DYNO_E_TARGET;
+}
+
+void dyno_cuda_module_unload(const struct dyno_cuda *cuda, struct dyno_cuda_module *module)
+{
+    if (module->module != NULL)
+        (void)cuda->cu->module_unload(module->module);
+    *module = (struct dyno_cuda_module){0};
+}
+
+/* --- ELF, 64-bit, little-endian --- */
+
+static uint64_t number_at(const uint8_t *bytes, size_t width)
+{
+    uint64_t value = 0;
+    memcpy(&value, bytes, width);
+    return value;
+}
+
+static bool table_inside(uint64_t at, uint64_t count, uint64_t item_bytes, uint64_t n)
+{
+    return at <= n && (count == 0 || (item_bytes != 0 && count <= (n - at) / item_bytes));
+}
+
+bool dyno_cubin_check(const void *bytes, uint64_t n)
+{
+    enum { HEADER = 64, SECTION = 64, SEGMENT = 56, NO_BITS = 8, MACHINE_CUDA = 190 };
+    const uint8_t *elf = bytes;
+    if (n < HEADER || memcmp(elf, "\177ELF\2\1", 6) != 0 || number_at(elf + 18, 2) != MACHINE_CUDA)
+        return false;
+    const uint64_t segments = number_at(elf + 32, 8), sections = number_at(elf + 40, 8);
+    const uint64_t segment_bytes = number_at(elf + 54, 2), segment_count = number_at(elf + 56, 2);
+    const uint64_t section_bytes = number_at(elf + 58, 2), section_count = number_at(elf + 60, 2);
+    if (section_count == 0 || section_bytes != SECTION || number_at(elf + 62, 2) >= section_count ||
+        (segment_count != 0 && segment_bytes != SEGMENT) ||
+        !table_inside(segments, segment_count, SEGMENT, n) ||
+        !table_inside(sections, section_count, SECTION, n))
+        return false;
+    for (uint64_t i = 0; i < section_count; i++) {
+        const uint8_t *section = elf + sections + i * SECTION;
+        if (number_at(section + 4, 4) != NO_BITS &&
+            !table_inside(number_at(section + 24, 8), number_at(section + 32, 8), 1, n))
+            return false;
+    }
+    for (uint64_t i = 0; i < segment_count; i++) {
+        const uint8_t *segment = elf + segments + i * SEGMENT;
+        if (!table_inside(number_at(segment + 8, 8), number_at(segment + 32, 8), 1, n))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,92 @@
+/* params.h - what the host hands to a GPU kernel: one structure a template, passed by value.
+ *
+ * Read by C here and by CUDA C++ there, so only types that both spell alike.  Addresses are 64-bit
+ * numbers: the host never follows them.
+ */
+#ifndef DYNO_BACKEND_CUDA_KERNELS_PARAMS_H
+#define DYNO_BACKEND_CUDA_KERNELS_PARAMS_H
+
+#define DYNO_GPU_TAIL_INS  6
+#define DYNO_GPU_TAIL_AXES 6
+#define DYNO_GPU_MOVE_AXES 8
+
+/* Inputs of a tail, in the order of the program's text; see backend/cuda/tail.h. */
+struct dyno_gpu_tail {
+    unsigned long long in[DYNO_GPU_TAIL_INS];
+    long long batch_rows;    /* rows of the output an item of axis 0 has */
+    long long batch_columns; /* elements that an operand "by batch and column" has an item */
+    int rank;                /* of what follows: operands by strides */
+    int dims[DYNO_GPU_TAIL_AXES];
+    int strides[DYNO_GPU_TAIL_INS][DYNO_GPU_TAIL_AXES];
+};
+
+/* out[m][n] = tail(sum over k of a[m][k] * b[k][n] + bias[n]). */
+struct dyno_gpu_product {
+    unsigned long long a, b, bias, out;
+    long long a_batch, b_batch, out_batch; /* elements between two products; 0: shared */
+    int m, n, k;       /* k: up to a whole tile; what lies beyond the rows of `a` counts as zero */
+    int depth;         /* rows of b that are there */
+    int lda, ldb, ldo; /* elements between rows; columns n.. of a row of out are zero */
+    int columns;       /* of b that are there */
+    /* rows of `a` are windows of x [batch][h][w][c] */
+    int c, h, w, oh, ow, kh, kw, sh, sw, dh, dw, ph, pw;
+    struct dyno_gpu_tail tail;
+};
+
+/* x, y [batch][h][w][c]: one window an output. */
+struct dyno_gpu_pool {
+    unsigned long long x, y;
+    int batch, c, channels; /* c: as stored; channels: those that are meant */
+    int h, w, oh, ow, kh, kw, sh, sw, dh, dw, ph, pw, ph_end, pw_end;
+    struct dyno_gpu_tail tail;
+};
+
+/* Element-wise over count elements that lie as rows of `ld`, `columns` of them meant. */
+struct dyno_gpu_pointwise {
+    unsigned long long x, y;
+    long long count;
+    int ld, columns;
+    struct dyno_gpu_tail tail;
+};
+
+/* y[i . y_strides] = x[i . x_strides] for every i inside dims; the last axis varies fastest. */
+struct dyno_gpu_move {
+    unsigned long long x, y;
+    long long count;
+    int rank;
+    int dims[DYNO_GPU_MOVE_AXES];
+    long long x_strides[DYNO_GPU_MOVE_AXES], y_strides[DYNO_GPU_MOVE_AXES];
+};
+
+/* x [batch][channels][positions] as rows, or [batch][positions][stored] channels last. */
+struct dyno_gpu_reorder {
+    unsigned long long x, y;
+    int batch, channels, x_stored, y_stored;
+    long long positions;
+};
+
+/* Rows of `columns` elements, one after the other. */
+struct dyno_gpu_rows {
+    unsigned long long x, y, scale, bias;
+    long long rows;
+    int columns;
+    float epsilon;
+    struct dyno_gpu_tail tail;
+};
+
+/* y[o][i][:] = x[o][index[i]][:], slices of `inner` elements. */
+struct dyno_gpu_gather {
+    unsigned long long x, index, y;
+    long long outer, axis, indices, inner;
+};
+
+/* Attention: head h of q, k, v at columns offset + h * dim of their rows. */
+struct dyno_gpu_attention {
+    unsigned long long q, k, v, mask, out;
+    int batch, heads, dim, v_dim, tq, tk;
+    int q_ld, k_ld, v_ld, out_ld, q_offset, k_offset, v_offset;
+    int mask_strides[4]; /* batch, head, row, column; 0 where it is shared */
+    float scale;
+};
+
+#endif /* DYNO_BACKEND_CUDA_KERNELS_PARAMS_H */

@@ -1,0 +1,49 @@
+/* pool.cu - MaxPool, AveragePool, channels last: a thread makes VEC channels of one output.
+ *
+ * Choices: T (of x), TO (of y), VEC, MAX (0, 1), COUNT_PADDING (0, 1: the padding counts in the
+ * divisor).
+ */
+extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constant__ dyno_gpu_pool p)
+{
+    const int groups = p.c / VEC;
+    const i64 unit = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    const int channel = (int)(unit % groups) * VEC;
+    const i64 pixel = unit / groups;
+    if (pixel >= (i64)p.batch * p.oh * p.ow)
+        return;
+    const int ox = (int)(pixel % p.ow);
+    const int oy = (int)(pixel / p.ow % p.oh);
+    const int n = (int)(pixel / p.ow / p.oh);
+    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.c + channel;
+    const int y0 = oy * p.sh - p.ph, x0 = ox * p.sw - p.pw;
+    float v[VEC];
+    int count = 0;
+#pragma unroll
+    for (int e = 0; e < VEC; e++)
+        v[e] = MAX ? -__int_as_float(0x7f800000) : 0.0f;
+    for (int r = 0; r < p.kh; r++) {
+        const int iy = y0 + r * p.dh;
+        for (int s = 0; s < p.kw; s++) {
+            const int ix = x0 + s * p.dw;
+            if (iy < p.h + p.ph_end && ix < p.w + p.pw_end)
+                count += COUNT_PADDING;
+            if ((unsigned)iy >= (unsigned)p.h || (unsigned)ix >= (unsigned)p.w)
+                continue;
+            count += 1 - COUNT_PADDING;
+            float a[VEC];
+            dyno_load<VEC>(a, x + ((i64)iy * p.w + ix) * p.c);
+#pragma unroll
+            for (int e = 0; e < VEC; e++)
+                v[e] = MAX ? (a[e] > v[e] || a[e] != a[e] ? a[e] : v[e]) : v[e] + a[e];
+        }
+    }
+    const i64 at = pixel * p.c + channel;
+#pragma unroll
+    for (int e = 0; e < VEC; e++)
+        v[e] = MAX ? v[e] : v[e] / (float)count;
+    dyno_tail<VEC>(v, p.tail, at, (int)pixel, channel);
+#pragma unroll
+    for (int e = 0; e < VEC; e++)
+        v[e] = channel + e < p.channels ? v[e] : 0.0f;
+    dyno_store<VEC>((TO *)p.y + at, v);
+}

@@ -1,0 +1,142 @@
+/* prelude.cuh - element types, vectors of them, and small tools; before every template.
+ *
+ * Self-contained: the run-time compiler comes without NVIDIA's headers.
+ */
+typedef long long i64;
+
+struct f16 {
+    unsigned short bits;
+};
+struct bf16 {
+    unsigned short bits;
+};
+
+__device__ __forceinline__ float dyno_to_f32(float x)
+{
+    return x;
+}
+__device__ __forceinline__ float dyno_to_f32(f16 x)
+{
+    float y;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+    return y;
+}
+__device__ __forceinline__ float dyno_to_f32(bf16 x)
+{
+    return __int_as_float((int)x.bits << 16);
+}
+
+template <typename T> __device__ __forceinline__ T dyno_of_f32(float x);
+template <> __device__ __forceinline__ float dyno_of_f32<float>(float x)
+{
+    return x;
+}
+template <> __device__ __forceinline__ f16 dyno_of_f32<f16>(float x)
+{
+    f16 y;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+}
+template <> __device__ __forceinline__ bf16 dyno_of_f32<bf16>(float x)
+{
+    bf16 y;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+}
+
+/* W neighbouring elements; the address is a multiple of their size, up to 16 bytes. */
+template <int BYTES> struct dyno_words;
+template <> struct dyno_words<2> {
+    unsigned short w[1];
+};
+template <> struct dyno_words<4> {
+    unsigned w[1];
+};
+template <> struct __align__(8) dyno_words<8> {
+    unsigned w[2];
+};
+template <> struct __align__(16) dyno_words<16> {
+    unsigned w[4];
+};
+
+template <int W, typename T> __device__ __forceinline__ void dyno_load(float (&v)[W], const T *from)
+{
+    constexpr int BYTES = W * (int)sizeof(T);
+    if constexpr (BYTES > 16) {
+        float half[W / 2];
+        dyno_load<W / 2>(half, from);
+#pragma unroll
+        for (int i = 0; i < W / 2; i++)
+            v[i] = half[i];
+        dyno_load<W / 2>(half, from + W / 2);
+#pragma unroll
+        for (int i = 0; i < W / 2; i++)
+            v[W / 2 + i] = half[i];
+    } else {
+        union pack {
+            dyno_words<BYTES> words;
+            T items[W];
+            __device__ pack() {}
+        } pack;
+        pack.words = *reinterpret_cast<const dyno_words<BYTES> *>(from);
+#pragma unroll
+        for (int i = 0; i < W; i++)
+            v[i] = dyno_to_f32(pack.items[i]);
+    }
+}
+
+template <int W, typename T> __device__ __forceinline__ void dyno_store(T *to, const float (&v)[W])
+{
+    constexpr int BYTES = W * (int)sizeof(T);
+    if constexpr (BYTES > 16) {
+        float half[W / 2];
+#pragma unroll
+        for (int i = 0; i < W / 2; i++)
+            half[i] = v[i];
+        dyno_store<W / 2>(to, half);
+#pragma unroll
+        for (int i = 0; i < W / 2; i++)
+            half[i] = v[W / 2 + i];
+        dyno_store<W / 2>(to + W / 2, half);
+    } else {
+        union pack {
+            dyno_words<BYTES> words;
+            T items[W];
+            __device__ pack() {}
+        } pack;
+#pragma unroll
+        for (int i = 0; i < W; i++)
+            pack.items[i] = dyno_of_f32<T>(v[i]);
+        *reinterpret_cast<dyno_words<BYTES> *>(to) = pack.words;
+    }
+}
+
+/* Sum and maximum over the lanes of a warp, for all of them. */
+__device__ __forceinline__ float dyno_warp_sum(float x)
+{
+#pragma unroll
+    for (int step = 16; step > 0; step >>= 1)
+        x += __shfl_xor_sync(0xffffffffu, x, step);
+    return x;
+}
+__device__ __forceinline__ float dyno_warp_max(float x)
+{
+#pragma unroll
+    for (int step = 16; step > 0; step >>= 1)
+        x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, step));
+    return x;
+}
+
+/* The same over a block of `threads` (a multiple of 32, at most 1024). */
+template <bool MAX> __device__ __forceinline__ float dyno_block_fold(float x, float *shared)
+{
+    const int warp = (int)threadIdx.x >> 5;
+    const int warps = ((int)blockDim.x + 31) >> 5;
+    x = MAX ? dyno_warp_max(x) : dyno_warp_sum(x);
+    __syncthreads(); /* the last use of `shared` is over */
+    if ((threadIdx.x & 31) == 0)
+        shared[warp] = x;
+    __syncthreads();
+    x = (int)(threadIdx.x & 31) < warps ? shared[threadIdx.x & 31] : (MAX ? -__int_as_float(0x7f800000) : 0.0f);
+    return MAX ? dyno_warp_max(x) : dyno_warp_sum(x);
+}

@@ -1,0 +1,184 @@
+/* product_ffma.cu - matrix product in plain f32, rows of A from memory or from windows of an image,
+ * channels last (implicit GEMM).
+ *
+ * Choices: T, TB, TO (types of a, b and out), BM BN (tile of a block), TM TN (of a
+ * thread: 4 or 8), WINDOWS (0, 1), VEC (elements a store: 4, 2, 1).  B is packed [k][columns].  A thread owns groups of four rows and
+ * four columns, so that its reads of shared memory are 16 bytes and free of conflicts.
+ */
+#define BK 16
+#define THREADS ((BM / TM) * (BN / TN))
+#define CHUNKS  (BK / 4)
+#define ROWS    (THREADS / CHUNKS)
+#define A_COPIES (BM / ROWS)
+#define B_COPIES (BK * BN / 4 / THREADS)
+#define A_LD    (BM + 4)
+
+static_assert(BM % ROWS == 0 && (BK * BN / 4) % THREADS == 0, "a thread copies whole chunks");
+
+__device__ __forceinline__ void clear(float (&v)[4])
+{
+    v[0] = v[1] = v[2] = v[3] = 0.0f;
+}
+
+struct window_rows {
+    const T *base[A_COPIES];
+#if WINDOWS
+    int y[A_COPIES], x[A_COPIES];
+    int channel, r, s;
+#else
+    bool there[A_COPIES];
+#endif
+};
+
+__device__ __forceinline__ void find_rows(window_rows &rows, const dyno_gpu_product &p, const T *a, int m0, int k)
+{
+#pragma unroll
+    for (int i = 0; i < A_COPIES; i++) {
+        const int m = m0 + (int)threadIdx.x / CHUNKS + i * ROWS;
+#if WINDOWS
+        const int plane = p.oh * p.ow;
+        const int n = m / plane;
+        const int pixel = m - n * plane;
+        const int oy = pixel / p.ow;
+        rows.y[i] = m < p.m ? oy * p.sh - p.ph : -(1 << 29);
+        rows.x[i] = (pixel - oy * p.ow) * p.sw - p.pw;
+        rows.base[i] = a + (i64)(m < p.m ? n : 0) * p.h * p.w * p.c;
+#else
+        rows.there[i] = m < p.m;
+        rows.base[i] = a + (i64)(m < p.m ? m : 0) * p.lda;
+#endif
+    }
+#if WINDOWS
+    const int tap = k / p.c;
+    rows.channel = k - tap * p.c;
+    rows.r = tap / p.kw;
+    rows.s = tap - rows.r * p.kw;
+#endif
+}
+
+__device__ __forceinline__ void read_a(float (&to)[A_COPIES][4], const window_rows &rows, const dyno_gpu_product &p, int k)
+{
+#pragma unroll
+    for (int i = 0; i < A_COPIES; i++) {
+#if WINDOWS
+        const int y = rows.y[i] + rows.r * p.dh;
+        const int x = rows.x[i] + rows.s * p.dw;
+        const bool there = (unsigned)y < (unsigned)p.h && (unsigned)x < (unsigned)p.w && rows.r < p.kh;
+        const T *from = rows.base[i] + (there ? ((i64)y * p.w + x) * p.c + rows.channel : 0);
+#else
+        const bool there = rows.there[i] && k < p.lda;
+        const T *from = rows.base[i] + k;
+#endif
+        clear(to[i]);
+        if (there)
+            dyno_load<4>(to[i], from);
+    }
+}
+
+__device__ __forceinline__ void read_b(float (&to)[B_COPIES][4], const TB *b, const dyno_gpu_product &p, int n0, int k0)
+{
+#pragma unroll
+    for (int i = 0; i < B_COPIES; i++) {
+        const int at = (int)threadIdx.x + i * THREADS;
+        const int k = at / (BN / 4), n = n0 + at % (BN / 4) * 4;
+        clear(to[i]);
+        if (n < p.columns && k0 + k < p.depth)
+            dyno_load<4>(to[i], b + (i64)(k0 + k) * p.ldb + n);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) dyno_main(const __grid_constant__ dyno_gpu_product p)
+{
+    __shared__ __align__(16) float sa[2][BK][A_LD];
+    __shared__ __align__(16) float sb[2][BK][BN];
+    const int m0 = (int)blockIdx.x * BM, n0 = (int)blockIdx.y * BN;
+    const i64 batch = blockIdx.z;
+    const T *a = (const T *)p.a + batch * p.a_batch;
+    const TB *b = (const TB *)p.b + batch * p.b_batch;
+    const int chunk = (int)threadIdx.x % CHUNKS, row0 = (int)threadIdx.x / CHUNKS;
+    const int ty = (int)threadIdx.x / (BN / TN), tx = (int)threadIdx.x % (BN / TN);
+    int k = chunk * 4;
+    window_rows rows;
+    find_rows(rows, p, a, m0, k);
+    float sum[TM][TN] = {};
+    float ra[A_COPIES][4], rb[B_COPIES][4];
+
+    auto put = [&](int stage) {
+#pragma unroll
+        for (int i = 0; i < A_COPIES; i++) {
+            sa[stage][chunk * 4 + 0][row0 + i * ROWS] = ra[i][0];
+            sa[stage][chunk * 4 + 1][row0 + i * ROWS] = ra[i][1];
+            sa[stage][chunk * 4 + 2][row0 + i * ROWS] = ra[i][2];
+            sa[stage][chunk * 4 + 3][row0 + i * ROWS] = ra[i][3];
+        }
+#pragma unroll
+        for (int i = 0; i < B_COPIES; i++) {
+            const int at = (int)threadIdx.x + i * THREADS;
+            *reinterpret_cast<float4 *>(&sb[stage][at / (BN / 4)][at % (BN / 4) * 4]) =
+                make_float4(rb[i][0], rb[i][1], rb[i][2], rb[i][3]);
+        }
+    };
+    read_a(ra, rows, p, k);
+    read_b(rb, b, p, n0, 0);
+    put(0);
+    __syncthreads();
+    const int tiles = p.k / BK;
+    for (int tile = 0; tile < tiles; tile++) {
+        const int stage = tile & 1;
+        if (tile + 1 < tiles) {
+            k += BK;
+#if WINDOWS
+            rows.channel += BK;
+            while (rows.channel >= p.c) {
+                rows.channel -= p.c;
+                if (++rows.s == p.kw) {
+                    rows.s = 0;
+                    rows.r++;
+                }
+            }
+#endif
+            read_a(ra, rows, p, k);
+            read_b(rb, b, p, n0, (tile + 1) * BK);
+        }
+#pragma unroll
+        for (int kk = 0; kk < BK; kk++) {
+            float x[TM], y[TN];
+#pragma unroll
+            for (int i = 0; i < TM; i += 4)
+                *reinterpret_cast<float4 *>(x + i) = *reinterpret_cast<const float4 *>(&sa[stage][kk][i / 4 * (BM * 4 / TM) + ty * 4]);
+#pragma unroll
+            for (int j = 0; j < TN; j += 4)
+                *reinterpret_cast<float4 *>(y + j) = *reinterpret_cast<const float4 *>(&sb[stage][kk][j / 4 * (BN * 4 / TN) + tx * 4]);
+#pragma unroll
+            for (int i = 0; i < TM; i++)
+#pragma unroll
+                for (int j = 0; j < TN; j++)
+                    sum[i][j] = fmaf(x[i], y[j], sum[i][j]);
+        }
+        if (tile + 1 < tiles)
+            put(stage ^ 1);
+        __syncthreads();
+    }
+#pragma unroll
+    for (int i = 0; i < TM; i++) {
+        const int m = m0 + i / 4 * (BM * 4 / TM) + ty * 4 + i % 4;
+        if (m >= p.m)
+            continue;
+#pragma unroll
+        for (int j = 0; j < TN; j += VEC) {
+            const int n = n0 + j / 4 * (BN * 4 / TN) + tx * 4 + j % 4;
+            if (n >= p.ldo)
+                continue;
+            float v[VEC];
+#pragma unroll
+            for (int e = 0; e < VEC; e++)
+                v[e] = sum[i][j + e] + (p.bias != 0 ? ((const float *)p.bias)[n + e] : 0.0f);
+            const i64 at = batch * p.out_batch + (i64)m * p.ldo + n;
+            dyno_tail<VEC>(v, p.tail, at, m, n);
+#pragma unroll
+            for (int e = 0; e < VEC; e++)
+                v[e] = n + e < p.n ? v[e] : 0.0f;
+            dyno_store<VEC>((TO *)p.out + at, v);
+        }
+    }
+}

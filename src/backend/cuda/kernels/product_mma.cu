@@ -1,0 +1,256 @@
+/* product_mma.cu - matrix product on tensor cores (mma.sync, f32 sums), rows of A from memory or
+ * from windows of an image, channels last (implicit GEMM).
+ *
+ * Choices: T (f16, bf16), T_PTX, TO (type of out), BM BN BK (tile of a block; BK 32 or 64), WM WN
+ * (tile of a warp), STAGES (tiles in flight), SPLIT (blocks of a cluster that share the sum over k;
+ * their parts meet in shared memory), WINDOWS (0, 1), VEC (elements a store).
+ *
+ * Tiles come by cp.async into shared memory whose 16-byte chunks are permuted, so that neither the
+ * copies nor ldmatrix meet bank conflicts.
+ */
+#define WARPS_M (BM / WM)
+#define WARPS_N (BN / WN)
+#define THREADS (32 * WARPS_M * WARPS_N)
+#define CHUNKS  (BK / 8)
+#define ROWS    (THREADS / CHUNKS) /* rows that the block copies at once */
+#define A_COPIES (BM / ROWS)
+#define B_COPIES (BN / ROWS)
+#define TILE_ELEMS ((BM + BN) * BK)
+#define OUT_LD  (BN + 4)
+
+static_assert(BM % ROWS == 0 && BN % ROWS == 0, "a thread copies whole rows");
+static_assert(WM % 16 == 0 && WN % 16 == 0 && BM % SPLIT == 0, "tiles");
+
+__device__ __forceinline__ int tile_at(int row, int chunk)
+{
+    return BK == 64 ? row * 64 + ((chunk ^ (row & 7)) << 3) : row * 32 + ((chunk ^ (row >> 1 & 3)) << 3);
+}
+
+__device__ __forceinline__ void copy16(unsigned to, const void *from, bool there)
+{
+    const int bytes = there ? 16 : 0; /* the rest is zeros */
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes));
+}
+
+__device__ __forceinline__ void load_matrices(unsigned (&r)[4], unsigned at)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(at));
+}
+
+__device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." T_PTX "." T_PTX
+                 ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+#if SPLIT > 1
+__device__ __forceinline__ void meet()
+{
+    asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
+}
+#endif
+
+/* Where a thread's rows of A begin, and where on the k axis it is. */
+struct rows_of_a {
+    const T *base[A_COPIES];
+#if WINDOWS
+    int y[A_COPIES], x[A_COPIES];
+    int channel, r, s;
+#else
+    bool there[A_COPIES];
+#endif
+};
+
+__device__ __forceinline__ void find_rows(rows_of_a &rows, const dyno_gpu_product &p, const T *a, int m0, int k)
+{
+#pragma unroll
+    for (int i = 0; i < A_COPIES; i++) {
+        const int m = m0 + (int)threadIdx.x / CHUNKS + i * ROWS;
+#if WINDOWS
+        const int plane = p.oh * p.ow;
+        const int n = m / plane;
+        const int pixel = m - n * plane;
+        const int oy = pixel / p.ow;
+        rows.y[i] = m < p.m ? oy * p.sh - p.ph : -(1 << 29);
+        rows.x[i] = (pixel - oy * p.ow) * p.sw - p.pw;
+        rows.base[i] = a + (i64)(m < p.m ? n : 0) * p.h * p.w * p.c;
+#else
+        rows.there[i] = m < p.m;
+        rows.base[i] = a + (i64)(m < p.m ? m : 0) * p.lda;
+#endif
+    }
+#if WINDOWS
+    const int tap = k / p.c;
+    rows.channel = k - tap * p.c;
+    rows.r = tap / p.kw;
+    rows.s = tap - rows.r * p.kw;
+#endif
+}
+
+__device__ __forceinline__ void copy_a(const rows_of_a &rows, const dyno_gpu_product &p, unsigned to, int k)
+{
+    const int row0 = (int)threadIdx.x / CHUNKS;
+    const int chunk = (int)threadIdx.x % CHUNKS;
+#pragma unroll
+    for (int i = 0; i < A_COPIES; i++) {
+#if WINDOWS
+        const int y = rows.y[i] + rows.r * p.dh;
+        const int x = rows.x[i] + rows.s * p.dw;
+        const bool there = (unsigned)y < (unsigned)p.h && (unsigned)x < (unsigned)p.w && rows.r < p.kh;
+        const T *from = rows.base[i] + (there ? ((i64)y * p.w + x) * p.c + rows.channel : 0);
+#else
+        const bool there = rows.there[i] && k < p.lda;
+        const T *from = rows.base[i] + (there ? k : 0);
+#endif
+        copy16(to + 2 * tile_at(row0 + i * ROWS, chunk), from, there);
+    }
+}
+
+__device__ __forceinline__ void copy_b(const T *b, const dyno_gpu_product &p, unsigned to, int n0, int k)
+{
+    const int row0 = (int)threadIdx.x / CHUNKS;
+    const int chunk = (int)threadIdx.x % CHUNKS;
+#pragma unroll
+    for (int i = 0; i < B_COPIES; i++) {
+        const int n = n0 + row0 + i * ROWS;
+        const bool there = n < p.columns;
+        copy16(to + 2 * tile_at(row0 + i * ROWS, chunk), b + (there ? (i64)n * p.ldb + k : 0), there);
+    }
+}
+
+__device__ __forceinline__ void multiply_tile(float (&sum)[WM / 16][WN / 8][4], unsigned a, unsigned b, int wm, int wn)
+{
+    const int lane = threadIdx.x & 31;
+#pragma unroll
+    for (int k = 0; k < CHUNKS; k += 2) {
+        unsigned fa[WM / 16][4], fb[WN / 16][4];
+#pragma unroll
+        for (int i = 0; i < WM / 16; i++)
+            load_matrices(fa[i], a + 2 * tile_at(wm + i * 16 + (lane & 15), k + (lane >> 4)));
+#pragma unroll
+        for (int j = 0; j < WN / 16; j++)
+            load_matrices(fb[j], b + 2 * tile_at(wn + j * 16 + (lane >> 4) * 8 + (lane & 7), k + (lane >> 3 & 1)));
+#pragma unroll
+        for (int i = 0; i < WM / 16; i++)
+#pragma unroll
+            for (int j = 0; j < WN / 8; j++)
+                multiply(sum[i][j], fa[i], fb[j / 2][j % 2 * 2], fb[j / 2][j % 2 * 2 + 1]);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+#if SPLIT > 1
+    __cluster_dims__(1, 1, SPLIT)
+#endif
+        dyno_main(const __grid_constant__ dyno_gpu_product p)
+{
+    extern __shared__ __align__(128) unsigned char shared[];
+    const unsigned tiles = (unsigned)__cvta_generic_to_shared(shared);
+    const int warp = (int)threadIdx.x >> 5, lane = (int)threadIdx.x & 31;
+    const int m0 = (int)blockIdx.x * BM, n0 = (int)blockIdx.y * BN;
+    const int wm = warp % WARPS_M * WM, wn = warp / WARPS_M * WN;
+    const int part = SPLIT > 1 ? (int)blockIdx.z % SPLIT : 0;
+    const i64 batch = (int)blockIdx.z / SPLIT;
+    const int k_tiles = p.k / BK;
+    const int first = k_tiles * part / SPLIT, last = k_tiles * (part + 1) / SPLIT;
+    const T *a = (const T *)p.a + batch * p.a_batch;
+    const T *b = (const T *)p.b + batch * p.b_batch;
+
+    int k = first * BK + (int)threadIdx.x % CHUNKS * 8;
+    rows_of_a rows;
+    find_rows(rows, p, a, m0, k);
+    float sum[WM / 16][WN / 8][4] = {};
+    int copied = first;
+    auto copy_tile = [&](int stage) {
+        if (copied < last) {
+            const unsigned at = tiles + 2u * TILE_ELEMS * stage;
+            copy_a(rows, p, at, k);
+            copy_b(b, p, at + 2 * BM * BK, n0, k);
+            copied++;
+            k += BK;
+#if WINDOWS
+            rows.channel += BK;
+            while (rows.channel >= p.c) {
+                rows.channel -= p.c;
+                if (++rows.s == p.kw) {
+                    rows.s = 0;
+                    rows.r++;
+                }
+            }
+#endif
+        }
+        asm volatile("cp.async.commit_group;");
+    };
+#pragma unroll
+    for (int stage = 0; stage < STAGES - 1; stage++)
+        copy_tile(stage);
+    int stage = 0;
+    for (int tile = first; tile < last; tile++) {
+        asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 2));
+        __syncthreads(); /* this tile is here, and everybody is done with the one before */
+        copy_tile(stage == 0 ? STAGES - 1 : stage - 1);
+        const unsigned at = tiles + 2u * TILE_ELEMS * stage;
+        multiply_tile(sum, at, at + 2 * BM * BK, wm, wn);
+        stage = stage == STAGES - 1 ? 0 : stage + 1;
+    }
+    asm volatile("cp.async.wait_group 0;");
+    __syncthreads();
+
+    float *out = reinterpret_cast<float *>(shared);
+#pragma unroll
+    for (int i = 0; i < WM / 16; i++)
+#pragma unroll
+        for (int j = 0; j < WN / 8; j++) {
+            float *at = out + (wm + i * 16 + lane / 4) * OUT_LD + wn + j * 8 + lane % 4 * 2;
+            *reinterpret_cast<float2 *>(at) = make_float2(sum[i][j][0], sum[i][j][1]);
+            *reinterpret_cast<float2 *>(at + 8 * OUT_LD) = make_float2(sum[i][j][2], sum[i][j][3]);
+        }
+#if SPLIT > 1
+    meet();
+#else
+    __syncthreads();
+#endif
+    constexpr int GROUPS = BN / VEC;
+    for (int i = (int)threadIdx.x; i < BM / SPLIT * GROUPS; i += THREADS) {
+        const int row = part * (BM / SPLIT) + i / GROUPS;
+        const int column = i % GROUPS * VEC;
+        const int m = m0 + row, n = n0 + column;
+        if (m >= p.m || n >= p.ldo)
+            continue;
+        float v[VEC];
+#if SPLIT > 1
+        float bias[VEC];
+        dyno_load<VEC>(v, (const float *)p.bias + n);
+        const unsigned mine = tiles + 4u * (row * OUT_LD + column);
+#pragma unroll
+        for (int peer = 0; peer < SPLIT; peer++) {
+            unsigned at;
+            asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(at) : "r"(mine), "r"(peer));
+#pragma unroll
+            for (int e = 0; e < VEC; e++)
+                asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(bias[e]) : "r"(at + 4 * e));
+#pragma unroll
+            for (int e = 0; e < VEC; e++)
+                v[e] += bias[e];
+        }
+#else
+        dyno_load<VEC>(v, (const float *)p.bias + n);
+#pragma unroll
+        for (int e = 0; e < VEC; e++)
+            v[e] += out[row * OUT_LD + column + e];
+#endif
+        const i64 at = batch * p.out_batch + (i64)m * p.ldo + n;
+        dyno_tail<VEC>(v, p.tail, at, m, n);
+#pragma unroll
+        for (int e = 0; e < VEC; e++)
+            v[e] = n + e < p.n ? v[e] : 0.0f;
+        dyno_store<VEC>((TO *)p.out + at, v);
+    }
+#if SPLIT > 1
+    meet(); /* nobody leaves while others read his part */
+#endif
+}

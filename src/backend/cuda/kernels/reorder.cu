@@ -1,0 +1,34 @@
+/* reorder.cu - a tensor in another layout and element type.
+ *
+ * Choices: T, TO (types of x and y), X_LAST, Y_LAST (0: rows, 1: channels last).
+ * Tiles of 32 channels x 32 positions go through shared memory, so that both sides are read and
+ * written along their fastest axis.
+ */
+extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constant__ dyno_gpu_reorder p)
+{
+    __shared__ float tile[32][33];
+    const int lane = threadIdx.x & 31, row = threadIdx.x >> 5;
+    const int c0 = (int)blockIdx.y * 32;
+    const i64 s0 = (i64)blockIdx.x * 32;
+    const i64 n = blockIdx.z;
+    const T *x = (const T *)p.x + n * p.positions * (X_LAST ? p.x_stored : p.channels);
+    TO *y = (TO *)p.y + n * p.positions * (Y_LAST ? p.y_stored : p.channels);
+#pragma unroll
+    for (int i = row; i < 32; i += 8) {
+        const int c = c0 + (X_LAST ? lane : i);
+        const i64 s = s0 + (X_LAST ? i : lane);
+        float v = 0.0f;
+        if (c < p.channels && s < p.positions)
+            v = dyno_to_f32(x[X_LAST ? s * p.x_stored + c : c * p.positions + s]);
+        tile[X_LAST ? lane : i][X_LAST ? i : lane] = v;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int i = row; i < 32; i += 8) {
+        const int c = c0 + (Y_LAST ? lane : i);
+        const i64 s = s0 + (Y_LAST ? i : lane);
+        const float v = tile[Y_LAST ? lane : i][Y_LAST ? i : lane];
+        if (s < p.positions && c < (Y_LAST ? p.y_stored : p.channels))
+            y[Y_LAST ? s * p.y_stored + c : c * p.positions + s] = dyno_of_f32<TO>(v);
+    }
+}

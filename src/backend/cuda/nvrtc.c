@@ -1,0 +1,156 @@
+/* nvrtc.c - finding the run-time compiler; one compilation. */
+#include "backend/cuda/nvrtc.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/strbuf.h"
+
+#define VERSION_MIN 12000
+
+/* The functions that we call; nvrtcResult is an int, 0 is success. */
+#define FUNCTIONS(X)                                                                        \
+    X(Version, (int *major, int *minor))                                                    \
+    X(CreateProgram, (void **program, const char *text, const char *name, int header_count, \
+                      const char *const *headers, const char *const *header_names))         \
+    X(DestroyProgram, (void **program))                                                     \
+    X(CompileProgram, (void *program, int option_count, const char *const *options))        \
+    X(GetProgramLogSize, (void *program, size_t *bytes))                                    \
+    X(GetProgramLog, (void *program, char *log))                                            \
+    X(GetCUBINSize, (void *program, size_t *bytes))                                         \
+    X(GetCUBIN, (void *program, char *cubin))
+
+static struct {
+#define X(name, params) int(*name) params;
+    FUNCTIONS(X)
+#undef X
+} library;
+
+static const struct {
+    const char *symbol;
+    void *pointer;
+} wanted[] = {
+#define X(name, params) {"nvrtc" #name, &library.name},
+    FUNCTIONS(X)
+#undef X
+};
+
+static pthread_once_t load_once = PTHREAD_ONCE_INIT;
+static int library_version;
+static char why_not[256]; /* "": it is loaded */
+
+static void *open_library(void)
+{
+    static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12",
+                                        "/usr/local/cuda/lib64/libnvrtc.so.13",
+                                        "/usr/local/cuda/lib64/libnvrtc.so.12"};
+    const char *named = getenv("DYNO_NVRTC");
+    if (named != NULL && *named != 0) {
+        void *handle = dlopen(named, RTLD_NOW | RTLD_LOCAL);
+        if (handle == NULL)
+            (void)snprintf(why_not, sizeof(why_not), "DYNO_NVRTC names '%s', which does not load",
+                           named);
+        return handle;
+    }
+    for (size_t i = 0; i < DYNO_COUNT(names); i++) {
+        void *handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        if (handle != NULL)
+            return handle;
+    }
+    (void)snprintf(why_not, sizeof(why_not),
+                   "neither %s nor %s was found, and DYNO_NVRTC names no other", names[0],
+                   names[1]);
+    return NULL;
+}
+
+static void load(void)
+{
+    int major = 0;
+    int minor = 0;
+    void *handle = open_library();
+    if (handle == NULL)
+        return;
+    for (size_t i = 0; i < DYNO_COUNT(wanted); i++) {
+        void *const symbol = dlsym(handle, wanted[i].symbol);
+        if (symbol == NULL) {
+            (void)snprintf(why_not, sizeof(why_not), "it is too old: it has no %s",
+                           wanted[i].symbol);
+            return;
+        }
+        memcpy(wanted[i].pointer, &symbol, sizeof(symbol));
+    }
+    if (library.Version(&major, &minor) != 0 || major * 1000 + minor * 10 < VERSION_MIN)
+        (void)snprintf(why_not, sizeof(why_not), "it is version %d.%d, and %d.0 is needed", major,
+                       minor, VERSION_MIN / 1000);
+    library_version = major * 1000 + minor * 10;
+}
+
+enum dyno_status dyno_nvrtc_version(int *version_out, struct dyno_err *err)
+{
+    (void)pthread_once(&load_once, load);
+    if (why_not[0] != 0)
+        return DYNO_FAIL(err, DYNO_E_TARGET,
+                         "building for a GPU needs NVIDIA's run-time compiler (NVRTC): %s",
+                         why_not);
+    *version_out = library_version;
+    return DYNO_OK;
+}
+
+/* The sentence: the log up to where an error's text is full. */
+static enum dyno_status refuse(void *program, const char *name, struct dyno_err *err)
+{
+    size_t bytes = 0;
+    char *log = NULL;
+    if (library.GetProgramLogSize(program, &bytes) == 0)
+        log = dyno_alloc(bytes + 1, 1);
+    if (log != NULL && library.GetProgramLog(program, log) != 0)
+        log[0] = 0;
+    const enum dyno_status status =
+        DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "the GPU program '%s' does not compile: %.700s", name,
+                  log != NULL ? log : "no log");
+    dyno_free(log);
+    return status;
+}
+
+static enum dyno_status compile(void *program, const char *name, int compute,
+                                struct dyno_arena *arena, const void **cubin_out,
+                                uint64_t *bytes_out, struct dyno_err *err)
+{
+    char architecture[48];
+    size_t bytes = 0;
+    /* "a": with the instructions of this very architecture, as an engine is for one anyway. */
+    (void)snprintf(architecture, sizeof(architecture), "--gpu-architecture=sm_%d%s", compute,
+                   compute >= 90 ? "a" : "");
+    const char *const options[] = {architecture, "--std=c++17", "--device-int128"};
+    if (library.CompileProgram(program, (int)DYNO_COUNT(options), options) != 0)
+        return refuse(program, name, err);
+    if (library.GetCUBINSize(program, &bytes) != 0 || bytes == 0)
+        return refuse(program, name, err);
+    char *cubin = dyno_arena_alloc(arena, bytes, 1);
+    if (cubin == NULL)
+        return DYNO_NOMEM(err);
+    if (library.GetCUBIN(program, cubin) != 0)
+        return refuse(program, name, err);
+    *cubin_out = cubin;
+    *bytes_out = bytes;
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_nvrtc_compile(const char *name, const char *text, int compute,
+                                    struct dyno_arena *arena, const void **cubin_out,
+                                    uint64_t *bytes_out, struct dyno_err *err)
+{
+    int version = 0;
+    void *program = NULL;
+    DYNO_TRY(dyno_nvrtc_version(&version, err));
+    if (library.CreateProgram(&program, text, name, 0, NULL, NULL) != 0)
+        return DYNO_NOMEM(err);
+    const enum dyno_status status =
+        compile(program, name, compute, arena, cubin_out, bytes_out, err);
+    (void)library.DestroyProgram(&program);
+    return status;
+}

@@ -1,0 +1,186 @@
+/* pool.c - MaxPool, AveragePool and GlobalAveragePool, channels last. */
+#include "ops/pool.h"
+
+#include "backend/cuda/tail.h"
+
+extern const struct dyno_kernel dyno_kernel_cuda_pool;
+
+#define THREADS 256
+
+struct pool_state {
+    struct dyno_gpu_pool params;
+    struct dyno_cuda_tail tail;
+    int64_t grid[3];
+};
+
+static bool is_global(enum dyno_op_id op)
+{
+    return op == DYNO_OP_global_average_pool;
+}
+
+/* cfg[0]: number of the input's layout. */
+static enum dyno_status sizes_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                 struct dyno_gpu_pool *params, struct dyno_err *err)
+{
+    const struct dyno_buf *x = &site->ins[0];
+    struct dyno_window window = {.axes = 0};
+    if (is_global(site->step->op)) {
+        const int64_t positions = dyno_cuda_count(x, 2, x->rank);
+        if (positions > INT32_MAX || positions < 1)
+            return DYNO_FAIL(err, DYNO_E_LIMIT, "a pooling of %lld positions",
+                             (long long)positions);
+        *params = (struct dyno_gpu_pool){.h = 1, .w = (int)positions};
+    } else {
+        DYNO_TRY(dyno_pooling_window(site->step->attrs, x->rank, x->dims, &window, err));
+        window = dyno_window_as_3d(&window);
+        const int64_t *const lists[] = {window.in,     window.out,      window.kernel,
+                                        window.stride, window.dilation, window.pad_begin,
+                                        window.pad_end};
+        for (size_t i = 0; i < DYNO_COUNT(lists); i++) {
+            if (lists[i][1] < 0 || lists[i][1] > INT32_MAX / 16 || lists[i][2] < 0 ||
+                lists[i][2] > INT32_MAX / 16)
+                return DYNO_FAIL(err, DYNO_E_LIMIT, "a pooling whose sizes are too large");
+        }
+        *params = (struct dyno_gpu_pool){
+            .h = (int)window.in[1],
+            .w = (int)window.in[2],
+            .oh = (int)window.out[1],
+            .ow = (int)window.out[2],
+            .kh = (int)window.kernel[1],
+            .kw = (int)window.kernel[2],
+            .sh = (int)window.stride[1],
+            .sw = (int)window.stride[2],
+            .dh = (int)window.dilation[1],
+            .dw = (int)window.dilation[2],
+            .ph = (int)window.pad_begin[1],
+            .pw = (int)window.pad_begin[2],
+            .ph_end = (int)window.pad_end[1],
+            .pw_end = (int)window.pad_end[2],
+        };
+    }
+    if (x->dims[0] > INT32_MAX || x->dims[1] > INT32_MAX / 16)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "a pooling whose sizes are too large");
+    params->batch = (int)x->dims[0];
+    params->channels = (int)x->dims[1];
+    params->c = (int)dyno_cuda_stored(x->dims[1], tactic->in_layouts[0]);
+    return DYNO_OK;
+}
+
+static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
+{
+    const struct dyno_buf *x = &site->ins[0];
+    int count = 0;
+    for (int i = 0; i < dyno_cuda_layout_count; i++) {
+        const struct dyno_layout in = dyno_cuda_layouts[i];
+        if (!dyno_cuda_is_last(in) || !dyno_cuda_layout_allowed(in, site->target) || x->rank < 3)
+            continue;
+        const struct dyno_layout outs[] = {in, dyno_cuda_row((enum dyno_dtype)in.elem), DYNO_ROW};
+        const int out_count = is_global(site->step->op) ? (in.elem != 0 ? 3 : 2) : 1;
+        for (int k = 0; k < out_count && count < max; k++) {
+            out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i}};
+            dyno_cuda_tail_layouts(site, outs[k], &out[count]);
+            const double bytes =
+                (in.elem != 0 ? 2.0 : 4.0) * (double)dyno_cuda_count(x, 0, x->rank) * 1.5;
+            out[count++].est_us = (float)dyno_cuda_move_us(site->target, bytes);
+        }
+    }
+    return count;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    const enum dyno_op_id op = site->step->op;
+    const struct dyno_buf *x = &site->ins[0];
+    struct dyno_cuda_tail tail;
+    struct dyno_gpu_pool params;
+    if ((op != DYNO_OP_max_pool && op != DYNO_OP_average_pool && !is_global(op)) ||
+        site->step->out_count != 1 || !dyno_cuda_is_f32(x) || !dyno_cuda_readable(site, 0) ||
+        site->in_is_weight[0] || x->rank < 3 || (!is_global(op) && x->rank > 4) ||
+        asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count || !dyno_cuda_rest_is_zero(asked, 1))
+        return dyno_cuda_refuse(site, err);
+    const struct dyno_layout in = dyno_cuda_layouts[asked->cfg[0]];
+    const bool row = asked->out_layout.kind == DYNO_LAYOUT_ROW && asked->out_layout.block == 0 &&
+                     (asked->out_layout.elem == in.elem || asked->out_layout.elem == 0);
+    if (!dyno_cuda_is_last(in) ||
+        (!dyno_layout_same(asked->out_layout, in) && !(row && is_global(op))))
+        return dyno_cuda_refuse(site, err);
+    tactic->in_layouts[0] = in;
+    if (!dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    return sizes_of(site, tactic, &params, err);
+}
+
+static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                   const char **source_out, struct dyno_strbuf *choices,
+                                   struct dyno_err *err)
+{
+    struct dyno_cuda_tail tail;
+    if (!dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define VEC %d\n",
+                       dyno_cuda_type(tactic->in_layouts[0]), dyno_cuda_type(tactic->out_layout),
+                       tactic->in_layouts[0].block);
+    if (is_global(site->step->op)) {
+        *source_out = "global_pool.cu";
+        dyno_strbuf_printf(choices, "#define SCALE 1\n#define PLAIN %d\n",
+                           tactic->out_layout.kind == DYNO_LAYOUT_ROW);
+    } else {
+        const struct dyno_pooling_attrs *attrs = site->step->attrs;
+        *source_out = "pool.cu";
+        dyno_strbuf_printf(choices, "#define MAX %d\n#define COUNT_PADDING %d\n",
+                           site->step->op == DYNO_OP_max_pool, attrs->count_include_pad != 0);
+    }
+    dyno_cuda_tail_text(&site->step->tail, &tail, choices);
+    return DYNO_OK;
+}
+
+static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                const void *packed, void *state_bytes,
+                                uint64_t *workspace_bytes_out, struct dyno_err *err)
+{
+    (void)packed;
+    struct pool_state *state = state_bytes;
+    *state = (struct pool_state){.grid = {0, 1, 1}};
+    *workspace_bytes_out = 0;
+    if (!dyno_cuda_tail_plan(site, tactic, &state->tail))
+        return dyno_cuda_refuse(site, err);
+    DYNO_TRY(sizes_of(site, tactic, &state->params, err));
+    if (!dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand of the tail is too large");
+    const struct dyno_gpu_pool *params = &state->params;
+    const int64_t groups = params->c / tactic->in_layouts[0].block;
+    if (is_global(site->step->op)) {
+        state->grid[0] = dyno_cuda_div_up(groups, 32);
+        state->grid[1] = params->batch;
+    } else {
+        const int64_t pixels = (int64_t)params->batch * params->oh * params->ow;
+        if (pixels > INT32_MAX)
+            return DYNO_FAIL(err, DYNO_E_LIMIT, "a pooling of %lld positions is too large",
+                             (long long)pixels);
+        state->grid[0] = dyno_cuda_div_up(pixels * groups, THREADS);
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status run(struct dyno_run_args *args)
+{
+    const struct pool_state *state = args->state;
+    struct dyno_gpu_pool params = state->params;
+    params.x = dyno_cuda_address(args->ins[0].data);
+    params.y = dyno_cuda_address(args->outs[0].data);
+    dyno_cuda_tail_bind(args, &state->tail, &params.tail);
+    return dyno_cuda_launch(args, state->grid, THREADS, 0, &params, sizeof(params));
+}
+
+const struct dyno_kernel dyno_kernel_cuda_pool = {
+    .name = "pool_cuda",
+    .packing = 1,
+    .state_bytes = sizeof(struct pool_state),
+    .place = DYNO_ON_GPU,
+    .enumerate = enumerate,
+    .settle = settle,
+    .prepare = prepare,
+    .run = run,
+    .program = program_of,
+};

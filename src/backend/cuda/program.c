@@ -1,0 +1,143 @@
+/* program.c - texts of GPU programs, and those that were compiled. */
+#include "backend/cuda/program.h"
+
+#include <string.h>
+
+#include "backend/cuda/nvrtc.h"
+#include "backend/cuda/sources.h"
+#include "base/mem.h"
+
+static const struct dyno_cuda_source *find_source(const char *name)
+{
+    for (size_t i = 0; i < dyno_cuda_source_count; i++) {
+        if (strcmp(dyno_cuda_sources[i].name, name) == 0)
+            return &dyno_cuda_sources[i];
+    }
+    return NULL;
+}
+
+static void add_source(struct dyno_strbuf *text, const char *name)
+{
+    const struct dyno_cuda_source *source = find_source(name);
+    DYNO_ASSERT(source != NULL);
+    dyno_strbuf_printf(text, "#line 1 \"%s\"\n", name);
+    dyno_strbuf_add(text, source->text, source->bytes);
+}
+
+enum dyno_status dyno_cuda_program_text(const char *source, const char *choices,
+                                        struct dyno_strbuf *text, struct dyno_err *err)
+{
+    if (find_source(source) == NULL)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "this build has no GPU program '%s'", source);
+    add_source(text, "params.h");
+    add_source(text, "prelude.cuh");
+    /* The instructions of tails mean on the GPU what they mean in ops/pw.def. */
+    dyno_strbuf_puts(text, "#define DYNO_PW(name, operands, immediates, meaning) \\\n"
+                           "    __device__ __forceinline__ float dyno_pw_##name(float a, float b, "
+                           "float c, float p, float q) { return meaning; }\n");
+    add_source(text, "pw.def");
+    dyno_strbuf_puts(text, "#undef DYNO_PW\n#line 1 \"choices\"\n");
+    dyno_strbuf_puts(text, choices);
+    add_source(text, source);
+    return dyno_strbuf_ok(text) ? DYNO_OK : DYNO_NOMEM(err);
+}
+
+/* --- those that were compiled --- */
+
+struct dyno_cuda_programs {
+    const struct dyno_cuda *cuda;
+    int compute;
+    struct dyno_arena *arena;
+    struct dyno_cuda_program *first;
+    uint32_t count;
+};
+
+struct dyno_cuda_programs *dyno_cuda_programs_create(const struct dyno_cuda *cuda, int compute)
+{
+    struct dyno_cuda_programs *programs = dyno_alloc(1, sizeof(*programs));
+    if (programs == NULL)
+        return NULL;
+    programs->cuda = cuda;
+    programs->compute = compute;
+    programs->arena = dyno_arena_create();
+    if (programs->arena == NULL) {
+        dyno_free(programs);
+        return NULL;
+    }
+    return programs;
+}
+
+void dyno_cuda_programs_destroy(struct dyno_cuda_programs *programs)
+{
+    if (programs == NULL)
+        return;
+    for (struct dyno_cuda_program *at = programs->first; at != NULL; at = at->next) {
+        if (programs->cuda != NULL)
+            dyno_cuda_module_unload(programs->cuda, &at->module);
+    }
+    dyno_arena_destroy(programs->arena);
+    dyno_free(programs);
+}
+
+static enum dyno_status add(struct dyno_cuda_programs *programs, const char *source,
+                            const char *choices, struct dyno_cuda_program **out,
+                            struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_cuda_program *program = dyno_arena_alloc(programs->arena, 1, sizeof(*program));
+    const char *kept = dyno_arena_strdup(programs->arena, choices);
+    if (program == NULL || kept == NULL)
+        return DYNO_NOMEM(err);
+    program->compiled.source = source;
+    program->compiled.choices = kept;
+    enum dyno_status status = dyno_cuda_program_text(source, choices, &text, err);
+    if (status == DYNO_OK)
+        status =
+            dyno_nvrtc_compile(source, dyno_strbuf_text(&text), programs->compute, programs->arena,
+                               &program->compiled.image, &program->compiled.image_bytes, err);
+    dyno_strbuf_fini(&text);
+    if (status == DYNO_OK && programs->cuda != NULL)
+        status =
+            dyno_cuda_module_load(programs->cuda, program->compiled.image, &program->module, err);
+    if (status != DYNO_OK)
+        return status;
+    program->next = programs->first;
+    programs->first = program;
+    programs->count++;
+    *out = program;
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_cuda_programs_get(struct dyno_cuda_programs *programs,
+                                        const struct dyno_kernel *kernel,
+                                        const struct dyno_site *site,
+                                        const struct dyno_tactic *tactic,
+                                        const struct dyno_cuda_program **out, struct dyno_err *err)
+{
+    struct dyno_strbuf choices = {0};
+    const char *source = NULL;
+    struct dyno_cuda_program *found = NULL;
+    enum dyno_status status = kernel->program(site, tactic, &source, &choices, err);
+    if (status == DYNO_OK && !dyno_strbuf_ok(&choices))
+        status = DYNO_NOMEM(err);
+    for (found = programs->first; status == DYNO_OK && found != NULL; found = found->next) {
+        if (strcmp(found->compiled.source, source) == 0 &&
+            strcmp(found->compiled.choices, dyno_strbuf_text(&choices)) == 0)
+            break;
+    }
+    if (status == DYNO_OK && found == NULL)
+        status = add(programs, source, dyno_strbuf_text(&choices), &found, err);
+    dyno_strbuf_fini(&choices);
+    *out = found;
+    return status;
+}
+
+const struct dyno_cuda *dyno_cuda_programs_device(const struct dyno_cuda_programs *programs)
+{
+    return programs->cuda;
+}
+
+uint32_t dyno_cuda_programs_count(const struct dyno_cuda_programs *programs)
+{
+    return programs->count;
+}

@@ -1,0 +1,39 @@
+/* program.h - GPU programs: a template, the choices of a kernel before it, and the cubin of both.
+ *
+ * A text is: the prelude, parameters, the table of tail instructions, the choices, the template.
+ */
+#ifndef DYNO_BACKEND_CUDA_PROGRAM_H
+#define DYNO_BACKEND_CUDA_PROGRAM_H
+
+#include "backend/cuda/device.h"
+#include "base/arena.h"
+
+/* The whole text for the compiler; "" (and DYNO_E_UNSUPPORTED) when there is no such template. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_program_text(const char *source, const char *choices,
+                                                       struct dyno_strbuf *text,
+                                                       struct dyno_err *err);
+
+/* Programs that were compiled, each once, for one compute capability; loaded when `cuda` is there.
+ * One thread at a time. */
+struct dyno_cuda_programs;
+struct dyno_cuda_program {
+    struct dyno_program compiled;
+    struct dyno_cuda_module module; /* when there is a GPU */
+    struct dyno_cuda_program *next;
+};
+
+/* cuda: NULL: compile only.  NULL when out of memory. */
+struct dyno_cuda_programs *dyno_cuda_programs_create(const struct dyno_cuda *cuda, int compute);
+void dyno_cuda_programs_destroy(struct dyno_cuda_programs *programs); /* accepts NULL */
+
+/* The program of this step and tactic, compiled now if it is new. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_programs_get(struct dyno_cuda_programs *programs,
+                                                       const struct dyno_kernel *kernel,
+                                                       const struct dyno_site *site,
+                                                       const struct dyno_tactic *tactic,
+                                                       const struct dyno_cuda_program **out,
+                                                       struct dyno_err *err);
+const struct dyno_cuda *dyno_cuda_programs_device(const struct dyno_cuda_programs *programs);
+uint32_t dyno_cuda_programs_count(const struct dyno_cuda_programs *programs);
+
+#endif /* DYNO_BACKEND_CUDA_PROGRAM_H */

@@ -1,0 +1,167 @@
+/* rows.c - Softmax, LayerNormalization and RMSNormalization along the last axes, by rows. */
+#include "backend/cuda/tail.h"
+#include "ops/norm.h"
+#include "ops/softmax.h"
+
+extern const struct dyno_kernel dyno_kernel_cuda_rows;
+
+struct rows_state {
+    struct dyno_gpu_rows params;
+    struct dyno_cuda_tail tail;
+    bool has_bias;
+    int threads;
+};
+
+struct rows {
+    int axis; /* the first of those that make a row */
+    float epsilon;
+    bool centre, has_bias;
+};
+
+static bool row_vector(const struct dyno_site *site, uint32_t i, int64_t columns)
+{
+    return i < site->step->own_in_count && site->ins[i].rank >= 0 &&
+           site->ins[i].dtype == DYNO_F32 && dyno_cuda_readable(site, i) && site->in_is_weight[i] &&
+           dyno_cuda_count(&site->ins[i], 0, site->ins[i].rank) == columns;
+}
+
+/* False when the step is none of these operators, or not along the last axes. */
+static bool describe(const struct dyno_site *site, struct rows *rows)
+{
+    const struct dyno_step *step = site->step;
+    const struct dyno_buf *x = &site->ins[0];
+    *rows = (struct rows){.axis = 0};
+    int64_t axis = 0;
+    if (!dyno_cuda_is_f32(x) || x->rank < 1 || !dyno_cuda_readable(site, 0) ||
+        site->in_is_weight[0])
+        return false;
+    if (step->op == DYNO_OP_softmax) {
+        axis = ((const struct dyno_softmax_attrs *)step->attrs)->axis;
+    } else if (step->op == DYNO_OP_layer_normalization) {
+        const struct dyno_layer_norm_attrs *attrs = step->attrs;
+        axis = attrs->axis;
+        rows->epsilon = attrs->epsilon;
+        rows->centre = true;
+    } else if (step->op == DYNO_OP_rms_normalization) {
+        const struct dyno_rms_norm_attrs *attrs = step->attrs;
+        axis = attrs->axis;
+        rows->epsilon = attrs->epsilon;
+    } else {
+        return false;
+    }
+    axis += axis < 0 ? x->rank : 0;
+    if (axis < 0 || axis >= x->rank || site->step->out_count != 1)
+        return false;
+    rows->axis = (int)axis;
+    if (step->op == DYNO_OP_softmax)
+        return axis == x->rank - 1;
+    const int64_t columns = dyno_cuda_count(x, (int)axis, x->rank);
+    rows->has_bias = step->own_in_count > 2 && site->ins[2].rank >= 0;
+    return row_vector(site, 1, columns) && (!rows->has_bias || row_vector(site, 2, columns));
+}
+
+static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
+{
+    struct rows rows;
+    int count = 0;
+    for (int i = 0; i < dyno_cuda_layout_count && count < max; i++) {
+        const struct dyno_layout layout = dyno_cuda_layouts[i];
+        if (dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target) ||
+            !describe(site, &rows))
+            continue;
+        out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i}};
+        dyno_cuda_tail_layouts(site, layout, &out[count]);
+        out[count++].est_us = (float)dyno_cuda_move_us(
+            site->target, 8.0 * (double)dyno_cuda_count(&site->ins[0], 0, site->ins[0].rank));
+    }
+    return count;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    struct rows rows;
+    struct dyno_cuda_tail tail;
+    if (!describe(site, &rows) || asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count ||
+        !dyno_cuda_rest_is_zero(asked, 1) || dyno_cuda_is_last(dyno_cuda_layouts[asked->cfg[0]]) ||
+        !dyno_layout_same(asked->out_layout, dyno_cuda_layouts[asked->cfg[0]]))
+        return dyno_cuda_refuse(site, err);
+    tactic->in_layouts[0] = asked->out_layout;
+    if (!dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    tactic->flags = asked->out_layout.elem == 0 ? DYNO_TACTIC_BASELINE : 0;
+    return DYNO_OK;
+}
+
+static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                   const char **source_out, struct dyno_strbuf *choices,
+                                   struct dyno_err *err)
+{
+    struct rows rows;
+    struct dyno_cuda_tail tail;
+    if (!describe(site, &rows) || !dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    const bool is_softmax = site->step->op == DYNO_OP_softmax;
+    const char *type = dyno_cuda_type(tactic->out_layout);
+    *source_out = is_softmax ? "softmax.cu" : "row_norm.cu";
+    dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n", type, type);
+    if (!is_softmax)
+        dyno_strbuf_printf(choices, "#define CENTRE %d\n#define BIAS %d\n", rows.centre,
+                           rows.has_bias);
+    dyno_cuda_tail_text(&site->step->tail, &tail, choices);
+    return DYNO_OK;
+}
+
+static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                const void *packed, void *state_bytes,
+                                uint64_t *workspace_bytes_out, struct dyno_err *err)
+{
+    (void)packed;
+    struct rows_state *state = state_bytes;
+    const struct dyno_buf *x = &site->ins[0];
+    struct rows rows;
+    *state = (struct rows_state){.threads = 32};
+    *workspace_bytes_out = 0;
+    if (!describe(site, &rows) || !dyno_cuda_tail_plan(site, tactic, &state->tail))
+        return dyno_cuda_refuse(site, err);
+    const int64_t columns = dyno_cuda_count(x, rows.axis, x->rank);
+    const int64_t count = dyno_cuda_count(x, 0, rows.axis);
+    if (columns > INT32_MAX / 16 || count > INT32_MAX ||
+        !dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "%lld rows of %lld are too large for the GPU",
+                         (long long)count, (long long)columns);
+    state->params.rows = count;
+    state->params.columns = (int)columns;
+    state->params.epsilon = rows.epsilon;
+    state->has_bias = rows.has_bias;
+    while (state->threads < 512 && state->threads * 2 < columns)
+        state->threads *= 2;
+    return DYNO_OK;
+}
+
+static enum dyno_status run(struct dyno_run_args *args)
+{
+    const struct rows_state *state = args->state;
+    struct dyno_gpu_rows params = state->params;
+    params.x = dyno_cuda_address(args->ins[0].data);
+    params.y = dyno_cuda_address(args->outs[0].data);
+    if (args->step->op != DYNO_OP_softmax)
+        params.scale = dyno_cuda_address(args->ins[1].data);
+    if (state->has_bias)
+        params.bias = dyno_cuda_address(args->ins[2].data);
+    dyno_cuda_tail_bind(args, &state->tail, &params.tail);
+    const int64_t grid[3] = {params.columns != 0 ? params.rows : 0, 1, 1};
+    return dyno_cuda_launch(args, grid, state->threads, 0, &params, sizeof(params));
+}
+
+const struct dyno_kernel dyno_kernel_cuda_rows = {
+    .name = "rows_cuda",
+    .packing = 1,
+    .state_bytes = sizeof(struct rows_state),
+    .place = DYNO_ON_GPU,
+    .enumerate = enumerate,
+    .settle = settle,
+    .prepare = prepare,
+    .run = run,
+    .program = program_of,
+};
