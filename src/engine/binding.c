@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "engine/gpu.h"
 #include "plan/memory.h"
 
 struct maker {
@@ -88,7 +89,8 @@ static enum dyno_status shape_tensor(struct maker *maker, uint32_t id)
         bytes > INT64_MAX / 4)
         return DYNO_FAIL(maker->err, DYNO_E_LIMIT, "tensor '%s': its size overflows 64 bits",
                          tensor->name);
-    const int64_t elems = (int64_t)(bytes * 8 / dyno_dtype_bits(buf->dtype));
+    const int64_t elems =
+        (int64_t)(bytes * 8 / dyno_dtype_bits(dyno_layout_elem(buf->layout, buf->dtype)));
     buf->batch_stride = buf->rank > 0 && buf->dims[0] > 0 ? elems / buf->dims[0] : elems;
     if (tensor->role == DYNO_ROLE_WEIGHT)
         memcpy(&buf->data, &tensor->data, sizeof(buf->data)); /* const: kernels only read inputs */
@@ -118,7 +120,8 @@ static enum dyno_status place_view(struct maker *maker, uint32_t id)
               dyno_layout_bytes(base->layout, base->dtype, base->rank, base->dims, &base_bytes) &&
               dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes);
     if (ok && buf->layout.kind == DYNO_LAYOUT_ROW) {
-        const unsigned elem_bytes = (dyno_dtype_bits(buf->dtype) + 7) / 8;
+        const unsigned elem_bytes =
+            (dyno_dtype_bits(dyno_layout_elem(buf->layout, buf->dtype)) + 7) / 8;
         ok = (uint64_t)offset <= base_bytes && bytes <= base_bytes - (uint64_t)offset &&
              offset % elem_bytes == 0;
         maker->binding->offsets[id] = (uint64_t)offset;
@@ -286,6 +289,8 @@ static enum dyno_status prepare_step(struct maker *maker, uint32_t idx, uint64_t
         status = check_shapes(maker, step, bound);
     if (status == DYNO_OK)
         status = dyno_kernel_check(kernel, &site, maker->err);
+    if (status == DYNO_OK && kernel->place == DYNO_ON_GPU)
+        status = dyno_gpu_check_program(maker->engine, kernel, &site, maker->err);
     if (status == DYNO_OK)
         status = kernel->prepare(&site, &step->tactic, step->packed, bound->state, workspace_out,
                                  maker->err);
@@ -295,8 +300,13 @@ static enum dyno_status prepare_step(struct maker *maker, uint32_t idx, uint64_t
 }
 
 /* Steps whose shapes only the run tells are done by reference, on what lies densely. */
-static enum dyno_status check_open_step(const struct maker *maker, const struct dyno_step *step)
+static enum dyno_status check_open_step(const struct maker *maker, uint32_t idx)
 {
+    const struct dyno_step *step = &maker->plan->steps[idx];
+    if (maker->engine->kernels[idx]->place == DYNO_ON_GPU)
+        return DYNO_FAIL(maker->err, DYNO_E_FORMAT,
+                         "step '%s' is on the GPU, and its shapes are not known before the run",
+                         step->name);
     for (uint32_t i = 0; i < step->in_count + step->out_count; i++) {
         const bool is_in = i < step->in_count;
         const uint32_t id = is_in ? step->ins[i] : step->outs[i - step->in_count];
@@ -360,6 +370,62 @@ static void find_lifetimes(const struct dyno_plan *plan, uint32_t step_count,
     }
 }
 
+/* Its memory on this side: of what the side touches; on the GPU of inputs and outputs, too. */
+static uint64_t bytes_on(const struct maker *maker, uint32_t id, enum dyno_place place)
+{
+    const struct dyno_plan_tensor *tensor = &maker->plan->tensors[id];
+    const struct dyno_buf *buf = &maker->binding->bufs[id];
+    const struct dyno_schedule *schedule = &maker->engine->schedule;
+    uint64_t bytes = 0;
+    const bool there = place == DYNO_ON_GPU
+                           ? schedule->on_gpu[id] && tensor->role != DYNO_ROLE_WEIGHT &&
+                                 tensor->role != DYNO_ROLE_HOST && tensor->base == DYNO_NO_TENSOR
+                           : schedule->on_cpu[id] && in_arena(tensor);
+    if (there && buf->rank >= 0)
+        (void)dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes);
+    return bytes;
+}
+
+/* The arena on the GPU.  items: lifetimes, as found; workspaces come last. */
+static enum dyno_status plan_gpu_memory(struct maker *maker, struct dyno_mem_item *items,
+                                        const uint64_t *workspaces)
+{
+    const struct dyno_plan *plan = maker->plan;
+    struct dyno_binding *binding = maker->binding;
+    const uint32_t step_count = binding->fixed_step_count;
+    uint64_t sum = 0;
+    const size_t segments = maker->engine->schedule.segment_count;
+    binding->gpu_offsets =
+        dyno_arena_alloc(binding->memory, plan->tensor_count + 1U, sizeof(uint64_t));
+    binding->graphs = dyno_arena_alloc(binding->memory, segments + 1, sizeof(void *));
+    if (binding->gpu_offsets == NULL || binding->graphs == NULL)
+        return DYNO_NOMEM(maker->err);
+    for (uint32_t i = 0; i < plan->tensor_count; i++) {
+        items[i].bytes = bytes_on(maker, i, DYNO_ON_GPU);
+        /* An input comes with the first segment that reads anything, an output leaves at the end.
+         */
+        if (plan->tensors[i].role == DYNO_ROLE_INPUT)
+            items[i].first_step_idx = 0;
+        if (plan->tensors[i].role == DYNO_ROLE_OUTPUT)
+            items[i].last_step_idx = plan->step_count;
+        binding->tensor_bytes += items[i].bytes;
+    }
+    for (uint32_t s = 0; s < step_count; s++) {
+        const bool here = maker->engine->kernels[s]->place == DYNO_ON_GPU;
+        items[plan->tensor_count + s] = (struct dyno_mem_item){
+            .bytes = here ? workspaces[s] : 0, .first_step_idx = s, .last_step_idx = s};
+    }
+    DYNO_TRY(dyno_mem_plan(items, plan->tensor_count + step_count, &binding->gpu_bytes, &sum,
+                           maker->err));
+    for (uint32_t i = 0; i < plan->tensor_count; i++)
+        binding->gpu_offsets[i] = items[i].offset_out;
+    for (uint32_t s = 0; s < step_count; s++) {
+        if (maker->engine->kernels[s]->place == DYNO_ON_GPU)
+            binding->steps[s].workspace_offset = items[plan->tensor_count + s].offset_out;
+    }
+    return DYNO_OK;
+}
+
 static enum dyno_status plan_memory(struct maker *maker, const uint64_t *workspaces)
 {
     const struct dyno_plan *plan = maker->plan;
@@ -376,14 +442,14 @@ static enum dyno_status plan_memory(struct maker *maker, const uint64_t *workspa
     }
     find_lifetimes(plan, step_count, items, seen);
     for (uint32_t i = 0; i < plan->tensor_count; i++) {
-        const struct dyno_buf *buf = &binding->bufs[i];
-        if (in_arena(&plan->tensors[i]) && seen[i] && buf->rank >= 0)
-            (void)dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &items[i].bytes);
+        if (seen[i])
+            items[i].bytes = bytes_on(maker, i, DYNO_ON_CPU);
         binding->tensor_bytes += items[i].bytes;
     }
     for (uint32_t s = 0; s < step_count; s++) {
-        items[plan->tensor_count + s] =
-            (struct dyno_mem_item){.bytes = workspaces[s], .first_step_idx = s, .last_step_idx = s};
+        const bool here = maker->engine->kernels[s]->place == DYNO_ON_CPU;
+        items[plan->tensor_count + s] = (struct dyno_mem_item){
+            .bytes = here ? workspaces[s] : 0, .first_step_idx = s, .last_step_idx = s};
     }
     status = dyno_mem_plan(items, item_count, &binding->arena_bytes, &sum, maker->err);
     if (status != DYNO_OK)
@@ -394,6 +460,8 @@ static enum dyno_status plan_memory(struct maker *maker, const uint64_t *workspa
     }
     for (uint32_t s = 0; s < step_count; s++)
         binding->steps[s].workspace_offset = items[plan->tensor_count + s].offset_out;
+    if (maker->engine->gpu != NULL)
+        status = plan_gpu_memory(maker, items, workspaces);
 out:
     dyno_free(seen);
     dyno_free(items);
@@ -409,8 +477,12 @@ static bool is_io(const struct dyno_plan *plan, uint32_t id)
 }
 
 static void add_patch(struct dyno_binding *binding, const struct dyno_plan *plan, uint32_t id,
-                      struct dyno_buf *buf)
+                      enum dyno_place place, struct dyno_buf *buf)
 {
+    if (place == DYNO_ON_GPU) {
+        binding->gpu_patches[binding->gpu_patch_count++] = (struct dyno_patch){buf, id};
+        return;
+    }
     const enum dyno_role role = plan->tensors[root_of(plan, id)].role;
     if (role == DYNO_ROLE_WEIGHT || role == DYNO_ROLE_HOST)
         return;
@@ -430,19 +502,24 @@ static enum dyno_status list_patches(struct maker *maker)
     binding->io_patches = dyno_arena_alloc(binding->memory, count + 1, sizeof(struct dyno_patch));
     binding->arena_patches =
         dyno_arena_alloc(binding->memory, count + 1, sizeof(struct dyno_patch));
-    if (binding->io_patches == NULL || binding->arena_patches == NULL)
+    if (maker->engine->gpu != NULL)
+        binding->gpu_patches =
+            dyno_arena_alloc(binding->memory, count + 1, sizeof(struct dyno_patch));
+    if (binding->io_patches == NULL || binding->arena_patches == NULL ||
+        (maker->engine->gpu != NULL && binding->gpu_patches == NULL))
         return DYNO_NOMEM(maker->err);
     for (uint32_t i = 0; i < plan->tensor_count; i++)
-        add_patch(binding, plan, i, &binding->bufs[i]);
+        add_patch(binding, plan, i, DYNO_ON_CPU, &binding->bufs[i]);
     for (uint32_t s = 0; s < binding->fixed_step_count; s++) {
         const struct dyno_step *step = &plan->steps[s];
+        const enum dyno_place place = maker->engine->kernels[s]->place;
         for (uint32_t i = 0; i < step->in_count; i++) {
             if (step->ins[i] != DYNO_NO_TENSOR)
-                add_patch(binding, plan, step->ins[i], &binding->steps[s].ins[i]);
+                add_patch(binding, plan, step->ins[i], place, &binding->steps[s].ins[i]);
         }
         for (uint32_t i = 0; i < step->out_count; i++) {
             if (step->outs[i] != DYNO_NO_TENSOR)
-                add_patch(binding, plan, step->outs[i], &binding->steps[s].outs[i]);
+                add_patch(binding, plan, step->outs[i], place, &binding->steps[s].outs[i]);
         }
     }
     return DYNO_OK;
@@ -500,7 +577,7 @@ static enum dyno_status fill(struct maker *maker)
     for (uint32_t s = 0; s < fixed; s++)
         DYNO_TRY(prepare_step(maker, s, &workspaces[s]));
     for (uint32_t s = fixed; s < plan->step_count; s++)
-        DYNO_TRY(check_open_step(maker, &plan->steps[s]));
+        DYNO_TRY(check_open_step(maker, s));
     DYNO_TRY(plan_memory(maker, workspaces));
     return list_patches(maker);
 }
@@ -522,6 +599,7 @@ enum dyno_status dyno_binding_create(const struct dyno_engine *engine, int threa
         status = DYNO_NOMEM(err);
         goto out;
     }
+    binding->engine = engine;
     binding->memory = memory;
     binding->key_count = key_count;
     struct maker maker = {.engine = engine,
@@ -542,6 +620,8 @@ out:
 
 void dyno_binding_destroy(struct dyno_binding *binding)
 {
-    if (binding != NULL)
-        dyno_arena_destroy(binding->memory); /* the binding lives there */
+    if (binding == NULL)
+        return;
+    dyno_gpu_binding_fini(binding);
+    dyno_arena_destroy(binding->memory); /* the binding lives there */
 }

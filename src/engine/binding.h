@@ -21,6 +21,7 @@ struct dyno_patch {
 };
 
 struct dyno_binding {
+    const struct dyno_engine *engine;
     struct dyno_binding *next; /* most recently used first */
     struct dyno_arena *memory; /* of everything here */
     int64_t *key;              /* dimensions of all inputs, one after the other */
@@ -35,6 +36,14 @@ struct dyno_binding {
     uint32_t arena_patch_count, io_patch_count;
     uint64_t arena_bytes;  /* activations and workspace together */
     uint64_t tensor_bytes; /* the plain sum of the activations */
+    /* On a GPU: offsets in the arena there, by tensor without a base; buffers of steps there; a
+     * graph a segment, made when it first runs (engine/gpu.h). */
+    uint64_t *gpu_offsets;
+    uint64_t gpu_bytes;
+    struct dyno_patch *gpu_patches;
+    uint32_t gpu_patch_count;
+    void **graphs;
+    uint64_t gpu_generation; /* of the arena that the buffers are placed in; 0: none */
 };
 
 /* Plan the memory and prepare every step for these input dimensions.

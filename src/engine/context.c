@@ -7,6 +7,7 @@
 #include "base/fp.h"
 #include "base/mem.h"
 #include "engine/binding.h"
+#include "engine/gpu.h"
 
 #define BINDINGS_MAX 16 /* sets of input shapes a context keeps prepared */
 #define KEY_MAX      ((size_t)64 * DYNO_RANK_MAX)
@@ -27,8 +28,9 @@ struct dyno_context {
     void **addresses;           /* of INPUT and OUTPUT tensors, by tensor id */
     void **own_outputs;         /* memory of outputs the caller gave none for */
     size_t *own_output_bytes;
-    struct dyno_array *given; /* outputs as the caller handed them in */
-    float *step_us;           /* NULL: not profiled */
+    struct dyno_array *given;     /* outputs as the caller handed them in */
+    float *step_us;               /* NULL: not profiled */
+    struct dyno_context_gpu *gpu; /* NULL: everything runs on the CPU */
     dyno_tap_fn *tap;
     void *tap_arg;
 
@@ -78,6 +80,13 @@ static enum dyno_status create(struct dyno_engine *engine, struct dyno_pool *poo
         dyno_context_destroy(context);
         return DYNO_NOMEM(err);
     }
+    if (engine->gpu != NULL) {
+        const enum dyno_status status = dyno_context_gpu_create(engine, &context->gpu, err);
+        if (status != DYNO_OK) {
+            dyno_context_destroy(context);
+            return status;
+        }
+    }
     *context_out = context;
     return DYNO_OK;
 }
@@ -107,6 +116,7 @@ void dyno_context_destroy(struct dyno_context *context)
     for (uint32_t i = 0; context->own_outputs != NULL && i < context->engine->plan->output_count;
          i++)
         dyno_free(context->own_outputs[i]);
+    dyno_context_gpu_destroy(context->gpu);
     dyno_free(context->step_us);
     dyno_free(context->given);
     dyno_free(context->inputs);
@@ -465,6 +475,47 @@ static enum dyno_status run_step(struct dyno_context *context, struct dyno_bindi
     return status;
 }
 
+/* Steps [first, last) on the CPU. */
+static enum dyno_status run_steps(struct dyno_context *context, struct dyno_binding *binding,
+                                  uint32_t first, uint32_t last, struct dyno_err *err)
+{
+    if (context->step_us == NULL) {
+        for (uint32_t s = first; s < last; s++)
+            DYNO_TRY(run_step(context, binding, s, err));
+        return DYNO_OK;
+    }
+    uint64_t before_ns = dyno_clock_ns();
+    for (uint32_t s = first; s < last; s++) {
+        DYNO_TRY(run_step(context, binding, s, err));
+        const uint64_t after_ns = dyno_clock_ns();
+        context->step_us[s] = (float)(after_ns - before_ns) * 1e-3F;
+        before_ns = after_ns;
+    }
+    return DYNO_OK;
+}
+
+/* Segment by segment; what only the run tells shapes of comes after all of them, on the CPU. */
+static enum dyno_status run_segments(struct dyno_context *context, struct dyno_binding *binding,
+                                     struct dyno_err *err)
+{
+    const struct dyno_schedule *schedule = &context->engine->schedule;
+    const struct dyno_gpu_watch watch = {
+        .step_us = context->step_us, .tap = context->tap, .tap_arg = context->tap_arg};
+    context->gpu->ran = false;
+    for (uint32_t i = 0; i < schedule->segment_count; i++) {
+        const struct dyno_segment *segment = &schedule->segments[i];
+        if (segment->place == DYNO_ON_GPU) {
+            DYNO_TRY(dyno_gpu_run(context->gpu, binding, i, &watch, err));
+            continue;
+        }
+        uint32_t last = segment->first_step + segment->step_count;
+        last = last < binding->fixed_step_count ? last : binding->fixed_step_count;
+        DYNO_TRY(dyno_gpu_bring(context->gpu, binding, i, err));
+        DYNO_TRY(run_steps(context, binding, segment->first_step, last, err));
+    }
+    return DYNO_OK;
+}
+
 static enum dyno_status execute(struct dyno_context *context, struct dyno_err *err)
 {
     const struct dyno_plan *plan = context->engine->plan;
@@ -476,18 +527,10 @@ static enum dyno_status execute(struct dyno_context *context, struct dyno_err *e
     dyno_binding_place_io(binding, plan, context->addresses);
     dyno_arena_reset(context->scratch);
     context->has_texts = false;
-    if (context->step_us == NULL) {
-        for (uint32_t s = 0; s < binding->fixed_step_count; s++)
-            DYNO_TRY(run_step(context, binding, s, err));
-    } else {
-        uint64_t before_ns = dyno_clock_ns();
-        for (uint32_t s = 0; s < binding->fixed_step_count; s++) {
-            DYNO_TRY(run_step(context, binding, s, err));
-            const uint64_t after_ns = dyno_clock_ns();
-            context->step_us[s] = (float)(after_ns - before_ns) * 1e-3F;
-            before_ns = after_ns;
-        }
-    }
+    if (context->gpu != NULL)
+        DYNO_TRY(run_segments(context, binding, err));
+    else
+        DYNO_TRY(run_steps(context, binding, 0, binding->fixed_step_count, err));
     if (binding->fixed_step_count < plan->step_count)
         return run_open(context, binding, err);
     return DYNO_OK;
@@ -635,9 +678,14 @@ void dyno_context_tap(struct dyno_context *context, dyno_tap_fn *tap, void *arg)
     context->tap_arg = arg;
 }
 
+double dyno_context_gpu_us(const struct dyno_context *context)
+{
+    return context->gpu != NULL ? (double)context->gpu->ms * 1e3 : 0.0;
+}
+
 uint64_t dyno_context_arena_bytes(const struct dyno_context *context)
 {
-    return context->bound != NULL ? context->bound->arena_bytes : 0;
+    return context->bound != NULL ? context->bound->arena_bytes + context->bound->gpu_bytes : 0;
 }
 
 uint64_t dyno_context_tensor_bytes(const struct dyno_context *context)

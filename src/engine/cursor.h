@@ -78,7 +78,8 @@ const void *cursor_blob(struct dyno_cursor *cursor, uint64_t *bytes_out);
 /* So many texts; the array is in the arena. */
 const struct dyno_str *cursor_strs(struct dyno_cursor *cursor, uint32_t count);
 
-/* read_step.c: one step. */
+/* read_step.c: a layout; one step. */
+struct dyno_layout dyno_engine_read_layout(struct dyno_cursor *cursor);
 void dyno_engine_read_step(struct dyno_cursor *cursor, struct dyno_step *step);
 
 /* read_plan.c: all sections into reader->plan. */

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "engine/format.h"
+#include "engine/gpu.h"
 
 static enum dyno_status find_kernels(struct dyno_engine *engine, struct dyno_err *err)
 {
@@ -32,6 +33,9 @@ static enum dyno_status find_kernels(struct dyno_engine *engine, struct dyno_err
             dyno_strbuf_fini(&want);
             return status;
         }
+        if (kernel->place == DYNO_ON_GPU && (plan->gpu.compute == 0 || step->program == 0))
+            return DYNO_FAIL(err, DYNO_E_FORMAT, "step '%s': kernel %s has no program or no GPU",
+                             step->name, kernel->name);
         engine->kernels[i] = kernel;
     }
     return DYNO_OK;
@@ -41,6 +45,9 @@ static enum dyno_status find_kernels(struct dyno_engine *engine, struct dyno_err
 static enum dyno_status complete(struct dyno_engine *engine, struct dyno_err *err)
 {
     DYNO_TRY(find_kernels(engine, err));
+    DYNO_TRY(dyno_schedule_make(engine->plan, engine->kernels, &engine->schedule, err));
+    if (engine->plan->gpu.compute != 0)
+        DYNO_TRY(dyno_engine_gpu_open(engine, err));
     engine->executor = dyno_executor_create();
     return engine->executor != NULL ? DYNO_OK : DYNO_NOMEM(err);
 }
@@ -103,6 +110,7 @@ void dyno_engine_close(struct dyno_engine *engine)
     if (engine == NULL)
         return;
     dyno_executor_destroy(engine->executor);
+    dyno_engine_gpu_close(engine->gpu);
     dyno_free(engine->kernels);
     dyno_plan_destroy(engine->plan);
     dyno_file_unmap(&engine->map);
@@ -137,6 +145,11 @@ enum dyno_status dyno_engine_identity(const struct dyno_engine *engine, uint8_t 
     dyno_sha256_update(&sha, engine->map.data, engine->map.bytes);
     dyno_sha256_final(&sha, sha256_out);
     return DYNO_OK;
+}
+
+const char *dyno_engine_device_name(const struct dyno_engine *engine)
+{
+    return engine->plan->gpu.compute != 0 ? engine->plan->gpu.name : "";
 }
 
 uint32_t dyno_engine_input_count(const struct dyno_engine *engine)

@@ -9,12 +9,16 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "dyno/engine.h"
+#include "engine/schedule.h"
 
 struct dyno_executor;
+struct dyno_engine_gpu;
 
 struct dyno_engine {
     struct dyno_plan *plan;
     const struct dyno_kernel **kernels; /* one a step; NULL: none of this build (engine refused) */
+    struct dyno_schedule schedule;
+    struct dyno_engine_gpu *gpu; /* NULL: every step runs on the CPU */
     struct dyno_target here;
     struct dyno_executor *executor;  /* runs what was submitted to contexts without a pool */
     struct dyno_mem_account account; /* all memory of the engine and its contexts but this struct */
@@ -42,5 +46,11 @@ typedef void dyno_tap_fn(void *arg, const struct dyno_plan_tensor *tensor,
 
 /* Watch the runs of a context (calibration, comparison layer by layer); NULL: no more. */
 void dyno_context_tap(struct dyno_context *context, dyno_tap_fn *tap, void *arg);
+
+/* Microseconds that the GPU took for the last run, without copies; 0 on the CPU. */
+double dyno_context_gpu_us(const struct dyno_context *context);
+
+/* Name of the GPU that the engine was built for; "" for an engine of the CPU. */
+const char *dyno_engine_device_name(const struct dyno_engine *engine);
 
 #endif /* DYNO_ENGINE_ENGINE_H */

@@ -10,7 +10,7 @@
 #include "plan/plan.h"
 
 #define DYNO_ENGINE_MAGIC        "\211DYNO\r\n\032"
-#define DYNO_ENGINE_VERSION      1U
+#define DYNO_ENGINE_VERSION      2U
 #define DYNO_ENGINE_HEADER_BYTES 64U
 #define DYNO_ENGINE_ENTRY_BYTES  24U /* of the section table */
 #define DYNO_ENGINE_CHUNK_BYTES  65536U
@@ -25,6 +25,7 @@ enum dyno_engine_section {
     DYNO_SECTION_TENSORS,
     DYNO_SECTION_STEPS,
     DYNO_SECTION_IOS,
+    DYNO_SECTION_GPU,
     DYNO_SECTION_DATA,
     DYNO_SECTION_CRC,
     DYNO_SECTION_END

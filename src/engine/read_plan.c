@@ -160,8 +160,7 @@ static void read_tensor(struct dyno_cursor *cursor, struct dyno_plan_tensor *ten
     tensor->name = cursor_name(cursor);
     const uint8_t role = cursor_u8(cursor);
     const uint8_t dtype = cursor_u8(cursor);
-    const uint8_t kind = cursor_u8(cursor);
-    tensor->layout = (struct dyno_layout){.kind = kind, .block = cursor_u8(cursor)};
+    tensor->layout = dyno_engine_read_layout(cursor);
     const uint8_t rank_byte = cursor_u8(cursor);
     const int rank = rank_byte < 128 ? rank_byte : rank_byte - 256;
     if (role > DYNO_ROLE_HOST || dtype >= DYNO_DTYPE_COUNT || rank < -1 || rank > DYNO_RANK_MAX) {
@@ -232,6 +231,56 @@ static void read_ios(struct dyno_engine_reader *reader)
     struct dyno_cursor cursor = cursor_open(reader, DYNO_SECTION_IOS);
     reader->plan->inputs = read_io_list(&cursor, &reader->plan->input_count);
     reader->plan->outputs = read_io_list(&cursor, &reader->plan->output_count);
+    cursor_close(&cursor);
+}
+
+/* --- the GPU --- */
+
+static int limited_int(struct dyno_cursor *cursor, const char *what, uint32_t most)
+{
+    const uint32_t value = cursor_u32(cursor);
+    if (value > most)
+        cursor_fail(cursor, DYNO_E_FORMAT, "%s is %u, more than %u", what, value, most);
+    return cursor_ok(cursor) ? (int)value : 0;
+}
+
+static void read_programs(struct dyno_cursor *cursor, struct dyno_plan *plan)
+{
+    const uint32_t count = cursor_count(cursor, 24);
+    plan->programs = cursor_alloc(cursor, count, sizeof(*plan->programs));
+    for (uint32_t i = 0; i < count && cursor_ok(cursor); i++) {
+        struct dyno_program *program = &plan->programs[i];
+        program->source = cursor_name(cursor);
+        program->choices = cursor_name(cursor);
+        program->image = cursor_blob(cursor, &program->image_bytes);
+        if (cursor_ok(cursor) && program->image == NULL)
+            cursor_fail(cursor, DYNO_E_FORMAT, "program %u ('%s') is empty", i + 1,
+                        program->source);
+    }
+    plan->program_count = cursor_ok(cursor) ? count : 0;
+}
+
+static void read_gpu(struct dyno_engine_reader *reader)
+{
+    struct dyno_cursor cursor = cursor_open(reader, DYNO_SECTION_GPU);
+    struct dyno_plan *plan = reader->plan;
+    struct dyno_gpu *gpu = &plan->gpu;
+    gpu->compute = limited_int(&cursor, "the compute capability", 1000);
+    if (gpu->compute != 0) {
+        const char *name = cursor_name(&cursor);
+        if (strlen(name) >= sizeof(gpu->name))
+            cursor_fail(&cursor, DYNO_E_FORMAT, "the GPU's name has %zu bytes", strlen(name));
+        (void)snprintf(gpu->name, sizeof(gpu->name), "%s", name);
+        gpu->driver_version = limited_int(&cursor, "the driver's version", INT32_MAX);
+        gpu->sm_count = limited_int(&cursor, "the number of multiprocessors", 65536);
+        gpu->clock_khz = limited_int(&cursor, "the clock", INT32_MAX);
+        gpu->memory_bytes = cursor_u64(&cursor);
+        gpu->l2_bytes = cursor_u64(&cursor);
+        gpu->shared_bytes = cursor_u64(&cursor);
+        read_programs(&cursor, plan);
+        for (uint32_t i = 0; i < plan->step_count && cursor_ok(&cursor); i++)
+            plan->steps[i].program = cursor_u32(&cursor);
+    }
     cursor_close(&cursor);
 }
 
@@ -318,7 +367,7 @@ static void read_info(struct dyno_engine_reader *reader)
 void dyno_engine_read_plan(struct dyno_engine_reader *reader)
 {
     static void (*const parts[])(struct dyno_engine_reader *) = {
-        read_strings, read_info, read_exprs, read_tensors, read_steps, read_ios};
+        read_strings, read_info, read_exprs, read_tensors, read_steps, read_ios, read_gpu};
     for (size_t i = 0; i < DYNO_COUNT(parts) && reader->status == DYNO_OK; i++)
         parts[i](reader);
     if (reader->status == DYNO_OK)

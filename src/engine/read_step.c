@@ -205,10 +205,18 @@ static void read_tail(struct dyno_cursor *cursor, struct dyno_tail *tail)
 
 /* --- tactic --- */
 
-static struct dyno_layout read_layout(struct dyno_cursor *cursor)
+struct dyno_layout dyno_engine_read_layout(struct dyno_cursor *cursor)
 {
-    const uint8_t kind = limited_u8(cursor, "layout", DYNO_LAYOUT_BLOCK + 1);
-    return (struct dyno_layout){.kind = kind, .block = cursor_u8(cursor)};
+    static const uint8_t elems[] = {0, DYNO_F16, DYNO_BF16};
+    const uint8_t both = cursor_u8(cursor);
+    const uint8_t block = cursor_u8(cursor);
+    const unsigned kind = both & 15U;
+    const unsigned elem = both >> 4;
+    if (kind > DYNO_LAYOUT_LAST || elem >= DYNO_COUNT(elems)) {
+        cursor_fail(cursor, DYNO_E_FORMAT, "layout %u is unknown", both);
+        return DYNO_ROW;
+    }
+    return (struct dyno_layout){.kind = (uint8_t)kind, .block = block, .elem = elems[elem]};
 }
 
 static void check_kernel(struct dyno_cursor *cursor, const struct dyno_step *step, const char *name,
@@ -248,8 +256,8 @@ static void read_tactic(struct dyno_cursor *cursor, struct dyno_step *step)
     tactic->flags = cursor_u32(cursor);
     tactic->est_us = cursor_f32(cursor);
     for (uint32_t i = 0; i < step->in_count && i < DYNO_STEP_INS_MAX; i++)
-        tactic->in_layouts[i] = read_layout(cursor);
-    tactic->out_layout = read_layout(cursor);
+        tactic->in_layouts[i] = dyno_engine_read_layout(cursor);
+    tactic->out_layout = dyno_engine_read_layout(cursor);
     step->packed = cursor_blob(cursor, &tactic->packed_bytes);
 }
 

@@ -179,6 +179,16 @@ static enum dyno_status put_exprs(struct dyno_engine_parts *parts, const struct 
     return DYNO_OK;
 }
 
+/* --- layouts --- */
+
+/* Stored types besides the tensor's own have numbers of their own. */
+static void put_layout(struct dyno_strbuf *out, struct dyno_layout layout)
+{
+    const unsigned elem = layout.elem == DYNO_F16 ? 1U : (layout.elem == DYNO_BF16 ? 2U : 0U);
+    put_u8(out, layout.kind | elem << 4);
+    put_u8(out, layout.block);
+}
+
 /* --- tensors --- */
 
 static void put_tensor(struct dyno_engine_parts *parts, const struct dyno_plan_tensor *tensor)
@@ -189,8 +199,7 @@ static void put_tensor(struct dyno_engine_parts *parts, const struct dyno_plan_t
     put_name(parts, out, tensor->name);
     put_u8(out, tensor->role);
     put_u8(out, tensor->dtype);
-    put_u8(out, tensor->layout.kind);
-    put_u8(out, tensor->layout.block);
+    put_layout(out, tensor->layout);
     put_u8(out, (uint8_t)tensor->rank);
     for (int d = 0; d < tensor->rank; d++)
         put_expr(parts, out, tensor->dims[d]);
@@ -331,12 +340,6 @@ static void put_tail(struct dyno_engine_parts *parts, struct dyno_strbuf *out,
     }
 }
 
-static void put_layout(struct dyno_strbuf *out, struct dyno_layout layout)
-{
-    put_u8(out, layout.kind);
-    put_u8(out, layout.block);
-}
-
 static enum dyno_status put_tactic(struct dyno_engine_parts *parts, struct dyno_strbuf *out,
                                    const struct dyno_step *step, struct dyno_err *err)
 {
@@ -406,6 +409,31 @@ static void put_ios(struct dyno_engine_parts *parts, const struct dyno_plan *pla
     }
 }
 
+/* Programs are blocks of the data, each once; steps name them by number. */
+static void put_gpu(struct dyno_engine_parts *parts, const struct dyno_plan *plan)
+{
+    struct dyno_strbuf *out = &parts->sections[DYNO_SECTION_GPU];
+    const struct dyno_gpu *gpu = &plan->gpu;
+    put_u32(out, (uint32_t)gpu->compute);
+    if (gpu->compute == 0)
+        return;
+    put_name(parts, out, gpu->name);
+    put_u32(out, (uint32_t)gpu->driver_version);
+    put_u32(out, (uint32_t)gpu->sm_count);
+    put_u32(out, (uint32_t)gpu->clock_khz);
+    put_u64(out, gpu->memory_bytes);
+    put_u64(out, gpu->l2_bytes);
+    put_u64(out, gpu->shared_bytes);
+    put_u32(out, plan->program_count);
+    for (uint32_t i = 0; i < plan->program_count; i++) {
+        put_name(parts, out, plan->programs[i].source);
+        put_name(parts, out, plan->programs[i].choices);
+        put_blob(parts, out, plan->programs[i].image, plan->programs[i].image_bytes);
+    }
+    for (uint32_t i = 0; i < plan->step_count; i++)
+        put_u32(out, plan->steps[i].program);
+}
+
 static void put_info(struct dyno_engine_parts *parts, const struct dyno_plan *plan,
                      const struct dyno_target *target, const char *cpu_name)
 {
@@ -438,6 +466,7 @@ enum dyno_status dyno_engine_parts_init(struct dyno_engine_parts *parts,
         DYNO_TRY(put_step(parts, &plan->steps[i], err));
     put_ios(parts, plan, plan->inputs, plan->input_count);
     put_ios(parts, plan, plan->outputs, plan->output_count);
+    put_gpu(parts, plan);
     dyno_map_fini(&parts->strings); /* holds the processor's name, which ends here */
     for (int i = 0; i < DYNO_SECTION_END; i++)
         parts->failed |= !dyno_strbuf_ok(&parts->sections[i]);

@@ -578,10 +578,10 @@ static void test_foreign_build(const uint8_t *bytes, size_t n)
     check_replaced(bytes, n, dyno_pw_infos[DYNO_PW_COUNT - 1].name,
                    "zzzzzzzzzzzzzzzzzz" + 18 - strlen(dyno_pw_infos[DYNO_PW_COUNT - 1].name),
                    DYNO_E_UNSUPPORTED, "tail instruction 'zzz");
-    check_patched(bytes, n, 8, 2, DYNO_E_UNSUPPORTED);
-    check_patched(bytes, n, 12, 9, DYNO_E_FORMAT);
+    check_patched(bytes, n, 8, DYNO_ENGINE_VERSION + 1, DYNO_E_UNSUPPORTED);
+    check_patched(bytes, n, 12, DYNO_ENGINE_SECTIONS + 1, DYNO_E_FORMAT);
     check_patched(bytes, n, 44, 1, DYNO_E_FORMAT);
-    check_patched(bytes, n, 64 + 8, 320, DYNO_E_FORMAT);
+    check_patched(bytes, n, 64 + 8, 384, DYNO_E_FORMAT);
     CHECK(read_bytes((const uint8_t *)"", 0, 0, NULL) != DYNO_OK);
     CHECK(read_bytes(bytes + 1, n - 1, UINT64_MAX, NULL) == DYNO_E_ARG);
 }

@@ -1,0 +1,508 @@
+/* gpu.c - programs, weights, streams, graphs. */
+#include "engine/gpu.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/cuda/device.h"
+#include "base/mem.h"
+#include "engine/binding.h"
+
+#define ALIGN_BYTES 256
+#define SLACK_BYTES 256 /* behind weights: vectors may be read to their end */
+
+/* --- engines --- */
+
+static uint64_t room(uint64_t bytes)
+{
+    return (bytes + SLACK_BYTES + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
+}
+
+static enum dyno_status check_card(struct dyno_engine *engine, const struct dyno_gpu *here,
+                                   struct dyno_err *err)
+{
+    const struct dyno_gpu *want = &engine->plan->gpu;
+    if (want->compute != here->compute)
+        return DYNO_FAIL(err, DYNO_E_TARGET,
+                         "the engine was built for '%s' of compute capability %d.%d; this GPU, "
+                         "'%s', has %d.%d: build it here",
+                         want->name, want->compute / 10, want->compute % 10, here->name,
+                         here->compute / 10, here->compute % 10);
+    if (want->shared_bytes > here->shared_bytes)
+        return DYNO_FAIL(err, DYNO_E_TARGET,
+                         "the engine was built for a GPU with %llu bytes of shared memory a "
+                         "block, this one has %llu: build it here",
+                         (unsigned long long)want->shared_bytes,
+                         (unsigned long long)here->shared_bytes);
+    if (strcmp(want->name, here->name) != 0 || want->sm_count != here->sm_count)
+        (void)snprintf(engine->warning, sizeof(engine->warning),
+                       "the engine was tuned on '%s' with %d multiprocessors, this is '%s' with "
+                       "%d: it runs, but one built here may be faster",
+                       want->name, want->sm_count, here->name, here->sm_count);
+    return DYNO_OK;
+}
+
+static enum dyno_status load_programs(struct dyno_engine *engine, struct dyno_err *err)
+{
+    const struct dyno_plan *plan = engine->plan;
+    struct dyno_engine_gpu *gpu = engine->gpu;
+    gpu->modules = dyno_alloc(plan->program_count + 1U, sizeof(*gpu->modules));
+    if (gpu->modules == NULL)
+        return DYNO_NOMEM(err);
+    for (uint32_t i = 0; i < plan->program_count; i++) {
+        const struct dyno_program *program = &plan->programs[i];
+        if (!dyno_cubin_check(program->image, program->image_bytes))
+            return DYNO_FAIL(err, DYNO_E_FORMAT, "program %u ('%s') is no cubin", i + 1,
+                             program->source);
+        const enum dyno_status status =
+            dyno_cuda_module_load(gpu->cuda, program->image, &gpu->modules[i], err);
+        if (status != DYNO_OK) {
+            dyno_err_prefix(err, "program %u ('%s')", i + 1, program->source);
+            return status;
+        }
+    }
+    return DYNO_OK;
+}
+
+/* Is the raw data of this weight read on the GPU? */
+static bool reads_raw(const struct dyno_engine *engine, uint32_t step_idx, uint32_t i)
+{
+    const struct dyno_step *step = &engine->plan->steps[step_idx];
+    const struct dyno_kernel *kernel = engine->kernels[step_idx];
+    if (kernel->place != DYNO_ON_GPU || step->ins[i] == DYNO_NO_TENSOR)
+        return false;
+    const struct dyno_plan_tensor *tensor = &engine->plan->tensors[step->ins[i]];
+    const bool is_packed = step->packed != NULL && i < 32 && (kernel->packed_ins >> i & 1U) != 0;
+    return tensor->role == DYNO_ROLE_WEIGHT && tensor->dtype != DYNO_STR && !is_packed;
+}
+
+/* Offsets + 1 of everything that goes there; `visit` NULL: only add up. */
+static uint64_t place_weights(const struct dyno_engine *engine)
+{
+    const struct dyno_plan *plan = engine->plan;
+    struct dyno_engine_gpu *gpu = engine->gpu;
+    uint64_t at = 0;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const struct dyno_step *step = &plan->steps[s];
+        if (engine->kernels[s]->place == DYNO_ON_GPU && step->packed != NULL) {
+            gpu->packed[s] = at + 1;
+            at += room(step->tactic.packed_bytes);
+        }
+        for (uint32_t i = 0; i < step->in_count; i++) {
+            if (!reads_raw(engine, s, i) || gpu->weights[step->ins[i]] != 0)
+                continue;
+            gpu->weights[step->ins[i]] = at + 1;
+            at += room(plan->tensors[step->ins[i]].data_bytes);
+        }
+    }
+    return at;
+}
+
+static int copy_one(const struct dyno_engine_gpu *gpu, uint64_t *place, const void *data,
+                    uint64_t bytes)
+{
+    if (*place == 0)
+        return DYNO_CU_OK;
+    *place = gpu->memory + *place - 1;
+    return bytes != 0 ? gpu->cuda->cu->copy_in(*place, data, (size_t)bytes, NULL) : DYNO_CU_OK;
+}
+
+static enum dyno_status copy_weights(struct dyno_engine *engine, struct dyno_err *err)
+{
+    const struct dyno_plan *plan = engine->plan;
+    struct dyno_engine_gpu *gpu = engine->gpu;
+    const struct dyno_cu *cu = gpu->cuda->cu;
+    gpu->weights = dyno_alloc(plan->tensor_count + 1U, sizeof(*gpu->weights));
+    gpu->packed = dyno_alloc(plan->step_count + 1U, sizeof(*gpu->packed));
+    if (gpu->weights == NULL || gpu->packed == NULL)
+        return DYNO_NOMEM(err);
+    gpu->memory_bytes = place_weights(engine);
+    DYNO_TRY(dyno_cuda_alloc(gpu->cuda, gpu->memory_bytes, &gpu->memory, err));
+    /* The slack is read, and must not be what another program left there. */
+    int code = cu->fill(gpu->memory, 0, (size_t)gpu->memory_bytes, NULL);
+    for (uint32_t s = 0; s < plan->step_count && code == DYNO_CU_OK; s++)
+        code = copy_one(gpu, &gpu->packed[s], plan->steps[s].packed,
+                        plan->steps[s].tactic.packed_bytes);
+    for (uint32_t i = 0; i < plan->tensor_count && code == DYNO_CU_OK; i++)
+        code = copy_one(gpu, &gpu->weights[i], plan->tensors[i].data, plan->tensors[i].data_bytes);
+    if (code == DYNO_CU_OK)
+        code = cu->stream_wait(NULL);
+    return dyno_cu_check(cu, code, "to copy the weights", err);
+}
+
+enum dyno_status dyno_engine_gpu_open(struct dyno_engine *engine, struct dyno_err *err)
+{
+    engine->gpu = dyno_alloc(1, sizeof(*engine->gpu));
+    if (engine->gpu == NULL)
+        return DYNO_NOMEM(err);
+    DYNO_TRY(dyno_cuda_open(0, &engine->gpu->cuda, err));
+    engine->here.gpu = engine->gpu->cuda->gpu;
+    DYNO_TRY(check_card(engine, &engine->gpu->cuda->gpu, err));
+    DYNO_TRY(load_programs(engine, err));
+    return copy_weights(engine, err);
+}
+
+void dyno_engine_gpu_close(struct dyno_engine_gpu *gpu)
+{
+    if (gpu == NULL)
+        return;
+    if (gpu->cuda != NULL && dyno_cuda_enter(gpu->cuda, NULL) == DYNO_OK) {
+        for (uint32_t i = 0; gpu->modules != NULL && gpu->modules[i].module != NULL; i++)
+            dyno_cuda_module_unload(gpu->cuda, &gpu->modules[i]);
+        dyno_cuda_free(gpu->cuda, gpu->memory);
+    }
+    dyno_cuda_close(gpu->cuda);
+    dyno_free(gpu->modules);
+    dyno_free(gpu->weights);
+    dyno_free(gpu->packed);
+    dyno_free(gpu);
+}
+
+/* --- contexts --- */
+
+static enum dyno_status make_stream(struct dyno_context_gpu *gpu, struct dyno_err *err)
+{
+    const struct dyno_cuda *cuda = gpu->engine->gpu->cuda;
+    const struct dyno_cu *cu = cuda->cu;
+    DYNO_TRY(dyno_cuda_enter(cuda, err));
+    int code = cu->stream_create(&gpu->stream, DYNO_CU_STREAM_NON_BLOCKING);
+    if (code == DYNO_CU_OK)
+        code = cu->event_create(&gpu->start, 0);
+    if (code == DYNO_CU_OK)
+        code = cu->event_create(&gpu->end, 0);
+    return dyno_cu_check(cu, code, "to make a stream", err);
+}
+
+enum dyno_status dyno_context_gpu_create(const struct dyno_engine *engine,
+                                         struct dyno_context_gpu **gpu_out, struct dyno_err *err)
+{
+    struct dyno_context_gpu *gpu = dyno_alloc(1, sizeof(*gpu));
+    *gpu_out = NULL;
+    if (gpu == NULL)
+        return DYNO_NOMEM(err);
+    gpu->engine = engine;
+    const enum dyno_status status = make_stream(gpu, err);
+    if (status == DYNO_OK)
+        *gpu_out = gpu;
+    else
+        dyno_context_gpu_destroy(gpu);
+    return status;
+}
+
+void dyno_context_gpu_destroy(struct dyno_context_gpu *gpu)
+{
+    if (gpu == NULL)
+        return;
+    const struct dyno_cuda *cuda = gpu->engine->gpu->cuda;
+    if (dyno_cuda_enter(cuda, NULL) == DYNO_OK) {
+        if (gpu->start != NULL)
+            (void)cuda->cu->event_destroy(gpu->start);
+        if (gpu->end != NULL)
+            (void)cuda->cu->event_destroy(gpu->end);
+        if (gpu->stream != NULL)
+            (void)cuda->cu->stream_destroy(gpu->stream);
+        dyno_cuda_free(cuda, gpu->arena);
+    }
+    dyno_free(gpu);
+}
+
+/* --- bindings --- */
+
+enum dyno_status dyno_gpu_check_program(const struct dyno_engine *engine,
+                                        const struct dyno_kernel *kernel,
+                                        const struct dyno_site *site, struct dyno_err *err)
+{
+    const struct dyno_program *program = &engine->plan->programs[site->step->program - 1];
+    struct dyno_strbuf choices = {0};
+    const char *source = "";
+    enum dyno_status status = kernel->program(site, &site->step->tactic, &source, &choices, err);
+    if (status == DYNO_OK && !dyno_strbuf_ok(&choices))
+        status = DYNO_NOMEM(err);
+    if (status == DYNO_OK && (strcmp(source, program->source) != 0 ||
+                              strcmp(dyno_strbuf_text(&choices), program->choices) != 0))
+        status = DYNO_FAIL(err, DYNO_E_FORMAT,
+                           "its program in the engine is not the one of kernel %s for these shapes",
+                           kernel->name);
+    dyno_strbuf_fini(&choices);
+    return status;
+}
+
+static void drop_graphs(struct dyno_binding *binding)
+{
+    const struct dyno_engine *engine = binding->engine;
+    for (uint32_t i = 0; binding->graphs != NULL && i < engine->schedule.segment_count; i++) {
+        if (binding->graphs[i] != NULL)
+            (void)engine->gpu->cuda->cu->graph_exec_destroy(binding->graphs[i]);
+        binding->graphs[i] = NULL;
+    }
+}
+
+void dyno_gpu_binding_fini(struct dyno_binding *binding)
+{
+    if (binding->graphs != NULL && dyno_cuda_enter(binding->engine->gpu->cuda, NULL) == DYNO_OK)
+        drop_graphs(binding);
+}
+
+/* The tensor whose memory holds this one. */
+static uint32_t root_of(const struct dyno_plan *plan, uint32_t id)
+{
+    return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
+}
+
+static void place_buffers(struct dyno_binding *binding, const struct dyno_engine *engine,
+                          uint64_t arena)
+{
+    const struct dyno_plan *plan = engine->plan;
+    for (uint32_t i = 0; i < binding->gpu_patch_count; i++) {
+        const struct dyno_patch *patch = &binding->gpu_patches[i];
+        const uint32_t root = root_of(plan, patch->tensor);
+        const enum dyno_role role = plan->tensors[root].role;
+        uint64_t address = arena + binding->gpu_offsets[root];
+        if (root != patch->tensor)
+            address += binding->offsets[patch->tensor];
+        if (role == DYNO_ROLE_WEIGHT || role == DYNO_ROLE_HOST)
+            address = engine->gpu->weights[patch->tensor];
+        patch->buf->data = (void *)(uintptr_t)address;
+    }
+}
+
+/* The arena large enough, and the binding's buffers in it. */
+static enum dyno_status place(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
+                              struct dyno_err *err)
+{
+    const struct dyno_cuda *cuda = gpu->engine->gpu->cuda;
+    if (gpu->arena == 0 || binding->gpu_bytes > gpu->arena_bytes) {
+        DYNO_TRY(dyno_cu_check(cuda->cu, cuda->cu->stream_wait(gpu->stream), "to finish", err));
+        dyno_cuda_free(cuda, gpu->arena);
+        gpu->arena_bytes = 0;
+        DYNO_TRY(dyno_cuda_alloc(cuda, binding->gpu_bytes, &gpu->arena, err));
+        gpu->arena_bytes = binding->gpu_bytes;
+        gpu->generation++;
+    }
+    if (binding->gpu_generation != gpu->generation) {
+        drop_graphs(binding);
+        place_buffers(binding, gpu->engine, gpu->arena);
+        binding->gpu_generation = gpu->generation;
+    }
+    return DYNO_OK;
+}
+
+/* --- moves --- */
+
+static uint64_t tensor_address(const struct dyno_context_gpu *gpu,
+                               const struct dyno_binding *binding, uint32_t id)
+{
+    const struct dyno_plan_tensor *tensor = &gpu->engine->plan->tensors[id];
+    uint64_t at = gpu->arena;
+    if (tensor->base != DYNO_NO_TENSOR)
+        at += binding->gpu_offsets[tensor->base] + binding->offsets[id];
+    else
+        at += binding->gpu_offsets[id];
+    return at;
+}
+
+static enum dyno_status move(struct dyno_context_gpu *gpu, const struct dyno_binding *binding,
+                             uint32_t id, enum dyno_place to, struct dyno_err *err)
+{
+    const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
+    const struct dyno_buf *buf = &binding->bufs[id];
+    const uint64_t address = tensor_address(gpu, binding, id);
+    uint64_t bytes = 0;
+    if (buf->rank < 0 ||
+        !dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes) || bytes == 0)
+        return DYNO_OK;
+    const int code = to == DYNO_ON_GPU
+                         ? cu->copy_in(address, buf->data, (size_t)bytes, gpu->stream)
+                         : cu->copy_out(buf->data, address, (size_t)bytes, gpu->stream);
+    const enum dyno_status status = dyno_cu_check(cu, code, "to copy a tensor", err);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "tensor '%s'", gpu->engine->plan->tensors[id].name);
+    return status;
+}
+
+static enum dyno_status run_moves(struct dyno_context_gpu *gpu, const struct dyno_binding *binding,
+                                  const struct dyno_segment *segment, struct dyno_err *err)
+{
+    for (uint32_t i = 0; i < segment->move_count; i++)
+        DYNO_TRY(move(gpu, binding, segment->moves[i], segment->place, err));
+    return DYNO_OK;
+}
+
+/* --- steps --- */
+
+static enum dyno_status run_step(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
+                                 uint32_t idx, struct dyno_err *err)
+{
+    const struct dyno_engine *engine = gpu->engine;
+    const struct dyno_step *step = &engine->plan->steps[idx];
+    struct dyno_bound_step *bound = &binding->steps[idx];
+    const struct dyno_gpu_launch launch = {
+        .cu = engine->gpu->cuda->cu,
+        .stream = gpu->stream,
+        .function = step->program != 0 ? engine->gpu->modules[step->program - 1].function : NULL,
+    };
+    const uint64_t workspace = gpu->arena + bound->workspace_offset;
+    struct dyno_run_args args = {.step = step,
+                                 .ins = bound->ins,
+                                 .outs = bound->outs,
+                                 .packed = (const void *)(uintptr_t)engine->gpu->packed[idx],
+                                 .state = bound->state,
+                                 .workspace = (void *)(uintptr_t)workspace,
+                                 .gpu = &launch,
+                                 .err = err};
+    const enum dyno_status status = engine->kernels[idx]->run(&args);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "step '%s' (%s)", step->name, dyno_ops[step->op]->onnx_name);
+    return status;
+}
+
+static enum dyno_status run_steps(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
+                                  const struct dyno_segment *segment, struct dyno_err *err)
+{
+    for (uint32_t i = 0; i < segment->step_count; i++)
+        DYNO_TRY(run_step(gpu, binding, segment->first_step + i, err));
+    return DYNO_OK;
+}
+
+static enum dyno_status capture(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
+                                uint32_t segment_idx, struct dyno_err *err)
+{
+    const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
+    void *graph = NULL;
+    DYNO_TRY(dyno_cu_check(cu, cu->capture_begin(gpu->stream, DYNO_CU_CAPTURE_THREAD),
+                           "to begin a graph", err));
+    enum dyno_status status =
+        run_steps(gpu, binding, &gpu->engine->schedule.segments[segment_idx], err);
+    const int code = cu->capture_end(gpu->stream, &graph); /* also after a failure */
+    if (status == DYNO_OK)
+        status = dyno_cu_check(cu, code, "to end a graph", err);
+    if (status == DYNO_OK)
+        status = dyno_cu_check(cu, cu->graph_instantiate(&binding->graphs[segment_idx], graph, 0),
+                               "to make a graph", err);
+    if (graph != NULL)
+        (void)cu->graph_destroy(graph);
+    return status;
+}
+
+/* --- one by one --- */
+
+/* A tensor of the GPU as rows of its own type in `rows`. */
+static void as_rows(const struct dyno_buf *buf, const void *stored, void *rows)
+{
+    const enum dyno_dtype elem = dyno_layout_elem(buf->layout, buf->dtype);
+    const bool last = buf->layout.kind == DYNO_LAYOUT_LAST;
+    int64_t count = 1, inner = 1;
+    for (int d = 0; d < buf->rank; d++) {
+        count *= buf->dims[d];
+        inner *= d >= 2 ? buf->dims[d] : 1;
+    }
+    const int64_t channels = last ? buf->dims[1] : 1;
+    const int64_t block = last ? buf->layout.block : 1;
+    const int64_t wide = (channels + block - 1) / block * block;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t from =
+            last ? (i / inner / channels * inner + i % inner) * wide + i / inner % channels : i;
+        dyno_elem_store_f64(buf->dtype, rows, (size_t)i,
+                            dyno_elem_load_f64(elem, stored, (size_t)from));
+    }
+}
+
+static enum dyno_status show(struct dyno_context_gpu *gpu, const struct dyno_binding *binding,
+                             uint32_t id, const struct dyno_gpu_watch *watch, struct dyno_err *err)
+{
+    const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
+    struct dyno_buf buf = binding->bufs[id];
+    uint64_t bytes = 0, row_bytes = 0;
+    enum dyno_status status = DYNO_OK;
+    if (!dyno_dtype_is_float(buf.dtype) ||
+        !dyno_layout_bytes(buf.layout, buf.dtype, buf.rank, buf.dims, &bytes) ||
+        !dyno_layout_bytes(DYNO_ROW, buf.dtype, buf.rank, buf.dims, &row_bytes))
+        return DYNO_OK;
+    void *stored = dyno_alloc_raw(bytes + 1, 1);
+    void *rows = dyno_alloc_raw(row_bytes + 1, 1);
+    if (stored == NULL || rows == NULL) {
+        status = DYNO_NOMEM(err);
+        goto out;
+    }
+    int code = cu->copy_out(stored, tensor_address(gpu, binding, id), (size_t)bytes, gpu->stream);
+    if (code == DYNO_CU_OK)
+        code = cu->stream_wait(gpu->stream);
+    status = dyno_cu_check(cu, code, "to copy a tensor", err);
+    if (status != DYNO_OK)
+        goto out;
+    as_rows(&buf, stored, rows);
+    buf.data = rows;
+    buf.layout = DYNO_ROW;
+    watch->tap(watch->tap_arg, &gpu->engine->plan->tensors[id], &buf);
+out:
+    dyno_free(rows);
+    dyno_free(stored);
+    return status;
+}
+
+static enum dyno_status run_watched(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
+                                    uint32_t idx, const struct dyno_gpu_watch *watch,
+                                    struct dyno_err *err)
+{
+    const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
+    const struct dyno_step *step = &gpu->engine->plan->steps[idx];
+    float ms = 0.0F;
+    int code = cu->event_record(gpu->start, gpu->stream);
+    DYNO_TRY(run_step(gpu, binding, idx, err));
+    if (code == DYNO_CU_OK)
+        code = cu->event_record(gpu->end, gpu->stream);
+    if (code == DYNO_CU_OK)
+        code = cu->event_wait(gpu->end);
+    if (code == DYNO_CU_OK)
+        code = cu->event_elapsed(&ms, gpu->start, gpu->end);
+    const enum dyno_status status = dyno_cu_check(cu, code, "to run", err);
+    if (status != DYNO_OK) {
+        dyno_err_prefix(err, "step '%s' (%s)", step->name, dyno_ops[step->op]->onnx_name);
+        return status;
+    }
+    if (watch->step_us != NULL)
+        watch->step_us[idx] = ms * 1e3F;
+    for (uint32_t i = 0; watch->tap != NULL && i < step->out_count; i++) {
+        if (step->outs[i] != DYNO_NO_TENSOR)
+            DYNO_TRY(show(gpu, binding, step->outs[i], watch, err));
+    }
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
+                              uint32_t segment_idx, const struct dyno_gpu_watch *watch,
+                              struct dyno_err *err)
+{
+    const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
+    const struct dyno_segment *segment = &gpu->engine->schedule.segments[segment_idx];
+    DYNO_TRY(dyno_cuda_enter(gpu->engine->gpu->cuda, err));
+    DYNO_TRY(place(gpu, binding, err));
+    DYNO_TRY(run_moves(gpu, binding, segment, err));
+    gpu->ran = true;
+    if (watch->step_us != NULL || watch->tap != NULL) {
+        for (uint32_t i = 0; i < segment->step_count; i++)
+            DYNO_TRY(run_watched(gpu, binding, segment->first_step + i, watch, err));
+        return DYNO_OK;
+    }
+    if (binding->graphs[segment_idx] == NULL)
+        DYNO_TRY(capture(gpu, binding, segment_idx, err));
+    int code = cu->event_record(gpu->start, gpu->stream);
+    if (code == DYNO_CU_OK)
+        code = cu->graph_launch(binding->graphs[segment_idx], gpu->stream);
+    if (code == DYNO_CU_OK)
+        code = cu->event_record(gpu->end, gpu->stream);
+    return dyno_cu_check(cu, code, "to run", err);
+}
+
+enum dyno_status dyno_gpu_bring(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
+                                uint32_t segment_idx, struct dyno_err *err)
+{
+    const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
+    const struct dyno_segment *segment = &gpu->engine->schedule.segments[segment_idx];
+    DYNO_TRY(dyno_cuda_enter(gpu->engine->gpu->cuda, err));
+    DYNO_TRY(run_moves(gpu, binding, segment, err));
+    int code = cu->stream_wait(gpu->stream);
+    if (code == DYNO_CU_OK && gpu->ran)
+        code = cu->event_elapsed(&gpu->ms, gpu->start, gpu->end);
+    return dyno_cu_check(cu, code, "to run", err);
+}

@@ -1,0 +1,72 @@
+/* gpu.h - the part of engines, contexts and bindings that is on a GPU.
+ *
+ * An engine's programs and weights are there once; a context has a stream and an arena there; each
+ * segment of a binding is captured as a CUDA graph when it first runs.  Calls from any thread that
+ * owns the object; each enters the GPU's context itself.
+ */
+#ifndef DYNO_ENGINE_GPU_H
+#define DYNO_ENGINE_GPU_H
+
+#include "engine/engine.h"
+
+struct dyno_binding;
+
+struct dyno_engine_gpu {
+    struct dyno_cuda *cuda;
+    struct dyno_cuda_module *modules; /* one a program of the plan */
+    uint64_t memory;                  /* weights and packed weights */
+    uint64_t memory_bytes;
+    uint64_t *weights; /* address, by tensor; 0: not there */
+    uint64_t *packed;  /* address, by step; 0: none */
+};
+
+/* Opens the GPU, checks that the engine is for it (E_TARGET), loads programs, copies weights.
+ * engine->kernels and schedule are there. */
+DYNO_NODISCARD enum dyno_status dyno_engine_gpu_open(struct dyno_engine *engine,
+                                                     struct dyno_err *err);
+void dyno_engine_gpu_close(struct dyno_engine_gpu *gpu); /* accepts NULL */
+
+struct dyno_context_gpu {
+    const struct dyno_engine *engine;
+    void *stream;
+    void *start, *end; /* events around a run's work */
+    uint64_t arena, arena_bytes;
+    uint64_t generation; /* of the arena: graphs made in another are made again */
+    bool ran;            /* the events are those of this run */
+    float ms;            /* between the events, of the last run */
+};
+
+DYNO_NODISCARD enum dyno_status dyno_context_gpu_create(const struct dyno_engine *engine,
+                                                        struct dyno_context_gpu **gpu_out,
+                                                        struct dyno_err *err);
+void dyno_context_gpu_destroy(struct dyno_context_gpu *gpu); /* accepts NULL */
+
+/* What a run of one step sees and tells; NULLs: nothing. */
+struct dyno_gpu_watch {
+    float *step_us; /* by step: each alone, between two events */
+    dyno_tap_fn *tap;
+    void *tap_arg;
+};
+
+/* Run a segment of the GPU: its moves, then its steps as one graph (one by one with `watch`).
+ * Returns when they are in the stream. */
+DYNO_NODISCARD enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu,
+                                             struct dyno_binding *binding, uint32_t segment_idx,
+                                             const struct dyno_gpu_watch *watch,
+                                             struct dyno_err *err);
+/* The moves of a segment of the CPU, and the end of all that is in the stream. */
+DYNO_NODISCARD enum dyno_status dyno_gpu_bring(struct dyno_context_gpu *gpu,
+                                               struct dyno_binding *binding, uint32_t segment_idx,
+                                               struct dyno_err *err);
+
+/* Is the program in the engine the one that the kernel would have compiled for this step at these
+ * shapes?  E_FORMAT when not. */
+DYNO_NODISCARD enum dyno_status dyno_gpu_check_program(const struct dyno_engine *engine,
+                                                       const struct dyno_kernel *kernel,
+                                                       const struct dyno_site *site,
+                                                       struct dyno_err *err);
+
+/* What a binding has there: its graphs. */
+void dyno_gpu_binding_fini(struct dyno_binding *binding);
+
+#endif /* DYNO_ENGINE_GPU_H */
