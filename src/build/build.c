@@ -3,11 +3,14 @@
 
 #include <string.h>
 
+#include "backend/cuda/device.h"
+#include "backend/cuda/program.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "build/batch.h"
 #include "build/finish.h"
 #include "build/open.h"
+#include "build/programs.h"
 #include "engine/format.h"
 
 struct builder {
@@ -16,6 +19,8 @@ struct builder {
     struct dyno_onnx_model *model;
     struct dyno_plan *plan;
     struct dyno_target target;
+    struct dyno_cuda *cuda; /* of a build for a GPU */
+    struct dyno_cuda_programs *programs;
     uint32_t open_from; /* steps from here on have shapes that only the run tells */
     uint64_t stage_start_ns;
     struct dyno_err *err;
@@ -132,6 +137,7 @@ static enum dyno_status tune(struct builder *builder)
                                           .open_from = builder->open_from,
                                           .level = options->baseline ? 0 : options->level,
                                           .cache = cache,
+                                          .programs = builder->programs,
                                           .progress = on_tuned,
                                           .progress_arg = builder};
     status = dyno_tune(builder->plan, &how, &builder->report->tune, builder->err);
@@ -144,12 +150,25 @@ out:
     return status;
 }
 
+static void count_cpu_steps(const struct builder *builder)
+{
+    const struct dyno_plan *plan = builder->plan;
+    builder->report->program_count = plan->program_count;
+    for (uint32_t s = 0; plan->gpu.compute != 0 && s < plan->step_count; s++)
+        builder->report->cpu_step_count +=
+            dyno_kernel_find(plan->steps[s].tactic.kernel)->place == DYNO_ON_CPU;
+}
+
 static enum dyno_status finish(struct builder *builder)
 {
     struct dyno_finish_report report;
     tell(builder, DYNO_STAGE_PACK, 0, 1, NULL);
     DYNO_TRY(dyno_finish(builder->plan, &builder->target, builder->open_from,
                          !builder->options->baseline, &report, builder->err));
+    if (builder->target.gpu.compute != 0)
+        DYNO_TRY(dyno_compile_programs(builder->plan, &builder->target, builder->programs,
+                                       builder->err));
+    count_cpu_steps(builder);
     builder->report->reorder_count = report.reorder_count;
     builder->report->view_count = report.view_count;
     builder->report->packed_bytes = report.packed_bytes;
@@ -158,7 +177,25 @@ static enum dyno_status finish(struct builder *builder)
     return DYNO_OK;
 }
 
-static void set_target(struct builder *builder)
+/* The GPU that the build is for, and where its programs are compiled. */
+static enum dyno_status open_gpu(struct builder *builder)
+{
+    const struct dyno_build_options *options = builder->options;
+    int ordinal = 0;
+    if (options->device == NULL || strcmp(options->device, "cpu") == 0)
+        return DYNO_OK;
+    if (!dyno_cuda_ordinal(options->device, &ordinal))
+        return DYNO_FAIL(builder->err, DYNO_E_ARG,
+                         "there is no device '%s': there are cpu, cuda and cuda:N",
+                         options->device);
+    DYNO_TRY(dyno_cuda_open(ordinal, &builder->cuda, builder->err));
+    builder->target.gpu = builder->cuda->gpu;
+    builder->target.precisions = options->precisions;
+    builder->programs = dyno_cuda_programs_create(builder->cuda, builder->target.gpu.compute);
+    return builder->programs != NULL ? DYNO_OK : DYNO_NOMEM(builder->err);
+}
+
+static enum dyno_status set_target(struct builder *builder)
 {
     const struct dyno_build_options *options = builder->options;
     dyno_target_detect(&builder->target, options->pool);
@@ -168,7 +205,9 @@ static void set_target(struct builder *builder)
     builder->target.exact = options->exact;
     if (options->isa_mask != 0)
         builder->target.isa_mask &= options->isa_mask;
+    const enum dyno_status status = open_gpu(builder);
     builder->report->target = builder->target;
+    return status;
 }
 
 static enum dyno_status lower(struct builder *builder)
@@ -220,9 +259,12 @@ enum dyno_status dyno_build(const struct dyno_build_options *options, struct dyn
                               .report = &built_out->report,
                               .stage_start_ns = dyno_clock_ns(),
                               .err = err};
-    set_target(&builder);
-    const enum dyno_status status = run_stages(&builder, built_out);
+    enum dyno_status status = set_target(&builder);
+    if (status == DYNO_OK)
+        status = run_stages(&builder, built_out);
     dyno_plan_destroy(builder.plan);
+    dyno_cuda_programs_destroy(builder.programs);
+    dyno_cuda_close(builder.cuda);
     built_out->model = builder.model;
     if (status != DYNO_OK) {
         const struct dyno_build_report report = built_out->report;

@@ -31,6 +31,8 @@ struct dyno_build_options {
     struct dyno_pool *pool;        /* the engine is tuned for its threads; NULL: one */
     bool baseline;                 /* the unoptimised execution: op by op, no fusion, no tuning */
     bool exact;                    /* no Winograd */
+    const char *device;            /* "cuda", "cuda:N"; NULL or "cpu": the CPU */
+    uint32_t precisions;           /* enum dyno_precision: allowed besides f32, on a GPU */
     int level;                     /* --builderOptimizationLevel, 0..5 */
     uint64_t workspace_bytes_max;  /* a kernel's workspace; 0: no limit */
     const char *timing_cache_path; /* NULL: none; read, and written after the build */
@@ -53,6 +55,8 @@ struct dyno_build_report {
     uint32_t step_count;
     uint32_t reorder_count;
     uint32_t view_count;
+    uint32_t cpu_step_count; /* of a plan for a GPU: those that no kernel there can do */
+    uint32_t program_count;
     uint64_t packed_bytes;
     uint64_t model_bytes;
     struct dyno_tune_report tune;

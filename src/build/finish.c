@@ -74,6 +74,7 @@ enum dyno_status dyno_finish(struct dyno_plan *plan, const struct dyno_target *t
                              struct dyno_finish_report *report_out, struct dyno_err *err)
 {
     *report_out = (struct dyno_finish_report){0};
+    plan->gpu = target->gpu;
     DYNO_TRY(dyno_insert_reorders(plan, target, &open_from, &report_out->reorder_count, err));
     DYNO_TRY(dyno_make_views(plan, open_from, in_place, &report_out->view_count, err));
     DYNO_TRY(pack_all(plan, target, report_out, err));

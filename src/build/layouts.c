@@ -11,7 +11,7 @@ struct inserter {
     const struct dyno_target *target;
     struct dyno_step *steps; /* the new list */
     uint32_t step_count;
-    uint32_t *changed; /* by old tensor id: the same in the other layout, or DYNO_NO_TENSOR */
+    uint32_t *changed; /* by tensor id: the same in another layout, and so on; DYNO_NO_TENSOR */
     uint32_t old_tensor_count;
     uint32_t reorder_count;
     struct dyno_err *err;
@@ -90,12 +90,16 @@ static enum dyno_status in_layout_of(struct inserter *in, uint32_t *id, struct d
 {
     if (*id == DYNO_NO_TENSOR || dyno_layout_same(in->plan->tensors[*id].layout, layout))
         return DYNO_OK;
-    if (in->changed[*id] == DYNO_NO_TENSOR) {
+    uint32_t at = *id;
+    while (in->changed[at] != DYNO_NO_TENSOR &&
+           !dyno_layout_same(in->plan->tensors[in->changed[at]].layout, layout))
+        at = in->changed[at];
+    if (in->changed[at] == DYNO_NO_TENSOR) {
         const uint32_t copy = clone_tensor(in->plan, *id, layout);
         DYNO_TRY(add_reorder(in, *id, copy));
-        in->changed[*id] = copy;
+        in->changed[at] = copy;
     }
-    *id = in->changed[*id];
+    *id = in->changed[at];
     return DYNO_OK;
 }
 
@@ -128,18 +132,20 @@ enum dyno_status dyno_insert_reorders(struct dyno_plan *plan, const struct dyno_
                                       uint32_t *open_from, uint32_t *count_out,
                                       struct dyno_err *err)
 {
-    /* At most one copy a tensor, one step a copy. */
+    /* At most a copy for each other layout there is, one step a copy. */
+    const size_t copies_max = target->gpu.compute != 0 ? 6 : 1;
     const uint32_t old_count = plan->tensor_count;
+    const size_t most = (copies_max + 1) * old_count;
     struct inserter in = {
         .plan = plan, .target = target, .old_tensor_count = old_count, .err = err};
-    struct dyno_plan_tensor *tensors =
-        dyno_arena_alloc(plan->arena, 2 * (size_t)old_count + 1U, sizeof(*tensors));
-    in.steps = dyno_arena_alloc(plan->arena, plan->step_count + old_count + 1U, sizeof(*in.steps));
-    in.changed = dyno_arena_alloc(plan->arena, 2 * (size_t)old_count + 1U, sizeof(*in.changed));
+    struct dyno_plan_tensor *tensors = dyno_arena_alloc(plan->arena, most + 1U, sizeof(*tensors));
+    in.steps = dyno_arena_alloc(plan->arena, plan->step_count + copies_max * old_count + 1U,
+                                sizeof(*in.steps));
+    in.changed = dyno_arena_alloc(plan->arena, most + 1U, sizeof(*in.changed));
     if (tensors == NULL || in.steps == NULL || in.changed == NULL)
         return DYNO_NOMEM(err);
     memcpy(tensors, plan->tensors, old_count * sizeof(*tensors));
-    memset(in.changed, 0xFF, 2 * (size_t)old_count * sizeof(*in.changed));
+    memset(in.changed, 0xFF, most * sizeof(*in.changed));
     plan->tensors = tensors;
     for (uint32_t s = 0; s < *open_from; s++)
         DYNO_TRY(place_step(&in, &plan->steps[s]));

@@ -25,7 +25,7 @@ static bool is_row(const struct dyno_plan_tensor *tensor)
 
 static bool can_hold_views(const struct dyno_plan_tensor *tensor)
 {
-    return tensor->rank >= 0 &&
+    return tensor->rank >= 0 && tensor->layout.kind != DYNO_LAYOUT_LAST &&
            (tensor->role == DYNO_ROLE_TEMP || tensor->role == DYNO_ROLE_INPUT ||
             tensor->role == DYNO_ROLE_OUTPUT);
 }
@@ -72,7 +72,7 @@ static bool same_layout(const struct dyno_plan_tensor *a, const struct dyno_plan
 /* In BLOCK layout too when batch and channels stay: only the spatial axes are seen otherwise. */
 static bool keeps_bytes(const struct dyno_plan_tensor *from, const struct dyno_plan_tensor *to)
 {
-    if (!same_layout(from, to))
+    if (!same_layout(from, to) || from->layout.kind == DYNO_LAYOUT_LAST)
         return false;
     return is_row(from) || (from->rank >= 2 && to->rank >= 2 && from->dims[0] == to->dims[0] &&
                             from->dims[1] == to->dims[1]);
@@ -110,16 +110,21 @@ static bool is_one(const struct dyno_plan *plan, dyno_expr e)
     return dyno_expr_is_const(plan->exprs, e, &value) && value == 1;
 }
 
+static unsigned stored_bits(const struct dyno_plan_tensor *tensor)
+{
+    return dyno_dtype_bits(dyno_layout_elem(tensor->layout, tensor->dtype));
+}
+
 /* Can a range of axis `axis` of this tensor be a view of it? */
 static bool can_cut(const struct dyno_plan *plan, const struct dyno_plan_tensor *whole, int axis)
 {
     if (!is_row(whole))
-        return axis == 1;
+        return axis == 1 && whole->layout.kind == DYNO_LAYOUT_BLOCK;
     for (int i = 0; i < axis; i++) {
         if (!is_one(plan, whole->dims[i]))
             return false;
     }
-    return dyno_dtype_bits(whole->dtype) % 8 == 0;
+    return stored_bits(whole) % 8 == 0;
 }
 
 /* Offset of index `start` on the axis in the view's unit: channels or bytes. NONE when it cannot
@@ -132,8 +137,8 @@ static dyno_expr cut_offset(const struct dyno_plan *plan, const struct dyno_plan
         return dyno_expr_is_const(plan->exprs, start, &value) && value % whole->layout.block == 0
                    ? start
                    : DYNO_EXPR_NONE;
-    dyno_expr bytes = dyno_expr_mul(
-        plan->exprs, start, dyno_expr_const(plan->exprs, dyno_dtype_bits(whole->dtype) / 8));
+    dyno_expr bytes =
+        dyno_expr_mul(plan->exprs, start, dyno_expr_const(plan->exprs, stored_bits(whole) / 8));
     for (int i = axis + 1; i < whole->rank; i++)
         bytes = dyno_expr_mul(plan->exprs, bytes, whole->dims[i]);
     return bytes;

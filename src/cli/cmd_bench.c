@@ -110,6 +110,7 @@ struct stream {
     struct dyno_array *inputs;
     struct dyno_array *outputs;
     double *us;
+    double *gpu_us; /* what the GPU took for each, without copies */
     uint64_t count, capacity;
     uint64_t start_ns, end_ns;
     struct gate *gate;
@@ -127,8 +128,14 @@ static bool keep_latency(struct stream *stream, double us)
         if (grown == NULL)
             return false;
         stream->us = grown;
+        grown =
+            dyno_realloc(stream->gpu_us, stream->count * sizeof(double), capacity, sizeof(double));
+        if (grown == NULL)
+            return false;
+        stream->gpu_us = grown;
         stream->capacity = capacity;
     }
+    stream->gpu_us[stream->count] = dyno_context_gpu_us(stream->context);
     stream->us[stream->count++] = us;
     return true;
 }
@@ -221,6 +228,7 @@ static enum dyno_status run_streams(struct stream *streams, uint32_t count, stru
 
 struct result {
     struct dyno_latency latency;
+    struct dyno_latency gpu; /* count 0: on the CPU */
     double qps, items_s;
     double wall_s;
     uint64_t arena_bytes, tensor_bytes;
@@ -228,8 +236,24 @@ struct result {
     double *step_us; /* with --dumpProfile: mean of each step */
 };
 
-static enum dyno_status gather(const struct stream *streams, uint32_t count,
-                               struct dyno_arena *arena, struct result *result,
+static enum dyno_status gather_gpu(const struct stream *streams, uint32_t count, uint64_t total,
+                                   struct dyno_arena *arena, struct result *result,
+                                   struct dyno_err *err)
+{
+    double *us = dyno_arena_alloc(arena, total + 1, sizeof(double));
+    if (us == NULL)
+        return DYNO_NOMEM(err);
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(us + at, streams[i].gpu_us, streams[i].count * sizeof(double));
+        at += streams[i].count;
+    }
+    dyno_latency_of(us, total, &result->gpu);
+    return DYNO_OK;
+}
+
+static enum dyno_status gather(const struct dyno_engine *engine, const struct stream *streams,
+                               uint32_t count, struct dyno_arena *arena, struct result *result,
                                struct dyno_err *err)
 {
     uint64_t total = 0;
@@ -249,6 +273,8 @@ static enum dyno_status gather(const struct stream *streams, uint32_t count,
         at += streams[i].count;
     }
     dyno_latency_of(result->us, total, &result->latency);
+    if (dyno_engine_device_name(engine)[0] != 0)
+        DYNO_TRY(gather_gpu(streams, count, total, arena, result, err));
     result->wall_s = (double)(end_ns - start_ns) * 1e-9;
     result->qps = (double)total / result->wall_s;
     const struct dyno_array *first = &streams[0].inputs[0];
@@ -288,10 +314,12 @@ static void print_text(const struct options *options, const struct dyno_session 
 {
     const struct dyno_latency *latency = &result->latency;
     char cpu[128];
+    const char *gpu = dyno_engine_device_name(session->engine);
     dyno_cpu_name(cpu, sizeof(cpu));
-    printf("%s on %s, %d threads, %lld streams\n",
-           options->engine != NULL ? options->engine : options->onnx, cpu,
-           dyno_pool_thread_count(session->pool), (long long)options->streams);
+    printf("%s on %s%s%s, %d threads, %lld streams\n",
+           options->engine != NULL ? options->engine : options->onnx, gpu,
+           gpu[0] != 0 ? " beside " : "", cpu, dyno_pool_thread_count(session->pool),
+           (long long)options->streams);
     dyno_report_ios_text(session->engine);
     printf("Throughput: %.2f qps, %.2f items/s\n", result->qps, result->items_s);
     printf("Latency: min = %.3f ms, max = %.3f ms, mean = %.3f ms, median = %.3f ms, "
@@ -299,6 +327,11 @@ static void print_text(const struct options *options, const struct dyno_session 
            latency->min_us * 1e-3, latency->max_us * 1e-3, latency->mean_us * 1e-3,
            latency->median_us * 1e-3, latency->p90_us * 1e-3, latency->p95_us * 1e-3,
            latency->p99_us * 1e-3);
+    if (result->gpu.count != 0)
+        printf("GPU Compute Time: min = %.3f ms, mean = %.3f ms, median = %.3f ms, "
+               "percentile(99%%) = %.3f ms\n",
+               result->gpu.min_us * 1e-3, result->gpu.mean_us * 1e-3, result->gpu.median_us * 1e-3,
+               result->gpu.p99_us * 1e-3);
     printf("Total Host Walltime: %.3f s, %llu runs, %u steps a run\n", result->wall_s,
            (unsigned long long)latency->count, dyno_engine_step_count(session->engine));
     printf("Memory: %.1f MiB activations (%.1f MiB without sharing), %.1f MiB peak resident\n",
@@ -306,7 +339,8 @@ static void print_text(const struct options *options, const struct dyno_session 
            (double)dyno_peak_rss_bytes() / 1048576.0);
 }
 
-static void latency_json(struct dyno_json_writer *json, const struct dyno_latency *latency)
+static void latency_json(struct dyno_json_writer *json, const char *key,
+                         const struct dyno_latency *latency)
 {
     const struct {
         const char *key;
@@ -315,7 +349,7 @@ static void latency_json(struct dyno_json_writer *json, const struct dyno_latenc
                 {"mean", latency->mean_us}, {"median", latency->median_us},
                 {"p90", latency->p90_us},   {"p95", latency->p95_us},
                 {"p99", latency->p99_us}};
-    dyno_json_key(json, "latency_ms");
+    dyno_json_key(json, key);
     dyno_json_object_begin(json);
     for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
         dyno_json_key(json, rows[i].key);
@@ -377,7 +411,12 @@ static enum dyno_status print_json(const struct options *options,
     dyno_json_f64(&json, result->qps);
     dyno_json_key(&json, "items_s");
     dyno_json_f64(&json, result->items_s);
-    latency_json(&json, &result->latency);
+    latency_json(&json, "latency_ms", &result->latency);
+    if (result->gpu.count != 0) {
+        dyno_json_key(&json, "gpu");
+        dyno_json_str(&json, dyno_engine_device_name(session->engine));
+        latency_json(&json, "gpu_ms", &result->gpu);
+    }
     dyno_json_key(&json, "steps");
     dyno_json_u64(&json, dyno_engine_step_count(session->engine));
     dyno_json_key(&json, "load_ms");
@@ -481,7 +520,7 @@ static enum dyno_status bench(const struct options *options, const struct dyno_c
     if (status == DYNO_OK)
         status = run_streams(streams, count, err);
     if (status == DYNO_OK)
-        status = gather(streams, count, arena, &result, err);
+        status = gather(session->engine, streams, count, arena, &result, err);
     if (status == DYNO_OK && options->export_times != NULL)
         status = export_times(options->export_times, streams, count, err);
     if (status == DYNO_OK && options->dump_profile)
@@ -497,6 +536,7 @@ static enum dyno_status bench(const struct options *options, const struct dyno_c
     for (uint32_t i = 0; i < count; i++) {
         dyno_context_destroy(streams[i].context);
         dyno_free(streams[i].us);
+        dyno_free(streams[i].gpu_us);
     }
     return status;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cuda/device.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -17,7 +18,7 @@ struct options {
     const char *onnx, *engine, *shapes, *min_shapes, *opt_shapes, *max_shapes;
     const char *pool_size, *timing_cache, *device, *print_graph;
     int64_t threads, level, batch_max, batch_opt;
-    bool baseline, exact, json, verbose;
+    bool baseline, exact, fp16, bf16, json, verbose;
 };
 
 #define AT(field) DYNO_FLAG_AT(options, field)
@@ -58,10 +59,18 @@ static const struct dyno_flag flags[] = {
      .kind = DYNO_FLAG_STR,
      AT(pool_size)},
     {.name = "--device",
-     .value = "cpu",
-     .help = "Device to build for",
+     .value = "cpu|cuda[:N]",
+     .help = "Device to build for: the CPU, or a GPU of NVIDIA's by its number",
      .kind = DYNO_FLAG_STR,
      AT(device)},
+    {.name = "--fp16",
+     .help = "With --device=cuda: allow 16-bit floating point where it is faster",
+     .kind = DYNO_FLAG_BOOL,
+     AT(fp16)},
+    {.name = "--bf16",
+     .help = "With --device=cuda: allow bfloat16 where it is faster",
+     .kind = DYNO_FLAG_BOOL,
+     AT(bf16)},
     DYNO_FLAG_BASELINE(options, "Build the unoptimised execution: op by op, no fusion, no tuning"),
     DYNO_FLAG_EXACT(options),
     {.name = "--printGraph",
@@ -132,9 +141,14 @@ static enum dyno_status check(const struct options *options, struct dyno_err *er
         return DYNO_FAIL(err, DYNO_E_ARG, "--onnx=FILE is missing");
     if (options->engine == NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "--saveEngine=FILE is missing");
-    if (options->device != NULL && strcmp(options->device, "cpu") != 0)
-        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "--device=%s: this build knows the device cpu",
-                         options->device);
+    int ordinal = 0;
+    const bool on_cpu = options->device == NULL || strcmp(options->device, "cpu") == 0;
+    if (!on_cpu && !dyno_cuda_ordinal(options->device, &ordinal))
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "--device=%s: this build knows cpu, cuda and cuda:N", options->device);
+    if (on_cpu && (options->fp16 || options->bf16))
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "--fp16 and --bf16 go with --device=cuda: the CPU's kernels are f32");
     if (options->batch_opt > options->batch_max)
         return DYNO_FAIL(err, DYNO_E_ARG, "--optBatch=%lld is more than --maxBatch=%lld",
                          (long long)options->batch_opt, (long long)options->batch_max);
@@ -198,6 +212,9 @@ static enum dyno_status build(const struct options *options, struct dyno_arena *
         .pool = pool,
         .baseline = options->baseline,
         .exact = options->exact,
+        .device = options->device,
+        .precisions =
+            (options->fp16 ? DYNO_PRECISION_F16 : 0U) | (options->bf16 ? DYNO_PRECISION_BF16 : 0U),
         .level = (int)options->level,
         .workspace_bytes_max = workspace_bytes,
         .timing_cache_path = options->timing_cache,

@@ -187,6 +187,13 @@ void dyno_report_build_json(const struct dyno_build_report *report,
     dyno_json_key(&json, "isa");
     dyno_json_str(&json, dyno_strbuf_text(&isa));
     count(&json, "threads", (uint64_t)report->target.thread_count);
+    if (report->target.gpu.compute != 0) {
+        dyno_json_key(&json, "gpu");
+        dyno_json_str(&json, report->target.gpu.name);
+        count(&json, "compute_capability", (uint64_t)report->target.gpu.compute);
+        count(&json, "cpu_steps", report->cpu_step_count);
+        count(&json, "gpu_programs", report->program_count);
+    }
     count(&json, "model_bytes", report->model_bytes);
     count(&json, "engine_bytes", dyno_engine_file_bytes(engine));
     count(&json, "packed_bytes", report->packed_bytes);
@@ -233,6 +240,9 @@ void dyno_report_build_text(const struct dyno_build_report *report,
         "  nodes   %u in the model, %u after the passes, %u steps (%u layout changes, %u views)\n",
         report->onnx_node_count, report->graph_node_count, report->step_count,
         report->reorder_count, report->view_count);
+    if (report->target.gpu.compute != 0)
+        printf("  GPU     %s, %u programs; %u steps run on the CPU: no kernel there does them\n",
+               report->target.gpu.name, report->program_count, report->cpu_step_count);
     printf("  memory  %.1f MiB engine, %.1f MiB activations (%.1f MiB without sharing)\n",
            mib(dyno_engine_file_bytes(engine)), mib(arena_bytes), mib(tensor_bytes));
     printf("  tuning  %u candidates, %u timed, %u from the cache, %d threads\n",

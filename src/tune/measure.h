@@ -2,7 +2,7 @@
 #ifndef DYNO_TUNE_MEASURE_H
 #define DYNO_TUNE_MEASURE_H
 
-#include "backend/backend.h"
+#include "backend/cuda/program.h"
 
 struct dyno_measure_options {
     struct dyno_pool *pool;
@@ -18,5 +18,13 @@ DYNO_NODISCARD enum dyno_status dyno_measure(const struct dyno_site *site,
                                              const struct dyno_tactic *tactic,
                                              const struct dyno_measure_options *options,
                                              float *us_out, struct dyno_err *err);
+
+/* The same on the GPU of `programs`, which compiles what it needs: the median of launches back to
+ * back, between events. */
+DYNO_NODISCARD enum dyno_status dyno_measure_gpu(const struct dyno_site *site,
+                                                 const struct dyno_tactic *tactic,
+                                                 struct dyno_cuda_programs *programs,
+                                                 const struct dyno_measure_options *options,
+                                                 float *us_out, struct dyno_err *err);
 
 #endif /* DYNO_TUNE_MEASURE_H */

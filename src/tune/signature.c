@@ -44,8 +44,11 @@ static void add_attr(struct dyno_strbuf *text, const struct dyno_attr *attr, con
 static void add_buf(struct dyno_strbuf *text, const struct dyno_buf *buf, bool is_weight,
                     struct dyno_layout layout)
 {
-    dyno_strbuf_printf(text, "%s%u.%u.%u[", is_weight ? "w" : "", buf->dtype, layout.kind,
+    dyno_strbuf_printf(text, "%s%u.%u.%u", is_weight ? "w" : "", buf->dtype, layout.kind,
                        layout.block);
+    if (layout.elem != 0)
+        dyno_strbuf_printf(text, ".%u", layout.elem);
+    dyno_strbuf_puts(text, "[");
     for (int i = 0; i < buf->rank; i++)
         dyno_strbuf_printf(text, "%lld,", (long long)buf->dims[i]);
     dyno_strbuf_puts(text, "]");
@@ -85,6 +88,12 @@ enum dyno_status dyno_tune_signature(const struct dyno_site *site, const struct 
     dyno_cpu_name(cpu, sizeof(cpu));
     dyno_strbuf_printf(&text, "%s|%d|%llu|", cpu, site->target->thread_count,
                        (unsigned long long)site->target->l3_bytes);
+    if (kernel->place == DYNO_ON_GPU) {
+        const struct dyno_gpu *gpu = &site->target->gpu;
+        dyno_strbuf_clear(&text); /* the processor beside it does not matter */
+        dyno_strbuf_printf(&text, "%s|%d|%d|%d|%d|", gpu->name, gpu->compute, gpu->sm_count,
+                           gpu->clock_khz, gpu->driver_version);
+    }
     add_step(&text, site, tactic);
     dyno_strbuf_printf(&text, "|%s/%u", kernel->name, kernel->packing);
     for (int i = 0; i < DYNO_TACTIC_CFGS; i++)

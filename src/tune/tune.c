@@ -52,6 +52,8 @@ float dyno_tune_reorder_us(const struct dyno_buf *buf, const struct dyno_target 
     uint64_t bytes = 0;
     if (buf->rank < 0 || !dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes))
         return 0.0F;
+    if (target->gpu.compute != 0) /* a launch, and there and back at half of what a copy reaches */
+        return 3.0F + (float)bytes * 1.5F / 1.5e6F;
     const float gbps = target->mem_gbps > 1.0F ? target->mem_gbps : 10.0F;
     /* Read and write once; half of the plain copy speed, as measured on both layouts. */
     return 0.5F + (float)bytes * 4.0F / (gbps * 1e3F);
@@ -66,6 +68,15 @@ static bool allowed(const struct dyno_tactic *tactic, const struct dyno_target *
     return !(target->exact && (tactic->flags & DYNO_TACTIC_WINOGRAD) != 0);
 }
 
+static bool in_rows(const struct dyno_tactic *tactic, uint32_t in_count)
+{
+    for (uint32_t i = 0; i < in_count && i < DYNO_STEP_INS_MAX; i++) {
+        if (!dyno_layout_same(tactic->in_layouts[i], DYNO_ROW))
+            return false;
+    }
+    return dyno_layout_same(tactic->out_layout, DYNO_ROW);
+}
+
 static int by_estimate(const void *a, const void *b)
 {
     const struct dyno_tactic *x = a;
@@ -75,20 +86,36 @@ static int by_estimate(const void *a, const void *b)
     return x->kernel < y->kernel ? -1 : x->kernel > y->kernel;
 }
 
-int dyno_tune_candidates(const struct dyno_site *site, struct dyno_tactic *out, int max)
+/* Those of the kernels that run there; on the CPU of a plan for a GPU, in rows: what lies otherwise
+ * stays on its side. */
+static int candidates_on(enum dyno_place place, const struct dyno_site *site,
+                         struct dyno_tactic *out, int max)
 {
+    const bool rows_only = place == DYNO_ON_CPU && site->target->gpu.compute != 0;
     int count = 0;
     for (size_t k = 0; k < dyno_kernel_count; k++) {
         const struct dyno_kernel *kernel = dyno_kernels[k];
         struct dyno_tactic found[DYNO_TACTICS_MAX];
-        if ((kernel->isa_mask & ~site->target->isa_mask) != 0)
+        if ((kernel->isa_mask & ~site->target->isa_mask) != 0 || kernel->place != place)
             continue;
         const int found_count = dyno_kernel_candidates(kernel, site, found, DYNO_TACTICS_MAX);
         for (int i = 0; i < found_count && count < max; i++) {
-            if (allowed(&found[i], site->target))
+            if (allowed(&found[i], site->target) &&
+                !(rows_only && !in_rows(&found[i], site->step->in_count)))
                 out[count++] = found[i];
         }
     }
+    return count;
+}
+
+int dyno_tune_candidates(const struct dyno_site *site, struct dyno_tactic *out, int max)
+{
+    int count = 0;
+    /* A step goes to the CPU only where no kernel of the GPU can do it. */
+    if (site->target->gpu.compute != 0)
+        count = candidates_on(DYNO_ON_GPU, site, out, max);
+    if (count == 0)
+        count = candidates_on(DYNO_ON_CPU, site, out, max);
     qsort(out, (size_t)count, sizeof(*out), by_estimate);
     return count;
 }
@@ -107,6 +134,8 @@ static bool same_layouts(const struct dyno_tactic *a, const struct dyno_tactic *
 
 float dyno_tune_cost_us(const struct dyno_target *target, float us, uint64_t packed_bytes)
 {
+    if (target->gpu.compute != 0)
+        return us; /* packed weights are in the GPU's memory before the first run */
     const float gbps = (target->mem_gbps > 1.0F ? target->mem_gbps : 10.0F) *
                        (float)(target->thread_count > 1 ? target->thread_count : 1);
     const float us_a_byte = LOAD_US_A_BYTE / RUNS_A_LOAD + UNSEEN_SHARE / (gbps * 1e3F);
@@ -159,7 +188,10 @@ static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *sit
     const int level = options->level < 5 ? options->level : 5;
     const struct dyno_measure_options how = {
         .pool = options->pool, .budget_us = budget_us[level], .give_up_us = give_up_us};
-    DYNO_TRY(dyno_measure(site, tactic, &how, us_out, tuner->err));
+    if (dyno_kernel_find(tactic->kernel)->place == DYNO_ON_GPU)
+        DYNO_TRY(dyno_measure_gpu(site, tactic, options->programs, &how, us_out, tuner->err));
+    else
+        DYNO_TRY(dyno_measure(site, tactic, &how, us_out, tuner->err));
     tuner->report->measured_count++;
     if (options->cache != NULL && isfinite(*us_out) &&
         !dyno_tune_cache_put(options->cache, key, *us_out, dyno_kernel_find(tactic->kernel)->name))

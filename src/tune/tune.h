@@ -9,6 +9,7 @@
 #define DYNO_TUNE_TUNE_H
 
 #include "backend/backend.h"
+#include "backend/cuda/program.h"
 #include "tune/cache.h"
 
 struct dyno_tune_options {
@@ -16,7 +17,8 @@ struct dyno_tune_options {
     struct dyno_pool *pool; /* runs the timings; its threads are the engine's */
     uint32_t open_from; /* steps from here on run by reference: their shapes only the run tells */
     int level;          /* 0: estimates only .. 5: widest search, longest timings */
-    struct dyno_tune_cache *cache; /* may be NULL */
+    struct dyno_tune_cache *cache;       /* may be NULL */
+    struct dyno_cuda_programs *programs; /* of a build for a GPU, with the GPU when level > 0 */
     /* Called after each step; may be NULL. */
     void (*progress)(void *arg, uint32_t done, uint32_t total, const char *step_name);
     void *progress_arg;

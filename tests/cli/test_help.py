@@ -83,8 +83,9 @@ def case_flag_values(t):
                 "between 0 and 5", "build", f"--builderOptimizationLevel={value}", *both)
     t.fails("E_ARG", "dyno build: --memPoolSize=big: wants workspace:MiB", "build", *both,
             "--memPoolSize=big")
-    t.fails("E_UNSUPPORTED", "dyno build: --device=toaster: this build knows the device cpu",
+    t.fails("E_UNSUPPORTED", "dyno build: --device=toaster: this build knows cpu, cuda and cuda:N",
             "build", *both, "--device=toaster")
+    t.fails("E_UNSUPPORTED", "dyno build: --fp16 and --bf16 go with --device=cuda: *", "build", *both, "--fp16")
     t.fails("E_ARG", "dyno inspect: it knows *, not 'toaster'", "inspect", "toaster", "x")
 
 

@@ -1,0 +1,74 @@
+/* dry_run.c - dry_run MODEL.onnx [sm] [fp16|bf16]: build a model for a GPU that is not there, run
+ * it once through the recording driver, and print each step with where and how it runs.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "build/build.h"
+#include "record.h"
+
+static int run_once(struct dyno_engine *engine, struct dyno_err *err)
+{
+    struct dyno_context *context = NULL;
+    struct dyno_array inputs[16] = {{0}};
+    struct dyno_array outputs[64] = {{0}};
+    if (dyno_engine_input_count(engine) > 16 || dyno_engine_output_count(engine) > 64 ||
+        dyno_context_create(engine, NULL, &context, err) != DYNO_OK)
+        return 1;
+    for (uint32_t i = 0; i < dyno_engine_input_count(engine); i++) {
+        struct dyno_io_info info;
+        int64_t count = 0;
+        dyno_engine_input(engine, i, &info);
+        inputs[i].dtype = info.dtype;
+        inputs[i].rank = info.rank;
+        memcpy(inputs[i].dims, info.opt, sizeof(info.opt));
+        if (!dyno_dims_count(info.opt, info.rank, &count) ||
+            !dyno_dtype_bytes((enum dyno_dtype)info.dtype, (uint64_t)count, &inputs[i].bytes))
+            return 1;
+        inputs[i].data = calloc(1, inputs[i].bytes + 1);
+    }
+    const enum dyno_status status = dyno_context_run(context, inputs, outputs, err);
+    printf("arena %.1f MiB\n", (double)dyno_context_arena_bytes(context) / 1048576.0);
+    dyno_context_destroy(context);
+    for (uint32_t i = 0; i < dyno_engine_input_count(engine); i++)
+        free(inputs[i].data);
+    return status != DYNO_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct dyno_err err = {0};
+    struct dyno_built built;
+    if (argc < 2) {
+        (void)fprintf(stderr, "usage: dry_run MODEL.onnx [sm] [fp16|bf16]\n");
+        return 2;
+    }
+    const struct record *record = record_start(argc > 2 ? atoi(argv[2]) : 90);
+    struct dyno_build_options options = {.onnx_path = argv[1], .device = "cuda"};
+    if (argc > 3)
+        options.precisions =
+            strcmp(argv[3], "fp16") == 0 ? DYNO_PRECISION_F16 : DYNO_PRECISION_BF16;
+    if (dyno_build(&options, &built, &err) != DYNO_OK) {
+        (void)fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    const struct dyno_plan *plan = built.engine->plan;
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const struct dyno_step *step = &plan->steps[i];
+        printf("%3u %s %-20s %-18s cfg %u %u %u program %u %s\n", i,
+               built.engine->kernels[i]->place == DYNO_ON_GPU ? "gpu" : "CPU",
+               dyno_ops[step->op]->onnx_name, built.engine->kernels[i]->name, step->tactic.cfg[0],
+               step->tactic.cfg[1], step->tactic.cfg[2], step->program, step->name);
+    }
+    const int failed = run_once(built.engine, &err);
+    printf("%u steps, %u of them on the CPU, %u layout changes, %u programs, %u launches in %u "
+           "graphs, copies: %u in, %u out\n",
+           plan->step_count, built.report.cpu_step_count, built.report.reorder_count,
+           plan->program_count, record->run_count, record->graph_count, record->copy_in_count,
+           record->copy_out_count);
+    dyno_built_fini(&built);
+    if (failed || record->live_count != 0)
+        (void)fprintf(stderr, "%s; %lld live\n", err.text, (long long)record->live_count);
+    return failed || record->live_count != 0;
+}

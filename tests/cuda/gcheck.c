@@ -1,0 +1,478 @@
+/* gcheck.c - every GPU kernel on the cases of tests/kernels, against the references.
+ *
+ *     gcheck [--filter=OP] [--shard=I/N] [--compile-only=SM] [-v]
+ *
+ * Needs a GPU; with --compile-only the programs of every case are compiled and nothing runs.
+ * Outputs begin as NaN, and what lies before and behind every buffer must stay as it was.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cuda/program.h"
+#include "base/mem.h"
+#include "kcase.h"
+
+#define GUARD_BYTES 1024
+#define GUARD_BYTE  0xA5
+
+#define X(name) extern const struct kcase_family kcases_##name;
+#include "families.def"
+#undef X
+static const struct kcase_family *const families[] = {
+#define X(name) &kcases_##name,
+#include "families.def"
+#undef X
+};
+
+static struct {
+    const char *filter;
+    int shard, shards, compile_only;
+    bool verbose;
+} options = {.filter = "", .shards = 1};
+
+static struct dyno_cuda *cuda;
+static struct dyno_cuda_programs *programs;
+static struct dyno_target target;
+static uint32_t run_count, fail_count, covered_count, case_count;
+
+struct memory {
+    uint64_t base;
+    uint64_t bytes;
+    char *host; /* stored form */
+};
+
+struct trial {
+    const struct kcase_data *data;
+    const struct dyno_kernel *kernel;
+    struct dyno_tactic tactic;
+    struct dyno_step step;
+    struct dyno_buf ins[KCASE_INS_MAX], outs[KCASE_OUTS_MAX];
+    struct dyno_buf gpu_ins[KCASE_INS_MAX], gpu_outs[KCASE_OUTS_MAX];
+    struct memory in_mem[KCASE_INS_MAX], out_mem[KCASE_OUTS_MAX], packed, workspace;
+    struct dyno_err err;
+};
+
+static void fail(const struct trial *trial, const char *what)
+{
+    const struct kcase *row = trial->data->row;
+    fail_count++;
+    (void)fprintf(stderr, "FAIL %s {%s} [%s] %s: %s cfg %u %u %u out %u/%u/%u: %s%s%s\n", row->op,
+                  row->attrs, row->ins, row->tail == NULL ? "" : row->tail, trial->kernel->name,
+                  trial->tactic.cfg[0], trial->tactic.cfg[1], trial->tactic.cfg[2],
+                  trial->tactic.out_layout.kind, trial->tactic.out_layout.block,
+                  trial->tactic.out_layout.elem, what, trial->err.text[0] != 0 ? ": " : "",
+                  trial->err.text);
+}
+
+/* --- layouts --- */
+
+static uint64_t stored_bytes(const struct dyno_buf *buf)
+{
+    uint64_t bytes = 0;
+    if (!dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes))
+        exit(EXIT_FAILURE);
+    return bytes;
+}
+
+/* Where element i of the row-major order is stored. */
+static int64_t place_of(const struct dyno_buf *buf, int64_t i)
+{
+    if (buf->layout.kind != DYNO_LAYOUT_LAST)
+        return i;
+    int64_t inner = 1;
+    for (int d = 2; d < buf->rank; d++)
+        inner *= buf->dims[d];
+    const int64_t channels = buf->dims[1];
+    const int64_t block = buf->layout.block;
+    const int64_t wide = (channels + block - 1) / block * block;
+    return (i / inner / channels * inner + i % inner) * wide + i / inner % channels;
+}
+
+static int64_t count_of(const struct dyno_buf *buf)
+{
+    int64_t count = 1;
+    for (int d = 0; d < buf->rank; d++)
+        count *= buf->dims[d];
+    return count;
+}
+
+static void store(const struct dyno_buf *buf, const struct dyno_tensor *from, void *to)
+{
+    const enum dyno_dtype elem = dyno_layout_elem(buf->layout, buf->dtype);
+    if (buf->layout.kind == DYNO_LAYOUT_ROW && buf->layout.elem == 0) {
+        memcpy(to, from->data, stored_bytes(buf));
+        return;
+    }
+    memset(to, 0, stored_bytes(buf));
+    for (int64_t i = 0; i < count_of(buf); i++)
+        dyno_elem_store_f64(elem, to, (size_t)place_of(buf, i),
+                            dyno_elem_load_f64(from->dtype, from->data, (size_t)i));
+}
+
+/* --- memory --- */
+
+static bool ok(int code)
+{
+    return code == DYNO_CU_OK;
+}
+
+static bool give(struct memory *memory, uint64_t bytes, const void *from)
+{
+    memory->bytes = bytes;
+    if (dyno_cuda_alloc(cuda, bytes + 2 * GUARD_BYTES, &memory->base, NULL) != DYNO_OK)
+        return false;
+    if (!ok(cuda->cu->fill(memory->base, GUARD_BYTE, bytes + 2 * GUARD_BYTES, NULL)))
+        return false;
+    if (from != NULL && bytes != 0)
+        return ok(cuda->cu->copy_in(memory->base + GUARD_BYTES, from, bytes, NULL));
+    return bytes == 0 || ok(cuda->cu->fill(memory->base + GUARD_BYTES, 0xFF, bytes, NULL));
+}
+
+static void *address(const struct memory *memory)
+{
+    return (void *)(uintptr_t)(memory->base + GUARD_BYTES);
+}
+
+/* All of it on the host again; false when the guards changed. */
+static bool take(struct memory *memory)
+{
+    memory->host = malloc(memory->bytes + 2 * GUARD_BYTES);
+    if (memory->host == NULL ||
+        !ok(cuda->cu->copy_out(memory->host, memory->base, memory->bytes + 2 * GUARD_BYTES,
+                               NULL)) ||
+        !ok(cuda->cu->stream_wait(NULL)))
+        return false;
+    for (uint64_t i = 0; i < GUARD_BYTES; i++) {
+        if ((unsigned char)memory->host[i] != GUARD_BYTE ||
+            (unsigned char)memory->host[GUARD_BYTES + memory->bytes + i] != GUARD_BYTE)
+            return false;
+    }
+    return true;
+}
+
+static void drop(struct memory *memory)
+{
+    free(memory->host);
+    dyno_cuda_free(cuda, memory->base);
+    *memory = (struct memory){0};
+}
+
+/* --- comparing --- */
+
+static double tolerance(const struct trial *trial)
+{
+    double tol = trial->data->row->mode == KCHECK_SUM ? 1e-4 : 2e-5;
+    uint8_t elem = trial->tactic.out_layout.elem;
+    for (uint32_t i = 0; i < trial->step.in_count && i < DYNO_STEP_INS_MAX; i++)
+        elem = trial->tactic.in_layouts[i].elem != 0 ? trial->tactic.in_layouts[i].elem : elem;
+    if (elem == DYNO_F16)
+        tol = 1e-2;
+    if (elem == DYNO_BF16)
+        tol = 6e-2;
+    return tol;
+}
+
+static bool close_enough(double got, double want, double range, double tol)
+{
+    if (isnan(want) || isnan(got))
+        return isnan(want) && isnan(got);
+    if (isinf(want) || isinf(got))
+        return want == got;
+    return fabs(got - want) <= tol * (range > 0.0 ? range : 1.0) + 1e-30;
+}
+
+static void compare(struct trial *trial, uint32_t o)
+{
+    const struct dyno_buf *buf = &trial->outs[o];
+    const struct dyno_tensor *want = &trial->data->outs[o];
+    const enum dyno_dtype elem = dyno_layout_elem(buf->layout, buf->dtype);
+    const char *got = trial->out_mem[o].host + GUARD_BYTES;
+    double range = 0.0;
+    char text[160];
+    for (int64_t i = 0; i < count_of(buf); i++) {
+        const double value = fabs(dyno_elem_load_f64(want->dtype, want->data, (size_t)i));
+        range = isfinite(value) && value > range ? value : range;
+    }
+    for (int64_t i = 0; i < count_of(buf); i++) {
+        const double a = dyno_elem_load_f64(elem, got, (size_t)place_of(buf, i));
+        const double b = dyno_elem_load_f64(want->dtype, want->data, (size_t)i);
+        if (close_enough(a, b, range, tolerance(trial)))
+            continue;
+        (void)snprintf(text, sizeof(text), "output %u element %lld is %g, wants %g of range %g", o,
+                       (long long)i, a, b, range);
+        fail(trial, text);
+        return;
+    }
+    if (buf->layout.kind != DYNO_LAYOUT_LAST)
+        return;
+    const int64_t stored = (int64_t)(stored_bytes(buf) * 8 / dyno_dtype_bits(elem));
+    const int64_t wide =
+        (buf->dims[1] + buf->layout.block - 1) / buf->layout.block * buf->layout.block;
+    for (int64_t i = 0; i < stored; i++) {
+        if (i % wide >= buf->dims[1] && dyno_elem_load_f64(elem, got, (size_t)i) != 0.0) {
+            fail(trial, "padding channels are not zero");
+            return;
+        }
+    }
+}
+
+/* --- one tactic --- */
+
+static void describe(struct dyno_buf *buf, const struct dyno_tensor *tensor,
+                     struct dyno_layout layout)
+{
+    *buf = (struct dyno_buf){.dtype = tensor->dtype, .rank = tensor->rank, .layout = layout};
+    if (tensor->rank >= 0)
+        memcpy(buf->dims, tensor->dims, sizeof(buf->dims));
+}
+
+static bool make_ins(struct trial *trial)
+{
+    const struct kcase_data *data = trial->data;
+    for (uint32_t i = 0; i < trial->step.in_count; i++) {
+        const struct dyno_layout layout =
+            i < DYNO_STEP_INS_MAX ? trial->tactic.in_layouts[i] : DYNO_ROW;
+        describe(&trial->ins[i], &data->ins[i], layout);
+        trial->gpu_ins[i] = trial->ins[i];
+        if (trial->ins[i].rank < 0)
+            continue;
+        trial->ins[i].data = data->in_is_known[i] ? data->ins[i].data : NULL;
+        if (options.compile_only != 0)
+            continue;
+        void *stored = calloc(1, stored_bytes(&trial->ins[i]) + 1);
+        if (stored == NULL)
+            return false;
+        store(&trial->ins[i], &data->ins[i], stored);
+        const bool given = give(&trial->in_mem[i], stored_bytes(&trial->ins[i]), stored);
+        free(stored);
+        if (!given)
+            return false;
+        trial->gpu_ins[i].data = address(&trial->in_mem[i]);
+    }
+    for (uint32_t i = 0; i < trial->step.out_count; i++) {
+        describe(&trial->outs[i], &data->outs[i], i == 0 ? trial->tactic.out_layout : DYNO_ROW);
+        trial->gpu_outs[i] = trial->outs[i];
+        if (options.compile_only == 0) {
+            if (!give(&trial->out_mem[i], stored_bytes(&trial->outs[i]), NULL))
+                return false;
+            trial->gpu_outs[i].data = address(&trial->out_mem[i]);
+        }
+    }
+    return true;
+}
+
+static bool pack(struct trial *trial, const struct dyno_site *site)
+{
+    if (trial->tactic.packed_bytes == 0)
+        return true;
+    void *packed = dyno_alloc(trial->tactic.packed_bytes, 1);
+    bool done =
+        packed != NULL && trial->kernel->pack(site, &trial->tactic, packed, &trial->err) == DYNO_OK;
+    if (done && options.compile_only == 0)
+        done = give(&trial->packed, trial->tactic.packed_bytes, packed);
+    dyno_free(packed);
+    trial->step.packed = "packed";
+    return done;
+}
+
+static void launch(struct trial *trial, const struct dyno_cuda_program *program, void *state)
+{
+    const struct dyno_gpu_launch gpu = {.cu = cuda->cu, .function = program->module.function};
+    struct dyno_run_args args = {.step = &trial->step,
+                                 .ins = trial->gpu_ins,
+                                 .outs = trial->gpu_outs,
+                                 .packed = address(&trial->packed),
+                                 .state = state,
+                                 .workspace = address(&trial->workspace),
+                                 .gpu = &gpu,
+                                 .err = &trial->err};
+    if (trial->kernel->run(&args) != DYNO_OK || !ok(cuda->cu->stream_wait(NULL))) {
+        fail(trial, "it does not run");
+        (void)fprintf(stderr, "the GPU is in no state to go on\n");
+        exit(EXIT_FAILURE);
+    }
+    for (uint32_t i = 0; i < trial->step.out_count; i++) {
+        if (!take(&trial->out_mem[i]))
+            fail(trial, "it writes outside its output");
+        else
+            compare(trial, i);
+    }
+}
+
+static void execute(struct trial *trial)
+{
+    uint64_t workspace_bytes = 0;
+    const struct dyno_cuda_program *program = NULL;
+    const struct dyno_site site = {.step = &trial->step,
+                                   .ins = trial->ins,
+                                   .outs = trial->outs,
+                                   .in_is_weight = trial->data->in_is_weight,
+                                   .target = &target};
+    void *state = dyno_alloc(1, trial->kernel->state_bytes + 64);
+    if (state == NULL || !make_ins(trial) || !pack(trial, &site)) {
+        fail(trial, "no memory, or it does not pack");
+    } else if (dyno_kernel_check(trial->kernel, &site, &trial->err) != DYNO_OK) {
+        fail(trial, "its own tactic is refused");
+    } else if (dyno_cuda_programs_get(programs, trial->kernel, &site, &trial->tactic, &program,
+                                      &trial->err) != DYNO_OK) {
+        fail(trial, "no program");
+    } else if (trial->kernel->prepare(&site, &trial->tactic, NULL, state, &workspace_bytes,
+                                      &trial->err) != DYNO_OK) {
+        fail(trial, "it is not prepared");
+    } else if (options.compile_only == 0) {
+        if (give(&trial->workspace, workspace_bytes, NULL))
+            launch(trial, program, state);
+        else
+            fail(trial, "no memory");
+    }
+    dyno_free(state);
+}
+
+static void try_tactic(const struct kcase_data *data, const struct dyno_kernel *kernel,
+                       const struct dyno_tactic *tactic)
+{
+    struct trial *trial = calloc(1, sizeof(*trial));
+    if (trial == NULL)
+        exit(EXIT_FAILURE);
+    trial->data = data;
+    trial->kernel = kernel;
+    trial->tactic = *tactic;
+    trial->step = data->step;
+    trial->step.tactic = *tactic;
+    run_count++;
+    execute(trial);
+    if (options.compile_only == 0) {
+        for (uint32_t i = 0; i < data->step.in_count; i++)
+            drop(&trial->in_mem[i]);
+        for (uint32_t i = 0; i < data->step.out_count; i++)
+            drop(&trial->out_mem[i]);
+        drop(&trial->packed);
+        drop(&trial->workspace);
+    }
+    free(trial);
+}
+
+/* --- cases --- */
+
+/* Other parameters than the estimates like: every tile and every split comes up in some case. */
+static void try_others(const struct kcase_data *data, const struct dyno_kernel *kernel,
+                       const struct dyno_site *site, const struct dyno_tactic *like, uint32_t salt)
+{
+    if (strncmp(kernel->name, "conv", 4) != 0 && strncmp(kernel->name, "matmul", 6) != 0)
+        return;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct dyno_tactic asked = *like;
+        struct dyno_tactic settled;
+        asked.cfg[0] = (salt + i * 3) % 8;
+        asked.cfg[1] = 1U << (salt / 3 + i) % 4;
+        if (asked.cfg[0] == like->cfg[0] && asked.cfg[1] == like->cfg[1])
+            continue;
+        if (asked.cfg[1] > 1 && target.gpu.compute < 90)
+            continue;
+        if (dyno_kernel_settle(kernel, site, &asked, &settled, NULL) == DYNO_OK)
+            try_tactic(data, kernel, &settled);
+    }
+}
+
+static void run_kernels(const struct kcase_data *data)
+{
+    struct dyno_buf ins[KCASE_INS_MAX], outs[KCASE_OUTS_MAX];
+    for (uint32_t i = 0; i < data->step.in_count; i++) {
+        describe(&ins[i], &data->ins[i], DYNO_ROW);
+        ins[i].data = data->in_is_known[i] ? data->ins[i].data : NULL;
+    }
+    for (uint32_t i = 0; i < data->step.out_count; i++)
+        describe(&outs[i], &data->outs[i], DYNO_ROW);
+    const struct dyno_site site = {.step = &data->step,
+                                   .ins = ins,
+                                   .outs = outs,
+                                   .in_is_weight = data->in_is_weight,
+                                   .target = &target};
+    bool covered = false;
+    for (size_t k = 0; k < dyno_kernel_count; k++) {
+        struct dyno_tactic tactics[DYNO_TACTICS_MAX];
+        if (dyno_kernels[k]->place != DYNO_ON_GPU)
+            continue;
+        const int count = dyno_kernel_candidates(dyno_kernels[k], &site, tactics, DYNO_TACTICS_MAX);
+        struct dyno_layout last = {.kind = 255};
+        for (int t = 0; t < count; t++) {
+            /* Random bits as f16 are another test. */
+            if (data->row->mode == KCHECK_BITS && tactics[t].out_layout.elem != 0)
+                continue;
+            const bool first = !dyno_layout_same(last, tactics[t].out_layout);
+            last = tactics[t].out_layout;
+            if (options.compile_only != 0 && !first)
+                continue;
+            if (first)
+                try_others(data, dyno_kernels[k], &site, &tactics[t], case_count + (uint32_t)t);
+            if (first || data->row->mode != KCHECK_SUM)
+                try_tactic(data, dyno_kernels[k], &tactics[t]);
+        }
+        covered = covered || count > 0;
+    }
+    covered_count += covered;
+    if (!covered && options.verbose)
+        printf("none  %s {%s} [%s] %s\n", data->row->op, data->row->attrs, data->row->ins,
+               data->row->tail == NULL ? "" : data->row->tail);
+}
+
+static void run_case(const struct kcase *row)
+{
+    struct dyno_err err = {0};
+    case_count++;
+    if (strstr(row->op, options.filter) == NULL ||
+        (int)(case_count % (uint32_t)options.shards) != options.shard)
+        return;
+    struct kcase_data *data = dyno_alloc(1, sizeof(*data));
+    if (data == NULL)
+        exit(EXIT_FAILURE);
+    data->arena = dyno_arena_create();
+    if (kcase_make(row, 1, data, &err) == DYNO_OK)
+        run_kernels(data);
+    dyno_arena_destroy(data->arena);
+    dyno_free(data);
+}
+
+static void parse(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--filter=", 9) == 0)
+            options.filter = argv[i] + 9;
+        else if (sscanf(argv[i], "--shard=%d/%d", &options.shard, &options.shards) == 2)
+            continue;
+        else if (sscanf(argv[i], "--compile-only=%d", &options.compile_only) == 1)
+            continue;
+        else if (strcmp(argv[i], "-v") == 0)
+            options.verbose = true;
+        else
+            exit(2);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct dyno_err err = {0};
+    parse(argc, argv);
+    dyno_target_detect(&target, NULL);
+    target.gpu = (struct dyno_gpu){.compute = options.compile_only, .sm_count = 132};
+    target.precisions = DYNO_PRECISION_F16 | DYNO_PRECISION_BF16;
+    if (options.compile_only == 0) {
+        if (dyno_cuda_open(0, &cuda, &err) != DYNO_OK) {
+            (void)fprintf(stderr, "%s\n", err.text);
+            return 2;
+        }
+        target.gpu = cuda->gpu;
+    }
+    programs = dyno_cuda_programs_create(cuda, target.gpu.compute);
+    for (size_t f = 0; f < DYNO_COUNT(families); f++) {
+        for (size_t i = 0; i < families[f]->count; i++)
+            run_case(&families[f]->cases[i]);
+    }
+    printf("%u cases, %u with a GPU kernel, %u trials, %u programs, %u failed\n", case_count,
+           covered_count, run_count, dyno_cuda_programs_count(programs), fail_count);
+    dyno_cuda_programs_destroy(programs);
+    dyno_cuda_close(cuda);
+    return fail_count != 0 || run_count == 0;
+}

@@ -1,0 +1,423 @@
+/* record.c - the driver without a GPU. */
+#include "record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ERROR_INVALID 1
+
+static struct record record;
+
+struct graph {
+    uint32_t launch_count;
+};
+static struct graph capturing;
+static bool is_capturing;
+
+/* Every call but those that cannot fail begins with this. */
+static int call(void)
+{
+    record.call_count++;
+    if (record.fail_at == 0 || record.call_count != record.fail_at)
+        return DYNO_CU_OK;
+    record.failed = true;
+    return record.fail_code;
+}
+
+#define CALL()                    \
+    do {                          \
+        const int code_ = call(); \
+        if (code_ != DYNO_CU_OK)  \
+            return code_;         \
+    } while (0)
+
+static int new_handle(void **out)
+{
+    *out = malloc(64);
+    if (*out == NULL)
+        return DYNO_CU_OUT_OF_MEMORY;
+    record.live_count++;
+    return DYNO_CU_OK;
+}
+
+static int old_handle(void *handle)
+{
+    if (handle == NULL)
+        return ERROR_INVALID;
+    free(handle);
+    record.live_count--;
+    return DYNO_CU_OK;
+}
+
+/* --- the machine --- */
+
+static int fake_init(unsigned flags)
+{
+    return (int)flags;
+}
+
+static int fake_driver_version(int *version)
+{
+    CALL();
+    *version = 13000;
+    return DYNO_CU_OK;
+}
+
+static int fake_error_name(int code, const char **text)
+{
+    *text = code == DYNO_CU_OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_RECORDED";
+    return DYNO_CU_OK;
+}
+
+static int fake_error_text(int code, const char **text)
+{
+    *text = code == DYNO_CU_OUT_OF_MEMORY ? "out of memory" : "a failure that a test asked for";
+    return DYNO_CU_OK;
+}
+
+static int fake_device_count(int *count)
+{
+    CALL();
+    *count = 1;
+    return DYNO_CU_OK;
+}
+
+static int fake_device_get(int *device, int ordinal)
+{
+    CALL();
+    *device = ordinal;
+    return DYNO_CU_OK;
+}
+
+static int fake_device_name(char *name, int bytes, int device)
+{
+    CALL();
+    (void)device;
+    (void)snprintf(name, (size_t)bytes, "Recorded GPU");
+    return DYNO_CU_OK;
+}
+
+static int fake_device_memory(size_t *bytes, int device)
+{
+    CALL();
+    (void)device;
+    *bytes = (size_t)64 << 30;
+    return DYNO_CU_OK;
+}
+
+static int fake_device_attribute(int *value, int attribute, int device)
+{
+    CALL();
+    (void)device;
+    *value = 1 << 20;
+    if (attribute == DYNO_CU_CC_MAJOR)
+        *value = record.compute / 10;
+    else if (attribute == DYNO_CU_CC_MINOR)
+        *value = record.compute % 10;
+    else if (attribute == DYNO_CU_SM_COUNT)
+        *value = record.sm_count;
+    else if (attribute == DYNO_CU_SHARED_MAX)
+        *value = record.compute >= 90 ? 232448 : 166912;
+    return DYNO_CU_OK;
+}
+
+static int fake_context_retain(void **context, int device)
+{
+    CALL();
+    (void)device;
+    return new_handle(context);
+}
+
+static void *retained; /* the primary context is one: its handle is freed at its release */
+static int fake_context_retain_kept(void **context, int device)
+{
+    const int code = fake_context_retain(context, device);
+    if (code == DYNO_CU_OK) {
+        /* A context each time would do; the last is enough to free as many. */
+        void **link = *context;
+        link[0] = retained;
+        retained = *context;
+    }
+    return code;
+}
+
+static int fake_context_release(int device)
+{
+    (void)device;
+    void *last = retained;
+    if (last == NULL)
+        return ERROR_INVALID;
+    retained = *(void **)last;
+    return old_handle(last);
+}
+
+static int fake_context_set(void *context)
+{
+    CALL();
+    return context != NULL ? DYNO_CU_OK : ERROR_INVALID;
+}
+
+/* --- memory --- */
+
+static int fake_memory_alloc(unsigned long long *address, size_t bytes)
+{
+    CALL();
+    void *block = aligned_alloc(256, (bytes + 511) / 256 * 256);
+    if (block == NULL)
+        return DYNO_CU_OUT_OF_MEMORY;
+    record.live_count++;
+    *address = (unsigned long long)(uintptr_t)block;
+    return DYNO_CU_OK;
+}
+
+static int fake_memory_free(unsigned long long address)
+{
+    return old_handle((void *)(uintptr_t)address);
+}
+
+static int fake_host_alloc(void **memory, size_t bytes, unsigned flags)
+{
+    CALL();
+    (void)flags;
+    *memory = malloc(bytes + 1);
+    record.live_count++;
+    return *memory != NULL ? DYNO_CU_OK : DYNO_CU_OUT_OF_MEMORY;
+}
+
+static int fake_host_free(void *memory)
+{
+    return old_handle(memory);
+}
+
+static int fake_copy_in(unsigned long long to, const void *from, size_t bytes, void *stream)
+{
+    CALL();
+    (void)stream;
+    memcpy((void *)(uintptr_t)to, from, bytes);
+    record.copy_in_count++;
+    record.copied_in_bytes += bytes;
+    return DYNO_CU_OK;
+}
+
+static int fake_copy_out(void *to, unsigned long long from, size_t bytes, void *stream)
+{
+    CALL();
+    (void)stream;
+    memcpy(to, (const void *)(uintptr_t)from, bytes);
+    record.copy_out_count++;
+    record.copied_out_bytes += bytes;
+    return DYNO_CU_OK;
+}
+
+static int fake_fill(unsigned long long to, unsigned char value, size_t bytes, void *stream)
+{
+    CALL();
+    (void)stream;
+    memset((void *)(uintptr_t)to, value, bytes);
+    return DYNO_CU_OK;
+}
+
+/* --- streams, graphs, events --- */
+
+static int fake_stream_create(void **stream, unsigned flags)
+{
+    CALL();
+    (void)flags;
+    return new_handle(stream);
+}
+
+static int fake_wait(void *stream)
+{
+    CALL();
+    (void)stream;
+    return DYNO_CU_OK;
+}
+
+static int fake_capture_begin(void *stream, int mode)
+{
+    CALL();
+    (void)stream;
+    (void)mode;
+    is_capturing = true;
+    capturing.launch_count = 0;
+    return DYNO_CU_OK;
+}
+
+static int fake_capture_end(void *stream, void **graph)
+{
+    (void)stream;
+    is_capturing = false;
+    *graph = NULL;
+    CALL();
+    const int code = new_handle(graph);
+    if (code == DYNO_CU_OK)
+        memcpy(*graph, &capturing, sizeof(capturing));
+    return code;
+}
+
+static int fake_graph_instantiate(void **exec, void *graph, unsigned long long flags)
+{
+    CALL();
+    (void)flags;
+    const int code = new_handle(exec);
+    if (code == DYNO_CU_OK)
+        memcpy(*exec, graph, sizeof(struct graph));
+    record.graph_count++;
+    return code;
+}
+
+static int fake_graph_launch(void *exec, void *stream)
+{
+    CALL();
+    (void)stream;
+    record.graph_launch_count++;
+    record.run_count += ((const struct graph *)exec)->launch_count;
+    return DYNO_CU_OK;
+}
+
+static int fake_event_create(void **event, unsigned flags)
+{
+    CALL();
+    (void)flags;
+    return new_handle(event);
+}
+
+static int fake_event_record(void *event, void *stream)
+{
+    CALL();
+    (void)event;
+    (void)stream;
+    return DYNO_CU_OK;
+}
+
+static int fake_event_elapsed(float *milliseconds, void *start, void *end)
+{
+    CALL();
+    (void)start;
+    (void)end;
+    *milliseconds = 0.125F;
+    return DYNO_CU_OK;
+}
+
+/* --- programs --- */
+
+static int fake_module_load(void **module, const void *image)
+{
+    CALL();
+    if (memcmp(image, "\177ELF", 4) != 0)
+        return ERROR_INVALID;
+    record.module_count++;
+    return new_handle(module);
+}
+
+static int fake_module_unload(void *module)
+{
+    record.module_count--;
+    return old_handle(module);
+}
+
+static int fake_module_function(void **function, void *module, const char *name)
+{
+    CALL();
+    *function = module;
+    return strcmp(name, "dyno_main") == 0 ? DYNO_CU_OK : ERROR_INVALID;
+}
+
+static int fake_function_get(int *value, int attribute, void *function)
+{
+    CALL();
+    (void)attribute;
+    (void)function;
+    *value = 1024;
+    return DYNO_CU_OK;
+}
+
+static int fake_function_set(void *function, int attribute, int value)
+{
+    CALL();
+    (void)function;
+    (void)attribute;
+    return value > 0 ? DYNO_CU_OK : ERROR_INVALID;
+}
+
+static int fake_launch(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                       unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                       void *stream, void **params, void **extra)
+{
+    CALL();
+    (void)stream;
+    const bool sound = function != NULL && grid_x != 0 && grid_y != 0 && grid_z != 0 &&
+                       block_x != 0 && block_x <= 1024 && block_x % 32 == 0 && block_y == 1 &&
+                       block_z == 1 && params == NULL && extra != NULL && extra[4] == NULL &&
+                       shared_bytes <= 232448 - 1024;
+    if (!sound || record.launch_count == RECORD_LAUNCHES_MAX)
+        return ERROR_INVALID;
+    record.launches[record.launch_count++] =
+        (struct record_launch){.grid = {grid_x, grid_y, grid_z},
+                               .threads = block_x,
+                               .shared_bytes = shared_bytes,
+                               .params_bytes = *(const size_t *)extra[3],
+                               .captured = is_capturing};
+    if (is_capturing)
+        capturing.launch_count++;
+    else
+        record.run_count++;
+    return DYNO_CU_OK;
+}
+
+static const struct dyno_cu table = {
+    .init = fake_init,
+    .driver_version = fake_driver_version,
+    .error_name = fake_error_name,
+    .error_text = fake_error_text,
+    .device_count = fake_device_count,
+    .device_get = fake_device_get,
+    .device_name = fake_device_name,
+    .device_memory = fake_device_memory,
+    .device_attribute = fake_device_attribute,
+    .context_retain = fake_context_retain_kept,
+    .context_release = fake_context_release,
+    .context_set = fake_context_set,
+    .memory_alloc = fake_memory_alloc,
+    .memory_free = fake_memory_free,
+    .host_alloc = fake_host_alloc,
+    .host_free = fake_host_free,
+    .copy_in = fake_copy_in,
+    .copy_out = fake_copy_out,
+    .fill = fake_fill,
+    .stream_create = fake_stream_create,
+    .stream_destroy = old_handle,
+    .stream_wait = fake_wait,
+    .capture_begin = fake_capture_begin,
+    .capture_end = fake_capture_end,
+    .graph_instantiate = fake_graph_instantiate,
+    .graph_destroy = old_handle,
+    .graph_launch = fake_graph_launch,
+    .graph_exec_destroy = old_handle,
+    .event_create = fake_event_create,
+    .event_destroy = old_handle,
+    .event_record = fake_event_record,
+    .event_wait = fake_wait,
+    .event_elapsed = fake_event_elapsed,
+    .module_load = fake_module_load,
+    .module_unload = fake_module_unload,
+    .module_function = fake_module_function,
+    .function_get = fake_function_get,
+    .function_set = fake_function_set,
+    .launch = fake_launch,
+};
+
+struct record *record_start(int compute)
+{
+    record = (struct record){.compute = compute, .sm_count = 132};
+    retained = NULL;
+    is_capturing = false;
+    dyno_cu_replace(&table);
+    return &record;
+}
+
+void record_end(void)
+{
+    dyno_cu_replace(NULL);
+}
