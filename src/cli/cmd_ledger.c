@@ -147,7 +147,7 @@ static enum dyno_status prove(struct dyno_ledger_work *work, struct dyno_err *er
         return DYNO_FAIL(err, DYNO_E_ARG, "prove wants the id of a record, and a ledger");
     DYNO_TRY(dyno_record_id_parse(given->items[1], &id, err));
     DYNO_TRY(dyno_ledger_find_paths(work, 2, err));
-    const enum dyno_status status = dyno_proof_make(work->paths, work->path_count, id, &text, err);
+    const enum dyno_status status = dyno_proof_make(NULL, work->paths, work->path_count, id, &text, err);
     if (status == DYNO_OK)
         return dyno_ledger_print_json(&text, err);
     dyno_strbuf_fini(&text);

@@ -15,11 +15,11 @@
 #define DYNO_PROOF_GROUPS_MAX (1U + DYNO_NAME_KINDS)
 
 /* Under the first head that is over the record; when there is none yet, under an unsigned one over
- * all that is there.  The files follow one another.  E_NOT_FOUND: no such record in them;
- * E_CORRUPT: what was read leads to another root than the head's. */
-enum dyno_status dyno_proof_make(const char *const *paths, size_t path_count,
-                                 struct dyno_record_id id, struct dyno_strbuf *json_out,
-                                 struct dyno_err *err);
+ * all that is there.  The files (of the store; NULL: paths) follow one another.  E_NOT_FOUND: no
+ * such record in them; E_CORRUPT: what was read leads to another root than the head's. */
+enum dyno_status dyno_proof_make(const struct dyno_ledger_store *store, const char *const *paths,
+                                 size_t path_count, struct dyno_record_id id,
+                                 struct dyno_strbuf *json_out, struct dyno_err *err);
 
 /* What a proof shows. */
 struct dyno_proof_report {

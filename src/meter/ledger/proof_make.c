@@ -19,6 +19,7 @@ struct shown {
 };
 
 struct making {
+    const struct dyno_ledger_store *store;
     const char *const *paths;
     size_t path_count;
     struct dyno_record_id id;
@@ -176,7 +177,7 @@ static enum dyno_status find_head(struct making *making, size_t first_file, stru
     for (size_t i = first_file; i < making->path_count && !found; i++) {
         struct dyno_ledger_file *file = NULL;
         struct dyno_ledger_head head;
-        DYNO_TRY(dyno_ledger_file_open(making->paths[i], &file, err));
+        DYNO_TRY(dyno_ledger_store_open(making->store, making->paths[i], &file, err));
         const enum dyno_status status = dyno_ledger_file_head(
             file, making->groups[making->record.group].number + 1, &head, &found, err);
         if (status == DYNO_OK && found) {
@@ -195,7 +196,8 @@ static enum dyno_status find_end(struct making *making, struct dyno_err *err)
     struct dyno_ledger_file *file = NULL;
     uint64_t number = 0;
     bool found = false;
-    DYNO_TRY(dyno_ledger_file_open(making->paths[making->path_count - 1], &file, err));
+    DYNO_TRY(
+        dyno_ledger_store_open(making->store, making->paths[making->path_count - 1], &file, err));
     const enum dyno_status status = dyno_ledger_file_last(file, &number, &found, err);
     dyno_ledger_file_close(file);
     making->end = number + 1;
@@ -231,7 +233,7 @@ static enum dyno_status climb(struct making *making, size_t first_file, struct d
     for (size_t i = first_file; i < making->path_count && making->frontier.count < making->end;
          i++) {
         struct dyno_ledger_file *file = NULL;
-        DYNO_TRY(dyno_ledger_file_open(making->paths[i], &file, err));
+        DYNO_TRY(dyno_ledger_store_open(making->store, making->paths[i], &file, err));
         if (i == first_file) {
             making->frontier = dyno_ledger_file_opening(file)->frontier;
             for (uint32_t k = 0; k < making->group_count; k++)
@@ -340,7 +342,7 @@ static enum dyno_status make(struct making *making, struct dyno_strbuf *json_out
     for (; i < making->path_count; i++) {
         struct dyno_ledger_file *file = NULL;
         uint64_t number = 0;
-        DYNO_TRY(dyno_ledger_file_open(making->paths[i], &file, err));
+        DYNO_TRY(dyno_ledger_store_open(making->store, making->paths[i], &file, err));
         enum dyno_status status = find_group(file, making->id, &number, &found, err);
         if (status == DYNO_OK && found)
             status = show_record(making, file, number, err);
@@ -364,13 +366,14 @@ static enum dyno_status make(struct making *making, struct dyno_strbuf *json_out
     return dyno_strbuf_ok(json_out) ? DYNO_OK : DYNO_NOMEM(err);
 }
 
-enum dyno_status dyno_proof_make(const char *const *paths, size_t path_count,
-                                 struct dyno_record_id id, struct dyno_strbuf *json_out,
-                                 struct dyno_err *err)
+enum dyno_status dyno_proof_make(const struct dyno_ledger_store *store, const char *const *paths,
+                                 size_t path_count, struct dyno_record_id id,
+                                 struct dyno_strbuf *json_out, struct dyno_err *err)
 {
     struct making *making = dyno_alloc(1, sizeof(*making));
     if (making == NULL)
         return DYNO_NOMEM(err);
+    making->store = store;
     making->paths = paths;
     making->path_count = path_count;
     making->id = id;

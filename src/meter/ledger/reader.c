@@ -1,4 +1,4 @@
-/* reader.c - groups and heads of one file. */
+/* reader.c - groups and heads of one file, which is a database of SQLite. */
 #include "meter/ledger/reader.h"
 
 #include <inttypes.h>
@@ -6,24 +6,23 @@
 
 #include "base/mem.h"
 #include "db/db.h"
+#include "meter/ledger/file.h"
 #include "meter/ledger/segment.h"
 
 #define STEPS_MAX 64 /* groups that are read in one transaction, when they are read in order */
 #define BUSY_MS   5000
-#define ITEMS_BYTES \
-    (DYNO_SEED_BYTES + DYNO_ENTRIES_BYTES_MAX + (size_t)DYNO_GROUP_RECORDS_MAX * DYNO_RECORD_BYTES)
 
-struct dyno_ledger_file {
+struct db_file {
+    struct dyno_ledger_file file; /* first */
     struct dyno_db db;
     struct dyno_stmt groups, headers, last, heads;
     struct dyno_stmt *at; /* groups or headers, where one of them may be stepped on */
     uint64_t at_number;   /* to this number or the next larger one */
     uint32_t at_left;     /* so often: then its transaction ends */
-    struct dyno_opening opening;
 };
 
 /* What is shown lives in a statement that was not reset: that ends its transaction. */
-static void let_go(struct dyno_ledger_file *file)
+static void let_go(struct db_file *file)
 {
     struct dyno_stmt *const all[] = {&file->groups, &file->headers, &file->last, &file->heads};
     for (size_t i = 0; i < DYNO_COUNT(all); i++)
@@ -32,7 +31,7 @@ static void let_go(struct dyno_ledger_file *file)
     file->at = NULL;
 }
 
-static enum dyno_status read_opening(struct dyno_ledger_file *file, struct dyno_err *err)
+static enum dyno_status read_opening(struct db_file *file, struct dyno_err *err)
 {
     struct dyno_stmt stmt = {0};
     const uint8_t *bytes = NULL;
@@ -45,12 +44,12 @@ static enum dyno_status read_opening(struct dyno_ledger_file *file, struct dyno_
     if (status == DYNO_OK)
         status = dyno_stmt_blob(&stmt, 0, DYNO_OPENING_BYTES_MAX, &bytes, &count, err);
     if (status == DYNO_OK)
-        status = dyno_opening_decode(bytes, count, &file->opening, err);
+        status = dyno_opening_decode(bytes, count, &file->file.opening, err);
     dyno_stmt_close(&stmt);
     return status;
 }
 
-static enum dyno_status prepare(struct dyno_ledger_file *file, struct dyno_err *err)
+static enum dyno_status prepare(struct db_file *file, struct dyno_err *err)
 {
     DYNO_TRY(read_opening(file, err));
     DYNO_TRY(dyno_stmt_open(&file->db,
@@ -68,49 +67,42 @@ static enum dyno_status prepare(struct dyno_ledger_file *file, struct dyno_err *
                           &file->heads, err);
 }
 
+static const struct dyno_ledger_file_ops ops;
+
 enum dyno_status dyno_ledger_file_open(const char *path, struct dyno_ledger_file **file_out,
                                        struct dyno_err *err)
 {
     *file_out = NULL;
-    struct dyno_ledger_file *file = dyno_alloc(1, sizeof(*file));
+    struct db_file *file = dyno_alloc(1, sizeof(*file));
     if (file == NULL)
         return DYNO_NOMEM(err);
+    file->file.ops = &ops;
     enum dyno_status status =
         dyno_db_open_to_read(&dyno_ledger_kind, path, BUSY_MS, &file->db, err);
     if (status != DYNO_OK) {
         dyno_free(file);
         return status;
     }
+    file->file.name = file->db.path;
     status = prepare(file, err);
     if (status != DYNO_OK) {
         dyno_err_prefix(err, "\"%s\"", path);
-        dyno_ledger_file_close(file);
+        dyno_ledger_file_close(&file->file);
         return status;
     }
-    *file_out = file;
+    *file_out = &file->file;
     return DYNO_OK;
 }
 
-void dyno_ledger_file_close(struct dyno_ledger_file *file)
+static void close_file(struct dyno_ledger_file *opaque)
 {
-    if (file == NULL)
-        return;
+    struct db_file *file = (struct db_file *)opaque;
     dyno_stmt_close(&file->groups);
     dyno_stmt_close(&file->headers);
     dyno_stmt_close(&file->last);
     dyno_stmt_close(&file->heads);
     dyno_db_close(&file->db);
     dyno_free(file);
-}
-
-const char *dyno_ledger_file_path(const struct dyno_ledger_file *file)
-{
-    return file->db.path;
-}
-
-const struct dyno_opening *dyno_ledger_file_opening(const struct dyno_ledger_file *file)
-{
-    return &file->opening;
 }
 
 /* --- groups --- */
@@ -120,19 +112,14 @@ static enum dyno_status take_header(struct dyno_stmt *stmt, struct dyno_ledger_g
                                     struct dyno_err *err)
 {
     int64_t number = 0;
+    const uint8_t *header = NULL;
     size_t count = 0;
     DYNO_TRY(dyno_stmt_i64(stmt, 0, 0, INT64_MAX, &number, err));
-    DYNO_TRY(dyno_stmt_blob(stmt, 1, DYNO_GROUP_HEADER_BYTES, &out->header, &count, err));
-    enum dyno_status status = dyno_group_decode(out->header, count, &out->group, err);
-    if (status == DYNO_OK && out->group.number != (uint64_t)number)
-        status = DYNO_FAIL(err, DYNO_E_CORRUPT, "its header says that it is group %" PRIu64,
-                           out->group.number);
-    if (status != DYNO_OK)
-        dyno_err_prefix(err, "group %lld", (long long)number);
-    return status;
+    DYNO_TRY(dyno_stmt_blob(stmt, 1, DYNO_GROUP_HEADER_BYTES, &header, &count, err));
+    return dyno_ledger_group_open((uint64_t)number, header, count, out, err);
 }
 
-static enum dyno_status find(struct dyno_ledger_file *file, struct dyno_stmt *stmt, uint64_t number,
+static enum dyno_status find(struct db_file *file, struct dyno_stmt *stmt, uint64_t number,
                              struct dyno_ledger_group *group_out, bool *found_out,
                              struct dyno_err *err)
 {
@@ -159,33 +146,30 @@ static enum dyno_status find(struct dyno_ledger_file *file, struct dyno_stmt *st
     return DYNO_OK;
 }
 
-enum dyno_status dyno_ledger_file_header(struct dyno_ledger_file *file, uint64_t number,
-                                         struct dyno_ledger_group *group_out, bool *found_out,
-                                         struct dyno_err *err)
+static enum dyno_status find_group(struct dyno_ledger_file *opaque, uint64_t number, bool has_items,
+                                   struct dyno_ledger_group *group_out, bool *found_out,
+                                   struct dyno_err *err)
 {
-    return find(file, &file->headers, number, group_out, found_out, err);
-}
-
-enum dyno_status dyno_ledger_file_group(struct dyno_ledger_file *file, uint64_t number,
-                                        struct dyno_ledger_group *group_out, bool *found_out,
-                                        struct dyno_err *err)
-{
+    struct db_file *file = (struct db_file *)opaque;
     const uint8_t *bytes = NULL;
     size_t count = 0;
-    DYNO_TRY(find(file, &file->groups, number, group_out, found_out, err));
-    if (!*found_out)
+    DYNO_TRY(
+        find(file, has_items ? &file->groups : &file->headers, number, group_out, found_out, err));
+    if (!*found_out || !has_items)
         return DYNO_OK;
-    enum dyno_status status = dyno_stmt_blob(&file->groups, 2, ITEMS_BYTES, &bytes, &count, err);
-    if (status == DYNO_OK)
-        status = dyno_items_open(&group_out->group, bytes, count, &group_out->items, err);
-    if (status != DYNO_OK)
+    const enum dyno_status status =
+        dyno_stmt_blob(&file->groups, 2, DYNO_ITEMS_BYTES_MAX, &bytes, &count, err);
+    if (status != DYNO_OK) {
         dyno_err_prefix(err, "group %" PRIu64, group_out->group.number);
-    return status;
+        return status;
+    }
+    return dyno_ledger_group_open_items(group_out, bytes, count, err);
 }
 
-enum dyno_status dyno_ledger_file_last(struct dyno_ledger_file *file, uint64_t *number_out,
-                                       bool *found_out, struct dyno_err *err)
+static enum dyno_status find_last(struct dyno_ledger_file *opaque, uint64_t *number_out,
+                                  bool *found_out, struct dyno_err *err)
 {
+    struct db_file *file = (struct db_file *)opaque;
     int64_t number = 0;
     *number_out = 0;
     let_go(file);
@@ -200,24 +184,29 @@ enum dyno_status dyno_ledger_file_last(struct dyno_ledger_file *file, uint64_t *
 
 /* --- heads --- */
 
-static enum dyno_status take_head(struct dyno_ledger_file *file, struct dyno_ledger_head *out,
-                                  int64_t place, struct dyno_err *err)
+static enum dyno_status take_head(struct db_file *file, struct dyno_ledger_head *out, int64_t place,
+                                  struct dyno_err *err)
 {
-    size_t count = 0;
-    DYNO_TRY(dyno_stmt_blob(&file->heads, 1, DYNO_HEAD_BYTES, &out->bytes, &count, err));
-    DYNO_TRY(dyno_head_decode(out->bytes, count, &out->head, err));
-    DYNO_TRY(
-        dyno_stmt_blob(&file->heads, 2, DYNO_HEAD_PROOF_MAX, &out->proof, &out->proof_bytes, err));
-    if (out->head.group_count != (uint64_t)place)
-        return DYNO_FAIL(err, DYNO_E_CORRUPT, "it says that it is over %" PRIu64 " groups",
-                         out->head.group_count);
-    return DYNO_OK;
+    const uint8_t *bytes = NULL;
+    const uint8_t *proof = NULL;
+    size_t bytes_count = 0;
+    size_t proof_bytes = 0;
+    enum dyno_status status =
+        dyno_stmt_blob(&file->heads, 1, DYNO_HEAD_BYTES, &bytes, &bytes_count, err);
+    if (status == DYNO_OK)
+        status = dyno_stmt_blob(&file->heads, 2, DYNO_HEAD_PROOF_MAX, &proof, &proof_bytes, err);
+    if (status != DYNO_OK) {
+        dyno_err_prefix(err, "the head over %lld groups", (long long)place);
+        return status;
+    }
+    return dyno_ledger_head_open((uint64_t)place, bytes, bytes_count, proof, proof_bytes, out, err);
 }
 
-enum dyno_status dyno_ledger_file_head(struct dyno_ledger_file *file, uint64_t group_count,
-                                       struct dyno_ledger_head *head_out, bool *found_out,
-                                       struct dyno_err *err)
+static enum dyno_status find_head(struct dyno_ledger_file *opaque, uint64_t group_count,
+                                  struct dyno_ledger_head *head_out, bool *found_out,
+                                  struct dyno_err *err)
 {
+    struct db_file *file = (struct db_file *)opaque;
     int64_t place = 0;
     *head_out = (struct dyno_ledger_head){0};
     *found_out = false;
@@ -229,8 +218,8 @@ enum dyno_status dyno_ledger_file_head(struct dyno_ledger_file *file, uint64_t g
     if (!*found_out)
         return DYNO_OK;
     DYNO_TRY(dyno_stmt_i64(&file->heads, 0, 0, INT64_MAX, &place, err));
-    const enum dyno_status status = take_head(file, head_out, place, err);
-    if (status != DYNO_OK)
-        dyno_err_prefix(err, "the head over %lld groups", (long long)place);
-    return status;
+    return take_head(file, head_out, place, err);
 }
+
+static const struct dyno_ledger_file_ops ops = {
+    .group = find_group, .last = find_last, .head = find_head, .close = close_file};

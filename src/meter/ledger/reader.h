@@ -16,6 +16,17 @@ enum dyno_status dyno_ledger_file_open(const char *path, struct dyno_ledger_file
                                        struct dyno_err *err);
 void dyno_ledger_file_close(struct dyno_ledger_file *file); /* accepts NULL */
 
+/* Where files are found by names of its own: a fleet's database (meter/fleet), for one. */
+struct dyno_ledger_store {
+    enum dyno_status (*open)(void *arg, const char *name, struct dyno_ledger_file **file_out,
+                             struct dyno_err *err);
+    void *arg;
+};
+/* NULL: the name is a path. */
+enum dyno_status dyno_ledger_store_open(const struct dyno_ledger_store *store, const char *name,
+                                        struct dyno_ledger_file **file_out, struct dyno_err *err);
+
+/* Its path, or its name in its store. */
 const char *dyno_ledger_file_path(const struct dyno_ledger_file *file);
 const struct dyno_opening *dyno_ledger_file_opening(const struct dyno_ledger_file *file);
 

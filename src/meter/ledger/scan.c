@@ -44,6 +44,7 @@ struct mark {
 };
 
 struct scan {
+    const struct dyno_ledger_store *store;
     dyno_scan_fn *fn;
     void *arg;
     struct list marks; /* struct mark, by node and epoch once all are known */
@@ -208,7 +209,7 @@ static enum dyno_status read_file(struct scan *scan, const char *path, uint64_t 
                                   struct dyno_err *err)
 {
     struct dyno_ledger_file *file = NULL;
-    DYNO_TRY(dyno_ledger_file_open(path, &file, err));
+    DYNO_TRY(dyno_ledger_store_open(scan->store, path, &file, err));
     const enum dyno_status status =
         shows ? show_file(scan, file, *end, err) : read_marks(scan, file, end, err);
     if (status != DYNO_OK)
@@ -220,7 +221,14 @@ static enum dyno_status read_file(struct scan *scan, const char *path, uint64_t 
 enum dyno_status dyno_ledger_scan(const char *const *paths, size_t path_count, dyno_scan_fn *fn,
                                   void *arg, struct dyno_err *err)
 {
-    struct scan scan = {.fn = fn, .arg = arg};
+    return dyno_ledger_scan_store(NULL, paths, path_count, fn, arg, err);
+}
+
+enum dyno_status dyno_ledger_scan_store(const struct dyno_ledger_store *store,
+                                        const char *const *paths, size_t path_count,
+                                        dyno_scan_fn *fn, void *arg, struct dyno_err *err)
+{
+    struct scan scan = {.store = store, .fn = fn, .arg = arg};
     enum dyno_status status = DYNO_OK;
     scan.ends = dyno_alloc(path_count + 1, sizeof(*scan.ends));
     if (scan.ends == NULL)

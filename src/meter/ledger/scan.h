@@ -39,4 +39,9 @@ typedef enum dyno_status dyno_scan_fn(void *arg, const struct dyno_scanned *scan
 enum dyno_status dyno_ledger_scan(const char *const *paths, size_t path_count, dyno_scan_fn *fn,
                                   void *arg, struct dyno_err *err);
 
+/* The same of files that a store has by these names; NULL: they are paths. */
+enum dyno_status dyno_ledger_scan_store(const struct dyno_ledger_store *store,
+                                        const char *const *paths, size_t path_count,
+                                        dyno_scan_fn *fn, void *arg, struct dyno_err *err);
+
 #endif /* DYNO_METER_LEDGER_SCAN_H */

@@ -311,7 +311,7 @@ static enum dyno_status walk_file(struct walk *walk, struct dyno_err *err)
 
 static enum dyno_status open_and_walk(struct walk *walk, const char *path, struct dyno_err *err)
 {
-    DYNO_TRY(dyno_ledger_file_open(path, &walk->file, err));
+    DYNO_TRY(dyno_ledger_store_open(walk->options->store, path, &walk->file, err));
     const enum dyno_status status = walk_file(walk, err);
     if (status != DYNO_OK)
         dyno_err_prefix(err, "\"%s\"", path);

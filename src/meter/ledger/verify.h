@@ -10,6 +10,7 @@
 #include "meter/ledger/reader.h"
 
 struct dyno_verify_options {
+    const struct dyno_ledger_store *store; /* NULL: the names are paths */
     const uint8_t *key; /* DYNO_KEY_BYTES; every head must be signed by it; NULL: by any */
     /* Published ones, by the groups that they are over, rising: the ledger must have had their
      * roots when it was as large. */

@@ -15,7 +15,7 @@ static enum dyno_status prove(struct dyno_record_id id, struct dyno_strbuf *text
                               struct dyno_err *err)
 {
     dyno_strbuf_clear(text);
-    return dyno_proof_make(paths, path_count, id, text, err);
+    return dyno_proof_make(NULL, paths, path_count, id, text, err);
 }
 
 static enum dyno_status check(const char *text, size_t bytes, struct dyno_arena *arena,
