@@ -13,7 +13,7 @@
 
 void dyno_bill_defaults(struct dyno_bill_options *options)
 {
-    if (options->ledgers.count == 0 && access("ledger", R_OK | X_OK) == 0)
+    if (options->ledgers.count == 0 && options->fleet == NULL && access("ledger", R_OK | X_OK) == 0)
         options->ledgers.items[options->ledgers.count++] = "ledger";
     if (options->certificates == NULL && access("certificates", R_OK | X_OK) == 0)
         options->certificates = "certificates";

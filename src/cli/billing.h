@@ -8,6 +8,7 @@
 /* What a command is asked for; a member of its options, named `bill`. */
 struct dyno_bill_options {
     struct dyno_cli_list ledgers;
+    const char *fleet; /* NULL: ledgers are files */
     const char *certificates, *period, *since, *until, *tariffs;
 };
 
@@ -19,6 +20,7 @@ struct dyno_bill_options {
      .help = "A ledger's folder, or one of its files; may be given again",                      \
      .kind = DYNO_FLAG_LIST,                                                                    \
      DYNO_BILL_AT(type, ledgers)},                                                              \
+        DYNO_FLAG_FLEET_LEDGER(type, bill.fleet),                                               \
         {.name = "--certificates",                                                              \
          .value = "DIR",                                                                        \
          .help = "Folder of the certificates that records cite",                                \

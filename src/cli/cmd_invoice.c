@@ -88,8 +88,7 @@ static enum dyno_status bound_draft(struct dyno_invoicing *work, const struct dy
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "the last closed period ended at %s: a draft beside --books begins there",
                          dyno_time_text(last->next_s, when));
-    DYNO_TRY(
-        dyno_node_files_find(&work->options->bill.ledgers, work->arena, &nodes, &node_count, err));
+    DYNO_TRY(dyno_node_files_find(work, &nodes, &node_count, err));
     work->billed_s = last->made_of.billed_from_s;
     work->bounds = dyno_arena_alloc(work->arena, node_count + 1, sizeof(*work->bounds));
     if (work->bounds == NULL)

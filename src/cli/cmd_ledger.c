@@ -61,18 +61,32 @@ static const struct dyno_flag flags[] = {
      .help = "export: only records that start before then",
      .kind = DYNO_FLAG_STR,
      AT(until)},
+    DYNO_FLAG_FLEET_LEDGER(dyno_ledger_flags, fleet),
+    {.name = "--node",
+     .value = "N",
+     .help = "With --fleet-ledger: of this node only",
+     .kind = DYNO_FLAG_INT,
+     AT(node),
+     .fallback = -1,
+     .min = -1,
+     .max = 4294967295.0},
     DYNO_FLAG_JSON(dyno_ledger_flags),
 };
 
-enum dyno_status dyno_ledger_find_paths(struct dyno_ledger_work *work, uint32_t first,
+enum dyno_status dyno_ledger_find_files(struct dyno_ledger_work *work, uint32_t first,
                                         struct dyno_err *err)
 {
-    const struct dyno_cli_list *given = &work->options->positional;
-    if (given->count <= first)
-        return DYNO_FAIL(err, DYNO_E_ARG, "%s wants the folder of a ledger, or files of one",
+    const struct dyno_ledger_flags *options = work->options;
+    const struct dyno_cli_list *given = &options->positional;
+    struct dyno_cli_list ledgers = {0};
+    if (options->fleet == NULL && given->count <= first)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "%s wants the folder of a ledger, or files of one, or --fleet-ledger",
                          given->items[0]);
-    return dyno_ledger_paths(given->items + first, given->count - first, work->arena, &work->paths,
-                             &work->path_count, err);
+    for (uint32_t i = first; i < given->count; i++)
+        ledgers.items[ledgers.count++] = given->items[i];
+    return dyno_ledger_files_open(&ledgers, options->fleet, options->node, work->arena,
+                                  &work->files, err);
 }
 
 enum dyno_status dyno_ledger_print_json(struct dyno_strbuf *text, struct dyno_err *err)
@@ -110,7 +124,7 @@ static enum dyno_status print_heads(const struct dyno_ledger_work *work, const c
     struct dyno_ledger_file *file = NULL;
     uint64_t place = 0;
     bool found = true;
-    DYNO_TRY(dyno_ledger_file_open(path, &file, err));
+    DYNO_TRY(dyno_ledger_store_open(work->files.store, path, &file, err));
     enum dyno_status status = DYNO_OK;
     while (status == DYNO_OK && found) {
         struct dyno_ledger_head head;
@@ -128,9 +142,9 @@ static enum dyno_status print_heads(const struct dyno_ledger_work *work, const c
 static enum dyno_status heads(struct dyno_ledger_work *work, struct dyno_err *err)
 {
     uint64_t count = 0;
-    DYNO_TRY(dyno_ledger_find_paths(work, 1, err));
-    for (size_t i = 0; i < work->path_count; i++)
-        DYNO_TRY(print_heads(work, work->paths[i], &count, err));
+    DYNO_TRY(dyno_ledger_find_files(work, 1, err));
+    for (size_t i = 0; i < work->files.count; i++)
+        DYNO_TRY(print_heads(work, work->files.names[i], &count, err));
     if (count == 0 && !work->options->json)
         printf("there are no heads yet: one is made every hour, and when a file is closed\n");
     return DYNO_OK;
@@ -146,8 +160,12 @@ static enum dyno_status prove(struct dyno_ledger_work *work, struct dyno_err *er
     if (given->count < 2)
         return DYNO_FAIL(err, DYNO_E_ARG, "prove wants the id of a record, and a ledger");
     DYNO_TRY(dyno_record_id_parse(given->items[1], &id, err));
-    DYNO_TRY(dyno_ledger_find_paths(work, 2, err));
-    const enum dyno_status status = dyno_proof_make(NULL, work->paths, work->path_count, id, &text, err);
+    DYNO_TRY(dyno_ledger_find_files(work, 2, err));
+    if (work->files.fleet != NULL)
+        DYNO_TRY(dyno_fleet_files(work->files.fleet, id.node, work->arena, &work->files.names,
+                                  &work->files.count, err));
+    const enum dyno_status status =
+        dyno_proof_make(work->files.store, work->files.names, work->files.count, id, &text, err);
     if (status == DYNO_OK)
         return dyno_ledger_print_json(&text, err);
     dyno_strbuf_fini(&text);
@@ -268,13 +286,13 @@ static enum dyno_status export_records(struct dyno_ledger_work *work, struct dyn
     DYNO_TRY(take_format(options, &to.format, err));
     DYNO_TRY(take_time("--since", options->since, &to.since_ns, err));
     DYNO_TRY(take_time("--until", options->until, &to.until_ns, err));
-    DYNO_TRY(dyno_ledger_find_paths(work, 1, err));
+    DYNO_TRY(dyno_ledger_find_files(work, 1, err));
     if (to.format == EXPORT_CSV)
         dyno_export_csv_head(&to.text);
     if (to.format == EXPORT_BATCH)
         dyno_strbuf_puts(&to.text, "[");
-    const enum dyno_status status =
-        dyno_ledger_scan(work->paths, work->path_count, export_record, &to, err);
+    const enum dyno_status status = dyno_ledger_scan_store(
+        work->files.store, work->files.names, work->files.count, export_record, &to, err);
     if (status == DYNO_OK && to.format == EXPORT_BATCH)
         dyno_strbuf_puts(&to.text, "\n]\n");
     flush(&to.text);
@@ -287,12 +305,13 @@ static enum dyno_status export_records(struct dyno_ledger_work *work, struct dyn
 static const struct action {
     const char *name;
     enum dyno_status (*run)(struct dyno_ledger_work *work, struct dyno_err *err);
-    bool verifies, exports;
+    bool verifies, exports, ships;
 } actions[] = {
     {.name = "verify", .run = dyno_ledger_run_verify, .verifies = true},
     {.name = "prove", .run = prove},
     {.name = "export", .run = export_records, .exports = true},
     {.name = "heads", .run = heads},
+    {.name = "ship", .run = dyno_ledger_run_ship, .ships = true},
 };
 
 static enum dyno_status check_flags(const struct action *action,
@@ -306,6 +325,9 @@ static enum dyno_status check_flags(const struct action *action,
                              options->until != NULL || strcmp(options->format, "csv") != 0))
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --format, --tenant, --since or --until",
                          action->name);
+    if (options->node >= 0 && (options->fleet == NULL || action->ships))
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--node says which of the nodes of --fleet-ledger is read");
     return DYNO_OK;
 }
 
@@ -319,13 +341,14 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         if (strcmp(actions[i].name, name) == 0)
             action = &actions[i];
     if (action == NULL)
-        return DYNO_FAIL(err, DYNO_E_ARG, "it knows verify, prove, export and heads, not '%s'",
-                         name);
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "it knows verify, prove, export, heads and ship, not '%s'", name);
     DYNO_TRY(check_flags(action, options, err));
     work.arena = dyno_arena_create();
     if (work.arena == NULL)
         return DYNO_NOMEM(err);
     const enum dyno_status status = action->run(&work, err);
+    dyno_ledger_files_close(&work.files);
     dyno_arena_destroy(work.arena);
     return status;
 }
@@ -333,7 +356,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
 const struct dyno_command dyno_command_ledger = {
     .name = "ledger",
     .summary = "Check, prove and export what was metered",
-    .positional = "verify|prove ID|export|heads FOLDER|FILE...",
+    .positional = "verify|prove ID|export|heads|ship FOLDER|FILE...",
     .positional_min = 1,
     .positional_max = DYNO_CLI_LIST_MAX,
     .text =
@@ -341,7 +364,8 @@ const struct dyno_command dyno_command_ledger = {
         "prints what shows that a record is in the ledger, which verify --proof checks alone. "
         "export prints every record. heads prints what is published: whoever keeps one can "
         "tell (verify --head) when anything before it was changed. Files may be read while a "
-        "server writes them.",
+        "server writes them. ship sends a ledger's files to the fleet, from where its copy ends; "
+        "the others read that copy when --fleet-ledger is given without files.",
     .flags = flags,
     .flag_count = DYNO_COUNT(flags),
     .options_bytes = sizeof(struct dyno_ledger_flags),

@@ -42,6 +42,16 @@
         .kind = DYNO_FLAG_STR, DYNO_FLAG_AT(type, max_shapes)                                   \
     }
 
+/* --- the fleet --- */
+
+#define DYNO_FLAG_FLEET_LEDGER(type, field)                                                      \
+    {                                                                                            \
+        .name = "--fleet-ledger", .value = "CONNINFO",                                           \
+        .help = "The fleet's ledger in PostgreSQL: 'service=dyno' or 'host=H dbname=D user=U', " \
+                "as libpq takes it; the password is in a passfile or the environment",           \
+        .kind = DYNO_FLAG_STR, DYNO_FLAG_AT(type, field)                                         \
+    }
+
 /* --- how it runs and how it is built --- */
 
 #define DYNO_FLAG_THREADS(type, what)                                                            \

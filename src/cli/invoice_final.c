@@ -364,8 +364,7 @@ static enum dyno_status begin(struct final *final, struct dyno_invoicing *work,
     if (final->folder == NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "--books=DIR is missing: final invoices are kept there");
     DYNO_TRY(dyno_closings_read(final->folder, work->arena, &final->before, err));
-    return dyno_node_files_find(&work->options->bill.ledgers, work->arena, &final->nodes,
-                                &final->node_count, err);
+    return dyno_node_files_find(work, &final->nodes, &final->node_count, err);
 }
 
 static enum dyno_status close_period(struct final *final, struct dyno_err *err)

@@ -97,8 +97,7 @@ static enum dyno_status derive(struct dyno_invoicing *work, const struct dyno_in
     work->credits[0] = (struct dyno_closing_credit){claim->tenant, claim->credit_before_nano, 0};
     work->credit_count = 1;
     DYNO_TRY(find_book(work, claim->made_of.tariffs, err));
-    DYNO_TRY(
-        dyno_node_files_find(&work->options->bill.ledgers, work->arena, &nodes, &node_count, err));
+    DYNO_TRY(dyno_node_files_find(work, &nodes, &node_count, err));
     DYNO_TRY(dyno_node_files_verify(nodes, node_count, NULL, &claim->made_of, err));
     DYNO_TRY(dyno_invoicing_bounds(work, &claim->made_of, err));
     DYNO_TRY(dyno_invoicing_rate(work, err));

@@ -93,11 +93,20 @@ enum dyno_status dyno_invoicing_bounds(struct dyno_invoicing *work,
 
 /* --- rating --- */
 
+enum dyno_status dyno_invoicing_files(struct dyno_invoicing *work, struct dyno_err *err)
+{
+    const struct dyno_bill_options *bill = &work->options->bill;
+    return work->files.names != NULL ? DYNO_OK
+                                     : dyno_ledger_files_open(&bill->ledgers, bill->fleet, -1,
+                                                              work->arena, &work->files, err);
+}
+
 enum dyno_status dyno_invoicing_rate(struct dyno_invoicing *work, struct dyno_err *err)
 {
     const struct dyno_bill_options *bill = &work->options->bill;
+    DYNO_TRY(dyno_invoicing_files(work, err));
     const struct dyno_usage_source_options source = {
-        .ledgers = &bill->ledgers,
+        .files = &work->files,
         .certificates = bill->certificates,
         .first_s = work->first_s,
         .next_s = work->next_s,
@@ -124,6 +133,7 @@ void dyno_invoicing_fini(struct dyno_invoicing *work)
 {
     dyno_usage_source_close(work->source);
     work->source = NULL;
+    dyno_ledger_files_close(&work->files);
 }
 
 const struct dyno_account *dyno_invoicing_account(const struct dyno_invoicing *work,

@@ -29,11 +29,15 @@ struct dyno_invoicing {
     struct dyno_closing_credit *credits; /* left_nano is known when it is rated */
     size_t credit_count;
 
+    struct dyno_ledger_files files; /* open when it is asked for */
     struct dyno_usage_source *source;
     struct dyno_credit *rated_credits;
     size_t rated_credit_count;
     struct dyno_statement *statement;
 };
+
+/* Open what the ledgers are read from, once. */
+enum dyno_status dyno_invoicing_files(struct dyno_invoicing *work, struct dyno_err *err);
 
 /* Rate it; fills in the second half.  E_DENIED: it is to be final, and cites trials. */
 enum dyno_status dyno_invoicing_rate(struct dyno_invoicing *work, struct dyno_err *err);
@@ -59,7 +63,8 @@ enum dyno_status dyno_invoicing_bounds(struct dyno_invoicing *work,
 
 struct dyno_node_files {
     uint32_t node;
-    const char **paths; /* of its files, in order */
+    const struct dyno_ledger_store *store;
+    const char **paths; /* of its files, in order; names of the store */
     size_t path_count;
     uint64_t first_group;    /* before its first file */
     uint64_t first_ns;       /* when that one was begun */
@@ -68,8 +73,8 @@ struct dyno_node_files {
     uint8_t head_bytes[DYNO_HEAD_BYTES];
 };
 
-/* The files that --ledger names, by node, rising. */
-enum dyno_status dyno_node_files_find(const struct dyno_cli_list *ledgers, struct dyno_arena *arena,
+/* The files that --ledger names, or the fleet has, by node, rising. */
+enum dyno_status dyno_node_files_find(struct dyno_invoicing *work,
                                       struct dyno_node_files **nodes_out, size_t *count_out,
                                       struct dyno_err *err);
 /* Are these ledgers what they were when those heads were made, and those of the closing before (may

@@ -4,11 +4,14 @@
 
 #include "base/strbuf.h"
 #include "cli/flags.h"
+#include "cli/ledger_files.h"
 #include "meter/ledger/heads.h"
 
 struct dyno_ledger_flags {
     struct dyno_cli_list positional, heads;
     const char *key, *head, *proof, *format, *tenant, *since, *until;
+    const char *fleet; /* NULL: files are named */
+    int64_t node;      /* -1: all of the fleet's */
     bool json;
 };
 
@@ -16,12 +19,12 @@ struct dyno_ledger_flags {
 struct dyno_ledger_work {
     const struct dyno_ledger_flags *options;
     struct dyno_arena *arena;
-    const char **paths;
-    size_t path_count;
+    struct dyno_ledger_files files;
 };
 
-/* The files that the positional arguments from `first` on name, to work->paths. */
-enum dyno_status dyno_ledger_find_paths(struct dyno_ledger_work *work, uint32_t first,
+/* The files that the positional arguments from `first` on name, or those of the fleet, to
+ * work->files. */
+enum dyno_status dyno_ledger_find_files(struct dyno_ledger_work *work, uint32_t first,
                                         struct dyno_err *err);
 /* Print it with an end of line, and free it. */
 enum dyno_status dyno_ledger_print_json(struct dyno_strbuf *text, struct dyno_err *err);
@@ -40,5 +43,8 @@ enum dyno_status dyno_kept_heads_read(const struct dyno_cli_list *files, const u
 
 /* ledger_verify.c */
 enum dyno_status dyno_ledger_run_verify(struct dyno_ledger_work *work, struct dyno_err *err);
+
+/* ledger_ship.c */
+enum dyno_status dyno_ledger_run_ship(struct dyno_ledger_work *work, struct dyno_err *err);
 
 #endif /* DYNO_CLI_LEDGER_COMMAND_H */

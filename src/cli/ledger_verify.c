@@ -141,14 +141,14 @@ static void step(void *arg, uint64_t records, const char *path)
 }
 
 /* Groups in all files, for the progress bar alone. */
-static uint64_t count_groups(const struct dyno_ledger_work *work)
+static uint64_t count_groups(const struct dyno_ledger_files *files)
 {
     uint64_t count = 0;
-    for (size_t i = 0; i < work->path_count; i++) {
+    for (size_t i = 0; i < files->count; i++) {
         struct dyno_ledger_file *file = NULL;
         uint64_t last = 0;
         bool found = false;
-        if (dyno_ledger_file_open(work->paths[i], &file, NULL) != DYNO_OK)
+        if (dyno_ledger_store_open(files->store, files->names[i], &file, NULL) != DYNO_OK)
             continue;
         if (dyno_ledger_file_last(file, &last, &found, NULL) == DYNO_OK && found)
             count += last + 1 - dyno_ledger_file_opening(file)->frontier.count;
@@ -188,20 +188,103 @@ static enum dyno_status tell_kept(const struct dyno_kept_heads *kept, bool as_js
     return dyno_ledger_print_json(&text, err);
 }
 
+static enum dyno_status verify_ledger(const struct dyno_ledger_files *files,
+                                      const struct dyno_verify_options *options,
+                                      struct dyno_verify_report *report, struct dyno_err *err)
+{
+    struct dyno_progress progress;
+    struct dyno_verify_options how = *options;
+    how.store = files->store;
+    how.on_step = step;
+    how.arg = &progress;
+    dyno_progress_begin(&progress, "verify", count_groups(files));
+    const enum dyno_status status =
+        dyno_ledger_verify(files->names, files->count, &how, report, err);
+    dyno_progress_end(&progress);
+    return status;
+}
+
+/* As text, or as an object of JSON. */
+static void tell_report(const struct dyno_verify_report *report, size_t kept_count,
+                        struct dyno_json_writer *json, bool as_json)
+{
+    if (as_json) {
+        dyno_json_object_begin(json);
+        put_report(json, report);
+        put_count(json, "kept_heads", kept_count);
+        dyno_json_object_end(json);
+        return;
+    }
+    print_report(report);
+    if (kept_count > 0)
+        printf("  kept heads  %zu, all of this ledger\n", kept_count);
+}
+
+/* --- the fleet --- */
+
+/* What the fleet has of one node: its groups, and what their watermarks say. */
+static enum dyno_status verify_node(struct dyno_ledger_work *work, uint32_t node,
+                                    const struct dyno_verify_options *how,
+                                    struct dyno_verify_report *report, struct dyno_err *err)
+{
+    struct dyno_ledger_files files = work->files;
+    DYNO_TRY(dyno_fleet_files(files.fleet, node, work->arena, &files.names, &files.count, err));
+    DYNO_TRY(verify_ledger(&files, how, report, err));
+    return dyno_fleet_check(files.fleet, node, report->first_group + report->groups, &report->chain,
+                            err);
+}
+
+static enum dyno_status verify_nodes(struct dyno_ledger_work *work,
+                                     const struct dyno_verify_options *how,
+                                     struct dyno_json_writer *json, struct dyno_err *err)
+{
+    uint32_t *nodes = NULL;
+    size_t count = 0;
+    const int64_t only = work->options->node;
+    DYNO_TRY(dyno_fleet_nodes(work->files.fleet, work->arena, &nodes, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        struct dyno_verify_report report;
+        if (only >= 0 && nodes[i] != (uint32_t)only)
+            continue;
+        DYNO_TRY(verify_node(work, nodes[i], how, &report, err));
+        tell_report(&report, how->head_count, json, work->options->json);
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status verify_fleet(struct dyno_ledger_work *work,
+                                     const struct dyno_verify_options *how, struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    if (how->head_count > 0 && work->options->node < 0)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "heads are those of one node: with --fleet-ledger give --node, too");
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "nodes");
+    dyno_json_array_begin(&json);
+    const enum dyno_status status = verify_nodes(work, how, &json, err);
+    dyno_json_array_end(&json);
+    dyno_json_object_end(&json);
+    if (status == DYNO_OK && work->options->json)
+        return dyno_ledger_print_json(&text, err);
+    dyno_strbuf_fini(&text);
+    return status;
+}
+
 static enum dyno_status verify_files(struct dyno_ledger_work *work, const uint8_t *key,
                                      struct dyno_err *err)
 {
     const struct dyno_ledger_flags *options = work->options;
     struct dyno_verify_report report;
-    struct dyno_progress progress;
     struct dyno_head head;
-    struct dyno_verify_options how = {.key = key, .on_step = step, .arg = &progress};
+    struct dyno_verify_options how = {.key = key};
     struct dyno_kept_heads kept = {0};
     if (options->heads.count > 0)
         DYNO_TRY(dyno_kept_heads_read(&options->heads, key, work->arena, &kept, err));
-    if (options->heads.count > 0 && options->positional.count == 1)
+    if (options->heads.count > 0 && options->positional.count == 1 && options->fleet == NULL)
         return tell_kept(&kept, options->json, err);
-    DYNO_TRY(dyno_ledger_find_paths(work, 1, err));
+    DYNO_TRY(dyno_ledger_find_files(work, 1, err));
     how.heads = kept.items;
     how.head_count = kept.count;
     if (options->head != NULL) {
@@ -209,25 +292,15 @@ static enum dyno_status verify_files(struct dyno_ledger_work *work, const uint8_
         how.heads = &head;
         how.head_count = 1;
     }
-    dyno_progress_begin(&progress, "verify", count_groups(work));
-    const enum dyno_status status =
-        dyno_ledger_verify(work->paths, work->path_count, &how, &report, err);
-    dyno_progress_end(&progress);
-    if (status != DYNO_OK)
-        return status;
-    if (!options->json) {
-        print_report(&report);
-        if (how.head_count > 0)
-            printf("  kept heads  %zu, all of this ledger\n", how.head_count);
-        return DYNO_OK;
-    }
+    if (work->files.fleet != NULL)
+        return verify_fleet(work, &how, err);
+    DYNO_TRY(verify_ledger(&work->files, &how, &report, err));
     struct dyno_strbuf text = {0};
     struct dyno_json_writer json = {.out = &text, .indent = 2};
-    dyno_json_object_begin(&json);
-    put_report(&json, &report);
-    put_count(&json, "kept_heads", how.head_count);
-    dyno_json_object_end(&json);
-    return dyno_ledger_print_json(&text, err);
+    tell_report(&report, how.head_count, &json, options->json);
+    if (options->json)
+        return dyno_ledger_print_json(&text, err);
+    return DYNO_OK;
 }
 
 /* --- proofs --- */

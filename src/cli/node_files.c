@@ -32,12 +32,13 @@ static enum dyno_status look(struct dyno_node_files *node, struct dyno_ledger_fi
     return DYNO_OK;
 }
 
-static enum dyno_status take_file(const char *path, struct dyno_node_files *nodes, size_t *count,
-                                  struct dyno_arena *arena, size_t path_count, struct dyno_err *err)
+static enum dyno_status take_file(const struct dyno_ledger_files *files, const char *path,
+                                  struct dyno_node_files *nodes, size_t *count,
+                                  struct dyno_arena *arena, struct dyno_err *err)
 {
     struct dyno_ledger_file *file = NULL;
     size_t at = 0;
-    DYNO_TRY(dyno_ledger_file_open(path, &file, err));
+    DYNO_TRY(dyno_ledger_store_open(files->store, path, &file, err));
     const struct dyno_opening *opening = dyno_ledger_file_opening(file);
     while (at < *count && nodes[at].node != opening->node)
         at++;
@@ -45,9 +46,10 @@ static enum dyno_status take_file(const char *path, struct dyno_node_files *node
     if (at == *count) {
         nodes[at] = (struct dyno_node_files){
             .node = opening->node,
+            .store = files->store,
             .first_group = opening->frontier.count,
             .first_ns = opening->time_ns,
-            .paths = dyno_arena_alloc(arena, path_count, sizeof(*nodes[at].paths))};
+            .paths = dyno_arena_alloc(arena, files->count, sizeof(*nodes[at].paths))};
         if (nodes[at].paths == NULL)
             status = DYNO_NOMEM(err);
         (*count)++;
@@ -69,21 +71,18 @@ static int compare(const void *left, const void *right)
     return a->node < b->node ? -1 : a->node > b->node;
 }
 
-enum dyno_status dyno_node_files_find(const struct dyno_cli_list *ledgers, struct dyno_arena *arena,
+enum dyno_status dyno_node_files_find(struct dyno_invoicing *work,
                                       struct dyno_node_files **nodes_out, size_t *count_out,
                                       struct dyno_err *err)
 {
-    const char **paths = NULL;
-    size_t path_count = 0;
+    const struct dyno_ledger_files *files = &work->files;
     *count_out = 0;
-    if (ledgers->count == 0)
-        return DYNO_FAIL(err, DYNO_E_ARG, "--ledger=PATH is missing");
-    DYNO_TRY(dyno_ledger_paths(ledgers->items, ledgers->count, arena, &paths, &path_count, err));
-    struct dyno_node_files *nodes = dyno_arena_alloc(arena, path_count + 1, sizeof(*nodes));
+    DYNO_TRY(dyno_invoicing_files(work, err));
+    struct dyno_node_files *nodes = dyno_arena_alloc(work->arena, files->count + 1, sizeof(*nodes));
     if (nodes == NULL)
         return DYNO_NOMEM(err);
-    for (size_t i = 0; i < path_count; i++)
-        DYNO_TRY(take_file(paths[i], nodes, count_out, arena, path_count, err));
+    for (size_t i = 0; i < files->count; i++)
+        DYNO_TRY(take_file(files, files->names[i], nodes, count_out, work->arena, err));
     qsort(nodes, *count_out, sizeof(*nodes), compare);
     *nodes_out = nodes;
     return DYNO_OK;
@@ -128,6 +127,7 @@ enum dyno_status dyno_node_files_verify(const struct dyno_node_files *nodes, siz
         if (earlier != NULL)
             DYNO_TRY(decode(earlier, &heads[how.head_count++], err));
         DYNO_TRY(decode(said, &heads[how.head_count++], err));
+        how.store = nodes[at].store;
         DYNO_TRY(dyno_ledger_verify(nodes[at].paths, nodes[at].path_count, &how, &report, err));
     }
     return DYNO_OK;

@@ -28,8 +28,8 @@ struct grade {
 struct dyno_usage_source {
     struct dyno_usage_source_options options;
     struct dyno_arena *arena;
-    const char **paths;
-    size_t path_count;
+    struct dyno_ledger_files own; /* when none were given */
+    const struct dyno_ledger_files *files;
     uint64_t *ends; /* of each file: groups from this number on came while it was read */
     struct dyno_ledger_file *file;        /* that is open now */
     const struct dyno_usage_bound *bound; /* of its node; NULL: it is read to its end */
@@ -239,7 +239,8 @@ static enum dyno_status walk_file(struct dyno_usage_source *source, const char *
     struct file_names names = {0};
     uint64_t number = 0;
     bool found = true;
-    enum dyno_status status = dyno_ledger_file_open(path, &source->file, err);
+    enum dyno_status status =
+        dyno_ledger_store_open(source->files->store, path, &source->file, err);
     if (status == DYNO_OK)
         status = find_bound(source, err);
     while (status == DYNO_OK) {
@@ -266,8 +267,9 @@ static enum dyno_status walk_file(struct dyno_usage_source *source, const char *
 static enum dyno_status walk(struct dyno_usage_source *source, bool is_first, group_fn *visit,
                              void *arg, struct dyno_err *err)
 {
-    for (size_t i = 0; i < source->path_count; i++)
-        DYNO_TRY(walk_file(source, source->paths[i], &source->ends[i], is_first, visit, arg, err));
+    for (size_t i = 0; i < source->files->count; i++)
+        DYNO_TRY(walk_file(source, source->files->names[i], &source->ends[i], is_first, visit, arg,
+                           err));
     return DYNO_OK;
 }
 
@@ -474,14 +476,15 @@ enum dyno_status dyno_usage_source_each(struct dyno_usage_source *source, dyno_u
 
 static enum dyno_status prepare(struct dyno_usage_source *source, struct dyno_err *err)
 {
-    const struct dyno_cli_list *ledgers = source->options.ledgers;
     uint32_t nothing = 0;
-    if (ledgers->count == 0)
-        return DYNO_FAIL(err, DYNO_E_ARG, "--ledger=PATH is missing");
     DYNO_TRY(intern(source, "", &nothing, err));
-    DYNO_TRY(dyno_ledger_paths(ledgers->items, ledgers->count, source->arena, &source->paths,
-                               &source->path_count, err));
-    source->ends = dyno_arena_alloc(source->arena, source->path_count + 1, sizeof(*source->ends));
+    source->files = source->options.files;
+    if (source->files == NULL) {
+        DYNO_TRY(dyno_ledger_files_open(source->options.ledgers, source->options.fleet, -1,
+                                        source->arena, &source->own, err));
+        source->files = &source->own;
+    }
+    source->ends = dyno_arena_alloc(source->arena, source->files->count + 1, sizeof(*source->ends));
     if (source->ends == NULL)
         return DYNO_NOMEM(err);
     DYNO_TRY(walk(source, true, survey, NULL, err));
@@ -522,6 +525,7 @@ void dyno_usage_source_close(struct dyno_usage_source *source)
     dyno_free(source->grades);
     dyno_free(source->spans);
     dyno_swaps_fini(&source->swaps);
+    dyno_ledger_files_close(&source->own);
     dyno_arena_destroy(source->arena);
     dyno_free(source);
 }
@@ -620,6 +624,7 @@ enum dyno_status dyno_bill_open(const struct dyno_bill_options *options,
                                 struct dyno_usage_source **source_out, struct dyno_err *err)
 {
     struct dyno_usage_source_options source = {.ledgers = &options->ledgers,
+                                               .fleet = options->fleet,
                                                .certificates = options->certificates};
     DYNO_TRY(dyno_bill_period(options, &source.first_s, &source.next_s, err));
     return dyno_usage_source_open(&source, source_out, err);

@@ -6,7 +6,7 @@
 #ifndef DYNO_CLI_USAGE_SOURCE_H
 #define DYNO_CLI_USAGE_SOURCE_H
 
-#include "cli/command.h"
+#include "cli/ledger_files.h"
 #include "cli/usage_grade.h"
 #include "rate/invoice.h"
 
@@ -20,9 +20,11 @@ struct dyno_usage_bound {
 };
 
 struct dyno_usage_source_options {
-    const struct dyno_cli_list *ledgers; /* files and folders */
-    const char *certificates;            /* folder; NULL: records that cite one cannot be rated */
-    int64_t first_s, next_s;             /* records from, and before */
+    const struct dyno_ledger_files *files; /* open until the source is closed; NULL: */
+    const struct dyno_cli_list *ledgers;   /* files and folders, or */
+    const char *fleet;                     /* the fleet's database */
+    const char *certificates;              /* folder; NULL: records that cite one cannot be rated */
+    int64_t first_s, next_s;               /* records from, and before */
     /* With bounds, one for each node, also what closed periods have not billed: of the time from
      * billed_s to first_s what came after the last closing, and what it took otherwise than it is
      * now known to be. */

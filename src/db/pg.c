@@ -236,6 +236,19 @@ static enum dyno_status set_up(struct dyno_pg *pg, struct dyno_err *err)
 
 /* --- the schema --- */
 
+static enum dyno_status read_row(struct dyno_pg *pg, int64_t *version_out, struct dyno_err *err)
+{
+    char text[128];
+    struct dyno_pg_rows rows = {0};
+    *version_out = 0;
+    (void)snprintf(text, sizeof(text), "SELECT version FROM %s.schema_version", pg->kind->schema);
+    enum dyno_status status = dyno_pg_query_once(pg, text, NULL, 0, &rows, err);
+    if (status == DYNO_OK && rows.count > 0)
+        status = dyno_pg_i64(&rows, 0, 0, 1, INT32_MAX, version_out, err);
+    dyno_pg_rows_close(&rows);
+    return status;
+}
+
 /* 0: there is none yet. */
 static enum dyno_status read_version(struct dyno_pg *pg, int64_t *version_out, struct dyno_err *err)
 {
@@ -249,16 +262,7 @@ static enum dyno_status read_version(struct dyno_pg *pg, int64_t *version_out, s
     if (status == DYNO_OK)
         status = dyno_pg_i64(&rows, 0, 0, 0, 1, version_out, err);
     dyno_pg_rows_close(&rows);
-    if (status != DYNO_OK || *version_out == 0)
-        return status;
-    (void)snprintf(text, sizeof(text), "SELECT version FROM %s.schema_version", pg->kind->schema);
-    status = dyno_pg_query_once(pg, text, NULL, 0, &rows, err);
-    if (status == DYNO_OK && rows.count != 1)
-        status = DYNO_FAIL(err, DYNO_E_FORMAT, "%s: its schema has no version", pg->kind->what);
-    if (status == DYNO_OK)
-        status = dyno_pg_i64(&rows, 0, 0, 1, INT32_MAX, version_out, err);
-    dyno_pg_rows_close(&rows);
-    return status;
+    return status != DYNO_OK || *version_out == 0 ? status : read_row(pg, version_out, err);
 }
 
 static enum dyno_status check_version(const struct dyno_pg *pg, int64_t version, bool creates,
@@ -280,23 +284,23 @@ static enum dyno_status check_version(const struct dyno_pg *pg, int64_t version,
                      kind->what, dyno_pg_database(pg), (long long)version, (int)kind->version);
 }
 
-/* Under the lock: another process may have been faster. */
+/* Under the lock: another process may have been faster.  Whether the table is there is found out by
+ * making it: a look by its name may still be answered from before we waited. */
 static enum dyno_status change_schema(struct dyno_pg *pg, struct dyno_err *err)
 {
     char sql[320];
     int64_t version = 0;
     const struct dyno_pg_kind *kind = pg->kind;
     DYNO_TRY(dyno_pg_exec(pg, "SELECT pg_advisory_xact_lock(" LOCK_KEY ")", err));
-    DYNO_TRY(read_version(pg, &version, err));
-    DYNO_TRY(check_version(pg, version, true, err));
-    if (version == kind->version)
-        return DYNO_OK;
     (void)snprintf(sql, sizeof(sql),
                    "CREATE SCHEMA IF NOT EXISTS %s; "
                    "CREATE TABLE IF NOT EXISTS %s.schema_version (version integer NOT NULL)",
                    kind->schema, kind->schema);
-    if (version == 0)
-        DYNO_TRY(dyno_pg_exec(pg, sql, err));
+    DYNO_TRY(dyno_pg_exec(pg, sql, err));
+    DYNO_TRY(read_row(pg, &version, err));
+    DYNO_TRY(check_version(pg, version, true, err));
+    if (version == kind->version)
+        return DYNO_OK;
     for (; version < kind->version; version++)
         DYNO_TRY(dyno_pg_exec(pg, kind->changes[version], err));
     (void)snprintf(sql, sizeof(sql),

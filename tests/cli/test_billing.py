@@ -95,7 +95,7 @@ def case_bad_input(t):
     t.fails("E_NOT_FOUND", "*--certificates=DIR is missing*", *ask)
     (t.folder / "certs").mkdir()
     t.fails("E_IO", "*aaaa.engine.json*", *ask, "--certificates=certs")
-    t.fails("E_ARG", "*--ledger=PATH is missing*", "invoice", "--period=2026-11", "--tariffs=book.json")
+    t.fails("E_ARG", "*--ledger=PATH or --fleet-ledger=CONNINFO is missing", "invoice", "--period=2026-11", "--tariffs=book.json")
     t.fails("E_ARG", "*wants a month*", "usage", "--ledger=ledger", "--period=2026-13")
     t.fails("E_ARG", "*either --period*", "usage", *ASK, "--since=2026-11-01")
     t.put("book.json", json.dumps({"tariffs": BOOK["tariffs"], "grants": []}).encode())

@@ -263,8 +263,8 @@ def case_cloudevents(t):
 
 def case_bad_input(t):
     make(t)
-    t.fails("E_ARG", "*it knows verify, prove, export and heads, not 'x'", "ledger", "x", "l")
-    t.fails("E_ARG", "*verify wants the folder of a ledger, or files of one", "ledger", "verify")
+    t.fails("E_ARG", "*it knows verify, prove, export, heads and ship, not 'x'", "ledger", "x", "l")
+    t.fails("E_ARG", "*verify wants the folder of a ledger, or files of one, or --fleet-ledger", "ledger", "verify")
     t.fails("E_NOT_FOUND", '*"nowhere": No such file or directory', "ledger", "verify", "nowhere")
     t.put("text", b"hello world" * 100)
     t.fails("E_FORMAT", '*"text"*', "ledger", "verify", "text")

@@ -197,6 +197,19 @@ static enum dyno_status look_up(struct fleet_file *file, struct dyno_err *err)
     return status;
 }
 
+/* "node 3, file 7": one of dyno_fleet_files, which has read the numbers. */
+static void read_name(struct fleet_file *file)
+{
+    const char *at = file->name;
+    uint32_t *const numbers[] = {&file->node, &file->number};
+    for (size_t i = 0; i < DYNO_COUNT(numbers); i++) {
+        at += strcspn(at, "0123456789");
+        DYNO_ASSERT(*at != 0);
+        for (; *at >= '0' && *at <= '9'; at++)
+            *numbers[i] = 10 * *numbers[i] + (uint32_t)(*at - '0');
+    }
+}
+
 enum dyno_status dyno_fleet_file_open(void *fleet, const char *name,
                                       struct dyno_ledger_file **file_out, struct dyno_err *err)
 {
@@ -207,8 +220,7 @@ enum dyno_status dyno_fleet_file_open(void *fleet, const char *name,
     file->fleet = fleet;
     file->file = (struct dyno_ledger_file){.ops = &ops, .name = file->name};
     (void)snprintf(file->name, sizeof(file->name), "%s", name);
-    const int got = sscanf(name, "node %" SCNu32 ", file %" SCNu32, &file->node, &file->number);
-    DYNO_ASSERT(got == 2); /* it is one of dyno_fleet_files */
+    read_name(file);
     const enum dyno_status status = look_up(file, err);
     if (status != DYNO_OK) {
         dyno_err_prefix(err, "\"%s\"", name);

@@ -364,9 +364,10 @@ static enum dyno_status deliver(struct dyno_shipper *shipper, struct dyno_fleet 
 }
 
 enum dyno_status dyno_shipper_step(struct dyno_shipper *shipper, struct dyno_fleet *fleet,
-                                   struct dyno_err *err)
+                                   bool *is_all_out, struct dyno_err *err)
 {
     bool has_more = false;
+    *is_all_out = false;
     DYNO_ASSERT(shipper->file != NULL);
     DYNO_TRY(has_next(shipper, &has_more, err)); /* before: what this file gets until then counts */
     DYNO_TRY(collect(shipper, err));
@@ -378,5 +379,6 @@ enum dyno_status dyno_shipper_step(struct dyno_shipper *shipper, struct dyno_fle
     if (has_more)
         return move_on(shipper, err);
     shipper->shipped.oldest_ns = 0;
+    *is_all_out = true;
     return DYNO_OK;
 }

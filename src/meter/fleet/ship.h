@@ -31,9 +31,10 @@ struct dyno_shipped {
     uint64_t oldest_ns;       /* when the first group that it lacks was written; 0: it lacks none */
 };
 
-/* One transaction, of about a megabyte at most.  After a failure, begin again. */
+/* One transaction, of about a megabyte at most; *is_all_out: the fleet has all that there was when
+ * it began.  After a failure, begin again. */
 enum dyno_status dyno_shipper_step(struct dyno_shipper *shipper, struct dyno_fleet *fleet,
-                                   struct dyno_err *err);
+                                   bool *is_all_out, struct dyno_err *err);
 /* As it is known after the last step. */
 const struct dyno_shipped *dyno_shipper_shipped(const struct dyno_shipper *shipper);
 

@@ -1,0 +1,244 @@
+"""The fleet's ledger in PostgreSQL: shipped by hand, read, verified; what is delivered badly; what is refused."""
+import concurrent.futures
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+from harness import check
+from test_billing import put_all
+from test_ledger import keys, make
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import postgres  # noqa: E402
+
+
+class Fleet:
+    """A cluster, and dyno beside it."""
+
+    def __init__(self, t, pg):
+        self.t, self.pg, self.flag = t, pg, "--fleet-ledger=" + pg.conninfo()
+
+    def works(self, *args):
+        return self.t.works(*args, self.flag, env=self.pg.env())
+
+    def fails(self, status, says, *args):
+        return self.t.fails(status, says, *args, self.flag, env=self.pg.env())
+
+    def json(self, *args):
+        return json.loads(self.works(*args, "--json"))
+
+    def same(self, folder, node=3):
+        """The fleet has what the folder has, and it verifies."""
+        local = json.loads(self.t.works("ledger", "verify", folder, "--json"))
+        got = [n for n in self.json("ledger", "verify")["nodes"] if n["node"] == node]
+        check(got == [local], got, local)
+        export = self.t.works("ledger", "export", folder)
+        check(self.works("ledger", "export", f"--node={node}") == export, "the exports differ")
+        return local
+
+
+def case_ship(t):
+    keys(t)
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        make(t, key="key.pem")
+        text = fleet.works("ledger", "ship", "l")
+        check("with 201 records: the fleet has node 3 up to record 3-" in text, text)
+        local = fleet.same("l")
+        check(local["heads"] == local["signed_heads"] == 6, local)
+        again = fleet.json("ledger", "ship", "l")
+        check(again["groups"] == 0 and again["records"] == 0 and again["seq"] == 100, again)
+        make(t, key="key.pem")  # goes on
+        more = fleet.json("ledger", "ship", "l")
+        check(more["records"] == 201, more)
+        fleet.same("l")
+        make(t, "m", node=4)
+        fleet.works("ledger", "ship", "m")
+        fleet.same("m", node=4)
+        heads = t.works("ledger", "heads", "l", "--json")
+        check(fleet.works("ledger", "heads", "--node=3", "--json") == heads, "the heads differ")
+        t.put("head.json", heads.splitlines()[3].encode())
+        fleet.works("ledger", "verify", "--node=3", "--key=key.pub", "--head=head.json")
+        fleet.fails("E_MISMATCH", "*is not signed with the key that was given", "ledger", "verify", "--key=key.pub")
+        record = t.works("ledger", "export", "l").splitlines()[42].split(",")[0]
+        proof = fleet.works("ledger", "prove", record)
+        check(proof == t.works("ledger", "prove", record, "l"), proof)
+        rows = dict((r[0], r[1:]) for r in pg.sql("SELECT epoch, seq, sent_seq FROM dyno_ledger.watermark"))
+        check(len(rows) == 4 and set(map(tuple, rows.values())) == {("101", "101"), ("100", "95")}, rows)
+
+
+def case_bad_deliveries(t):
+    """Lost, twice, in another order, the connection begun anew: all is there once."""
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        program = pathlib.Path(t.program).with_name("ship_badly")
+        for node in range(1, 6):
+            make(t, f"l{node}", node=node, records=1500, unsent=3, segment=700)
+            said = run(t, pg, program, pg.conninfo(), f"l{node}", str(node))
+            check("lost" in said and " 0 lost" not in said and " 0 twice" not in said, said)
+            fleet.same(f"l{node}", node=node)
+        got = pg.sql("SELECT count(*), sum(length(items)) FROM dyno_ledger.record_group")
+        check(int(got[0][0]) > 400, got)
+
+
+def run(t, pg, *args):
+    got = subprocess.run(args, capture_output=True, text=True, cwd=t.folder, timeout=250, check=False,
+                         env={**os.environ, **pg.env()})
+    check(got.returncode == 0, got.stdout, got.stderr)
+    return got.stdout
+
+
+def case_without_memory(t):
+    """Allocations of a shipper fail, one a time: it ends with a sentence and leaves nothing behind."""
+    with postgres.cluster() as pg:
+        make(t, records=200)
+        said = run(t, pg, pathlib.Path(t.program).with_name("ship_badly"), pg.conninfo(), "l", "starved")
+        check(int(said.split()[0]) > 500, said)
+        Fleet(t, pg).same("l")
+
+
+def case_two_at_once(t):
+    """Four make the tables and ship the same files at the same time."""
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        make(t, records=3000, segment=500)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            done = list(pool.map(lambda _: fleet.works("ledger", "ship", "l"), range(4)))
+        check(len(done) == 4)
+        fleet.same("l")
+
+
+def case_refused_nodes(t):
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        make(t)
+        shutil.copytree(t.path("l"), t.path("old"))
+        make(t)
+        fleet.works("ledger", "ship", "l")
+        make(t, "other", records=500)
+        make(t, "small", records=5)
+        for folder in ("other", "small"):
+            fleet.fails("E_MISMATCH", "*the fleet has another ledger of node 3: two nodes have this number, *", "ledger",
+                        "ship", folder)
+        fleet.fails("E_MISMATCH", "*the fleet has * groups of node 3, and these files end after *: they are an older copy",
+                    "ledger", "ship", "old")
+        files = sorted(p.name for p in pathlib.Path(t.path("l")).glob("*.ledger"))
+        make(t)
+        make(t)
+        os.mkdir(t.path("late"))
+        for path in sorted(pathlib.Path(t.path("l")).glob("*.ledger"))[len(files) + 2:]:
+            shutil.copy(path, t.path("late"))
+        fleet.fails("E_MISMATCH", "*the fleet has * groups of node 3, and \"late/*\" begins after *: the files between are"
+                    " wanted, too", "ledger", "ship", "late")
+        last = sorted(pathlib.Path(t.path("l")).glob("*.ledger"))[-1]
+        fleet.fails("E_MISMATCH", '*"*" is of node 3 and begins after *, wants the file of node 3 that begins after *',
+                    "ledger", "ship", f"l/{files[-1]}", f"l/{last.name}")
+        make(t, "m", node=4)
+        fleet.fails("E_MISMATCH", '*"l/*" is of node 3, not of node 4: ship the ledgers of two nodes one by one',
+                    "ledger", "ship", "l", "m")
+        fleet.works("ledger", "ship", "l")  # and nothing of all that is in it
+        fleet.same("l")
+
+
+def case_files_moved_away(t):
+    """What the fleet has already need not be there any more."""
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        make(t)
+        fleet.works("ledger", "ship", "l")
+        shutil.copytree(t.path("l"), t.path("whole"))
+        for path in sorted(pathlib.Path(t.path("l")).glob("*.ledger"))[:-1]:
+            path.unlink()
+        make(t)
+        fleet.works("ledger", "ship", "l")
+        for path in pathlib.Path(t.path("l")).glob("*.ledger"):
+            shutil.copy(path, t.path("whole"))
+        fleet.same("whole")
+
+
+def case_damage(t):
+    """What is changed in the database is found, wherever it is."""
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        make(t)
+        fleet.works("ledger", "ship", "l")
+        pg.sql("CREATE DATABASE kept TEMPLATE dyno", name="postgres")
+        rest = {"E_CORRUPT", "E_FORMAT", "E_MISMATCH"}
+        for statement, says in (
+                ("UPDATE dyno_ledger.record_group SET items = set_byte(items, 100, get_byte(items, 100) # 1) WHERE number = 1",
+                 '"node 3, file 1": group 1: '),
+                ("UPDATE dyno_ledger.record_group SET items = '' WHERE number = 1", '"node 3, file 1": group 1: '),
+                ("UPDATE dyno_ledger.record_group SET header = '\\x00' WHERE number = 2", '"node 3, file 1": group 2: '),
+                ("UPDATE dyno_ledger.record_group SET number = 1000 WHERE number = 2", "group 2 is missing"),
+                ("DELETE FROM dyno_ledger.record_group WHERE number = 2", "group 2 is missing"),
+                ("DELETE FROM dyno_ledger.record_group WHERE number > 11", "there is a head over "),
+                ("DELETE FROM dyno_ledger.record_group WHERE number > 11; DELETE FROM dyno_ledger.head WHERE group_count > 12",
+                 "its opening speaks of other groups before it"),
+                ("UPDATE dyno_ledger.head SET bytes = proof WHERE group_count = 1", "it is no head of a ledger"),
+                ("UPDATE dyno_ledger.file SET opening = '\\x00' WHERE number = 2", '"node 3, file 2": '),
+                ("UPDATE dyno_ledger.file SET first_group = first_group - 1 WHERE number = 2", "its opening is that of"),
+                ("DELETE FROM dyno_ledger.file WHERE number = 2", "it comes after the end of its file"),
+                ("UPDATE dyno_ledger.node SET group_count = group_count + 1", "and its watermark says"),
+                ("UPDATE dyno_ledger.node SET chain = sha256(chain)", "with another hash"),
+                ("UPDATE dyno_ledger.node SET chain = '\\x00'", "a hash has 1 bytes, wants 32"),
+                ("UPDATE dyno_ledger.watermark SET seq = seq + 20 WHERE seq = 100",
+                 "node 3: the records 101 to 120 of epoch "),
+                ("UPDATE dyno_ledger.watermark SET seq = seq - 1 WHERE seq = 100", "and a watermark at 99 and 95"),
+                ("UPDATE dyno_ledger.watermark SET sent_seq = 100 WHERE seq = 100", "and a watermark at 100 and 100"),
+                ("DELETE FROM dyno_ledger.watermark WHERE seq = 100", "has no watermark"),
+                ("INSERT INTO dyno_ledger.watermark VALUES (3, 4294967295, 1, 1)", "has a watermark and no group"),
+                ("ALTER TABLE dyno_ledger.record_group ALTER items TYPE text USING 'x'", "items is of another type"),
+                ("ALTER TABLE dyno_ledger.head DROP proof", 'column "proof" does not exist')):
+            pg.sql(statement)
+            got = t.dyno("ledger", "verify", fleet.flag, env=pg.env())
+            check(got.returncode != 0 and got.stdout == "" and got.stderr.count("\n") == 1 and says in got.stderr, statement,
+                  got, "wants", says)
+            pg.sql("DROP DATABASE dyno", name="postgres")
+            pg.sql("CREATE DATABASE dyno TEMPLATE kept", name="postgres")
+        check(rest and fleet.same("l"))
+
+
+def case_sentences(t):
+    make(t)
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        fleet.fails("E_NOT_FOUND", '*fleet ledger: there is none in the database "dyno" yet', "ledger", "verify")
+        fleet.fails("E_NOT_FOUND", '*fleet ledger: there is none in the database "dyno" yet', "usage")
+        fleet.works("ledger", "ship", "l")
+        fleet.fails("E_NOT_FOUND", "*fleet ledger: it has no node 9", "ledger", "export", "--node=9")
+        fleet.fails("E_NOT_FOUND", "*there is no record 3-5-9 in * files", "ledger", "prove", "3-5-9")
+        fleet.fails("E_ARG", "*from files or from the fleet, which has them, too: give one of both", "ledger", "verify", "l")
+        fleet.fails("E_ARG", "*from files or from the fleet*", "usage", "--ledger=l")
+        t.fails("E_ARG", "*--fleet-ledger=CONNINFO is missing", "ledger", "ship", "l")
+        t.fails("E_ARG", "*--node says which of the nodes*", "ledger", "export", "l", "--node=3")
+        t.fails("E_ARG", "*holds no password: that belongs into a passfile*", "ledger", "ship", "l",
+                "--fleet-ledger=host=x password=y")
+        wrong = {**pg.env(), "PGPASSFILE": "/dev/null", "PGPASSWORD": "wrong"}
+        t.fails("E_DENIED", '*fleet ledger: connection to server at "127.0.0.1", port * failed: FATAL: password authentication '
+                'failed for user "dyno"', "ledger", "ship", "l", fleet.flag, env=wrong)
+        pg.sql("UPDATE dyno_ledger.schema_version SET version = 2")
+        for args in (("ledger", "ship", "l"), ("usage",)):
+            fleet.fails("E_UNSUPPORTED", '*fleet ledger: the database "dyno" has version 2 of its tables, made by a newer '
+                        "build: this one knows 1", *args)
+        pg.stop()
+        fleet.fails("E_IO", "*fleet ledger: connection to server at *: Connection refused", "ledger", "ship", "l")
+
+
+def case_same_statement(t):
+    """Usage, invoices and what-ifs out of the fleet are those out of the files; final ones, too."""
+    put_all(t)
+    ask, book = ("--period=2026-11",), "--tariffs=book.json"
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        fleet.works("ledger", "ship", "ledger")
+        for args in (("usage",), ("usage", "--json"), ("invoice", book), ("invoice", book, "--tenant=bolt", "--json"),
+                     ("invoice", book, "--format=focus"), ("whatif", book, "--tariff=hourly", "--json")):
+            local = t.works(*args, *ask, "--ledger=ledger")
+            check(len(local) > 100 and fleet.works(*args, *ask) == local, args, local)
+        make(t, "other", node=2)
+        fleet.works("ledger", "ship", "other")
+        check(fleet.works("ledger", "export") == t.works("ledger", "export", "ledger", "other"))
+        check(fleet.works("usage", *ask) == t.works("usage", *ask, "--ledger=ledger", "--ledger=other"))
