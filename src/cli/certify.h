@@ -19,12 +19,12 @@ struct dyno_certify_options {
     struct dyno_cli_list positional;
     struct dyno_cli_list load_inputs, points;
     const char *onnx, *engine, *out, *reference, *verify, *show, *save_baseline;
-    const char *suspend, *reinstate, *reason, *watch;
+    const char *suspend, *reinstate, *reason, *watch, *baseline;
     const char *shapes, *min_shapes, *opt_shapes, *max_shapes;
     const char *device_class, *svg;
     int64_t threads, term_days, attempts;
     double accuracy, p99_ms;
-    bool top_1, new_reference, trial, json;
+    bool top_1, new_reference, keep_baseline, trial, json;
 };
 
 /* How long things are measured. */
@@ -71,6 +71,14 @@ DYNO_NODISCARD enum dyno_status dyno_certify_subject_open(
     const struct dyno_cert *like, struct dyno_certify_subject *subject, struct dyno_err *err);
 void dyno_certify_subject_close(struct dyno_certify_subject *subject);
 
+/* Sizes of an input at a batch (0: as the range has it) and a point. */
+struct dyno_certify_dims {
+    uint32_t rank;
+    int64_t sizes[DYNO_CERT_RANK_MAX];
+    bool is_batch[DYNO_CERT_RANK_MAX];
+};
+void dyno_certify_shape(const struct dyno_certify_subject *subject, int64_t batch, uint32_t point,
+                        uint32_t input_idx, struct dyno_certify_dims *dims_out);
 /* Shapes of all inputs as a flag's text, at a batch (0: as the range has it) and a point. */
 void dyno_certify_shape_text(const struct dyno_certify_subject *subject, int64_t batch,
                              uint32_t point, struct dyno_strbuf *out);
@@ -106,10 +114,33 @@ uint32_t dyno_certify_best_point(const struct dyno_certify_subject *subject);
  * fn returns instead of OK ends it and is returned. */
 typedef enum dyno_status dyno_certify_block_fn(void *arg, const struct dyno_cert_block *block,
                                                struct dyno_err *err);
+struct dyno_certify_look {
+    uint64_t batch;
+    uint32_t point;
+    const struct dyno_cli_list *inputs; /* NAME:FILE.npy of that shape; NULL: they are made up */
+    dyno_certify_block_fn *fn;
+    void *arg;
+};
 DYNO_NODISCARD enum dyno_status dyno_certify_blocks(const struct dyno_certify_campaign *campaign,
-                                                    uint64_t batch, uint32_t point,
-                                                    dyno_certify_block_fn *fn, void *arg,
+                                                    const struct dyno_certify_look *look,
                                                     struct dyno_err *err);
+
+/* Live data made into a batch: files of all inputs in a folder of their own, in memory where there
+ * is such a place. */
+struct dyno_certify_live {
+    struct dyno_arena *arena;
+    char folder[64]; /* "": none */
+    struct dyno_cli_list inputs;
+    uint32_t point; /* whose sizes the data has */
+};
+/* Rows of options->load_inputs, repeated until they are a batch.  E_ARG: an input is missing, or
+ * the sizes are those of no point. */
+DYNO_NODISCARD enum dyno_status dyno_certify_live_open(const struct dyno_certify_options *options,
+                                                       const struct dyno_certify_subject *subject,
+                                                       uint64_t batch,
+                                                       struct dyno_certify_live *live,
+                                                       struct dyno_err *err);
+void dyno_certify_live_close(struct dyno_certify_live *live); /* accepts a zeroed one */
 /* Single runs for the scenarios. */
 DYNO_NODISCARD enum dyno_status dyno_certify_scenarios(struct dyno_certify_campaign *campaign,
                                                        struct dyno_cert *engine,

@@ -15,7 +15,7 @@
 
 #define LINE_BYTES 4096
 #define RUNS_ROOM  8192U
-#define ARGS_MAX   (DYNO_CLI_LIST_MAX + 16)
+#define ARGS_MAX   (3 * DYNO_CLI_LIST_MAX + 16)
 
 struct dyno_certify_schedule dyno_certify_schedule(bool is_trial)
 {
@@ -53,6 +53,7 @@ struct worker {
     const char *points[DYNO_CLI_LIST_MAX];
     uint32_t point_count;
     bool with_engine;
+    const struct dyno_cli_list *inputs; /* NAME:FILE.npy; NULL: made up */
     line_fn *on_line;
     void *arg;
 };
@@ -100,6 +101,10 @@ static enum dyno_status run_worker(const struct dyno_certify_campaign *campaign,
         args[count++] = engines[1];
     for (uint32_t i = 0; i < worker->point_count; i++)
         args[count++] = worker->points[i];
+    for (uint32_t i = 0; worker->inputs != NULL && i < worker->inputs->count; i++) {
+        args[count++] = "--loadInputs";
+        args[count++] = worker->inputs->items[i];
+    }
     pid_t pid = 0;
     FILE *out = NULL;
     DYNO_TRY(spawn((char *const *)(uintptr_t)args, &pid, &out, err));
@@ -358,14 +363,9 @@ enum dyno_status dyno_certify_attempt(struct dyno_certify_campaign *campaign, ui
 
 /* --- a look at one point --- */
 
-struct look {
-    dyno_certify_block_fn *fn;
-    void *arg;
-};
-
 static enum dyno_status on_look(void *arg, char *line, struct dyno_err *err)
 {
-    const struct look *look = arg;
+    const struct dyno_certify_look *look = arg;
     struct dyno_cert_block block;
     uint64_t point = 0;
     char *at = line;
@@ -375,16 +375,18 @@ static enum dyno_status on_look(void *arg, char *line, struct dyno_err *err)
     return look->fn(look->arg, &block, err);
 }
 
-enum dyno_status dyno_certify_blocks(const struct dyno_certify_campaign *campaign, uint64_t batch,
-                                     uint32_t point, dyno_certify_block_fn *fn, void *arg,
-                                     struct dyno_err *err)
+enum dyno_status dyno_certify_blocks(const struct dyno_certify_campaign *campaign,
+                                     const struct dyno_certify_look *look, struct dyno_err *err)
 {
-    struct look look = {.fn = fn, .arg = arg};
-    struct worker worker = {.mode = "watch", .with_engine = true, .on_line = on_look, .arg = &look};
+    struct worker worker = {.mode = "watch",
+                            .with_engine = true,
+                            .inputs = look->inputs,
+                            .on_line = on_look,
+                            .arg = (void *)(uintptr_t)look};
     struct dyno_arena *arena = dyno_arena_create();
     if (arena == NULL)
         return DYNO_NOMEM(err);
-    enum dyno_status status = add_point(campaign, &worker, batch, point, arena, err);
+    enum dyno_status status = add_point(campaign, &worker, look->batch, look->point, arena, err);
     if (status == DYNO_OK)
         status = run_worker(campaign, &worker, err);
     dyno_arena_destroy(arena);

@@ -224,6 +224,23 @@ static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_er
     return issue(job, err);
 }
 
+static enum dyno_status keep_baseline(const struct dyno_certify_job *job, struct dyno_err *err)
+{
+    struct dyno_strbuf path = {0};
+    struct dyno_file_map map = {0};
+    char hash[DYNO_CERT_HEX_ROOM];
+    dyno_cert_hex(&job->subject.baseline_hash, hash);
+    dyno_strbuf_printf(&path, "%s/%s.engine", job->folder, hash);
+    enum dyno_status status = dyno_strbuf_ok(&path)
+                                  ? dyno_file_map(job->subject.baseline_path, &map, err)
+                                  : DYNO_NOMEM(err);
+    if (status == DYNO_OK)
+        status = dyno_file_write_atomic(dyno_strbuf_text(&path), map.data, map.bytes, err);
+    dyno_file_unmap(&map);
+    dyno_strbuf_fini(&path);
+    return status;
+}
+
 static enum dyno_status save_all(struct dyno_certify_job *job, struct dyno_err *err)
 {
     struct dyno_strbuf reference_path = {0};
@@ -235,6 +252,8 @@ static enum dyno_status save_all(struct dyno_certify_job *job, struct dyno_err *
         status = dyno_cert_save(job->engine, job->folder, &engine_path, err);
     if (status == DYNO_OK)
         status = dyno_certify_save_svg(job->options, job->engine, err);
+    if (status == DYNO_OK && job->options->keep_baseline)
+        status = keep_baseline(job, err);
     const struct dyno_certify_told told[] = {
         {"reference", job->reference, dyno_strbuf_text(&reference_path)},
         {"engine", job->engine, dyno_strbuf_text(&engine_path)},

@@ -300,25 +300,36 @@ static bool is_batch(const struct dyno_certify_subject *subject, uint32_t input,
            plan->tensors[plan->inputs[input].tensor].dims[dim] == subject->batch_expr;
 }
 
-void dyno_certify_shape_text(const struct dyno_certify_subject *subject, int64_t batch,
-                             uint32_t point, struct dyno_strbuf *out)
+void dyno_certify_shape(const struct dyno_certify_subject *subject, int64_t batch, uint32_t point,
+                        uint32_t input_idx, struct dyno_certify_dims *dims_out)
 {
     int64_t sizes[DYNO_CERT_AXES_MAX] = {0};
+    const struct dyno_cert_input *input = &subject->inputs[input_idx];
     for (uint32_t a = subject->axis_count; a-- > 0;) {
         sizes[a] = subject->axes[a].points[point % subject->axes[a].point_count];
         point /= subject->axes[a].point_count;
     }
+    dims_out->rank = input->rank;
+    for (uint32_t d = 0; d < input->rank; d++) {
+        const uint32_t axis = axis_of(subject, input_idx, d);
+        dims_out->sizes[d] = axis < subject->axis_count ? sizes[axis] : input->opt[d];
+        dims_out->is_batch[d] = batch > 0 && is_batch(subject, input_idx, d);
+        if (dims_out->is_batch[d])
+            dims_out->sizes[d] = batch;
+    }
+}
+
+void dyno_certify_shape_text(const struct dyno_certify_subject *subject, int64_t batch,
+                             uint32_t point, struct dyno_strbuf *out)
+{
     for (uint32_t i = 0; i < subject->input_count; i++) {
         const struct dyno_cert_input *input = &subject->inputs[i];
+        struct dyno_certify_dims dims;
+        dyno_certify_shape(subject, batch, point, i, &dims);
         dyno_strbuf_printf(out, "%s%s:%s", i > 0 ? "," : "", input->name,
                            input->rank == 0 ? "scalar" : "");
-        for (uint32_t d = 0; d < input->rank; d++) {
-            const uint32_t axis = axis_of(subject, i, d);
-            int64_t size = axis < subject->axis_count ? sizes[axis] : input->opt[d];
-            if (batch > 0 && is_batch(subject, i, d))
-                size = batch;
-            dyno_strbuf_printf(out, "%s%lld", d > 0 ? "x" : "", (long long)size);
-        }
+        for (uint32_t d = 0; d < dims.rank; d++)
+            dyno_strbuf_printf(out, "%s%lld", d > 0 ? "x" : "", (long long)dims.sizes[d]);
     }
 }
 
@@ -400,12 +411,21 @@ static enum dyno_status build_baseline(const struct dyno_certify_options *option
     dyno_findings_end(&findings, err);
     if (status == DYNO_OK && subject->temp_folder[0] != 0)
         status = hide_baseline(subject, err);
-    if (status == DYNO_OK)
-        status = dyno_engine_open(subject->baseline_path, &subject->baseline, err);
-    if (status == DYNO_OK)
-        status = dyno_engine_identity(subject->baseline, subject->baseline_hash.bytes, err);
     dyno_built_fini(&built);
     return status;
+}
+
+/* One that was kept counts if it is the one that the certificate names, which is checked later. */
+static enum dyno_status open_baseline(const struct dyno_certify_options *options,
+                                      struct dyno_certify_subject *subject, struct dyno_err *err)
+{
+    if (options->baseline == NULL)
+        DYNO_TRY(build_baseline(options, subject, err));
+    else
+        (void)snprintf(subject->baseline_path, sizeof(subject->baseline_path), "%s",
+                       options->baseline);
+    DYNO_TRY(dyno_engine_open(subject->baseline_path, &subject->baseline, err));
+    return dyno_engine_identity(subject->baseline, subject->baseline_hash.bytes, err);
 }
 
 /* Element types that values of the engine have, the model's own float first. */
@@ -475,7 +495,7 @@ static enum dyno_status open_all(const struct dyno_certify_options *options,
         DYNO_TRY(range_of_engine(subject, err));
         DYNO_TRY(range_of_flags(options, subject, err));
     }
-    DYNO_TRY(build_baseline(options, subject, err));
+    DYNO_TRY(open_baseline(options, subject, err));
     DYNO_TRY(check_inputs(subject, subject->baseline, err));
     if (subject->engine != NULL)
         DYNO_TRY(check_inputs(subject, subject->engine, err));
@@ -489,13 +509,14 @@ enum dyno_status dyno_certify_subject_open(const struct dyno_certify_options *op
                                            struct dyno_certify_subject *subject,
                                            struct dyno_err *err)
 {
-    const char *slash = strrchr(options->onnx, '/');
+    const char *name = options->onnx != NULL ? options->onnx : like->model_name;
+    const char *slash = strrchr(name, '/');
     *subject = (struct dyno_certify_subject){
         .onnx_path = options->onnx,
         .engine_path = options->engine,
         .baseline_fd = -1,
         .model_hash = *model,
-        .model_name = slash != NULL ? slash + 1 : options->onnx,
+        .model_name = slash != NULL ? slash + 1 : name,
         .arena = dyno_arena_create(),
     };
     if (subject->arena == NULL)

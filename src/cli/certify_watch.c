@@ -146,10 +146,20 @@ static enum dyno_status watch_it(struct dyno_certify_job *job, const struct dyno
     };
     DYNO_TRY(dyno_certify_check_threads(job, cert, err));
     DYNO_TRY(dyno_certify_check_baseline(job, cert, err));
-    const uint32_t point = dyno_certify_best_point(&job->subject);
-    watching.certified = dyno_cert_points(cert)[point].speedup_log.value;
-    const enum dyno_status status =
-        dyno_certify_blocks(&job->campaign, cert->batch, point, on_block, &watching, &stopped);
+    struct dyno_certify_look look = {.batch = cert->batch,
+                                     .point = dyno_certify_best_point(&job->subject),
+                                     .fn = on_block,
+                                     .arg = &watching};
+    struct dyno_certify_live live = {0};
+    if (job->options->load_inputs.count > 0)
+        DYNO_TRY(dyno_certify_live_open(job->options, &job->subject, cert->batch, &live, err));
+    if (live.inputs.count > 0) {
+        look.point = live.point;
+        look.inputs = &live.inputs;
+    }
+    watching.certified = dyno_cert_points(cert)[look.point].speedup_log.value;
+    const enum dyno_status status = dyno_certify_blocks(&job->campaign, &look, &stopped);
+    dyno_certify_live_close(&live);
     if (status != DYNO_OK && status != DYNO_E_CANCELLED) {
         if (err != NULL)
             *err = stopped;
@@ -169,8 +179,10 @@ enum dyno_status dyno_certify_watch(const struct dyno_certify_options *options,
                            options->watch);
     if (status == DYNO_OK && options->engine == NULL)
         status = DYNO_FAIL(err, DYNO_E_ARG, "--engine=FILE is missing");
-    if (status == DYNO_OK)
+    if (status == DYNO_OK && options->onnx != NULL)
         status = dyno_certify_model_hash(options->onnx, &job.model, err);
+    else if (status == DYNO_OK)
+        job.model = cert->model; /* the baseline that the certificate names is of this one */
     if (status == DYNO_OK)
         status = dyno_certify_check_subject(options, cert, &job.model, err);
     if (status == DYNO_OK)

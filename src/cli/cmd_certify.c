@@ -52,6 +52,12 @@ static const struct dyno_flag flags[] = {
          "Look for some seconds whether it still stands (0); suspend it when it has drifted (1)",
      .kind = DYNO_FLAG_STR,
      AT(watch)},
+    {.name = "--baseline",
+     .value = "FILE",
+     .help = "With --watch: the kept unoptimised execution that the certificate names, in place of "
+             "the model",
+     .kind = DYNO_FLAG_STR,
+     AT(baseline)},
     {.name = "--suspend",
      .value = "CERT",
      .help = "From now on the certificate counts for no new requests; it is not changed itself",
@@ -76,7 +82,8 @@ static const struct dyno_flag flags[] = {
      AT(points)},
     {.name = "--loadInputs",
      .value = "NAME:FILE.npy",
-     .help = "Data for the accuracy gate; the first dimension may be longer than a batch",
+     .help = "Data for the accuracy gate, whose first dimension may be longer than a batch; with "
+             "--watch: live data, whose rows are repeated to make a batch",
      .kind = DYNO_FLAG_LIST,
      AT(load_inputs)},
     {.name = "--accuracy",
@@ -126,6 +133,10 @@ static const struct dyno_flag flags[] = {
      .help = "Keep the engine file of the unoptimised execution",
      .kind = DYNO_FLAG_STR,
      AT(save_baseline)},
+    {.name = "--keep-baseline",
+     .help = "Keep it beside the certificates, named by its hash, where a server finds it",
+     .kind = DYNO_FLAG_BOOL,
+     AT(keep_baseline)},
     {.name = "--trial",
      .help = "In seconds instead of minutes, too short to be trusted: marked, never billed by",
      .kind = DYNO_FLAG_BOOL,
@@ -233,7 +244,12 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         return DYNO_FAIL(err, DYNO_E_ARG, "the model is given twice");
     if (options.positional.count > 0)
         options.onnx = options.positional.items[0];
-    if (options.onnx == NULL)
+    if (options.baseline != NULL && options.watch == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--baseline is for --watch: elsewhere the unoptimised execution is built");
+    if (options.baseline != NULL && options.onnx != NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "give either the model or --baseline");
+    if (options.onnx == NULL && options.baseline == NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "MODEL.onnx is missing");
     if (options.watch != NULL)
         return dyno_certify_watch(&options, err);

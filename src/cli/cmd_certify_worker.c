@@ -30,7 +30,7 @@
 
 struct options {
     struct dyno_cli_list positional;
-    struct dyno_cli_list points;
+    struct dyno_cli_list points, load_inputs;
     const char *mode, *baseline, *engine;
     int64_t threads, blocks;
     double segment_ms, seconds;
@@ -58,6 +58,11 @@ static const struct dyno_flag flags[] = {
      .help = "Shapes to run, one point each",
      .kind = DYNO_FLAG_LIST,
      AT(points)},
+    {.name = "--loadInputs",
+     .value = "NAME:FILE.npy",
+     .help = "Data; default: made up",
+     .kind = DYNO_FLAG_LIST,
+     AT(load_inputs)},
     {.name = "--threads",
      .value = "N",
      .help = "Threads; 0 is one a CPU",
@@ -196,13 +201,12 @@ static void close_point(struct worker *worker)
 
 static enum dyno_status open_point(struct worker *worker, const char *text, struct dyno_err *err)
 {
-    static const struct dyno_cli_list none = {.count = 0};
     struct dyno_cli_shapes shapes;
     DYNO_TRY(dyno_cli_shapes(text, NULL, NULL, NULL, worker->arena, &shapes, err));
     for (uint32_t s = 0; s < worker->side_count; s++) {
         struct side *side = &worker->sides[s];
-        DYNO_TRY(dyno_session_inputs(side->engine, &none, ':', &shapes, worker->arena,
-                                     &side->inputs, err));
+        DYNO_TRY(dyno_session_inputs(side->engine, &worker->options->load_inputs, ':', &shapes,
+                                     worker->arena, &side->inputs, err));
         side->outputs = dyno_arena_alloc(worker->arena, dyno_engine_output_count(side->engine) + 1U,
                                          sizeof(*side->outputs));
         if (side->outputs == NULL)

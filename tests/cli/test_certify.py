@@ -281,6 +281,37 @@ def case_watch_sees_drift(t):
                     re.M))
 
 
+def case_watch_with_what_was_served(t):
+    """Without the model: a kept baseline, and rows that were served, repeated to a batch."""
+    shapes = ("--minShapes=x:1x3x6x6", "--optShapes=x:2x3x6x6", "--maxShapes=x:4x3x6x6")
+    build(t, "m", "n", "--threads=1", *shapes)
+    report = certify(t, "--keep-baseline")
+    engine, baseline = report["engine"]["file"], f"{report['engine']['baseline']}.engine"
+    check(hashlib.sha256((t.folder / baseline).read_bytes()).hexdigest() ==
+          report["engine"]["baseline"], "kept under another name")
+    t.put("live.npy", npy([3, 3, 6, 6], data=bytes(range(256)) * 5 + bytes(16)))
+    before = {f for place in ("/tmp", "/dev/shm") for f in os.listdir(place) if "dyno-live" in f}
+    watch = ("certify", f"--watch={engine}", "--engine=m.engine", "--threads=1")
+    got = t.dyno(*watch, f"--baseline={baseline}", "--loadInputs=x:live.npy", "--json")
+    check(got.returncode in (0, 1, 75), got.returncode, got.stderr)
+    check(json.loads(got.stdout)["blocks"] > 0 or got.returncode == 75, got.stdout)
+    after = {f for place in ("/tmp", "/dev/shm") for f in os.listdir(place) if "dyno-live" in f}
+    check(after <= before, "live data was left behind", after - before)
+    t.put("wide.npy", npy([1, 3, 6, 7]))
+    t.fails("E_ARG", "dyno certify: the data of --loadInputs has the sizes of no point of the "
+            "certificate", *watch, f"--baseline={baseline}",
+            "--loadInputs=x:wide.npy")
+    t.fails("E_ARG", "dyno certify: --loadInputs has no data for input 'x'", *watch, f"--baseline={baseline}",
+            "--loadInputs=z:live.npy")
+    got = t.dyno(*watch, "--baseline=m.engine")
+    check(got.returncode == EXIT["E_MISMATCH"] and "another baseline" in got.stderr, got.stderr)
+    t.fails("E_ARG", "dyno certify: give either the model or --baseline", *watch, f"--baseline={baseline}",
+            "m.onnx")
+    t.fails("E_ARG", "dyno certify: --baseline is for --watch: elsewhere the unoptimised execution is "
+            "built", "certify", "m.onnx", "--engine=m.engine",
+            f"--baseline={baseline}")
+
+
 def case_nobody_chooses_the_baseline(t):
     """Neither by hiding instruction sets, nor by a file of one's own, nor in fused operators."""
     build(t)
