@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 #include "serve/model/make.h"
+#include "serve/model/program.h"
 
 #define NICENESS      10 /* of who reads models; builders have less */
 #define ENV_MAX       64
@@ -44,17 +45,6 @@ struct dyno_maker {
 
 /* --- making it --- */
 
-/* What the builder may know of our environment: where programs are, what is written where, and what
- * is ours. */
-static bool is_passed_on(const char *item)
-{
-    static const char *const names[] = {"PATH=", "HOME=", "TMPDIR=", "LANG=", "LC_ALL=", "DYNO_"};
-    for (size_t i = 0; i < DYNO_COUNT(names); i++)
-        if (strncmp(item, names[i], strlen(names[i])) == 0)
-            return true;
-    return false;
-}
-
 static char *copy(const char *text)
 {
     const size_t bytes = strlen(text) + 1;
@@ -68,7 +58,7 @@ static bool copy_env(struct dyno_maker *maker)
 {
     size_t count = 0;
     for (char **at = environ; at != NULL && *at != NULL && count < ENV_MAX; at++) {
-        if (!is_passed_on(*at))
+        if (!dyno_program_may_know(*at))
             continue;
         maker->env[count] = copy(*at);
         if (maker->env[count++] == NULL)

@@ -11,8 +11,7 @@
 #include "base/mem.h"
 #include "serve/model/engine_cache.h"
 #include "serve/model/maker.h"
-
-#define BUILDER "dyno"
+#include "serve/model/program.h"
 
 static const char *const stage_names[2] = {"baseline", "tuned"};
 
@@ -69,39 +68,6 @@ static struct dyno_maker *maker_of(struct dyno_workshop *workshop)
     struct dyno_maker *maker = workshop->maker;
     (void)pthread_mutex_unlock(&workshop->lock);
     return maker;
-}
-
-/* --- the builder --- */
-
-/* FOLDER/dyno, if it is a program. */
-static bool is_builder(const char *folder, size_t bytes, char *path_out, size_t room)
-{
-    const int length = snprintf(path_out, room, "%.*s/%s", (int)bytes, folder, BUILDER);
-    return length > 0 && (size_t)length < room && access(path_out, X_OK) == 0;
-}
-
-/* The one that was named, the one beside this program, or the one in PATH. */
-static void find_builder(const struct dyno_workshop *workshop, char *path_out, size_t room)
-{
-    char self[PATH_MAX];
-    const ssize_t bytes = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    self[bytes > 0 ? bytes : 0] = 0;
-    const char *slash = strrchr(self, '/');
-    if (workshop->options.builder != NULL) {
-        (void)snprintf(path_out, room, "%s", workshop->options.builder);
-        return;
-    }
-    if (slash != NULL && is_builder(self, (size_t)(slash - self), path_out, room))
-        return;
-    const char *path = getenv("PATH");
-    while (path != NULL && *path != 0) {
-        const size_t length = strcspn(path, ":");
-        if (length > 0 && is_builder(path, length, path_out, room))
-            return;
-        path += length + (path[length] == ':');
-    }
-    (void)snprintf(path_out, room, "%.*s/%s", slash != NULL ? (int)(slash - self) : 0, self,
-                   BUILDER);
 }
 
 /* --- who waits --- */
@@ -295,7 +261,7 @@ static enum dyno_status start_maker(struct dyno_workshop *workshop, struct dyno_
                          "no folder for engines that are built is known: --engine-cache names one");
     if (workshop->cache == NULL)
         DYNO_TRY(dyno_engine_cache_open(folder, options->cache_bytes_max, &workshop->cache, err));
-    find_builder(workshop, builder, sizeof(builder));
+    dyno_program_find(workshop->options.builder, builder, sizeof(builder));
     const struct dyno_maker_options maker = {.builder = builder,
                                              .cache = workshop->cache,
                                              .job_max = options->job_max,
