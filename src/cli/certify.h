@@ -125,11 +125,11 @@ DYNO_NODISCARD enum dyno_status dyno_certify_blocks(const struct dyno_certify_ca
                                                     const struct dyno_certify_look *look,
                                                     struct dyno_err *err);
 
-/* Live data made into a batch: files of all inputs in a folder of their own, in memory where there
- * is such a place. */
+/* Live data made into a batch: files of all inputs in a folder of their own, in TMPDIR when that is
+ * set, else in memory where there is such a place. */
 struct dyno_certify_live {
     struct dyno_arena *arena;
-    char folder[64]; /* "": none */
+    char folder[4096]; /* "": none */
     struct dyno_cli_list inputs;
     uint32_t point; /* whose sizes the data has */
 };

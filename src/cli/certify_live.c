@@ -71,14 +71,18 @@ static enum dyno_status repeat(struct dyno_certify_live *live, struct dyno_tenso
 
 static enum dyno_status make_folder(struct dyno_certify_live *live, struct dyno_err *err)
 {
-    static const char *const places[] = {"/dev/shm/dyno-live-XXXXXX", "/tmp/dyno-live-XXXXXX"};
+    const char *named = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe)
+    const char *const places[] = {named, "/dev/shm", "/tmp"};
     for (size_t i = 0; i < DYNO_COUNT(places); i++) {
-        (void)snprintf(live->folder, sizeof(live->folder), "%s", places[i]);
+        if (places[i] == NULL)
+            continue;
+        (void)snprintf(live->folder, sizeof(live->folder), "%s/dyno-live-XXXXXX", places[i]);
         if (mkdtemp(live->folder) != NULL)
             return DYNO_OK;
     }
     live->folder[0] = 0;
-    return DYNO_FAIL(err, DYNO_E_IO, "cannot make a folder for live data in /dev/shm or /tmp");
+    return DYNO_FAIL(err, DYNO_E_IO,
+                     "cannot make a folder for live data in TMPDIR, /dev/shm or /tmp");
 }
 
 static enum dyno_status save(struct dyno_certify_live *live,

@@ -208,6 +208,16 @@ static const struct dyno_flag flags[] = {
      .help = "Trial certificates count, too: to try things with, for nobody is billed by them",
      .kind = DYNO_FLAG_BOOL,
      AT(takes_trials)},
+    {.name = "--recheck-hours",
+     .value = "H",
+     .help = "Look so often at each certificate whose unoptimised execution was kept beside it "
+             "(dyno certify --keep-baseline): live inputs, on an idle device; one that has "
+             "drifted is suspended; 0: never",
+     .kind = DYNO_FLAG_F64,
+     AT(recheck_hours),
+     .fallback = 6,
+     .min = 0,
+     .max = 8760},
     {.name = "--durability",
      .value = "durable|relaxed",
      .help = "relaxed: answers do not wait for their records, which say so",

@@ -17,6 +17,7 @@ struct dyno_serve_flags {
     int64_t build_jobs, cache_mib;
     double build_timeout_s;
     bool no_builds;
+    double recheck_hours;
     bool takes_trials;
     bool open_to_all;
     int64_t http_port, grpc_port, metrics_port;

@@ -2,6 +2,7 @@
 import concurrent.futures
 import json
 import os
+import pathlib
 import re
 import signal
 import sqlite3
@@ -196,3 +197,83 @@ def case_heads_are_published(t):
     check(got.returncode == 1 and "is of another ledger, or this one was changed since" in got.stderr, got)
     check(file.read_bytes() == before)
     check(heads_verify(t, ledger, f"--heads={file}").returncode == 1)
+
+
+def checks(server):
+    return {verdict: server.metric("dyno_certificate_checks_total", verdict=verdict)
+            for verdict in ("stands", "suspended", "undecided", "failed")}
+
+
+def certify(t, folder, *flags):
+    """A trial of the rows model, whose unoptimised execution is kept; its report."""
+    folder.mkdir()
+    got = subprocess.run([t.build / "dyno", "certify", t.engine("rows").with_suffix(".onnx"), f"--engine={t.engine('rows')}",
+                          "--trial", "--threads=1", "--json", f"--out={folder}", "--keep-baseline", *flags],
+                         capture_output=True, text=True, check=False)
+    check(got.returncode == 0, got.stderr)
+    return json.loads(got.stdout)
+
+
+def samples():
+    """Folders of live inputs, wherever they may lie."""
+    return {f for place in ("/dev/shm", "/tmp") for f in os.listdir(place) if re.match("dyno-(sample|live)", f)}
+
+
+def rows_of(t, ledger):
+    return [r for r in records(t, ledger) if r["kind"] == "usage"]
+
+
+def case_a_certificate_that_drifted_is_suspended(t):
+    """Live inputs, an idle device: a certificate that promises 40 times counts for nothing new."""
+    folder = t.folder / "certificates"
+    report = certify(t, folder)
+    made = folder / pathlib.Path(report["engine"]["file"]).name
+    got = subprocess.run([t.build / "make_cert", folder, "40", "trial", f"like={made}"], capture_output=True, text=True,
+                         check=True)
+    promised = got.stdout.split()[0]
+    made.unlink()
+    before = samples()
+    ledger, server = metered(t, f"--certificates={folder}", "--accept-trials", "--recheck-hours=0.0003", "--threads=1",
+                             models=("rows",))
+    server.expected.append("the certificate of 'rows' has drifted and is suspended")
+    server.expected.append("is not used: it is suspended")
+    server.expected.append("undecided|uncertified")
+    body = {"inputs": [{"name": "x", "shape": [1, 64, 64], "datatype": "FP32", "data": [1.0] * 4096}]}
+    check(infer(server, "rows", body)[0] == 200)
+    end = time.monotonic() + 90
+    while not checks(server)["suspended"]:
+        check(time.monotonic() < end, "it was not suspended", checks(server))
+        check(infer(server, "rows", body)[0] == 200)  # it is also a sample
+        time.sleep(8)  # and then nobody is served
+    check(infer(server, "rows", body)[0] == 200)
+    check(server.metric("dyno_certificate_check_seconds_total") > 0)
+    server.stop()
+    check(not samples() - before, "live inputs were left behind")
+    rows = rows_of(t, ledger)
+    check("uncertified" not in rows[0]["flags"] and "uncertified" in rows[-1]["flags"], rows)
+    state = [f for f in folder.iterdir() if f.name.endswith(".state.json")]
+    check(len(state) == 1 and "it drifted" in state[0].read_text(), list(folder.iterdir()), promised)
+
+
+def case_a_look_ends_with_the_server(t):
+    """A certificate is looked at: the server still ends at once, and nobody is judged."""
+    folder = t.folder / "certificates"
+    certify(t, folder)
+    before = samples()
+    _, server = metered(t, f"--certificates={folder}", "--accept-trials", "--recheck-hours=0.0003", "--threads=1",
+                        models=("rows",))
+    server.expected.append("uncertified")
+    body = {"inputs": [{"name": "x", "shape": [1, 64, 64], "datatype": "FP32", "data": [1.0] * 4096}]}
+    for _ in range(10):  # until one comes when the look is due and wants a sample
+        check(infer(server, "rows", body)[0] == 200)
+        end = time.monotonic() + 7
+        while not samples() - before and time.monotonic() < end:
+            time.sleep(0.01)
+        if samples() - before:
+            break
+    check(samples() - before, "nobody looks")
+    began = time.monotonic()
+    server.stop()
+    check(time.monotonic() - began < 10, "it took", time.monotonic() - began)
+    check(not samples() - before, "live inputs were left behind")
+    check(not [f for f in folder.iterdir() if f.name.endswith(".state.json")], "it was judged")

@@ -187,6 +187,8 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
                                              .publish = options->publish_heads,
                                              .certificates = options->certificates,
                                              .device_class = options->device_class,
+                                             .recheck_ns = (uint64_t)(options->recheck_s * 1e9),
+                                             .certifier = options->builds.builder,
                                              .takes_trials = options->takes_trials,
                                              .is_relaxed = options->is_relaxed,
                                              .device = &server->device,
@@ -257,6 +259,16 @@ void dyno_server_print_meter(struct dyno_server *server, struct dyno_strbuf *out
     account(out, "platform", figures.sums.platform_ns);
     account(out, "idle", figures.sums.idle_ns);
     account(out, "running", figures.sums.running_ns);
+    static const char *const verdicts[] = {"stands", "suspended", "undecided", "failed"};
+    head(out, "dyno_certificate_checks_total",
+         "Looks at certificates in force with live inputs, on an idle device.", "counter");
+    for (size_t i = 0; i < DYNO_COUNT(verdicts); i++)
+        dyno_strbuf_printf(out, "dyno_certificate_checks_total{verdict=\"%s\"} %llu\n", verdicts[i],
+                           (unsigned long long)figures.check_counts[i]);
+    head(out, "dyno_certificate_check_seconds_total", "How long they took, billed to nobody.",
+         "counter");
+    dyno_strbuf_printf(out, "dyno_certificate_check_seconds_total %.9f\n",
+                       (double)figures.check_ns * 1e-9);
     head(out, "dyno_account_balanced", "1 while that holds to the nanosecond.", "gauge");
     dyno_strbuf_printf(out, "dyno_account_balanced %d\n", figures.is_balanced);
     dyno_quota_print(server->quota, out);

@@ -21,7 +21,6 @@ struct dyno_cert_shelf {
 };
 
 /* What a tenant used of an engine since the last tick. */
-/* What a tenant used of it since the last tick. */
 struct dyno_meter_use {
     struct dyno_meter_use *next;
     uint32_t tenant;
@@ -51,7 +50,14 @@ struct dyno_subject {
     pthread_mutex_t lock;
     struct dyno_residency residency;
     bool was_held; /* at this tick */
+
+    /* Its certificate is looked after (recheck.c). */
+    uint64_t check_ns; /* when next; 0: it is not known yet */
+    atomic_bool wants_sample;
+    _Atomic(struct dyno_sample *) sample;
 };
+
+#define DYNO_CHECK_VERDICTS 4 /* stands, suspended, undecided, failed */
 
 struct dyno_meter {
     struct dyno_meter_options options;
@@ -70,6 +76,7 @@ struct dyno_meter {
     bool is_ending;
     struct dyno_cert_shelf *shelf; /* the newest first */
     struct dyno_subject *subjects;
+    struct dyno_recheck *recheck;   /* NULL: certificates are not looked after */
     uint64_t told_ns;               /* when they were told, ns since 1970 */
     struct dyno_timeline_sums told; /* what records of idle time and platform say so far */
 };
@@ -100,6 +107,20 @@ void dyno_subject_quote(const struct dyno_subject *subject, const struct dyno_ar
 struct dyno_epu dyno_subject_epu(const struct dyno_subject *subject,
                                  const struct dyno_array *inputs, uint64_t core_ns);
 void dyno_subject_use(struct dyno_subject *subject, uint32_t tenant, uint64_t core_ns);
+
+/* sample.c: inputs of one request, copied, for a check of the certificate.  By whoever serves a
+ * request that suits one of its points, when one is wanted. */
+void dyno_sample_take(struct dyno_subject *subject, const struct dyno_variant *variant,
+                      const struct dyno_array *inputs);
+void dyno_sample_destroy(struct dyno_sample *sample); /* accepts NULL */
+/* Its arrays as FOLDER/N.npy, N in the order of the engine's inputs. */
+enum dyno_status dyno_sample_save(const struct dyno_sample *sample, const char *folder,
+                                  struct dyno_err *err);
+
+/* recheck.c */
+enum dyno_status dyno_recheck_start(struct dyno_meter *meter, struct dyno_err *err);
+void dyno_recheck_stop(struct dyno_meter *meter); /* before its subjects go */
+void dyno_recheck_read(const struct dyno_meter *meter, struct dyno_meter_figures *figures);
 
 /* tick.c */
 void *dyno_meter_keep_time(void *arg);

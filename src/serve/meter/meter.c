@@ -54,6 +54,7 @@ static enum dyno_status start(struct dyno_meter *meter, struct dyno_err *err)
     DYNO_TRY(dyno_ledger_open(&ledger, &meter->ledger, err));
     DYNO_TRY(dyno_head_board_check(meter->board, err));
     DYNO_TRY(dyno_cert_shelf_read(meter, err));
+    DYNO_TRY(dyno_recheck_start(meter, err));
     const int code = pthread_create(&meter->thread, NULL, dyno_meter_keep_time, meter);
     meter->has_thread = code == 0;
     return code == 0 ? DYNO_OK
@@ -94,6 +95,7 @@ enum dyno_status dyno_meter_destroy(struct dyno_meter *meter, struct dyno_err *e
     (void)pthread_mutex_unlock(&meter->lock);
     if (meter->has_thread)
         (void)pthread_join(meter->thread, NULL);
+    dyno_recheck_stop(meter);
     const enum dyno_status status = dyno_ledger_close(meter->ledger, err);
     while (meter->subjects != NULL) {
         struct dyno_subject *next = meter->subjects->next;
@@ -186,7 +188,7 @@ static enum dyno_outcome outcome_of(const struct dyno_meter_request *request)
                                    : DYNO_OUTCOME_FAILED;
 }
 
-static void value(struct dyno_meter *meter, const struct dyno_subject *subject,
+static void value(struct dyno_meter *meter, struct dyno_subject *subject,
                   const struct dyno_meter_request *request, struct dyno_record *record)
 {
     if (!request->is_good)
@@ -199,6 +201,8 @@ static void value(struct dyno_meter *meter, const struct dyno_subject *subject,
     } else if (epu.basis == DYNO_EPU_UNCERTIFIED) {
         record->flags |= DYNO_RECORD_UNCERTIFIED;
         atomic_fetch_add_explicit(&meter->uncertified_count, 1, memory_order_relaxed);
+    } else if (atomic_load_explicit(&subject->wants_sample, memory_order_relaxed)) {
+        dyno_sample_take(subject, request->variant, request->inputs);
     }
 }
 
@@ -354,5 +358,6 @@ void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figure
                                     .outside_count = atomic_load(&meter->outside_count),
                                     .admits = dyno_ledger_admits(meter->ledger)};
     dyno_device_read(meter->options.device, &figures_out->sums);
+    dyno_recheck_read(meter, figures_out);
     figures_out->is_balanced = dyno_timeline_check(&figures_out->sums, NULL) == DYNO_OK;
 }

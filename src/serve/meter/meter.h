@@ -25,6 +25,8 @@ struct dyno_meter_options {
     const char *publish;      /* a file or folder that heads are appended to; NULL: none */
     const char *certificates; /* folder; NULL: everything is uncertified */
     const char *device_class; /* that certificates must be of; NULL: of any */
+    uint64_t recheck_ns;      /* between two looks at a certificate in force; 0: nobody looks */
+    const char *certifier;    /* the program dyno, which looks; NULL: it is looked for */
     bool takes_trials;        /* certificates to try things with, which nobody is billed by */
     bool is_relaxed;          /* answers leave before their record is durable */
     struct dyno_device *device;
@@ -112,6 +114,9 @@ struct dyno_meter_figures {
     bool admits;
     struct dyno_timeline_sums sums;
     bool is_balanced; /* the identity of the timeline holds */
+    /* Looks at certificates that ended: they stand, were suspended, undecided, could not be done.
+     */
+    uint64_t check_counts[4], check_ns;
 };
 void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figures_out);
 

@@ -116,6 +116,7 @@ void dyno_subject_destroy(struct dyno_subject *subject)
             use = next;
         }
     }
+    dyno_sample_destroy(atomic_load(&subject->sample));
     dyno_free(subject->model);
     dyno_free(subject->variant);
     (void)pthread_mutex_destroy(&subject->lock);
