@@ -333,6 +333,10 @@ static bool kind_of(const struct dyno_usage_source *source, const struct dyno_re
         *kind_out = DYNO_USAGE_RESIDENCY;
         return dyno_record_name(record, DYNO_NAME_TENANT) != 0; /* else the platform's */
     }
+    if (record->kind == DYNO_RECORD_PLATFORM) { /* for a tenant: an engine that it waited for */
+        *kind_out = DYNO_USAGE_COLD_START;
+        return dyno_record_name(record, DYNO_NAME_TENANT) != 0;
+    }
     if (record->kind != DYNO_RECORD_USAGE)
         return false;
     const bool is_void = dyno_map_find(&source->voids, key, sizeof(record->id), &group) &&
@@ -382,7 +386,7 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct file
         .kind = kind,
         .start_s = (int64_t)(record->start_ns / NS_A_S),
         .is_core = (record->flags & DYNO_RECORD_CORE_NS) != 0,
-        .requests = kind != DYNO_USAGE_RESIDENCY,
+        .requests = kind != DYNO_USAGE_RESIDENCY && kind != DYNO_USAGE_COLD_START,
         .items = record->items,
         .device_ns = kind == DYNO_USAGE_RESIDENCY ? 0 : record->device_ns,
         .reference_ns = kind == DYNO_USAGE_DELIVERED ? record->reference_ns : 0,

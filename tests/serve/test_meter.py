@@ -277,3 +277,23 @@ def case_a_look_ends_with_the_server(t):
     check(time.monotonic() - began < 10, "it took", time.monotonic() - began)
     check(not samples() - before, "live inputs were left behind")
     check(not [f for f in folder.iterdir() if f.name.endswith(".state.json")], "it was judged")
+
+
+def case_cold_starts_are_the_tenants(t):
+    """An engine that a request waited for is a record of its tenant; what nobody waited for is the platform's."""
+    for name in ("wanted", "named"):
+        t.put(name, "identity")
+    ledger, server = metered(t, "--model-control-mode=demand", "--load-model=named", models=())
+    server.expected.append("uncertified")
+    for name in ("wanted", "wanted", "named"):
+        check(infer(server, name)[0] == 200)
+    server.stop()
+    rows = [r for r in records(t, ledger) if r["kind"] == "platform"]
+    cold = [r for r in rows if r["tenant"]]
+    check(len(cold) == 1 and cold[0]["model"] == "wanted" and cold[0]["tenant"] == "guest", rows)
+    check(cold[0]["device_ns"] > 0 and "core-ns" in cold[0]["flags"], cold)
+    rest = sum(r["device_ns"] for r in rows if not r["tenant"])
+    check(rest > 0, "nobody waited for the other one", rows)
+    told = usage(t, ledger)
+    text = json.dumps(told)
+    check("cold-start" in text or "cold_start" in text, text)

@@ -121,6 +121,7 @@ bool dyno_call_record(struct dyno_call *call, void (*wake)(struct dyno_mail *mai
         .inputs = task->inputs,
         .is_good = call->status == DYNO_OK,
         .is_cancelled = call->status == DYNO_E_CANCELLED,
+        .has_waited = call->wait_count > 0,
         .wall_ns = dyno_call_came_ns(call),
         .queue_ns = task->start_ns - task->queue_ns,
         .core_ns = task->core_ns,

@@ -68,7 +68,8 @@ struct dyno_meter {
     atomic_uint_fast32_t classes[DYNO_METER_CLASSES_MAX];
     atomic_uint_fast64_t tenants[DYNO_TENANTS_KEPT];
     atomic_uint_fast64_t record_count, uncertified_count, outside_count;
-    pthread_t thread; /* ticks */
+    atomic_uint_fast64_t cold_core_ns; /* of the platform's time, what tenants were told */
+    pthread_t thread;                  /* ticks */
     bool has_thread;
 
     pthread_mutex_t lock;
@@ -77,6 +78,7 @@ struct dyno_meter {
     struct dyno_cert_shelf *shelf; /* the newest first */
     struct dyno_subject *subjects;
     struct dyno_recheck *recheck;   /* NULL: certificates are not looked after */
+    uint64_t cold_told_ns;          /* of cold_core_ns, what is in `told` */
     uint64_t told_ns;               /* when they were told, ns since 1970 */
     struct dyno_timeline_sums told; /* what records of idle time and platform say so far */
 };

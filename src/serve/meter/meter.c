@@ -282,6 +282,25 @@ static bool name_class(struct dyno_meter *meter, const struct dyno_meter_request
     return true;
 }
 
+/* The request waited until its engine was loaded: the tenant's cold start, told once.  On the
+ * device's account it is the platform's, so the ticks leave it out. */
+static void tell_cold_start(struct dyno_meter *meter, const struct dyno_meter_request *request,
+                            const struct dyno_record *usage)
+{
+    const uint64_t core_ns = atomic_exchange(&request->variant->load_core_ns, 0);
+    if (core_ns == 0)
+        return;
+    struct dyno_record record = {.kind = DYNO_RECORD_PLATFORM,
+                                 .flags = DYNO_RECORD_CORE_NS,
+                                 .start_ns = usage->start_ns,
+                                 .queue_ns = core_ns / meter->options.device->timeline.capacity,
+                                 .device_ns = core_ns};
+    memcpy(record.names, usage->names, sizeof(record.names));
+    record.names[DYNO_NAME_SHAPE - 1] = 0;
+    atomic_fetch_add(&meter->cold_core_ns, core_ns);
+    dyno_meter_append(meter, &record, NULL);
+}
+
 bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request *request,
                        struct dyno_ledger_entry *entry)
 {
@@ -304,6 +323,8 @@ bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request
     }
     record->names[DYNO_NAME_SHAPE - 1] =
         dyno_subject_shape(subject, request->variant, request->inputs);
+    if (request->has_waited)
+        tell_cold_start(meter, request, record);
     value(meter, subject, request, record);
     dyno_subject_use(subject, dyno_record_name(record, DYNO_NAME_TENANT), request->core_ns);
     atomic_fetch_add_explicit(&meter->record_count, 1, memory_order_relaxed);

@@ -84,6 +84,7 @@ struct dyno_meter_request {
     const char *class_name;
     const struct dyno_array *inputs; /* in the engine's order */
     bool is_good, is_cancelled;
+    bool has_waited;  /* for its engine to be loaded */
     uint64_t wall_ns; /* when it came, ns since 1970 */
     uint64_t queue_ns, core_ns;
     int64_t rows;

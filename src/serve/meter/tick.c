@@ -111,9 +111,9 @@ static void note_held(struct dyno_meter *meter)
 static void tell_time(struct dyno_meter *meter, enum dyno_record_kind kind, uint64_t end_ns,
                       dyno_u128 now, dyno_u128 *told)
 {
-    const dyno_u128 ns = now - *told;
-    if (ns == 0)
+    if (now <= *told) /* a cold start can be told before its time is read here */
         return;
+    const dyno_u128 ns = now - *told;
     const struct dyno_record record = {.kind = kind,
                                        .flags = DYNO_RECORD_CORE_NS,
                                        .start_ns = meter->told_ns,
@@ -134,6 +134,9 @@ void dyno_meter_tick(struct dyno_meter *meter)
     const uint64_t end_ns =
         now_ns > meter->told_ns ? now_ns : meter->told_ns; /* a clock set back */
     dyno_device_read(meter->options.device, &sums);
+    const uint64_t cold_ns = atomic_load(&meter->cold_core_ns);
+    meter->told.platform_ns += cold_ns - meter->cold_told_ns;
+    meter->cold_told_ns = cold_ns;
     tell_time(meter, DYNO_RECORD_PLATFORM, end_ns, sums.platform_ns, &meter->told.platform_ns);
     tell_time(meter, DYNO_RECORD_IDLE, end_ns, sums.idle_ns, &meter->told.idle_ns);
     meter->told_ns = end_ns;

@@ -375,7 +375,7 @@ static enum dyno_status load(struct dyno_variant *variant, const struct dyno_var
     const int threads = dyno_pool_thread_count(plan->lanes->pools[0]);
     dyno_device_begin(plan->device, (uint32_t)threads, true, &mark);
     const enum dyno_status status = warm(variant, plan, arena, err);
-    (void)dyno_device_end(plan->device, &mark);
+    atomic_store(&variant->load_core_ns, dyno_device_end(plan->device, &mark));
     dyno_arena_destroy(arena);
     return status;
 }

@@ -72,6 +72,7 @@ struct dyno_variant {
     char model[129], version[24], name[129];
     uint64_t version_number;
     struct dyno_stamp stamp;
+    atomic_uint_fast64_t load_core_ns; /* what warming took, until somebody is charged for it */
     char *path; /* of the file that was loaded, where others may find it since; NULL: none was */
     _Atomic(struct dyno_subject *) account; /* the meter's, which outlives it; NULL: none */
 
