@@ -131,7 +131,7 @@ SHA_TARGET static void sha_blocks_x86(uint32_t state[8], const uint8_t *blocks, 
     struct sha_lanes lanes = load_lanes(state);
     for (; count != 0; count--, blocks += 64) {
         const struct sha_lanes before = lanes;
-        __m128i w[4];
+        __m128i w[4] = {0};
         for (int i = 0; i < 16; i++)
             four_rounds(&lanes, w, blocks, i);
         add_lanes(&lanes, before);
@@ -147,8 +147,8 @@ SHA_TARGET static void sha_pair_x86(uint32_t states[2][8], const uint8_t *const 
     for (size_t at = 0; at < count * 64; at += 64) {
         const struct sha_lanes a_before = a;
         const struct sha_lanes b_before = b;
-        __m128i a_words[4];
-        __m128i b_words[4];
+        __m128i a_words[4] = {0};
+        __m128i b_words[4] = {0};
         for (int i = 0; i < 16; i++) {
             four_rounds(&a, a_words, blocks[0] + at, i);
             four_rounds(&b, b_words, blocks[1] + at, i);

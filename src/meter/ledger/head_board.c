@@ -170,7 +170,7 @@ static enum dyno_status look_for_last(const struct dyno_head_board *board, const
 {
     const uint64_t place = board->last.head.group_count;
     struct dyno_ledger_file *file = NULL;
-    struct dyno_ledger_head head;
+    struct dyno_ledger_head head = {0};
     enum dyno_status status = DYNO_OK;
     bool found = false;
     DYNO_TRY(dyno_ledger_file_open(path, &file, err));
