@@ -95,7 +95,9 @@ static bool is_urgent(struct dyno_counter *counter, const struct dyno_budget_slo
     const bool is_idle = look->now_ns - counter->asked_ns > IDLE_NS;
     if (is_idle)
         return look->beats && granted > taken;
-    return atomic_load(&counter->wants) && granted - taken <= atomic_load(&slot->low) &&
+    const int64_t free = granted - taken;
+    return atomic_load(&counter->wants) &&
+           (free <= atomic_load(&slot->low) || free < atomic_load(&counter->largest)) &&
            (slot->empty_ns == 0 || look->now_ns - slot->empty_ns > EMPTY_NS);
 }
 

@@ -174,6 +174,22 @@ static enum dyno_status refuse(struct dyno_counter *counter, struct dyno_budget_
 
 /* --- taking --- */
 
+/* The period that a request lies in.  Which day begins a month takes the C library's lock to know:
+ * each thread remembers the last one. */
+static struct dyno_term_span span_at(enum dyno_term term, int64_t time_s)
+{
+    static _Thread_local struct {
+        struct dyno_term_span span;
+        int64_t day; /* 1 and more: 0 is never now */
+    } kept[DYNO_TERM_NONE + 1];
+    const int64_t day = dyno_day_of(time_s);
+    if (day == 0 || kept[term].day != day) {
+        kept[term].span = dyno_term_at(term, time_s);
+        kept[term].day = day;
+    }
+    return kept[term].span;
+}
+
 static bool applies(const struct dyno_counter *counter, const struct dyno_spend *spend)
 {
     return (counter->model[0] == 0 || strcmp(counter->model, spend->model) == 0) &&
@@ -201,7 +217,7 @@ static enum dyno_status take(struct dyno_counter *counter, int64_t amount, int64
                              struct dyno_reservation *reservation,
                              struct dyno_quota_refusal *refusal, struct dyno_err *err)
 {
-    const struct dyno_term_span span = dyno_term_at(counter->term, start_s);
+    const struct dyno_term_span span = span_at(counter->term, start_s);
     struct dyno_budget_slot *slot = dyno_counter_slot(counter, span.number);
     note(counter, amount);
     if (slot == NULL && !atomic_load(&counter->is_hard))
