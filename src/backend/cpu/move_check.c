@@ -119,3 +119,48 @@ enum dyno_status dyno_cpu_move_check(const struct dyno_site *site, struct dyno_e
             return dyno_cpu_refuse(site, err);
     return shapes_fit(site) ? DYNO_OK : dyno_cpu_refuse(site, err);
 }
+
+/* --- bounds of a slice --- */
+
+static int64_t index_at(const struct dyno_buf *buf, int64_t idx)
+{
+    return dyno_elem_load_i64(buf->dtype, buf->data, (size_t)idx);
+}
+
+bool dyno_cpu_slice_axes(const struct dyno_step *step, const struct dyno_buf *ins,
+                         const struct dyno_buf *out, int64_t *start_out, int64_t *step_out)
+{
+    const struct dyno_buf *in = &ins[0];
+    for (int i = 0; i < in->rank; i++) {
+        start_out[i] = 0;
+        step_out[i] = 1;
+    }
+    const int64_t count = dyno_cpu_count(&ins[1]);
+    const bool has_axes = step->own_in_count > 3 && ins[3].rank >= 0;
+    const bool has_steps = step->own_in_count > 4 && ins[4].rank >= 0;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t named = has_axes ? index_at(&ins[3], i) : i;
+        const int axis = dyno_cpu_axis(named, in->rank);
+        if (axis < 0 || axis >= in->rank)
+            return false;
+        const int64_t by = has_steps ? index_at(&ins[4], i) : 1;
+        const int64_t dim = in->dims[axis];
+        int64_t start = index_at(&ins[1], i);
+        if (start < 0)
+            start = start < -dim ? (by < 0 ? -1 : 0) : start + dim;
+        start = dyno_cpu_min(start, by < 0 ? dim - 1 : dim);
+        start_out[axis] = start;
+        step_out[axis] = by;
+    }
+    for (int i = 0; i < in->rank; i++) {
+        const int64_t size = out->dims[i];
+        int64_t reach = 0;
+        if (size == 0)
+            continue;
+        if (__builtin_mul_overflow(size - 1, step_out[i], &reach) ||
+            __builtin_add_overflow(reach, start_out[i], &reach) || reach < 0 ||
+            reach >= in->dims[i] || start_out[i] < 0 || start_out[i] >= in->dims[i])
+            return false;
+    }
+    return true;
+}

@@ -8,7 +8,7 @@ extern const struct dyno_kernel dyno_kernel_cuda_rows;
 struct rows_state {
     struct dyno_gpu_rows params;
     struct dyno_cuda_tail tail;
-    bool has_bias;
+    bool has_bias, apart; /* apart: a thread a column of elements that lie apart */
     int threads;
 };
 
@@ -54,7 +54,7 @@ static bool describe(const struct dyno_site *site, struct rows *rows)
         return false;
     rows->axis = (int)axis;
     if (step->op == DYNO_OP_softmax)
-        return axis == x->rank - 1;
+        return true;
     const int64_t columns = dyno_cuda_count(x, (int)axis, x->rank);
     rows->has_bias = step->own_in_count > 2 && site->ins[2].rank >= 0;
     return row_vector(site, 1, columns) && (!rows->has_bias || row_vector(site, 2, columns));
@@ -103,7 +103,9 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
         return dyno_cuda_refuse(site, err);
     const bool is_softmax = site->step->op == DYNO_OP_softmax;
     const char *type = dyno_cuda_type(tactic->out_layout);
-    *source_out = is_softmax ? "softmax.cu" : "row_norm.cu";
+    *source_out = !is_softmax                          ? "row_norm.cu"
+                  : rows.axis == site->ins[0].rank - 1 ? "softmax.cu"
+                                                       : "softmax_columns.cu";
     dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n", type, type);
     if (!is_softmax)
         dyno_strbuf_printf(choices, "#define CENTRE %d\n#define BIAS %d\n", rows.centre,
@@ -124,17 +126,24 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     *workspace_bytes_out = 0;
     if (!describe(site, &rows) || !dyno_cuda_tail_plan(site, tactic, &state->tail))
         return dyno_cuda_refuse(site, err);
-    const int64_t columns = dyno_cuda_count(x, rows.axis, x->rank);
+    const bool whole = site->step->op != DYNO_OP_softmax; /* all axes from the first on are a row */
+    const int64_t columns = whole ? dyno_cuda_count(x, rows.axis, x->rank) : x->dims[rows.axis];
+    const int64_t inner = whole ? 1 : dyno_cuda_count(x, rows.axis + 1, x->rank);
     const int64_t count = dyno_cuda_count(x, 0, rows.axis);
-    if (columns > INT32_MAX / 16 || count > INT32_MAX ||
+    if (columns > INT32_MAX / 16 || count > INT32_MAX || inner > INT32_MAX ||
+        (inner != 1 && count * inner > INT32_MAX) ||
         !dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "%lld rows of %lld are too large for the GPU",
                          (long long)count, (long long)columns);
     state->params.rows = count;
     state->params.columns = (int)columns;
+    state->params.inner = (int)inner;
+    state->apart = site->step->op == DYNO_OP_softmax && rows.axis != x->rank - 1;
     state->params.epsilon = rows.epsilon;
     state->has_bias = rows.has_bias;
-    while (state->threads < 512 && state->threads * 2 < columns)
+    if (state->apart)
+        state->threads = 128;
+    while (!state->apart && state->threads < 512 && state->threads * 2 < columns)
         state->threads *= 2;
     return DYNO_OK;
 }
@@ -150,7 +159,9 @@ static enum dyno_status run(struct dyno_run_args *args)
     if (state->has_bias)
         params.bias = dyno_cuda_address(args->ins[2].data);
     dyno_cuda_tail_bind(args, &state->tail, &params.tail);
-    const int64_t grid[3] = {params.columns != 0 ? params.rows : 0, 1, 1};
+    int64_t grid[3] = {params.columns != 0 ? params.rows : 0, 1, 1};
+    if (state->apart)
+        grid[0] = dyno_cuda_div_up(grid[0] * params.inner, state->threads);
     return dyno_cuda_launch(args, grid, state->threads, 0, &params, sizeof(params));
 }
 

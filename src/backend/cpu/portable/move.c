@@ -6,11 +6,6 @@
 
 extern const struct dyno_kernel dyno_kernel_portable_move;
 
-static int64_t index_at(const struct dyno_buf *buf, int64_t idx)
-{
-    return dyno_elem_load_i64(buf->dtype, buf->data, (size_t)idx);
-}
-
 /* --- one way for each operator: axes of the copy from src to dst, both dense --- */
 
 static void plan_expand(const struct dyno_run_args *args, struct dyno_cpu_move *move)
@@ -63,45 +58,6 @@ static void plan_depth(const struct dyno_run_args *args, struct dyno_cpu_move *m
     for (int i = 0; i < 6; i++)
         dyno_cpu_move_axis(move, dims[i], to_space ? in_deep[i] : in_wide[i],
                            to_space ? in_wide[i] : in_deep[i]);
-}
-
-/* First element and step of a slice on each axis, from the step's inputs and the output's size. */
-static bool slice_axes(const struct dyno_step *step, const struct dyno_buf *ins,
-                       const struct dyno_buf *out, int64_t *start_out, int64_t *step_out)
-{
-    const struct dyno_buf *in = &ins[0];
-    for (int i = 0; i < in->rank; i++) {
-        start_out[i] = 0;
-        step_out[i] = 1;
-    }
-    const int64_t count = dyno_cpu_count(&ins[1]);
-    const bool has_axes = step->own_in_count > 3 && ins[3].rank >= 0;
-    const bool has_steps = step->own_in_count > 4 && ins[4].rank >= 0;
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t named = has_axes ? index_at(&ins[3], i) : i;
-        const int axis = dyno_cpu_axis(named, in->rank);
-        if (axis < 0 || axis >= in->rank)
-            return false;
-        const int64_t by = has_steps ? index_at(&ins[4], i) : 1;
-        const int64_t dim = in->dims[axis];
-        int64_t start = index_at(&ins[1], i);
-        if (start < 0)
-            start = start < -dim ? (by < 0 ? -1 : 0) : start + dim;
-        start = dyno_cpu_min(start, by < 0 ? dim - 1 : dim);
-        start_out[axis] = start;
-        step_out[axis] = by;
-    }
-    for (int i = 0; i < in->rank; i++) {
-        const int64_t size = out->dims[i];
-        int64_t reach = 0;
-        if (size == 0)
-            continue;
-        if (__builtin_mul_overflow(size - 1, step_out[i], &reach) ||
-            __builtin_add_overflow(reach, start_out[i], &reach) || reach < 0 ||
-            reach >= in->dims[i] || start_out[i] < 0 || start_out[i] >= in->dims[i])
-            return false;
-    }
-    return true;
 }
 
 /* Axes of a BLOCK tensor as a copy sees them: batch, block, spatial..., 16 lanes. */
@@ -304,7 +260,7 @@ static bool run_slice(const struct dyno_run_args *args)
     int64_t dims[DYNO_RANK_MAX + 1] = {0};
     int64_t src[DYNO_RANK_MAX + 1] = {0}, dst[DYNO_RANK_MAX + 1] = {0};
     struct dyno_cpu_move move = {.elem_bytes = dyno_cpu_elem_bytes(out->dtype)};
-    if (!slice_axes(args->step, args->ins, out, start, by))
+    if (!dyno_cpu_slice_axes(args->step, args->ins, out, start, by))
         return false;
     if (dyno_cpu_is_block(in)) {
         const bool whole = start[1] % DYNO_CPU_BLOCK == 0;
@@ -379,7 +335,7 @@ static double slice_in_blocks(const struct dyno_site *site)
     for (uint32_t i = 1; i < site->step->own_in_count; i++)
         if (site->ins[i].rank >= 0 && (site->ins[i].data == NULL || !site->in_is_weight[i]))
             return 0.0;
-    if (!slice_axes(site->step, site->ins, &site->outs[0], start, by) || by[1] != 1)
+    if (!dyno_cpu_slice_axes(site->step, site->ins, &site->outs[0], start, by) || by[1] != 1)
         return 0.0;
     if (start[1] % DYNO_CPU_BLOCK == 0)
         return 1.0;

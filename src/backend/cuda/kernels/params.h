@@ -49,12 +49,13 @@ struct dyno_gpu_pointwise {
     struct dyno_gpu_tail tail;
 };
 
-/* y[i . y_strides] = x[i . x_strides] for every i inside dims; the last axis varies fastest. */
+/* y[i . y_strides] = x[i . x_strides] for every i inside dims, in words of word_bytes; the last axis
+ * varies fastest. */
 struct dyno_gpu_move {
     unsigned long long x, y;
-    long long count;
-    int rank;
-    int dims[DYNO_GPU_MOVE_AXES];
+    unsigned int count;
+    int word_bytes, rank;
+    unsigned int dims[DYNO_GPU_MOVE_AXES];
     long long x_strides[DYNO_GPU_MOVE_AXES], y_strides[DYNO_GPU_MOVE_AXES];
 };
 
@@ -65,11 +66,11 @@ struct dyno_gpu_reorder {
     long long positions;
 };
 
-/* Rows of `columns` elements, one after the other. */
+/* Rows of `columns` elements, `inner` apart. */
 struct dyno_gpu_rows {
     unsigned long long x, y, scale, bias;
     long long rows;
-    int columns;
+    int columns, inner;
     float epsilon;
     struct dyno_gpu_tail tail;
 };
@@ -78,6 +79,15 @@ struct dyno_gpu_rows {
 struct dyno_gpu_gather {
     unsigned long long x, index, y;
     long long outer, axis, indices, inner;
+};
+
+/* x [batch][h][w][c] -> y [batch][oh][ow][c]: output o of an axis lies at o * step + first in the
+ * input, or where `mode` says. */
+struct dyno_gpu_resize {
+    unsigned long long x, y;
+    int batch, c, channels, h, w, oh, ow;
+    double y_step, y_first, x_step, x_first;
+    struct dyno_gpu_tail tail;
 };
 
 /* Attention: head h of q, k, v at columns offset + h * dim of their rows. */
