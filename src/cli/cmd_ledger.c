@@ -58,7 +58,8 @@ static const struct dyno_flag flags[] = {
      AT(since)},
     {.name = "--until",
      .value = "TIME",
-     .help = "export: only records that start before then",
+     .help = "export: only records that start before then; archive: only files that ended before "
+             "then",
      .kind = DYNO_FLAG_STR,
      AT(until)},
     DYNO_FLAG_FLEET_LEDGER(dyno_ledger_flags, fleet),
@@ -70,6 +71,11 @@ static const struct dyno_flag flags[] = {
      .fallback = -1,
      .min = -1,
      .max = 4294967295.0},
+    {.name = "--to",
+     .value = "DIR",
+     .help = "archive: put archives into this folder, and not beside the files",
+     .kind = DYNO_FLAG_STR,
+     AT(to)},
     DYNO_FLAG_JSON(dyno_ledger_flags),
 };
 
@@ -305,13 +311,14 @@ static enum dyno_status export_records(struct dyno_ledger_work *work, struct dyn
 static const struct action {
     const char *name;
     enum dyno_status (*run)(struct dyno_ledger_work *work, struct dyno_err *err);
-    bool verifies, exports, ships;
+    bool verifies, exports, ships, archives;
 } actions[] = {
     {.name = "verify", .run = dyno_ledger_run_verify, .verifies = true},
     {.name = "prove", .run = prove},
     {.name = "export", .run = export_records, .exports = true},
     {.name = "heads", .run = heads},
     {.name = "ship", .run = dyno_ledger_run_ship, .ships = true},
+    {.name = "archive", .run = dyno_ledger_run_archive, .archives = true},
 };
 
 static enum dyno_status check_flags(const struct action *action,
@@ -321,13 +328,16 @@ static enum dyno_status check_flags(const struct action *action,
                               options->heads.count > 0 || options->proof != NULL))
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --key, --head, --heads or --proof",
                          action->name);
-    if (!action->exports && (options->tenant != NULL || options->since != NULL ||
-                             options->until != NULL || strcmp(options->format, "csv") != 0))
+    if (!action->exports &&
+        (options->tenant != NULL || options->since != NULL ||
+         (options->until != NULL && !action->archives) || strcmp(options->format, "csv") != 0))
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --format, --tenant, --since or --until",
                          action->name);
     if (options->node >= 0 && (options->fleet == NULL || action->ships))
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "--node says which of the nodes of --fleet-ledger is read");
+    if (!action->archives && options->to != NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --to", action->name);
     return DYNO_OK;
 }
 
@@ -342,7 +352,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
             action = &actions[i];
     if (action == NULL)
         return DYNO_FAIL(err, DYNO_E_ARG,
-                         "it knows verify, prove, export, heads and ship, not '%s'", name);
+                         "it knows verify, prove, export, heads, ship and archive, not '%s'", name);
     DYNO_TRY(check_flags(action, options, err));
     work.arena = dyno_arena_create();
     if (work.arena == NULL)
@@ -356,16 +366,18 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
 const struct dyno_command dyno_command_ledger = {
     .name = "ledger",
     .summary = "Check, prove and export what was metered",
-    .positional = "verify|prove ID|export|heads|ship FOLDER|FILE...",
+    .positional = "verify|prove ID|export|heads|ship|archive FOLDER|FILE...",
     .positional_min = 1,
     .positional_max = DYNO_CLI_LIST_MAX,
     .text =
         "verify hashes and counts everything again, and says the first thing that is wrong. prove "
         "prints what shows that a record is in the ledger, which verify --proof checks alone. "
         "export prints every record. heads prints what is published: whoever keeps one can "
-        "tell (verify --head) when anything before it was changed. Files may be read while a "
-        "server writes them. ship sends a ledger's files to the fleet, from where its copy ends; "
-        "the others read that copy when --fleet-ledger is given without files.",
+        "tell (verify --heads) when anything before it was changed. archive compresses the files of a "
+        "folder that are closed, and removes each when its archive was read again and is it; "
+        "archives are read as files are. Files may be read while a server writes them. ship sends a "
+        "ledger's files to the fleet, from where its copy ends; the others read that copy when "
+        "--fleet-ledger is given without files.",
     .flags = flags,
     .flag_count = DYNO_COUNT(flags),
     .options_bytes = sizeof(struct dyno_ledger_flags),

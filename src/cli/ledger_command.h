@@ -9,7 +9,7 @@
 
 struct dyno_ledger_flags {
     struct dyno_cli_list positional, heads;
-    const char *key, *head, *proof, *format, *tenant, *since, *until;
+    const char *key, *head, *proof, *format, *tenant, *since, *until, *to;
     const char *fleet; /* NULL: files are named */
     int64_t node;      /* -1: all of the fleet's */
     bool json;
@@ -46,5 +46,8 @@ enum dyno_status dyno_ledger_run_verify(struct dyno_ledger_work *work, struct dy
 
 /* ledger_ship.c */
 enum dyno_status dyno_ledger_run_ship(struct dyno_ledger_work *work, struct dyno_err *err);
+
+/* ledger_archive.c */
+enum dyno_status dyno_ledger_run_archive(struct dyno_ledger_work *work, struct dyno_err *err);
 
 #endif /* DYNO_CLI_LEDGER_COMMAND_H */

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "meter/ledger/archive.h"
 #include "meter/ledger/reader.h"
 #include "meter/ledger/segment.h"
 
@@ -111,6 +112,8 @@ static bool is_begun(const char *path)
     struct dyno_db db = {0};
     struct dyno_stmt stmt = {0};
     bool found = true;
+    if (dyno_archive_is(path))
+        return true;
     if (dyno_db_is_blank(path))
         return false;
     if (dyno_db_open_to_read(&dyno_ledger_kind, path, 0, &db, NULL) != DYNO_OK)
@@ -123,6 +126,22 @@ static bool is_begun(const char *path)
     return found;
 }
 
+/* Of a file and its archive, which is not done yet, the file.  The list is sorted, and an archive
+ * comes before the file of its number. */
+static void drop_twins(struct path_list *list, size_t first)
+{
+    size_t count = first;
+    for (size_t i = first; i < list->count; i++) {
+        const size_t bytes = strlen(list->items[i]) - (sizeof(DYNO_LEDGER_SUFFIX) - 1);
+        const bool is_file = strcmp(list->items[i] + bytes, DYNO_LEDGER_SUFFIX) == 0;
+        if (is_file && count > first && strlen(list->items[count - 1]) > bytes &&
+            strncmp(list->items[count - 1], list->items[i], bytes) == 0)
+            count--;
+        list->items[count++] = list->items[i];
+    }
+    list->count = count;
+}
+
 static enum dyno_status push_folder(struct path_list *list, const char *folder,
                                     struct dyno_err *err)
 {
@@ -133,7 +152,8 @@ static enum dyno_status push_folder(struct path_list *list, const char *folder,
     bool ok = true;
     for (const struct dirent *entry = readdir(dir); ok && entry != NULL; entry = readdir(dir)) {
         const size_t digits = strspn(entry->d_name, "0123456789");
-        if (digits == 8 && strcmp(entry->d_name + digits, DYNO_LEDGER_SUFFIX) == 0)
+        if (digits == 8 && (strcmp(entry->d_name + digits, DYNO_LEDGER_SUFFIX) == 0 ||
+                            strcmp(entry->d_name + digits, DYNO_ARCHIVE_SUFFIX) == 0))
             ok = push(list, folder, entry->d_name);
     }
     (void)closedir(dir);
@@ -143,6 +163,7 @@ static enum dyno_status push_folder(struct path_list *list, const char *folder,
         return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "the folder \"%s\" has no file of a ledger",
                          folder);
     qsort(list->items + first, list->count - first, sizeof(*list->items), compare);
+    drop_twins(list, first);
     if (list->count > first + 1 && !is_begun(list->items[list->count - 1]))
         list->count--;
     return DYNO_OK;

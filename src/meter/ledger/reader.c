@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "db/db.h"
+#include "meter/ledger/archive.h"
 #include "meter/ledger/file.h"
 #include "meter/ledger/segment.h"
 
@@ -73,6 +74,8 @@ enum dyno_status dyno_ledger_file_open(const char *path, struct dyno_ledger_file
                                        struct dyno_err *err)
 {
     *file_out = NULL;
+    if (dyno_archive_is(path))
+        return dyno_archive_open(path, file_out, err);
     struct db_file *file = dyno_alloc(1, sizeof(*file));
     if (file == NULL)
         return DYNO_NOMEM(err);
