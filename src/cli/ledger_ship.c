@@ -15,7 +15,8 @@ static enum dyno_status ship_all(struct dyno_shipper *shipper, struct dyno_fleet
     for (;;) {
         const uint64_t groups = shipped->groups;
         bool is_all = false;
-        DYNO_TRY(dyno_shipper_step(shipper, fleet, &is_all, err));
+        DYNO_TRY(dyno_shipper_read(shipper, err));
+        DYNO_TRY(dyno_shipper_send(shipper, fleet, &is_all, err));
         dyno_progress_step(progress, shipped->groups - groups, "");
         if (is_all)
             return DYNO_OK;

@@ -10,6 +10,8 @@ struct dyno_serve_flags {
     const char *config, *control_mode, *model_memory, *address, *control_db, *key_header;
     const char *tls_cert, *tls_key, *tls_client_ca, *tls_ports;
     const char *access_log;
+    const char *fleet_ledger;
+    double fleet_wait_s;
     const char *ledger, *ledger_key, *publish_heads, *certificates, *device_class, *durability;
     const char *tariffs;
     int64_t node;

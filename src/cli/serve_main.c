@@ -83,8 +83,16 @@ static enum dyno_status take_metering(const struct dyno_serve_flags *flags,
 {
     const char *durability = flags->durability;
     options->is_relaxed = strcmp(durability, "relaxed") == 0;
-    if (!options->is_relaxed && strcmp(durability, "durable") != 0)
-        return DYNO_FAIL(err, DYNO_E_ARG, "--durability=%s: wants durable or relaxed", durability);
+    options->awaits_fleet = strcmp(durability, "fleet") == 0;
+    if (!options->is_relaxed && !options->awaits_fleet && strcmp(durability, "durable") != 0)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--durability=%s: wants durable, relaxed or fleet",
+                         durability);
+    if (options->awaits_fleet && flags->fleet_ledger == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--durability=fleet wants --fleet-ledger");
+    if (flags->ledger == NULL && flags->fleet_ledger != NULL)
+        return DYNO_FAIL(
+            err, DYNO_E_ARG,
+            "--fleet-ledger wants --ledger: a node has its own until the fleet has it");
     if (flags->ledger == NULL &&
         (flags->ledger_key != NULL || flags->publish_heads != NULL || flags->certificates != NULL ||
          flags->device_class != NULL || flags->tariffs != NULL || options->is_relaxed))
@@ -162,6 +170,8 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .ledger = flags->ledger,
         .node = (uint32_t)flags->node,
         .ledger_key = flags->ledger_key,
+        .fleet_ledger = flags->fleet_ledger,
+        .fleet_wait_s = flags->fleet_wait_s,
         .publish_heads = flags->publish_heads,
         .certificates = flags->certificates,
         .device_class = flags->device_class,

@@ -146,19 +146,27 @@ static enum dyno_status ship(const char *conninfo, const char *folder)
         status = dyno_fleet_open(&options, &fleet, &err);
     if (status == DYNO_OK)
         status = dyno_shipper_begin(shipper, fleet, &err);
-    while (status == DYNO_OK && !is_all)
-        status = dyno_shipper_step(shipper, fleet, &is_all, &err);
+    while (status == DYNO_OK && !is_all) {
+        status = dyno_shipper_read(shipper, &err);
+        if (status == DYNO_OK)
+            status = dyno_shipper_send(shipper, fleet, &is_all, &err);
+    }
     dyno_fleet_close(fleet);
     dyno_shipper_destroy(shipper);
     return status;
 }
 
-/* True when the next allocation is the one set to fail: the run before it made all of its own. */
-static bool was_not_reached(void)
+/* True when one of the next `count` allocations is the one set to fail: the run before it made all
+ * of its own. */
+static bool was_not_reached(uint64_t count)
 {
-    void *probe = dyno_alloc(1, 1);
-    dyno_free(probe);
-    return probe == NULL;
+    for (uint64_t i = 0; i < count; i++) {
+        void *probe = dyno_alloc(1, 1);
+        dyno_free(probe);
+        if (probe == NULL)
+            return true;
+    }
+    return false;
 }
 
 /* All of the first ones, and then one in sixteen: most are SQLite's.  It does without some of them,
@@ -179,7 +187,7 @@ static void starve(const char *conninfo, const char *folder)
         must(dyno_pg_exec(pg, "DROP SCHEMA IF EXISTS dyno_ledger CASCADE", &err));
         dyno_mem_fail_at(nth);
         const enum dyno_status status = ship(conninfo, folder);
-        is_over = was_not_reached();
+        is_over = was_not_reached(nth);
         dyno_mem_fail_at(0);
         CHECK_MSG(dyno_mem_live_count() == live_count, "%" PRIu64 ": blocks are left", nth);
         CHECK_MSG(status == DYNO_OK || status == DYNO_E_NOMEM, "%" PRIu64 ": %s", nth, err.text);

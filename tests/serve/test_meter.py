@@ -143,7 +143,7 @@ def case_refuses_to_start(t):
                              timeout=20, check=False)
         check(got.returncode != 0 and re.search(says, got.stderr), got)
     bad("want --ledger", "--certificates=x")
-    bad("wants durable or relaxed", "--ledger=x", "--durability=maybe")
+    bad("wants durable, relaxed or fleet", "--ledger=x", "--durability=maybe")
     bad("nowhere", f"--ledger={t.folder}/ledger", "--certificates=/nowhere")
     ledger, server = metered(t)
     bad("another process", f"--ledger={ledger}")

@@ -137,21 +137,16 @@ static enum dyno_status find_head(struct dyno_ledger_file *opaque, uint64_t grou
 
 /* --- files --- */
 
-static void rest(struct dyno_ledger_file *opaque)
+static void close_file(struct dyno_ledger_file *opaque)
 {
     struct fleet_file *file = (struct fleet_file *)opaque;
     dyno_pg_rows_close(&file->rows);
     dyno_pg_rows_close(&file->heads);
-}
-
-static void close_file(struct dyno_ledger_file *opaque)
-{
-    rest(opaque);
-    dyno_free(opaque); /* what its first member is of */
+    dyno_free(file);
 }
 
 static const struct dyno_ledger_file_ops ops = {
-    .group = find_group, .last = find_last, .head = find_head, .rest = rest, .close = close_file};
+    .group = find_group, .last = find_last, .head = find_head, .close = close_file};
 
 static enum dyno_status take_opening(struct fleet_file *file, const struct dyno_pg_rows *rows,
                                      struct dyno_err *err)

@@ -2,6 +2,7 @@
 #include "meter/fleet/ship.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,8 +24,15 @@ struct dyno_shipper {
     const char **paths;
     size_t path_count;
 
-    struct dyno_ledger_file *file; /* number at_file of the paths; NULL: not begun */
+    /* Number at_file of the paths.  It is open while it is read and no longer, for its writer
+     * closes it in order when nobody else has it open. */
+    struct dyno_ledger_file *file;
     size_t at_file;
+    bool has_begun;
+    struct dyno_opening opening; /* of it */
+    char path[DYNO_SEGMENT_PATH_ROOM];
+    bool has_more;       /* files after it, so that it changes no more */
+    bool moves_on;       /* all of it is in the fleet */
     uint64_t number;     /* of the next group */
     uint64_t head_place; /* groups under the next head, at least */
     struct dyno_shipped shipped;
@@ -37,7 +45,6 @@ struct dyno_shipper {
     uint64_t records;
     struct dyno_group last; /* of them */
     bool is_end;            /* the file has no more of either */
-    bool is_begun_again;    /* by the last delivery: somebody else ships these files, too */
 };
 
 /* --- files --- */
@@ -112,11 +119,10 @@ static enum dyno_status has_next(struct dyno_shipper *shipper, bool *has_out, st
     *has_out = shipper->at_file + 1 < shipper->path_count;
     if (*has_out || shipper->folder == NULL)
         return DYNO_OK;
-    DYNO_TRY(dyno_segment_path(shipper->folder,
-                               dyno_ledger_file_opening(shipper->file)->segment + 1, path, err));
+    DYNO_TRY(dyno_segment_path(shipper->folder, shipper->opening.segment + 1, path, err));
     if (access(path, F_OK) != 0)
         return DYNO_OK;
-    const char *now = dyno_ledger_file_path(shipper->file);
+    const char *now = shipper->path;
     DYNO_TRY(list_files(shipper, err));
     shipper->at_file = 0; /* older ones may be gone */
     while (shipper->at_file < shipper->path_count &&
@@ -128,26 +134,32 @@ static enum dyno_status has_next(struct dyno_shipper *shipper, bool *has_out, st
                : DYNO_FAIL(err, DYNO_E_NOT_FOUND, "\"%s\" is gone", now);
 }
 
+/* The file that is open is the one that is shipped. */
+static enum dyno_status take_file(struct dyno_shipper *shipper, size_t at, struct dyno_err *err)
+{
+    const int bytes = snprintf(shipper->path, sizeof(shipper->path), "%s", shipper->paths[at]);
+    shipper->at_file = at;
+    shipper->opening = *dyno_ledger_file_opening(shipper->file);
+    return bytes >= 0 && (size_t)bytes < sizeof(shipper->path)
+               ? DYNO_OK
+               : DYNO_FAIL(err, DYNO_E_LIMIT, "the path of a ledger is longer than %zu bytes",
+                           sizeof(shipper->path) - 1);
+}
+
 static enum dyno_status move_on(struct dyno_shipper *shipper, struct dyno_err *err)
 {
-    struct dyno_ledger_file *next = NULL;
-    DYNO_TRY(dyno_ledger_file_open(shipper->paths[shipper->at_file + 1], &next, err));
-    const struct dyno_opening *opening = dyno_ledger_file_opening(next);
-    if (opening->frontier.count != shipper->number ||
-        opening->node != dyno_ledger_file_opening(shipper->file)->node) {
-        const enum dyno_status status =
-            DYNO_FAIL(err, DYNO_E_MISMATCH,
-                      "\"%s\" is of node %" PRIu32 " and begins after %" PRIu64
-                      " groups, wants the file of node %" PRIu32 " that begins after %" PRIu64,
-                      dyno_ledger_file_path(next), opening->node, opening->frontier.count,
-                      dyno_ledger_file_opening(shipper->file)->node, shipper->number);
-        dyno_ledger_file_close(next);
-        return status;
-    }
+    const uint32_t node = shipper->opening.node;
+    const size_t next = shipper->at_file + 1;
     close_file(shipper);
-    shipper->file = next;
-    shipper->at_file++;
-    return DYNO_OK;
+    DYNO_TRY(dyno_ledger_file_open(shipper->paths[next], &shipper->file, err));
+    const struct dyno_opening *opening = dyno_ledger_file_opening(shipper->file);
+    if (opening->frontier.count != shipper->number || opening->node != node)
+        return DYNO_FAIL(err, DYNO_E_MISMATCH,
+                         "\"%s\" is of node %" PRIu32 " and begins after %" PRIu64
+                         " groups, wants the file of node %" PRIu32 " that begins after %" PRIu64,
+                         shipper->paths[next], opening->node, opening->frontier.count, node,
+                         shipper->number);
+    return take_file(shipper, next, err);
 }
 
 /* --- the place --- */
@@ -172,9 +184,8 @@ static enum dyno_status find_file(struct dyno_shipper *shipper, struct dyno_flee
                              shipper->paths[i], opening->node, node);
         node = opening->node;
         has_mark = true;
-        shipper->at_file = i;
         if (first < mark->group_count || (first == mark->group_count && i == 0))
-            return DYNO_OK;
+            return take_file(shipper, i, err);
     }
     return DYNO_FAIL(err, DYNO_E_MISMATCH,
                      "the fleet has %" PRIu64 " groups of node %" PRIu32
@@ -240,19 +251,18 @@ enum dyno_status dyno_shipper_begin(struct dyno_shipper *shipper, struct dyno_fl
                                     struct dyno_err *err)
 {
     struct dyno_fleet_mark mark = {0};
-    close_file(shipper);
+    shipper->has_begun = shipper->moves_on = false;
     DYNO_TRY(list_files(shipper, err));
     enum dyno_status status = find_file(shipper, fleet, &mark, err);
     if (status == DYNO_OK)
         status = check_place(shipper, fleet, &mark, err);
-    if (status != DYNO_OK) {
-        close_file(shipper);
+    close_file(shipper);
+    if (status != DYNO_OK)
         return status;
-    }
-    dyno_ledger_file_rest(shipper->file);
+    shipper->has_begun = true;
     shipper->number = mark.group_count;
     shipper->head_place = mark.head_count + 1;
-    shipper->shipped.node = dyno_ledger_file_opening(shipper->file)->node;
+    shipper->shipped.node = shipper->opening.node;
     return DYNO_OK;
 }
 
@@ -327,29 +337,46 @@ static enum dyno_status collect(struct dyno_shipper *shipper, struct dyno_err *e
     shipper->group_count = shipper->head_count = shipper->bytes = 0;
     shipper->records = 0;
     shipper->is_end = true;
-    enum dyno_status status = collect_groups(shipper, &shipper->shipped.oldest_ns, err);
-    if (status == DYNO_OK)
-        status = collect_heads(shipper, err);
-    dyno_ledger_file_rest(shipper->file);
+    DYNO_TRY(collect_groups(shipper, &shipper->shipped.oldest_ns, err));
+    return collect_heads(shipper, err);
+}
+
+static enum dyno_status read_some(struct dyno_shipper *shipper, struct dyno_err *err)
+{
+    if (shipper->moves_on)
+        DYNO_TRY(move_on(shipper, err));
+    shipper->moves_on = false;
+    /* Before it is read: what it has got until then counts. */
+    DYNO_TRY(has_next(shipper, &shipper->has_more, err));
+    if (shipper->file == NULL)
+        DYNO_TRY(dyno_ledger_file_open(shipper->path, &shipper->file, err));
+    return collect(shipper, err);
+}
+
+enum dyno_status dyno_shipper_read(struct dyno_shipper *shipper, struct dyno_err *err)
+{
+    DYNO_ASSERT(shipper->has_begun);
+    const enum dyno_status status = read_some(shipper, err);
+    close_file(shipper);
     return status;
 }
 
+/* *is_theirs_out: somebody else ships these files, too, and it is begun again. */
 static enum dyno_status deliver(struct dyno_shipper *shipper, struct dyno_fleet *fleet,
-                                struct dyno_err *err)
+                                bool *is_theirs_out, struct dyno_err *err)
 {
-    const struct dyno_opening *opening = dyno_ledger_file_opening(shipper->file);
-    const struct dyno_fleet_delivery delivery = {.node = opening->node,
+    const struct dyno_fleet_delivery delivery = {.node = shipper->opening.node,
                                                  .groups = shipper->groups,
                                                  .group_count = shipper->group_count,
-                                                 .openings = opening,
+                                                 .openings = &shipper->opening,
                                                  .opening_count = 1,
                                                  .heads = shipper->heads,
                                                  .head_count = shipper->head_count};
     struct dyno_fleet_mark mark;
     struct dyno_shipped *shipped = &shipper->shipped;
     DYNO_TRY(dyno_fleet_deliver(fleet, &delivery, &mark, err));
-    shipper->is_begun_again = mark.group_count != shipper->number + shipper->group_count;
-    if (shipper->is_begun_again)
+    *is_theirs_out = mark.group_count != shipper->number + shipper->group_count;
+    if (*is_theirs_out)
         return dyno_shipper_begin(shipper, fleet, err);
     shipper->number = mark.group_count;
     shipper->head_place = mark.head_count + 1;
@@ -363,22 +390,18 @@ static enum dyno_status deliver(struct dyno_shipper *shipper, struct dyno_fleet 
     return DYNO_OK;
 }
 
-enum dyno_status dyno_shipper_step(struct dyno_shipper *shipper, struct dyno_fleet *fleet,
+enum dyno_status dyno_shipper_send(struct dyno_shipper *shipper, struct dyno_fleet *fleet,
                                    bool *is_all_out, struct dyno_err *err)
 {
-    bool has_more = false;
+    bool is_theirs = false;
     *is_all_out = false;
-    DYNO_ASSERT(shipper->file != NULL);
-    DYNO_TRY(has_next(shipper, &has_more, err)); /* before: what this file gets until then counts */
-    DYNO_TRY(collect(shipper, err));
-    shipper->is_begun_again = false;
     if (shipper->group_count > 0 || shipper->head_count > 0)
-        DYNO_TRY(deliver(shipper, fleet, err));
-    if (shipper->is_begun_again || !shipper->is_end)
+        DYNO_TRY(deliver(shipper, fleet, &is_theirs, err));
+    if (is_theirs || !shipper->is_end)
         return DYNO_OK;
-    if (has_more)
-        return move_on(shipper, err);
-    shipper->shipped.oldest_ns = 0;
-    *is_all_out = true;
+    shipper->moves_on = shipper->has_more;
+    *is_all_out = !shipper->has_more;
+    if (*is_all_out)
+        shipper->shipped.oldest_ns = 0;
     return DYNO_OK;
 }

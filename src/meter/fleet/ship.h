@@ -31,11 +31,13 @@ struct dyno_shipped {
     uint64_t oldest_ns;       /* when the first group that it lacks was written; 0: it lacks none */
 };
 
-/* One transaction, of about a megabyte at most; *is_all_out: the fleet has all that there was when
- * it began.  After a failure, begin again. */
-enum dyno_status dyno_shipper_step(struct dyno_shipper *shipper, struct dyno_fleet *fleet,
+/* Read what comes next, about a megabyte at most, and then send it, in one transaction; *is_all_out:
+ * the fleet has all that there was when it was read.  After a failure of either, begin again.  Files
+ * are open while begin and read go on, and no longer. */
+enum dyno_status dyno_shipper_read(struct dyno_shipper *shipper, struct dyno_err *err);
+enum dyno_status dyno_shipper_send(struct dyno_shipper *shipper, struct dyno_fleet *fleet,
                                    bool *is_all_out, struct dyno_err *err);
-/* As it is known after the last step. */
+/* As it is known after the last of them. */
 const struct dyno_shipped *dyno_shipper_shipped(const struct dyno_shipper *shipper);
 
 #endif /* DYNO_METER_FLEET_SHIP_H */

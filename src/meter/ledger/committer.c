@@ -77,6 +77,7 @@ static struct dyno_ledger_entry *tell(struct dyno_ledger *ledger, struct dyno_le
     for (; count > 0 && entry != NULL; count--) {
         struct dyno_ledger_entry *next = entry->next; /* it is its owner's once it is told */
         entry->status = status;
+        entry->durable_ns = ledger->written_mono_ns;
         entry->next = NULL;
         if (status == DYNO_OK)
             settle(ledger, &entry->record);

@@ -58,11 +58,6 @@ void dyno_ledger_file_close(struct dyno_ledger_file *file)
         file->ops->close(file);
 }
 
-void dyno_ledger_file_rest(struct dyno_ledger_file *file)
-{
-    file->ops->rest(file);
-}
-
 const char *dyno_ledger_file_path(const struct dyno_ledger_file *file)
 {
     return file->name;

@@ -19,7 +19,6 @@ struct dyno_ledger_file_ops {
     enum dyno_status (*head)(struct dyno_ledger_file *file, uint64_t group_count,
                              struct dyno_ledger_head *head_out, bool *found_out,
                              struct dyno_err *err);
-    void (*rest)(struct dyno_ledger_file *file);
     void (*close)(struct dyno_ledger_file *file); /* frees it, but not `name` */
 };
 

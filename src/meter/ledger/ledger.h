@@ -81,6 +81,7 @@ struct dyno_ledger_entry {
      * Must be short and must not append; the entry is the caller's again.  NULL: options.told. */
     void (*done)(struct dyno_ledger_entry *entry);
     enum dyno_status status;
+    uint64_t durable_ns;            /* of dyno_clock_ns, with DYNO_OK: when it was written */
     struct dyno_ledger_entry *next; /* in a list; NULL: the last, and when it was told */
 };
 

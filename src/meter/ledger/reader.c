@@ -97,11 +97,6 @@ enum dyno_status dyno_ledger_file_open(const char *path, struct dyno_ledger_file
     return DYNO_OK;
 }
 
-static void rest(struct dyno_ledger_file *opaque)
-{
-    let_go((struct db_file *)opaque);
-}
-
 static void close_file(struct dyno_ledger_file *opaque)
 {
     struct db_file *file = (struct db_file *)opaque;
@@ -230,4 +225,4 @@ static enum dyno_status find_head(struct dyno_ledger_file *opaque, uint64_t grou
 }
 
 static const struct dyno_ledger_file_ops ops = {
-    .group = find_group, .last = find_last, .head = find_head, .rest = rest, .close = close_file};
+    .group = find_group, .last = find_last, .head = find_head, .close = close_file};

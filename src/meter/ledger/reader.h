@@ -16,10 +16,6 @@ enum dyno_status dyno_ledger_file_open(const char *path, struct dyno_ledger_file
                                        struct dyno_err *err);
 void dyno_ledger_file_close(struct dyno_ledger_file *file); /* accepts NULL */
 
-/* Nothing is asked for a while: what was shown is let go of, so that a writer's log can be moved.
- */
-void dyno_ledger_file_rest(struct dyno_ledger_file *file);
-
 /* Where files are found by names of its own: a fleet's database (meter/fleet), for one. */
 struct dyno_ledger_store {
     enum dyno_status (*open)(void *arg, const char *name, struct dyno_ledger_file **file_out,

@@ -14,10 +14,11 @@ _Static_assert(DYNO_CLASSES_MAX <= DYNO_METER_CLASSES_MAX, "each class has its p
 enum dyno_status dyno_call_may_run(struct dyno_call *call)
 {
     const struct dyno_meter *meter = call->io->server->meter;
-    if (meter == NULL || dyno_meter_admits(meter))
+    const char *why_not = meter != NULL ? dyno_meter_refusal(meter) : NULL;
+    if (why_not == NULL)
         return DYNO_OK;
     call->task.retry_ns = UINT64_C(1000000000);
-    return DYNO_FAIL(&call->err, DYNO_E_BUSY, "usage cannot be written down: the disk is full");
+    return DYNO_FAIL(&call->err, DYNO_E_BUSY, "%s", why_not);
 }
 
 uint64_t dyno_call_came_ns(struct dyno_call *call)
@@ -46,7 +47,25 @@ static void take_status(struct dyno_call *call)
         dyno_quota_post(&call->entry.record, &call->reservation);
 }
 
-/* By the committer: each I/O thread is rung for once, and finds all its calls. */
+/* By the committer. */
+static void durable(void *arg, struct dyno_ledger_entry *entries)
+{
+    (void)arg;
+    for (struct dyno_ledger_entry *entry = entries; entry != NULL; entry = entry->next)
+        take_status(call_of(entry));
+}
+
+/* Its record is durable here, and posted; that is taken back when the call is over. */
+static void refuse_late(struct dyno_call *call)
+{
+    call->task.retry_ns = UINT64_C(1000000000);
+    if (call->status == DYNO_OK)
+        call->status = DYNO_FAIL(&call->err, DYNO_E_BUSY,
+                                 "the fleet's ledger has not taken the request's usage in time, so "
+                                 "the answer is not given");
+}
+
+/* By one thread at a time: each I/O thread is rung for once, and finds all its calls. */
 static void told(void *arg, struct dyno_ledger_entry *entries)
 {
     struct dyno_server *server = arg;
@@ -54,7 +73,8 @@ static void told(void *arg, struct dyno_ledger_entry *entries)
         struct dyno_call *call = call_of(entries);
         struct dyno_io_usage *usage = &call->io->usage;
         entries = entries->next;
-        take_status(call);
+        if (call->entry.status == DYNO_E_BUSY)
+            refuse_late(call);
         call->mail.next = usage->told_last;
         usage->told_last = &call->mail;
         if (usage->told_first == NULL)
@@ -154,7 +174,7 @@ static void note_left(struct dyno_io *io, uint64_t seq)
 void dyno_call_settle(struct dyno_call *call)
 {
     if (call->has_entry && dyno_meter_awaits(&call->entry)) {
-        if (call->has_left)
+        if (call->has_left && call->entry.status == DYNO_OK)
             note_left(call->io, call->entry.record.id.seq);
         else
             dyno_meter_lost(call->io->server->meter, &call->entry, &call->reservation);
@@ -182,21 +202,27 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
     const struct dyno_serve_options *options = &server->options;
     if (options->ledger == NULL)
         return DYNO_OK;
-    const struct dyno_meter_options meter = {.ledger = options->ledger,
-                                             .node = options->node,
-                                             .key_path = options->ledger_key,
-                                             .publish = options->publish_heads,
-                                             .certificates = options->certificates,
-                                             .device_class = options->device_class,
-                                             .recheck_ns = (uint64_t)(options->recheck_s * 1e9),
-                                             .certifier = options->builds.builder,
-                                             .takes_trials = options->takes_trials,
-                                             .is_relaxed = options->is_relaxed,
-                                             .device = &server->device,
-                                             .quota = server->quota,
-                                             .ready = ready,
-                                             .told = told,
-                                             .arg = server};
+    const struct dyno_meter_options meter = {
+        .ledger = options->ledger,
+        .node = options->node,
+        .key_path = options->ledger_key,
+        .publish = options->publish_heads,
+        .certificates = options->certificates,
+        .device_class = options->device_class,
+        .recheck_ns = (uint64_t)(options->recheck_s * 1e9),
+        .certifier = options->builds.builder,
+        .takes_trials = options->takes_trials,
+        .is_relaxed = options->is_relaxed,
+        .fleet = options->fleet_ledger,
+        .awaits_fleet = options->awaits_fleet,
+        .fleet_wait_ns = (uint64_t)(options->fleet_wait_s * 1e9),
+        .is_first_start = dyno_super_restarts(server->super) == 0,
+        .device = &server->device,
+        .quota = server->quota,
+        .ready = ready,
+        .durable = durable,
+        .told = told,
+        .arg = server};
     return dyno_meter_create(&meter, &server->meter, err);
 }
 
@@ -233,6 +259,32 @@ static void account(struct dyno_strbuf *out, const char *name, dyno_u128 ns)
 {
     dyno_strbuf_printf(out, "dyno_account_core_seconds_total{account=\"%s\"} %.9f\n", name,
                        (double)ns * 1e-9);
+}
+
+static void gauge(struct dyno_strbuf *out, const char *name, const char *help, double value)
+{
+    head(out, name, help, "gauge");
+    dyno_strbuf_printf(out, "%s %.12g\n", name, value);
+}
+
+static void print_fleet(const struct dyno_meter_figures *figures, uint32_t epoch,
+                        struct dyno_strbuf *out)
+{
+    const struct dyno_meter_fleet_figures *fleet = &figures->fleet;
+    const uint64_t seq = fleet->epoch == epoch ? fleet->shipped_seq : 0;
+    gauge(out, "dyno_fleet_up", "1 while the fleet's ledger takes what it is sent.", fleet->is_up);
+    gauge(out, "dyno_fleet_shipped_seq", "The last record of this start that the fleet has.",
+          (double)seq);
+    gauge(out, "dyno_fleet_lag_records", "Durable records of this start that it lacks.",
+          figures->durable_seq > seq ? (double)(figures->durable_seq - seq) : 0.0);
+    gauge(out, "dyno_fleet_lag_seconds", "Since when it lacks something.", fleet->lag_s);
+    gauge(out, "dyno_fleet_waiting_answers", "Answers that wait for the fleet.",
+          (double)fleet->waiting_count);
+    count(out, "dyno_fleet_expired_answers_total",
+          "Answers that were not given, since the fleet did not take their usage in time.",
+          fleet->expired_count);
+    count(out, "dyno_fleet_failures_total", "Tries to reach the fleet's ledger that failed.",
+          fleet->failure_count);
 }
 
 void dyno_server_print_meter(struct dyno_server *server, struct dyno_strbuf *out)
@@ -272,6 +324,8 @@ void dyno_server_print_meter(struct dyno_server *server, struct dyno_strbuf *out
                        (double)figures.check_ns * 1e-9);
     head(out, "dyno_account_balanced", "1 while that holds to the nanosecond.", "gauge");
     dyno_strbuf_printf(out, "dyno_account_balanced %d\n", figures.is_balanced);
+    if (figures.has_fleet)
+        print_fleet(&figures, dyno_meter_epoch(server->meter), out);
     dyno_quota_print(server->quota, out);
 }
 

@@ -11,7 +11,8 @@ void dyno_server_close_meter(struct dyno_server *server);
 /* dyno_manager_options.adopt, with the server. */
 enum dyno_status dyno_server_adopt(void *arg, struct dyno_variant *variant, struct dyno_err *err);
 
-/* May a request be taken?  E_BUSY while the ledger's disk is full. */
+/* May a request be taken?  E_BUSY while the ledger's disk is full, or answers would wait for
+ * the fleet too long. */
 enum dyno_status dyno_call_may_run(struct dyno_call *call);
 /* The call's run is over: true when a record is on its way.  When the answer may leave, `wake` is
  * delivered on the call's own thread; its status may have become an error (also where this is

@@ -36,6 +36,7 @@ struct dyno_serve_options {
     const char *access_log;              /* NULL: none; "-": standard error */
     const char *ledger;                  /* folder; NULL: nothing is metered */
     const char *ledger_key;              /* signs its heads; NULL: nothing does */
+    const char *fleet_ledger;            /* database that gets it, too; NULL: none does */
     const char *publish_heads;           /* file or folder that they are appended to; NULL: none */
     const char *certificates;            /* folder; NULL: there are none */
     const char *device_class;            /* that certificates must be of; NULL: of any */
@@ -54,6 +55,8 @@ struct dyno_serve_options {
     bool is_relaxed;       /* answers do not wait for their records */
     bool takes_trials;     /* trial certificates count */
     bool allow_client_shm; /* tensors may lie in shared memory that clients name */
+    bool awaits_fleet;     /* answers wait until their record is there, */
+    double fleet_wait_s;   /* and no longer */
     double drain_s, exit_timeout_s;
     bool listen_when_ready; /* not before the models of the start were tried */
     bool no_supervisor;     /* serve in this process, and end with it */

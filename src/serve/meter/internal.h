@@ -63,6 +63,7 @@ struct dyno_meter {
     struct dyno_meter_options options;
     struct dyno_ledger *ledger;
     struct dyno_head_board *board;
+    struct dyno_meter_fleet *fleet; /* NULL: there is none */
     /* Handles of the ledger's names: of a class by its index; of a tenant by its id, with the id in
      * the bits above.  0: not asked for yet. */
     atomic_uint_fast32_t classes[DYNO_METER_CLASSES_MAX];

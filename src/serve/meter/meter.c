@@ -19,7 +19,24 @@ static void on_head(void *arg, const struct dyno_head *head, const uint8_t *byte
 static void told(void *arg, struct dyno_ledger_entry *entries)
 {
     const struct dyno_meter *meter = arg;
-    meter->options.told(meter->options.arg, entries);
+    meter->options.durable(meter->options.arg, entries);
+    if (meter->options.awaits_fleet)
+        dyno_meter_fleet_await(meter->fleet, entries);
+    else
+        meter->options.told(meter->options.arg, entries);
+}
+
+static enum dyno_status open_fleet(struct dyno_meter *meter, struct dyno_err *err)
+{
+    const struct dyno_meter_options *options = &meter->options;
+    const struct dyno_meter_fleet_options fleet = {.conninfo = options->fleet,
+                                                   .ledger = options->ledger,
+                                                   .is_awaited = options->awaits_fleet,
+                                                   .wait_ns = options->fleet_wait_ns,
+                                                   .is_strict = options->is_first_start,
+                                                   .told = options->told,
+                                                   .arg = options->arg};
+    return options->fleet != NULL ? dyno_meter_fleet_create(&fleet, &meter->fleet, err) : DYNO_OK;
 }
 
 static void group_begins(void *arg)
@@ -54,6 +71,7 @@ static enum dyno_status start(struct dyno_meter *meter, struct dyno_err *err)
     DYNO_TRY(dyno_ledger_open(&ledger, &meter->ledger, err));
     DYNO_TRY(dyno_head_board_check(meter->board, err));
     DYNO_TRY(dyno_cert_shelf_read(meter, err));
+    DYNO_TRY(open_fleet(meter, err));
     DYNO_TRY(dyno_recheck_start(meter, err));
     const int code = pthread_create(&meter->thread, NULL, dyno_meter_keep_time, meter);
     meter->has_thread = code == 0;
@@ -96,7 +114,10 @@ enum dyno_status dyno_meter_destroy(struct dyno_meter *meter, struct dyno_err *e
     if (meter->has_thread)
         (void)pthread_join(meter->thread, NULL);
     dyno_recheck_stop(meter);
+    dyno_meter_fleet_keep_off(meter->fleet, true);
     const enum dyno_status status = dyno_ledger_close(meter->ledger, err);
+    dyno_meter_fleet_keep_off(meter->fleet, false);
+    dyno_meter_fleet_destroy(meter->fleet);
     while (meter->subjects != NULL) {
         struct dyno_subject *next = meter->subjects->next;
         dyno_subject_destroy(meter->subjects);
@@ -165,9 +186,13 @@ enum dyno_status dyno_meter_adopt(struct dyno_meter *meter, struct dyno_variant 
 
 /* --- requests --- */
 
-bool dyno_meter_admits(const struct dyno_meter *meter)
+const char *dyno_meter_refusal(const struct dyno_meter *meter)
 {
-    return dyno_ledger_admits(meter->ledger);
+    if (!dyno_ledger_admits(meter->ledger))
+        return "usage cannot be written down: the disk is full";
+    if (meter->options.awaits_fleet && !dyno_meter_fleet_admits(meter->fleet))
+        return "usage cannot be written down: the fleet's ledger is away";
+    return NULL;
 }
 
 uint32_t dyno_meter_epoch(const struct dyno_meter *meter)
@@ -343,7 +368,8 @@ void dyno_meter_hand_over(struct dyno_meter *meter, struct dyno_ledger_entry *en
 
 bool dyno_meter_awaits(const struct dyno_ledger_entry *entry)
 {
-    return entry->record.id.seq != 0 && entry->status == DYNO_OK;
+    /* One that the fleet did not take in time is durable here. */
+    return entry->record.id.seq != 0 && (entry->status == DYNO_OK || entry->status == DYNO_E_BUSY);
 }
 
 void dyno_meter_left(struct dyno_meter *meter, const uint64_t *seqs, size_t count)
@@ -378,6 +404,9 @@ void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figure
                                     .uncertified_count = atomic_load(&meter->uncertified_count),
                                     .outside_count = atomic_load(&meter->outside_count),
                                     .admits = dyno_ledger_admits(meter->ledger)};
+    figures_out->has_fleet = meter->fleet != NULL;
+    if (meter->fleet != NULL)
+        dyno_meter_fleet_read(meter->fleet, &figures_out->fleet);
     dyno_device_read(meter->options.device, &figures_out->sums);
     dyno_recheck_read(meter, figures_out);
     figures_out->is_balanced = dyno_timeline_check(&figures_out->sums, NULL) == DYNO_OK;

@@ -12,6 +12,7 @@
 
 #include "meter/ledger/heads.h"
 #include "meter/ledger/ledger.h"
+#include "serve/meter/fleet.h"
 #include "serve/model/variant.h"
 #include "serve/quota/quota.h"
 #include "serve/watch/device.h"
@@ -29,14 +30,21 @@ struct dyno_meter_options {
     const char *certifier;    /* the program dyno, which looks; NULL: it is looked for */
     bool takes_trials;        /* certificates to try things with, which nobody is billed by */
     bool is_relaxed;          /* answers leave before their record is durable */
+    const char *fleet;        /* the fleet's database, which gets the ledger; NULL: there is none */
+    bool awaits_fleet;        /* answers leave after it has their record, */
+    uint64_t fleet_wait_ns;   /* or do not leave after so long */
+    bool is_first_start;      /* what only a person can mend of the fleet's fails the start */
     struct dyno_device *device;
     struct dyno_quota *quota; /* is told of records; may be NULL */
     /* The ready variants, each referenced, in `arena`; for what they hold. */
     enum dyno_status (*ready)(void *arg, struct dyno_arena *arena,
                               struct dyno_variant ***variants_out, size_t *count_out,
                               struct dyno_err *err);
-    /* These records are durable, or will never be (their status): answers may leave.  A list, on
-     * another thread; must be short and must not append. */
+    /* These records are durable, or will never be (E_CANCELLED).  A list, on another thread; must
+     * be short and must not append. */
+    void (*durable)(void *arg, struct dyno_ledger_entry *entries);
+    /* Then, of the same: their answers may leave (DYNO_OK), or may not: as before, or E_BUSY, the
+     * fleet has not taken them in time. */
     void (*told)(void *arg, struct dyno_ledger_entry *entries);
     void *arg;
 };
@@ -56,8 +64,9 @@ void dyno_meter_reload(struct dyno_meter *meter);
 enum dyno_status dyno_meter_adopt(struct dyno_meter *meter, struct dyno_variant *variant,
                                   struct dyno_err *err);
 
-/* Should a request be admitted?  False while the disk is full. */
-bool dyno_meter_admits(const struct dyno_meter *meter);
+/* Should a request be admitted?  NULL: yes; else why not: the disk is full, or answers would wait
+ * for the fleet too long. */
+const char *dyno_meter_refusal(const struct dyno_meter *meter);
 
 /* The epoch of the ledger's records. */
 uint32_t dyno_meter_epoch(const struct dyno_meter *meter);
@@ -118,6 +127,8 @@ struct dyno_meter_figures {
     /* Looks at certificates that ended: they stand, were suspended, undecided, could not be done.
      */
     uint64_t check_counts[4], check_ns;
+    bool has_fleet;
+    struct dyno_meter_fleet_figures fleet;
 };
 void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figures_out);
 

@@ -155,6 +155,8 @@ void *dyno_meter_keep_time(void *arg)
         if (meter->is_ending)
             break;
         (void)pthread_mutex_unlock(&meter->lock);
+        if (meter->options.awaits_fleet)
+            dyno_meter_fleet_expire(meter->fleet);
         note_held(meter);
         if (until.tv_sec % TICK_S == 0)
             dyno_meter_tick(meter);
