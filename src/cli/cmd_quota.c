@@ -12,7 +12,7 @@
 struct options {
     struct dyno_cli_list positional;
     const char *control_db, *epu_hours, *money, *currency, *period, *model, *class_name, *alerts;
-    const char *tariffs;
+    const char *tariffs, *budget_db;
     int64_t id, over;
     bool every, soft, hard, json;
 };
@@ -24,6 +24,12 @@ static const struct dyno_flag flags[] = {
      .help = "The control database (dyno tenant)",
      .kind = DYNO_FLAG_STR,
      AT(control_db)},
+    {.name = "--budget-db",
+     .value = "CONNINFO",
+     .help = "What is used, out of the PostgreSQL database that the servers of a fleet have "
+             "(--budget-db)",
+     .kind = DYNO_FLAG_STR,
+     AT(budget_db)},
     {.name = "--every",
      .help = "set: of every tenant, each one for itself; a budget of a tenant's own with the same "
              "scope and period stands in its place",
@@ -99,6 +105,7 @@ struct work {
     const struct options *options;
     const char *name; /* of a tenant; NULL: all, or every */
     struct dyno_control *control;
+    struct dyno_lease_store *store; /* what was used */
     struct dyno_arena *arena;
     struct dyno_tenant_budget budget; /* scope and values that were given */
     uint32_t fields;
@@ -204,7 +211,7 @@ static enum dyno_status report(const struct work *work, const char *tenant, int6
                                              .over = work->options->over,
                                              .is_table = tenant == NULL && id == 0,
                                              .is_json = work->options->json};
-    return dyno_quota_report_print(work->control, &report, work->arena, err);
+    return dyno_quota_report_print(work->control, work->store, &report, work->arena, err);
 }
 
 static enum dyno_status set(struct work *work, struct dyno_err *err)
@@ -355,7 +362,11 @@ static enum dyno_status prepare(struct work *work, const struct action *action,
         return DYNO_NOMEM(err);
     DYNO_TRY(take_flags(work, err));
     DYNO_TRY(check_flags(action, work, err));
-    DYNO_TRY(dyno_control_open(work->options->control_db, false, BUSY_MS, &work->control, err));
+    const struct options *options = work->options;
+    DYNO_TRY(dyno_control_open(options->control_db, false, BUSY_MS, &work->control, err));
+    DYNO_TRY(options->budget_db != NULL
+                 ? dyno_lease_open_pg(options->budget_db, NULL, &work->store, err)
+                 : dyno_lease_open_control(options->control_db, BUSY_MS, &work->store, err));
     return action->run(work, err);
 }
 
@@ -365,6 +376,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
     struct work work = {.options = opaque};
     DYNO_TRY(find_action(work.options, &action, err));
     const enum dyno_status status = prepare(&work, action, err);
+    dyno_lease_close(work.store);
     dyno_control_close(work.control);
     dyno_arena_destroy(work.arena);
     return status;

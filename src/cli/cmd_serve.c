@@ -204,6 +204,12 @@ static const struct dyno_flag flags[] = {
          "runs",
      .kind = DYNO_FLAG_STR,
      AT(tariffs)},
+    {.name = "--budget-db",
+     .value = "CONNINFO",
+     .help = "Budgets are shared with the servers of a fleet that have the same PostgreSQL "
+             "database, KEY=VALUE ... or postgresql://..., without a password",
+     .kind = DYNO_FLAG_STR,
+     AT(budget_db)},
     {.name = "--accept-trials",
      .help = "Trial certificates count, too: to try things with, for nobody is billed by them",
      .kind = DYNO_FLAG_BOOL,

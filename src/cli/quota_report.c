@@ -29,7 +29,7 @@ static const char *amount_text(const struct dyno_tenant_budget *budget, int64_t 
 
 static int64_t left_of(const struct dyno_budget_state *state)
 {
-    const int64_t left = state->budget->amount - state->used - state->reserved;
+    const int64_t left = state->budget->amount - state->sums.used - state->sums.reserved;
     return left > 0 ? left : 0;
 }
 
@@ -37,7 +37,7 @@ static double percent_of(const struct dyno_budget_state *state)
 {
     if (state->budget->amount == 0)
         return 100;
-    return (double)state->used * 100.0 / (double)state->budget->amount;
+    return (double)state->sums.used * 100.0 / (double)state->budget->amount;
 }
 
 /* --- JSON --- */
@@ -82,13 +82,13 @@ static void put_state(struct dyno_json_writer *json, const struct dyno_budget_st
         dyno_json_u64(json, budget->alerts[i]);
     dyno_json_array_end(json);
     put_amount(json, "amount", budget, budget->amount);
-    put_amount(json, "used", budget, state->used);
+    put_amount(json, "used", budget, state->sums.used);
     /* To the reference-ns, or the nano-unit. */
     put(json, is_work(budget) ? "used_reference_ns" : "used_nano",
-        dyno_i128_text(state->used, exact));
-    put_amount(json, "reserved", budget, state->reserved);
+        dyno_i128_text(state->sums.used, exact));
+    put_amount(json, "reserved", budget, state->sums.reserved);
     put_amount(json, "left", budget, left_of(state));
-    put_amount(json, "leased", budget, budget->is_hard ? state->leased : 0);
+    put_amount(json, "leased", budget, budget->is_hard ? state->sums.leased : 0);
     dyno_json_key(json, "used_percent");
     dyno_json_f64(json, percent_of(state));
     put(json, "renewed", renews ? dyno_time_text(state->span.next_s, when) : NULL);
@@ -118,14 +118,14 @@ static void print_state(const struct dyno_budget_state *state)
     printf("%s%s%s\n", budget->term == DYNO_TERM_NONE ? ", prepaid" : "",
            budget->is_hard ? "" : ", only alerts",
            budget->tenant == 0 ? ", as every tenant has" : "");
-    printf("  used        %s (%.1f %%)\n", amount_text(budget, state->used, text),
+    printf("  used        %s (%.1f %%)\n", amount_text(budget, state->sums.used, text),
            percent_of(state));
-    printf("  reserved    %s\n", amount_text(budget, state->reserved, text));
+    printf("  reserved    %s\n", amount_text(budget, state->sums.reserved, text));
     printf("  left        %s", amount_text(budget, left_of(state), text));
-    if (budget->is_hard && state->leased > 0)
-        printf(", of which %s %s leased by %lld server%s", amount_text(budget, state->leased, text),
-               state->node_count == 1 ? "is" : "are", (long long)state->node_count,
-               state->node_count == 1 ? "" : "s");
+    if (budget->is_hard && state->sums.leased > 0)
+        printf(", of which %s is leased by %lld server%s",
+               amount_text(budget, state->sums.leased, text), (long long)state->sums.node_count,
+               state->sums.node_count == 1 ? "" : "s");
     printf("\n");
     if (budget->term == DYNO_TERM_NONE)
         printf("  renewed     when it is topped up\n");
@@ -155,7 +155,7 @@ static void print_row(const struct dyno_budget_state *state, int width)
     printf("%-*s  %6lld  %-9s  %-6s  %18s  %18s  %18s  %7.1f  %s%s%s%s\n", width,
            state->tenant_name, (long long)budget->id, unit_text(budget),
            dyno_term_text(budget->term), amount_text(budget, budget->amount, amount),
-           amount_text(budget, state->used, used), amount_text(budget, left_of(state), left),
+           amount_text(budget, state->sums.used, used), amount_text(budget, left_of(state), left),
            percent_of(state), budget->model[0] != 0 ? budget->model : "all models",
            budget->class_name[0] != 0 ? ", " : "", budget->class_name,
            budget->is_hard ? "" : ", only alerts");
@@ -188,6 +188,7 @@ static enum dyno_status print_json(const struct dyno_quota_report *report,
 }
 
 enum dyno_status dyno_quota_report_print(struct dyno_control *control,
+                                         struct dyno_lease_store *store,
                                          const struct dyno_quota_report *report,
                                          struct dyno_arena *arena, struct dyno_err *err)
 {
@@ -195,8 +196,8 @@ enum dyno_status dyno_quota_report_print(struct dyno_control *control,
     size_t count = 0;
     size_t told = 0;
     int width = 0;
-    DYNO_TRY(dyno_control_read_states(control, report->tenant, dyno_now_s(), arena, &states, &count,
-                                      err));
+    DYNO_TRY(dyno_control_read_states(control, store, report->tenant, dyno_now_s(), arena, &states,
+                                      &count, err));
     if (report->is_json)
         return print_json(report, states, count, err);
     for (size_t i = 0; i < count; i++) {

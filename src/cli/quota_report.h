@@ -13,8 +13,9 @@ struct dyno_quota_report {
     bool is_json;
 };
 
-/* To standard output. */
+/* To standard output; the store says what is used. */
 enum dyno_status dyno_quota_report_print(struct dyno_control *control,
+                                         struct dyno_lease_store *store,
                                          const struct dyno_quota_report *report,
                                          struct dyno_arena *arena, struct dyno_err *err);
 

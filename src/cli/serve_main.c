@@ -176,6 +176,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .certificates = flags->certificates,
         .device_class = flags->device_class,
         .tariffs = flags->tariffs,
+        .budget_db = flags->budget_db,
         .no_builds = flags->no_builds,
         .builds = {.builder = flags->builder,
                    .cache_folder = flags->engine_cache,

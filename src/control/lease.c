@@ -1,7 +1,10 @@
 /* lease.c - what a node is granted; stores by their functions; budgets of a tenant. */
 #include "control/lease.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "base/wide.h"
 
 #define SHARE_IDLE 4 /* one part in so many of what is left, for a node that asks for nothing */
 #define SHARE_BUSY 2
@@ -24,6 +27,22 @@ enum dyno_status dyno_lease_exchange(struct dyno_lease_store *store,
                                      struct dyno_err *err)
 {
     return store->ops->exchange(store, mark, now_s, asks, count, err);
+}
+
+enum dyno_status dyno_lease_sum(struct dyno_lease_store *store, const struct dyno_share_key *key,
+                                const char *name, int64_t node, struct dyno_lease_sums *sums_out,
+                                struct dyno_err *err)
+{
+    *sums_out = (struct dyno_lease_sums){0};
+    return store->ops->sum(store, key, name, node, sums_out, err);
+}
+
+const char *dyno_lease_name(const struct dyno_tenant_budget *budget, const char *tenant,
+                            char out[DYNO_LEASE_NAME_ROOM])
+{
+    (void)snprintf(out, DYNO_LEASE_NAME_ROOM, "%s/%s/%s/%s/%s", tenant, budget->model,
+                   budget->class_name, budget->unit, dyno_term_text(budget->term));
+    return out;
 }
 
 enum dyno_status dyno_lease_forget(struct dyno_lease_store *store, int64_t before_day,
@@ -74,6 +93,11 @@ int64_t dyno_lease_kept(const struct dyno_lease_ask *ask)
     return ask->granted > ask->held ? ask->granted : ask->held;
 }
 
+bool dyno_lease_is_reached(const struct dyno_lease_ask *ask, size_t i)
+{
+    return (dyno_i128)ask->all_used * 100 >= (dyno_i128)ask->limit * ask->alerts[i];
+}
+
 /* --- budgets of a tenant --- */
 
 bool dyno_budget_same_scope(const struct dyno_tenant_budget *a, const struct dyno_tenant_budget *b)
@@ -113,4 +137,61 @@ size_t dyno_budgets_of(const struct dyno_tenant_budget *budgets, size_t count, i
             found_out[all++] = &budgets[i];
     }
     return all;
+}
+
+/* --- reports --- */
+
+/* A budget of a tenant for each row. */
+static enum dyno_status list_states(const struct dyno_tenant *tenants, size_t tenant_count,
+                                    const struct dyno_tenant_budget *budgets, size_t budget_count,
+                                    int64_t now_s, struct dyno_arena *arena,
+                                    struct dyno_budget_state **states_out, size_t *count_out,
+                                    struct dyno_err *err)
+{
+    const struct dyno_tenant_budget *found[2 * DYNO_TENANT_BUDGETS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < tenant_count; i++)
+        count += dyno_budgets_of(budgets, budget_count, tenants[i].id, found);
+    struct dyno_budget_state *states = dyno_arena_alloc(arena, count + 1, sizeof(*states));
+    if (states == NULL)
+        return DYNO_NOMEM(err);
+    for (size_t i = 0; i < tenant_count; i++) {
+        const size_t of_tenant = dyno_budgets_of(budgets, budget_count, tenants[i].id, found);
+        for (size_t k = 0; k < of_tenant; k++)
+            states[(*count_out)++] =
+                (struct dyno_budget_state){.budget = found[k],
+                                           .tenant = tenants[i].id,
+                                           .tenant_name = tenants[i].name,
+                                           .span = dyno_term_at(found[k]->term, now_s)};
+    }
+    *states_out = states;
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_control_read_states(struct dyno_control *control,
+                                          struct dyno_lease_store *store, const char *tenant,
+                                          int64_t now_s, struct dyno_arena *arena,
+                                          struct dyno_budget_state **states_out, size_t *count_out,
+                                          struct dyno_err *err)
+{
+    struct dyno_tenant *tenants = NULL;
+    struct dyno_tenant_budget *budgets = NULL;
+    size_t tenant_count = 0;
+    size_t budget_count = 0;
+    *states_out = NULL;
+    *count_out = 0;
+    DYNO_TRY(dyno_control_read(control, tenant, dyno_day_of(now_s), arena, &tenants, &tenant_count,
+                               err));
+    DYNO_TRY(dyno_control_read_budgets(control, tenant, arena, &budgets, &budget_count, err));
+    DYNO_TRY(list_states(tenants, tenant_count, budgets, budget_count, now_s, arena, states_out,
+                         count_out, err));
+    for (size_t i = 0; i < *count_out; i++) {
+        struct dyno_budget_state *state = &(*states_out)[i];
+        const struct dyno_share_key key = {state->budget->id, state->tenant, state->span.first_day};
+        char name[DYNO_LEASE_NAME_ROOM];
+        DYNO_TRY(dyno_lease_sum(store, &key,
+                                dyno_lease_name(state->budget, state->tenant_name, name), -1,
+                                &state->sums, err));
+    }
+    return DYNO_OK;
 }

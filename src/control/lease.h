@@ -8,11 +8,13 @@
  * With its shares a node keeps a mark: how far its ledger is in them.  A node that comes back reads
  * its ledger from there, and what had been granted beyond that is free again.
  *
- * A store is one of two: the control database (lease_sqlite), or a database of the fleet.  One
+ * A store is the control database, or a PostgreSQL database that the nodes of a fleet share.  One
  * thread at a time uses one.
  */
 #ifndef DYNO_CONTROL_LEASE_H
 #define DYNO_CONTROL_LEASE_H
+
+#include <stdatomic.h>
 
 #include "control/budget.h"
 
@@ -28,11 +30,11 @@ struct dyno_share_key {
  */
 struct dyno_lease_ask {
     struct dyno_share_key key;
-    int64_t limit; /* the budget's amount */
-    bool is_soft;  /* it grants without end */
-    bool is_first; /* what the store has of it is added to `used` and `rest` */
-    bool is_idle;  /* nobody asked for it lately: others may have its slice */
-    bool is_last;  /* the node ends: nothing is wanted */
+    const char *name; /* dyno_lease_name: what a fleet knows it by, whose databases differ in ids */
+    int64_t limit;    /* the budget's amount */
+    bool is_soft;     /* it grants without end */
+    bool is_idle;     /* nobody asked for it lately: others may have its slice */
+    bool is_last;     /* the node ends: nothing is wanted */
     int64_t used;
     uint32_t rest;
     int64_t reserved;
@@ -56,12 +58,22 @@ struct dyno_lease_mark {
 
 struct dyno_lease_store;
 
+/* A share or several, added up. */
+struct dyno_lease_sums {
+    int64_t used, reserved, leased; /* leased: granted, and free */
+    uint32_t rest;
+    int64_t node_count;
+};
+
 struct dyno_lease_ops {
     enum dyno_status (*read_mark)(struct dyno_lease_store *store, struct dyno_lease_mark *mark,
                                   struct dyno_err *err);
     enum dyno_status (*exchange)(struct dyno_lease_store *store, const struct dyno_lease_mark *mark,
                                  int64_t now_s, struct dyno_lease_ask *asks, size_t count,
                                  struct dyno_err *err);
+    enum dyno_status (*sum)(struct dyno_lease_store *store, const struct dyno_share_key *key,
+                            const char *name, int64_t node, struct dyno_lease_sums *sums,
+                            struct dyno_err *err);
     enum dyno_status (*forget)(struct dyno_lease_store *store, int64_t before_day,
                                struct dyno_err *err);
     void (*close)(struct dyno_lease_store *store);
@@ -74,12 +86,27 @@ struct dyno_lease_store {
 /* The shares in the control database; opens it for itself.  As dyno_control_open. */
 enum dyno_status dyno_lease_open_control(const char *path, uint32_t busy_ms,
                                          struct dyno_lease_store **store_out, struct dyno_err *err);
+/* Those of a fleet; `conninfo` and `is_ending` (may be NULL) as struct dyno_pg_options has them,
+ * and they outlive the store.  A connection that is lost is made again by the next call.  Errors of
+ * dyno_pg_open. */
+enum dyno_status dyno_lease_open_pg(const char *conninfo, const atomic_bool *is_ending,
+                                    struct dyno_lease_store **store_out, struct dyno_err *err);
 void dyno_lease_close(struct dyno_lease_store *store); /* accepts NULL */
+
+#define DYNO_LEASE_NAME_ROOM (3 * (DYNO_CONTROL_NAME_BYTES_MAX + 1) + 16)
+/* "acme/m/batch/EPU/month"; what is for all is empty. */
+const char *dyno_lease_name(const struct dyno_tenant_budget *budget, const char *tenant,
+                            char out[DYNO_LEASE_NAME_ROOM]);
 
 /* The mark of mark->node, as it was exchanged last. */
 enum dyno_status dyno_lease_read_mark(struct dyno_lease_store *store, struct dyno_lease_mark *mark,
                                       struct dyno_err *err);
-/* Tell and ask, all or nothing. */
+/* What is known of a budget, tenant and period: of one node, or of all (node < 0). */
+enum dyno_status dyno_lease_sum(struct dyno_lease_store *store, const struct dyno_share_key *key,
+                                const char *name, int64_t node, struct dyno_lease_sums *sums_out,
+                                struct dyno_err *err);
+/* Tell and ask, all or nothing; to do it again, when nobody knows whether it was done, is no harm.
+ */
 enum dyno_status dyno_lease_exchange(struct dyno_lease_store *store,
                                      const struct dyno_lease_mark *mark, int64_t now_s,
                                      struct dyno_lease_ask *asks, size_t count,
@@ -100,6 +127,9 @@ void dyno_lease_grant(struct dyno_lease_ask *ask, const struct dyno_lease_others
 /* What the share of an answered ask says is granted. */
 int64_t dyno_lease_kept(const struct dyno_lease_ask *ask);
 
+/* Is the i-th of its alerts reached? */
+bool dyno_lease_is_reached(const struct dyno_lease_ask *ask, size_t i);
+
 /* --- for reports --- */
 
 /* A budget of a tenant in its present period, over all nodes. */
@@ -108,13 +138,12 @@ struct dyno_budget_state {
     int64_t tenant;
     const char *tenant_name;
     struct dyno_term_span span;
-    int64_t used, reserved, leased; /* leased: granted to nodes and free there */
-    uint32_t rest;                  /* of used, 2^-32 */
-    int64_t node_count;
+    struct dyno_lease_sums sums;
 };
 /* Of one tenant, or of all (NULL): each of its budgets, and those of every tenant that stand for
  * it. In the arena. */
-enum dyno_status dyno_control_read_states(struct dyno_control *control, const char *tenant,
+enum dyno_status dyno_control_read_states(struct dyno_control *control,
+                                          struct dyno_lease_store *store, const char *tenant,
                                           int64_t now_s, struct dyno_arena *arena,
                                           struct dyno_budget_state **states_out, size_t *count_out,
                                           struct dyno_err *err);

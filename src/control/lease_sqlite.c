@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/wide.h"
 #include "control/internal.h"
 #include "control/lease.h"
 
@@ -68,7 +67,7 @@ static enum dyno_status put_mark(struct dyno_db *db, const struct dyno_lease_mar
 
 /* The statements of an exchange, prepared once. */
 struct desk {
-    struct dyno_stmt own, others, put, alert, exists;
+    struct dyno_stmt others, put, alert, exists;
     uint32_t node;
     int64_t now_s;
 };
@@ -82,10 +81,6 @@ static void bind_key(struct dyno_stmt *stmt, const struct dyno_share_key *key)
 
 static enum dyno_status open_desk(struct desk *desk, struct dyno_db *db, struct dyno_err *err)
 {
-    DYNO_TRY(dyno_stmt_open(db,
-                            "SELECT used, rest FROM budget_share WHERE budget = ?1 AND tenant = ?2"
-                            " AND first_day = ?3 AND node = ?4",
-                            &desk->own, err));
     DYNO_TRY(dyno_stmt_open(
         db,
         "SELECT coalesce(sum(granted), 0) AS granted, coalesce(sum(used), 0) AS used,"
@@ -111,7 +106,6 @@ static enum dyno_status open_desk(struct desk *desk, struct dyno_db *db, struct 
 
 static void close_desk(struct desk *desk)
 {
-    dyno_stmt_close(&desk->own);
     dyno_stmt_close(&desk->others);
     dyno_stmt_close(&desk->put);
     dyno_stmt_close(&desk->alert);
@@ -127,28 +121,6 @@ static enum dyno_status find_gone(struct desk *desk, struct dyno_lease_ask *ask,
     DYNO_TRY(dyno_stmt_step(&desk->exists, &is_there, err));
     dyno_stmt_reset(&desk->exists);
     ask->is_gone = !is_there;
-    return DYNO_OK;
-}
-
-static enum dyno_status take_own(struct desk *desk, struct dyno_lease_ask *ask,
-                                 struct dyno_err *err)
-{
-    bool has_row = false;
-    int64_t used = 0;
-    int64_t rest = 0;
-    if (!ask->is_first)
-        return DYNO_OK;
-    bind_key(&desk->own, &ask->key);
-    dyno_stmt_bind_i64(&desk->own, 4, desk->node);
-    DYNO_TRY(dyno_stmt_step(&desk->own, &has_row, err));
-    if (has_row) {
-        DYNO_TRY(dyno_stmt_i64(&desk->own, 0, -DYNO_BUDGET_AMOUNT_MAX, INT64_MAX / 2, &used, err));
-        DYNO_TRY(dyno_stmt_i64(&desk->own, 1, 0, UINT32_MAX, &rest, err));
-    }
-    dyno_stmt_reset(&desk->own);
-    const uint64_t sum = (uint64_t)ask->rest + (uint64_t)rest;
-    ask->rest = (uint32_t)sum;
-    ask->used += used + (int64_t)(sum >> 32);
     return DYNO_OK;
 }
 
@@ -173,7 +145,7 @@ static enum dyno_status put_alerts(struct desk *desk, struct dyno_lease_ask *ask
 {
     ask->alerted = 0;
     for (size_t i = 0; i < ask->alert_count; i++) {
-        if ((dyno_i128)ask->all_used * 100 < (dyno_i128)ask->limit * ask->alerts[i])
+        if (!dyno_lease_is_reached(ask, i))
             continue;
         bind_key(&desk->alert, &ask->key);
         dyno_stmt_bind_i64(&desk->alert, 4, ask->alerts[i]);
@@ -197,7 +169,6 @@ static enum dyno_status exchange_one(struct desk *desk, struct dyno_lease_ask *a
         ask->granted = 0;
         return DYNO_OK;
     }
-    DYNO_TRY(take_own(desk, ask, err));
     DYNO_TRY(take_others(desk, ask, &others, err));
     dyno_lease_grant(ask, &others);
     bind_key(put, &ask->key);
@@ -235,6 +206,35 @@ static enum dyno_status exchange(struct dyno_lease_store *base, const struct dyn
     return dyno_db_end(db, exchange_all(db, mark, now_s, asks, count, err), err);
 }
 
+static enum dyno_status sum(struct dyno_lease_store *base, const struct dyno_share_key *key,
+                            const char *name, int64_t node, struct dyno_lease_sums *sums,
+                            struct dyno_err *err)
+{
+    struct dyno_stmt stmt = {0};
+    bool has_row = false;
+    int64_t rest = 0;
+    int64_t *const values[] = {&sums->used, &rest, &sums->reserved, &sums->leased,
+                               &sums->node_count};
+    (void)name;
+    DYNO_TRY(dyno_stmt_open(
+        &own(base)->control->db,
+        "SELECT coalesce(sum(used), 0) AS used, coalesce(sum(rest), 0) AS rest,"
+        " coalesce(sum(reserved), 0) AS reserved,"
+        " coalesce(sum(max(granted - used - reserved, 0)), 0) AS leased, count(*) AS nodes"
+        " FROM budget_share WHERE budget = ?1 AND tenant = ?2 AND first_day = ?3"
+        " AND (?4 < 0 OR node = ?4)",
+        &stmt, err));
+    bind_key(&stmt, key);
+    dyno_stmt_bind_i64(&stmt, 4, node);
+    enum dyno_status status = dyno_stmt_step(&stmt, &has_row, err);
+    for (int i = 0; i < 5 && status == DYNO_OK && has_row; i++)
+        status = dyno_stmt_i64(&stmt, i, -DYNO_BUDGET_AMOUNT_MAX, INT64_MAX / 2, values[i], err);
+    dyno_stmt_close(&stmt);
+    sums->used += rest >> 32;
+    sums->rest = (uint32_t)rest;
+    return status;
+}
+
 static enum dyno_status forget(struct dyno_lease_store *base, int64_t before_day,
                                struct dyno_err *err)
 {
@@ -250,8 +250,11 @@ static enum dyno_status forget(struct dyno_lease_store *base, int64_t before_day
 enum dyno_status dyno_lease_open_control(const char *path, uint32_t busy_ms,
                                          struct dyno_lease_store **store_out, struct dyno_err *err)
 {
-    static const struct dyno_lease_ops ops = {
-        .read_mark = read_mark, .exchange = exchange, .forget = forget, .close = close_store};
+    static const struct dyno_lease_ops ops = {.read_mark = read_mark,
+                                              .exchange = exchange,
+                                              .sum = sum,
+                                              .forget = forget,
+                                              .close = close_store};
     *store_out = NULL;
     struct store *store = dyno_alloc(1, sizeof(*store));
     if (store == NULL)
@@ -264,83 +267,4 @@ enum dyno_status dyno_lease_open_control(const char *path, uint32_t busy_ms,
     }
     *store_out = &store->base;
     return DYNO_OK;
-}
-
-/* --- reports --- */
-
-static enum dyno_status read_state(struct dyno_stmt *stmt, struct dyno_budget_state *state,
-                                   struct dyno_err *err)
-{
-    bool has_row = false;
-    int64_t granted = 0;
-    int64_t rest = 0;
-    int64_t *const values[] = {&state->used, &rest, &state->reserved, &granted, &state->node_count};
-    const struct dyno_share_key key = {state->budget->id, state->tenant, state->span.first_day};
-    bind_key(stmt, &key);
-    DYNO_TRY(dyno_stmt_step(stmt, &has_row, err));
-    for (int i = 0; i < 5 && has_row; i++)
-        DYNO_TRY(dyno_stmt_i64(stmt, i, INT64_MIN, INT64_MAX, values[i], err));
-    dyno_stmt_reset(stmt);
-    state->used += rest >> 32;
-    state->rest = (uint32_t)rest;
-    state->leased = granted;
-    return DYNO_OK;
-}
-
-/* A budget of a tenant for each row. */
-static enum dyno_status list_states(const struct dyno_tenant *tenants, size_t tenant_count,
-                                    const struct dyno_tenant_budget *budgets, size_t budget_count,
-                                    int64_t now_s, struct dyno_arena *arena,
-                                    struct dyno_budget_state **states_out, size_t *count_out,
-                                    struct dyno_err *err)
-{
-    const struct dyno_tenant_budget *found[2 * DYNO_TENANT_BUDGETS_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < tenant_count; i++)
-        count += dyno_budgets_of(budgets, budget_count, tenants[i].id, found);
-    struct dyno_budget_state *states = dyno_arena_alloc(arena, count + 1, sizeof(*states));
-    if (states == NULL)
-        return DYNO_NOMEM(err);
-    for (size_t i = 0; i < tenant_count; i++) {
-        const size_t of_tenant = dyno_budgets_of(budgets, budget_count, tenants[i].id, found);
-        for (size_t k = 0; k < of_tenant; k++)
-            states[(*count_out)++] =
-                (struct dyno_budget_state){.budget = found[k],
-                                           .tenant = tenants[i].id,
-                                           .tenant_name = tenants[i].name,
-                                           .span = dyno_term_at(found[k]->term, now_s)};
-    }
-    *states_out = states;
-    return DYNO_OK;
-}
-
-enum dyno_status dyno_control_read_states(struct dyno_control *control, const char *tenant,
-                                          int64_t now_s, struct dyno_arena *arena,
-                                          struct dyno_budget_state **states_out, size_t *count_out,
-                                          struct dyno_err *err)
-{
-    struct dyno_tenant *tenants = NULL;
-    struct dyno_tenant_budget *budgets = NULL;
-    struct dyno_stmt stmt = {0};
-    size_t tenant_count = 0;
-    size_t budget_count = 0;
-    *states_out = NULL;
-    *count_out = 0;
-    DYNO_TRY(dyno_control_read(control, tenant, dyno_day_of(now_s), arena, &tenants, &tenant_count,
-                               err));
-    DYNO_TRY(dyno_control_read_budgets(control, tenant, arena, &budgets, &budget_count, err));
-    DYNO_TRY(list_states(tenants, tenant_count, budgets, budget_count, now_s, arena, states_out,
-                         count_out, err));
-    DYNO_TRY(dyno_stmt_open(
-        &control->db,
-        "SELECT coalesce(sum(used), 0) AS used, coalesce(sum(rest), 0) AS rest,"
-        " coalesce(sum(reserved), 0) AS reserved,"
-        " coalesce(sum(max(granted - used - reserved, 0)), 0) AS leased, count(*) AS nodes"
-        " FROM budget_share WHERE budget = ?1 AND tenant = ?2 AND first_day = ?3",
-        &stmt, err));
-    enum dyno_status status = DYNO_OK;
-    for (size_t i = 0; i < *count_out && status == DYNO_OK; i++)
-        status = read_state(&stmt, &(*states_out)[i], err);
-    dyno_stmt_close(&stmt);
-    return status;
 }

@@ -2,10 +2,13 @@
 import concurrent.futures
 import json
 import os
+import pathlib
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 
@@ -13,6 +16,9 @@ import grpc
 import numpy as np
 from harness import check
 from test_gate import BODY, INFER, add, bearer, comes_true, request_of, stub_of
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import postgres  # noqa: E402
 
 HOUR_NS = 3_600_000_000_000
 
@@ -242,6 +248,42 @@ def case_a_dead_servers_part_comes_back(t):
     server.stop()
     row, = quota(t, "show", "acme")
     check(float(row["leased"]) == 0 and int(row["used_reference_ns"]) == usage(t)[1], row)
+
+
+def case_a_fleet_shares(t):
+    """Two nodes, each with a copy of the control database, lease from PostgreSQL; and without it for a while."""
+    key = add(t, "acme")
+    quota(t, "set", "acme", "--epu-hours=0.000004", "--period=day")
+    shutil.copy(t.folder / "c.db", t.folder / "c2.db")
+    with postgres.cluster() as pg:
+        def report():
+            got = subprocess.run([t.build / "dyno", "quota", "show", "acme", f"--control-db={t.folder}/c.db", "--json",
+                                  f"--budget-db={pg.conninfo()}"], capture_output=True, text=True, check=True,
+                                 env={**os.environ, **pg.env()})
+            return json.loads(got.stdout)[0]
+        servers = [t.start(f"--control-db={db}", f"--ledger={t.folder}/ledger{i}", f"--node={i}",
+                           f"--budget-db={pg.conninfo()}", env=pg.env()) for i, db in ((1, "c.db"), (2, "c2.db"))]
+        for server in servers:
+            server.expected = ["^warn: tenant 'acme' has used ", "^warn: budgets of the fleet: .*budgets are spent as far"]
+        comes_true("slices", lambda: float(report()["leased"]) > 0)
+        pg.stop()
+        check([infer(server, key)[0] for server in servers] == [200, 200])
+        time.sleep(1)
+        check([infer(server, key)[0] for server in servers] == [200, 200])
+        pg.start()
+        comes_true("told", lambda: int(report()["used_reference_ns"]) ==
+                   sum(usage(t, f"ledger{i}")[1] for i in (1, 2)) > 0, 40)
+        ends, answers = time.monotonic() + 60, [[], []]
+        while min(a[-20:].count(429) for a in answers) < 20:
+            check(time.monotonic() < ends, "never used up", [a[-5:] for a in answers])
+            for i in (0, 1):
+                answers[i].append(infer(servers[i], key)[0])
+        for server in servers:
+            server.stop()
+        row = report()
+        spent = sum(usage(t, f"ledger{i}")[1] for i in (1, 2))
+        check(int(row["used_reference_ns"]) == spent and float(row["leased"]) == 0, row, spent)
+        check(HOUR_NS * 2 // 1_000_000 < spent < HOUR_NS * 6 // 1_000_000, spent)
 
 
 def case_database_locked_or_gone(t):

@@ -40,6 +40,7 @@ struct dyno_serve_options {
     const char *publish_heads;           /* file or folder that they are appended to; NULL: none */
     const char *certificates;            /* folder; NULL: there are none */
     const char *device_class;            /* that certificates must be of; NULL: of any */
+    const char *budget_db;               /* of a fleet; NULL: budgets are leased by control_db */
     const char *tariffs;                 /* a book, for budgets of money; NULL: there are none */
     double recheck_s;                    /* between looks at a certificate in force; 0: none */
     int io_threads, threads;             /* 0: one a CPU */

@@ -7,6 +7,7 @@ enum dyno_status dyno_server_open_quota(struct dyno_server *server, struct dyno_
 {
     const struct dyno_serve_options *options = &server->options;
     const struct dyno_quota_options quota = {.control_db = options->control_db,
+                                             .budget_db = options->budget_db,
                                              .tariffs = options->tariffs,
                                              .ledger = options->ledger,
                                              .certificates = options->certificates,

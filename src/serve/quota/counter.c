@@ -13,7 +13,7 @@ void dyno_slot_begin(struct dyno_budget_slot *slot, int64_t number, int64_t firs
     atomic_store(&slot->used, 0);
     atomic_store(&slot->others, 0);
     slot->rest = 0;
-    slot->is_first = true;
+    slot->is_loaded = slot->is_told = false;
     slot->told_used = slot->told_reserved = slot->told_granted = 0;
     slot->told_rest = 0;
     slot->empty_ns = 0;

@@ -31,7 +31,8 @@ struct dyno_budget_slot {
     uint32_t rest;              /* of used, 2^-32; under that lock */
     atomic_int_fast64_t others; /* used and reserved by other nodes, as was known last */
     /* The leasing thread's: what the store was told. */
-    bool is_first;
+    bool is_loaded; /* what the store has of it is in it */
+    bool is_told;   /* the store was told of it */
     int64_t told_used, told_reserved, told_granted;
     uint32_t told_rest;
     uint64_t empty_ns; /* when it was told that there is nothing more; 0: it was not */
@@ -47,6 +48,7 @@ struct dyno_counter {
     } key; /* of the quota's map */
     char tenant_name[DYNO_CONTROL_NAME_BYTES_MAX + 1];
     char model[DYNO_CONTROL_NAME_BYTES_MAX + 1], class_name[DYNO_CONTROL_NAME_BYTES_MAX + 1];
+    char name[DYNO_LEASE_NAME_ROOM]; /* to the store of a fleet */
     char unit[4];
     enum dyno_term term;
     bool is_work; /* EPU; else money */

@@ -44,6 +44,7 @@ struct dyno_quota {
     pthread_mutex_t wake_lock;
     pthread_cond_t wake;
     bool is_woken, is_ending;
+    atomic_bool is_hurried; /* calls of the store end at once */
 };
 
 /* lease.c: one exchange of what is to be told; `is_last`: everything is given back. */

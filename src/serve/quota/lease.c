@@ -84,9 +84,9 @@ static bool is_urgent(struct dyno_counter *counter, const struct dyno_budget_slo
 {
     const int64_t taken = atomic_load(&slot->taken);
     const int64_t granted = atomic_load(&slot->granted);
-    if (atomic_load(&slot->number) == DYNO_SLOT_NONE || counter->is_gone)
+    if (atomic_load(&slot->number) == DYNO_SLOT_NONE || counter->is_gone || !slot->is_loaded)
         return false;
-    if (slot->is_first || look->is_last || atomic_load(&counter->has_changed))
+    if (!slot->is_told || look->is_last || atomic_load(&counter->has_changed))
         return true;
     if (!atomic_load(&counter->is_hard))
         return false;
@@ -106,7 +106,7 @@ static bool is_urgent(struct dyno_counter *counter, const struct dyno_budget_slo
 static bool is_stale(const struct dyno_counter *counter, const struct dyno_budget_slot *slot)
 {
     const int64_t used = atomic_load(&slot->used);
-    return atomic_load(&slot->number) != DYNO_SLOT_NONE && !counter->is_gone &&
+    return atomic_load(&slot->number) != DYNO_SLOT_NONE && !counter->is_gone && slot->is_loaded &&
            (used != slot->told_used || slot->rest != slot->told_rest ||
             atomic_load(&slot->taken) - used != slot->told_reserved);
 }
@@ -123,17 +123,38 @@ static void ask(struct dyno_quota *quota, struct dyno_counter *counter,
         .key = {counter->key.budget, counter->key.tenant, slot->first_day},
         .limit = atomic_load(&counter->limit),
         .is_soft = !atomic_load(&counter->is_hard),
-        .is_first = slot->is_first,
-        .is_idle = look->now_ns - counter->asked_ns > IDLE_NS && !slot->is_first,
+        .name = counter->name,
+        .is_idle = look->now_ns - counter->asked_ns > IDLE_NS && slot->is_told,
         .is_last = look->is_last,
         .used = used,
         .rest = slot->rest,
         .reserved = taken > used && !look->is_last ? taken - used : 0,
-        .held = look->is_last || slot->is_first ? 0 : atomic_load(&slot->granted),
+        .held = look->is_last || !slot->is_told ? 0 : atomic_load(&slot->granted),
         .floor = largest < DYNO_SPEND_MAX / FLOOR_ASKS ? largest * FLOOR_ASKS : DYNO_SPEND_MAX,
         .alert_count = counter->alert_idx_count,
     };
     memcpy(quota->asks[idx].alerts, counter->alerts, sizeof(counter->alerts));
+}
+
+/* What the store has of slots that are new here goes into them, once.  It is read by itself: an
+ * exchange of which nobody knows whether it was done can then be done again. */
+static enum dyno_status load(struct dyno_quota *quota, struct dyno_err *err)
+{
+    /* Others only put counters in front, and may wait for the lock of the list. */
+    for (struct dyno_counter *at = atomic_load(&quota->first); at != NULL; at = at->next)
+        for (int i = 0; i < DYNO_SLOTS; i++) {
+            struct dyno_budget_slot *slot = &at->slots[i];
+            struct dyno_lease_sums sums;
+            if (slot->is_loaded || atomic_load(&slot->number) == DYNO_SLOT_NONE)
+                continue;
+            const struct dyno_share_key key = {at->key.budget, at->key.tenant, slot->first_day};
+            DYNO_TRY(dyno_lease_sum(quota->store, &key, at->name, quota->options.node, &sums, err));
+            (void)pthread_mutex_lock(&quota->post_lock);
+            dyno_slot_post(slot, 0, ((dyno_i128)sums.used << DYNO_SPEND_BITS) + sums.rest);
+            slot->is_loaded = true;
+            (void)pthread_mutex_unlock(&quota->post_lock);
+        }
+    return DYNO_OK;
 }
 
 /* Is an exchange wanted at all?  Sets when each counter was asked last. */
@@ -199,14 +220,7 @@ static void take_answer(struct dyno_quota *quota, size_t idx, const struct dyno_
     struct dyno_counter *counter = quota->ask_counters[idx];
     struct dyno_budget_slot *slot = quota->ask_slots[idx];
     counter->is_gone = got->is_gone;
-    if (slot->is_first && !got->is_gone) {
-        const dyno_i128 more =
-            ((dyno_i128)(got->used - was->used) << DYNO_SPEND_BITS) + got->rest - was->rest;
-        (void)pthread_mutex_lock(&quota->post_lock);
-        dyno_slot_post(slot, 0, more);
-        (void)pthread_mutex_unlock(&quota->post_lock);
-        slot->is_first = false;
-    }
+    slot->is_told = true;
     slot->told_used = got->used;
     slot->told_rest = got->rest;
     slot->told_reserved = got->reserved;
@@ -236,19 +250,18 @@ enum dyno_status dyno_quota_exchange(struct dyno_quota *quota, bool is_last, str
                               .is_last = is_last};
     struct dyno_lease_mark mark = quota->mark;
     size_t count = 0;
+    DYNO_TRY(load(quota, err));
     (void)pthread_mutex_lock(&quota->lock);
-    const bool ok = gather(quota, &look, &count, &mark);
+    enum dyno_status status = gather(quota, &look, &count, &mark) ? DYNO_OK : DYNO_NOMEM(err);
     (void)pthread_mutex_unlock(&quota->lock);
-    if (!ok)
-        return DYNO_NOMEM(err);
+    DYNO_TRY(status);
     if (count == 0 && !(look.beats && quota->counters != NULL))
         return DYNO_OK;
     struct dyno_lease_ask *was = dyno_alloc(count + 1, sizeof(*was));
     if (was == NULL)
         return DYNO_NOMEM(err);
     memcpy(was, quota->asks, count * sizeof(*was));
-    const enum dyno_status status =
-        dyno_lease_exchange(quota->store, &mark, dyno_now_s(), quota->asks, count, err);
+    status = dyno_lease_exchange(quota->store, &mark, dyno_now_s(), quota->asks, count, err);
     if (status == DYNO_OK) {
         quota->mark = mark;
         quota->told_ns = look.tells ? now_ns : quota->told_ns;

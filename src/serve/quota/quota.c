@@ -43,6 +43,8 @@ static enum dyno_status open_quota(struct dyno_quota *quota, struct dyno_err *er
     DYNO_TRY(read_book(quota, err));
     if (quota->options.control_db == NULL || quota->options.ledger == NULL)
         return DYNO_OK;
+    if (quota->options.budget_db != NULL)
+        return dyno_lease_open_pg(quota->options.budget_db, &quota->is_hurried, &quota->store, err);
     return dyno_lease_open_control(quota->options.control_db, BUSY_MS, &quota->store, err);
 }
 
@@ -210,6 +212,7 @@ static struct dyno_counter *make(struct dyno_quota *quota, const struct dyno_ten
     (void)snprintf(counter->class_name, sizeof(counter->class_name), "%s", budget->class_name);
     memcpy(counter->unit, budget->unit, sizeof(counter->unit));
     counter->term = budget->term;
+    (void)dyno_lease_name(budget, tenant->name, counter->name);
     counter->is_work = strcmp(budget->unit, DYNO_BUDGET_EPU) == 0;
     for (int i = 0; i < DYNO_SLOTS; i++)
         atomic_store(&counter->slots[i].number, DYNO_SLOT_NONE);

@@ -27,6 +27,7 @@ struct dyno_tenant_budget;
 
 struct dyno_quota_options {
     const char *control_db;   /* the budgets, and the store of shares; NULL: there are none */
+    const char *budget_db;    /* PostgreSQL: the store of a fleet's shares; NULL: control_db */
     const char *tariffs;      /* a book; NULL: budgets of money cannot be kept */
     const char *ledger;       /* NULL: no budget can be kept */
     const char *certificates; /* folder; may be NULL */

@@ -248,13 +248,12 @@ static void test_slices(void)
     struct dyno_lease_ask one = {.key = {id, 1, 0},
                                  .limit = 1000,
                                  .floor = 1,
-                                 .is_first = true,
+
                                  .alerts = {50, 100},
                                  .alert_count = 2};
     struct dyno_lease_ask two = one;
     CHECK(ask(store, 1, &one) == 500);
     CHECK(ask(store, 2, &two) == 125); /* half of what is left, of two */
-    one.is_first = two.is_first = false;
     one.held = one.granted;
     one.used = 480;
     one.reserved = 10;
@@ -275,14 +274,14 @@ static void test_slices(void)
     two.held = 0;
     two.is_last = true;
     CHECK(ask(store, 2, &two) == 0);
-    /* What the store has of a node is added to what it comes back with. */
-    struct dyno_lease_ask again = {.key = {id, 1, 0},
-                                   .limit = 1000,
-                                   .floor = 1,
-                                   .is_first = true,
-                                   .used = 3,
-                                   .rest = UINT32_MAX};
-    CHECK(ask(store, 1, &again) > 513 && again.used == 513);
+    /* What the store has of one node, and of all. */
+    struct dyno_lease_sums sums;
+    CHECK(dyno_lease_sum(store, &one.key, "", 1, &sums, NULL) == DYNO_OK);
+    CHECK(sums.used == 510 && sums.reserved == 10 && sums.leased > 0 && sums.node_count == 1);
+    CHECK(dyno_lease_sum(store, &one.key, "", -1, &sums, NULL) == DYNO_OK);
+    CHECK(sums.used == 510 && sums.node_count == 2);
+    struct dyno_lease_ask again = {.key = {id, 1, 0}, .limit = 1000, .floor = 1, .used = 513};
+    CHECK(ask(store, 1, &again) > 513 && ask(store, 1, &again) > 513 && again.all_used == 513);
     struct dyno_lease_mark mark = {.node = 1};
     CHECK(dyno_lease_read_mark(store, &mark, NULL) == DYNO_OK);
     CHECK(mark.epoch == 7 && mark.posted_seq == 5);
@@ -307,8 +306,7 @@ static void test_never_more(void)
     struct dyno_lease_ask nodes[NODES];
     uint32_t random = 5;
     for (int i = 0; i < NODES; i++)
-        nodes[i] = (struct dyno_lease_ask){
-            .key = {id, 1, 0}, .limit = LIMIT, .floor = 10, .is_first = true};
+        nodes[i] = (struct dyno_lease_ask){.key = {id, 1, 0}, .limit = LIMIT, .floor = 10};
     for (int round = 0; round < ROUNDS; round++) {
         random = random * 1664525 + 1013904223;
         struct dyno_lease_ask *node = &nodes[random >> 16 & (NODES - 1)];
@@ -319,7 +317,6 @@ static void test_never_more(void)
             node->used += free; /* in the end: all that is there */
         node->is_idle = (random >> 3 & 7) == 0;
         (void)ask(store, (uint32_t)(node - nodes) + 1, node);
-        node->is_first = false;
         node->held = node->granted;
         int64_t held = 0;
         int64_t used = 0;
@@ -329,10 +326,11 @@ static void test_never_more(void)
         }
         CHECK(held <= LIMIT && used <= LIMIT);
         if ((random >> 11 & 63) == 0) { /* dies, and comes back knowing nothing */
-            node->used = node->held = 0;
-            node->is_first = true;
+            struct dyno_lease_sums sums;
+            CHECK(dyno_lease_sum(store, &node->key, "", node - nodes + 1, &sums, NULL) == DYNO_OK);
+            CHECK(sums.used == node->used);
+            node->held = 0;
             (void)ask(store, (uint32_t)(node - nodes) + 1, node);
-            node->is_first = false;
             node->held = node->granted;
         }
     }
@@ -368,8 +366,8 @@ static enum dyno_status use_all(void)
     if (status == DYNO_OK)
         status = dyno_lease_exchange(store, &mark, 5, &one, 1, &err);
     if (status == DYNO_OK)
-        status = dyno_control_read_states(control, "a", 5, own, &states, &count, &err);
-    CHECK(status != DYNO_OK || (count == 1 && states[0].leased > 0));
+        status = dyno_control_read_states(control, store, "a", 5, own, &states, &count, &err);
+    CHECK(status != DYNO_OK || (count == 1 && states[0].sums.leased > 0));
     dyno_lease_close(store);
     dyno_control_close(control);
     dyno_arena_destroy(own);

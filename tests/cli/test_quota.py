@@ -1,0 +1,137 @@
+"""dyno quota: budgets set, shown, topped up; what is refused."""
+import json
+import sqlite3
+
+from harness import check
+
+DB = "--control-db=c.db"
+BOOK = {"tariffs": [{"name": "flat", "version": 1, "currency": "EUR", "kind": "flat-epu", "epu_hour": "1"}],
+        "grants": [{"tariff": "flat"}]}
+
+
+def told(t, *args):
+    return json.loads(t.works("quota", *args, DB, "--json"))
+
+
+def tenants(t, *names):
+    for name in names:
+        t.works("tenant", "add", name, DB)
+
+
+def case_set_show_list(t):
+    tenants(t, "acme", "other")
+    got, = told(t, "set", "acme", "--epu-hours=2.5", "--period=month", "--model=m", "--class=batch")
+    created, renewed = got.pop("created"), got.pop("renewed")
+    check(created.startswith("20") and renewed.endswith("-01T00:00:00Z"), created, renewed)
+    check(got == {"id": 1, "tenant": "acme", "of_every_tenant": False, "model": "m", "class": "batch",
+                  "unit": "epu-hours", "period": "month", "hard": True, "alerts": [80, 100], "amount": "2.5",
+                  "used": "0", "used_reference_ns": "0", "reserved": "0", "left": "2.5", "leased": "0",
+                  "used_percent": 0}, got)
+    text = t.works("quota", "show", "acme", DB)
+    check(text.startswith("budget 1 of acme: 2.5 EPU-hours a month for model 'm' and class 'batch'\n"), text)
+    check("  left        2.5\n" in text and f"  renewed     {renewed}\n" in text and "  alerts      80,100\n" in text,
+          text)
+    # The same scope again is the same budget.
+    got, = told(t, "set", "acme", "--epu-hours=3", "--period=month", "--model=m", "--class=batch", "--soft",
+                "--alerts=none")
+    check((got["id"], got["amount"], got["hard"], got["alerts"]) == (1, "3", False, []), got)
+    got, = told(t, "set", "acme", "--epu-hours=4", "--period=month", "--model=m", "--class=batch", "--alerts=7")
+    check((got["hard"], got["alerts"]) == (False, [7]), got)
+    told(t, "set", "--every", "--epu-hours=1", "--period=day")
+    check([(b["tenant"], b["id"], b["of_every_tenant"]) for b in told(t, "list")] ==
+          [("acme", 1, False), ("acme", 2, True), ("other", 2, True)], told(t, "list"))
+    told(t, "set", "acme", "--epu-hours=9", "--period=day")  # his own, in the place of every tenant's
+    check([b["amount"] for b in told(t, "show", "acme")] == ["4", "9"], told(t, "show", "acme"))
+    rows = t.works("quota", "list", DB).splitlines()
+    check(len(rows) == 4 and rows[0].split()[:3] == ["TENANT", "ID", "UNIT"], rows)
+    check(rows[1].endswith("m, batch, only alerts") and rows[3].endswith("all models"), rows)
+    check(told(t, "remove", "acme", "--period=day") == {"removed": 3})
+    check(t.works("quota", "remove", "--every", DB) == "budget 2 is removed\n")
+    check(t.works("quota", "show", "other", DB) == "tenant other has no such budget\n")
+    check(t.works("quota", "set", "--every", "--epu-hours=1", "--period=day", DB).startswith("budget 4 of acme"))
+
+
+def case_prepaid(t):
+    tenants(t, "acme")
+    t.put("book.json", json.dumps(BOOK).encode())
+    got, = told(t, "set", "acme", "--money=50", "--tariffs=book.json", "--period=none")
+    check((got["unit"], got["amount"], got["left"], got["used_nano"], got["renewed"]) ==
+          ("EUR", "50.00", "50.00", "0", None), got)
+    got, = told(t, "topup", "acme", "--money=0.000000001", "--currency=EUR")
+    check(got["amount"] == "50.000000001", got)
+    text = t.works("quota", "show", "acme", DB)
+    check("50.000000001 EUR, prepaid\n" in text and "renewed     when it is topped up" in text, text)
+
+
+def case_over(t):
+    """What shares say is added up; a list of those that are nearly used up."""
+    tenants(t, "a", "b")
+    told(t, "set", "--every", "--epu-hours=1", "--period=none")
+    with sqlite3.connect(t.path("c.db")) as db:
+        db.execute("INSERT INTO budget_share VALUES (1, 1, 0, 1, 1800000000000, 4294967295, 3600000000, 2000000000000)")
+        db.execute("INSERT INTO budget_share VALUES (1, 1, 0, 2, 1080000000000, 2, 0, 1080000000000)")
+    got = told(t, "list", "--over=80")
+    check(len(got) == 1 and got[0]["used_reference_ns"] == "2880000000001" and got[0]["reserved"] == "0.001", got)
+    check(got[0]["left"] == "0.198999999999" and got[0]["used"] == "0.8" and got[0]["leased"].startswith("0.05"), got)
+    check("is leased by 2 servers" in t.works("quota", "show", "a", DB), t.works("quota", "show", "a", DB))
+    check(told(t, "list", "--over=81") == [] and len(told(t, "show", "a", "--over=80")) == 1)
+
+
+def case_refusals(t):
+    tenants(t, "acme")
+    t.put("book.json", json.dumps(BOOK).encode())
+    t.put("bad.json", b"{")
+
+    def bad(status, says, *args):
+        t.fails(status, f"dyno quota: {says}", "quota", *args)
+    some = ("--epu-hours=1", "--period=day", DB)
+    bad("E_ARG", "wants set|list|*, got 0 of those*")
+    bad("E_ARG", "it knows set, list, show, topup and remove, not 'make'", "make", "x", DB)
+    bad("E_ARG", "show wants the name of a tenant", "show", DB)
+    bad("E_ARG", "list is of all tenants and takes no name", "list", "acme", DB)
+    bad("E_ARG", "--control-db=FILE is missing", "list")
+    bad("E_NOT_FOUND", 'control database "none.db": No such file or directory', "list", "--control-db=none.db")
+    bad("E_NOT_FOUND", "there is no tenant 'you'", "set", "you", *some)
+    bad("E_NOT_FOUND", "there is no tenant 'you'", "show", "you", DB)
+    bad("E_ARG", "set wants the name of a tenant, or --every", "set", *some)
+    bad("E_ARG", "give either the name of a tenant or --every", "set", "acme", "--every", *some)
+    bad("E_ARG", "'b?' is no name of a model: *, and no pattern", "set", "acme", "--model=b*", *some)
+    bad("E_ARG", "'a b' is no name of a service class: *", "set", "acme", "--class=a b", *some)
+    bad("E_ARG", "--epu-hours=-1 is negative", "set", "acme", "--epu-hours=-1", "--period=day", DB)
+    bad("E_ARG", "--epu-hours: 1e5 is no decimal number*", "set", "acme", "--epu-hours=1e5", "--period=day", DB)
+    bad("E_ARG", "--epu-hours=1200000: a budget is at most 1,000,000", "set", "acme", "--epu-hours=1200000",
+        "--period=day", DB)
+    bad("E_ARG", "--money=-0.5 is negative", "set", "acme", "--money=-0.5", "--currency=EUR", "--period=day", DB)
+    bad("E_ARG", "--money=5000000000: a budget is at most 4,000,000,000", "set", "acme", "--money=5000000000",
+        "--currency=EUR", "--period=day", DB)
+    bad("E_ARG", "--money wants --currency=CODE, or --tariffs=FILE", "set", "acme", "--money=1", "--period=day", DB)
+    bad("E_ARG", "--currency=XXX: there is no such currency", "set", "acme", "--money=1", "--currency=XXX",
+        "--period=day", DB)
+    bad("E_ARG", "--currency=USD: the book of tariffs is in EUR", "set", "acme", "--money=1", "--currency=USD",
+        "--tariffs=book.json", "--period=day", DB)
+    bad("E_FORMAT", "bad.json: *", "set", "acme", "--money=1", "--tariffs=bad.json", "--period=day", DB)
+    bad("E_ARG", "give either --epu-hours or --money", "set", "acme", "--money=1", *some)
+    bad("E_ARG", "--currency and --tariffs want --money", "set", "acme", "--currency=EUR", *some)
+    bad("E_ARG", "set wants --epu-hours=N or --money=N", "set", "acme", "--period=day", DB)
+    bad("E_ARG", "set wants --period=day, month or none", "set", "acme", "--epu-hours=1", DB)
+    bad("E_ARG", "'week' is no period of a budget: day, month or none", "set", "acme", "--epu-hours=1",
+        "--period=week", DB)
+    bad("E_ARG", "'80,50' is no list of alerts: *", "set", "acme", "--alerts=80,50", *some)
+    bad("E_ARG", "give either --soft or --hard", "set", "acme", "--soft", "--hard", *some)
+    bad("E_ARG", "show takes no --soft, --hard or --alerts: that is set", "show", "acme", "--soft", DB)
+    bad("E_ARG", "list takes no budget: that is set", "list", "--epu-hours=1", DB)
+    bad("E_ARG", "set takes no --over", "set", "acme", "--over=5", *some)
+    bad("E_ARG", "show takes no --id", "show", "acme", "--id=1", DB)
+    t.works("quota", "set", "acme", *some)
+    t.works("quota", "set", "acme", "--money=1", "--currency=EUR", "--period=none", DB)
+    bad("E_ARG", "there are budgets in another currency than USD: *", "set", "acme", "--money=1", "--currency=USD",
+        "--period=day", DB)
+    bad("E_ARG", "acme has 2 such budgets: say which by --id", "remove", "acme", DB)
+    bad("E_NOT_FOUND", "acme has no such budget", "remove", "acme", "--id=7", DB)
+    bad("E_NOT_FOUND", "acme has no such budget", "topup", "acme", "--epu-hours=1", DB)
+    bad("E_ARG", "budget 1 is full again with each day, *", "topup", "acme", "--epu-hours=1", "--period=day", DB)
+    bad("E_ARG", "topup wants --epu-hours=N or --money=N", "topup", "acme", DB)
+    bad("E_ARG", "topup wants the name of a tenant, or --every", "topup", "--epu-hours=1", DB)
+    bad("E_ARG", "what is added must be above 0, *", "topup", "acme", "--money=0", "--currency=EUR", DB)
+    bad("E_ARG", "a connection string is seen by others and holds no password*", "show", "acme", DB,
+        "--budget-db=host=/nowhere password=x")
