@@ -21,11 +21,16 @@ struct dyno_certify_options {
     const char *onnx, *engine, *out, *reference, *verify, *show, *save_baseline;
     const char *suspend, *reinstate, *reason, *watch, *baseline;
     const char *shapes, *min_shapes, *opt_shapes, *max_shapes;
-    const char *device_class, *svg;
+    const char *device_class, *svg, *factors;
     int64_t threads, term_days, attempts;
     double accuracy, p99_ms;
     bool top_1, new_reference, keep_baseline, trial, json;
 };
+
+/* certify_factors.c: put what a reference certificate says of its device into the table at `path`,
+ * which is made when it is not there; that of the reference device lies in `folder`. */
+enum dyno_status dyno_certify_note_factor(const char *path, const struct dyno_cert *cert,
+                                          const char *folder, struct dyno_err *err);
 
 /* How long things are measured. */
 struct dyno_certify_schedule {

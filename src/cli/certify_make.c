@@ -266,6 +266,10 @@ static enum dyno_status save_all(struct dyno_certify_job *job, struct dyno_err *
     if (status == DYNO_OK && refused->outcome == DYNO_CERT_REFUSED)
         status = DYNO_FAIL(err, DYNO_E_BUSY, "the %s certificate is refused: %s",
                            dyno_cert_kind_text(refused->kind), refused->reason);
+    if (status == DYNO_OK && job->options->factors != NULL)
+        status = dyno_certify_note_factor(job->options->factors,
+                                          job->cited != NULL ? job->cited : job->reference,
+                                          job->folder, err);
     dyno_strbuf_fini(&reference_path);
     dyno_strbuf_fini(&engine_path);
     return status;

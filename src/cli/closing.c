@@ -83,6 +83,7 @@ void dyno_closing_print(const struct dyno_closing *closing, struct dyno_strbuf *
     put(&json, "until", dyno_time_text(closing->next_s, when));
     put(&json, "billed_from", dyno_time_text(made_of->billed_from_s, when));
     put(&json, "tariffs", made_of->tariffs);
+    put(&json, "factors", made_of->factors);
     dyno_invoice_heads_json(made_of, &json);
     print_credits(closing, &json);
     print_invoices(closing, &json);

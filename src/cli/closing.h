@@ -3,6 +3,7 @@
  *   00000001.closing.json   the first closing; each names the hash of the one before
  *   1-1.invoice.json        its first invoice
  *   SHA256.tariffs.json     a book of tariffs that a closing was made with
+ *   SHA256.factors.json     a table of devices, where there was one
  *
  * A closing says what invoices were made of (docs/tariffs.md); it is written last and once, and
  * what it says of them can be made again from it.  Files are hostile until they are read.

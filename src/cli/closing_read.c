@@ -116,6 +116,7 @@ static enum dyno_status read_made_of(const struct dyno_json *object, struct dyno
     DYNO_TRY(sha_of(object, "before", true, &out->before, err));
     DYNO_TRY(time_of(object, "billed_from", &out->billed_from_s, err));
     DYNO_TRY(sha_of(object, "tariffs", false, &out->tariffs, err));
+    DYNO_TRY(sha_of(object, "factors", true, &out->factors, err));
     DYNO_TRY(list_of(object, "heads", &list, err));
     struct dyno_invoice_head *heads = dyno_arena_alloc(arena, list->count + 1, sizeof(*heads));
     if (heads == NULL)

@@ -146,6 +146,13 @@ static const struct dyno_flag flags[] = {
      .help = "Draw the distributions and s with its interval",
      .kind = DYNO_FLAG_STR,
      AT(svg)},
+    {.name = "--factors",
+     .value = "FILE",
+     .help = "Tie this device to the reference device of this table, by their reference "
+             "certificates of the model in one folder; also with --show. A table that is not there "
+             "begins with this device",
+     .kind = DYNO_FLAG_STR,
+     AT(factors)},
     DYNO_FLAG_JSON(dyno_certify_options),
 };
 
@@ -216,6 +223,8 @@ static enum dyno_status show(const struct dyno_certify_options *options, struct 
             say_state(&state, verdict, sizeof(verdict));
         status = dyno_certify_tell(options, told, DYNO_COUNT(told), verdict, err);
     }
+    if (status == DYNO_OK && options->factors != NULL)
+        status = dyno_certify_note_factor(options->factors, cert, folder, err);
     dyno_cert_destroy(reference);
     dyno_cert_destroy(cert);
     return status;

@@ -108,6 +108,7 @@ static enum dyno_status draft(struct dyno_invoicing *work, struct dyno_err *err)
     const struct dyno_invoice_options *options = work->options;
     struct dyno_closings closings = {0};
     work->platform = options->platform;
+    work->factors = options->bill.factors;
     DYNO_TRY(dyno_bill_book(options->bill.tariffs, work->arena, &work->book, err));
     if (options->books != NULL)
         DYNO_TRY(dyno_closings_read(options->books, work->arena, &closings, err));

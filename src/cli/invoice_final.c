@@ -9,6 +9,7 @@
 #include "base/calendar.h"
 #include "base/file.h"
 #include "base/hex.h"
+#include "cli/factors_file.h"
 #include "cli/invoicing.h"
 
 #define NS_A_S      UINT64_C(1000000000)
@@ -24,6 +25,7 @@ struct final {
     struct dyno_invoice_closing made_of;
     const char *book_text;
     size_t book_bytes;
+    const char *factors_text; /* NULL: there is no table of devices */
     struct dyno_closing closing;
     const char **texts;      /* of the invoices */
     struct dyno_strbuf text; /* of the closing */
@@ -129,6 +131,54 @@ static enum dyno_status load_kept_book(struct final *final, const char *sha256,
     return strcmp(dyno_sha256_text(final->book_text, final->book_bytes, sha), sha256) == 0
                ? DYNO_OK
                : DYNO_FAIL(err, DYNO_E_CORRUPT, "%s is not the book that it was", path);
+}
+
+/* The table of devices is chosen with the first closing; rows may be added, and none is changed. */
+static enum dyno_status check_factors(struct final *final, const struct dyno_closing *last,
+                                      struct dyno_err *err)
+{
+    struct dyno_arena *arena = final->work->arena;
+    const char *path = final->work->factors;
+    struct dyno_factors before;
+    struct dyno_factors now;
+    if (last == NULL)
+        return DYNO_OK;
+    if ((last->made_of.factors[0] != 0) != (path != NULL))
+        return DYNO_FAIL(err, DYNO_E_MISMATCH,
+                         path != NULL ? "the last closing had no table of devices: --factors is "
+                                        "for all closings or for none"
+                                      : "the last closing had a table of devices: --factors=FILE "
+                                        "is missing");
+    if (path == NULL)
+        return DYNO_OK;
+    DYNO_TRY(dyno_factors_load(
+        dyno_closing_path(arena, final->folder, last->made_of.factors, "factors.json"), arena,
+        &before, err));
+    DYNO_TRY(dyno_factors_load(path, arena, &now, err));
+    for (uint32_t i = 0; i < before.row_count; i++)
+        if (dyno_factors_find(&now, before.rows[i].device_class) != before.rows[i].factor_1e9)
+            return DYNO_FAIL(
+                err, DYNO_E_MISMATCH,
+                "%s: device '%.64s' had another factor when the last period was closed", path,
+                before.rows[i].device_class);
+    return DYNO_OK;
+}
+
+static enum dyno_status load_factors(struct final *final, const struct dyno_closing *last,
+                                     struct dyno_err *err)
+{
+    struct dyno_invoicing *work = final->work;
+    size_t bytes = 0;
+    char sha[DYNO_SHA_TEXT_ROOM];
+    work->factors = work->options->bill.factors;
+    final->made_of.factors = "";
+    DYNO_TRY(check_factors(final, last, err));
+    if (work->factors == NULL)
+        return DYNO_OK;
+    DYNO_TRY(dyno_closing_load(work->factors, work->arena, &final->factors_text, &bytes, err));
+    final->made_of.factors =
+        dyno_arena_strdup(work->arena, dyno_sha256_text(final->factors_text, bytes, sha));
+    return final->made_of.factors != NULL ? DYNO_OK : DYNO_NOMEM(err);
 }
 
 /* --- what it says --- */
@@ -313,6 +363,7 @@ static enum dyno_status close_new(struct final *final, struct dyno_err *err)
         keep(final, dyno_sha256_text(final->book_text, final->book_bytes, sha));
     if (final->made_of.tariffs == NULL)
         return DYNO_NOMEM(err);
+    DYNO_TRY(load_factors(final, last, err));
     DYNO_TRY(take_heads(final, last, err));
     DYNO_TRY(dyno_invoicing_credits(work, last, err));
     DYNO_TRY(derive(final, err));
@@ -320,6 +371,10 @@ static enum dyno_status close_new(struct final *final, struct dyno_err *err)
         return DYNO_FAIL(err, DYNO_E_IO, "%s: %s", final->folder, strerror(errno));
     DYNO_TRY(settle(dyno_closing_path(arena, final->folder, final->made_of.tariffs, "tariffs.json"),
                     final->book_text, err));
+    if (final->factors_text != NULL)
+        DYNO_TRY(
+            settle(dyno_closing_path(arena, final->folder, final->made_of.factors, "factors.json"),
+                   final->factors_text, err));
     /* From here on it is closed; what is missing of the invoices is written the next time. */
     const char *path = dyno_closing_path_of(arena, final->folder, final->made_of.number);
     if (path == NULL)
@@ -327,6 +382,21 @@ static enum dyno_status close_new(struct final *final, struct dyno_err *err)
     DYNO_TRY(dyno_bill_write(path, &final->text, err));
     DYNO_TRY(settle_invoices(final, err));
     return say(final, false, err);
+}
+
+static enum dyno_status load_kept_factors(struct final *final, const char *sha256,
+                                          struct dyno_err *err)
+{
+    struct dyno_arena *arena = final->work->arena;
+    const char *path = dyno_closing_path(arena, final->folder, sha256, "factors.json");
+    const char *text = NULL;
+    size_t bytes = 0;
+    char sha[DYNO_SHA_TEXT_ROOM];
+    DYNO_TRY(dyno_closing_load(path, arena, &text, &bytes, err));
+    final->work->factors = path;
+    return strcmp(dyno_sha256_text(text, bytes, sha), sha256) == 0
+               ? DYNO_OK
+               : DYNO_FAIL(err, DYNO_E_CORRUPT, "%s is not the table that it was", path);
 }
 
 /* Derive what a closing says from what it was made of. */
@@ -341,6 +411,8 @@ static enum dyno_status derive_again(struct final *final, const struct dyno_clos
     work->credits = closing->credits;
     work->credit_count = closing->credit_count;
     DYNO_TRY(load_kept_book(final, closing->made_of.tariffs, &work->book, err));
+    if (closing->made_of.factors[0] != 0)
+        DYNO_TRY(load_kept_factors(final, closing->made_of.factors, err));
     return derive(final, err);
 }
 

@@ -83,6 +83,31 @@ static enum dyno_status check_listed(const struct dyno_invoicing *work,
                      work->options->verify, work->options->books, claim->number);
 }
 
+/* The same of the table of devices, where it was made with one. */
+static enum dyno_status find_factors(struct dyno_invoicing *work, const char *sha256,
+                                     struct dyno_err *err)
+{
+    const struct dyno_invoice_options *options = work->options;
+    char sha[DYNO_SHA_TEXT_ROOM];
+    const char *text = NULL;
+    size_t bytes = 0;
+    const char *path = options->bill.factors;
+    if (sha256[0] == 0)
+        return DYNO_OK;
+    if (path == NULL && options->books == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--factors=FILE or --books=DIR is missing: the table of "
+                         "devices that the invoice was made with");
+    if (path == NULL)
+        path = dyno_closing_path(work->arena, options->books, sha256, "factors.json");
+    DYNO_TRY(dyno_closing_load(path, work->arena, &text, &bytes, err));
+    work->factors = path;
+    return strcmp(dyno_sha256_text(text, bytes, sha), sha256) == 0
+               ? DYNO_OK
+               : DYNO_FAIL(err, DYNO_E_MISMATCH,
+                           "%s is another table of devices than the invoice was made with", path);
+}
+
 static enum dyno_status derive(struct dyno_invoicing *work, const struct dyno_invoice_claim *claim,
                                struct dyno_strbuf *out, struct dyno_err *err)
 {
@@ -97,6 +122,7 @@ static enum dyno_status derive(struct dyno_invoicing *work, const struct dyno_in
     work->credits[0] = (struct dyno_closing_credit){claim->tenant, claim->credit_before_nano, 0};
     work->credit_count = 1;
     DYNO_TRY(find_book(work, claim->made_of.tariffs, err));
+    DYNO_TRY(find_factors(work, claim->made_of.factors, err));
     DYNO_TRY(dyno_node_files_find(work, &nodes, &node_count, err));
     DYNO_TRY(dyno_node_files_verify(nodes, node_count, NULL, &claim->made_of, err));
     DYNO_TRY(dyno_invoicing_bounds(work, &claim->made_of, err));

@@ -108,6 +108,7 @@ enum dyno_status dyno_invoicing_rate(struct dyno_invoicing *work, struct dyno_er
     const struct dyno_usage_source_options source = {
         .files = &work->files,
         .certificates = bill->certificates,
+        .factors = work->factors,
         .first_s = work->first_s,
         .next_s = work->next_s,
         .bounds = work->bounds,

@@ -23,6 +23,7 @@ struct dyno_invoicing {
     const char *platform;
     int64_t first_s, next_s;
     const struct dyno_invoice_closing *closing; /* NULL: a draft */
+    const char *factors;                        /* file of the table of devices; NULL: none */
     struct dyno_usage_bound *bounds;            /* none: the whole ledger, and nothing late */
     size_t bound_count;
     int64_t billed_s;

@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "cli/billing.h"
+#include "cli/factors_file.h"
 #include "meter/ledger/reader.h"
 
 #define NS_A_S UINT64_C(1000000000)
@@ -44,6 +45,9 @@ struct dyno_usage_source {
     size_t span_count, span_room;
     bool has_trials;
     struct dyno_swaps swaps;
+    struct dyno_factors factors; /* of options.factors */
+    uint32_t device;             /* the name that factor_1e9 is of; UINT32_MAX: none yet */
+    uint64_t factor_1e9;
 };
 
 /* The text of a record's names in this source's numbers, of one file. */
@@ -350,6 +354,25 @@ static bool kind_of(const struct dyno_usage_source *source, const struct dyno_re
     return true;
 }
 
+/* What a device delivered, in the reference device's reference-ns, rounded down. */
+static enum dyno_status convert(struct dyno_usage_source *source, const struct file_names *names,
+                                const struct dyno_record *record, struct dyno_usage *usage,
+                                struct dyno_err *err)
+{
+    uint32_t device = 0;
+    DYNO_TRY(name_of(names, record, DYNO_NAME_DEVICE, &device, err));
+    if (device != source->device) {
+        source->factor_1e9 = dyno_factors_find(&source->factors, source->names[device]);
+        source->device = device;
+    }
+    if (source->factor_1e9 == 0)
+        return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "%s has no row of device '%.64s'",
+                         source->options.factors, source->names[device]);
+    usage->reference_ns =
+        (uint64_t)((dyno_u128)usage->reference_ns * DYNO_FACTOR_ONE / source->factor_1e9);
+    return DYNO_OK;
+}
+
 /* The same work by another engine: its device time goes by the two speed-ups; what it delivered is
  * the model's, and stays. */
 static enum dyno_status swap_in(struct dyno_usage_source *source, const struct file_names *names,
@@ -405,6 +428,8 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct file
         if (!source->grades[key->certificate].grade.is_known)
             DYNO_TRY(load_grade(source, key->certificate, err));
     }
+    if (source->options.factors != NULL && usage.reference_ns > 0)
+        DYNO_TRY(convert(source, names, record, &usage, err));
     if (source->swaps.instead_count > 0)
         DYNO_TRY(swap_in(source, names, record, &usage, err));
     if (key->certificate != 0) {
@@ -482,6 +507,8 @@ static enum dyno_status prepare(struct dyno_usage_source *source, struct dyno_er
 {
     uint32_t nothing = 0;
     DYNO_TRY(intern(source, "", &nothing, err));
+    if (source->options.factors != NULL)
+        DYNO_TRY(dyno_factors_load(source->options.factors, source->arena, &source->factors, err));
     source->files = source->options.files;
     if (source->files == NULL) {
         DYNO_TRY(dyno_ledger_files_open(source->options.ledgers, source->options.fleet, -1,
@@ -509,6 +536,7 @@ enum dyno_status dyno_usage_source_open(const struct dyno_usage_source_options *
     if (source == NULL)
         return DYNO_NOMEM(err);
     source->options = *options;
+    source->device = UINT32_MAX;
     source->arena = dyno_arena_create();
     const enum dyno_status status = source->arena != NULL ? prepare(source, err) : DYNO_NOMEM(err);
     if (status != DYNO_OK) {
@@ -629,7 +657,8 @@ enum dyno_status dyno_bill_open(const struct dyno_bill_options *options,
 {
     struct dyno_usage_source_options source = {.ledgers = &options->ledgers,
                                                .fleet = options->fleet,
-                                               .certificates = options->certificates};
+                                               .certificates = options->certificates,
+                                               .factors = options->factors};
     DYNO_TRY(dyno_bill_period(options, &source.first_s, &source.next_s, err));
     return dyno_usage_source_open(&source, source_out, err);
 }

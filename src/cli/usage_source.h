@@ -24,7 +24,8 @@ struct dyno_usage_source_options {
     const struct dyno_cli_list *ledgers;   /* files and folders, or */
     const char *fleet;                     /* the fleet's database */
     const char *certificates;              /* folder; NULL: records that cite one cannot be rated */
-    int64_t first_s, next_s;               /* records from, and before */
+    const char *factors;     /* file of the table of devices; NULL: all are the reference device */
+    int64_t first_s, next_s; /* records from, and before */
     /* With bounds, one for each node, also what closed periods have not billed: of the time from
      * billed_s to first_s what came after the last closing, and what it took otherwise than it is
      * now known to be. */

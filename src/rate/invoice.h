@@ -34,6 +34,7 @@ struct dyno_invoice_closing {
     const char *before;    /* the SHA-256 of the closing before, hexadecimal; "": the first one */
     int64_t billed_from_s; /* of the first one: nothing earlier is billed late */
     const char *tariffs;   /* the SHA-256 of the book, hexadecimal */
+    const char *factors;   /* that of the table of devices; "": there was none */
     const struct dyno_invoice_head *heads;
     size_t head_count;
 };

@@ -129,6 +129,7 @@ static void print_closing(const struct dyno_invoice_closing *closing, struct dyn
     text(json, "before", closing->before);
     text(json, "billed_from", dyno_time_text(closing->billed_from_s, when));
     text(json, "tariffs", closing->tariffs);
+    text(json, "factors", closing->factors);
     dyno_invoice_heads_json(closing, json);
     dyno_json_object_end(json);
 }

@@ -1,6 +1,6 @@
 /* make_cert.c - certificates of made-up samples, for tests of what reads them.
  *
- *   make_cert FOLDER SPEEDUP [trial] [biased] [fp16]
+ *   make_cert FOLDER SPEEDUP [trial] [biased] [fp16] [device=CLASS] [item_ns=N]
  *
  * Writes a reference and an engine certificate and prints the addresses of the two.  biased: the
  * A/A control fails.  fp16: the precision of the engine, else as it is.
@@ -49,6 +49,7 @@ int main(int argc, char **argv)
     struct cert_case c = cert_good;
     struct dyno_cert_hash reference = {{0}};
     bool is_fp16 = false;
+    const char *device = NULL;
     if (argc < 3)
         stop("wants FOLDER and SPEEDUP");
     c.speedup = strtod(argv[2], NULL);
@@ -60,6 +61,10 @@ int main(int argc, char **argv)
         c.is_trial = c.is_trial || strcmp(argv[i], "trial") == 0;
         c.bias = strcmp(argv[i], "biased") == 0 ? 0.02 : c.bias;
         is_fp16 = is_fp16 || strcmp(argv[i], "fp16") == 0;
+        if (strncmp(argv[i], "device=", 7) == 0)
+            device = argv[i] + 7;
+        if (strncmp(argv[i], "item_ns=", 8) == 0)
+            c.item_ns = strtod(argv[i] + 8, NULL);
     }
     for (int kind = DYNO_CERT_REFERENCE; kind <= DYNO_CERT_ENGINE; kind++) {
         struct dyno_err err = {0};
@@ -67,6 +72,8 @@ int main(int argc, char **argv)
         char hex[DYNO_CERT_HEX_ROOM];
         struct dyno_cert *cert = cert_case_make((enum dyno_cert_kind)kind, &c, 7);
         cert->reference = reference;
+        if (device != NULL)
+            cert->device_class = device;
         if (kind == DYNO_CERT_ENGINE && is_fp16)
             cert->precision = "fp16";
         if (dyno_cert_derive(cert, &err) != DYNO_OK ||

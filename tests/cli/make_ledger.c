@@ -3,10 +3,10 @@
  *   make_ledger FOLDER [live] < LINES
  *
  * A line: TENANT MODEL VARIANT CLASS CERTIFICATE OUTCOME ITEMS DEVICE_NS REFERENCE_NS START_S
- * [unsent|void] CERTIFICATE "-" is none, "ref:ADDRESS" that of a reference certificate alone;
- * OUTCOME as in the ledger, or "residency", whose ITEMS are byte-seconds.  Or "sent N" and "void N"
- * of the N-th record of this start, or "sync", which is answered when all before it is durable;
- * "live" has a head soon after each.
+ * [unsent|void] CERTIFICATE "-" is none, "ref:ADDRESS" that of a reference certificate alone; CLASS
+ * may be CLASS@DEVICE; OUTCOME as in the ledger, or "residency", whose ITEMS are byte-seconds.  Or
+ * "sent N" and "void N" of the N-th record of this start, or "sync", which is answered when all
+ * before it is durable; "live" has a head soon after each.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -97,7 +97,12 @@ static bool take_line(struct dyno_ledger *ledger, const char *line, size_t i)
     const char *last =
         count > FIRST_NUMBER + NUMBER_COUNT ? texts[FIRST_NUMBER + NUMBER_COUNT] : "";
     for (size_t k = 0; k < DYNO_COUNT(kinds); k++)
-        if (strncmp(texts[k], "ref:", 4) == 0)
+        if (kinds[k] == DYNO_NAME_CLASS && strchr(texts[k], '@') != NULL) {
+            char *at = strchr(copy + (texts[k] - copy), '@');
+            *at = 0;
+            set_name(ledger, record, DYNO_NAME_DEVICE, at + 1);
+            set_name(ledger, record, kinds[k], texts[k]);
+        } else if (strncmp(texts[k], "ref:", 4) == 0)
             set_name(ledger, record, DYNO_NAME_REFERENCE, texts[k] + 4);
         else
             set_name(ledger, record, kinds[k], texts[k]);

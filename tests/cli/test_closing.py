@@ -310,3 +310,61 @@ def case_focus(t):
     corrections = [row["BilledCost"] for row in rows if row["ChargeClass"] == "Correction"]
     check(corrections == ["3.00", "-0.43"], corrections)
     check(all(re.fullmatch("[0-9a-f]{64}", row["x_MerkleRoot"]) for row in rows), rows[0])
+
+
+def case_devices(t):
+    """Work on another device is told in the reference device's units, by the table of factors, in every way."""
+    for where, device, ns in (("certs", "slow", 20e6), ("certs", "fast", 5e6)):
+        (t.folder / where).mkdir(exist_ok=True)
+        t.tool("make_cert", where, 4, f"device={device}", f"item_ns={ns}")
+    refs = {json.loads(p.read_text())["device"]["class"]: p for p in (t.folder / "certs").glob("*.reference.json")}
+    check(sorted(refs) == ["fast", "slow"], refs)
+    add = lambda device: t.dyno("certify", f"--show={refs[device]}", "--factors=table.json")
+    check(add("slow").returncode == 0)  # the first one is the reference device
+    table = json.loads((t.folder / "table.json").read_text())
+    check(table["reference"] == "slow" and len(table["devices"]) == 1, table)
+    got = add("fast")
+    check(got.returncode == 0, got.stderr)
+    table = json.loads((t.folder / "table.json").read_text())
+    fast = table["devices"][1]
+    check(fast["class"] == "fast" and fast["source"] == "measured" and len(fast["pairs"]) == 1, table)
+    check(abs(fast["factor_1e9"] - 250000000) < 2000000, fast)
+    check(add("fast").returncode == 0 and json.loads((t.folder / "table.json").read_text()) == table)
+    refs["slow"].unlink()
+    got = add("fast")
+    check(got.returncode == 66 and "has no reference certificate of this model on the reference device 'slow'" in got.stderr,
+          got)
+    table["devices"][1] = {"class": "fast", "factor_1e9": 250000000, "source": "elsewhere", "from": "a test: as exact"}
+    t.put("table.json", json.dumps(table).encode())
+    book(t, "book.json", BOOK)
+    append(t, use("acme", 1, OCTOBER + 5).replace("realtime", "realtime@slow"),
+           use("acme", 1, OCTOBER + 6).replace("realtime", "realtime@fast"), use("bolt", 1, OCTOBER + 7))
+    plain = json.loads(t.works(*ask("2024-10"), "--tenant=acme", "--json"))
+    check(plain["total"] == "6.00", plain)
+    factors = ("--factors=table.json",)
+    tied = json.loads(t.works(*ask("2024-10"), *factors, "--tenant=acme", "--json"))
+    check(tied["total"] == "15.00" and tied["lines"][0]["reference_ns"] == str(5 * HOUR), tied)
+    check(json.loads(t.works("usage", "--ledger=ledger", "--period=2024-10", *factors, "--json"))[0]["reference_ns"] ==
+          str(5 * HOUR))
+    rows = list(csv.DictReader(io.StringIO(t.works(*ask("2024-10"), *factors, "--tenant=acme", "--records", "--line=1"))))
+    check([row["exact"] for row in rows] == ["3", "12"], rows)
+    t.works(*ask("2024-10"), *factors, "--final")
+    acme = invoice(t, "1-1")
+    check(acme["total"] == "15.00" and len(acme["closing"]["factors"]) == 64, acme["closing"])
+    verify = ("invoice", "--ledger=ledger", "--tariffs=book.json", "--verify=books/1-1.invoice.json")
+    t.works(*verify, *factors)
+    t.works(*verify, "--books=books")
+    t.fails("E_ARG", "*--factors=FILE or --books=DIR is missing*", *verify)
+    check("was made before" in t.works(*ask("2024-10"), "--final"))
+    table["devices"][1]["factor_1e9"] = 200000000
+    t.put("other.json", json.dumps(table).encode())
+    t.fails("E_MISMATCH", "*other.json is another table of devices*", *verify, "--factors=other.json")
+    t.fails("E_MISMATCH", "*device 'fast' had another factor when the last period was closed", *ask("2024-11", "book.json"),
+            "--factors=other.json", "--final")
+    t.fails("E_MISMATCH", "*the last closing had a table of devices*", *ask("2024-11"), "--final")
+    del table["devices"][1]
+    t.put("other.json", json.dumps(table).encode())
+    t.fails("E_NOT_FOUND", "*other.json has no row of device 'fast'", *ask("2024-10")[:-1], "--factors=other.json")
+    t.put("other.json", b"{}")
+    t.fails("E_FORMAT", "*other.json: it is no table of device factors, version 1", *ask("2024-10")[:-1],
+            "--factors=other.json")
