@@ -45,9 +45,9 @@ def free_port():
 
 
 class Cluster:
-    def __init__(self, durable=False):
+    def __init__(self, durable=False, folder="/tmp"):
         # Of its own, and short: a socket's path has 107 bytes.
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="dyno-pg-", dir="/tmp"))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="dyno-pg-", dir=os.path.abspath(folder)))
         self.bin, self.as_user, self.durable = programs(), user(), durable
         self.port, self.process = free_port(), None
         if self.as_user:
@@ -131,8 +131,8 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(durable=False):
-    made = Cluster(durable)
+def cluster(durable=False, folder="/tmp"):
+    made = Cluster(durable, folder)
     try:
         made.create()
         yield made

@@ -1,10 +1,11 @@
 /* bench_ledger.c - how fast records become durable, what they take on the disk, how fast they are
  * read.
  *
- *     bench_ledger FOLDER RECORDS GROUP BLOCKS [free]
+ *     bench_ledger FOLDER RECORDS GROUP BLOCKS [free|keep]
  *
  * BLOCKS blocks of GROUP records are in flight, each a commit; `free`: the ledger commits what has
- * come, as it does in a server.  FOLDER is made, on the disk that is to be measured, and removed.
+ * come, as it does in a server.  FOLDER is made, on the disk that is to be measured, and removed
+ * (`keep`: it stays).
  * Prints a JSON object.
  */
 #include <dirent.h>
@@ -240,7 +241,7 @@ int main(int argc, char **argv)
     struct rusage usage;
     if (argc < 5)
         return 2;
-    f.is_free = argc > 5;
+    f.is_free = argc > 5 && strcmp(argv[5], "free") == 0;
     const uint32_t group = (uint32_t)strtoul(argv[3], NULL, 10);
     const uint32_t block_count = (uint32_t)strtoul(argv[4], NULL, 10);
     if (group == 0 || block_count == 0)
@@ -252,7 +253,8 @@ int main(int argc, char **argv)
     const double raw_after_us = raw_us(argv[1], group);
     (void)getrusage(RUSAGE_SELF, &usage);
     read_all(argv[1], records, &f);
-    remove_folder(argv[1]);
+    if (argc <= 5 || strcmp(argv[5], "keep") != 0)
+        remove_folder(argv[1]);
     printf(
         "{\"records\": %llu, \"block\": %u, \"free\": %s, \"in_flight\": %u, \"groups\": %llu,\n",
         (unsigned long long)records, (unsigned)group, f.is_free ? "true" : "false",

@@ -2,7 +2,8 @@
  * mixes them up: for the cases of test_fleet.py.
  *
  *     ship_badly CONNINFO FOLDER SEED        until all are there; prints what was done to them
- *     ship_badly CONNINFO FOLDER starved     a shipper whose n-th allocation fails, for every n
+ *     ship_badly CONNINFO FOLDER foreign     all at once, where another ledger has this node's
+ * number ship_badly CONNINFO FOLDER starved     a shipper whose n-th allocation fails
  */
 #include <inttypes.h>
 
@@ -200,6 +201,22 @@ static void starve(const char *conninfo, const char *folder)
     must(ship(conninfo, folder));
 }
 
+/* What the fleet has of the other one is not taken for these, wherever they begin and end. */
+static void deliver_foreign(const char *conninfo)
+{
+    struct dyno_fleet *fleet = connect_to(conninfo);
+    for (size_t first = 0; first < 3; first++)
+        for (size_t count = 1; first + count <= group_count && count < 30; count += 7) {
+            const struct dyno_fleet_delivery delivery = {
+                .node = node, .groups = groups + first, .group_count = count};
+            struct dyno_fleet_mark mark;
+            CHECK(dyno_fleet_deliver(fleet, &delivery, &mark, &err) == DYNO_E_MISMATCH);
+            CHECK(strstr(err.text, "the fleet has another ledger of node") != NULL);
+            err = (struct dyno_err){0};
+        }
+    dyno_fleet_close(fleet);
+}
+
 int main(int argc, char **argv)
 {
     const char **paths = NULL;
@@ -217,7 +234,10 @@ int main(int argc, char **argv)
     must(dyno_ledger_paths(&folder, 1, arena, &paths, &count, &err));
     for (size_t i = 0; i < count; i++)
         read_file(paths[i]);
-    deliver_badly(argv[1]);
+    if (strcmp(argv[3], "foreign") == 0)
+        deliver_foreign(argv[1]);
+    else
+        deliver_badly(argv[1]);
     dyno_arena_destroy(arena);
     return TEST_RESULT();
 }

@@ -9,6 +9,7 @@ import sys
 
 from harness import check
 from test_billing import put_all
+from test_closing import begin
 from test_ledger import keys, make
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -123,6 +124,7 @@ def case_refused_nodes(t):
         for folder in ("other", "small"):
             fleet.fails("E_MISMATCH", "*the fleet has another ledger of node 3: two nodes have this number, *", "ledger",
                         "ship", folder)
+            run(t, pg, pathlib.Path(t.program).with_name("ship_badly"), pg.conninfo(), folder, "foreign")
         fleet.fails("E_MISMATCH", "*the fleet has * groups of node 3, and these files end after *: they are an older copy",
                     "ledger", "ship", "old")
         files = sorted(p.name for p in pathlib.Path(t.path("l")).glob("*.ledger"))
@@ -157,6 +159,19 @@ def case_files_moved_away(t):
         for path in pathlib.Path(t.path("l")).glob("*.ledger"):
             shutil.copy(path, t.path("whole"))
         fleet.same("whole")
+
+
+def case_archives(t):
+    """Closed files that became archives are shipped as files are; the fleet has the same."""
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        make(t)
+        shutil.copytree(t.path("l"), t.path("files"))
+        t.works("ledger", "archive", "l")
+        check(list(pathlib.Path(t.path("l")).glob("*.archive")), "nothing was archived")
+        fleet.works("ledger", "ship", "l")
+        fleet.same("files")
+        check(fleet.json("ledger", "ship", "files")["records"] == 0)
 
 
 def case_damage(t):
@@ -225,6 +240,22 @@ def case_sentences(t):
                         "build: this one knows 1", *args)
         pg.stop()
         fleet.fails("E_IO", "*fleet ledger: connection to server at *: Connection refused", "ledger", "ship", "l")
+
+
+def case_same_closing(t):
+    """A period that is closed from the fleet has the same papers, and later files stand against them."""
+    begin(t)
+    ask = ("--period=2024-10", "--tariffs=book.json", "--final")
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        fleet.works("ledger", "ship", "ledger")
+        fleet.works("invoice", *ask, "--books=theirs")
+        t.works("invoice", *ask, "--books=ours", "--ledger=ledger")
+        papers = [{p.name: p.read_bytes() for p in pathlib.Path(t.path(name)).iterdir()} for name in ("ours", "theirs")]
+        check(papers[0] == papers[1] and len(papers[0]) == 4, papers[0].keys(), papers[1].keys())
+        number = next(name for name in papers[0] if name.endswith(".invoice.json"))
+        for where in (fleet.works, lambda *args: t.works(*args, "--ledger=ledger")):
+            where("invoice", f"--verify=theirs/{number}", "--books=theirs")
 
 
 def case_same_statement(t):

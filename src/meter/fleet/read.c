@@ -25,8 +25,10 @@ struct fleet_file {
 
 /* --- groups --- */
 
-static enum dyno_status ask_groups(struct fleet_file *file, uint64_t number, bool has_items,
-                                   struct dyno_err *err)
+/* Numbers have no gaps, so the next ones are those that follow: a range of any length would be
+ * sorted whole where the server has not yet seen how large the table is. */
+static enum dyno_status ask_range(struct fleet_file *file, uint64_t number, uint64_t end,
+                                  struct dyno_err *err)
 {
     static const char groups[] = "SELECT number, header, items FROM dyno_ledger.record_group"
                                  " WHERE node = $1 AND number >= $2 AND number < $3"
@@ -34,16 +36,26 @@ static enum dyno_status ask_groups(struct fleet_file *file, uint64_t number, boo
     static const char headers[] = "SELECT number, header FROM dyno_ledger.record_group"
                                   " WHERE node = $1 AND number >= $2 AND number < $3"
                                   " ORDER BY number LIMIT 256";
+    const struct dyno_pg_value values[] = {dyno_pg_number(file->node), dyno_fleet_u64(number),
+                                           dyno_fleet_u64(end)};
+    dyno_pg_rows_close(&file->rows);
+    return dyno_pg_query(file->fleet->pg, file->has_items ? groups : headers, values, 3,
+                         &file->rows, err);
+}
+
+static enum dyno_status ask_groups(struct fleet_file *file, uint64_t number, bool has_items,
+                                   struct dyno_err *err)
+{
+    const uint64_t count = has_items ? 16 : 256;
     if (number < file->first)
         number = file->first;
-    const struct dyno_pg_value values[] = {dyno_pg_number(file->node), dyno_fleet_u64(number),
-                                           dyno_fleet_u64(file->end)};
-    dyno_pg_rows_close(&file->rows);
+    const uint64_t end = file->end - number < count ? file->end : number + count;
     file->row = 0;
     file->has_items = has_items;
     file->at_number = number;
-    return dyno_pg_query(file->fleet->pg, has_items ? groups : headers, values, 3, &file->rows,
-                         err);
+    DYNO_TRY(ask_range(file, number, end, err));
+    return file->rows.count > 0 || end == file->end ? DYNO_OK
+                                                    : ask_range(file, end, file->end, err);
 }
 
 static enum dyno_status take_group(struct fleet_file *file, struct dyno_ledger_group *group_out,
@@ -72,7 +84,7 @@ static enum dyno_status find_group(struct dyno_ledger_file *opaque, uint64_t num
     struct fleet_file *file = (struct fleet_file *)opaque;
     *group_out = (struct dyno_ledger_group){0};
     *found_out = false;
-    if (number >= file->end)
+    if (number >= file->end || file->first >= file->end)
         return DYNO_OK;
     if (file->has_items != has_items || file->at_number != number || file->row >= file->rows.count)
         DYNO_TRY(ask_groups(file, number, has_items, err));

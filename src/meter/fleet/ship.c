@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "meter/ledger/segment.h"
 
-#define GROUPS_MAX 256U
+#define GROUPS_MAX 2048U
 #define HEADS_MAX  32U
 #define BYTES_MAX  ((size_t)1 << 20)
 
