@@ -141,31 +141,32 @@ size_t dyno_budgets_of(const struct dyno_tenant_budget *budgets, size_t count, i
 
 /* --- reports --- */
 
-/* A budget of a tenant for each row. */
-static enum dyno_status list_states(const struct dyno_tenant *tenants, size_t tenant_count,
-                                    const struct dyno_tenant_budget *budgets, size_t budget_count,
-                                    int64_t now_s, struct dyno_arena *arena,
-                                    struct dyno_budget_state **states_out, size_t *count_out,
-                                    struct dyno_err *err)
+struct rows {
+    struct dyno_tenant *tenants;
+    struct dyno_tenant_budget *budgets;
+    size_t tenant_count, budget_count;
+};
+
+/* A budget of a tenant for each state.  NULL: out of memory. */
+static struct dyno_budget_state *list_states(const struct rows *rows, int64_t now_s,
+                                             struct dyno_arena *arena, size_t *count_out)
 {
     const struct dyno_tenant_budget *found[2 * DYNO_TENANT_BUDGETS_MAX];
     size_t count = 0;
-    for (size_t i = 0; i < tenant_count; i++)
-        count += dyno_budgets_of(budgets, budget_count, tenants[i].id, found);
+    for (size_t i = 0; i < rows->tenant_count; i++)
+        count += dyno_budgets_of(rows->budgets, rows->budget_count, rows->tenants[i].id, found);
     struct dyno_budget_state *states = dyno_arena_alloc(arena, count + 1, sizeof(*states));
-    if (states == NULL)
-        return DYNO_NOMEM(err);
-    for (size_t i = 0; i < tenant_count; i++) {
-        const size_t of_tenant = dyno_budgets_of(budgets, budget_count, tenants[i].id, found);
-        for (size_t k = 0; k < of_tenant; k++)
+    for (size_t i = 0; i < rows->tenant_count && states != NULL; i++) {
+        const struct dyno_tenant *tenant = &rows->tenants[i];
+        const size_t own = dyno_budgets_of(rows->budgets, rows->budget_count, tenant->id, found);
+        for (size_t k = 0; k < own; k++)
             states[(*count_out)++] =
                 (struct dyno_budget_state){.budget = found[k],
-                                           .tenant = tenants[i].id,
-                                           .tenant_name = tenants[i].name,
+                                           .tenant = tenant->id,
+                                           .tenant_name = tenant->name,
                                            .span = dyno_term_at(found[k]->term, now_s)};
     }
-    *states_out = states;
-    return DYNO_OK;
+    return states;
 }
 
 enum dyno_status dyno_control_read_states(struct dyno_control *control,
@@ -174,17 +175,16 @@ enum dyno_status dyno_control_read_states(struct dyno_control *control,
                                           struct dyno_budget_state **states_out, size_t *count_out,
                                           struct dyno_err *err)
 {
-    struct dyno_tenant *tenants = NULL;
-    struct dyno_tenant_budget *budgets = NULL;
-    size_t tenant_count = 0;
-    size_t budget_count = 0;
+    struct rows rows = {0};
     *states_out = NULL;
     *count_out = 0;
-    DYNO_TRY(dyno_control_read(control, tenant, dyno_day_of(now_s), arena, &tenants, &tenant_count,
-                               err));
-    DYNO_TRY(dyno_control_read_budgets(control, tenant, arena, &budgets, &budget_count, err));
-    DYNO_TRY(list_states(tenants, tenant_count, budgets, budget_count, now_s, arena, states_out,
-                         count_out, err));
+    DYNO_TRY(dyno_control_read(control, tenant, dyno_day_of(now_s), arena, &rows.tenants,
+                               &rows.tenant_count, err));
+    DYNO_TRY(
+        dyno_control_read_budgets(control, tenant, arena, &rows.budgets, &rows.budget_count, err));
+    *states_out = list_states(&rows, now_s, arena, count_out);
+    if (*states_out == NULL)
+        return DYNO_NOMEM(err);
     for (size_t i = 0; i < *count_out; i++) {
         struct dyno_budget_state *state = &(*states_out)[i];
         const struct dyno_share_key key = {state->budget->id, state->tenant, state->span.first_day};

@@ -358,6 +358,62 @@ def case_money_agrees_with_the_invoice(t):
     check(len(lines) == 2 and exact > 0 and abs(exact - posted) <= 3.1e-9, exact, posted, lines)
 
 
+GAIN = {"tariffs": [{"name": "share", "version": 1, "currency": "USD", "kind": "gain-share", "device_hour": "3",
+                     "share": "0.5", "speed_up_max": "8", "classes": {"standard": "1.1"},
+                     "tiers": {"mode": "graduated", "steps": [{"up_to_epu_hours": "1", "factor": "1"}, {"factor": "0.5"}]}}],
+        "grants": [{"tariff": "share"}]}
+ROWS = json.dumps({"inputs": [{"name": "x", "shape": [1, 64, 64], "datatype": "FP32", "data": [0.5] * 4096}]})
+TWO_ROWS = json.dumps({"inputs": [{"name": "x", "shape": [2, 64, 64], "datatype": "FP32", "data": [0.5] * 8192}]})
+
+
+def case_certified_work_is_known_before(t):
+    """To the reference-ns: as many requests as were paid for, and not one more; money by the certificate's speed-up."""
+    shutil.copy(t.build / "serve-engines/two_rows.onnx", t.folder / "m.onnx")
+    shutil.copy(t.engine("two_rows"), t.folder / "m.engine")
+    got = subprocess.run([t.build / "dyno", "certify", "m.onnx", "--engine=m.engine", "--trial"], cwd=t.folder,
+                         capture_output=True, text=True, check=False, timeout=110)
+    check(got.returncode == 0, got.stderr)
+    (t.folder / "book.json").write_text(json.dumps(GAIN))
+    flags = (f"--certificates={t.folder}", "--accept-trials", f"--tariffs={t.folder}/book.json")
+    path = "/v2/models/two_rows/infer"
+    key, rich = add(t, "acme"), add(t, "rich")
+    quota(t, "set", "rich", "--money=1", "--currency=USD", "--period=none")
+    server = start(t, *flags, models=("two_rows",))
+    check(infer(server, rich, ROWS, path)[0] == 200)
+    server.stop()
+    item_ns = usage(t)[1]
+    check(item_ns > 0)
+    limit = -(-7 * item_ns // 3600)  # seven items, in units of 1e-9 EPU-hours
+    check(limit * 3600 < 8 * item_ns, item_ns)
+    quota(t, "set", "acme", f"--epu-hours={limit / 1e9:.9f}", "--period=month", "--alerts=none")
+    server = start(t, *flags, models=("two_rows",))
+
+    def ask(body):
+        """Its answer; what is only waiting for another part of the budget waits."""
+        for _ in range(100):
+            status, head, answer = infer(server, key, body, path)
+            if status != 429 or "asking for another part" not in answer["error"]:
+                break
+            time.sleep(0.1)
+        return status, head, answer
+    check([ask(TWO_ROWS)[0] for _ in range(3)] == [200] * 3)
+    status, head, answer = ask(TWO_ROWS)
+    check(status == 429, answer)
+    check(ask(ROWS)[0] == 200)
+    status, head, answer = ask(ROWS)
+    check(status == 429 and f'r={(limit * 3600 - 7 * item_ns) // 3600000};' in head["ratelimit"], head, item_ns)
+    for i in range(20):
+        check(infer(server, rich, TWO_ROWS if i % 2 else ROWS, path)[0] == 200)
+    server.stop()
+    check(used_ns(t) == 7 * item_ns, used_ns(t), item_ns)
+    got = subprocess.run([t.build / "dyno", "invoice", f"--ledger={t.folder}/ledger", "--since=2026-01-01", "--json",
+                          f"--tariffs={t.folder}/book.json", f"--certificates={t.folder}", "--tenant=rich"],
+                         capture_output=True, text=True, check=True)
+    exact = sum(float(line["exact"]) for line in json.loads(got.stdout)["lines"] if line["kind"] == "usage")
+    posted = int(quota(t, "show", "rich")[0]["used_nano"]) / 1e9
+    check(exact > 0 and abs(exact - posted) <= 1.1e-9, exact, posted)
+
+
 def case_prepaid_money_is_used_up(t):
     (t.folder / "book.json").write_text(json.dumps(BOOK))
     key = add(t, "acme")
@@ -392,6 +448,23 @@ def case_refuses_to_start(t):
     (t.folder / "book.json").write_text("{}")
     bad("book.json: ", ledger, f"--tariffs={t.folder}/book.json")
     bad("want --ledger", f"--tariffs={t.folder}/book.json")
+
+
+def case_budgets_that_cannot_be_kept(t):
+    """Given while the server runs: nobody is served for what cannot be counted, and the others are."""
+    key, other = add(t, "acme"), add(t, "other")
+    server = start(t)
+    server.expected = ["^warn: acme has a budget in USD, which needs prices: .*: its requests are refused$"]
+    check(infer(server, key)[0] == 200)
+    quota(t, "set", "acme", "--money=5", "--currency=USD", "--period=none")
+    comes_true("refused", lambda: infer(server, key)[0] == 503)
+    status, head, answer = infer(server, key)
+    check(status == 503 and "no tariff in force" in answer["error"] and int(head["retry-after"]) > 1, head, answer)
+    check(infer(server, other)[0] == 200)
+    quota(t, "set", "acme", "--money=5", "--currency=USD", "--period=none", "--soft")
+    comes_true("let by", lambda: infer(server, key)[0] == 200)
+    server.stop()
+    check(server.log.read_text().count("\n") == 1, server.log.read_text())
 
 
 def case_streams(t):

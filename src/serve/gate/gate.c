@@ -21,6 +21,29 @@
 
 /* --- reading --- */
 
+/* Once until it works again. */
+static void complain(bool *complained, enum dyno_status status, const struct dyno_err *err,
+                     const char *consequence)
+{
+    if (status != DYNO_OK && !*complained)
+        dyno_log(DYNO_LOG_WARN, "%s: %s", err->text, consequence);
+    *complained = status != DYNO_OK;
+}
+
+/* A budget that cannot be kept is an error at the start; one that comes later is told of, and
+ * refuses its tenant's requests. */
+static enum dyno_status check_budgets(struct dyno_gate *gate,
+                                      const struct dyno_tenant_budget *budgets, size_t count,
+                                      struct dyno_err *err)
+{
+    struct dyno_err late = {0};
+    if (gate->book == NULL)
+        return dyno_quota_check(gate->quota, budgets, count, err);
+    complain(&gate->complained_budget, dyno_quota_check(gate->quota, budgets, count, &late), &late,
+             "its requests are refused");
+    return DYNO_OK;
+}
+
 static enum dyno_status make_book(struct dyno_gate *gate, struct dyno_arena *arena,
                                   struct dyno_book **book_out, struct dyno_err *err)
 {
@@ -34,9 +57,8 @@ static enum dyno_status make_book(struct dyno_gate *gate, struct dyno_arena *are
                                            err));
     rows.tenants = tenants;
     rows.budgets = budgets;
-    /* At the start it is an error; later what cannot be kept is refused request by request. */
-    if (gate->quota != NULL && before == NULL)
-        DYNO_TRY(dyno_quota_check(gate->quota, budgets, rows.budget_count, err));
+    if (gate->quota != NULL)
+        DYNO_TRY(check_budgets(gate, budgets, rows.budget_count, err));
     return dyno_book_create(gate, before != NULL ? before->version + 1 : 1, &rows, before, book_out,
                             err);
 }
@@ -125,15 +147,6 @@ static enum dyno_status write_use(struct dyno_gate *gate, struct dyno_err *err)
 }
 
 /* --- the thread --- */
-
-/* Once until it works again. */
-static void complain(bool *complained, enum dyno_status status, const struct dyno_err *err,
-                     const char *consequence)
-{
-    if (status != DYNO_OK && !*complained)
-        dyno_log(DYNO_LOG_WARN, "%s: %s", err->text, consequence);
-    *complained = status != DYNO_OK;
-}
 
 static bool wait_a_moment(struct dyno_gate *gate)
 {

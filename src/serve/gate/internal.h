@@ -22,7 +22,7 @@ struct dyno_gate {
     /* The thread's. */
     struct dyno_control *control;
     bool is_stale; /* the database has changed and could not be read yet */
-    bool complained_read, complained_write;
+    bool complained_read, complained_write, complained_budget;
     uint64_t write_ns;     /* when use is to be written next */
     int64_t forgotten_day; /* use before it was forgotten */
     /* Its end. */
