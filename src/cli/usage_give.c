@@ -1,0 +1,185 @@
+/* usage_give.c - what records are to a bill: the second pass over the files. */
+#include <string.h>
+
+#include "cli/usage_internal.h"
+
+#define NS_A_S UINT64_C(1000000000)
+
+/* What a record is to a bill, as it is known now or was known when the last period was closed;
+ * false: nothing (a void, the platform's own, what is idle). */
+static bool kind_of(const struct dyno_usage_source *source, const struct dyno_record *record,
+                    const struct dyno_usage_span *span, bool was, enum dyno_usage_kind *kind_out)
+{
+    const char *key = (const char *)&record->id;
+    uint64_t group = 0;
+    if (record->kind == DYNO_RECORD_RESIDENCY) {
+        *kind_out = DYNO_USAGE_RESIDENCY;
+        return dyno_record_name(record, DYNO_NAME_TENANT) != 0; /* else the platform's */
+    }
+    if (record->kind == DYNO_RECORD_PLATFORM) { /* for a tenant: an engine that it waited for */
+        *kind_out = DYNO_USAGE_COLD_START;
+        return dyno_record_name(record, DYNO_NAME_TENANT) != 0;
+    }
+    if (record->kind != DYNO_RECORD_USAGE)
+        return false;
+    const bool is_void = dyno_map_find(&source->voids, key, sizeof(record->id), &group) &&
+                         (!was || dyno_usage_was_read(source, group));
+    if (is_void || record->id.seq > (was ? span->billed_sent_seq : span->sent_seq))
+        *kind_out = DYNO_USAGE_UNCONFIRMED;
+    else if (record->outcome == DYNO_OUTCOME_OK)
+        *kind_out = DYNO_USAGE_DELIVERED;
+    else
+        *kind_out = record->outcome == DYNO_OUTCOME_CACHED ? DYNO_USAGE_CACHED : DYNO_USAGE_FAILED;
+    return true;
+}
+
+/* What a device delivered, in the reference device's reference-ns, rounded down. */
+static enum dyno_status convert(struct dyno_usage_source *source,
+                                const struct dyno_usage_names *names,
+                                const struct dyno_record *record, struct dyno_usage *usage,
+                                struct dyno_err *err)
+{
+    uint32_t device = 0;
+    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_DEVICE, &device, err));
+    if (device != source->device) {
+        source->factor_1e9 = dyno_factors_find(&source->factors, source->names[device]);
+        source->device = device;
+    }
+    if (source->factor_1e9 == 0)
+        return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "%s has no row of device '%.64s'",
+                         source->options.factors, source->names[device]);
+    usage->reference_ns =
+        (uint64_t)((dyno_u128)usage->reference_ns * DYNO_FACTOR_ONE / source->factor_1e9);
+    return DYNO_OK;
+}
+
+/* The same work by another engine: its device time goes by the two speed-ups; what it delivered is
+ * the model's, and stays. */
+static enum dyno_status swap_in(struct dyno_usage_source *source,
+                                const struct dyno_usage_names *names,
+                                const struct dyno_record *record, struct dyno_usage *usage,
+                                struct dyno_err *err)
+{
+    const struct dyno_grade *was =
+        usage->key.certificate != 0 ? &source->grades[usage->key.certificate].grade : NULL;
+    const struct dyno_grade *instead = NULL;
+    char address[DYNO_CERT_HEX_ROOM];
+    uint32_t reference = 0;
+    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_REFERENCE, &reference, err));
+    DYNO_TRY(dyno_swaps_find(&source->swaps, usage->key.certificate, was, reference,
+                             source->names[reference], &instead, err));
+    if (instead == NULL)
+        return DYNO_OK;
+    dyno_cert_hex(&instead->address, address);
+    usage->key.certificate = (uint32_t)dyno_usage_source_find(source, address);
+    usage->device_ns = dyno_grade_device_ns(was, instead, usage->device_ns);
+    return DYNO_OK;
+}
+
+struct visit {
+    dyno_usage_take_fn *take;
+    void *arg;
+    bool takes_back; /* what is given now */
+};
+
+static enum dyno_status give(struct dyno_usage_source *source, const struct dyno_usage_names *names,
+                             const struct dyno_record *record, enum dyno_usage_kind kind,
+                             const struct visit *visit, struct dyno_err *err)
+{
+    struct dyno_usage usage = {
+        .kind = kind,
+        .start_s = (int64_t)(record->start_ns / NS_A_S),
+        .is_core = (record->flags & DYNO_RECORD_CORE_NS) != 0,
+        .requests = kind != DYNO_USAGE_RESIDENCY && kind != DYNO_USAGE_COLD_START,
+        .items = record->items,
+        .device_ns = kind == DYNO_USAGE_RESIDENCY ? 0 : record->device_ns,
+        .reference_ns = kind == DYNO_USAGE_DELIVERED ? record->reference_ns : 0,
+        .is_taken_back = visit->takes_back,
+        .node = record->id.node,
+        .epoch = record->id.epoch,
+        .seq = record->id.seq,
+    };
+    struct dyno_usage_key *key = &usage.key;
+    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_TENANT, &key->tenant, err));
+    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_MODEL, &key->model, err));
+    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_VARIANT, &key->variant, err));
+    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_CLASS, &key->class_name, err));
+    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_CERTIFICATE, &key->certificate, err));
+    if (key->certificate != 0) {
+        if (!source->grades[key->certificate].grade.is_known)
+            DYNO_TRY(dyno_usage_load_grade(source, key->certificate, err));
+    }
+    if (source->options.factors != NULL && usage.reference_ns > 0)
+        DYNO_TRY(convert(source, names, record, &usage, err));
+    if (source->swaps.instead_count > 0)
+        DYNO_TRY(swap_in(source, names, record, &usage, err));
+    if (key->certificate != 0) {
+        key->precision = source->grades[key->certificate].precision;
+        source->has_trials = source->has_trials || source->grades[key->certificate].grade.is_trial;
+    }
+    if (kind == DYNO_USAGE_RESIDENCY) {
+        key->class_name = key->certificate = key->precision = 0;
+        usage.byte_ns = record->memory_byte_ns;
+    }
+    return visit->take(visit->arg, &usage, err);
+}
+
+/* A record of a time that was closed: only what the closing did not see, or saw otherwise. */
+static enum dyno_status give_late(struct dyno_usage_source *source,
+                                  const struct dyno_usage_names *names,
+                                  const struct dyno_record *record,
+                                  const struct dyno_usage_span *span, bool was_there,
+                                  struct visit *visit, struct dyno_err *err)
+{
+    enum dyno_usage_kind kind = DYNO_USAGE_FAILED;
+    enum dyno_usage_kind was = DYNO_USAGE_FAILED;
+    if (!kind_of(source, record, span, false, &kind))
+        return DYNO_OK;
+    if (!was_there)
+        return give(source, names, record, kind, visit, err);
+    (void)kind_of(source, record, span, true, &was);
+    if (kind == was)
+        return DYNO_OK;
+    if (kind == DYNO_USAGE_DELIVERED)
+        return give(source, names, record, kind, visit, err);
+    if (was != DYNO_USAGE_DELIVERED)
+        return DYNO_OK;
+    visit->takes_back = true;
+    const enum dyno_status status = give(source, names, record, was, visit, err);
+    visit->takes_back = false;
+    return status;
+}
+
+/* The second pass. */
+static enum dyno_status tell(struct dyno_usage_source *source, struct dyno_usage_names *names,
+                             const struct dyno_ledger_group *group, void *arg, struct dyno_err *err)
+{
+    struct visit *visit = arg;
+    struct dyno_usage_span *span = NULL;
+    if (group->group.record_count == 0)
+        return DYNO_OK;
+    DYNO_TRY(dyno_usage_span_of(source, group->group.node, group->group.epoch, &span, err));
+    const bool was_there = dyno_usage_was_read(source, group->group.number);
+    for (uint32_t i = 0; i < group->group.record_count; i++) {
+        struct dyno_record record;
+        enum dyno_usage_kind kind = DYNO_USAGE_FAILED;
+        DYNO_TRY(dyno_usage_record_at(group, i, &record, err));
+        const int64_t start_s = (int64_t)(record.start_ns / NS_A_S);
+        if (start_s >= source->options.next_s)
+            continue;
+        if (start_s >= source->options.first_s) {
+            if (kind_of(source, &record, span, false, &kind))
+                DYNO_TRY(give(source, names, &record, kind, visit, err));
+        } else if (source->bound != NULL && start_s >= source->options.billed_s) {
+            DYNO_TRY(give_late(source, names, &record, span, was_there, visit, err));
+        }
+    }
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_usage_source_each(struct dyno_usage_source *source, dyno_usage_take_fn *take,
+                                        void *arg, struct dyno_err *err)
+{
+    struct visit visit = {.take = take, .arg = arg};
+    return dyno_usage_walk(source, false, tell, &visit, err);
+}
