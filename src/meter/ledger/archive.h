@@ -25,7 +25,7 @@
 /* Is it one, by its first bytes? */
 bool dyno_archive_is(const char *path);
 
-/* E_NOT_FOUND, E_FORMAT, E_CORRUPT, E_UNSUPPORTED (also: no zlib), E_IO, E_NOMEM. */
+/* E_NOT_FOUND, E_FORMAT, E_CORRUPT, E_UNSUPPORTED (also: no libz), E_IO, E_NOMEM. */
 enum dyno_status dyno_archive_open(const char *path, struct dyno_ledger_file **file_out,
                                    struct dyno_err *err);
 

@@ -12,14 +12,9 @@
 #include "base/le.h"
 #include "base/mem.h"
 #include "meter/ledger/archive.h"
+#include "meter/ledger/pack.h"
 #include "meter/ledger/segment.h"
 #include "meter/ledger/verify.h"
-
-#ifdef DYNO_HAS_ZLIB
-#include <zlib.h>
-#endif
-
-#define LEVEL 6
 
 struct maker {
     struct dyno_ledger_file *file;
@@ -51,32 +46,19 @@ static void put_u64(struct dyno_strbuf *out, uint64_t value)
 static enum dyno_status write_part(struct maker *maker, uint64_t first, uint32_t count,
                                    struct dyno_strbuf *row, struct dyno_err *err)
 {
-#ifdef DYNO_HAS_ZLIB
+    const struct dyno_strbuf *packed = &maker->packed;
     const uint64_t offset = maker->writer.offset_bytes;
     if (!dyno_strbuf_ok(&maker->raw))
         return DYNO_NOMEM(err);
-    uLongf bytes = compressBound(maker->raw.bytes);
-    dyno_strbuf_clear(&maker->packed);
-    if (!dyno_strbuf_reserve(&maker->packed, bytes))
-        return DYNO_NOMEM(err);
-    const void *raw = dyno_strbuf_text(&maker->raw);
-    if (compress2((Bytef *)maker->packed.text, &bytes, raw, maker->raw.bytes, LEVEL) != Z_OK)
-        return DYNO_NOMEM(err);
+    DYNO_TRY(dyno_pack(dyno_strbuf_text(&maker->raw), maker->raw.bytes, &maker->packed, err));
     put_u64(row, offset);
     put_u64(row, first);
     put_u32(row, count);
     put_u32(row, (uint32_t)maker->raw.bytes);
-    put_u32(row, (uint32_t)bytes);
-    put_u32(row, dyno_crc32c(0, maker->packed.text, bytes));
+    put_u32(row, (uint32_t)packed->bytes);
+    put_u32(row, dyno_crc32c(0, packed->text, packed->bytes));
     dyno_strbuf_clear(&maker->raw);
-    return dyno_file_write(&maker->writer, maker->packed.text, bytes, err);
-#else
-    (void)maker;
-    (void)first;
-    (void)count;
-    (void)row;
-    return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "this build has no zlib, which archives want");
-#endif
+    return dyno_file_write(&maker->writer, packed->text, packed->bytes, err);
 }
 
 static enum dyno_status end_block(struct maker *maker, struct dyno_err *err)

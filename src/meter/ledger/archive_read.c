@@ -11,10 +11,7 @@
 #include "base/le.h"
 #include "base/mem.h"
 #include "meter/ledger/file.h"
-
-#ifdef DYNO_HAS_ZLIB
-#include <zlib.h>
-#endif
+#include "meter/ledger/pack.h"
 
 /* A row of the index. */
 struct part {
@@ -78,24 +75,17 @@ static bool can_unpack(const struct part *part)
 static enum dyno_status unpack(const struct archive *archive, const struct part *part, uint8_t *out,
                                struct dyno_err *err)
 {
-#ifdef DYNO_HAS_ZLIB
     const uint8_t *data = (const uint8_t *)archive->map.data + part->offset;
-    uLongf bytes = part->raw_bytes;
     if (part->offset > archive->map.bytes || part->stored_bytes > archive->map.bytes - part->offset)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "a block lies outside of it");
     if (dyno_crc32c(0, data, part->stored_bytes) != part->crc)
         return DYNO_FAIL(err, DYNO_E_CORRUPT, "the checksum of the block at %" PRIu64 " differs",
                          part->offset);
-    if (uncompress(out, &bytes, data, part->stored_bytes) != Z_OK || bytes != part->raw_bytes)
-        return DYNO_FAIL(err, DYNO_E_CORRUPT, "the block at %" PRIu64 " does not unpack",
-                         part->offset);
-    return DYNO_OK;
-#else
-    (void)archive;
-    (void)part;
-    (void)out;
-    return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "this build has no zlib, which archives want");
-#endif
+    const enum dyno_status status =
+        dyno_unpack(data, part->stored_bytes, out, part->raw_bytes, err);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "the block at %" PRIu64, part->offset);
+    return status;
 }
 
 /* Where each group of the block in archive->raw begins: its header, the bytes of its items, they.
