@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""The CUDA back end on one GPU: kernels checked, models compared with the CPU and timed.
+
+Each row is a model at one shape.  "gpu_ms" is what the GPU takes (events around a run); "wall_ms" is
+a whole call: of ours with inputs and outputs copied, of PyTorch's with both on the GPU, calls queued
+back to back.  PyTorch runs its own random weights of the same architecture.
+"""
+import argparse
+import concurrent.futures
+import fnmatch
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DYNO, GCHECK = os.environ["DYNO"], os.environ["GCHECK"]
+
+# name -> graph in models/, input shape, peer
+ROWS = {
+    "resnet50 b1": ("resnet50.fold", (1, 3, 224, 224), "resnet50"),
+    "resnet50 b32": ("resnet50.fold", (32, 3, 224, 224), "resnet50"),
+    "resnet50 b128": ("resnet50.fold", (128, 3, 224, 224), "resnet50"),
+    "yolov8s b1": ("yolov8s.raw", (1, 3, 640, 640), None),
+    "yolov8s b16": ("yolov8s.raw", (16, 3, 640, 640), None),
+    "bert_large s128 b1": ("bert_large.raw", (1, 128), "bert"),
+    "bert_large s384 b8": ("bert_large.raw", (8, 384), "bert"),
+    "wav2vec2 10s b1": ("wav2vec2.fold", (1, 160000), "wav2vec2"),
+}
+KINDS = ["fp32", "fp16", "eager fp32", "compile fp16"]
+TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
+
+
+def run(*args, timeout=300):
+    got = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=timeout, check=False)
+    return got.returncode, got.stdout, got.stderr.strip()
+
+
+def must(*args, timeout=300):
+    code, out, err = run(*args, timeout=timeout)
+    if code != 0:
+        raise RuntimeError(err.splitlines()[-1] if err else f"exit {code}")
+    return out
+
+
+def model_file(graph, folder):
+    path = folder / f"{graph}.onnx"
+    if not path.exists():
+        must(sys.executable, ROOT / "models/hydrate.py", ROOT / f"models/{graph}.onnx.xz", path)
+    return path
+
+
+def ours(kind, graph, shape, folder, seconds):
+    model = model_file(graph, folder)
+    shapes = "--shapes=input:" + "x".join(map(str, shape))
+    cpu, gpu = folder / f"{graph}.{shape}.cpu.engine", folder / "gpu.engine"
+    if not cpu.exists():
+        for old in folder.glob("*.cpu.engine"):
+            old.unlink()
+        must(DYNO, "build", f"--onnx={model}", f"--saveEngine={cpu}", shapes, "--builderOptimizationLevel=0")
+    start = time.monotonic()
+    half = ["--fp16"] if kind == "fp16" else []
+    report = json.loads(must(DYNO, "build", f"--onnx={model}", f"--saveEngine={gpu}", shapes, "--device=cuda",
+                             f"--timingCacheFile={folder}/cache", "--json", *half))
+    row = {"build_s": round(time.monotonic() - start, 2), "steps": report["step_count"],
+           "cpu_steps": report["cpu_steps"], "programs": report["gpu_programs"],
+           "engine_bytes": report["engine_bytes"]}
+    code, out, err = run(DYNO, "compare", cpu, gpu, f"--rtol={TOLERANCE[kind]}", "--json")
+    worst = [float(x) for x in re.findall(r'"relative": ([-+.\deE]+)', out)]
+    row["error"] = max(worst) if worst else None
+    row["right"] = code == 0
+    if code != 0 and not worst:
+        row["says"] = err
+    bench = json.loads(must(DYNO, "bench", f"--loadEngine={gpu}", f"--duration={seconds}", "--dumpProfile", "--json"))
+    row.update(gpu_ms=bench["gpu_ms"]["median"], wall_ms=bench["latency_ms"]["median"], gpu=bench["gpu"],
+               load_ms=bench["load_ms"], arena_bytes=bench["arena_bytes"],
+               layers=[[s["name"], s["op"], s["kernel"], round(s["us"], 2)] for s in bench["layers"]])
+    return row
+
+
+def peer(kind, name, shape, seconds):
+    import torch
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    half = kind.endswith("fp16")
+    with torch.device("cuda"):
+        if name == "resnet50":
+            import torchvision
+            model, x = torchvision.models.resnet50(), torch.randn(shape)
+        elif name == "bert":
+            from transformers import BertConfig, BertModel
+            config = BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)
+            model, x = BertModel(config), torch.randint(0, 1000, shape)
+        else:
+            from transformers import Wav2Vec2Config, Wav2Vec2Model
+            model, x = Wav2Vec2Model(Wav2Vec2Config()), torch.randn(shape)
+    model.eval().requires_grad_(False)
+    if half:
+        model, x = model.half(), x.half() if x.is_floating_point() else x
+    if half and x.dim() == 4:
+        model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    if kind.startswith("compile"):
+        model = torch.compile(model, mode="reduce-overhead")
+    with torch.no_grad():
+        for _ in range(5):
+            model(x)
+        torch.cuda.synchronize()
+        times, end = [], time.monotonic() + seconds
+        while time.monotonic() < end or len(times) < 10:
+            a, b = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            a.record()
+            model(x)
+            b.record()
+            b.synchronize()
+            times.append(a.elapsed_time(b))
+        count, start = len(times), time.monotonic()
+        for _ in range(count):
+            model(x)
+        torch.cuda.synchronize()
+        wall = (time.monotonic() - start) / count * 1e3
+    return {"gpu_ms": sorted(times)[count // 2], "wall_ms": wall, "torch": torch.__version__}
+
+
+def check_kernels(shards):
+    """gcheck in several processes: compiling is most of its time."""
+    with concurrent.futures.ThreadPoolExecutor(shards) as pool:
+        got = list(pool.map(lambda i: run(GCHECK, f"--shard={i}/{shards}", timeout=500), range(shards)))
+    numbers = [list(map(int, re.findall(r"\d+", out.splitlines()[-1]))) for _, out, _ in got if out]
+    return {"covered": sum(n[1] for n in numbers), "trials": sum(n[2] for n in numbers),
+            "failed": sum(n[4] for n in numbers), "right": all(code == 0 for code, _, _ in got),
+            "says": [line for _, _, err in got for line in err.splitlines()][:20]}
+
+
+def table(results):
+    print(f"{'row':22} {'kind':13} {'GPU ms':>8} {'wall ms':>8} {'error':>9}  notes")
+    for name in ROWS:
+        for kind in KINDS:
+            row = results.get(f"{name} / {kind}")
+            if row is None:
+                continue
+            if "gpu_ms" not in row:
+                print(f"{name:22} {kind:13} {row.get('failed')}")
+                continue
+            error = f"{row['error']:.1e}" if row.get("error") is not None else ""
+            notes = "" if row.get("right", True) else "WRONG"
+            if "steps" in row:
+                notes += f" {row['steps']} steps, {row['cpu_steps']} on the CPU, built in {row['build_s']:.0f} s"
+            print(f"{name:22} {kind:13} {row['gpu_ms']:8.3f} {row['wall_ms']:8.3f} {error:>9} {notes}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", default="build/gpu.json")
+    parser.add_argument("--only", default="*", help="rows / kinds, as a pattern")
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--no-peers", action="store_true")
+    args = parser.parse_args()
+    out = pathlib.Path(args.out)
+    results = json.loads(out.read_text()) if out.exists() else {}
+    folder = pathlib.Path(tempfile.gettempdir()) / "dyno-bench-gpu"
+    folder.mkdir(exist_ok=True)
+
+    def keep(name, make):
+        if name in results or not fnmatch.fnmatch(name, args.only):
+            return
+        try:
+            results[name] = make()
+        except (RuntimeError, subprocess.TimeoutExpired, ImportError, KeyError, ValueError) as error:
+            results[name] = {"failed": str(error)[:300]}
+        out.write_text(json.dumps(results, indent=1))
+        print(name, {k: v for k, v in results[name].items() if k != "layers"}, flush=True)
+
+    keep("kernels", lambda: check_kernels(min(14, os.cpu_count() or 1)))
+    for name, (graph, shape, other) in ROWS.items():
+        for kind in KINDS:
+            if kind in TOLERANCE:
+                keep(f"{name} / {kind}", lambda k=kind, g=graph, s=shape: ours(k, g, s, folder, args.seconds))
+            elif other is not None and not args.no_peers:
+                keep(f"{name} / {kind}", lambda k=kind, o=other, s=shape: peer(k, o, s, args.seconds))
+    table(results)
+    wrong = [n for n, row in results.items() if "failed" in row and row["failed"] or not row.get("right", True)]
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
