@@ -79,6 +79,25 @@ static void add_step(struct dyno_strbuf *text, const struct dyno_site *site,
     }
 }
 
+/* On a GPU the processor beside it does not matter; the card and the program do. */
+static enum dyno_status begin_gpu(struct dyno_strbuf *text, const struct dyno_site *site,
+                                  const struct dyno_tactic *tactic,
+                                  const struct dyno_kernel *kernel, struct dyno_err *err)
+{
+    const struct dyno_gpu *gpu = &site->target->gpu;
+    const char *source = "";
+    dyno_strbuf_clear(text);
+    const enum dyno_status status = kernel->program(site, tactic, &source, text, err);
+    if (status != DYNO_OK) {
+        dyno_strbuf_fini(text);
+        return status;
+    }
+    dyno_strbuf_printf(text, "%s|%d|%d|%d|%d|%llx|", gpu->name, gpu->compute, gpu->sm_count,
+                       gpu->clock_khz, gpu->driver_version,
+                       (unsigned long long)dyno_cuda_source_hash(source));
+    return DYNO_OK;
+}
+
 enum dyno_status dyno_tune_signature(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                      struct dyno_tune_key *key_out, struct dyno_err *err)
 {
@@ -88,12 +107,8 @@ enum dyno_status dyno_tune_signature(const struct dyno_site *site, const struct 
     dyno_cpu_name(cpu, sizeof(cpu));
     dyno_strbuf_printf(&text, "%s|%d|%llu|", cpu, site->target->thread_count,
                        (unsigned long long)site->target->l3_bytes);
-    if (kernel->place == DYNO_ON_GPU) {
-        const struct dyno_gpu *gpu = &site->target->gpu;
-        dyno_strbuf_clear(&text); /* the processor beside it does not matter */
-        dyno_strbuf_printf(&text, "%s|%d|%d|%d|%d|", gpu->name, gpu->compute, gpu->sm_count,
-                           gpu->clock_khz, gpu->driver_version);
-    }
+    if (kernel->place == DYNO_ON_GPU)
+        DYNO_TRY(begin_gpu(&text, site, tactic, kernel, err));
     add_step(&text, site, tactic);
     dyno_strbuf_printf(&text, "|%s/%u", kernel->name, kernel->packing);
     for (int i = 0; i < DYNO_TACTIC_CFGS; i++)

@@ -387,10 +387,10 @@ static void try_others(const struct kcase_data *data, const struct dyno_kernel *
 {
     if (strncmp(kernel->name, "conv", 4) != 0 && strncmp(kernel->name, "matmul", 6) != 0)
         return;
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < 3; i++) {
         struct dyno_tactic asked = *like;
         struct dyno_tactic settled;
-        asked.cfg[0] = (salt + i * 3) % 8;
+        asked.cfg[0] = (salt + i * 3) % (target.gpu.compute == 90 ? 18 : 10);
         asked.cfg[1] = 1U << (salt / 3 + i) % 4;
         if (asked.cfg[0] == like->cfg[0] && asked.cfg[1] == like->cfg[1])
             continue;

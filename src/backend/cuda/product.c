@@ -16,10 +16,17 @@
 /* Tiles of product_mma.cu.  Appended, never changed: engines name them by number. */
 static const struct {
     int bm, bn, bk, wm, wn, stages;
+    bool wgmma; /* compute capability 9.0 alone */
 } mma_tiles[] = {
-    {128, 128, 32, 64, 32, 4}, {128, 64, 32, 64, 32, 4},  {64, 128, 32, 32, 64, 4},
-    {64, 64, 64, 32, 32, 3},   {64, 32, 64, 32, 16, 4},   {32, 64, 64, 16, 32, 4},
-    {256, 128, 32, 64, 64, 3}, {128, 128, 64, 64, 32, 3},
+    {128, 128, 32, 64, 32, 4, false}, {128, 64, 32, 64, 32, 4, false},
+    {64, 128, 32, 32, 64, 4, false},  {64, 64, 64, 32, 32, 3, false},
+    {64, 32, 64, 32, 16, 4, false},   {32, 64, 64, 16, 32, 4, false},
+    {256, 128, 32, 64, 64, 3, false}, {128, 128, 64, 64, 32, 3, false},
+    {64, 64, 64, 32, 32, 2, false},   {128, 64, 64, 64, 32, 2, false},
+    {128, 128, 64, 16, 128, 3, true}, {128, 256, 64, 16, 256, 3, true},
+    {64, 128, 64, 16, 128, 4, true},  {64, 64, 64, 16, 64, 4, true},
+    {128, 64, 64, 16, 64, 3, true},   {256, 128, 64, 16, 128, 3, true},
+    {64, 256, 64, 16, 256, 4, true},  {128, 64, 64, 16, 64, 2, true},
 };
 
 /* Tiles of product_ffma.cu. */
@@ -185,7 +192,8 @@ static bool tile_at(uint32_t idx, bool tensor, int *bm_out, int *bn_out, int *bk
 static double estimate(const struct dyno_site *site, const struct dyno_cuda_product *product,
                        uint32_t tile, int split, bool tensor)
 {
-    const double gflops_a_us = tensor ? 4.5e6 : 0.4e6; /* of a multiprocessor, multiply and add */
+    /* Operations of a multiprocessor in a microsecond, multiply and add. */
+    const double ops_a_us = !tensor ? 0.4e6 : (mma_tiles[tile].wgmma ? 6.0e6 : 4.0e6);
     int bm = 0, bn = 0, bk = 0;
     (void)tile_at(tile, tensor, &bm, &bn, &bk);
     const int sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
@@ -194,7 +202,7 @@ static double estimate(const struct dyno_site *site, const struct dyno_cuda_prod
     const double resident = bm * bn >= 16384 ? 1.0 : (bm * bn >= 8192 ? 2.0 : 4.0);
     const double waves = ceil(blocks / (sms * resident));
     const double at_once = blocks < sms * resident ? ceil(blocks / sms) : resident;
-    const double tile_us = 2.0 * bm * bn * bk / gflops_a_us * at_once;
+    const double tile_us = 2.0 * bm * bn * bk / ops_a_us * at_once;
     const double wait_us = tensor ? 0.12 : 0.25;
     const double steps = ceil((double)product->k_padded / bk / split);
     return 2.5 + (split > 1 ? 1.0 : 0.0) + waves * steps * fmax(tile_us, wait_us);
@@ -214,7 +222,7 @@ static int by_estimate(const void *a, const void *b)
 static int enumerate_layout(const struct dyno_site *site, const struct dyno_tactic *like,
                             struct dyno_tactic *out, int max, bool tensor)
 {
-    enum { BEST = 6 };
+    enum { BEST = 8 };
     struct dyno_tactic all[MMA_TILES * SPLITS];
     struct dyno_cuda_product product;
     int count = 0;
@@ -225,7 +233,8 @@ static int enumerate_layout(const struct dyno_site *site, const struct dyno_tact
              split *= 2) {
             int bm = 0, bn = 0, bk = 0;
             (void)tile_at(tile, tensor, &bm, &bn, &bk);
-            if (split > 1 && product.k_padded / bk < 2 * split)
+            if ((split > 1 && product.k_padded / bk < 2 * split) || bn > 2 * product.columns ||
+                (tensor && mma_tiles[tile].wgmma && site->target->gpu.compute != 90))
                 continue;
             all[count] = *like;
             all[count].cfg[0] = tile;
@@ -359,12 +368,12 @@ enum dyno_status dyno_cuda_product_program(const struct dyno_site *site,
                        type, dyno_cuda_type(tactic->out_layout), product.windows,
                        vector_of(&product, tensor));
     if (tensor)
-        dyno_strbuf_printf(choices,
-                           "#define T_PTX \"%s\"\n#define BM %d\n#define BN %d\n#define BK %d\n"
-                           "#define WM %d\n#define WN %d\n#define STAGES %d\n#define SPLIT %u\n",
-                           type, mma_tiles[tile].bm, mma_tiles[tile].bn, mma_tiles[tile].bk,
-                           mma_tiles[tile].wm, mma_tiles[tile].wn, mma_tiles[tile].stages,
-                           tactic->cfg[1]);
+        dyno_strbuf_printf(
+            choices,
+            "#define T_PTX \"%s\"\n#define BM %d\n#define BN %d\n#define BK %d\n"
+            "#define WM %d\n#define WN %d\n#define STAGES %d\n#define SPLIT %u\n#define WGMMA %d\n",
+            type, mma_tiles[tile].bm, mma_tiles[tile].bn, mma_tiles[tile].bk, mma_tiles[tile].wm,
+            mma_tiles[tile].wn, mma_tiles[tile].stages, tactic->cfg[1], mma_tiles[tile].wgmma);
     else
         dyno_strbuf_printf(choices,
                            "#define TB float\n#define BM %d\n#define BN %d\n#define TM %d\n"

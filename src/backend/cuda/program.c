@@ -5,6 +5,7 @@
 
 #include "backend/cuda/nvrtc.h"
 #include "backend/cuda/sources.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 static const struct dyno_cuda_source *find_source(const char *name)
@@ -40,6 +41,20 @@ enum dyno_status dyno_cuda_program_text(const char *source, const char *choices,
     dyno_strbuf_puts(text, choices);
     add_source(text, source);
     return dyno_strbuf_ok(text) ? DYNO_OK : DYNO_NOMEM(err);
+}
+
+uint64_t dyno_cuda_source_hash(const char *source)
+{
+    static const char *const shared[] = {"params.h", "prelude.cuh", "pw.def"};
+    const struct dyno_cuda_source *found = find_source(source);
+    if (found == NULL)
+        return 0;
+    uint64_t hash = dyno_hash64(1, found->text, found->bytes);
+    for (size_t i = 0; i < DYNO_COUNT(shared); i++) {
+        found = find_source(shared[i]);
+        hash ^= dyno_hash64(i + 2, found->text, found->bytes);
+    }
+    return hash;
 }
 
 /* --- those that were compiled --- */

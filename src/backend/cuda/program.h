@@ -13,6 +13,9 @@ DYNO_NODISCARD enum dyno_status dyno_cuda_program_text(const char *source, const
                                                        struct dyno_strbuf *text,
                                                        struct dyno_err *err);
 
+/* A number that changes when what the template says changes; 0: there is no such template. */
+uint64_t dyno_cuda_source_hash(const char *source);
+
 /* Programs that were compiled, each once, for one compute capability; loaded when `cuda` is there.
  * One thread at a time. */
 struct dyno_cuda_programs;

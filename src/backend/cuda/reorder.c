@@ -105,6 +105,12 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
         .y_stored = to_last ? (int)dyno_cuda_stored(channels, tactic->out_layout) : 0,
         .positions = dyno_cuda_count(x, 2, x->rank),
     };
+    state->params.narrow = !from_last && state->params.y_stored > 0 && state->params.y_stored <= 8;
+    if (state->params.narrow != 0) {
+        state->grid[0] = dyno_cuda_div_up(state->params.positions, THREADS);
+        state->grid[2] = x->dims[0];
+        return DYNO_OK;
+    }
     state->grid[0] = dyno_cuda_div_up(state->params.positions, 32);
     state->grid[1] = dyno_cuda_div_up(channels, 32);
     state->grid[2] = x->dims[0];

@@ -63,6 +63,7 @@ struct dyno_gpu_move {
 struct dyno_gpu_reorder {
     unsigned long long x, y;
     int batch, channels, x_stored, y_stored;
+    int narrow; /* rows to channels last, at most a block of them: a thread a position */
     long long positions;
 };
 

@@ -1,9 +1,10 @@
-/* product_mma.cu - matrix product on tensor cores (mma.sync, f32 sums), rows of A from memory or
+/* product_mma.cu - matrix product on tensor cores (mma.sync or wgmma, f32 sums), rows of A from memory or
  * from windows of an image, channels last (implicit GEMM).
  *
  * Choices: T (f16, bf16), T_PTX, TO (type of out), BM BN BK (tile of a block; BK 32 or 64), WM WN
  * (tile of a warp), STAGES (tiles in flight), SPLIT (blocks of a cluster that share the sum over k;
- * their parts meet in shared memory), WINDOWS (0, 1), VEC (elements a store).
+ * their parts meet in shared memory), WINDOWS (0, 1), VEC (elements a store), WGMMA (1: groups
+ * of four warps multiply straight from shared memory, BK 64, WM 16, WN BN; compute capability 9.0).
  *
  * Tiles come by cp.async into shared memory whose 16-byte chunks are permuted, so that neither the
  * copies nor ldmatrix meet bank conflicts.
@@ -19,6 +20,7 @@
 #define OUT_LD  (BN + 4)
 
 static_assert(BM % ROWS == 0 && BN % ROWS == 0, "a thread copies whole rows");
+static_assert(!WGMMA || (BK == 64 && WM == 16 && WN == BN && BM % 64 == 0 && BN % 64 == 0), "wgmma");
 static_assert(WM % 16 == 0 && WN % 16 == 0 && BM % SPLIT == 0, "tiles");
 
 __device__ __forceinline__ int tile_at(int row, int chunk)
@@ -122,6 +124,59 @@ __device__ __forceinline__ void copy_b(const T *b, const dyno_gpu_product &p, un
     }
 }
 
+#if WGMMA
+/* 128-byte rows, their 16-byte chunks permuted in groups of eight rows: as tile_at lays them. */
+__device__ __forceinline__ unsigned long long matrix_at(unsigned at)
+{
+    return (unsigned long long)(at >> 4 & 0x3fff) | 1ULL << 16 | 64ULL << 32 | 1ULL << 62;
+}
+
+#define D4(i)  "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
+#define D16(i) D4(i), D4(i + 1), D4(i + 2), D4(i + 3)
+
+/* 64 rows of a, from `a` on, by 64 columns of b. */
+__device__ __forceinline__ void multiply_64(float (*d)[4], unsigned long long a, unsigned long long b)
+{
+    asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." T_PTX "." T_PTX
+                 " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
+                 "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, 1, 1, 1, 0, 0;"
+                 : D16(0), D16(4)
+                 : "l"(a), "l"(b));
+}
+
+__device__ __forceinline__ void multiply_128(float (*d)[4], unsigned long long a, unsigned long long b)
+{
+    asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32." T_PTX "." T_PTX
+                 " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
+                 "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, "
+                 "%42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
+                 "%62, %63}, %64, %65, 1, 1, 1, 0, 0;"
+                 : D16(0), D16(4), D16(8), D16(12)
+                 : "l"(a), "l"(b));
+}
+
+/* Begins the products of a tile; they run on while copies are issued. */
+__device__ __forceinline__ void begin_tile(float (&sum)[BN / 8][4], unsigned a, unsigned b)
+{
+    const unsigned long long rows = matrix_at(a + (threadIdx.x >> 7) * 64 * 128);
+    const unsigned long long columns = matrix_at(b);
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#pragma unroll
+    for (int k = 0; k < BK / 16; k++) {
+        if constexpr (BN % 128 == 0) {
+#pragma unroll
+            for (int n = 0; n < BN; n += 128)
+                multiply_128(sum + n / 8, rows + 2 * k, columns + 2 * k + n * 128 / 16);
+        } else {
+#pragma unroll
+            for (int n = 0; n < BN; n += 64)
+                multiply_64(sum + n / 8, rows + 2 * k, columns + 2 * k + n * 128 / 16);
+        }
+    }
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+#endif
+
 __device__ __forceinline__ void multiply_tile(float (&sum)[WM / 16][WN / 8][4], unsigned a, unsigned b, int wm, int wn)
 {
     const int lane = threadIdx.x & 31;
@@ -148,7 +203,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #endif
         dyno_main(const __grid_constant__ dyno_gpu_product p)
 {
-    extern __shared__ __align__(128) unsigned char shared[];
+    extern __shared__ __align__(1024) unsigned char shared[];
     const unsigned tiles = (unsigned)__cvta_generic_to_shared(shared);
     const int warp = (int)threadIdx.x >> 5, lane = (int)threadIdx.x & 31;
     const int m0 = (int)blockIdx.x * BM, n0 = (int)blockIdx.y * BN;
@@ -191,12 +246,29 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     int stage = 0;
     for (int tile = first; tile < last; tile++) {
         asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 2));
+        const unsigned at = tiles + 2u * TILE_ELEMS * stage;
+#if WGMMA
+        /* What was copied is seen by the tensor cores, which are done with the tile before. */
+        asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+        asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+        __syncthreads();
+        begin_tile(sum[0], at, at + 2 * BM * BK);
+        copy_tile(stage == 0 ? STAGES - 1 : stage - 1);
+#else
         __syncthreads(); /* this tile is here, and everybody is done with the one before */
         copy_tile(stage == 0 ? STAGES - 1 : stage - 1);
-        const unsigned at = tiles + 2u * TILE_ELEMS * stage;
         multiply_tile(sum, at, at + 2 * BM * BK, wm, wn);
+#endif
         stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
+#if WGMMA
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+#pragma unroll
+    for (int j = 0; j < WN / 8; j++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            asm volatile("" : "+f"(sum[0][j][e])::"memory"); /* not read before the wait */
+#endif
     asm volatile("cp.async.wait_group 0;");
     __syncthreads();
 

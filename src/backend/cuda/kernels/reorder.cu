@@ -7,6 +7,26 @@
 extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constant__ dyno_gpu_reorder p)
 {
     __shared__ float tile[32][33];
+#if !X_LAST && Y_LAST
+    if (p.narrow) {
+        const i64 at = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+        if (at >= p.positions)
+            return;
+        const T *from = (const T *)p.x + (i64)blockIdx.z * p.positions * p.channels + at;
+        TO *to = (TO *)p.y + ((i64)blockIdx.z * p.positions + at) * p.y_stored;
+        float v[8];
+#pragma unroll
+        for (int c = 0; c < 8; c++)
+            v[c] = c < p.channels ? dyno_to_f32(from[c * p.positions]) : 0.0f;
+        if (p.y_stored == 8) {
+            dyno_store<8>(to, v);
+        } else {
+            const float four[4] = {v[0], v[1], v[2], v[3]};
+            dyno_store<4>(to, four);
+        }
+        return;
+    }
+#endif
     const int lane = threadIdx.x & 31, row = threadIdx.x >> 5;
     const int c0 = (int)blockIdx.y * 32;
     const i64 s0 = (i64)blockIdx.x * 32;
