@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/billing.h"
+#include "cli/quota_reconcile.h"
 #include "cli/quota_report.h"
 #include "rate/money.h"
 
@@ -12,8 +13,8 @@
 struct options {
     struct dyno_cli_list positional;
     const char *control_db, *epu_hours, *money, *currency, *period, *model, *class_name, *alerts;
-    const char *tariffs, *budget_db;
-    int64_t id, over;
+    const char *tariffs, *budget_db, *ledger, *certificates;
+    int64_t id, over, node;
     bool every, soft, hard, json;
 };
 
@@ -97,6 +98,25 @@ static const struct dyno_flag flags[] = {
      .fallback = NOT_GIVEN,
      .min = 0,
      .max = DYNO_BUDGET_PERCENT_MAX},
+    {.name = "--ledger",
+     .value = "DIR",
+     .help = "reconcile: of the node that does not come back",
+     .kind = DYNO_FLAG_STR,
+     AT(ledger)},
+    {.name = "--node",
+     .value = "N",
+     .help = "reconcile: its number",
+     .kind = DYNO_FLAG_INT,
+     AT(node),
+     .fallback = NOT_GIVEN,
+     .min = 0,
+     .max = 4294967295.0},
+    {.name = "--certificates",
+     .value = "DIR",
+     .help = "reconcile: folder of the certificates that its records cite, where there are budgets "
+             "of money",
+     .kind = DYNO_FLAG_STR,
+     AT(certificates)},
     DYNO_FLAG_JSON(options),
 };
 
@@ -109,7 +129,7 @@ struct work {
     struct dyno_arena *arena;
     struct dyno_tenant_budget budget; /* scope and values that were given */
     uint32_t fields;
-    bool has_amount, has_term;
+    bool has_amount, has_term, is_reconciling;
 };
 
 /* --- flags into values --- */
@@ -165,7 +185,8 @@ static enum dyno_status take_amount(struct work *work, struct dyno_err *err)
     const struct options *options = work->options;
     if (options->epu_hours != NULL && options->money != NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "give either --epu-hours or --money");
-    if (options->money == NULL && (options->currency != NULL || options->tariffs != NULL))
+    if (options->money == NULL &&
+        (options->currency != NULL || (options->tariffs != NULL && !work->is_reconciling)))
         return DYNO_FAIL(err, DYNO_E_ARG, "--currency and --tariffs want --money");
     work->has_amount = options->epu_hours != NULL || options->money != NULL;
     if (options->epu_hours != NULL)
@@ -297,12 +318,30 @@ static enum dyno_status remove_one(struct work *work, struct dyno_err *err)
     return DYNO_OK;
 }
 
+static enum dyno_status reconcile(struct work *work, struct dyno_err *err)
+{
+    const struct options *options = work->options;
+    const struct dyno_quota_options quota = {.control_db = options->control_db,
+                                             .budget_db = options->budget_db,
+                                             .tariffs = options->tariffs,
+                                             .ledger = options->ledger,
+                                             .certificates = options->certificates,
+                                             .node = (uint32_t)options->node};
+    if (options->ledger == NULL || options->node < 0)
+        return DYNO_FAIL(err, DYNO_E_ARG, "reconcile wants --ledger=DIR and --node=N");
+    DYNO_TRY(dyno_cli_reconcile(work->control, &quota, work->arena, err));
+    printf(options->json ? "{\n  \"reconciled\": %lld\n}\n"
+                         : "node %lld: its ledger is counted, and it leases nothing\n",
+           (long long)options->node);
+    return DYNO_OK;
+}
+
 /* --- the command --- */
 
 static const struct action {
     const char *name;
     enum dyno_status (*run)(struct work *work, struct dyno_err *err);
-    bool wants_name, takes_name, takes_values, takes_amount, takes_id, takes_over;
+    bool wants_name, takes_name, takes_values, takes_amount, takes_id, takes_over, takes_ledger;
 } actions[] = {
     {.name = "set", .run = set, .takes_name = true, .takes_values = true, .takes_amount = true},
     {.name = "list", .run = show, .takes_over = true},
@@ -313,6 +352,7 @@ static const struct action {
      .takes_name = true,
      .takes_amount = true,
      .takes_id = true},
+    {.name = "reconcile", .run = reconcile, .takes_ledger = true},
 };
 
 static enum dyno_status find_action(const struct options *options, const struct action **action_out,
@@ -324,8 +364,8 @@ static enum dyno_status find_action(const struct options *options, const struct 
         if (strcmp(actions[i].name, name) == 0)
             *action_out = &actions[i];
     if (*action_out == NULL)
-        return DYNO_FAIL(err, DYNO_E_ARG, "it knows set, list, show, topup and remove, not '%s'",
-                         name);
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "it knows set, list, show, topup, remove and reconcile, not '%s'", name);
     const bool has_name = options->positional.count > 1;
     if (has_name && !(*action_out)->takes_name)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s is of all tenants and takes no name", name);
@@ -348,6 +388,10 @@ static enum dyno_status check_flags(const struct action *action, const struct wo
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no budget: that is set", action->name);
     if (!action->takes_id && options->id > 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --id", action->name);
+    if (!action->takes_ledger &&
+        (options->ledger != NULL || options->certificates != NULL || options->node >= 0))
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --ledger, --node or --certificates",
+                         action->name);
     if (!action->takes_over && options->over >= 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --over", action->name);
     return DYNO_OK;
@@ -360,6 +404,7 @@ static enum dyno_status prepare(struct work *work, const struct action *action,
     work->arena = dyno_arena_create();
     if (work->arena == NULL)
         return DYNO_NOMEM(err);
+    work->is_reconciling = action->takes_ledger;
     DYNO_TRY(take_flags(work, err));
     DYNO_TRY(check_flags(action, work, err));
     const struct options *options = work->options;
@@ -385,13 +430,15 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
 const struct dyno_command dyno_command_quota = {
     .name = "quota",
     .summary = "Budgets of tenants, in EPU-hours or money: set, shown, topped up",
-    .positional = "set|list|show|topup|remove [TENANT]",
+    .positional = "set|list|show|topup|remove|reconcile [TENANT]",
     .positional_min = 1,
     .positional_max = 2,
-    .text = "set makes the budget of a tenant, model, class, unit and period, or changes it; topup "
-            "adds to a prepaid one. Servers (dyno serve --control-db --ledger) reserve before a "
-            "request runs, refuse what is not left, and post what it was; what is changed is in "
-            "force within a second. What is shown as used is some seconds late while servers run.",
+    .text =
+        "set makes the budget of a tenant, model, class, unit and period, or changes it; topup "
+        "adds to a prepaid one; reconcile frees what a server that does not come back had leased, after "
+        "counting its ledger. Servers (dyno serve --control-db --ledger) reserve before a "
+        "request runs, refuse what is not left, and post what it was; what is changed is in "
+        "force within a second. What is shown as used is some seconds late while servers run.",
     .flags = flags,
     .flag_count = DYNO_COUNT(flags),
     .options_bytes = sizeof(struct options),

@@ -86,7 +86,7 @@ def case_refusals(t):
         t.fails(status, f"dyno quota: {says}", "quota", *args)
     some = ("--epu-hours=1", "--period=day", DB)
     bad("E_ARG", "wants set|list|*, got 0 of those*")
-    bad("E_ARG", "it knows set, list, show, topup and remove, not 'make'", "make", "x", DB)
+    bad("E_ARG", "it knows set, list, show, topup, remove and reconcile, not 'make'", "make", "x", DB)
     bad("E_ARG", "show wants the name of a tenant", "show", DB)
     bad("E_ARG", "list is of all tenants and takes no name", "list", "acme", DB)
     bad("E_ARG", "--control-db=FILE is missing", "list")

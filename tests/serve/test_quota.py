@@ -286,6 +286,38 @@ def case_a_fleet_shares(t):
         check(HOUR_NS * 2 // 1_000_000 < spent < HOUR_NS * 6 // 1_000_000, spent)
 
 
+def case_reconciled_by_hand(t):
+    """A server that does not come back: its ledger is counted, its slice is free."""
+    key = add(t, "acme")
+    quota(t, "set", "acme", "--epu-hours=1", "--period=none")
+    server = start(t, "--no-supervisor")
+    for _ in range(20):
+        check(infer(server, key)[0] == 200)
+    comes_true("a slice", lambda: float(quota(t, "show", "acme")[0]["leased"]) > 0.3)
+    time.sleep(1.5)  # that answers have left is in the ledger
+
+    def reconcile(*args):
+        return subprocess.run([t.build / "dyno", "quota", "reconcile", f"--control-db={t.folder}/c.db", *args],
+                              capture_output=True, text=True, check=False)
+    ledger = f"--ledger={t.folder}/ledger"
+    got = reconcile(ledger, "--node=1")
+    check(got.returncode != 0 and "another process" in got.stderr, got)
+    server.kill()
+    server.is_over = True
+    check(float(quota(t, "show", "acme")[0]["leased"]) > 0.3)
+    for args, says in (((ledger, "--node=2"), "node"), ((f"--ledger={t.folder}/none", "--node=1"), "none"),
+                       ((ledger,), "wants --ledger=DIR and --node=N")):
+        got = reconcile(*args)
+        check(got.returncode != 0 and says in got.stderr and got.stderr.count("\n") == 1, args, got)
+    check(not (t.folder / "none").exists())
+    for _ in range(2):
+        got = reconcile(ledger, "--node=1")
+        check(got.returncode == 0 and got.stdout == "node 1: its ledger is counted, and it leases nothing\n", got)
+        row, = quota(t, "show", "acme")
+        check(float(row["leased"]) == 0 and int(row["used_reference_ns"]) == usage(t)[1] > 0, row, usage(t))
+    check(usage(t)[0] == 20, usage(t))
+
+
 def case_database_locked_or_gone(t):
     """What was leased can be spent; what was used is told when the database is there again."""
     key = add(t, "acme")

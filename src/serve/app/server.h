@@ -6,6 +6,7 @@
 #ifndef DYNO_SERVE_APP_SERVER_H
 #define DYNO_SERVE_APP_SERVER_H
 
+#include "quota/quota.h"
 #include "serve/app/serve.h"
 #include "serve/gate/gate.h"
 #include "serve/grpc/grpc.h"
@@ -13,7 +14,6 @@
 #include "serve/meter/meter.h"
 #include "serve/model/manager.h"
 #include "serve/net/loop.h"
-#include "serve/quota/quota.h"
 #include "serve/sched/sched.h"
 #include "serve/shm/shm.h"
 #include "serve/super/super.h"

@@ -8,9 +8,9 @@
 
 #include <stdatomic.h>
 
+#include "quota/quota.h"
 #include "serve/gate/allowance.h"
 #include "serve/gate/gate.h"
-#include "serve/quota/quota.h"
 
 /* A tenant by one of its keys: a guest. */
 struct dyno_keyholder {

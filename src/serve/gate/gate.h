@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "serve/quota/quota.h"
+#include "quota/quota.h"
 
 enum dyno_right {
     DYNO_RIGHT_OPEN,    /* liveness and readiness: nobody is asked who he is */

@@ -12,9 +12,9 @@
 
 #include "meter/ledger/heads.h"
 #include "meter/ledger/ledger.h"
+#include "quota/quota.h"
 #include "serve/meter/fleet.h"
 #include "serve/model/variant.h"
-#include "serve/quota/quota.h"
 #include "serve/watch/device.h"
 
 struct dyno_meter;

@@ -1,5 +1,5 @@
 /* counter.c - taking, giving back, posting. */
-#include "serve/quota/counter.h"
+#include "quota/counter.h"
 
 #define REST_MASK UINT64_C(0xffffffff)
 

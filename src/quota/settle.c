@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "meter/cert/cert.h"
 #include "meter/ledger/reader.h"
-#include "serve/quota/internal.h"
+#include "quota/internal.h"
 
 #define EPOCHS_MAX 65536 /* starts since the mark; more were never told of anything */
 

@@ -1,6 +1,6 @@
 /* test_quota.c - budgets counted by many threads: never past what there is, and books that add up.
  */
-#include "serve/quota/quota.h"
+#include "quota/quota.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/lease.h"
-#include "serve/quota/counter.h"
+#include "quota/counter.h"
 #include "test.h"
 
 #define THREADS      4

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/calendar.h"
-#include "serve/quota/internal.h"
+#include "quota/internal.h"
 
 #define RETRY_MAX_S      31622400 /* a leap year */
 #define RETRY_PREPAID_S  3600

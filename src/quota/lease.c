@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "serve/quota/internal.h"
+#include "quota/internal.h"
 
 #define LOOK_NS    250000000
 #define TELL_NS    UINT64_C(2000000000)  /* between two tellings of what was used */

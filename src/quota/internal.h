@@ -1,14 +1,14 @@
 /* internal.h - the quota itself: shared by quota.c (its life), lease.c (its thread), reserve.c
  * (requests), settle.c (the ledger). */
-#ifndef DYNO_SERVE_QUOTA_INTERNAL_H
-#define DYNO_SERVE_QUOTA_INTERNAL_H
+#ifndef DYNO_QUOTA_INTERNAL_H
+#define DYNO_QUOTA_INTERNAL_H
 
 #include <pthread.h>
 
 #include "base/arena.h"
 #include "base/map.h"
-#include "serve/quota/counter.h"
-#include "serve/quota/quota.h"
+#include "quota/counter.h"
+#include "quota/quota.h"
 
 #define DYNO_QUOTA_KEPT_DAYS 400
 
@@ -62,4 +62,4 @@ const char *dyno_quota_amount_text(const char *unit, dyno_i128 amount, char out[
 dyno_u128 dyno_quota_work(uint64_t reference_ns);
 dyno_u128 dyno_quota_money(const struct dyno_rate *rate, uint64_t reference_ns, uint64_t core_ns);
 
-#endif /* DYNO_SERVE_QUOTA_INTERNAL_H */
+#endif /* DYNO_QUOTA_INTERNAL_H */

@@ -8,8 +8,8 @@
  * A counter has a slot a period: this one, the one before, and the next, which is made ready before
  * it begins.  Counters live as long as the quota that they are of.
  */
-#ifndef DYNO_SERVE_QUOTA_COUNTER_H
-#define DYNO_SERVE_QUOTA_COUNTER_H
+#ifndef DYNO_QUOTA_COUNTER_H
+#define DYNO_QUOTA_COUNTER_H
 
 #include <stdatomic.h>
 
@@ -85,4 +85,4 @@ void dyno_slot_post(struct dyno_budget_slot *slot, int64_t taken, dyno_i128 amou
  * returned. */
 int64_t dyno_slot_lower(struct dyno_budget_slot *slot, int64_t granted);
 
-#endif /* DYNO_SERVE_QUOTA_COUNTER_H */
+#endif /* DYNO_QUOTA_COUNTER_H */

@@ -9,8 +9,8 @@
  * so a budget has been used by exactly what a statement over the same requests says, whatever was
  * killed when.
  */
-#ifndef DYNO_SERVE_QUOTA_QUOTA_H
-#define DYNO_SERVE_QUOTA_QUOTA_H
+#ifndef DYNO_QUOTA_QUOTA_H
+#define DYNO_QUOTA_QUOTA_H
 
 #include "base/strbuf.h"
 #include "meter/account/record.h"
@@ -41,6 +41,9 @@ enum dyno_status dyno_quota_create(const struct dyno_quota_options *options,
 /* The ledger is open, and nothing of `epoch` is in it: settle what it has of epochs before, lease,
  * start the thread. */
 enum dyno_status dyno_quota_start(struct dyno_quota *quota, uint32_t epoch, struct dyno_err *err);
+/* The same for a node that does not come back: its ledger is settled, and its slices are free. */
+enum dyno_status dyno_quota_reconcile(struct dyno_quota *quota, uint32_t epoch,
+                                      struct dyno_err *err);
 /* End the thread.  Records may still come. */
 void dyno_quota_stop(struct dyno_quota *quota);
 /* No record comes any more: tell the store the last of it, give all slices back.  Accepts NULL. */
@@ -114,4 +117,4 @@ void dyno_quota_void(struct dyno_reservation *reservation);
 
 void dyno_quota_print(struct dyno_quota *quota, struct dyno_strbuf *out); /* accepts NULL */
 
-#endif /* DYNO_SERVE_QUOTA_QUOTA_H */
+#endif /* DYNO_QUOTA_QUOTA_H */

@@ -1,5 +1,5 @@
 /* quota.c - its life, its counters, its metrics. */
-#include "serve/quota/quota.h"
+#include "quota/quota.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "serve/quota/internal.h"
+#include "quota/internal.h"
 
 #define BUSY_MS        200
 #define BOOK_BYTES_MAX ((size_t)64 << 20)
@@ -100,17 +100,33 @@ enum dyno_status dyno_quota_create(const struct dyno_quota_options *options,
     return DYNO_OK;
 }
 
-enum dyno_status dyno_quota_start(struct dyno_quota *quota, uint32_t epoch, struct dyno_err *err)
+/* What the ledger has of epochs before, into the slots. */
+static enum dyno_status begin(struct dyno_quota *quota, uint32_t epoch, struct dyno_err *err)
 {
     struct dyno_lease_mark mark = {.node = quota->options.node};
-    struct dyno_err late = {0};
-    if (quota->store == NULL)
-        return DYNO_OK;
-    quota->epoch = epoch;
     dyno_quota_roll(quota, dyno_now_s());
     DYNO_TRY(dyno_lease_read_mark(quota->store, &mark, err));
     DYNO_TRY(dyno_quota_settle(quota, &mark, err));
+    quota->epoch = epoch;
     quota->mark = (struct dyno_lease_mark){.node = quota->options.node, .epoch = epoch};
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_quota_reconcile(struct dyno_quota *quota, uint32_t epoch,
+                                      struct dyno_err *err)
+{
+    if (quota->store == NULL)
+        return DYNO_OK;
+    DYNO_TRY(begin(quota, epoch, err));
+    return dyno_quota_exchange(quota, true, err);
+}
+
+enum dyno_status dyno_quota_start(struct dyno_quota *quota, uint32_t epoch, struct dyno_err *err)
+{
+    struct dyno_err late = {0};
+    if (quota->store == NULL)
+        return DYNO_OK;
+    DYNO_TRY(begin(quota, epoch, err));
     if (dyno_quota_exchange(quota, false, &late) != DYNO_OK) {
         quota->complained = true;
         dyno_log(DYNO_LOG_WARN, "%s: budgets wait for their parts", late.text);
