@@ -104,25 +104,20 @@ static enum dyno_status choose(struct merge *merge, struct dyno_err *err)
 
 static enum dyno_status lock_node(struct merge *merge, struct dyno_err *err)
 {
-    static const char lock[] = "SELECT 1 FROM dyno_ledger.node WHERE node = $1 FOR UPDATE";
     static const char add[] =
         "INSERT INTO dyno_ledger.node VALUES ($1, 0, 0, $2, 0, now()) ON CONFLICT DO NOTHING";
     static const struct dyno_digest none;
-    const struct dyno_pg_value values[] = {dyno_pg_number(merge->delivery->node),
+    const uint32_t node = merge->delivery->node;
+    const struct dyno_pg_value values[] = {dyno_pg_number(node),
                                            dyno_pg_blob(none.bytes, DYNO_DIGEST_BYTES)};
-    struct dyno_pg_rows rows;
-    enum dyno_status status = dyno_pg_query(merge->fleet->pg, lock, values, 1, &rows, err);
-    const bool is_there = rows.count > 0;
-    dyno_pg_rows_close(&rows);
-    if (status == DYNO_OK && !is_there) { /* who is as fast waits for the other */
-        status = dyno_pg_run(merge->fleet->pg, add, values, 2, err);
-        if (status == DYNO_OK)
-            status = dyno_pg_run(merge->fleet->pg, lock, values, 1, err);
+    bool found = false;
+    DYNO_TRY(dyno_fleet_find_mark(merge->fleet, node, true, &merge->mark, &found, err));
+    if (!found) { /* who is as fast waits for the other */
+        DYNO_TRY(dyno_pg_run(merge->fleet->pg, add, values, 2, err));
+        DYNO_TRY(dyno_fleet_find_mark(merge->fleet, node, true, &merge->mark, &found, err));
     }
-    if (status == DYNO_OK)
-        status = dyno_fleet_mark(merge->fleet, merge->delivery->node, &merge->mark, err);
     merge->before = merge->mark;
-    return status;
+    return DYNO_OK;
 }
 
 static enum dyno_status copy_groups(struct merge *merge, struct dyno_err *err)

@@ -105,15 +105,19 @@ enum dyno_status dyno_fleet_take_u64(const struct dyno_pg_rows *rows, int row, i
 
 /* --- where it ends --- */
 
-enum dyno_status dyno_fleet_mark(struct dyno_fleet *fleet, uint32_t node,
-                                 struct dyno_fleet_mark *mark_out, struct dyno_err *err)
+enum dyno_status dyno_fleet_find_mark(struct dyno_fleet *fleet, uint32_t node, bool locks,
+                                      struct dyno_fleet_mark *mark_out, bool *found_out,
+                                      struct dyno_err *err)
 {
-    static const char sql[] =
+    static const char look[] =
         "SELECT group_count, head_count, chain FROM dyno_ledger.node WHERE node = $1";
+    static const char lock[] =
+        "SELECT group_count, head_count, chain FROM dyno_ledger.node WHERE node = $1 FOR UPDATE";
     const struct dyno_pg_value value = dyno_pg_number(node);
     struct dyno_pg_rows rows;
     *mark_out = (struct dyno_fleet_mark){0};
-    enum dyno_status status = dyno_pg_query(fleet->pg, sql, &value, 1, &rows, err);
+    enum dyno_status status = dyno_pg_query(fleet->pg, locks ? lock : look, &value, 1, &rows, err);
+    *found_out = status == DYNO_OK && rows.count > 0;
     if (status == DYNO_OK && rows.count > 0) {
         status = dyno_fleet_take_u64(&rows, 0, 0, &mark_out->group_count, err);
         if (status == DYNO_OK)
@@ -123,6 +127,13 @@ enum dyno_status dyno_fleet_mark(struct dyno_fleet *fleet, uint32_t node,
     }
     dyno_pg_rows_close(&rows);
     return status;
+}
+
+enum dyno_status dyno_fleet_mark(struct dyno_fleet *fleet, uint32_t node,
+                                 struct dyno_fleet_mark *mark_out, struct dyno_err *err)
+{
+    bool found = false;
+    return dyno_fleet_find_mark(fleet, node, false, mark_out, &found, err);
 }
 
 enum dyno_status dyno_fleet_header(struct dyno_fleet *fleet, uint32_t node, uint64_t number,

@@ -9,6 +9,11 @@ struct dyno_fleet {
     struct dyno_ledger_store store;
 };
 
+/* fleet.c: with `locks` nobody else can change it until the transaction ends. */
+enum dyno_status dyno_fleet_find_mark(struct dyno_fleet *fleet, uint32_t node, bool locks,
+                                      struct dyno_fleet_mark *mark_out, bool *found_out,
+                                      struct dyno_err *err);
+
 /* read.c */
 enum dyno_status dyno_fleet_file_open(void *fleet, const char *name,
                                       struct dyno_ledger_file **file_out, struct dyno_err *err);

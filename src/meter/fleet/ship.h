@@ -31,9 +31,9 @@ struct dyno_shipped {
     uint64_t oldest_ns;       /* when the first group that it lacks was written; 0: it lacks none */
 };
 
-/* Read what comes next, about a megabyte at most, and then send it, in one transaction; *is_all_out:
- * the fleet has all that there was when it was read.  After a failure of either, begin again.  Files
- * are open while begin and read go on, and no longer. */
+/* Read what comes next, about a megabyte at most, and then send it, in one transaction;
+ * *is_all_out: the fleet has all that there was when it was read.  After a failure of either, begin
+ * again.  Files are open while begin and read go on, and no longer. */
 enum dyno_status dyno_shipper_read(struct dyno_shipper *shipper, struct dyno_err *err);
 enum dyno_status dyno_shipper_send(struct dyno_shipper *shipper, struct dyno_fleet *fleet,
                                    bool *is_all_out, struct dyno_err *err);
