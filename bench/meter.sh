@@ -10,7 +10,7 @@ cmake --build --preset release --target dyno_meter dyno >build/build-release.log
 folder=${1:-build/bench-meter}
 mkdir -p "$folder"
 gcc -std=c17 -D_GNU_SOURCE -O2 -Iinclude -Isrc -o "$folder/bench_ledger" bench/meter/bench_ledger.c \
-  build/release/libdyno_meter.a build/release/libdyno_db.a build/release/libdyno_base.a -lz -ldl -lm -lpthread
+  build/release/libdyno_meter.a build/release/libdyno_db.a build/release/libdyno_base.a -ldl -lm -lpthread
 for group in 1 16 256 1024; do
   "$folder/bench_ledger" "$folder/ledger" $((group == 1 ? 20000 : 1000000)) "$group" 8
 done
