@@ -183,6 +183,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
                    .cache_bytes_max = (uint64_t)flags->cache_mib * MIB,
                    .job_max = (int)flags->build_jobs,
                    .timeout_ns = (uint64_t)(flags->build_timeout_s * 1e9)},
+        .commit_delay_us = (uint64_t)flags->commit_delay_us,
         .recheck_s = flags->recheck_hours * 3600.0,
         .takes_trials = flags->takes_trials,
         .listen_when_ready = flags->listen_when_ready,
