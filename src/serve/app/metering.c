@@ -202,7 +202,6 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
     const struct dyno_serve_options *options = &server->options;
     if (options->ledger == NULL)
         return DYNO_OK;
-<<<<<<< Updated upstream
     const struct dyno_meter_options meter = {
         .ledger = options->ledger,
         .node = options->node,
@@ -210,6 +209,7 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
         .publish = options->publish_heads,
         .certificates = options->certificates,
         .device_class = options->device_class,
+        .gather_ns = options->commit_delay_us * 1000U,
         .recheck_ns = (uint64_t)(options->recheck_s * 1e9),
         .certifier = options->builds.builder,
         .takes_trials = options->takes_trials,
@@ -224,24 +224,6 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
         .durable = durable,
         .told = told,
         .arg = server};
-=======
-    const struct dyno_meter_options meter = {.ledger = options->ledger,
-                                             .node = options->node,
-                                             .key_path = options->ledger_key,
-                                             .publish = options->publish_heads,
-                                             .certificates = options->certificates,
-                                             .device_class = options->device_class,
-                                             .gather_ns = options->commit_delay_us * 1000U,
-                                             .recheck_ns = (uint64_t)(options->recheck_s * 1e9),
-                                             .certifier = options->builds.builder,
-                                             .takes_trials = options->takes_trials,
-                                             .is_relaxed = options->is_relaxed,
-                                             .device = &server->device,
-                                             .quota = server->quota,
-                                             .ready = ready,
-                                             .told = told,
-                                             .arg = server};
->>>>>>> Stashed changes
     return dyno_meter_create(&meter, &server->meter, err);
 }
 
