@@ -249,6 +249,45 @@ static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
     return DYNO_OK;
 }
 
+/* --- programs --- */
+
+/* What `consider` may time of a step on the GPU, unless the cache knows it. */
+static enum dyno_status want_programs(struct tuner *tuner, uint32_t idx)
+{
+    const struct dyno_tune_options *options = tuner->options;
+    const struct dyno_step *step = &tuner->plan->steps[idx];
+    struct dyno_tactic found[CANDIDATES_MAX];
+    struct dyno_site site;
+    struct dyno_tune_key key;
+    float us = 0.0F;
+    if (is_free(tuner, step))
+        return DYNO_OK;
+    DYNO_TRY(dyno_tune_site(tuner->plan, step, tuner->bufs, options->target, tuner->arena, &site,
+                            tuner->err));
+    const int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
+    for (int i = 0; i < count; i++) {
+        const struct dyno_kernel *kernel = dyno_kernel_find(found[i].kernel);
+        if (kernel->place != DYNO_ON_GPU)
+            continue;
+        DYNO_TRY(dyno_tune_signature(&site, &found[i], &key, tuner->err));
+        if (options->cache == NULL || !dyno_tune_cache_find(options->cache, key, &us))
+            DYNO_TRY(
+                dyno_cuda_programs_want(options->programs, kernel, &site, &found[i], tuner->err));
+    }
+    return DYNO_OK;
+}
+
+/* Compiling is most of a build for a GPU, and goes on all threads; timing goes one by one. */
+static enum dyno_status compile_programs(struct tuner *tuner)
+{
+    const struct dyno_tune_options *options = tuner->options;
+    if (options->programs == NULL || options->level == 0)
+        return DYNO_OK;
+    for (uint32_t s = 0; s < tuner->plan->step_count && s < options->open_from; s++)
+        DYNO_TRY(want_programs(tuner, s));
+    return dyno_cuda_programs_compile(options->programs, options->pool, tuner->err);
+}
+
 /* --- the choice --- */
 
 static struct dyno_layout in_layout(const struct dyno_tactic *tactic, uint32_t idx)
@@ -364,6 +403,8 @@ enum dyno_status dyno_tune(struct dyno_plan *plan, const struct dyno_tune_option
         goto out;
     }
     status = dyno_tune_shapes(plan, tuner.arena, &tuner.bufs, err);
+    if (status == DYNO_OK)
+        status = compile_programs(&tuner);
     for (uint32_t s = 0; s < plan->step_count && status == DYNO_OK; s++) {
         status = consider(&tuner, s);
         if (options->progress != NULL)

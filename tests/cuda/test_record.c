@@ -96,6 +96,41 @@ static void test_segments(void)
     record_end();
 }
 
+/* Candidates are compiled on all threads, then timed; with a cache of timings none is timed again,
+ * and the plan is the same. */
+static void test_tuning(void)
+{
+    static char cache_path[] = "/tmp/dyno-test-cuda-cache-XXXXXX";
+    struct record *record = record_start(90);
+    struct dyno_err err = {0};
+    struct dyno_pool *pool = NULL;
+    const struct dyno_pool_options two = {.thread_count = 2};
+    REQUIRE(dyno_pool_create(&two, &pool, &err) == DYNO_OK);
+    const int fd = mkstemp(cache_path);
+    REQUIRE(fd >= 0);
+    (void)close(fd);
+    struct dyno_build_options options = for_gpu;
+    options.level = 1;
+    options.pool = pool;
+    options.precisions = DYNO_PRECISION_F16;
+    options.timing_cache_path = cache_path;
+    message model = small_conv_net();
+    struct dyno_built first = chain_build(&model, options, &err);
+    CHECK(first.report.tune.measured_count > 20 && record->run_count > 20);
+    const uint32_t runs = record->run_count;
+    struct dyno_built second = chain_build(&model, options, &err);
+    CHECK(second.report.tune.measured_count == 0 && record->run_count == runs);
+    CHECK(second.report.tune.cached_count >= first.report.tune.measured_count);
+    CHECK(first.engine->plan->step_count == second.engine->plan->step_count);
+    dyno_built_fini(&second);
+    dyno_built_fini(&first);
+    dyno_pool_destroy(pool);
+    dyno_strbuf_fini(&model);
+    (void)unlink(cache_path);
+    CHECK(record->live_count == 0);
+    record_end();
+}
+
 /* Products of two activations are done on the CPU: tensors go there and come back. */
 static void test_both_sides(void)
 {
@@ -463,6 +498,7 @@ int main(void)
     test_names();
     test_cubin();
     test_segments();
+    test_tuning();
     test_both_sides();
     test_layouts();
     test_file();

@@ -89,45 +89,35 @@ void dyno_cuda_programs_destroy(struct dyno_cuda_programs *programs)
     for (struct dyno_cuda_program *at = programs->first; at != NULL; at = at->next) {
         if (programs->cuda != NULL)
             dyno_cuda_module_unload(programs->cuda, &at->module);
+        dyno_arena_destroy(at->arena);
     }
     dyno_arena_destroy(programs->arena);
     dyno_free(programs);
 }
 
-static enum dyno_status add(struct dyno_cuda_programs *programs, const char *source,
-                            const char *choices, struct dyno_cuda_program **out,
-                            struct dyno_err *err)
+/* On any thread: touches this program alone. */
+static void compile(struct dyno_cuda_program *program, int compute)
 {
     struct dyno_strbuf text = {0};
-    struct dyno_cuda_program *program = dyno_arena_alloc(programs->arena, 1, sizeof(*program));
-    const char *kept = dyno_arena_strdup(programs->arena, choices);
-    if (program == NULL || kept == NULL)
-        return DYNO_NOMEM(err);
-    program->compiled.source = source;
-    program->compiled.choices = kept;
-    enum dyno_status status = dyno_cuda_program_text(source, choices, &text, err);
+    struct dyno_program *compiled = &program->compiled;
+    program->arena = dyno_arena_create();
+    enum dyno_status status = program->arena != NULL ? DYNO_OK : DYNO_NOMEM(&program->err);
+    if (status == DYNO_OK)
+        status = dyno_cuda_program_text(compiled->source, compiled->choices, &text, &program->err);
     if (status == DYNO_OK)
         status =
-            dyno_nvrtc_compile(source, dyno_strbuf_text(&text), programs->compute, programs->arena,
-                               &program->compiled.image, &program->compiled.image_bytes, err);
+            dyno_nvrtc_compile(compiled->source, dyno_strbuf_text(&text), compute, program->arena,
+                               &compiled->image, &compiled->image_bytes, &program->err);
     dyno_strbuf_fini(&text);
-    if (status == DYNO_OK && programs->cuda != NULL)
-        status =
-            dyno_cuda_module_load(programs->cuda, program->compiled.image, &program->module, err);
     if (status != DYNO_OK)
-        return status;
-    program->next = programs->first;
-    programs->first = program;
-    programs->count++;
-    *out = program;
-    return DYNO_OK;
+        compiled->image = NULL;
 }
 
-enum dyno_status dyno_cuda_programs_get(struct dyno_cuda_programs *programs,
-                                        const struct dyno_kernel *kernel,
-                                        const struct dyno_site *site,
-                                        const struct dyno_tactic *tactic,
-                                        const struct dyno_cuda_program **out, struct dyno_err *err)
+/* The entry of this step and tactic, made if it is new. */
+static enum dyno_status entry_of(struct dyno_cuda_programs *programs,
+                                 const struct dyno_kernel *kernel, const struct dyno_site *site,
+                                 const struct dyno_tactic *tactic, struct dyno_cuda_program **out,
+                                 struct dyno_err *err)
 {
     struct dyno_strbuf choices = {0};
     const char *source = NULL;
@@ -140,11 +130,80 @@ enum dyno_status dyno_cuda_programs_get(struct dyno_cuda_programs *programs,
             strcmp(found->compiled.choices, dyno_strbuf_text(&choices)) == 0)
             break;
     }
-    if (status == DYNO_OK && found == NULL)
-        status = add(programs, source, dyno_strbuf_text(&choices), &found, err);
+    if (status == DYNO_OK && found == NULL) {
+        found = dyno_arena_alloc(programs->arena, 1, sizeof(*found));
+        const char *kept = dyno_arena_strdup(programs->arena, dyno_strbuf_text(&choices));
+        if (found == NULL || kept == NULL) {
+            status = DYNO_NOMEM(err);
+        } else {
+            found->compiled = (struct dyno_program){.source = source, .choices = kept};
+            found->next = programs->first;
+            programs->first = found;
+            programs->count++;
+        }
+    }
     dyno_strbuf_fini(&choices);
-    *out = found;
+    *out = status == DYNO_OK ? found : NULL;
     return status;
+}
+
+enum dyno_status dyno_cuda_programs_want(struct dyno_cuda_programs *programs,
+                                         const struct dyno_kernel *kernel,
+                                         const struct dyno_site *site,
+                                         const struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    struct dyno_cuda_program *program = NULL;
+    return entry_of(programs, kernel, site, tactic, &program, err);
+}
+
+struct crowd {
+    struct dyno_cuda_program **items;
+    int compute;
+};
+
+static void compile_task(void *arg, int task, int thread)
+{
+    const struct crowd *crowd = arg;
+    (void)thread;
+    compile(crowd->items[task], crowd->compute);
+}
+
+enum dyno_status dyno_cuda_programs_compile(struct dyno_cuda_programs *programs,
+                                            struct dyno_pool *pool, struct dyno_err *err)
+{
+    struct crowd crowd = {.compute = programs->compute};
+    int count = 0;
+    crowd.items = dyno_alloc(programs->count + 1U, sizeof(struct dyno_cuda_program *));
+    if (crowd.items == NULL)
+        return DYNO_NOMEM(err);
+    for (struct dyno_cuda_program *at = programs->first; at != NULL; at = at->next) {
+        if (at->compiled.image == NULL && at->arena == NULL)
+            crowd.items[count++] = at;
+    }
+    if (count > 0)
+        dyno_pool_run(pool, compile_task, &crowd, count);
+    dyno_free(crowd.items);
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_cuda_programs_get(struct dyno_cuda_programs *programs,
+                                        const struct dyno_kernel *kernel,
+                                        const struct dyno_site *site,
+                                        const struct dyno_tactic *tactic,
+                                        const struct dyno_cuda_program **out, struct dyno_err *err)
+{
+    struct dyno_cuda_program *program = NULL;
+    *out = NULL;
+    DYNO_TRY(entry_of(programs, kernel, site, tactic, &program, err));
+    if (program->compiled.image == NULL && program->arena == NULL)
+        compile(program, programs->compute);
+    if (program->compiled.image == NULL)
+        return DYNO_FAIL(err, program->err.status, "%s", program->err.text);
+    if (programs->cuda != NULL && program->module.module == NULL)
+        DYNO_TRY(
+            dyno_cuda_module_load(programs->cuda, program->compiled.image, &program->module, err));
+    *out = program;
+    return DYNO_OK;
 }
 
 const struct dyno_cuda *dyno_cuda_programs_device(const struct dyno_cuda_programs *programs)

@@ -20,14 +20,27 @@ uint64_t dyno_cuda_source_hash(const char *source);
  * One thread at a time. */
 struct dyno_cuda_programs;
 struct dyno_cuda_program {
-    struct dyno_program compiled;
+    struct dyno_program compiled;   /* image NULL: not yet */
     struct dyno_cuda_module module; /* when there is a GPU */
+    struct dyno_arena *arena;       /* of the image */
+    struct dyno_err err;            /* why it does not compile */
     struct dyno_cuda_program *next;
 };
 
 /* cuda: NULL: compile only.  NULL when out of memory. */
 struct dyno_cuda_programs *dyno_cuda_programs_create(const struct dyno_cuda *cuda, int compute);
 void dyno_cuda_programs_destroy(struct dyno_cuda_programs *programs); /* accepts NULL */
+
+/* Remember that this step and tactic will be asked for, and compile all such on the threads of
+ * `pool` (NULL: on this one).  What does not compile says so when it is got. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_programs_want(struct dyno_cuda_programs *programs,
+                                                        const struct dyno_kernel *kernel,
+                                                        const struct dyno_site *site,
+                                                        const struct dyno_tactic *tactic,
+                                                        struct dyno_err *err);
+DYNO_NODISCARD enum dyno_status dyno_cuda_programs_compile(struct dyno_cuda_programs *programs,
+                                                           struct dyno_pool *pool,
+                                                           struct dyno_err *err);
 
 /* The program of this step and tactic, compiled now if it is new. */
 DYNO_NODISCARD enum dyno_status dyno_cuda_programs_get(struct dyno_cuda_programs *programs,

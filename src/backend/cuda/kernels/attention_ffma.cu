@@ -1,9 +1,10 @@
-/* attention_ffma.cu - softmax(scale * q . k^T + mask) . v in plain f32: a block a query and head, its
- * scores in shared memory.
+/* attention_ffma.cu - softmax(scale * q . k^T + mask) . v in plain f32: a block a query and head,
+ * its scores in shared memory.
  *
  * Choices: T, TO, MASK (0, 1), TM (type of the mask).
  */
-extern "C" __global__ void __launch_bounds__(128) dyno_main(const __grid_constant__ dyno_gpu_attention p)
+extern "C" __global__ void __launch_bounds__(128)
+    dyno_main(const __grid_constant__ dyno_gpu_attention p)
 {
     extern __shared__ float scores[]; /* [tk], then q [dim] */
     __shared__ float folds[32];
@@ -23,8 +24,9 @@ extern "C" __global__ void __launch_bounds__(128) dyno_main(const __grid_constan
             x = fmaf(mine[d], dyno_to_f32(at[d]), x);
         x *= p.scale;
 #if MASK
-        x += dyno_to_f32(((const TM *)p.mask)[(i64)batch * p.mask_strides[0] + head * p.mask_strides[1] +
-                                              row * p.mask_strides[2] + key * p.mask_strides[3]]);
+        x += dyno_to_f32(
+            ((const TM *)p.mask)[(i64)batch * p.mask_strides[0] + head * p.mask_strides[1] +
+                                 row * p.mask_strides[2] + key * p.mask_strides[3]]);
 #endif
         scores[key] = x;
         most = fmaxf(most, x);

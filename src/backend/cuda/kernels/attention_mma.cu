@@ -1,5 +1,5 @@
-/* attention_mma.cu - softmax(scale * q . k^T + mask) . v of one head for 64 queries a block, on tensor
- * cores; scores stay in registers (online softmax, as in FlashAttention: Dao et al., 2022).
+/* attention_mma.cu - softmax(scale * q . k^T + mask) . v of one head for 64 queries a block, on
+ * tensor cores; scores stay in registers (online softmax, as in FlashAttention: Dao et al., 2022).
  *
  * Choices: T (f16, bf16), T_PTX, TO, DIM V_DIM (of a head, multiples of 16 up to 128), MASK (0, 1),
  * TM (type of the mask).
@@ -13,13 +13,15 @@
 #define LD      (DIM + 8)
 #define V_LD    (V_DIM + 8)
 
-__device__ __forceinline__ void copy_rows(unsigned to, const T *from, int rows, int there, int ld, int dim, int to_ld)
+__device__ __forceinline__ void copy_rows(unsigned to, const T *from, int rows, int there, int ld,
+                                          int dim, int to_ld)
 {
     for (int i = threadIdx.x; i < rows * (dim / 8); i += THREADS) {
         const int row = i / (dim / 8), chunk = i % (dim / 8);
         const bool ok = row < there;
         const int bytes = ok ? 16 : 0;
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to + 2 * (row * to_ld + chunk * 8)),
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                         to + 2 * (row * to_ld + chunk * 8)),
                      "l"(from + (ok ? (i64)row * ld + chunk * 8 : 0)), "r"(bytes));
     }
 }
@@ -38,7 +40,8 @@ __device__ __forceinline__ void load_turned(unsigned (&r)[4], unsigned at)
                  : "r"(at));
 }
 
-__device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
+__device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0,
+                                         unsigned b1)
 {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." T_PTX "." T_PTX
                  ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
@@ -54,7 +57,8 @@ __device__ __forceinline__ unsigned pack(float low, float high)
     return both;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) dyno_main(const __grid_constant__ dyno_gpu_attention p)
+extern "C" __global__ void __launch_bounds__(THREADS)
+    dyno_main(const __grid_constant__ dyno_gpu_attention p)
 {
     extern __shared__ __align__(128) unsigned char shared[];
     const float none = -__int_as_float(0x7f800000);
@@ -88,7 +92,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) dyno_main(const __grid_con
 #pragma unroll
             for (int j = 0; j < KEYS / 16; j++) {
                 unsigned b[4];
-                load_matrices(b, sk + 2 * ((j * 16 + (lane >> 4) * 8 + (lane & 7)) * LD + d + (lane >> 3 & 1) * 8));
+                load_matrices(b, sk + 2 * ((j * 16 + (lane >> 4) * 8 + (lane & 7)) * LD + d +
+                                           (lane >> 3 & 1) * 8));
                 multiply(s[2 * j], a, b[0], b[1]);
                 multiply(s[2 * j + 1], a, b[2], b[3]);
             }
@@ -103,8 +108,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) dyno_main(const __grid_con
                 float x = s[j][e] * p.scale;
 #if MASK
                 if (key < p.tk && row < p.tq)
-                    x += dyno_to_f32(((const TM *)p.mask)[(i64)batch * p.mask_strides[0] + head * p.mask_strides[1] +
-                                                          row * p.mask_strides[2] + key * p.mask_strides[3]]);
+                    x += dyno_to_f32(
+                        ((const TM *)
+                             p.mask)[(i64)batch * p.mask_strides[0] + head * p.mask_strides[1] +
+                                     row * p.mask_strides[2] + key * p.mask_strides[3]]);
 #endif
                 x = key < p.tk ? x : none;
                 s[j][e] = x;
@@ -137,7 +144,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) dyno_main(const __grid_con
 #pragma unroll
         for (int j = 0; j < KEYS / 16; j++) {
             const unsigned a[4] = {pack(s[2 * j][0], s[2 * j][1]), pack(s[2 * j][2], s[2 * j][3]),
-                                   pack(s[2 * j + 1][0], s[2 * j + 1][1]), pack(s[2 * j + 1][2], s[2 * j + 1][3])};
+                                   pack(s[2 * j + 1][0], s[2 * j + 1][1]),
+                                   pack(s[2 * j + 1][2], s[2 * j + 1][3])};
 #pragma unroll
             for (int d = 0; d < V_DIM; d += 16) {
                 unsigned b[4];
@@ -155,7 +163,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) dyno_main(const __grid_con
         if (row >= p.tq)
             continue;
         const float factor = 1.0f / sum[h];
-        const float whole = sum[h] == 0.0f ? __int_as_float(0x7fffffff) : factor; /* -inf throughout */
+        const float whole =
+            sum[h] == 0.0f ? __int_as_float(0x7fffffff) : factor; /* -inf throughout */
         TO *to = (TO *)p.out + ((i64)batch * p.tq + row) * p.out_ld + head * V_DIM + lane % 4 * 2;
 #pragma unroll
         for (int j = 0; j < V_DIM / 8; j++) {

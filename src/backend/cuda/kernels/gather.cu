@@ -3,7 +3,8 @@
  * Choices: T, TO (types of x and y), INDEX (type of the indices).  An index outside the axis gives
  * the element at its nearer end: there is nobody to tell.
  */
-extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constant__ dyno_gpu_gather p)
+extern "C" __global__ void __launch_bounds__(256)
+    dyno_main(const __grid_constant__ dyno_gpu_gather p)
 {
     const i64 unit = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     const i64 slice = unit / p.inner;

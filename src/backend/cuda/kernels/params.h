@@ -49,8 +49,8 @@ struct dyno_gpu_pointwise {
     struct dyno_gpu_tail tail;
 };
 
-/* y[i . y_strides] = x[i . x_strides] for every i inside dims, in words of word_bytes; the last axis
- * varies fastest. */
+/* y[i . y_strides] = x[i . x_strides] for every i inside dims, in words of word_bytes; the last
+ * axis varies fastest. */
 struct dyno_gpu_move {
     unsigned long long x, y;
     unsigned int count;

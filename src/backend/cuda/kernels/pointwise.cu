@@ -2,7 +2,8 @@
  *
  * Choices: T (of x), TO (of y), VEC, LOAD (1: the program starts with x, 0: with 0).
  */
-extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constant__ dyno_gpu_pointwise p)
+extern "C" __global__ void __launch_bounds__(256)
+    dyno_main(const __grid_constant__ dyno_gpu_pointwise p)
 {
     const i64 at = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * VEC;
     if (at >= p.count)

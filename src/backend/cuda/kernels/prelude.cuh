@@ -52,10 +52,12 @@ template <> struct dyno_words<2> {
 template <> struct dyno_words<4> {
     unsigned w[1];
 };
-template <> struct __align__(8) dyno_words<8> {
+template <> struct __align__(8) dyno_words<8>
+{
     unsigned w[2];
 };
-template <> struct __align__(16) dyno_words<16> {
+template <> struct __align__(16) dyno_words<16>
+{
     unsigned w[4];
 };
 
@@ -76,7 +78,9 @@ template <int W, typename T> __device__ __forceinline__ void dyno_load(float (&v
         union pack {
             dyno_words<BYTES> words;
             T items[W];
-            __device__ pack() {}
+            __device__ pack()
+            {
+            }
         } pack;
         pack.words = *reinterpret_cast<const dyno_words<BYTES> *>(from);
 #pragma unroll
@@ -102,7 +106,9 @@ template <int W, typename T> __device__ __forceinline__ void dyno_store(T *to, c
         union pack {
             dyno_words<BYTES> words;
             T items[W];
-            __device__ pack() {}
+            __device__ pack()
+            {
+            }
         } pack;
 #pragma unroll
         for (int i = 0; i < W; i++)
@@ -137,6 +143,7 @@ template <bool MAX> __device__ __forceinline__ float dyno_block_fold(float x, fl
     if ((threadIdx.x & 31) == 0)
         shared[warp] = x;
     __syncthreads();
-    x = (int)(threadIdx.x & 31) < warps ? shared[threadIdx.x & 31] : (MAX ? -__int_as_float(0x7f800000) : 0.0f);
+    x = (int)(threadIdx.x & 31) < warps ? shared[threadIdx.x & 31]
+                                        : (MAX ? -__int_as_float(0x7f800000) : 0.0f);
     return MAX ? dyno_warp_max(x) : dyno_warp_sum(x);
 }

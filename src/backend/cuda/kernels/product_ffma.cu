@@ -2,16 +2,17 @@
  * channels last (implicit GEMM).
  *
  * Choices: T, TB, TO (types of a, b and out), BM BN (tile of a block), TM TN (of a
- * thread: 4 or 8), WINDOWS (0, 1), VEC (elements a store: 4, 2, 1).  B is packed [k][columns].  A thread owns groups of four rows and
- * four columns, so that its reads of shared memory are 16 bytes and free of conflicts.
+ * thread: 4 or 8), WINDOWS (0, 1), VEC (elements a store: 4, 2, 1).  B is packed [k][columns].  A
+ * thread owns groups of four rows and four columns, so that its reads of shared memory are 16 bytes
+ * and free of conflicts.
  */
-#define BK 16
-#define THREADS ((BM / TM) * (BN / TN))
-#define CHUNKS  (BK / 4)
-#define ROWS    (THREADS / CHUNKS)
+#define BK       16
+#define THREADS  ((BM / TM) * (BN / TN))
+#define CHUNKS   (BK / 4)
+#define ROWS     (THREADS / CHUNKS)
 #define A_COPIES (BM / ROWS)
 #define B_COPIES (BK * BN / 4 / THREADS)
-#define A_LD    (BM + 4)
+#define A_LD     (BM + 4)
 
 static_assert(BM % ROWS == 0 && (BK * BN / 4) % THREADS == 0, "a thread copies whole chunks");
 
@@ -30,7 +31,8 @@ struct window_rows {
 #endif
 };
 
-__device__ __forceinline__ void find_rows(window_rows &rows, const dyno_gpu_product &p, const T *a, int m0, int k)
+__device__ __forceinline__ void find_rows(window_rows &rows, const dyno_gpu_product &p, const T *a,
+                                          int m0, int k)
 {
 #pragma unroll
     for (int i = 0; i < A_COPIES; i++) {
@@ -56,14 +58,16 @@ __device__ __forceinline__ void find_rows(window_rows &rows, const dyno_gpu_prod
 #endif
 }
 
-__device__ __forceinline__ void read_a(float (&to)[A_COPIES][4], const window_rows &rows, const dyno_gpu_product &p, int k)
+__device__ __forceinline__ void read_a(float (&to)[A_COPIES][4], const window_rows &rows,
+                                       const dyno_gpu_product &p, int k)
 {
 #pragma unroll
     for (int i = 0; i < A_COPIES; i++) {
 #if WINDOWS
         const int y = rows.y[i] + rows.r * p.dh;
         const int x = rows.x[i] + rows.s * p.dw;
-        const bool there = (unsigned)y < (unsigned)p.h && (unsigned)x < (unsigned)p.w && rows.r < p.kh;
+        const bool there =
+            (unsigned)y < (unsigned)p.h && (unsigned)x < (unsigned)p.w && rows.r < p.kh;
         const T *from = rows.base[i] + (there ? ((i64)y * p.w + x) * p.c + rows.channel : 0);
 #else
         const bool there = rows.there[i] && k < p.lda;
@@ -75,7 +79,8 @@ __device__ __forceinline__ void read_a(float (&to)[A_COPIES][4], const window_ro
     }
 }
 
-__device__ __forceinline__ void read_b(float (&to)[B_COPIES][4], const TB *b, const dyno_gpu_product &p, int n0, int k0)
+__device__ __forceinline__ void read_b(float (&to)[B_COPIES][4], const TB *b,
+                                       const dyno_gpu_product &p, int n0, int k0)
 {
 #pragma unroll
     for (int i = 0; i < B_COPIES; i++) {
@@ -87,7 +92,8 @@ __device__ __forceinline__ void read_b(float (&to)[B_COPIES][4], const TB *b, co
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) dyno_main(const __grid_constant__ dyno_gpu_product p)
+extern "C" __global__ void __launch_bounds__(THREADS)
+    dyno_main(const __grid_constant__ dyno_gpu_product p)
 {
     __shared__ __align__(16) float sa[2][BK][A_LD];
     __shared__ __align__(16) float sb[2][BK][BN];
@@ -145,10 +151,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) dyno_main(const __grid_con
             float x[TM], y[TN];
 #pragma unroll
             for (int i = 0; i < TM; i += 4)
-                *reinterpret_cast<float4 *>(x + i) = *reinterpret_cast<const float4 *>(&sa[stage][kk][i / 4 * (BM * 4 / TM) + ty * 4]);
+                *reinterpret_cast<float4 *>(x + i) = *reinterpret_cast<const float4 *>(
+                    &sa[stage][kk][i / 4 * (BM * 4 / TM) + ty * 4]);
 #pragma unroll
             for (int j = 0; j < TN; j += 4)
-                *reinterpret_cast<float4 *>(y + j) = *reinterpret_cast<const float4 *>(&sb[stage][kk][j / 4 * (BN * 4 / TN) + tx * 4]);
+                *reinterpret_cast<float4 *>(y + j) = *reinterpret_cast<const float4 *>(
+                    &sb[stage][kk][j / 4 * (BN * 4 / TN) + tx * 4]);
 #pragma unroll
             for (int i = 0; i < TM; i++)
 #pragma unroll

@@ -1,5 +1,5 @@
-/* product_mma.cu - matrix product on tensor cores (mma.sync or wgmma, f32 sums), rows of A from memory or
- * from windows of an image, channels last (implicit GEMM).
+/* product_mma.cu - matrix product on tensor cores (mma.sync or wgmma, f32 sums), rows of A from
+ * memory or from windows of an image, channels last (implicit GEMM).
  *
  * Choices: T (f16, bf16), T_PTX, TO (type of out), BM BN BK (tile of a block; BK 32 or 64), WM WN
  * (tile of a warp), STAGES (tiles in flight), SPLIT (blocks of a cluster that share the sum over k;
@@ -9,23 +9,25 @@
  * Tiles come by cp.async into shared memory whose 16-byte chunks are permuted, so that neither the
  * copies nor ldmatrix meet bank conflicts.
  */
-#define WARPS_M (BM / WM)
-#define WARPS_N (BN / WN)
-#define THREADS (32 * WARPS_M * WARPS_N)
-#define CHUNKS  (BK / 8)
-#define ROWS    (THREADS / CHUNKS) /* rows that the block copies at once */
-#define A_COPIES (BM / ROWS)
-#define B_COPIES (BN / ROWS)
+#define WARPS_M    (BM / WM)
+#define WARPS_N    (BN / WN)
+#define THREADS    (32 * WARPS_M * WARPS_N)
+#define CHUNKS     (BK / 8)
+#define ROWS       (THREADS / CHUNKS) /* rows that the block copies at once */
+#define A_COPIES   (BM / ROWS)
+#define B_COPIES   (BN / ROWS)
 #define TILE_ELEMS ((BM + BN) * BK)
-#define OUT_LD  (BN + 4)
+#define OUT_LD     (BN + 4)
 
 static_assert(BM % ROWS == 0 && BN % ROWS == 0, "a thread copies whole rows");
-static_assert(!WGMMA || (BK == 64 && WM == 16 && WN == BN && BM % 64 == 0 && BN % 64 == 0), "wgmma");
+static_assert(!WGMMA || (BK == 64 && WM == 16 && WN == BN && BM % 64 == 0 && BN % 64 == 0),
+              "wgmma");
 static_assert(WM % 16 == 0 && WN % 16 == 0 && BM % SPLIT == 0, "tiles");
 
 __device__ __forceinline__ int tile_at(int row, int chunk)
 {
-    return BK == 64 ? row * 64 + ((chunk ^ (row & 7)) << 3) : row * 32 + ((chunk ^ (row >> 1 & 3)) << 3);
+    return BK == 64 ? row * 64 + ((chunk ^ (row & 7)) << 3)
+                    : row * 32 + ((chunk ^ (row >> 1 & 3)) << 3);
 }
 
 __device__ __forceinline__ void copy16(unsigned to, const void *from, bool there)
@@ -41,7 +43,8 @@ __device__ __forceinline__ void load_matrices(unsigned (&r)[4], unsigned at)
                  : "r"(at));
 }
 
-__device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
+__device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0,
+                                         unsigned b1)
 {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." T_PTX "." T_PTX
                  ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
@@ -67,7 +70,8 @@ struct rows_of_a {
 #endif
 };
 
-__device__ __forceinline__ void find_rows(rows_of_a &rows, const dyno_gpu_product &p, const T *a, int m0, int k)
+__device__ __forceinline__ void find_rows(rows_of_a &rows, const dyno_gpu_product &p, const T *a,
+                                          int m0, int k)
 {
 #pragma unroll
     for (int i = 0; i < A_COPIES; i++) {
@@ -93,7 +97,8 @@ __device__ __forceinline__ void find_rows(rows_of_a &rows, const dyno_gpu_produc
 #endif
 }
 
-__device__ __forceinline__ void copy_a(const rows_of_a &rows, const dyno_gpu_product &p, unsigned to, int k)
+__device__ __forceinline__ void copy_a(const rows_of_a &rows, const dyno_gpu_product &p,
+                                       unsigned to, int k)
 {
     const int row0 = (int)threadIdx.x / CHUNKS;
     const int chunk = (int)threadIdx.x % CHUNKS;
@@ -102,7 +107,8 @@ __device__ __forceinline__ void copy_a(const rows_of_a &rows, const dyno_gpu_pro
 #if WINDOWS
         const int y = rows.y[i] + rows.r * p.dh;
         const int x = rows.x[i] + rows.s * p.dw;
-        const bool there = (unsigned)y < (unsigned)p.h && (unsigned)x < (unsigned)p.w && rows.r < p.kh;
+        const bool there =
+            (unsigned)y < (unsigned)p.h && (unsigned)x < (unsigned)p.w && rows.r < p.kh;
         const T *from = rows.base[i] + (there ? ((i64)y * p.w + x) * p.c + rows.channel : 0);
 #else
         const bool there = rows.there[i] && k < p.lda;
@@ -112,7 +118,8 @@ __device__ __forceinline__ void copy_a(const rows_of_a &rows, const dyno_gpu_pro
     }
 }
 
-__device__ __forceinline__ void copy_b(const T *b, const dyno_gpu_product &p, unsigned to, int n0, int k)
+__device__ __forceinline__ void copy_b(const T *b, const dyno_gpu_product &p, unsigned to, int n0,
+                                       int k)
 {
     const int row0 = (int)threadIdx.x / CHUNKS;
     const int chunk = (int)threadIdx.x % CHUNKS;
@@ -120,7 +127,8 @@ __device__ __forceinline__ void copy_b(const T *b, const dyno_gpu_product &p, un
     for (int i = 0; i < B_COPIES; i++) {
         const int n = n0 + row0 + i * ROWS;
         const bool there = n < p.columns;
-        copy16(to + 2 * tile_at(row0 + i * ROWS, chunk), b + (there ? (i64)n * p.ldb + k : 0), there);
+        copy16(to + 2 * tile_at(row0 + i * ROWS, chunk), b + (there ? (i64)n * p.ldb + k : 0),
+               there);
     }
 }
 
@@ -135,24 +143,28 @@ __device__ __forceinline__ unsigned long long matrix_at(unsigned at)
 #define D16(i) D4(i), D4(i + 1), D4(i + 2), D4(i + 3)
 
 /* 64 rows of a, from `a` on, by 64 columns of b. */
-__device__ __forceinline__ void multiply_64(float (*d)[4], unsigned long long a, unsigned long long b)
+__device__ __forceinline__ void multiply_64(float (*d)[4], unsigned long long a,
+                                            unsigned long long b)
 {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." T_PTX "." T_PTX
-                 " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
-                 "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, 1, 1, 1, 0, 0;"
-                 : D16(0), D16(4)
-                 : "l"(a), "l"(b));
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32." T_PTX "." T_PTX
+        " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
+        "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, 1, 1, 1, 0, 0;"
+        : D16(0), D16(4)
+        : "l"(a), "l"(b));
 }
 
-__device__ __forceinline__ void multiply_128(float (*d)[4], unsigned long long a, unsigned long long b)
+__device__ __forceinline__ void multiply_128(float (*d)[4], unsigned long long a,
+                                             unsigned long long b)
 {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32." T_PTX "." T_PTX
-                 " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
-                 "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, "
-                 "%42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
-                 "%62, %63}, %64, %65, 1, 1, 1, 0, 0;"
-                 : D16(0), D16(4), D16(8), D16(12)
-                 : "l"(a), "l"(b));
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32." T_PTX "." T_PTX
+        " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
+        "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, "
+        "%42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
+        "%62, %63}, %64, %65, 1, 1, 1, 0, 0;"
+        : D16(0), D16(4), D16(8), D16(12)
+        : "l"(a), "l"(b));
 }
 
 /* Begins the products of a tile; they run on while copies are issued. */
@@ -177,7 +189,8 @@ __device__ __forceinline__ void begin_tile(float (&sum)[BN / 8][4], unsigned a, 
 }
 #endif
 
-__device__ __forceinline__ void multiply_tile(float (&sum)[WM / 16][WN / 8][4], unsigned a, unsigned b, int wm, int wn)
+__device__ __forceinline__ void multiply_tile(float (&sum)[WM / 16][WN / 8][4], unsigned a,
+                                              unsigned b, int wm, int wn)
 {
     const int lane = threadIdx.x & 31;
 #pragma unroll
@@ -188,7 +201,8 @@ __device__ __forceinline__ void multiply_tile(float (&sum)[WM / 16][WN / 8][4], 
             load_matrices(fa[i], a + 2 * tile_at(wm + i * 16 + (lane & 15), k + (lane >> 4)));
 #pragma unroll
         for (int j = 0; j < WN / 16; j++)
-            load_matrices(fb[j], b + 2 * tile_at(wn + j * 16 + (lane >> 4) * 8 + (lane & 7), k + (lane >> 3 & 1)));
+            load_matrices(fb[j], b + 2 * tile_at(wn + j * 16 + (lane >> 4) * 8 + (lane & 7),
+                                                 k + (lane >> 3 & 1)));
 #pragma unroll
         for (int i = 0; i < WM / 16; i++)
 #pragma unroll

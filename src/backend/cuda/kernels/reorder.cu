@@ -4,7 +4,8 @@
  * Tiles of 32 channels x 32 positions go through shared memory, so that both sides are read and
  * written along their fastest axis.
  */
-extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constant__ dyno_gpu_reorder p)
+extern "C" __global__ void __launch_bounds__(256)
+    dyno_main(const __grid_constant__ dyno_gpu_reorder p)
 {
     __shared__ float tile[32][33];
 #if !X_LAST && Y_LAST

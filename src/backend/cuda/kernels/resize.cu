@@ -1,8 +1,8 @@
 /* resize.cu - Resize of the last two axes, channels last: nearest or linear.  A thread makes VEC
  * channels of one output.
  *
- * Choices: T (of x), TO (of y), VEC, LINEAR (0, 1), ROUND (nearest: 0 half down, 1 half up, 2 floor,
- * 3 ceil).
+ * Choices: T (of x), TO (of y), VEC, LINEAR (0, 1), ROUND (nearest: 0 half down, 1 half up, 2
+ * floor, 3 ceil).
  */
 __device__ __forceinline__ int clamp(int at, int size)
 {
@@ -11,11 +11,14 @@ __device__ __forceinline__ int clamp(int at, int size)
 
 __device__ __forceinline__ int nearest(double at, int size)
 {
-    const double whole = ROUND == 0 ? ceil(at - 0.5) : (ROUND == 1 ? floor(at + 0.5) : (ROUND == 2 ? floor(at) : ceil(at)));
+    const double whole = ROUND == 0
+                             ? ceil(at - 0.5)
+                             : (ROUND == 1 ? floor(at + 0.5) : (ROUND == 2 ? floor(at) : ceil(at)));
     return clamp((int)whole, size);
 }
 
-extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constant__ dyno_gpu_resize p)
+extern "C" __global__ void __launch_bounds__(256)
+    dyno_main(const __grid_constant__ dyno_gpu_resize p)
 {
     const int groups = p.c / VEC;
     const i64 unit = (i64)blockIdx.x * blockDim.x + threadIdx.x;

@@ -2,7 +2,8 @@
  *
  * Choices: T (of x), TO (of y).
  */
-extern "C" __global__ void __launch_bounds__(1024) dyno_main(const __grid_constant__ dyno_gpu_rows p)
+extern "C" __global__ void __launch_bounds__(1024)
+    dyno_main(const __grid_constant__ dyno_gpu_rows p)
 {
     __shared__ float shared[32];
     const i64 row = blockIdx.x;
