@@ -100,6 +100,11 @@ enum dyno_status dyno_quota_reserve(struct dyno_counter *const *counters, size_t
                                     const struct dyno_spend *spend,
                                     struct dyno_reservation *reservation,
                                     struct dyno_quota_refusal *refusal, struct dyno_err *err);
+/* Is anything left of every budget that applies?  Of `spend` model, class and start count: before
+ * an engine is loaded for who may use none.  E_QUOTA. */
+enum dyno_status dyno_quota_has_left(struct dyno_counter *const *counters, size_t count,
+                                     const struct dyno_spend *spend,
+                                     struct dyno_quota_refusal *refusal, struct dyno_err *err);
 void dyno_quota_release(struct dyno_reservation *reservation); /* accepts one of nothing */
 
 /* --- records; the thread that makes them durable --- */

@@ -122,6 +122,14 @@ static void put_fields(const struct dyno_counter *counter, const struct dyno_ter
                    refusal->retry_s);
 }
 
+static int64_t left_of(const struct dyno_counter *counter, const struct dyno_budget_slot *slot)
+{
+    const int64_t left =
+        atomic_load(&counter->limit) - atomic_load(&slot->taken) - atomic_load(&slot->others);
+    return left > 0 ? left : 0;
+}
+
+/* amount 0: nothing is left for anybody, whatever he wants. */
 static enum dyno_status refuse(struct dyno_counter *counter, struct dyno_budget_slot *slot,
                                const struct dyno_term_span *span, int64_t amount, int64_t start_s,
                                struct dyno_quota_refusal *refusal, struct dyno_err *err)
@@ -132,18 +140,19 @@ static enum dyno_status refuse(struct dyno_counter *counter, struct dyno_budget_
     char when[DYNO_TIME_TEXT_ROOM];
     struct dyno_strbuf scope = {0};
     const int64_t limit = atomic_load(&counter->limit);
-    const int64_t taken = slot != NULL ? atomic_load(&slot->taken) : 0;
-    const int64_t others = slot != NULL ? atomic_load(&slot->others) : 0;
-    const int64_t left = limit - taken - others > 0 ? limit - taken - others : 0;
+    const int64_t left = slot != NULL ? left_of(counter, slot) : limit;
     const struct dyno_tenant_budget budget = {
         .term = counter->term, .model = counter->model, .class_name = counter->class_name};
     (void)dyno_quota_amount_text(counter->unit, limit, limit_text);
     (void)dyno_quota_amount_text(counter->unit, left, left_text);
     (void)dyno_quota_amount_text(counter->unit, amount, amount_text);
+    char wants[DYNO_MONEY_ROOM + 32] = "";
+    if (amount > 0)
+        (void)snprintf(wants, sizeof(wants), ", and this request takes %s", amount_text);
     dyno_budget_print_scope(&budget, &scope);
     const char *before = scope.bytes > 0 ? " " : "";
     enum dyno_status status = DYNO_E_QUOTA;
-    if (slot == NULL || left >= amount) {
+    if (slot == NULL || (amount > 0 && left >= amount)) {
         refusal->retry_s = 1;
         status = DYNO_FAIL(err, DYNO_E_QUOTA,
                            "tenant '%s' has %s of its budget of %s %s%s%s left, and this server "
@@ -153,18 +162,18 @@ static enum dyno_status refuse(struct dyno_counter *counter, struct dyno_budget_
     } else if (counter->term == DYNO_TERM_NONE) {
         refusal->retry_s = RETRY_PREPAID_S;
         status = DYNO_FAIL(err, DYNO_E_QUOTA,
-                           "tenant '%s' has used up its prepaid %s %s%s%s: %s left, and this "
-                           "request takes %s; again when it is topped up",
+                           "tenant '%s' has used up its prepaid %s %s%s%s: %s left%s; "
+                           "again when it is topped up",
                            counter->tenant_name, limit_text, unit_text(counter), before,
-                           dyno_strbuf_text(&scope), left_text, amount_text);
+                           dyno_strbuf_text(&scope), left_text, wants);
     } else {
         const int64_t wait_s = span->next_s - start_s;
         refusal->retry_s = (uint32_t)(wait_s < 1 ? 1 : wait_s < RETRY_MAX_S ? wait_s : RETRY_MAX_S);
         status = DYNO_FAIL(err, DYNO_E_QUOTA,
-                           "tenant '%s' has used up its budget of %s %s%s%s: %s left, and this "
-                           "request takes %s; again at %s",
+                           "tenant '%s' has used up its budget of %s %s%s%s: %s left%s; "
+                           "again at %s",
                            counter->tenant_name, limit_text, unit_text(counter), before,
-                           dyno_strbuf_text(&scope), left_text, amount_text,
+                           dyno_strbuf_text(&scope), left_text, wants,
                            dyno_time_text(span->next_s, when));
     }
     dyno_strbuf_fini(&scope);
@@ -286,6 +295,26 @@ enum dyno_status dyno_quota_reserve(struct dyno_counter *const *counters, size_t
     }
     if (err != NULL)
         *err = (struct dyno_err){0};
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_quota_has_left(struct dyno_counter *const *counters, size_t count,
+                                     const struct dyno_spend *spend,
+                                     struct dyno_quota_refusal *refusal, struct dyno_err *err)
+{
+    const int64_t start_s = (int64_t)(spend->start_ns / 1000000000U);
+    for (size_t i = 0; i < count; i++) {
+        struct dyno_counter *counter = counters[i];
+        if (!applies(counter, spend) || !atomic_load(&counter->is_hard))
+            continue;
+        const struct dyno_term_span span = span_at(counter->term, start_s);
+        struct dyno_budget_slot *slot = dyno_counter_slot(counter, span.number);
+        if (slot == NULL || left_of(counter, slot) > 0)
+            continue;
+        note(counter, 0);
+        want(counter); /* others may have given something back */
+        return refuse(counter, slot, &span, 0, start_s, refusal, err);
+    }
     return DYNO_OK;
 }
 

@@ -420,6 +420,7 @@ static enum dyno_status prepare(struct dyno_call *call)
     call->task.tenant = call->guest->tenant;
     DYNO_TRY(dyno_call_may_run(call));
     DYNO_TRY(choose_class(call));
+    DYNO_TRY(dyno_call_may_spend(call));
     set_deadline(call);
     DYNO_TRY(choose_variant(call));
     return call->task.variant != NULL ? prepare_task(call) : DYNO_OK;

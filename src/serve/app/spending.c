@@ -54,6 +54,19 @@ static enum dyno_status keep_fields(struct dyno_call *call,
     return status;
 }
 
+enum dyno_status dyno_call_may_spend(struct dyno_call *call)
+{
+    const struct dyno_server *server = call->io->server;
+    struct dyno_quota_refusal refusal = {0};
+    if (!dyno_guest_has_budgets(call->guest))
+        return DYNO_OK;
+    const struct dyno_spend spend = {.model = call->infer.model,
+                                     .class_name = server->classes.rows[call->task.class_idx].name,
+                                     .start_ns = dyno_call_came_ns(call)};
+    const enum dyno_status status = dyno_guest_has_left(call->guest, &spend, &refusal, &call->err);
+    return status == DYNO_OK ? DYNO_OK : keep_fields(call, &refusal, status);
+}
+
 enum dyno_status dyno_call_reserve(struct dyno_call *call)
 {
     const struct dyno_server *server = call->io->server;

@@ -97,6 +97,9 @@ enum dyno_status dyno_guest_reserve(struct dyno_guest *guest, const struct dyno_
                                     struct dyno_quota_refusal *refusal, struct dyno_err *err);
 /* Has he any budgets? */
 bool dyno_guest_has_budgets(const struct dyno_guest *guest);
+/* Of who has: is anything left of those that apply (dyno_quota_has_left)? */
+enum dyno_status dyno_guest_has_left(struct dyno_guest *guest, const struct dyno_spend *spend,
+                                     struct dyno_quota_refusal *refusal, struct dyno_err *err);
 
 /* May he use and see this model, as things are now?  E_DENIED. */
 enum dyno_status dyno_guest_check_model(struct dyno_guest *guest, const char *model,

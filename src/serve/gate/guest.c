@@ -219,6 +219,19 @@ enum dyno_status dyno_guest_reserve(struct dyno_guest *guest, const struct dyno_
     return counted(gate_of(guest), status);
 }
 
+enum dyno_status dyno_guest_has_left(struct dyno_guest *guest, const struct dyno_spend *spend,
+                                     struct dyno_quota_refusal *refusal, struct dyno_err *err)
+{
+    struct dyno_keyholder *holder = renew(holder_of(guest)); /* he has budgets: not anybody */
+    if (holder == NULL)
+        return counted(gate_of(guest), not_known(err));
+    const struct dyno_policy *policy = holder->policy;
+    const enum dyno_status status =
+        dyno_quota_has_left(policy->counters, policy->counter_count, spend, refusal, err);
+    dyno_policy_unref(holder->policy);
+    return counted(gate_of(guest), status);
+}
+
 /* --- models --- */
 
 static bool has_model(const struct dyno_policy *policy, const char *model)

@@ -122,14 +122,13 @@ void dyno_meter_lost(struct dyno_meter *meter, const struct dyno_ledger_entry *e
 struct dyno_meter_figures {
     uint64_t record_count, durable_seq;
     uint64_t uncertified_count, outside_count;
-    bool admits;
     struct dyno_timeline_sums sums;
-    bool is_balanced; /* the identity of the timeline holds */
     /* Looks at certificates that ended: they stand, were suspended, undecided, could not be done.
      */
     uint64_t check_counts[4], check_ns;
-    bool has_fleet;
     struct dyno_meter_fleet_figures fleet;
+    bool has_fleet, admits;
+    bool is_balanced; /* the identity of the timeline holds */
 };
 void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figures_out);
 

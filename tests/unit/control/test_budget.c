@@ -219,6 +219,39 @@ static void test_spoilt_rows(void)
     }
 }
 
+/* Shares that nobody writes are a status, or numbers that bound what is granted. */
+static void test_spoilt_shares(void)
+{
+    static const char *const rows[] = {
+        "9223372036854775807, 0, 9223372036854775807, 9223372036854775807",
+        "-9223372036854775807, 5000000000, -9223372036854775807, 0", "0, -1, 0, -5"};
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
+        struct dyno_key key;
+        char sql[256];
+        struct dyno_lease_store *store = NULL;
+        struct dyno_lease_sums sums;
+        struct dyno_control *control = case_make(&key);
+        const struct dyno_tenant_budget budget = budget_of("a", DYNO_TERM_NONE, 1000);
+        const int64_t id = set(control, &budget, DYNO_BUDGET_AMOUNT);
+        for (int node = 2; node < 4; node++) {
+            (void)snprintf(sql, sizeof(sql), "INSERT INTO budget_share VALUES (1, 1, 0, %d, %s)",
+                           node, rows[i]);
+            CHECK(case_sql(sql));
+        }
+        CHECK(dyno_lease_open_control(case_path, 5000, &store, NULL) == DYNO_OK);
+        REQUIRE(store != NULL);
+        struct dyno_lease_ask one = {.key = {id, 1, 0}, .limit = 1000, .floor = 1};
+        const struct dyno_lease_mark mark = {.node = 1, .epoch = 1};
+        err = (struct dyno_err){0};
+        const enum dyno_status status = dyno_lease_exchange(store, &mark, 9, &one, 1, &err);
+        CHECK(status == DYNO_OK ? one.granted <= 1000 : err.text[0] != 0);
+        err = (struct dyno_err){0};
+        CHECK(dyno_lease_sum(store, &one.key, "", -1, &sums, &err) == DYNO_OK || err.text[0] != 0);
+        dyno_lease_close(store);
+        dyno_control_close(control);
+    }
+}
+
 /* --- slices --- */
 
 static struct dyno_lease_store *open_store(void)
@@ -403,6 +436,7 @@ int main(void)
     test_refusals();
     test_older_schema();
     test_spoilt_rows();
+    test_spoilt_shares();
     test_slices();
     test_never_more();
     test_allocations_lost();
