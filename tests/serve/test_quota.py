@@ -1,5 +1,6 @@
 """Budgets: reserved before a run, posted with its record, the same after whatever was killed."""
 import concurrent.futures
+import http.client
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import grpc
 import numpy as np
 from harness import check
 from test_gate import BODY, INFER, add, bearer, comes_true, request_of, stub_of
+from test_meter import records
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import postgres  # noqa: E402
@@ -547,18 +549,36 @@ def case_relaxed(t):
     check(used_ns(t) == usage(t)[1] > 0 and usage(t)[0] == 20, used_ns(t), usage(t))
 
 
-def case_who_goes_pays_nothing(t):
-    """The client is gone before its answer: voided, and taken back."""
+def case_what_does_not_leave_is_taken_back(t):
+    """It ran, its record is written, and its answer has no room: voided, and counted 0."""
+    key = add(t, "acme")
+    quota(t, "set", "acme", "--epu-hours=1", "--period=day")
+    server = start(t, "--max-in-flight=1", models=("identity", "wide"))
+    body = json.dumps({"inputs": [{"name": "x", "shape": [1, 60000], "datatype": "FP32", "data": [0] * 60000}]})
+    for _ in range(5):
+        status, _, answer = infer(server, key, body, "/v2/models/wide/infer")
+        check(status == 503 and "bytes in flight" in answer["error"], status, answer)
+    check(infer(server, key)[0] == 200)
+    server.stop()
+    kinds = [r["kind"] for r in records(t, t.folder / "ledger")]
+    check(kinds.count("void") == 5, kinds)
+    check(used_ns(t) == usage(t)[1] > 0 and usage(t)[0] == 1, used_ns(t), usage(t))
+
+
+def case_clients_that_go(t):
+    """Gone before, while and after it runs: counted as the ledger has it."""
     key = add(t, "acme")
     quota(t, "set", "acme", "--epu-hours=1", "--period=day")
     server = start(t, models=("identity", "slow"))
     body = json.dumps({"inputs": [{"name": "x", "shape": [512, 256], "datatype": "FP32",
                                    "data": np.zeros(512 * 256).tolist()}]})
-    import http.client
-    for _ in range(3):
+    began = time.monotonic()
+    check(infer(server, key, body, "/v2/models/slow/infer")[0] == 200)
+    took = time.monotonic() - began
+    for i in range(40):  # gone while it runs, or while its record is written
         conn = http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)
         conn.request("POST", "/v2/models/slow/infer", body, bearer(key))
-        time.sleep(0.05)
+        time.sleep(took * i / 40)
         conn.close()
     check(infer(server, key)[0] == 200)
     server.stop()
