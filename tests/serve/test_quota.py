@@ -46,6 +46,13 @@ def usage(t, ledger="ledger"):
     return sum(r["requests"] for r in rows), sum(int(r["reference_ns"]) for r in rows)
 
 
+def check_spent(t, limit_ns):
+    """Not more than the budget had, but for what a few requests ran longer than was predicted (on a busy machine that is
+    as much as all others); and most of it."""
+    ns = sorted(r["reference_ns"] for i in (1, 2) for r in records(t, t.folder / f"ledger{i}") if r["kind"] == "usage")
+    check(sum(ns[:-8]) < limit_ns and sum(ns) > limit_ns * 0.5, sum(ns), sum(ns[:-8]), limit_ns)
+
+
 def start(t, *flags, **how):
     return t.start("--control-db=c.db", f"--ledger={t.folder}/ledger", *flags, **how)
 
@@ -250,8 +257,7 @@ def case_two_servers_share(t):
     row, = quota(t, "show", "acme")
     check(int(row["used_reference_ns"]) == spent, row, spent)
     check(min(c[0] for c in counts) > 0, counts)
-    # What runs longer than was predicted is posted as it was: a few requests' worth.
-    check(limit_ns * 0.5 < spent < limit_ns * 1.5, spent, limit_ns, counts)
+    check_spent(t, limit_ns)
 
 
 def case_a_dead_servers_part_comes_back(t):
@@ -304,7 +310,7 @@ def case_a_fleet_shares(t):
         row = report()
         spent = sum(usage(t, f"ledger{i}")[1] for i in (1, 2))
         check(int(row["used_reference_ns"]) == spent and float(row["leased"]) == 0, row, spent)
-        check(HOUR_NS * 2 // 1_000_000 < spent < HOUR_NS * 6 // 1_000_000, spent)
+        check_spent(t, HOUR_NS * 4 // 1_000_000)
 
 
 def case_reconciled_by_hand(t):
