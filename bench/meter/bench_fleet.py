@@ -36,12 +36,13 @@ def main():
     with postgres.cluster(durable=True, folder=folder) as pg:
         env, fleet = {**os.environ, **pg.env()}, f"--fleet-ledger={pg.conninfo(host=pg.folder)}"
         pg.sql("CHECKPOINT")
+        before = pg.sql("SELECT pg_current_wal_lsn()")[0][0]
         ship_s, ship_cpu_s, text = timed([dyno, "ledger", "ship", ledger, fleet, "--json"], env)
         shipped = json.loads(text)
         assert shipped["records"] == int(records) // int(group) * int(group), shipped
         rows = pg.sql("SELECT relname, pg_total_relation_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
                       "WHERE nspname = 'dyno_ledger' AND relkind = 'r'")
-        wal = pg.sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")[0][0]
+        wal = pg.sql(f"SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '{before}')")[0][0]
         again_s, _, text = timed([dyno, "ledger", "ship", ledger, fleet, "--json"], env)
         assert json.loads(text)["records"] == 0
         verify_s, _, text = timed([dyno, "ledger", "verify", fleet, "--json"], env)
@@ -53,7 +54,7 @@ def main():
             "records_per_s": round(shipped["records"] / ship_s),
             "shipper_cpu_us_per_record": round(ship_cpu_s / shipped["records"] * 1e6, 3),
             "bytes_per_record": round(sum(int(size) for _, size in rows) / shipped["records"], 1),
-            "wal_bytes": int(wal), "tables": {name: int(size) for name, size in rows},
+            "log_bytes_per_record": round(int(wal) / shipped["records"], 1), "tables": {name: int(size) for name, size in rows},
             "nothing_new_s": round(again_s, 3), "verify_s": round(verify_s, 2), "verify_local_s": round(local_s, 2),
             "postgresql": version}))
     subprocess.run(["rm", "-rf", ledger], check=True)
