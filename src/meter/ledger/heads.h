@@ -61,8 +61,8 @@ enum dyno_status dyno_head_board_create(const struct dyno_head_board_options *op
                                         struct dyno_head_board **board_out, struct dyno_err *err);
 void dyno_head_board_destroy(struct dyno_head_board *board); /* accepts NULL */
 
-/* dyno_ledger_options.on_head, with the board as `arg`. */
-void dyno_head_board_take(void *board, const struct dyno_head *head, const uint8_t *bytes,
+/* dyno_ledger_options.on_head, with the board as its `arg`. */
+void dyno_head_board_take(void *arg, const struct dyno_head *head, const uint8_t *bytes,
                           const uint8_t *proof, size_t proof_bytes);
 /* What is published is of another ledger, or this one was changed since: E_MISMATCH.  Ask when the
  * ledger is open. */

@@ -12,9 +12,9 @@
 #define Z_OK    0
 
 static struct {
-    unsigned long (*compressBound)(unsigned long bytes);
-    int (*compress2)(unsigned char *out, unsigned long *out_bytes, const unsigned char *data,
-                     unsigned long bytes, int level);
+    unsigned long (*bound)(unsigned long bytes);
+    int (*compress)(unsigned char *out, unsigned long *out_bytes, const unsigned char *data,
+                    unsigned long bytes, int level);
     int (*uncompress)(unsigned char *out, unsigned long *out_bytes, const unsigned char *data,
                       unsigned long bytes);
 } zlib; /* not changed any more once it is loaded */
@@ -23,8 +23,8 @@ static const struct {
     const char *name;
     void **slot;
 } rows[] = {
-    {"compressBound", (void **)(void *)&zlib.compressBound},
-    {"compress2", (void **)(void *)&zlib.compress2},
+    {"compressBound", (void **)(void *)&zlib.bound},
+    {"compress2", (void **)(void *)&zlib.compress},
     {"uncompress", (void **)(void *)&zlib.uncompress},
 };
 
@@ -61,10 +61,10 @@ enum dyno_status dyno_pack(const void *data, size_t bytes, struct dyno_strbuf *o
                            struct dyno_err *err)
 {
     DYNO_TRY(want_library(err));
-    unsigned long packed = zlib.compressBound(bytes);
+    unsigned long packed = zlib.bound(bytes);
     dyno_strbuf_clear(out);
     if (!dyno_strbuf_reserve(out, packed) ||
-        zlib.compress2((unsigned char *)out->text, &packed, data, bytes, LEVEL) != Z_OK)
+        zlib.compress((unsigned char *)out->text, &packed, data, bytes, LEVEL) != Z_OK)
         return DYNO_NOMEM(err);
     out->bytes = packed;
     return DYNO_OK;
