@@ -33,21 +33,27 @@ static bool kind_of(const struct dyno_usage_source *source, const struct dyno_re
     return true;
 }
 
-/* What a device delivered, in the reference device's reference-ns, rounded down. */
+/* What a device delivered, in the reference device's reference-ns, rounded down.  The device is
+ * what the record says, or else what its certificate is of. */
 static enum dyno_status convert(struct dyno_usage_source *source,
                                 const struct dyno_usage_names *names,
                                 const struct dyno_record *record, struct dyno_usage *usage,
                                 struct dyno_err *err)
 {
+    const uint32_t certificate = usage->key.certificate;
     uint32_t device = 0;
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_DEVICE, &device, err));
-    if (device != source->device) {
-        source->factor_1e9 = dyno_factors_find(&source->factors, source->names[device]);
+    const char *text = device == 0 && certificate != 0
+                           ? source->grades[certificate].grade.device_class
+                           : source->names[device];
+    if (device != source->device || certificate != source->device_certificate) {
+        source->factor_1e9 = dyno_factors_find(&source->factors, text);
         source->device = device;
+        source->device_certificate = certificate;
     }
     if (source->factor_1e9 == 0)
         return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "%s has no row of device '%.64s'",
-                         source->options.factors, source->names[device]);
+                         source->options.factors, text);
     usage->reference_ns =
         (uint64_t)((dyno_u128)usage->reference_ns * DYNO_FACTOR_ONE / source->factor_1e9);
     return DYNO_OK;

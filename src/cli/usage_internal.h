@@ -41,7 +41,8 @@ struct dyno_usage_source {
     bool has_trials;
     struct dyno_swaps swaps;
     struct dyno_factors factors; /* of options.factors */
-    uint32_t device;             /* the name that factor_1e9 is of; UINT32_MAX: none yet */
+    /* The names that factor_1e9 is of; device UINT32_MAX: none yet. */
+    uint32_t device, device_certificate;
     uint64_t factor_1e9;
 };
 

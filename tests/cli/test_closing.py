@@ -346,6 +346,11 @@ def case_devices(t):
     check(tied["total"] == "15.00" and tied["lines"][0]["reference_ns"] == str(5 * HOUR), tied)
     check(json.loads(t.works("usage", "--ledger=ledger", "--period=2024-10", *factors, "--json"))[0]["reference_ns"] ==
           str(5 * HOUR))
+    engine = next(p.name[:64] for p in (t.folder / "certs").glob("*.engine.json")
+                  if json.loads(p.read_text())["device"]["class"] == "fast")
+    t.tool("make_ledger", t.path("own"), stdin=use("acme", 1, OCTOBER + 5).replace(" - ", f" {engine} ") + "\n")
+    own = json.loads(t.works("usage", "--ledger=own", "--certificates=certs", "--period=2024-10", *factors, "--json"))
+    check(own[0]["reference_ns"] == str(4 * HOUR), own)  # its certificate says which device
     rows = list(csv.DictReader(io.StringIO(t.works(*ask("2024-10"), *factors, "--tenant=acme", "--records", "--line=1"))))
     check([row["exact"] for row in rows] == ["3", "12"], rows)
     t.works(*ask("2024-10"), *factors, "--final")
