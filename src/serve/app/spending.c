@@ -58,7 +58,8 @@ enum dyno_status dyno_call_may_spend(struct dyno_call *call)
 {
     const struct dyno_server *server = call->io->server;
     struct dyno_quota_refusal refusal = {0};
-    if (!dyno_guest_has_budgets(call->guest))
+    /* Where nothing is loaded by asking, the reservation says the same. */
+    if (!server->options.on_demand || !dyno_guest_has_budgets(call->guest))
         return DYNO_OK;
     const struct dyno_spend spend = {.model = call->infer.model,
                                      .class_name = server->classes.rows[call->task.class_idx].name,
