@@ -157,6 +157,26 @@ def case_kubernetes(t):
         server.metric(name, model="identity")
 
 
+def case_kubernetes_fleet(t):
+    """Nodes with ledgers: each with a number and a volume of its own, and no password where others see it."""
+    nodes, = documents("kubernetes/fleet.yaml")
+    template = nodes["spec"]["template"]
+    pod = template["spec"]
+    container, = pod["containers"]
+    config = effective(t, *[a.replace("$(NODE)", "1") for a in container["args"]])
+    check(pod["terminationGracePeriodSeconds"] > patience(config) + 5, "it is killed while it ships")
+    check("--node=$(NODE)" in container["args"] and config["node"] == 1, container["args"])
+    env = {e["name"]: e["valueFrom"] for e in container["env"]}
+    check("pod-index" in env["NODE"]["fieldRef"]["fieldPath"] and "secretKeyRef" in env["PGPASSWORD"], env)
+    check("password" not in config["fleet-ledger"], config["fleet-ledger"])
+    claims = {c["metadata"]["name"] for c in nodes["spec"]["volumeClaimTemplates"]}
+    folders = {m["mountPath"] for m in container["volumeMounts"] if m["name"] in claims}
+    check(any(config["ledger"].startswith(folder + "/") for folder in folders), config["ledger"], folders)
+    check(nodes["spec"]["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"})
+    services = {d["metadata"]["name"]: d for d in documents("kubernetes/deployment.yaml") if d["kind"] == "Service"}
+    check(services[nodes["spec"]["serviceName"]]["spec"]["selector"].items() <= template["metadata"]["labels"].items())
+
+
 def case_kserve(t):
     runtime, = documents("kubernetes/kserve-runtime.yaml")
     check(runtime["apiVersion"] == "serving.kserve.io/v1alpha1" and
