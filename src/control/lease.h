@@ -32,11 +32,11 @@ struct dyno_lease_ask {
     struct dyno_share_key key;
     const char *name; /* dyno_lease_name: what a fleet knows it by, whose databases differ in ids */
     int64_t limit;    /* the budget's amount */
-    bool is_soft;     /* it grants without end */
-    bool is_idle;     /* nobody asked for it lately: others may have its slice */
-    bool is_last;     /* the node ends: nothing is wanted */
     int64_t used;
     uint32_t rest;
+    bool is_soft; /* it grants without end */
+    bool is_idle; /* nobody asked for it lately: others may have its slice */
+    bool is_last; /* the node ends: nothing is wanted */
     int64_t reserved;
     int64_t held;  /* granted before, and taken of at this moment: the share keeps at least that */
     int64_t floor; /* least slice that is of use */
