@@ -5,17 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "build/build.h"
 #include "record.h"
 
-static int run_once(struct dyno_engine *engine, struct dyno_err *err)
+/* Zeros for every input at the profile's optimum, in `arena`. */
+static bool make_inputs(const struct dyno_engine *engine, struct dyno_arena *arena,
+                        struct dyno_array *inputs)
 {
-    struct dyno_context *context = NULL;
-    struct dyno_array inputs[16] = {{0}};
-    struct dyno_array outputs[64] = {{0}};
-    if (dyno_engine_input_count(engine) > 16 || dyno_engine_output_count(engine) > 64 ||
-        dyno_context_create(engine, NULL, &context, err) != DYNO_OK)
-        return 1;
     for (uint32_t i = 0; i < dyno_engine_input_count(engine); i++) {
         struct dyno_io_info info;
         int64_t count = 0;
@@ -25,15 +22,30 @@ static int run_once(struct dyno_engine *engine, struct dyno_err *err)
         memcpy(inputs[i].dims, info.opt, sizeof(info.opt));
         if (!dyno_dims_count(info.opt, info.rank, &count) ||
             !dyno_dtype_bytes((enum dyno_dtype)info.dtype, (uint64_t)count, &inputs[i].bytes))
-            return 1;
-        inputs[i].data = calloc(1, inputs[i].bytes + 1);
+            return false;
+        inputs[i].data = dyno_arena_alloc(arena, inputs[i].bytes + 1, 1);
+        if (inputs[i].data == NULL)
+            return false;
     }
-    const enum dyno_status status = dyno_context_run(context, inputs, outputs, err);
-    printf("arena %.1f MiB\n", (double)dyno_context_arena_bytes(context) / 1048576.0);
+    return true;
+}
+
+static int run_once(struct dyno_engine *engine, struct dyno_err *err)
+{
+    struct dyno_context *context = NULL;
+    struct dyno_array inputs[16] = {{0}};
+    struct dyno_array outputs[64] = {{0}};
+    struct dyno_arena *arena = dyno_arena_create();
+    const bool able = arena != NULL && dyno_engine_input_count(engine) <= 16 &&
+                      dyno_engine_output_count(engine) <= 64 &&
+                      make_inputs(engine, arena, inputs) &&
+                      dyno_context_create(engine, NULL, &context, err) == DYNO_OK;
+    const bool ran = able && dyno_context_run(context, inputs, outputs, err) == DYNO_OK;
+    if (ran)
+        printf("arena %.1f MiB\n", (double)dyno_context_arena_bytes(context) / 1048576.0);
     dyno_context_destroy(context);
-    for (uint32_t i = 0; i < dyno_engine_input_count(engine); i++)
-        free(inputs[i].data);
-    return status != DYNO_OK;
+    dyno_arena_destroy(arena);
+    return !ran;
 }
 
 int main(int argc, char **argv)
@@ -44,7 +56,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: dry_run MODEL.onnx [sm] [fp16|bf16]\n");
         return 2;
     }
-    const struct record *record = record_start(argc > 2 ? atoi(argv[2]) : 90);
+    const struct record *record = record_start(argc > 2 ? (int)strtol(argv[2], NULL, 10) : 90);
     struct dyno_build_options options = {.onnx_path = argv[1], .device = "cuda"};
     if (argc > 3)
         options.precisions =

@@ -79,7 +79,7 @@ static uint64_t stored_bytes(const struct dyno_buf *buf)
 /* Where element i of the row-major order is stored. */
 static int64_t place_of(const struct dyno_buf *buf, int64_t i)
 {
-    if (buf->layout.kind != DYNO_LAYOUT_LAST)
+    if (buf->layout.kind != DYNO_LAYOUT_LAST || buf->layout.block == 0)
         return i;
     int64_t inner = 1;
     for (int d = 2; d < buf->rank; d++)
@@ -87,6 +87,7 @@ static int64_t place_of(const struct dyno_buf *buf, int64_t i)
     const int64_t channels = buf->dims[1];
     const int64_t block = buf->layout.block;
     const int64_t wide = (channels + block - 1) / block * block;
+    DYNO_ASSERT(inner > 0 && channels > 0); /* or there is no element i */
     return (i / inner / channels * inner + i % inner) * wide + i / inner % channels;
 }
 
@@ -467,15 +468,18 @@ static void parse(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--filter=", 9) == 0)
             options.filter = argv[i] + 9;
-        else if (sscanf(argv[i], "--shard=%d/%d", &options.shard, &options.shards) == 2)
-            continue;
-        else if (sscanf(argv[i], "--compile-only=%d", &options.compile_only) == 1)
-            continue;
+        else if (strncmp(argv[i], "--shard=", 8) == 0 && strchr(argv[i], '/') != NULL) {
+            options.shard = (int)strtol(argv[i] + 8, NULL, 10);
+            options.shards = (int)strtol(strchr(argv[i], '/') + 1, NULL, 10);
+        } else if (strncmp(argv[i], "--compile-only=", 15) == 0)
+            options.compile_only = (int)strtol(argv[i] + 15, NULL, 10);
         else if (strcmp(argv[i], "-v") == 0)
             options.verbose = true;
         else
             exit(2);
     }
+    if (options.shards < 1)
+        exit(2);
 }
 
 int main(int argc, char **argv)

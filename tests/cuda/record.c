@@ -341,24 +341,32 @@ static int fake_function_set(void *function, int attribute, int value)
     return value > 0 ? DYNO_CU_OK : ERROR_INVALID;
 }
 
+/* What a card takes. */
+static bool is_sound(const struct record_launch *launch)
+{
+    for (int i = 0; i < 3; i++) {
+        if (launch->grid[i] == 0 || (i > 0 && launch->grid[i] > 65535))
+            return false;
+    }
+    return launch->threads != 0 && launch->threads <= 1024 && launch->threads % 32 == 0 &&
+           launch->shared_bytes <= 232448 - 1024;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): as many parameters as NVIDIA gave it */
 static int fake_launch(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                        unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                        void *stream, void **params, void **extra)
 {
     CALL();
     (void)stream;
-    const bool sound = function != NULL && grid_x != 0 && grid_y != 0 && grid_z != 0 &&
-                       block_x != 0 && block_x <= 1024 && block_x % 32 == 0 && block_y == 1 &&
-                       block_z == 1 && params == NULL && extra != NULL && extra[4] == NULL &&
-                       shared_bytes <= 232448 - 1024;
-    if (!sound || record.launch_count == RECORD_LAUNCHES_MAX)
+    const struct record_launch launch = {
+        .grid = {grid_x, grid_y, grid_z}, .threads = block_x, .shared_bytes = shared_bytes};
+    if (function == NULL || params != NULL || extra == NULL || extra[4] != NULL || block_y != 1 ||
+        block_z != 1 || !is_sound(&launch) || record.launch_count == RECORD_LAUNCHES_MAX)
         return ERROR_INVALID;
-    record.launches[record.launch_count++] =
-        (struct record_launch){.grid = {grid_x, grid_y, grid_z},
-                               .threads = block_x,
-                               .shared_bytes = shared_bytes,
-                               .params_bytes = *(const size_t *)extra[3],
-                               .captured = is_capturing};
+    record.launches[record.launch_count] = launch;
+    record.launches[record.launch_count].params_bytes = *(const size_t *)extra[3];
+    record.launches[record.launch_count++].captured = is_capturing;
     if (is_capturing)
         capturing.launch_count++;
     else

@@ -7,7 +7,7 @@ extern const struct dyno_kernel dyno_kernel_cuda_attention;
 #define QUERIES      64 /* of attention_mma.cu */
 #define KEYS         64
 #define DIM_MAX      128
-#define SCORES_BYTES (160 * 1024)
+#define SCORES_BYTES 163840
 
 struct attention_state {
     struct dyno_gpu_attention params;
@@ -166,9 +166,9 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     state->grid[1] = params->heads;
     state->grid[2] = params->batch;
     if (tensor)
-        state->shared_bytes =
-            (uint32_t)(2 * ((QUERIES + KEYS) * (params->dim + 8) + KEYS * (params->v_dim + 8)));
-    else if (((int64_t)params->tk + params->dim) * 4 > SCORES_BYTES)
+        state->shared_bytes = 2U * ((QUERIES + KEYS) * (uint32_t)(params->dim + 8) +
+                                    KEYS * (uint32_t)(params->v_dim + 8));
+    else if (((int64_t)params->tk + params->dim) * 4 > (int64_t)SCORES_BYTES)
         return DYNO_FAIL(err, DYNO_E_LIMIT, "attention over %d keys in f32 is too long for the GPU",
                          params->tk);
     else

@@ -53,9 +53,11 @@ enum {
 };
 
 struct dyno_cu {
+/* NOLINTBEGIN(bugprone-macro-parentheses): a declaration */
 #define DYNO_CU(name, symbol, params) CU_RESULT(*name) params;
 #include "backend/cuda/driver.def"
 #undef DYNO_CU
+    /* NOLINTEND(bugprone-macro-parentheses) */
 };
 
 /* The driver's functions after a successful cuInit; loaded once in a process, any thread.

@@ -17,7 +17,8 @@ static inline bool dyno_cuda_is_last(struct dyno_layout layout)
 /* Channels as stored. */
 static inline int64_t dyno_cuda_stored(int64_t channels, struct dyno_layout layout)
 {
-    return (channels + layout.block - 1) / layout.block * layout.block;
+    const int64_t block = layout.block != 0 ? layout.block : 1;
+    return (channels + block - 1) / block * block;
 }
 
 /* The layouts that a GPU may give or take, `count` of them, rows of f32 first. */

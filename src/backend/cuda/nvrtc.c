@@ -25,9 +25,11 @@
     X(GetCUBIN, (void *program, char *cubin))
 
 static struct {
+/* NOLINTBEGIN(bugprone-macro-parentheses): a declaration */
 #define X(name, params) int(*name) params;
     FUNCTIONS(X)
 #undef X
+    /* NOLINTEND(bugprone-macro-parentheses) */
 } library;
 
 static const struct {

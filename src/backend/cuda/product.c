@@ -58,7 +58,7 @@ static bool is_absent(const struct dyno_site *site, uint32_t i)
 static enum dyno_status conv_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                 struct dyno_cuda_product *product, struct dyno_err *err)
 {
-    struct dyno_cpu_conv conv;
+    struct dyno_cpu_conv conv = {.batch = 0};
     const struct dyno_layout layout = tactic->out_layout;
     if (!dyno_cuda_is_last(layout) || site->ins[0].rank < 3 || site->ins[0].rank > 4 ||
         !is_constant(site, 1) || (!is_constant(site, 2) && !is_absent(site, 2)))
@@ -170,7 +170,7 @@ enum dyno_status dyno_cuda_product_of(const struct dyno_site *site,
 static int vector_of(const struct dyno_cuda_product *product, bool tensor)
 {
     int vector = tensor ? 8 : 4;
-    while (product->ldo % vector != 0)
+    while (vector > 1 && product->ldo % vector != 0)
         vector /= 2;
     return vector;
 }
@@ -195,7 +195,7 @@ static double estimate(const struct dyno_site *site, const struct dyno_cuda_prod
     /* Operations of a multiprocessor in a microsecond, multiply and add. */
     const double ops_a_us = !tensor ? 0.4e6 : (mma_tiles[tile].wgmma ? 6.0e6 : 4.0e6);
     int bm = 0, bn = 0, bk = 0;
-    (void)tile_at(tile, tensor, &bm, &bn, &bk);
+    DYNO_ASSERT(tile_at(tile, tensor, &bm, &bn, &bk) && bm > 0 && bn > 0);
     const int sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
     const double blocks =
         (double)(dyno_cuda_div_up(product->m, bm) * dyno_cuda_div_up(product->ldo, bn) * split);
@@ -224,7 +224,7 @@ static int enumerate_layout(const struct dyno_site *site, const struct dyno_tact
 {
     enum { BEST = 8 };
     struct dyno_tactic all[MMA_TILES * SPLITS];
-    struct dyno_cuda_product product;
+    struct dyno_cuda_product product = {.windows = false};
     int count = 0;
     if (dyno_cuda_product_of(site, like, tensor, &product, NULL) != DYNO_OK)
         return 0;
@@ -233,7 +233,7 @@ static int enumerate_layout(const struct dyno_site *site, const struct dyno_tact
              split *= 2) {
             int bm = 0, bn = 0, bk = 0;
             (void)tile_at(tile, tensor, &bm, &bn, &bk);
-            if ((split > 1 && product.k_padded / bk < 2 * split) || bn > 2 * product.columns ||
+            if ((split > 1 && product.k_padded / bk < 2LL * split) || bn > 2 * product.columns ||
                 (tensor && mma_tiles[tile].wgmma && site->target->gpu.compute != 90))
                 continue;
             all[count] = *like;
@@ -277,7 +277,7 @@ enum dyno_status dyno_cuda_product_settle(const struct dyno_site *site, struct d
 {
     const enum dyno_op_id op = site->step->op;
     const bool fits = conv ? op == DYNO_OP_conv : op == DYNO_OP_mat_mul || op == DYNO_OP_gemm;
-    struct dyno_cuda_product product;
+    struct dyno_cuda_product product = {.windows = false};
     int bm = 0, bn = 0, bk = 0;
     const uint32_t split = tactic->cfg[1];
     if (!fits || !dyno_cuda_rest_is_zero(tactic, 3) ||
@@ -332,7 +332,7 @@ enum dyno_status dyno_cuda_product_pack(const struct dyno_site *site,
                                         const struct dyno_tactic *tactic, void *dst, bool tensor,
                                         struct dyno_err *err)
 {
-    struct dyno_cuda_product product;
+    struct dyno_cuda_product product = {.windows = false};
     DYNO_TRY(dyno_cuda_product_of(site, tactic, tensor, &product, err));
     memset(dst, 0, product.packed_bytes);
     float *bias = dst;
@@ -359,7 +359,7 @@ enum dyno_status dyno_cuda_product_program(const struct dyno_site *site,
                                            const char **source_out, struct dyno_strbuf *choices,
                                            bool tensor, struct dyno_err *err)
 {
-    struct dyno_cuda_product product;
+    struct dyno_cuda_product product = {.windows = false};
     DYNO_TRY(dyno_cuda_product_of(site, tactic, tensor, &product, err));
     const char *type = dyno_cuda_type(tactic->in_layouts[0]);
     const uint32_t tile = tactic->cfg[0];
@@ -404,11 +404,12 @@ enum dyno_status dyno_cuda_product_prepare(const struct dyno_site *site,
                                            const struct dyno_tactic *tactic, void *state_bytes,
                                            bool tensor, struct dyno_err *err)
 {
-    struct dyno_cuda_product product;
+    struct dyno_cuda_product product = {.windows = false};
     struct dyno_cuda_product_state *state = state_bytes;
     int bm = 0, bn = 0, bk = 0;
     DYNO_TRY(dyno_cuda_product_of(site, tactic, tensor, &product, err));
-    (void)tile_at(tactic->cfg[0], tensor, &bm, &bn, &bk);
+    if (!tile_at(tactic->cfg[0], tensor, &bm, &bn, &bk))
+        return dyno_cuda_refuse(site, err);
     *state = (struct dyno_cuda_product_state){.params = product.params, .tail = product.tail};
     struct dyno_gpu_product *params = &state->params;
     params->m = (int)product.m;

@@ -59,7 +59,7 @@ static enum dyno_status sizes_of(const struct dyno_site *site, const struct dyno
     const struct dyno_resize_attrs *attrs = site->step->attrs;
     const struct dyno_buf *x = &site->ins[0];
     const struct dyno_buf *y = &site->outs[0];
-    struct dyno_resize_plan plan;
+    struct dyno_resize_plan plan = {.rank = 0};
     if (x->rank != 4 || y->rank != 4 || x->dims[0] != y->dims[0] || x->dims[1] != y->dims[1] ||
         attrs->coord == DYNO_RESIZE_TF_CROP_AND_RESIZE || attrs->antialias != 0 ||
         attrs->exclude_outside != 0 || attrs->mode == DYNO_RESIZE_CUBIC)

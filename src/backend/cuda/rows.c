@@ -143,7 +143,7 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     state->has_bias = rows.has_bias;
     if (state->apart)
         state->threads = 128;
-    while (!state->apart && state->threads < 512 && state->threads * 2 < columns)
+    while (!state->apart && state->threads < 512 && 2LL * state->threads < columns)
         state->threads *= 2;
     return DYNO_OK;
 }
