@@ -3,6 +3,7 @@ import concurrent.futures
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -265,6 +266,32 @@ def case_waiting_answers_survive_a_short_outage(t):
         check(set(ids) <= there, set(ids) - there)
         server.stop()
         same(t, pg, "ledger")
+
+
+def case_a_disk_is_lost(t):
+    """A node is killed and its disk is gone: whatever was answered is in the fleet, which stands as it is."""
+    with postgres.cluster() as pg:
+        server = start(t, pg, "--durability=fleet")
+        until(lambda: infer(server)[0] == 200)
+        load = Load(server)
+        until(lambda: len(load.ids) > 100)
+        server.kill()
+        server.is_over = True
+        ids = load.end()
+        shutil.rmtree(t.folder / "ledger")
+        dyno(t, pg, "ledger", "verify")
+        got = [r["id"] for r in fleet_records(t, pg)]
+        check(set(ids) <= set(got) and len(got) == len(set(got)), set(ids) - set(got))
+        again = t.folder / "again"  # its number is used up; with another one it goes on
+        refused = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}", "--http-port=0", "--node=1",
+                                  "--grpc-port=-1", "--metrics-port=-1", f"--ledger={again}",
+                                  f"--fleet-ledger={pg.conninfo()}"], capture_output=True, text=True, timeout=30, check=False,
+                                 env={**os.environ, **pg.env()})
+        check(refused.returncode != 0 and "another ledger of node 1" in refused.stderr, refused)
+        other = start(t, pg, ledger="other", node=2)
+        check(infer(other)[0] == 200)
+        other.stop()
+        dyno(t, pg, "ledger", "verify")
 
 
 # --- what is refused ---
