@@ -93,6 +93,13 @@ int64_t dyno_lease_kept(const struct dyno_lease_ask *ask)
     return ask->granted > ask->held ? ask->granted : ask->held;
 }
 
+enum dyno_status dyno_lease_refuse_node(uint32_t node, struct dyno_err *err)
+{
+    return DYNO_FAIL(
+        err, DYNO_E_MISMATCH,
+        "node %u leases budgets for another server, too: each wants a --node of its own", node);
+}
+
 bool dyno_lease_is_reached(const struct dyno_lease_ask *ask, size_t i)
 {
     return (dyno_i128)ask->all_used * 100 >= (dyno_i128)ask->limit * ask->alerts[i];

@@ -54,6 +54,8 @@ struct dyno_lease_ask {
 struct dyno_lease_mark {
     uint32_t node, epoch; /* epoch 0: nothing is known of the node */
     uint64_t posted_seq, settled_seq;
+    bool is_known; /* this epoch was told before: then it is there, or the number is another's, too
+                    */
 };
 
 struct dyno_lease_store;
@@ -105,8 +107,8 @@ enum dyno_status dyno_lease_read_mark(struct dyno_lease_store *store, struct dyn
 enum dyno_status dyno_lease_sum(struct dyno_lease_store *store, const struct dyno_share_key *key,
                                 const char *name, int64_t node, struct dyno_lease_sums *sums_out,
                                 struct dyno_err *err);
-/* Tell and ask, all or nothing; to do it again, when nobody knows whether it was done, is no harm.
- */
+/* Tell and ask, all or nothing;to do it again, when nobody knows whether it was done, is no harm.
+ * E_MISMATCH: another server has the same node number. */
 enum dyno_status dyno_lease_exchange(struct dyno_lease_store *store,
                                      const struct dyno_lease_mark *mark, int64_t now_s,
                                      struct dyno_lease_ask *asks, size_t count,
@@ -126,6 +128,9 @@ struct dyno_lease_others {
 void dyno_lease_grant(struct dyno_lease_ask *ask, const struct dyno_lease_others *others);
 /* What the share of an answered ask says is granted. */
 int64_t dyno_lease_kept(const struct dyno_lease_ask *ask);
+
+/* The sentence of E_MISMATCH. */
+enum dyno_status dyno_lease_refuse_node(uint32_t node, struct dyno_err *err);
 
 /* Is the i-th of its alerts reached? */
 bool dyno_lease_is_reached(const struct dyno_lease_ask *ask, size_t i);

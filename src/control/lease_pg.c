@@ -107,15 +107,22 @@ static enum dyno_status read_mark(struct dyno_lease_store *base, struct dyno_lea
 static enum dyno_status put_mark(struct dyno_pg *pg, const struct dyno_lease_mark *mark,
                                  int64_t now_s, struct dyno_err *err)
 {
-    const struct dyno_pg_value values[] = {dyno_pg_number(mark->node), dyno_pg_number(mark->epoch),
+    const struct dyno_pg_value values[] = {dyno_pg_number(mark->node),
+                                           dyno_pg_number(mark->epoch),
                                            dyno_pg_number((int64_t)mark->posted_seq),
                                            dyno_pg_number((int64_t)mark->settled_seq),
-                                           dyno_pg_number(now_s)};
-    return dyno_pg_run(pg,
-                       "INSERT INTO dyno_budget.node VALUES ($1, $2, $3, $4, $5)"
-                       " ON CONFLICT (node) DO UPDATE SET epoch = $2, posted_seq = $3,"
-                       " settled_seq = $4, seen_s = $5",
-                       values, 5, err);
+                                           dyno_pg_number(now_s),
+                                           dyno_pg_number(mark->is_known)};
+    struct dyno_pg_rows rows = {0};
+    const enum dyno_status status = dyno_pg_query(
+        pg,
+        "INSERT INTO dyno_budget.node AS n VALUES ($1, $2, $3, $4, $5)"
+        " ON CONFLICT (node) DO UPDATE SET epoch = $2, posted_seq = $3, settled_seq = $4,"
+        " seen_s = $5 WHERE (n.epoch = $2 AND n.posted_seq <= $3) OR $6 = 0",
+        values, 6, &rows, err);
+    const bool is_put = rows.changed == 1;
+    dyno_pg_rows_close(&rows);
+    return status == DYNO_OK && !is_put ? dyno_lease_refuse_node(mark->node, err) : status;
 }
 
 /* --- shares --- */

@@ -48,19 +48,22 @@ static enum dyno_status put_mark(struct dyno_db *db, const struct dyno_lease_mar
                                  int64_t now_s, struct dyno_err *err)
 {
     struct dyno_stmt stmt = {0};
+    bool is_put = false;
     DYNO_TRY(dyno_stmt_open(db,
                             "INSERT INTO budget_node (node, epoch, posted_seq, settled_seq, seen_s)"
                             " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (node) DO UPDATE SET"
-                            " epoch = ?2, posted_seq = ?3, settled_seq = ?4, seen_s = ?5",
+                            " epoch = ?2, posted_seq = ?3, settled_seq = ?4, seen_s = ?5"
+                            " WHERE (epoch = ?2 AND posted_seq <= ?3) OR ?6 = 0 RETURNING node",
                             &stmt, err));
     dyno_stmt_bind_i64(&stmt, 1, mark->node);
     dyno_stmt_bind_i64(&stmt, 2, mark->epoch);
     dyno_stmt_bind_i64(&stmt, 3, (int64_t)mark->posted_seq);
     dyno_stmt_bind_i64(&stmt, 4, (int64_t)mark->settled_seq);
     dyno_stmt_bind_i64(&stmt, 5, now_s);
-    const enum dyno_status status = dyno_stmt_run(&stmt, err);
+    dyno_stmt_bind_i64(&stmt, 6, mark->is_known);
+    enum dyno_status status = dyno_stmt_step(&stmt, &is_put, err);
     dyno_stmt_close(&stmt);
-    return status;
+    return status == DYNO_OK && !is_put ? dyno_lease_refuse_node(mark->node, err) : status;
 }
 
 /* --- shares --- */

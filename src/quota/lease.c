@@ -264,6 +264,7 @@ enum dyno_status dyno_quota_exchange(struct dyno_quota *quota, bool is_last, str
     status = dyno_lease_exchange(quota->store, &mark, dyno_now_s(), quota->asks, count, err);
     if (status == DYNO_OK) {
         quota->mark = mark;
+        quota->mark.is_known = true;
         quota->told_ns = look.tells ? now_ns : quota->told_ns;
         quota->beat_ns = look.beats ? now_ns : quota->beat_ns;
         (void)pthread_mutex_lock(&quota->lock);

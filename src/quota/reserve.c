@@ -58,9 +58,6 @@ static enum dyno_status find_rate(const struct dyno_quota *quota,
                          "tenant '%s' has a budget in %s and no tariff in force, so what this "
                          "request costs is not known",
                          counter->tenant_name, counter->unit);
-    if (strcmp(tariff->currency->code, counter->unit) != 0)
-        return DYNO_FAIL(err, DYNO_E_BUSY, "tenant '%s' has a budget in %s, and prices are in %s",
-                         counter->tenant_name, counter->unit, tariff->currency->code);
     if (!dyno_rate_of(tariff, spend->speed_up_ppm, spend->class_name, spend->precision, rate_out))
         return DYNO_FAIL(err, DYNO_E_BUSY, "a price of tariff '%.128s' is too large", tariff->name);
     *kept = (struct kept_rate){.quota = quota->id,
@@ -248,7 +245,14 @@ static enum dyno_status price(const struct dyno_counter *counter, const struct d
                               struct dyno_reservation *reservation, bool *has_rate,
                               struct dyno_err *err)
 {
-    if (counter->is_work || *has_rate)
+    const struct dyno_tariff_book *book = counter->quota->book;
+    if (counter->is_work)
+        return DYNO_OK;
+    if (book != NULL && book->tariff_count > 0 &&
+        strcmp(book->tariffs[0].currency->code, counter->unit) != 0)
+        return DYNO_FAIL(err, DYNO_E_BUSY, "tenant '%s' has a budget in %s, and prices are in %s",
+                         counter->tenant_name, counter->unit, book->tariffs[0].currency->code);
+    if (*has_rate)
         return DYNO_OK;
     DYNO_TRY(find_rate(counter->quota, counter, spend, &reservation->rate, err));
     const dyno_u128 amount =
@@ -271,10 +275,12 @@ enum dyno_status dyno_quota_reserve(struct dyno_counter *const *counters, size_t
         struct dyno_counter *counter = counters[i];
         if (!applies(counter, spend))
             continue;
-        DYNO_ASSERT(reservation->count < DYNO_SPEND_BUDGETS_MAX); /* scopes are told apart */
         reservation->quota = counter->quota;
         enum dyno_status status = DYNO_OK;
-        if (counter->quota->store == NULL)
+        if (reservation->count == DYNO_SPEND_BUDGETS_MAX) /* a file that nobody of us wrote */
+            status = DYNO_FAIL(err, DYNO_E_BUSY, "tenant '%s' has more budgets than there can be",
+                               counter->tenant_name);
+        else if (counter->quota->store == NULL)
             status = DYNO_FAIL(err, DYNO_E_BUSY,
                                "tenant '%s' has a budget, and this server writes no ledger to "
                                "count by",

@@ -314,6 +314,22 @@ def case_a_fleet_shares(t):
         check_spent(t, HOUR_NS * 4 // 1_000_000)
 
 
+def case_one_number_two_servers(t):
+    """The node number of another server: the one that was there first says so, and spends what it had leased."""
+    key = add(t, "acme")
+    quota(t, "set", "acme", "--epu-hours=1", "--period=none")
+    servers = [t.start("--control-db=c.db", f"--ledger={t.folder}/ledger1")]
+    time.sleep(1.1)  # epochs are of seconds
+    servers.append(t.start("--control-db=c.db", f"--ledger={t.folder}/ledger2"))
+    servers[0].expected = ["^warn: node 1 leases budgets for another server, too: each wants a --node of its own: "]
+    check([infer(server, key)[0] for server in servers] == [200, 200])
+    comes_true("it is said", lambda: servers[0].log.read_text() != "")
+    check(infer(servers[0], key)[0] == 200)
+    servers[0].expected.append("each wants a --node of its own: the next start reads")
+    for server in servers:
+        server.stop()
+
+
 def case_reconciled_by_hand(t):
     """A server that does not come back: its ledger is counted, its slice is free."""
     key = add(t, "acme")

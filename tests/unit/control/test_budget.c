@@ -318,6 +318,15 @@ static void test_slices(void)
     struct dyno_lease_mark mark = {.node = 1};
     CHECK(dyno_lease_read_mark(store, &mark, NULL) == DYNO_OK);
     CHECK(mark.epoch == 7 && mark.posted_seq == 5);
+    /* One number, two servers: who comes back is told. */
+    struct dyno_lease_mark other = {.node = 1, .epoch = 8};
+    CHECK(dyno_lease_exchange(store, &other, 1000000, &one, 0, NULL) == DYNO_OK);
+    other.is_known = true;
+    CHECK(dyno_lease_exchange(store, &other, 1000000, &one, 0, NULL) == DYNO_OK);
+    other.epoch = 7;
+    err = (struct dyno_err){0};
+    CHECK(dyno_lease_exchange(store, &other, 1000000, &one, 0, &err) == DYNO_E_MISMATCH);
+    CHECK(strstr(err.text, "node 1 leases budgets for another server, too") != NULL);
     mark.node = 99;
     CHECK(dyno_lease_read_mark(store, &mark, NULL) == DYNO_OK && mark.epoch == 0);
     again.key.budget = 77;

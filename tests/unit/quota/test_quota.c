@@ -166,6 +166,7 @@ static struct {
     struct job *jobs;
     bool is_over;
     atomic_size_t took, refused;
+    uint64_t seq;              /* of the last record */
     uint64_t posted, posted_m; /* of good ones that were not voided; of the model m */
 } crowd = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -226,7 +227,6 @@ static void *spend_on(void *arg)
 
 static void *post_all(void *arg)
 {
-    uint64_t seq = 0;
     (void)arg;
     for (;;) {
         (void)pthread_mutex_lock(&crowd.lock);
@@ -238,7 +238,7 @@ static void *post_all(void *arg)
             return NULL;
         dyno_quota_group_begins(crowd.quota);
         for (struct job *job = jobs; job != NULL; job = job->next) {
-            const struct dyno_record record = {.id = {1, 1, ++seq},
+            const struct dyno_record record = {.id = {1, 1, ++crowd.seq},
                                                .kind = DYNO_RECORD_USAGE,
                                                .outcome = job->is_good ? DYNO_OUTCOME_OK
                                                                        : DYNO_OUTCOME_FAILED,
@@ -246,7 +246,7 @@ static void *post_all(void *arg)
                                                .device_ns = job->reference_ns};
             dyno_quota_post(&record, &job->reservation);
         }
-        dyno_quota_group_ends(crowd.quota, seq, 0);
+        dyno_quota_group_ends(crowd.quota, crowd.seq, 0);
         dyno_quota_group_begins(crowd.quota);
         while (jobs != NULL) {
             struct job *next = jobs->next;
@@ -256,7 +256,7 @@ static void *post_all(void *arg)
             dyno_free(jobs);
             jobs = next;
         }
-        dyno_quota_group_ends(crowd.quota, seq, seq);
+        dyno_quota_group_ends(crowd.quota, crowd.seq, crowd.seq);
         check_within();
         (void)usleep(100);
     }
@@ -271,7 +271,8 @@ static void spend_rest(void)
     while (take_soon(crowd.counters, crowd.counter_count, &spend, &one)) {
         dyno_quota_group_begins(crowd.quota);
         dyno_quota_post(&record, &one);
-        dyno_quota_group_ends(crowd.quota, 1, 1);
+        crowd.seq++;
+        dyno_quota_group_ends(crowd.quota, crowd.seq, crowd.seq);
         crowd.posted += 50;
         crowd.posted_m += 50;
     }
