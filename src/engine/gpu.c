@@ -11,6 +11,13 @@
 #define ALIGN_BYTES 256
 #define SLACK_BYTES 256 /* behind weights: vectors may be read to their end */
 
+/* Before things are given back, which goes on whatever this says: there is nobody to tell. */
+static void leave_nothing(const struct dyno_cuda *cuda)
+{
+    const enum dyno_status ignored = dyno_cuda_enter(cuda, NULL);
+    (void)ignored;
+}
+
 /* --- engines --- */
 
 static uint64_t room(uint64_t bytes)
@@ -146,7 +153,8 @@ void dyno_engine_gpu_close(struct dyno_engine_gpu *gpu)
 {
     if (gpu == NULL)
         return;
-    if (gpu->cuda != NULL && dyno_cuda_enter(gpu->cuda, NULL) == DYNO_OK) {
+    if (gpu->cuda != NULL) {
+        leave_nothing(gpu->cuda);
         for (uint32_t i = 0; gpu->modules != NULL && gpu->modules[i].module != NULL; i++)
             dyno_cuda_module_unload(gpu->cuda, &gpu->modules[i]);
         dyno_cuda_free(gpu->cuda, gpu->memory);
@@ -194,15 +202,14 @@ void dyno_context_gpu_destroy(struct dyno_context_gpu *gpu)
     if (gpu == NULL)
         return;
     const struct dyno_cuda *cuda = gpu->engine->gpu->cuda;
-    if (dyno_cuda_enter(cuda, NULL) == DYNO_OK) {
-        if (gpu->start != NULL)
-            (void)cuda->cu->event_destroy(gpu->start);
-        if (gpu->end != NULL)
-            (void)cuda->cu->event_destroy(gpu->end);
-        if (gpu->stream != NULL)
-            (void)cuda->cu->stream_destroy(gpu->stream);
-        dyno_cuda_free(cuda, gpu->arena);
-    }
+    leave_nothing(cuda);
+    if (gpu->start != NULL)
+        (void)cuda->cu->event_destroy(gpu->start);
+    if (gpu->end != NULL)
+        (void)cuda->cu->event_destroy(gpu->end);
+    if (gpu->stream != NULL)
+        (void)cuda->cu->stream_destroy(gpu->stream);
+    dyno_cuda_free(cuda, gpu->arena);
     dyno_free(gpu);
 }
 
@@ -239,8 +246,10 @@ static void drop_graphs(struct dyno_binding *binding)
 
 void dyno_gpu_binding_fini(struct dyno_binding *binding)
 {
-    if (binding->graphs != NULL && dyno_cuda_enter(binding->engine->gpu->cuda, NULL) == DYNO_OK)
-        drop_graphs(binding);
+    if (binding->graphs == NULL)
+        return;
+    leave_nothing(binding->engine->gpu->cuda);
+    drop_graphs(binding);
 }
 
 /* The tensor whose memory holds this one. */

@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cuda/nvrtc.h"
 #include "backend/cuda/program.h"
 #include "base/mem.h"
 #include "kcase.h"
 
+#define SKIPPED     77
 #define GUARD_BYTES 1024
 #define GUARD_BYTE  0xA5
 
@@ -485,7 +487,12 @@ static void parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct dyno_err err = {0};
+    int version = 0;
     parse(argc, argv);
+    if (dyno_nvrtc_version(&version, &err) != DYNO_OK) {
+        (void)fprintf(stderr, "skipped: %s\n", err.text);
+        return SKIPPED;
+    }
     dyno_target_detect(&target, NULL);
     target.gpu = (struct dyno_gpu){.compute = options.compile_only, .sm_count = 132};
     target.precisions = DYNO_PRECISION_F16 | DYNO_PRECISION_BF16;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define ERROR_INVALID 1
+#define MEMORY_MAX    ((size_t)1 << 30) /* bytes that it gives at once */
 
 static struct record record;
 
@@ -163,6 +164,8 @@ static int fake_context_set(void *context)
 static int fake_memory_alloc(unsigned long long *address, size_t bytes)
 {
     CALL();
+    if (bytes > MEMORY_MAX)
+        return DYNO_CU_OUT_OF_MEMORY;
     void *block = aligned_alloc(256, (bytes + 511) / 256 * 256);
     if (block == NULL)
         return DYNO_CU_OUT_OF_MEMORY;
