@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/cuda/device.h"
+#include "backend/cuda/program.h"
 #include "base/mem.h"
 #include "engine/binding.h"
 
@@ -222,13 +222,13 @@ enum dyno_status dyno_gpu_check_program(const struct dyno_engine *engine,
     const struct dyno_program *program = &engine->plan->programs[site->step->program - 1];
     struct dyno_strbuf choices = {0};
     const char *source = "";
-    enum dyno_status status = kernel->program(site, &site->step->tactic, &source, &choices, err);
-    if (status == DYNO_OK && !dyno_strbuf_ok(&choices))
-        status = DYNO_NOMEM(err);
+    enum dyno_status status =
+        dyno_cuda_program_choices(kernel, site, &site->step->tactic, &source, &choices, err);
     if (status == DYNO_OK && (strcmp(source, program->source) != 0 ||
                               strcmp(dyno_strbuf_text(&choices), program->choices) != 0))
-        status = DYNO_FAIL(err, DYNO_E_FORMAT,
-                           "its program in the engine is not the one of kernel %s for these shapes",
+        status = DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                           "its program in the engine is not the one of kernel %s here, for these "
+                           "shapes: rebuild the engine with this version",
                            kernel->name);
     dyno_strbuf_fini(&choices);
     return status;

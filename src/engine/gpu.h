@@ -60,7 +60,7 @@ DYNO_NODISCARD enum dyno_status dyno_gpu_bring(struct dyno_context_gpu *gpu,
                                                struct dyno_err *err);
 
 /* Is the program in the engine the one that the kernel would have compiled for this step at these
- * shapes?  E_FORMAT when not. */
+ * shapes?  E_UNSUPPORTED when not. */
 DYNO_NODISCARD enum dyno_status dyno_gpu_check_program(const struct dyno_engine *engine,
                                                        const struct dyno_kernel *kernel,
                                                        const struct dyno_site *site,

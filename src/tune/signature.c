@@ -87,14 +87,14 @@ static enum dyno_status begin_gpu(struct dyno_strbuf *text, const struct dyno_si
     const struct dyno_gpu *gpu = &site->target->gpu;
     const char *source = "";
     dyno_strbuf_clear(text);
-    const enum dyno_status status = kernel->program(site, tactic, &source, text, err);
+    const enum dyno_status status =
+        dyno_cuda_program_choices(kernel, site, tactic, &source, text, err);
     if (status != DYNO_OK) {
         dyno_strbuf_fini(text);
         return status;
     }
-    dyno_strbuf_printf(text, "%s|%d|%d|%d|%d|%llx|", gpu->name, gpu->compute, gpu->sm_count,
-                       gpu->clock_khz, gpu->driver_version,
-                       (unsigned long long)dyno_cuda_source_hash(source));
+    dyno_strbuf_printf(text, "%s|%s|%d|%d|%d|%d|", source, gpu->name, gpu->compute, gpu->sm_count,
+                       gpu->clock_khz, gpu->driver_version);
     return DYNO_OK;
 }
 

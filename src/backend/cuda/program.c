@@ -43,18 +43,30 @@ enum dyno_status dyno_cuda_program_text(const char *source, const char *choices,
     return dyno_strbuf_ok(text) ? DYNO_OK : DYNO_NOMEM(err);
 }
 
-uint64_t dyno_cuda_source_hash(const char *source)
+/* Of the template, and of what stands before each. */
+static uint64_t hash_of(const struct dyno_cuda_source *source)
 {
     static const char *const shared[] = {"params.h", "prelude.cuh", "pw.def"};
-    const struct dyno_cuda_source *found = find_source(source);
-    if (found == NULL)
-        return 0;
-    uint64_t hash = dyno_hash64(1, found->text, found->bytes);
+    uint64_t hash = dyno_hash64(1, source->text, source->bytes);
     for (size_t i = 0; i < DYNO_COUNT(shared); i++) {
-        found = find_source(shared[i]);
-        hash ^= dyno_hash64(i + 2, found->text, found->bytes);
+        const struct dyno_cuda_source *part = find_source(shared[i]);
+        DYNO_ASSERT(part != NULL);
+        hash = hash * 31 + dyno_hash64(i + 2, part->text, part->bytes);
     }
     return hash;
+}
+
+enum dyno_status dyno_cuda_program_choices(const struct dyno_kernel *kernel,
+                                           const struct dyno_site *site,
+                                           const struct dyno_tactic *tactic,
+                                           const char **source_out, struct dyno_strbuf *choices,
+                                           struct dyno_err *err)
+{
+    DYNO_TRY(kernel->program(site, tactic, source_out, choices, err));
+    const struct dyno_cuda_source *source = find_source(*source_out);
+    DYNO_ASSERT(source != NULL);
+    dyno_strbuf_printf(choices, "/* template %016llx */\n", (unsigned long long)hash_of(source));
+    return dyno_strbuf_ok(choices) ? DYNO_OK : DYNO_NOMEM(err);
 }
 
 /* --- those that were compiled --- */
@@ -122,9 +134,8 @@ static enum dyno_status entry_of(struct dyno_cuda_programs *programs,
     struct dyno_strbuf choices = {0};
     const char *source = NULL;
     struct dyno_cuda_program *found = NULL;
-    enum dyno_status status = kernel->program(site, tactic, &source, &choices, err);
-    if (status == DYNO_OK && !dyno_strbuf_ok(&choices))
-        status = DYNO_NOMEM(err);
+    enum dyno_status status =
+        dyno_cuda_program_choices(kernel, site, tactic, &source, &choices, err);
     for (found = programs->first; status == DYNO_OK && found != NULL; found = found->next) {
         if (strcmp(found->compiled.source, source) == 0 &&
             strcmp(found->compiled.choices, dyno_strbuf_text(&choices)) == 0)

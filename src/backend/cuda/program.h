@@ -13,8 +13,14 @@ DYNO_NODISCARD enum dyno_status dyno_cuda_program_text(const char *source, const
                                                        struct dyno_strbuf *text,
                                                        struct dyno_err *err);
 
-/* A number that changes when what the template says changes; 0: there is no such template. */
-uint64_t dyno_cuda_source_hash(const char *source);
+/* What a kernel chooses for this step and tactic, with a hash of the template behind it: an engine
+ * holds this text, and one of another build's template is another. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_program_choices(const struct dyno_kernel *kernel,
+                                                          const struct dyno_site *site,
+                                                          const struct dyno_tactic *tactic,
+                                                          const char **source_out,
+                                                          struct dyno_strbuf *choices,
+                                                          struct dyno_err *err);
 
 /* Programs that were compiled, each once, for one compute capability; loaded when `cuda` is there.
  * One thread at a time. */
