@@ -228,7 +228,7 @@ static enum dyno_status find_axes(const struct dyno_certify_options *options,
                                   struct dyno_certify_subject *subject, struct dyno_err *err)
 {
     const struct dyno_plan *plan = subject->baseline->plan;
-    dyno_expr exprs[DYNO_CERT_AXES_MAX];
+    dyno_expr exprs[DYNO_CERT_AXES_MAX] = {0};
     subject->axes = dyno_arena_alloc(subject->arena, DYNO_CERT_AXES_MAX, sizeof(*subject->axes));
     if (subject->axes == NULL)
         return DYNO_NOMEM(err);

@@ -82,6 +82,19 @@ static enum dyno_status take_metering(const struct dyno_serve_flags *flags,
                                       struct dyno_serve_options *options, struct dyno_err *err)
 {
     const char *durability = flags->durability;
+    options->ledger = flags->ledger;
+    options->node = (uint32_t)flags->node;
+    options->ledger_key = flags->ledger_key;
+    options->fleet_ledger = flags->fleet_ledger;
+    options->fleet_wait_s = flags->fleet_wait_s;
+    options->publish_heads = flags->publish_heads;
+    options->certificates = flags->certificates;
+    options->device_class = flags->device_class;
+    options->tariffs = flags->tariffs;
+    options->budget_db = flags->budget_db;
+    options->commit_delay_us = (uint64_t)flags->commit_delay_us;
+    options->recheck_s = flags->recheck_hours * 3600.0;
+    options->takes_trials = flags->takes_trials;
     options->is_relaxed = strcmp(durability, "relaxed") == 0;
     options->awaits_fleet = strcmp(durability, "fleet") == 0;
     if (!options->is_relaxed && !options->awaits_fleet && strcmp(durability, "durable") != 0)
@@ -167,25 +180,12 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .drain_s = flags->drain_s,
         .exit_timeout_s = flags->exit_timeout_s,
         .access_log = flags->access_log,
-        .ledger = flags->ledger,
-        .node = (uint32_t)flags->node,
-        .ledger_key = flags->ledger_key,
-        .fleet_ledger = flags->fleet_ledger,
-        .fleet_wait_s = flags->fleet_wait_s,
-        .publish_heads = flags->publish_heads,
-        .certificates = flags->certificates,
-        .device_class = flags->device_class,
-        .tariffs = flags->tariffs,
-        .budget_db = flags->budget_db,
         .no_builds = flags->no_builds,
         .builds = {.builder = flags->builder,
                    .cache_folder = flags->engine_cache,
                    .cache_bytes_max = (uint64_t)flags->cache_mib * MIB,
                    .job_max = (int)flags->build_jobs,
                    .timeout_ns = (uint64_t)(flags->build_timeout_s * 1e9)},
-        .commit_delay_us = (uint64_t)flags->commit_delay_us,
-        .recheck_s = flags->recheck_hours * 3600.0,
-        .takes_trials = flags->takes_trials,
         .listen_when_ready = flags->listen_when_ready,
         .no_supervisor = flags->no_supervisor,
         .json = flags->json,

@@ -60,8 +60,10 @@ SAME(DYNO_CU_PARAMS_BYTES, CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT);
 #define CU_GRAPH              CUgraph
 #define CU_GRAPH_EXEC         CUgraphExec
 #define CU_ADDRESS            CUdeviceptr
+// NOLINTBEGIN(bugprone-macro-parentheses): symbol and params are parts of types
 #define DYNO_CU(name, symbol, params)                                                             \
     _Static_assert(__builtin_types_compatible_p(__typeof__(&symbol), CUresult(CUDAAPI *) params), \
                    #symbol);
+// NOLINTEND(bugprone-macro-parentheses)
 #include "backend/cuda/driver.def"
 #undef DYNO_CU

@@ -37,8 +37,8 @@ bool dyno_cpu_is_view(enum dyno_op_id op);
  * come with the data; layouts are not looked at. */
 enum dyno_status dyno_cpu_move_check(const struct dyno_site *site, struct dyno_err *err);
 
-/* First element and step of a Slice on each axis, from the data of the step's inputs and the output's
- * size; false where they lead outside the input. */
+/* First element and step of a Slice on each axis, from the data of the step's inputs and the
+ * output's size; false where they lead outside the input. */
 bool dyno_cpu_slice_axes(const struct dyno_step *step, const struct dyno_buf *ins,
                          const struct dyno_buf *out, int64_t *start_out, int64_t *step_out);
 
