@@ -214,15 +214,6 @@ static const struct dyno_flag flags[] = {
      .help = "Trial certificates count, too: to try things with, for nobody is billed by them",
      .kind = DYNO_FLAG_BOOL,
      AT(takes_trials)},
-    {.name = "--commit-delay-us",
-     .value = "N",
-     .help = "Let a commit of the ledger wait so long for as many records as the last one had, "
-             "when that had many: fewer writes, more latency",
-     .kind = DYNO_FLAG_INT,
-     AT(commit_delay_us),
-     .fallback = 0,
-     .min = 0,
-     .max = 100000},
     {.name = "--recheck-hours",
      .value = "H",
      .help = "Look so often at each certificate whose unoptimised execution was kept beside it "

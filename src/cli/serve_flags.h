@@ -20,7 +20,6 @@ struct dyno_serve_flags {
     double build_timeout_s;
     bool no_builds;
     double recheck_hours;
-    int64_t commit_delay_us;
     bool takes_trials;
     bool open_to_all;
     int64_t http_port, grpc_port, metrics_port;

@@ -92,7 +92,6 @@ static enum dyno_status take_metering(const struct dyno_serve_flags *flags,
     options->device_class = flags->device_class;
     options->tariffs = flags->tariffs;
     options->budget_db = flags->budget_db;
-    options->commit_delay_us = (uint64_t)flags->commit_delay_us;
     options->recheck_s = flags->recheck_hours * 3600.0;
     options->takes_trials = flags->takes_trials;
     options->is_relaxed = strcmp(durability, "relaxed") == 0;

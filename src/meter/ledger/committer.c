@@ -2,8 +2,6 @@
 #include "base/clock.h"
 #include "meter/ledger/internal.h"
 
-#define GATHER_RECORDS 16 /* in the last group, to wait for more at all */
-
 /* --- waiting --- */
 
 /* When there is something to do even if nobody comes; 0: never. */
@@ -37,21 +35,6 @@ static void wait_until(struct dyno_ledger *ledger, uint64_t mono_ns)
     (void)pthread_cond_timedwait(&ledger->wakes, &ledger->lock, &until);
 }
 
-/* Many come at once: those that the last group let go are on their way again.  (Cf. PostgreSQL's
- * commit_delay and commit_siblings.) */
-static void gather(struct dyno_ledger *ledger)
-{
-    if (ledger->options.gather_ns == 0 || ledger->first == NULL ||
-        ledger->group.record_count < GATHER_RECORDS)
-        return;
-    const uint64_t until_ns = dyno_clock_ns() + ledger->options.gather_ns;
-    ledger->wanted_count = ledger->group.record_count;
-    while (ledger->pending_count < ledger->wanted_count && !ledger->is_closing &&
-           dyno_clock_ns() < until_ns)
-        wait_until(ledger, until_ns);
-    ledger->wanted_count = 0;
-}
-
 static struct work wait_for_work(struct dyno_ledger *ledger)
 {
     (void)pthread_mutex_lock(&ledger->lock);
@@ -66,11 +49,9 @@ static struct work wait_for_work(struct dyno_ledger *ledger)
         else
             wait_until(ledger, chore_ns);
     }
-    gather(ledger);
     const struct work work = {ledger->first, ledger->sent.seq, ledger->is_closing};
     ledger->first = NULL;
     ledger->last_next = &ledger->first;
-    ledger->pending_count = 0;
     ledger->wants_sent = false;
     (void)pthread_mutex_unlock(&ledger->lock);
     return work;

@@ -67,14 +67,12 @@ void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *en
 {
     struct dyno_err err = {0};
     struct dyno_ledger_entry *last = entries;
-    uint64_t count = 0;
     for (struct dyno_ledger_entry *entry = entries; entry != NULL; entry = entry->next) {
         entry->record.id.node = ledger->options.node;
         entry->record.voids.node = ledger->options.node;
         const bool is_right = dyno_record_check(&entry->record, &err) == DYNO_OK;
         DYNO_ASSERT(is_right && (entry->done != NULL || ledger->options.told != NULL));
         last = entry;
-        count++;
     }
     (void)pthread_mutex_lock(&ledger->lock);
     DYNO_ASSERT(!ledger->is_closing);
@@ -84,11 +82,8 @@ void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *en
     const bool was_empty = ledger->first == NULL;
     *ledger->last_next = entries;
     ledger->last_next = &last->next;
-    ledger->pending_count += count;
-    const bool wakes =
-        ledger->wanted_count == 0 ? was_empty : ledger->pending_count >= ledger->wanted_count;
     (void)pthread_mutex_unlock(&ledger->lock);
-    if (wakes)
+    if (was_empty)
         (void)pthread_cond_signal(&ledger->wakes);
 }
 

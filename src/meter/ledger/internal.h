@@ -40,8 +40,6 @@ struct dyno_ledger {
     pthread_mutex_t lock;
     pthread_cond_t wakes;
     struct dyno_ledger_entry *first, **last_next; /* pending */
-    uint64_t pending_count;
-    uint64_t wanted_count; /* of pending ones, which the committer waits for; 0: it does not */
     struct dyno_ledger_sent sent;
     struct dyno_map handles; /* key -> handle */
     struct dyno_ledger_name *name_chunks[DYNO_NAME_CHUNKS];

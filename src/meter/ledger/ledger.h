@@ -31,11 +31,8 @@ struct dyno_ledger_options {
     uint64_t sent_interval_ns;  /* how late the watermark may be when nothing else is written; 0: a
                                    second */
     uint64_t retry_interval_ns; /* of a full disk; 0: a second */
-    /* How long a group waits for as many records as the last one had, when that had many: a write
-     * costs much the same whatever is in it.  0: not at all. */
-    uint64_t gather_ns;
-    uint64_t reserve_bytes; /* 0: 16 MiB */
-    const char *key_path;   /* signs heads; NULL: they are not signed */
+    uint64_t reserve_bytes;     /* 0: 16 MiB */
+    const char *key_path;       /* signs heads; NULL: they are not signed */
 
     /* The system's clock, ns since 1970; NULL: CLOCK_REALTIME.  Called by the committer. */
     uint64_t (*now_ns)(void *arg);

@@ -209,7 +209,6 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
         .publish = options->publish_heads,
         .certificates = options->certificates,
         .device_class = options->device_class,
-        .gather_ns = options->commit_delay_us * 1000U,
         .recheck_ns = (uint64_t)(options->recheck_s * 1e9),
         .certifier = options->builds.builder,
         .takes_trials = options->takes_trials,

@@ -42,7 +42,6 @@ struct dyno_serve_options {
     const char *device_class;            /* that certificates must be of; NULL: of any */
     const char *budget_db;               /* of a fleet; NULL: budgets are leased by control_db */
     const char *tariffs;                 /* a book, for budgets of money; NULL: there are none */
-    uint64_t commit_delay_us;            /* that a group of records waits for more; 0: not at all */
     double recheck_s;                    /* between looks at a certificate in force; 0: none */
     int io_threads, threads;             /* 0: one a CPU */
     int lanes;                           /* runs at one time */

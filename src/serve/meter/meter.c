@@ -63,7 +63,6 @@ static enum dyno_status start(struct dyno_meter *meter, struct dyno_err *err)
     const struct dyno_ledger_options ledger = {.folder = meter->options.ledger,
                                                .node = meter->options.node,
                                                .key_path = meter->options.key_path,
-                                               .gather_ns = meter->options.gather_ns,
                                                .on_head = on_head,
                                                .told = told,
                                                .group_begins = group_begins,

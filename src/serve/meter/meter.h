@@ -26,7 +26,6 @@ struct dyno_meter_options {
     const char *publish;      /* a file or folder that heads are appended to; NULL: none */
     const char *certificates; /* folder; NULL: everything is uncertified */
     const char *device_class; /* that certificates must be of; NULL: of any */
-    uint64_t gather_ns;       /* dyno_ledger_options */
     uint64_t recheck_ns;      /* between two looks at a certificate in force; 0: nobody looks */
     const char *certifier;    /* the program dyno, which looks; NULL: it is looked for */
     bool takes_trials;        /* certificates to try things with, which nobody is billed by */

@@ -177,17 +177,15 @@ static void tell_list(void *arg, struct dyno_ledger_entry *entries)
     }
 }
 
-static void test_threads(uint64_t gather_ns)
+static void test_threads(void)
 {
     static struct client clients[THREADS];
     static bool seen[THREADS * PER_ROUND * ROUNDS + 1];
-    memset(seen, 0, sizeof(seen));
     struct dyno_verify_report report;
     struct dyno_ledger_options options = case_options();
     case_clear();
     options.segment_records_max = 2000;
     options.told = tell_list;
-    options.gather_ns = gather_ns;
     struct dyno_ledger *ledger = case_open(&options);
     for (size_t i = 0; i < THREADS; i++) {
         clients[i].ledger = ledger;
@@ -495,8 +493,7 @@ int main(void)
     test_starts();
     test_files();
     test_many_groups();
-    test_threads(0);
-    test_threads(200000);
+    test_threads();
     test_sent();
     test_names();
     test_many_names();
