@@ -69,15 +69,32 @@ static void *open_library(void)
     return NULL;
 }
 
+/* It opens its own second half by name alone: found where the loader looks, or where it is loaded
+ * already.  In a wheel it lies beside the first, where nobody looks. */
+static void load_builtins(const void *symbol, int major, int minor)
+{
+    Dl_info info;
+    char path[4096];
+    if (dladdr(symbol, &info) == 0 || info.dli_fname == NULL)
+        return;
+    const char *slash = strrchr(info.dli_fname, '/');
+    if (slash == NULL)
+        return;
+    (void)snprintf(path, sizeof(path), "%.*s/libnvrtc-builtins.so.%d.%d",
+                   (int)(slash - info.dli_fname), info.dli_fname, major, minor);
+    (void)dlopen(path, RTLD_NOW | RTLD_LOCAL); /* without it the first compilation says so */
+}
+
 static void load(void)
 {
     int major = 0;
     int minor = 0;
+    void *symbol = NULL;
     void *handle = open_library();
     if (handle == NULL)
         return;
     for (size_t i = 0; i < DYNO_COUNT(wanted); i++) {
-        void *const symbol = dlsym(handle, wanted[i].symbol);
+        symbol = dlsym(handle, wanted[i].symbol);
         if (symbol == NULL) {
             (void)snprintf(why_not, sizeof(why_not), "it is too old: it has no %s",
                            wanted[i].symbol);
@@ -89,6 +106,7 @@ static void load(void)
         (void)snprintf(why_not, sizeof(why_not), "it is version %d.%d, and %d.0 is needed", major,
                        minor, VERSION_MIN / 1000);
     library_version = major * 1000 + minor * 10;
+    load_builtins(symbol, major, minor);
 }
 
 enum dyno_status dyno_nvrtc_version(int *version_out, struct dyno_err *err)
