@@ -59,6 +59,9 @@ def case_each_answer_has_its_record(t):
           {("guest", "identity", "1/fp32", "standard")}, rows[0])
     check({r["shape"] for r in rows} == {"1x16", "2x16"}, rows)
     check(all(r["device_ns"] > 0 and "uncertified" in r["flags"] and "core-ns" in r["flags"] for r in rows), rows)
+    got = subprocess.run([t.build / "dyno", "ledger", "verify", str(ledger), "--json"], capture_output=True, text=True, check=True)
+    told = json.loads(got.stdout)
+    check(told["records"] > 6 and told["unconfirmed"] == 0, "an end in order leaves nothing open", told)
     told = usage(t, ledger)
     check(len(told) == 1 and told[0]["requests"] == 6 and told[0]["kind"] == "delivered", told)
     kinds = {r["kind"] for r in records(t, ledger)}

@@ -146,6 +146,14 @@ static bool do_chores(struct dyno_ledger *ledger, uint64_t sent_seq)
     return true;
 }
 
+static uint64_t sent_seq(struct dyno_ledger *ledger)
+{
+    (void)pthread_mutex_lock(&ledger->lock);
+    const uint64_t seq = ledger->sent.seq;
+    (void)pthread_mutex_unlock(&ledger->lock);
+    return seq;
+}
+
 void *dyno_ledger_committer(void *opaque)
 {
     struct dyno_ledger *ledger = opaque;
@@ -154,7 +162,8 @@ void *dyno_ledger_committer(void *opaque)
         const struct work work = wait_for_work(ledger);
         ok = write_records(ledger, &work) && do_chores(ledger, work.sent_seq);
         if (!ok || work.is_closing) {
-            ok = ok && dyno_ledger_end_file(ledger, work.sent_seq);
+            /* What was just told has settled itself since, or was said to have left. */
+            ok = ok && dyno_ledger_end_file(ledger, sent_seq(ledger));
             break;
         }
     }
