@@ -1,12 +1,12 @@
 /* libpq.c - finding the library and its functions. */
 #include "db/libpq.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/library.h"
 
 #define VERSION_MIN 120000
 
@@ -14,41 +14,17 @@ static pthread_once_t load_once = PTHREAD_ONCE_INIT;
 static struct dyno_libpq library; /* not changed any more once it is loaded */
 static char why_not[256];         /* "": it is loaded */
 
-static const struct {
-    const char *name;
-    size_t offset_bytes;
-} rows[] = {
+static const struct dyno_library_row rows[] = {
 #define X(name) {"PQ" #name, offsetof(struct dyno_libpq, name)},
     DYNO_LIBPQ_MAP(X)
 #undef X
 };
 
-static bool find_functions(void *handle)
-{
-    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        void *found = dlsym(handle, rows[i].name);
-        if (found == NULL) {
-            (void)snprintf(why_not, sizeof(why_not), DYNO_LIBPQ_LIBRARY " has no %s", rows[i].name);
-            return false;
-        }
-        /* A function pointer of any type is as large as this one. */
-        memcpy((char *)&library + rows[i].offset_bytes, &found, sizeof(found));
-    }
-    return true;
-}
-
 static void load(void)
 {
-    void *handle = dlopen(DYNO_LIBPQ_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (handle == NULL) {
-        const char *said = dlerror();
-        (void)snprintf(why_not, sizeof(why_not), "%s", said != NULL ? said : "unknown");
+    if (!dyno_library_load(DYNO_LIBPQ_LIBRARY, rows, DYNO_COUNT(rows), &library, why_not,
+                           sizeof(why_not)))
         return;
-    }
-    if (!find_functions(handle)) {
-        (void)dlclose(handle);
-        return;
-    }
     if (library.libVersion() < VERSION_MIN || library.isthreadsafe() == 0)
         (void)snprintf(why_not, sizeof(why_not),
                        DYNO_LIBPQ_LIBRARY " is version %d, wants %d or later, made for threads",

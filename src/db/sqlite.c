@@ -1,12 +1,11 @@
 /* sqlite.c - finding the library and its functions; its memory is ours. */
 #include "db/sqlite.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/library.h"
 #include "base/mem.h"
 
 #define VERSION_MIN 3037000 /* STRICT tables */
@@ -80,42 +79,17 @@ static const sqlite3_mem_methods memory = {.xMalloc = take_block,
 
 /* --- loading --- */
 
-static const struct {
-    const char *name;
-    size_t offset_bytes;
-} rows[] = {
+static const struct dyno_library_row rows[] = {
 #define X(name) {"sqlite3_" #name, offsetof(struct dyno_sqlite, name)},
     DYNO_SQLITE_MAP(X)
 #undef X
 };
 
-static bool find_functions(void *handle)
-{
-    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        void *found = dlsym(handle, rows[i].name);
-        if (found == NULL) {
-            (void)snprintf(why_not, sizeof(why_not), DYNO_SQLITE_LIBRARY " has no %s",
-                           rows[i].name);
-            return false;
-        }
-        /* A function pointer of any type is as large as this one. */
-        memcpy((char *)&library + rows[i].offset_bytes, &found, sizeof(found));
-    }
-    return true;
-}
-
 static void load(void)
 {
-    void *handle = dlopen(DYNO_SQLITE_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (handle == NULL) {
-        const char *said = dlerror();
-        (void)snprintf(why_not, sizeof(why_not), "%s", said != NULL ? said : "unknown");
+    if (!dyno_library_load(DYNO_SQLITE_LIBRARY, rows, DYNO_COUNT(rows), &library, why_not,
+                           sizeof(why_not)))
         return;
-    }
-    if (!find_functions(handle)) {
-        (void)dlclose(handle);
-        return;
-    }
     if (library.libversion_number() < VERSION_MIN) {
         (void)snprintf(why_not, sizeof(why_not), DYNO_SQLITE_LIBRARY " is version %s, wants 3.37",
                        library.libversion());

@@ -2,30 +2,28 @@
  * them since 1.2, so that nobody needs its header either. */
 #include "meter/ledger/pack.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "base/library.h"
 
 #define LIBRARY "libz.so.1"
 #define LEVEL   6
 #define Z_OK    0
 
-static struct {
+struct zlib {
     unsigned long (*bound)(unsigned long bytes);
     int (*compress)(unsigned char *out, unsigned long *out_bytes, const unsigned char *data,
                     unsigned long bytes, int level);
     int (*uncompress)(unsigned char *out, unsigned long *out_bytes, const unsigned char *data,
                       unsigned long bytes);
-} zlib; /* not changed any more once it is loaded */
+};
+static struct zlib zlib; /* not changed any more once it is loaded */
 
-static const struct {
-    const char *name;
-    void **slot;
-} rows[] = {
-    {"compressBound", (void **)(void *)&zlib.bound},
-    {"compress2", (void **)(void *)&zlib.compress},
-    {"uncompress", (void **)(void *)&zlib.uncompress},
+static const struct dyno_library_row rows[] = {
+    {"compressBound", offsetof(struct zlib, bound)},
+    {"compress2", offsetof(struct zlib, compress)},
+    {"uncompress", offsetof(struct zlib, uncompress)},
 };
 
 static pthread_once_t load_once = PTHREAD_ONCE_INIT;
@@ -33,21 +31,7 @@ static char why_not[256]; /* "": it is loaded */
 
 static void load(void)
 {
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) {
-        const char *said = dlerror();
-        (void)snprintf(why_not, sizeof(why_not), "%s", said != NULL ? said : "unknown");
-        return;
-    }
-    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        void *found = dlsym(library, rows[i].name);
-        if (found == NULL) {
-            (void)snprintf(why_not, sizeof(why_not), LIBRARY " has no %s", rows[i].name);
-            return;
-        }
-        /* POSIX lets a function's address be an object's; C does not. */
-        memcpy((void *)rows[i].slot, &found, sizeof(found));
-    }
+    (void)dyno_library_load(LIBRARY, rows, DYNO_COUNT(rows), &zlib, why_not, sizeof(why_not));
 }
 
 static enum dyno_status want_library(struct dyno_err *err)

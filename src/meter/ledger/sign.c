@@ -1,7 +1,6 @@
 /* sign.c - keys and signatures; libcrypto is found when it is wanted. */
 #include "meter/ledger/sign.h"
 
-#include <dlfcn.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <pthread.h>
@@ -10,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/hex.h"
+#include "base/library.h"
 #include "base/mem.h"
 
 #define LIBRARY       "libcrypto.so.3"
@@ -34,17 +34,15 @@
 
 #include <openssl/err.h>
 
-static struct {
+struct crypto {
 #define X(name) __typeof__ (&(name))(name);
     FUNCTIONS(X)
 #undef X
-} crypto; /* not changed any more once it is loaded */
+};
+static struct crypto crypto; /* not changed any more once it is loaded */
 
-static const struct {
-    const char *name;
-    void **slot;
-} rows[] = {
-#define X(name) {#name, (void **)(void *)&crypto.name},
+static const struct dyno_library_row rows[] = {
+#define X(name) {#name, offsetof(struct crypto, name)},
     FUNCTIONS(X)
 #undef X
 };
@@ -54,21 +52,7 @@ static char why_not[256]; /* "": it is loaded */
 
 static void load(void)
 {
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) {
-        const char *said = dlerror();
-        (void)snprintf(why_not, sizeof(why_not), "%s", said != NULL ? said : "unknown");
-        return;
-    }
-    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        void *found = dlsym(library, rows[i].name);
-        if (found == NULL) {
-            (void)snprintf(why_not, sizeof(why_not), LIBRARY " has no %s", rows[i].name);
-            return;
-        }
-        /* POSIX lets a function's address be an object's; C does not. */
-        memcpy((void *)rows[i].slot, &found, sizeof(found));
-    }
+    (void)dyno_library_load(LIBRARY, rows, DYNO_COUNT(rows), &crypto, why_not, sizeof(why_not));
 }
 
 static enum dyno_status want_library(struct dyno_err *err)
