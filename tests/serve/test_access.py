@@ -1,5 +1,6 @@
 """The access log and trace context: a line for every request, whatever becomes of it."""
 import json
+import operator
 import os
 import queue
 import re
@@ -12,6 +13,7 @@ import time
 import grpc
 import numpy as np
 import tritonclient.grpc as triton
+from clients import wait_for
 from harness import check
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
@@ -325,6 +327,8 @@ def case_rotation(t):
         while not log.path.exists():
             check(time.monotonic() < end, "no new file")
             time.sleep(0.005)
+        want = [done + 3 for done in counts]
+        wait_for(lambda: all(map(operator.ge, counts, want)))
     stop.set()
     for thread in threads:
         thread.join()

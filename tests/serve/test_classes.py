@@ -5,6 +5,7 @@ import time
 import numpy as np
 import tritonclient.grpc as triton
 import tritonclient.http as http
+from clients import wait_for
 from harness import check
 from tritonclient.utils import InferenceServerException
 
@@ -216,5 +217,6 @@ def case_lanes(t):
     slow = np.ones((512, 256), np.float32)
     for _ in range(5):
         check(np.allclose(ask(server, "slow", slow)[0], slow))
+    wait_for(lambda: load.counts["rows"] > 10)
     load.stop()
     check(not load.errors and load.counts["rows"] > 10, load.counts, load.errors[:3])

@@ -7,6 +7,7 @@ import threading
 import time
 
 import numpy as np
+from clients import wait_for
 from harness import check
 
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 16], "datatype": "FP32",
@@ -139,7 +140,9 @@ def case_reload_without_a_gap(t):
         thread.start()
     for _ in range(50):
         t.put("identity", "identity")  # what has not changed is not loaded again
+        want = count[0] + 2
         check(server.json("POST", "/v2/repository/models/identity/load")["load"])
+        wait_for(lambda: count[0] >= want)
     stop.set()
     for thread in threads:
         thread.join()

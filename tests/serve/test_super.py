@@ -273,6 +273,8 @@ def case_another_beside_it(t):
     for _ in range(4):
         old, server = server, start()
         old.stop()
+        want = count[0] + 16
+        wait_for(lambda: count[0] >= want)
     stop.set()
     for thread in threads:
         thread.join()

@@ -1,6 +1,7 @@
 """TLS: the stock clients, what is refused, client certificates, replaced certificates, hostile peers."""
 import ctypes
 import json
+import operator
 import os
 import pathlib
 import re
@@ -480,6 +481,8 @@ def case_reload_while_requests_run(t):
         server.process.send_signal(signal.SIGHUP)
         wait_for("no new certificate", lambda: serial_of(server, context) not in seen)
         seen.add(serial_of(server, context))
+        want = [done + 6 for done in count]
+        wait_for("a client stands still", lambda: all(map(operator.ge, count, want)))
     stop.set()
     for thread in threads:
         thread.join()
