@@ -45,6 +45,18 @@ DYNO_API void dyno_threads_destroy(struct dyno_pool *pool); /* accepts NULL */
 DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_open(const char *path,
                                                           struct dyno_engine **engine_out,
                                                           struct dyno_err *err);
+/* The same, on a device of this machine that is named: "cpu", "cuda" (the first GPU) or "cuda:N".
+ * NULL: as dyno_engine_open, which takes the first GPU for an engine that wants one.
+ * E_TARGET: there is no such GPU, or the engine was built for the other kind of device; E_ARG: no
+ * device is called that. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_open_on(const char *path, const char *device,
+                                                             struct dyno_engine **engine_out,
+                                                             struct dyno_err *err);
+/* The same without opening a GPU: an engine for one tells what it is, and makes no contexts
+ * (E_TARGET). */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_inspect(const char *path,
+                                                             struct dyno_engine **engine_out,
+                                                             struct dyno_err *err);
 /* After every context of it is destroyed.  Accepts NULL. */
 DYNO_API void dyno_engine_close(struct dyno_engine *engine);
 
@@ -85,6 +97,11 @@ DYNO_API uint64_t dyno_engine_file_bytes(const struct dyno_engine *engine);
 /* Memory that the engine and all its contexts hold now, beside the file: every byte they have
  * allocated.  Any thread. */
 DYNO_API uint64_t dyno_engine_memory_bytes(const struct dyno_engine *engine);
+/* The same of the GPU's memory: weights, programs, arenas of contexts, and what their graphs are
+ * estimated to take; 0 on the CPU.  Any thread. */
+DYNO_API uint64_t dyno_engine_gpu_bytes(const struct dyno_engine *engine);
+/* The GPU that the engine was built for, as its driver names it; "" for an engine of the CPU. */
+DYNO_API const char *dyno_engine_device_name(const struct dyno_engine *engine);
 DYNO_API uint32_t dyno_engine_step_count(const struct dyno_engine *engine);
 
 /* --- contexts --- */
@@ -173,6 +190,9 @@ struct dyno_step_info {
 };
 DYNO_API void dyno_engine_step(const struct dyno_engine *engine, uint32_t idx,
                                struct dyno_step_info *info_out);
+
+/* Nanoseconds that the last run kept the GPU busy, by its events, without copies; 0 on the CPU. */
+DYNO_API uint64_t dyno_context_device_ns(const struct dyno_context *context);
 
 /* Bytes of activations and workspace of the shapes bound last; and what the tensors would take
  * without sharing. */

@@ -247,8 +247,9 @@ static enum dyno_status run_stages(struct builder *builder, struct dyno_built *b
         return DYNO_OK;
     }
     struct dyno_plan *plan = builder->plan;
+    const int ordinal = builder->cuda != NULL ? builder->cuda->ordinal : 0;
     builder->plan = NULL; /* taken, whatever happens */
-    return dyno_engine_from_plan(plan, &built->engine, builder->err);
+    return dyno_engine_from_plan_on(plan, ordinal, &built->engine, builder->err);
 }
 
 enum dyno_status dyno_build(const struct dyno_build_options *options, struct dyno_built *built_out,

@@ -21,7 +21,7 @@ struct dyno_certify_options {
     const char *onnx, *engine, *out, *reference, *verify, *show, *save_baseline;
     const char *suspend, *reinstate, *reason, *watch, *baseline;
     const char *shapes, *min_shapes, *opt_shapes, *max_shapes;
-    const char *device_class, *svg, *factors;
+    const char *device, *device_class, *svg, *factors;
     int64_t threads, term_days, attempts;
     double accuracy, p99_ms;
     bool top_1, new_reference, keep_baseline, trial, json;
@@ -67,6 +67,14 @@ struct dyno_certify_subject {
 DYNO_NODISCARD enum dyno_status dyno_certify_model_hash(const char *path,
                                                         struct dyno_cert_hash *hash_out,
                                                         struct dyno_err *err);
+
+/* E_UNSUPPORTED: it is for a GPU, where the unoptimised execution that it would be held against is
+ * not there yet. */
+DYNO_NODISCARD enum dyno_status dyno_certify_open_engine(const char *path,
+                                                         struct dyno_engine **engine_out,
+                                                         struct dyno_err *err);
+/* The same of a device's name (NULL: the CPU). */
+DYNO_NODISCARD enum dyno_status dyno_certify_check_device(const char *device, struct dyno_err *err);
 
 /* Build the baseline, open the engine, find range and points.  like: take range, points and device
  * from this certificate; NULL: from flags and engine.  E_MISMATCH: the engine is of another model.

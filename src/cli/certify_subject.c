@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/cuda/device.h"
 #include "base/calendar.h"
 #include "base/mem.h"
 #include "cli/certify.h"
@@ -428,6 +429,38 @@ static enum dyno_status open_baseline(const struct dyno_certify_options *options
     return dyno_engine_identity(subject->baseline, subject->baseline_hash.bytes, err);
 }
 
+static enum dyno_status no_baseline(struct dyno_err *err)
+{
+    return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                     "nothing is certified on a GPU yet: a speed-up there is one over the "
+                     "unoptimised execution on the same GPU, op by op with the kernels of cuDNN "
+                     "and cublasLt, which this build does not have; one over the CPU would say "
+                     "nothing");
+}
+
+enum dyno_status dyno_certify_check_device(const char *device, struct dyno_err *err)
+{
+    int ordinal = 0;
+    if (device == NULL || strcmp(device, "cpu") == 0)
+        return DYNO_OK;
+    if (!dyno_cuda_ordinal(device, &ordinal))
+        return DYNO_FAIL(err, DYNO_E_ARG, "--device=%.64s: there are cpu, cuda and cuda:N", device);
+    return no_baseline(err);
+}
+
+enum dyno_status dyno_certify_open_engine(const char *path, struct dyno_engine **engine_out,
+                                          struct dyno_err *err)
+{
+    DYNO_TRY(dyno_engine_inspect(path, engine_out, err));
+    if (dyno_engine_device_name(*engine_out)[0] == 0)
+        return DYNO_OK;
+    dyno_engine_close(*engine_out);
+    *engine_out = NULL;
+    const enum dyno_status status = no_baseline(err);
+    dyno_err_prefix(err, "engine '%s'", path);
+    return status;
+}
+
 /* Element types that values of the engine have, the model's own float first. */
 static const char *precision_of(const struct dyno_engine *engine, struct dyno_arena *arena)
 {
@@ -483,7 +516,7 @@ static enum dyno_status open_all(const struct dyno_certify_options *options,
     DYNO_TRY(dyno_pool_create(&pool, &subject->pool, err));
     DYNO_TRY(describe_device(options, subject, err));
     if (subject->engine_path != NULL) {
-        DYNO_TRY(dyno_engine_open(subject->engine_path, &subject->engine, err));
+        DYNO_TRY(dyno_certify_open_engine(subject->engine_path, &subject->engine, err));
         DYNO_TRY(dyno_engine_identity(subject->engine, subject->engine_hash.bytes, err));
         subject->precision = precision_of(subject->engine, subject->arena);
         if (subject->precision == NULL)

@@ -15,7 +15,7 @@ enum dyno_status dyno_certify_check_subject(const struct dyno_certify_options *o
     char device_class[256] = "";
     if (options->engine != NULL && cert->kind == DYNO_CERT_ENGINE) {
         struct dyno_engine *engine = NULL;
-        DYNO_TRY(dyno_engine_open(options->engine, &engine, err));
+        DYNO_TRY(dyno_certify_open_engine(options->engine, &engine, err));
         const enum dyno_status status = dyno_engine_identity(engine, engine_hash.bytes, err);
         dyno_engine_close(engine);
         DYNO_TRY(status);

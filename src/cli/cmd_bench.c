@@ -18,7 +18,7 @@ struct options {
     struct dyno_cli_list positional;
     struct dyno_cli_list load_inputs;
     const char *engine, *onnx, *shapes, *min_shapes, *opt_shapes, *max_shapes;
-    const char *export_times, *timing_cache;
+    const char *export_times, *timing_cache, *device;
     int64_t threads, level, iterations, streams;
     double duration_s, warm_up_ms;
     bool baseline, exact, dump_profile, dump_layers, json;
@@ -45,6 +45,8 @@ static const struct dyno_flag flags[] = {
      .kind = DYNO_FLAG_LIST,
      AT(load_inputs)},
     DYNO_FLAG_THREADS(options, "Threads"),
+    DYNO_FLAG_DEVICE(options, "Where to run: an engine for a GPU takes the first one unless this "
+                              "says another"),
     {.name = "--streams",
      .value = "N",
      .help = "Contexts that run at the same time",
@@ -566,6 +568,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
             .exact = options->exact,
             .level = (int)options->level,
             .threads = (int)options->threads,
+            .device = options->device,
             .profile = shapes.items,
             .profile_count = shapes.count,
             .timing_cache_path = options->timing_cache,

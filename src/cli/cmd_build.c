@@ -177,7 +177,7 @@ static enum dyno_status report(const struct options *options, const struct dyno_
     enum dyno_status status = DYNO_OK;
     struct dyno_strbuf json = {0};
     struct dyno_engine *engine = NULL;
-    status = dyno_engine_open(options->engine, &engine, err);
+    status = dyno_engine_open_on(options->engine, options->device, &engine, err);
     if (status != DYNO_OK)
         return status;
     dyno_report_build_json(&built->report, engine, options->onnx, options->engine, &json);

@@ -122,6 +122,8 @@ static const struct dyno_flag flags[] = {
      .fallback = 365,
      .min = 1,
      .max = 3650},
+    DYNO_FLAG_DEVICE(dyno_certify_options, "Device to certify on: cpu; on a GPU there is no "
+                                           "unoptimised execution yet"),
     {.name = "--device-class",
      .value = "NAME",
      .help = "Name of the kind of device; default: processor and threads",
@@ -260,6 +262,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         return DYNO_FAIL(err, DYNO_E_ARG, "give either the model or --baseline");
     if (options.onnx == NULL && options.baseline == NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "MODEL.onnx is missing");
+    DYNO_TRY(dyno_certify_check_device(options.device, err));
     if (options.watch != NULL)
         return dyno_certify_watch(&options, err);
     if (options.verify != NULL)

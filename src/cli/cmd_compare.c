@@ -13,7 +13,7 @@
 struct options {
     struct dyno_cli_list positional;
     struct dyno_cli_list inputs;
-    const char *shapes;
+    const char *shapes, *device;
     int64_t threads;
     double rtol;
     bool layers, json;
@@ -24,6 +24,7 @@ static const struct dyno_flag flags[] = {
     DYNO_FLAG_INPUTS(options),
     DYNO_FLAG_SHAPES(options, "Shapes of made-up inputs"),
     DYNO_FLAG_THREADS(options, "Threads of engines"),
+    DYNO_FLAG_DEVICE(options, "The GPU that engines for one run on; else the first"),
     {.name = "--rtol",
      .value = "X",
      .help = "Largest error allowed, as a share of the output's range",
@@ -219,6 +220,16 @@ static enum dyno_status run_reference(struct execution *execution, const struct 
     return DYNO_OK;
 }
 
+/* The other side may well be one for the CPU. */
+static enum dyno_status is_for_gpu(const char *path, bool *is_for_gpu_out, struct dyno_err *err)
+{
+    struct dyno_engine *engine = NULL;
+    DYNO_TRY(dyno_engine_inspect(path, &engine, err));
+    *is_for_gpu_out = dyno_engine_device_name(engine)[0] != 0;
+    dyno_engine_close(engine);
+    return DYNO_OK;
+}
+
 static enum dyno_status open_execution(struct execution *execution, const struct options *options,
                                        const struct dyno_cli_shapes *shapes, struct dyno_err *err)
 {
@@ -238,7 +249,11 @@ static enum dyno_status open_execution(struct execution *execution, const struct
         dyno_findings_end(&findings, err);
         DYNO_TRY(status);
     }
+    bool on_gpu = false;
+    if (options->device != NULL && !dyno_is_onnx_path(path))
+        DYNO_TRY(is_for_gpu(path, &on_gpu, err));
     const struct dyno_session_options session = {
+        .device = on_gpu ? options->device : NULL,
         .engine_path = dyno_is_onnx_path(path) ? NULL : path,
         .onnx_path = dyno_is_onnx_path(path) ? path : NULL,
         .baseline = dyno_is_onnx_path(path),

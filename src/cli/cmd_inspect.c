@@ -175,7 +175,7 @@ static enum dyno_status inspect_engine(const struct options *options, const char
     struct dyno_engine *engine = NULL;
     uint8_t digest[32] = {0};
     char identity[65] = "";
-    DYNO_TRY(dyno_engine_open(path, &engine, err));
+    DYNO_TRY(dyno_engine_inspect(path, &engine, err));
     enum dyno_status status = dyno_engine_identity(engine, digest, err);
     for (int i = 0; i < 32; i++)
         (void)snprintf(identity + (size_t)2 * i, 3, "%02x", digest[i]);

@@ -12,7 +12,7 @@
 struct options {
     struct dyno_cli_list positional;
     struct dyno_cli_list inputs;
-    const char *output, *shapes;
+    const char *output, *shapes, *device;
     int64_t threads, level;
     bool baseline, exact, json;
 };
@@ -27,6 +27,8 @@ static const struct dyno_flag flags[] = {
      AT(output)},
     DYNO_FLAG_SHAPES(options, "Shapes of made-up inputs; also the shapes a model is built for"),
     DYNO_FLAG_THREADS(options, "Threads"),
+    DYNO_FLAG_DEVICE(options, "Where to run: an engine for a GPU takes the first one unless this "
+                              "says another"),
     DYNO_FLAG_LEVEL(options, 0),
     DYNO_FLAG_BASELINE(options, "Run a model given as .onnx unoptimised"),
     DYNO_FLAG_EXACT(options),
@@ -150,6 +152,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .exact = options->exact,
         .level = (int)options->level,
         .threads = (int)options->threads,
+        .device = options->device,
         .profile = shapes.items,
         .profile_count = shapes.count,
     };

@@ -77,6 +77,12 @@
         .kind = DYNO_FLAG_STR, DYNO_FLAG_AT(type, timing_cache)                        \
     }
 
+#define DYNO_FLAG_DEVICE(type, text)                                                        \
+    {                                                                                       \
+        .name = "--device", .value = "cpu|cuda[:N]", .help = (text), .kind = DYNO_FLAG_STR, \
+        DYNO_FLAG_AT(type, device)                                                          \
+    }
+
 #define DYNO_FLAG_BASELINE(type, text)                                                             \
     {                                                                                              \
         .name = "--baseline", .help = (text), .kind = DYNO_FLAG_BOOL, DYNO_FLAG_AT(type, baseline) \

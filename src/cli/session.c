@@ -84,6 +84,7 @@ static enum dyno_status build_now(const struct dyno_session_options *options,
                                              .baseline = options->baseline,
                                              .exact = options->exact,
                                              .level = options->level,
+                                             .device = options->device,
                                              .timing_cache_path = options->timing_cache_path,
                                              .progress = on_progress,
                                              .progress_arg = &bar,
@@ -105,7 +106,8 @@ enum dyno_status dyno_session_open(const struct dyno_session_options *options,
     enum dyno_status status = dyno_pool_create(&pool, &session_out->pool, err);
     const uint64_t start_ns = dyno_clock_ns();
     if (status == DYNO_OK && options->engine_path != NULL) {
-        status = dyno_engine_open(options->engine_path, &session_out->engine, err);
+        status =
+            dyno_engine_open_on(options->engine_path, options->device, &session_out->engine, err);
         session_out->owns_engine = status == DYNO_OK;
     } else if (status == DYNO_OK) {
         status = build_now(options, session_out, err);

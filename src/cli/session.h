@@ -13,7 +13,8 @@ struct dyno_session_options {
     bool baseline;
     bool exact;
     int level;
-    int threads; /* 0: one a CPU */
+    int threads;        /* 0: one a CPU */
+    const char *device; /* of a file: that it is to run on; to build for; NULL: its own, the CPU */
     const struct dyno_profile_input *profile;
     uint32_t profile_count;
     const char *timing_cache_path;

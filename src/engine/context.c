@@ -59,6 +59,11 @@ static enum dyno_status create(struct dyno_engine *engine, struct dyno_pool *poo
                                struct dyno_context **context_out, struct dyno_err *err)
 {
     const struct dyno_plan *plan = engine->plan;
+    if (plan->gpu.compute != 0 && engine->gpu == NULL)
+        return DYNO_FAIL(err, DYNO_E_TARGET,
+                         "the engine is for the GPU '%s' and was opened to be looked at: it does "
+                         "not run",
+                         plan->gpu.name);
     struct dyno_context *context = dyno_alloc(1, sizeof(*context));
     if (context == NULL)
         return DYNO_NOMEM(err);
@@ -502,6 +507,7 @@ static enum dyno_status run_segments(struct dyno_context *context, struct dyno_b
     const struct dyno_gpu_watch watch = {
         .step_us = context->step_us, .tap = context->tap, .tap_arg = context->tap_arg};
     context->gpu->ran = false;
+    context->gpu->us = 0.0;
     for (uint32_t i = 0; i < schedule->segment_count; i++) {
         const struct dyno_segment *segment = &schedule->segments[i];
         if (segment->place == DYNO_ON_GPU) {
@@ -680,7 +686,12 @@ void dyno_context_tap(struct dyno_context *context, dyno_tap_fn *tap, void *arg)
 
 double dyno_context_gpu_us(const struct dyno_context *context)
 {
-    return context->gpu != NULL ? (double)context->gpu->ms * 1e3 : 0.0;
+    return context->gpu != NULL ? context->gpu->us : 0.0;
+}
+
+uint64_t dyno_context_device_ns(const struct dyno_context *context)
+{
+    return (uint64_t)(dyno_context_gpu_us(context) * 1e3 + 0.5);
 }
 
 uint64_t dyno_context_arena_bytes(const struct dyno_context *context)

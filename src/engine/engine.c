@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/cuda/device.h"
 #include "base/executor.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -41,13 +42,50 @@ static enum dyno_status find_kernels(struct dyno_engine *engine, struct dyno_err
     return DYNO_OK;
 }
 
+/* Where an engine is to run. */
+struct where {
+    const char *device; /* NULL: it does not matter which, */
+    int ordinal;        /* but a GPU is this one */
+    bool is_nowhere;    /* no GPU is opened */
+};
+
+static enum dyno_status take_device(const char *device, struct where *where_out,
+                                    struct dyno_err *err)
+{
+    *where_out = (struct where){.device = device};
+    if (device == NULL || strcmp(device, "cpu") == 0 ||
+        dyno_cuda_ordinal(device, &where_out->ordinal))
+        return DYNO_OK;
+    return DYNO_FAIL(err, DYNO_E_ARG, "there is no device '%.64s': there are cpu, cuda and cuda:N",
+                     device);
+}
+
+static enum dyno_status check_device(const struct dyno_engine *engine, const struct where *where,
+                                     struct dyno_err *err)
+{
+    const struct dyno_gpu *gpu = &engine->plan->gpu;
+    const bool wants_cpu = where->device != NULL && strcmp(where->device, "cpu") == 0;
+    if (gpu->compute != 0 && wants_cpu)
+        return DYNO_FAIL(err, DYNO_E_TARGET,
+                         "it was built for the GPU '%s', and is to run on the CPU: build it for "
+                         "that",
+                         gpu->name);
+    if (gpu->compute == 0 && where->device != NULL && !wants_cpu)
+        return DYNO_FAIL(err, DYNO_E_TARGET,
+                         "it was built for the CPU, and is to run on %s: build it for that",
+                         where->device);
+    return DYNO_OK;
+}
+
 /* The plan is there; the rest of an engine.  On failure the engine is still the caller's. */
-static enum dyno_status complete(struct dyno_engine *engine, struct dyno_err *err)
+static enum dyno_status complete(struct dyno_engine *engine, const struct where *where,
+                                 struct dyno_err *err)
 {
     DYNO_TRY(find_kernels(engine, err));
+    DYNO_TRY(check_device(engine, where, err));
     DYNO_TRY(dyno_schedule_make(engine->plan, engine->kernels, &engine->schedule, err));
-    if (engine->plan->gpu.compute != 0)
-        DYNO_TRY(dyno_engine_gpu_open(engine, err));
+    if (engine->plan->gpu.compute != 0 && !where->is_nowhere)
+        DYNO_TRY(dyno_engine_gpu_open(engine, where->ordinal, err));
     engine->executor = dyno_executor_create();
     return engine->executor != NULL ? DYNO_OK : DYNO_NOMEM(err);
 }
@@ -55,6 +93,13 @@ static enum dyno_status complete(struct dyno_engine *engine, struct dyno_err *er
 enum dyno_status dyno_engine_from_plan(struct dyno_plan *plan, struct dyno_engine **engine_out,
                                        struct dyno_err *err)
 {
+    return dyno_engine_from_plan_on(plan, 0, engine_out, err);
+}
+
+enum dyno_status dyno_engine_from_plan_on(struct dyno_plan *plan, int gpu_ordinal,
+                                          struct dyno_engine **engine_out, struct dyno_err *err)
+{
+    const struct where where = {.ordinal = gpu_ordinal};
     *engine_out = NULL;
     struct dyno_engine *engine = dyno_alloc(1, sizeof(*engine));
     if (engine == NULL) {
@@ -64,7 +109,7 @@ enum dyno_status dyno_engine_from_plan(struct dyno_plan *plan, struct dyno_engin
     engine->plan = plan;
     dyno_target_detect(&engine->here, NULL);
     struct dyno_mem_account *before = dyno_mem_enter(&engine->account);
-    const enum dyno_status status = complete(engine, err);
+    const enum dyno_status status = complete(engine, &where, err);
     dyno_mem_leave(before);
     if (status == DYNO_OK)
         *engine_out = engine;
@@ -74,7 +119,7 @@ enum dyno_status dyno_engine_from_plan(struct dyno_plan *plan, struct dyno_engin
 }
 
 static enum dyno_status read_file(struct dyno_engine *engine, const char *path,
-                                  struct dyno_err *err)
+                                  const struct where *where, struct dyno_err *err)
 {
     DYNO_TRY(dyno_file_map(path, &engine->map, err));
     dyno_target_detect(&engine->here, NULL);
@@ -82,27 +127,49 @@ static enum dyno_status read_file(struct dyno_engine *engine, const char *path,
         dyno_engine_read(engine->map.data, engine->map.bytes, &engine->here, &engine->plan,
                          engine->warning, sizeof(engine->warning), err);
     if (status == DYNO_OK)
-        status = complete(engine, err);
+        status = complete(engine, where, err);
     if (status != DYNO_OK)
         dyno_err_prefix(err, "engine '%s'", path);
     return status;
 }
 
-enum dyno_status dyno_engine_open(const char *path, struct dyno_engine **engine_out,
-                                  struct dyno_err *err)
+static enum dyno_status open_where(const char *path, const struct where *where,
+                                   struct dyno_engine **engine_out, struct dyno_err *err)
 {
     *engine_out = NULL;
     struct dyno_engine *engine = dyno_alloc(1, sizeof(*engine));
     if (engine == NULL)
         return DYNO_NOMEM(err);
     struct dyno_mem_account *before = dyno_mem_enter(&engine->account);
-    const enum dyno_status status = read_file(engine, path, err);
+    const enum dyno_status status = read_file(engine, path, where, err);
     dyno_mem_leave(before);
     if (status == DYNO_OK)
         *engine_out = engine;
     else
         dyno_engine_close(engine);
     return status;
+}
+
+enum dyno_status dyno_engine_open(const char *path, struct dyno_engine **engine_out,
+                                  struct dyno_err *err)
+{
+    return dyno_engine_open_on(path, NULL, engine_out, err);
+}
+
+enum dyno_status dyno_engine_open_on(const char *path, const char *device,
+                                     struct dyno_engine **engine_out, struct dyno_err *err)
+{
+    struct where where;
+    *engine_out = NULL;
+    DYNO_TRY(take_device(device, &where, err));
+    return open_where(path, &where, engine_out, err);
+}
+
+enum dyno_status dyno_engine_inspect(const char *path, struct dyno_engine **engine_out,
+                                     struct dyno_err *err)
+{
+    const struct where where = {.is_nowhere = true};
+    return open_where(path, &where, engine_out, err);
 }
 
 void dyno_engine_close(struct dyno_engine *engine)
@@ -196,6 +263,12 @@ uint64_t dyno_engine_file_bytes(const struct dyno_engine *engine)
 uint64_t dyno_engine_memory_bytes(const struct dyno_engine *engine)
 {
     return sizeof(*engine) + atomic_load_explicit(&engine->account.bytes, memory_order_relaxed);
+}
+
+uint64_t dyno_engine_gpu_bytes(const struct dyno_engine *engine)
+{
+    return engine->gpu != NULL ? atomic_load_explicit(&engine->gpu->bytes, memory_order_relaxed)
+                               : 0;
 }
 
 uint32_t dyno_engine_step_count(const struct dyno_engine *engine)

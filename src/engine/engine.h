@@ -18,7 +18,7 @@ struct dyno_engine {
     struct dyno_plan *plan;
     const struct dyno_kernel **kernels; /* one a step; NULL: none of this build (engine refused) */
     struct dyno_schedule schedule;
-    struct dyno_engine_gpu *gpu; /* NULL: every step runs on the CPU */
+    struct dyno_engine_gpu *gpu; /* NULL: every step runs on the CPU, or none runs here */
     struct dyno_target here;
     struct dyno_executor *executor;  /* runs what was submitted to contexts without a pool */
     struct dyno_mem_account account; /* all memory of the engine and its contexts but this struct */
@@ -31,6 +31,10 @@ struct dyno_engine {
 DYNO_NODISCARD enum dyno_status dyno_engine_from_plan(struct dyno_plan *plan,
                                                       struct dyno_engine **engine_out,
                                                       struct dyno_err *err);
+/* The same, a plan for a GPU on that one. */
+DYNO_NODISCARD enum dyno_status dyno_engine_from_plan_on(struct dyno_plan *plan, int gpu_ordinal,
+                                                         struct dyno_engine **engine_out,
+                                                         struct dyno_err *err);
 
 /* The symbols' values that input shapes give (symbols without an input keep INT64_MIN: known only
  * while running).  symbols_out has dyno_exprs_symbol_count items.  E_ARG names input, dimension and
@@ -49,8 +53,5 @@ void dyno_context_tap(struct dyno_context *context, dyno_tap_fn *tap, void *arg)
 
 /* Microseconds that the GPU took for the last run, without copies; 0 on the CPU. */
 double dyno_context_gpu_us(const struct dyno_context *context);
-
-/* Name of the GPU that the engine was built for; "" for an engine of the CPU. */
-const char *dyno_engine_device_name(const struct dyno_engine *engine);
 
 #endif /* DYNO_ENGINE_ENGINE_H */

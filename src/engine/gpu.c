@@ -8,14 +8,27 @@
 #include "base/mem.h"
 #include "engine/binding.h"
 
-#define ALIGN_BYTES 256
-#define SLACK_BYTES 256 /* behind weights: vectors may be read to their end */
+#define ALIGN_BYTES      256
+#define SLACK_BYTES      256 /* behind weights: vectors may be read to their end */
+/* What the driver keeps of a graph that can be launched; it does not tell. */
+#define GRAPH_BYTES      65536
+#define GRAPH_STEP_BYTES 4096
 
 /* Before things are given back, which goes on whatever this says: there is nobody to tell. */
 static void leave_nothing(const struct dyno_cuda *cuda)
 {
     const enum dyno_status ignored = dyno_cuda_enter(cuda, NULL);
     (void)ignored;
+}
+
+static void hold(const struct dyno_engine *engine, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&engine->gpu->bytes, bytes, memory_order_relaxed);
+}
+
+static void let_go(const struct dyno_engine *engine, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&engine->gpu->bytes, bytes, memory_order_relaxed);
 }
 
 /* --- engines --- */
@@ -67,6 +80,7 @@ static enum dyno_status load_programs(struct dyno_engine *engine, struct dyno_er
             dyno_err_prefix(err, "program %u ('%s')", i + 1, program->source);
             return status;
         }
+        hold(engine, program->image_bytes);
     }
     return DYNO_OK;
 }
@@ -125,6 +139,7 @@ static enum dyno_status copy_weights(struct dyno_engine *engine, struct dyno_err
         return DYNO_NOMEM(err);
     gpu->memory_bytes = place_weights(engine);
     DYNO_TRY(dyno_cuda_alloc(gpu->cuda, gpu->memory_bytes, &gpu->memory, err));
+    hold(engine, gpu->memory_bytes);
     /* The slack is read, and must not be what another program left there. */
     int code = cu->fill(gpu->memory, 0, (size_t)gpu->memory_bytes, NULL);
     for (uint32_t s = 0; s < plan->step_count && code == DYNO_CU_OK; s++)
@@ -137,12 +152,12 @@ static enum dyno_status copy_weights(struct dyno_engine *engine, struct dyno_err
     return dyno_cu_check(cu, code, "to copy the weights", err);
 }
 
-enum dyno_status dyno_engine_gpu_open(struct dyno_engine *engine, struct dyno_err *err)
+enum dyno_status dyno_engine_gpu_open(struct dyno_engine *engine, int ordinal, struct dyno_err *err)
 {
     engine->gpu = dyno_alloc(1, sizeof(*engine->gpu));
     if (engine->gpu == NULL)
         return DYNO_NOMEM(err);
-    DYNO_TRY(dyno_cuda_open(0, &engine->gpu->cuda, err));
+    DYNO_TRY(dyno_cuda_open(ordinal, &engine->gpu->cuda, err));
     engine->here.gpu = engine->gpu->cuda->gpu;
     DYNO_TRY(check_card(engine, &engine->gpu->cuda->gpu, err));
     DYNO_TRY(load_programs(engine, err));
@@ -210,6 +225,7 @@ void dyno_context_gpu_destroy(struct dyno_context_gpu *gpu)
     if (gpu->stream != NULL)
         (void)cuda->cu->stream_destroy(gpu->stream);
     dyno_cuda_free(cuda, gpu->arena);
+    let_go(gpu->engine, gpu->arena_bytes);
     dyno_free(gpu);
 }
 
@@ -234,12 +250,19 @@ enum dyno_status dyno_gpu_check_program(const struct dyno_engine *engine,
     return status;
 }
 
+static uint64_t graph_bytes(const struct dyno_segment *segment)
+{
+    return GRAPH_BYTES + (uint64_t)segment->step_count * GRAPH_STEP_BYTES;
+}
+
 static void drop_graphs(struct dyno_binding *binding)
 {
     const struct dyno_engine *engine = binding->engine;
     for (uint32_t i = 0; binding->graphs != NULL && i < engine->schedule.segment_count; i++) {
-        if (binding->graphs[i] != NULL)
-            (void)engine->gpu->cuda->cu->graph_exec_destroy(binding->graphs[i]);
+        if (binding->graphs[i] == NULL)
+            continue;
+        (void)engine->gpu->cuda->cu->graph_exec_destroy(binding->graphs[i]);
+        let_go(engine, graph_bytes(&engine->schedule.segments[i]));
         binding->graphs[i] = NULL;
     }
 }
@@ -283,9 +306,11 @@ static enum dyno_status place(struct dyno_context_gpu *gpu, struct dyno_binding 
     if (gpu->arena == 0 || binding->gpu_bytes > gpu->arena_bytes) {
         DYNO_TRY(dyno_cu_check(cuda->cu, cuda->cu->stream_wait(gpu->stream), "to finish", err));
         dyno_cuda_free(cuda, gpu->arena);
-        gpu->arena_bytes = 0;
+        let_go(gpu->engine, gpu->arena_bytes);
+        gpu->arena = gpu->arena_bytes = 0;
         DYNO_TRY(dyno_cuda_alloc(cuda, binding->gpu_bytes, &gpu->arena, err));
         gpu->arena_bytes = binding->gpu_bytes;
+        hold(gpu->engine, gpu->arena_bytes);
         gpu->generation++;
     }
     if (binding->gpu_generation != gpu->generation) {
@@ -390,6 +415,8 @@ static enum dyno_status capture(struct dyno_context_gpu *gpu, struct dyno_bindin
                                "to make a graph", err);
     if (graph != NULL)
         (void)cu->graph_destroy(graph);
+    if (status == DYNO_OK)
+        hold(gpu->engine, graph_bytes(&gpu->engine->schedule.segments[segment_idx]));
     return status;
 }
 
@@ -510,8 +537,11 @@ enum dyno_status dyno_gpu_bring(struct dyno_context_gpu *gpu, struct dyno_bindin
     const struct dyno_segment *segment = &gpu->engine->schedule.segments[segment_idx];
     DYNO_TRY(dyno_cuda_enter(gpu->engine->gpu->cuda, err));
     DYNO_TRY(run_moves(gpu, binding, segment, err));
+    float ms = 0.0F;
     int code = cu->stream_wait(gpu->stream);
     if (code == DYNO_CU_OK && gpu->ran)
-        code = cu->event_elapsed(&gpu->ms, gpu->start, gpu->end);
+        code = cu->event_elapsed(&ms, gpu->start, gpu->end);
+    gpu->us += (double)ms * 1e3;
+    gpu->ran = false;
     return dyno_cu_check(cu, code, "to run", err);
 }

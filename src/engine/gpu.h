@@ -7,6 +7,8 @@
 #ifndef DYNO_ENGINE_GPU_H
 #define DYNO_ENGINE_GPU_H
 
+#include <stdatomic.h>
+
 #include "engine/engine.h"
 
 struct dyno_binding;
@@ -16,13 +18,14 @@ struct dyno_engine_gpu {
     struct dyno_cuda_module *modules; /* one a program of the plan */
     uint64_t memory;                  /* weights and packed weights */
     uint64_t memory_bytes;
-    uint64_t *weights; /* address, by tensor; 0: not there */
-    uint64_t *packed;  /* address, by step; 0: none */
+    uint64_t *weights;          /* address, by tensor; 0: not there */
+    uint64_t *packed;           /* address, by step; 0: none */
+    atomic_uint_fast64_t bytes; /* of the GPU: all of the above, arenas and graphs of contexts */
 };
 
-/* Opens the GPU, checks that the engine is for it (E_TARGET), loads programs, copies weights.
+/* Opens that GPU, checks that the engine is for it (E_TARGET), loads programs, copies weights.
  * engine->kernels and schedule are there. */
-DYNO_NODISCARD enum dyno_status dyno_engine_gpu_open(struct dyno_engine *engine,
+DYNO_NODISCARD enum dyno_status dyno_engine_gpu_open(struct dyno_engine *engine, int ordinal,
                                                      struct dyno_err *err);
 void dyno_engine_gpu_close(struct dyno_engine_gpu *gpu); /* accepts NULL */
 
@@ -32,8 +35,8 @@ struct dyno_context_gpu {
     void *start, *end; /* events around a run's work */
     uint64_t arena, arena_bytes;
     uint64_t generation; /* of the arena: graphs made in another are made again */
-    bool ran;            /* the events are those of this run */
-    float ms;            /* between the events, of the last run */
+    bool ran;            /* the events are those of a segment that is not counted yet */
+    double us;           /* between them, over the segments of the last run */
 };
 
 DYNO_NODISCARD enum dyno_status dyno_context_gpu_create(const struct dyno_engine *engine,

@@ -22,3 +22,29 @@ def case_no_driver(t):
                        "cannot be loaded)", "build", f"--onnx={model}", "--saveEngine=m.engine", f"--device={device}")
         check(device.startswith("cuda"), line)
     t.works("build", f"--onnx={model}", "--saveEngine=m.engine", "--device=cpu", "--builderOptimizationLevel=0")
+
+
+def case_named_devices(t):
+    """An engine for the CPU is not run elsewhere, and a device is called as devices are."""
+    model = t.put("m.onnx", good())
+    t.works("build", f"--onnx={model}", "--saveEngine=m.engine", "--builderOptimizationLevel=0")
+    for command in (["run", "m.engine"], ["bench", "--loadEngine=m.engine", "--duration=0", "--warmUp=0"]):
+        t.works(*command, "--device=cpu")
+        t.fails("E_TARGET", f"dyno {command[0]}: engine 'm.engine': it was built for the CPU, and is to run on "
+                "cuda:1: build it for that", *command, "--device=cuda:1")
+        t.fails("E_ARG", f"dyno {command[0]}: there is no device 'gpu1': there are cpu, cuda and cuda:N",
+                *command, "--device=gpu1")
+    # Of two, only those for a GPU go there.
+    t.works("compare", "m.engine", model, "--device=cuda:1")
+    if not has_driver():
+        t.fails("E_TARGET", "dyno run: this machine cannot run CUDA: *", "run", model, "--device=cuda")
+
+
+def case_not_certified(t):
+    """There is nothing on a GPU that an engine there could be held against."""
+    model = t.put("m.onnx", good())
+    t.works("build", f"--onnx={model}", "--saveEngine=m.engine", "--builderOptimizationLevel=0")
+    t.fails("E_UNSUPPORTED", "dyno certify: nothing is certified on a GPU yet: *cuDNN and cublasLt*", "certify",
+            model, "--engine=m.engine", "--device=cuda")
+    t.fails("E_ARG", "dyno certify: --device=gpu1: there are cpu, cuda and cuda:N", "certify", model,
+            "--engine=m.engine", "--device=gpu1")

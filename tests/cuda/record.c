@@ -80,7 +80,7 @@ static int fake_error_text(int code, const char **text)
 static int fake_device_count(int *count)
 {
     CALL();
-    *count = 1;
+    *count = record.gpu_count;
     return DYNO_CU_OK;
 }
 
@@ -126,7 +126,7 @@ static int fake_device_attribute(int *value, int attribute, int device)
 static int fake_context_retain(void **context, int device)
 {
     CALL();
-    (void)device;
+    record.opened_gpu = device;
     return new_handle(context);
 }
 
@@ -421,7 +421,7 @@ static const struct dyno_cu table = {
 
 struct record *record_start(int compute)
 {
-    record = (struct record){.compute = compute, .sm_count = 132};
+    record = (struct record){.compute = compute, .sm_count = 132, .gpu_count = 1};
     retained = NULL;
     is_capturing = false;
     dyno_cu_replace(&table);

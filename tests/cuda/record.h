@@ -17,8 +17,9 @@ struct record_launch {
 };
 
 struct record {
-    int compute;  /* of the GPU that it plays: 90 */
-    int sm_count; /* 132 */
+    int compute;   /* of the GPU that it plays: 90 */
+    int sm_count;  /* 132 */
+    int gpu_count; /* such GPUs: 1 */
     /* what happened */
     struct record_launch launches[RECORD_LAUNCHES_MAX];
     uint32_t launch_count;
@@ -27,6 +28,7 @@ struct record {
     uint32_t copy_in_count, copy_out_count;
     uint64_t copied_in_bytes, copied_out_bytes;
     uint32_t module_count; /* loaded now */
+    int opened_gpu;        /* the last one whose context was taken */
     int64_t live_count;    /* handles and blocks that are not given back */
     uint64_t call_count;
     uint64_t fail_at; /* this call fails (1: the next) ... */

@@ -252,6 +252,79 @@ static void test_file(void)
     record_end();
 }
 
+/* The GPU is the one that was named, and what is held of its memory is counted and let go. */
+static void test_devices(void)
+{
+    struct dyno_err err = {0};
+    struct dyno_engine *engine = NULL;
+    struct dyno_context *context = NULL;
+    build_file(90, &err);
+    struct record *record = record_start(90);
+    record->gpu_count = 2;
+    REQUIRE(dyno_engine_open_on(engine_path, "cuda:1", &engine, &err) == DYNO_OK);
+    CHECK(record->opened_gpu == 1);
+    const uint64_t weights = dyno_engine_gpu_bytes(engine);
+    CHECK(weights > 0 && weights >= record->copied_in_bytes);
+    REQUIRE(dyno_context_create(engine, NULL, &context, &err) == DYNO_OK);
+    CHECK(dyno_context_device_ns(context) == 0);
+    CHECK(run_batch(context, 2, &err) == DYNO_OK);
+    CHECK(dyno_context_device_ns(context) == 125000U * segments_on(engine, DYNO_ON_GPU));
+    const uint64_t small = dyno_engine_gpu_bytes(engine);
+    CHECK(small > weights);
+    CHECK(run_batch(context, 2, &err) == DYNO_OK && dyno_engine_gpu_bytes(engine) == small);
+    CHECK(run_batch(context, 6, &err) == DYNO_OK && dyno_engine_gpu_bytes(engine) > small);
+    dyno_context_destroy(context);
+    CHECK(dyno_engine_gpu_bytes(engine) == weights);
+    dyno_engine_close(engine);
+
+    CHECK(dyno_engine_open_on(engine_path, NULL, &engine, &err) == DYNO_OK);
+    CHECK(record->opened_gpu == 0);
+    dyno_engine_close(engine);
+    static const struct {
+        const char *device;
+        enum dyno_status status;
+        const char *says;
+    } refused[] = {
+        {"cuda:2", DYNO_E_TARGET, "there is no GPU cuda:2: this machine has 2"},
+        {"cpu", DYNO_E_TARGET, "it was built for the GPU 'Recorded GPU', and is to run on the CPU"},
+        {"gpu", DYNO_E_ARG, "there is no device 'gpu'"},
+    };
+    for (size_t i = 0; i < DYNO_COUNT(refused); i++) {
+        err = (struct dyno_err){0};
+        CHECK(dyno_engine_open_on(engine_path, refused[i].device, &engine, &err) ==
+                  refused[i].status &&
+              engine == NULL);
+        CHECK_MSG(strstr(err.text, refused[i].says) != NULL, "%s", err.text);
+    }
+
+    /* To be looked at it wants no GPU. */
+    err = (struct dyno_err){0};
+    const uint64_t calls = record->call_count;
+    REQUIRE(dyno_engine_inspect(engine_path, &engine, &err) == DYNO_OK);
+    CHECK(record->call_count == calls && dyno_engine_gpu_bytes(engine) == 0);
+    CHECK_STR(dyno_engine_device_name(engine), "Recorded GPU");
+    CHECK(dyno_context_create(engine, NULL, &context, &err) == DYNO_E_TARGET && context == NULL);
+    dyno_engine_close(engine);
+    CHECK(record->live_count == 0);
+    record_end();
+}
+
+/* What is built in memory runs on the GPU that it was built for. */
+static void test_built_for_the_second(void)
+{
+    struct dyno_err err = {0};
+    struct record *record = record_start(90);
+    struct dyno_build_options options = {.device = "cuda:1"};
+    record->gpu_count = 2;
+    message model = small_conv_net();
+    struct dyno_built built = chain_build(&model, options, &err);
+    CHECK(built.engine != NULL && record->opened_gpu == 1);
+    dyno_built_fini(&built);
+    dyno_strbuf_fini(&model);
+    CHECK(record->live_count == 0);
+    record_end();
+}
+
 /* --- engines that lie --- */
 
 typedef void edit_fn(struct dyno_plan *plan);
@@ -500,6 +573,8 @@ int main(void)
     test_both_sides();
     test_layouts();
     test_file();
+    test_devices();
+    test_built_for_the_second();
     test_lies();
     test_failures();
     test_memory();

@@ -24,7 +24,9 @@ static const struct {
     FN(dyno_context_bind),         FN(dyno_context_run),         FN(dyno_context_submit),
     FN(dyno_context_poll),         FN(dyno_context_wait),        FN(dyno_context_cancel),
     FN(dyno_context_profile),      FN(dyno_context_step_times),  FN(dyno_context_arena_bytes),
-    FN(dyno_context_tensor_bytes),
+    FN(dyno_context_tensor_bytes), FN(dyno_engine_open_on),      FN(dyno_engine_inspect),
+    FN(dyno_engine_memory_bytes),  FN(dyno_engine_gpu_bytes),    FN(dyno_engine_device_name),
+    FN(dyno_context_device_ns),
 };
 
 int main(void)
