@@ -145,8 +145,8 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
         return DYNO_OK;
     }
     *source_out = "attention_mma.cu";
-    dyno_strbuf_printf(choices, "#define T_PTX \"%s\"\n#define DIM %lld\n#define V_DIM %lld\n",
-                       type, (long long)attrs->head_dim, (long long)dyno_mha_v_head_dim(attrs));
+    dyno_strbuf_printf(choices, "#define DIM %lld\n#define V_DIM %lld\n",
+                       (long long)attrs->head_dim, (long long)dyno_mha_v_head_dim(attrs));
     return DYNO_OK;
 }
 

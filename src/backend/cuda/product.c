@@ -370,9 +370,9 @@ enum dyno_status dyno_cuda_product_program(const struct dyno_site *site,
     if (tensor)
         dyno_strbuf_printf(
             choices,
-            "#define T_PTX \"%s\"\n#define BM %d\n#define BN %d\n#define BK %d\n"
+            "#define BM %d\n#define BN %d\n#define BK %d\n"
             "#define WM %d\n#define WN %d\n#define STAGES %d\n#define SPLIT %u\n#define WGMMA %d\n",
-            type, mma_tiles[tile].bm, mma_tiles[tile].bn, mma_tiles[tile].bk, mma_tiles[tile].wm,
+            mma_tiles[tile].bm, mma_tiles[tile].bn, mma_tiles[tile].bk, mma_tiles[tile].wm,
             mma_tiles[tile].wn, mma_tiles[tile].stages, tactic->cfg[1], mma_tiles[tile].wgmma);
     else
         dyno_strbuf_printf(choices,

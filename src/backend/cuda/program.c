@@ -31,6 +31,7 @@ enum dyno_status dyno_cuda_program_text(const char *source, const char *choices,
     if (find_source(source) == NULL)
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "this build has no GPU program '%s'", source);
     add_source(text, "params.h");
+    add_source(text, "ptx.cuh");
     add_source(text, "prelude.cuh");
     /* The instructions of tails mean on the GPU what they mean in ops/pw.def. */
     dyno_strbuf_puts(text, "#define DYNO_PW(name, operands, immediates, meaning) \\\n"
@@ -46,7 +47,7 @@ enum dyno_status dyno_cuda_program_text(const char *source, const char *choices,
 /* Of the template, and of what stands before each. */
 static uint64_t hash_of(const struct dyno_cuda_source *source)
 {
-    static const char *const shared[] = {"params.h", "prelude.cuh", "pw.def"};
+    static const char *const shared[] = {"params.h", "ptx.cuh", "prelude.cuh", "pw.def"};
     uint64_t hash = dyno_hash64(1, source->text, source->bytes);
     for (size_t i = 0; i < DYNO_COUNT(shared); i++) {
         const struct dyno_cuda_source *part = find_source(shared[i]);

@@ -1,6 +1,7 @@
 /* program.h - GPU programs: a template, the choices of a kernel before it, and the cubin of both.
  *
- * A text is: the prelude, parameters, the table of tail instructions, the choices, the template.
+ * A text is: parameters, instructions and the prelude, the table of tail instructions, the choices,
+ * the template.
  */
 #ifndef DYNO_BACKEND_CUDA_PROGRAM_H
 #define DYNO_BACKEND_CUDA_PROGRAM_H

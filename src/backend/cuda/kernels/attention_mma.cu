@@ -1,7 +1,7 @@
 /* attention_mma.cu - softmax(scale * q . k^T + mask) . v of one head for 64 queries a block, on
  * tensor cores; scores stay in registers (online softmax, as in FlashAttention: Dao et al., 2022).
  *
- * Choices: T (f16, bf16), T_PTX, TO, DIM V_DIM (of a head, multiples of 16 up to 128), MASK (0, 1),
+ * Choices: T (f16, bf16), TO, DIM V_DIM (of a head, multiples of 16 up to 128), MASK (0, 1),
  * TM (type of the mask).
  *
  * A warp owns 16 queries.  Rows in shared memory are padded by 16 bytes, so that ldmatrix meets no
@@ -19,42 +19,9 @@ __device__ __forceinline__ void copy_rows(unsigned to, const T *from, int rows, 
     for (int i = threadIdx.x; i < rows * (dim / 8); i += THREADS) {
         const int row = i / (dim / 8), chunk = i % (dim / 8);
         const bool ok = row < there;
-        const int bytes = ok ? 16 : 0;
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                         to + 2 * (row * to_ld + chunk * 8)),
-                     "l"(from + (ok ? (i64)row * ld + chunk * 8 : 0)), "r"(bytes));
+        ptx_copy16(to + 2 * (row * to_ld + chunk * 8), from + (ok ? (i64)row * ld + chunk * 8 : 0),
+                   ok ? 16 : 0);
     }
-}
-
-__device__ __forceinline__ void load_matrices(unsigned (&r)[4], unsigned at)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(at));
-}
-
-__device__ __forceinline__ void load_turned(unsigned (&r)[4], unsigned at)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(at));
-}
-
-__device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0,
-                                         unsigned b1)
-{
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." T_PTX "." T_PTX
-                 ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-/* Two neighbours of a row, the first in the low half. */
-__device__ __forceinline__ unsigned pack(float low, float high)
-{
-    unsigned both;
-    asm("cvt.rn." T_PTX "x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
-    return both;
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -79,23 +46,23 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (int k0 = 0; k0 < p.tk; k0 += KEYS) {
         __syncthreads(); /* the tile before is read */
         copy_rows(sk, k + (i64)k0 * p.k_ld, KEYS, p.tk - k0, p.k_ld, DIM, LD);
-        asm volatile("cp.async.commit_group;");
+        ptx_copies_commit();
         copy_rows(sv, v + (i64)k0 * p.v_ld, KEYS, p.tk - k0, p.v_ld, V_DIM, V_LD);
-        asm volatile("cp.async.commit_group;");
-        asm volatile("cp.async.wait_group 1;");
+        ptx_copies_commit();
+        ptx_copies_wait<1>();
         __syncthreads();
         float s[KEYS / 8][4] = {};
 #pragma unroll
         for (int d = 0; d < DIM; d += 16) {
             unsigned a[4];
-            load_matrices(a, sq + 2 * ((warp * 16 + (lane & 15)) * LD + d + (lane >> 4) * 8));
+            ptx_load_matrices(a, sq + 2 * ((warp * 16 + (lane & 15)) * LD + d + (lane >> 4) * 8));
 #pragma unroll
             for (int j = 0; j < KEYS / 16; j++) {
                 unsigned b[4];
-                load_matrices(b, sk + 2 * ((j * 16 + (lane >> 4) * 8 + (lane & 7)) * LD + d +
-                                           (lane >> 3 & 1) * 8));
-                multiply(s[2 * j], a, b[0], b[1]);
-                multiply(s[2 * j + 1], a, b[2], b[3]);
+                ptx_load_matrices(b, sk + 2 * ((j * 16 + (lane >> 4) * 8 + (lane & 7)) * LD + d +
+                                               (lane >> 3 & 1) * 8));
+                ptx_multiply<T>(s[2 * j], a, b[0], b[1]);
+                ptx_multiply<T>(s[2 * j + 1], a, b[2], b[3]);
             }
         }
         float high[2] = {none, none};
@@ -139,19 +106,20 @@ extern "C" __global__ void __launch_bounds__(THREADS)
                     sum[h] += s[j][e];
                 }
         }
-        asm volatile("cp.async.wait_group 0;");
+        ptx_copies_wait<0>();
         __syncthreads();
 #pragma unroll
         for (int j = 0; j < KEYS / 16; j++) {
-            const unsigned a[4] = {pack(s[2 * j][0], s[2 * j][1]), pack(s[2 * j][2], s[2 * j][3]),
-                                   pack(s[2 * j + 1][0], s[2 * j + 1][1]),
-                                   pack(s[2 * j + 1][2], s[2 * j + 1][3])};
+            const unsigned a[4] = {ptx_pack<T>(s[2 * j][0], s[2 * j][1]),
+                                   ptx_pack<T>(s[2 * j][2], s[2 * j][3]),
+                                   ptx_pack<T>(s[2 * j + 1][0], s[2 * j + 1][1]),
+                                   ptx_pack<T>(s[2 * j + 1][2], s[2 * j + 1][3])};
 #pragma unroll
             for (int d = 0; d < V_DIM; d += 16) {
                 unsigned b[4];
-                load_turned(b, sv + 2 * ((j * 16 + (lane & 15)) * V_LD + d + (lane >> 4) * 8));
-                multiply(out[d / 8], a, b[0], b[1]);
-                multiply(out[d / 8 + 1], a, b[2], b[3]);
+                ptx_load_turned(b, sv + 2 * ((j * 16 + (lane & 15)) * V_LD + d + (lane >> 4) * 8));
+                ptx_multiply<T>(out[d / 8], a, b[0], b[1]);
+                ptx_multiply<T>(out[d / 8 + 1], a, b[2], b[3]);
             }
         }
     }

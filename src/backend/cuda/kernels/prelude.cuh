@@ -17,9 +17,7 @@ __device__ __forceinline__ float dyno_to_f32(float x)
 }
 __device__ __forceinline__ float dyno_to_f32(f16 x)
 {
-    float y;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
-    return y;
+    return ptx_of_f16(x.bits);
 }
 __device__ __forceinline__ float dyno_to_f32(bf16 x)
 {
@@ -33,15 +31,11 @@ template <> __device__ __forceinline__ float dyno_of_f32<float>(float x)
 }
 template <> __device__ __forceinline__ f16 dyno_of_f32<f16>(float x)
 {
-    f16 y;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
-    return y;
+    return {ptx_to_f16(x)};
 }
 template <> __device__ __forceinline__ bf16 dyno_of_f32<bf16>(float x)
 {
-    bf16 y;
-    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
-    return y;
+    return {ptx_to_bf16(x)};
 }
 
 /* W neighbouring elements; the address is a multiple of their size, up to 16 bytes. */

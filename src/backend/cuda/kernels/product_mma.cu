@@ -1,7 +1,7 @@
 /* product_mma.cu - matrix product on tensor cores (mma.sync or wgmma, f32 sums), rows of A from
  * memory or from windows of an image, channels last (implicit GEMM).
  *
- * Choices: T (f16, bf16), T_PTX, TO (type of out), BM BN BK (tile of a block; BK 32 or 64), WM WN
+ * Choices: T (f16, bf16), TO (type of out), BM BN BK (tile of a block; BK 32 or 64), WM WN
  * (tile of a warp), STAGES (tiles in flight), SPLIT (blocks of a cluster that share the sum over k;
  * their parts meet in shared memory), WINDOWS (0, 1), VEC (elements a store), WGMMA (1: groups
  * of four warps multiply straight from shared memory, BK 64, WM 16, WN BN; compute capability 9.0).
@@ -29,35 +29,6 @@ __device__ __forceinline__ int tile_at(int row, int chunk)
     return BK == 64 ? row * 64 + ((chunk ^ (row & 7)) << 3)
                     : row * 32 + ((chunk ^ (row >> 1 & 3)) << 3);
 }
-
-__device__ __forceinline__ void copy16(unsigned to, const void *from, bool there)
-{
-    const int bytes = there ? 16 : 0; /* the rest is zeros */
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes));
-}
-
-__device__ __forceinline__ void load_matrices(unsigned (&r)[4], unsigned at)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(at));
-}
-
-__device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0,
-                                         unsigned b1)
-{
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." T_PTX "." T_PTX
-                 ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-#if SPLIT > 1
-__device__ __forceinline__ void meet()
-{
-    asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
-}
-#endif
 
 /* Where a thread's rows of A begin, and where on the k axis it is. */
 struct rows_of_a {
@@ -114,7 +85,7 @@ __device__ __forceinline__ void copy_a(const rows_of_a &rows, const dyno_gpu_pro
         const bool there = rows.there[i] && k < p.lda;
         const T *from = rows.base[i] + (there ? k : 0);
 #endif
-        copy16(to + 2 * tile_at(row0 + i * ROWS, chunk), from, there);
+        ptx_copy16(to + 2 * tile_at(row0 + i * ROWS, chunk), from, there ? 16 : 0);
     }
 }
 
@@ -127,8 +98,8 @@ __device__ __forceinline__ void copy_b(const T *b, const dyno_gpu_product &p, un
     for (int i = 0; i < B_COPIES; i++) {
         const int n = n0 + row0 + i * ROWS;
         const bool there = n < p.columns;
-        copy16(to + 2 * tile_at(row0 + i * ROWS, chunk), b + (there ? (i64)n * p.ldb + k : 0),
-               there);
+        ptx_copy16(to + 2 * tile_at(row0 + i * ROWS, chunk), b + (there ? (i64)n * p.ldb + k : 0),
+                   there ? 16 : 0);
     }
 }
 
@@ -139,53 +110,25 @@ __device__ __forceinline__ unsigned long long matrix_at(unsigned at)
     return (unsigned long long)(at >> 4 & 0x3fff) | 1ULL << 16 | 64ULL << 32 | 1ULL << 62;
 }
 
-#define D4(i)  "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
-#define D16(i) D4(i), D4(i + 1), D4(i + 2), D4(i + 3)
-
-/* 64 rows of a, from `a` on, by 64 columns of b. */
-__device__ __forceinline__ void multiply_64(float (*d)[4], unsigned long long a,
-                                            unsigned long long b)
-{
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32." T_PTX "." T_PTX
-        " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
-        "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, 1, 1, 1, 0, 0;"
-        : D16(0), D16(4)
-        : "l"(a), "l"(b));
-}
-
-__device__ __forceinline__ void multiply_128(float (*d)[4], unsigned long long a,
-                                             unsigned long long b)
-{
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n128k16.f32." T_PTX "." T_PTX
-        " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
-        "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, "
-        "%42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
-        "%62, %63}, %64, %65, 1, 1, 1, 0, 0;"
-        : D16(0), D16(4), D16(8), D16(12)
-        : "l"(a), "l"(b));
-}
-
 /* Begins the products of a tile; they run on while copies are issued. */
 __device__ __forceinline__ void begin_tile(float (&sum)[BN / 8][4], unsigned a, unsigned b)
 {
     const unsigned long long rows = matrix_at(a + (threadIdx.x >> 7) * 64 * 128);
     const unsigned long long columns = matrix_at(b);
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+    ptx_products_fence();
 #pragma unroll
     for (int k = 0; k < BK / 16; k++) {
         if constexpr (BN % 128 == 0) {
 #pragma unroll
             for (int n = 0; n < BN; n += 128)
-                multiply_128(sum + n / 8, rows + 2 * k, columns + 2 * k + n * 128 / 16);
+                ptx_multiply_128<T>(sum + n / 8, rows + 2 * k, columns + 2 * k + n * 128 / 16);
         } else {
 #pragma unroll
             for (int n = 0; n < BN; n += 64)
-                multiply_64(sum + n / 8, rows + 2 * k, columns + 2 * k + n * 128 / 16);
+                ptx_multiply_64<T>(sum + n / 8, rows + 2 * k, columns + 2 * k + n * 128 / 16);
         }
     }
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+    ptx_products_commit();
 }
 #endif
 
@@ -198,16 +141,16 @@ __device__ __forceinline__ void multiply_tile(float (&sum)[WM / 16][WN / 8][4], 
         unsigned fa[WM / 16][4], fb[WN / 16][4];
 #pragma unroll
         for (int i = 0; i < WM / 16; i++)
-            load_matrices(fa[i], a + 2 * tile_at(wm + i * 16 + (lane & 15), k + (lane >> 4)));
+            ptx_load_matrices(fa[i], a + 2 * tile_at(wm + i * 16 + (lane & 15), k + (lane >> 4)));
 #pragma unroll
         for (int j = 0; j < WN / 16; j++)
-            load_matrices(fb[j], b + 2 * tile_at(wn + j * 16 + (lane >> 4) * 8 + (lane & 7),
-                                                 k + (lane >> 3 & 1)));
+            ptx_load_matrices(fb[j], b + 2 * tile_at(wn + j * 16 + (lane >> 4) * 8 + (lane & 7),
+                                                     k + (lane >> 3 & 1)));
 #pragma unroll
         for (int i = 0; i < WM / 16; i++)
 #pragma unroll
             for (int j = 0; j < WN / 8; j++)
-                multiply(sum[i][j], fa[i], fb[j / 2][j % 2 * 2], fb[j / 2][j % 2 * 2 + 1]);
+                ptx_multiply<T>(sum[i][j], fa[i], fb[j / 2][j % 2 * 2], fb[j / 2][j % 2 * 2 + 1]);
     }
 }
 
@@ -252,19 +195,19 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             }
 #endif
         }
-        asm volatile("cp.async.commit_group;");
+        ptx_copies_commit();
     };
 #pragma unroll
     for (int stage = 0; stage < STAGES - 1; stage++)
         copy_tile(stage);
     int stage = 0;
     for (int tile = first; tile < last; tile++) {
-        asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 2));
+        ptx_copies_wait<STAGES - 2>();
         const unsigned at = tiles + 2u * TILE_ELEMS * stage;
 #if WGMMA
         /* What was copied is seen by the tensor cores, which are done with the tile before. */
-        asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-        asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+        ptx_proxy_fence();
+        ptx_products_wait();
         __syncthreads();
         begin_tile(sum[0], at, at + 2 * BM * BK);
         copy_tile(stage == 0 ? STAGES - 1 : stage - 1);
@@ -276,14 +219,14 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
 #if WGMMA
-    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    ptx_products_wait();
 #pragma unroll
     for (int j = 0; j < WN / 8; j++)
 #pragma unroll
         for (int e = 0; e < 4; e++)
-            asm volatile("" : "+f"(sum[0][j][e])::"memory"); /* not read before the wait */
+            ptx_settle(sum[0][j][e]); /* not read before the wait */
 #endif
-    asm volatile("cp.async.wait_group 0;");
+    ptx_copies_wait<0>();
     __syncthreads();
 
     float *out = reinterpret_cast<float *>(shared);
@@ -296,7 +239,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             *reinterpret_cast<float2 *>(at + 8 * OUT_LD) = make_float2(sum[i][j][2], sum[i][j][3]);
         }
 #if SPLIT > 1
-    meet();
+    ptx_cluster_meet();
 #else
     __syncthreads();
 #endif
@@ -314,11 +257,10 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         const unsigned mine = tiles + 4u * (row * OUT_LD + column);
 #pragma unroll
         for (int peer = 0; peer < SPLIT; peer++) {
-            unsigned at;
-            asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(at) : "r"(mine), "r"(peer));
+            const unsigned at = ptx_cluster_at(mine, peer);
 #pragma unroll
             for (int e = 0; e < VEC; e++)
-                asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(bias[e]) : "r"(at + 4 * e));
+                bias[e] = ptx_cluster_load(at + 4 * e);
 #pragma unroll
             for (int e = 0; e < VEC; e++)
                 v[e] += bias[e];
@@ -337,6 +279,6 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         dyno_store<VEC>((TO *)p.out + at, v);
     }
 #if SPLIT > 1
-    meet(); /* nobody leaves while others read his part */
+    ptx_cluster_meet(); /* nobody leaves while others read his part */
 #endif
 }
