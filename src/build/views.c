@@ -13,11 +13,6 @@ struct viewer {
     struct dyno_err *err;
 };
 
-static uint32_t root_of(const struct dyno_plan *plan, uint32_t id)
-{
-    return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
-}
-
 static bool is_row(const struct dyno_plan_tensor *tensor)
 {
     return tensor->layout.kind == DYNO_LAYOUT_ROW;
@@ -90,7 +85,7 @@ static enum dyno_status view_reshape(struct viewer *viewer, uint32_t step_idx)
     const struct dyno_plan_tensor *to = &plan->tensors[out];
     if (from->rank < 0 || to->rank < 0 || !keeps_bytes(from, to))
         return DYNO_OK;
-    const uint32_t root = root_of(plan, in);
+    const uint32_t root = dyno_plan_root(plan, in);
     if (to->role == DYNO_ROLE_TEMP && can_hold_views(&plan->tensors[root])) {
         DYNO_TRY(set_view(viewer, out, root, offset_of(viewer, in)));
     } else if (to->role == DYNO_ROLE_OUTPUT && from->role == DYNO_ROLE_TEMP && root == in) {
@@ -151,7 +146,7 @@ static enum dyno_status view_part(struct viewer *viewer, uint32_t part, uint32_t
     struct dyno_plan *plan = viewer->plan;
     const struct dyno_plan_tensor *to = &plan->tensors[part];
     const struct dyno_plan_tensor *from = &plan->tensors[whole];
-    const uint32_t root = root_of(plan, whole);
+    const uint32_t root = dyno_plan_root(plan, whole);
     *done = false;
     if (to->role != DYNO_ROLE_TEMP || to->base != DYNO_NO_TENSOR || to->rank < 0 ||
         !same_layout(to, from) || !can_hold_views(&plan->tensors[root]) ||
@@ -225,7 +220,7 @@ static enum dyno_status view_split(struct viewer *viewer, uint32_t step_idx)
         all = step->outs[i] != DYNO_NO_TENSOR && part->role == DYNO_ROLE_TEMP && part->rank >= 0 &&
               same_layout(part, whole) && can_cut(plan, whole, axis) &&
               cut_offset(plan, whole, axis, start) != DYNO_EXPR_NONE &&
-              can_hold_views(&plan->tensors[root_of(plan, step->ins[0])]);
+              can_hold_views(&plan->tensors[dyno_plan_root(plan, step->ins[0])]);
         if (all)
             start = dyno_expr_add(plan->exprs, start, part->dims[axis]);
     }

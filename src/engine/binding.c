@@ -1,22 +1,12 @@
 /* binding.c - shapes, places and prepared kernels for one set of input shapes. */
-#include "engine/binding.h"
+#include "engine/binding_maker.h"
 
 #include <string.h>
 
 #include "base/mem.h"
 #include "engine/gpu.h"
-#include "plan/memory.h"
 
-struct maker {
-    const struct dyno_engine *engine;
-    const struct dyno_plan *plan;
-    struct dyno_binding *binding;
-    struct dyno_target target;
-    int64_t *values; /* of the expressions */
-    struct dyno_err *err;
-};
-
-static enum dyno_status eval_shapes(struct maker *maker)
+static enum dyno_status eval_shapes(struct dyno_binding_maker *maker)
 {
     const struct dyno_plan *plan = maker->plan;
     struct dyno_arena *memory = maker->binding->memory;
@@ -42,8 +32,8 @@ static enum dyno_status eval_shapes(struct maker *maker)
 }
 
 /* Contents of a HOST tensor from the values of its expressions. */
-static enum dyno_status fill_host(struct maker *maker, const struct dyno_plan_tensor *tensor,
-                                  struct dyno_buf *buf)
+static enum dyno_status fill_host(struct dyno_binding_maker *maker,
+                                  const struct dyno_plan_tensor *tensor, struct dyno_buf *buf)
 {
     size_t bytes = 0;
     if (!dyno_dtype_bytes(tensor->dtype, tensor->elem_count, &bytes))
@@ -62,7 +52,7 @@ static enum dyno_status fill_host(struct maker *maker, const struct dyno_plan_te
     return DYNO_OK;
 }
 
-static enum dyno_status shape_tensor(struct maker *maker, uint32_t id)
+static enum dyno_status shape_tensor(struct dyno_binding_maker *maker, uint32_t id)
 {
     const struct dyno_plan_tensor *tensor = &maker->plan->tensors[id];
     struct dyno_buf *buf = &maker->binding->bufs[id];
@@ -108,7 +98,7 @@ static int64_t inner_count(const struct dyno_buf *buf, int from)
 }
 
 /* Byte offset of a view inside its base; the plan's promise is checked for these shapes. */
-static enum dyno_status place_view(struct maker *maker, uint32_t id)
+static enum dyno_status place_view(struct dyno_binding_maker *maker, uint32_t id)
 {
     const struct dyno_plan_tensor *tensor = &maker->plan->tensors[id];
     struct dyno_buf *buf = &maker->binding->bufs[id];
@@ -144,13 +134,7 @@ static enum dyno_status place_view(struct maker *maker, uint32_t id)
 
 /* --- steps --- */
 
-/* The tensor whose memory holds this one. */
-static uint32_t root_of(const struct dyno_plan *plan, uint32_t id)
-{
-    return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
-}
-
-static bool step_is_fixed(const struct maker *maker, const struct dyno_step *step)
+static bool step_is_fixed(const struct dyno_binding_maker *maker, const struct dyno_step *step)
 {
     for (uint32_t i = 0; i < step->in_count; i++) {
         if (step->ins[i] != DYNO_NO_TENSOR && maker->binding->bufs[step->ins[i]].rank < 0)
@@ -164,7 +148,7 @@ static bool step_is_fixed(const struct maker *maker, const struct dyno_step *ste
 }
 
 /* The op's own rule on these shapes must give the shapes the plan promises: kernels rely on it. */
-static enum dyno_status check_shapes(struct maker *maker, const struct dyno_step *step,
+static enum dyno_status check_shapes(struct dyno_binding_maker *maker, const struct dyno_step *step,
                                      const struct dyno_bound_step *bound)
 {
     struct dyno_arena *memory = maker->binding->memory;
@@ -202,7 +186,7 @@ static enum dyno_status check_shapes(struct maker *maker, const struct dyno_step
 }
 
 /* Where a tensor lies in the memory of its root: [first, last) in bytes, or in channel blocks. */
-static void extent_of(const struct maker *maker, uint32_t id, uint64_t *first_out,
+static void extent_of(const struct dyno_binding_maker *maker, uint32_t id, uint64_t *first_out,
                       uint64_t *last_out)
 {
     const struct dyno_plan_tensor *tensor = &maker->plan->tensors[id];
@@ -220,11 +204,11 @@ static void extent_of(const struct maker *maker, uint32_t id, uint64_t *first_ou
     *last_out += *first_out;
 }
 
-static bool overlap(const struct maker *maker, uint32_t a, uint32_t b)
+static bool overlap(const struct dyno_binding_maker *maker, uint32_t a, uint32_t b)
 {
     uint64_t a_first, a_last, b_first, b_last;
     if (a == DYNO_NO_TENSOR || b == DYNO_NO_TENSOR ||
-        root_of(maker->plan, a) != root_of(maker->plan, b))
+        dyno_plan_root(maker->plan, a) != dyno_plan_root(maker->plan, b))
         return false;
     extent_of(maker, a, &a_first, &a_last);
     extent_of(maker, b, &b_first, &b_last);
@@ -232,7 +216,8 @@ static bool overlap(const struct maker *maker, uint32_t a, uint32_t b)
 }
 
 /* Kernels take it that what they write is nothing that they read, or write elsewhere. */
-static enum dyno_status check_overlaps(const struct maker *maker, const struct dyno_step *step)
+static enum dyno_status check_overlaps(const struct dyno_binding_maker *maker,
+                                       const struct dyno_step *step)
 {
     for (uint32_t o = 0; o < step->out_count; o++) {
         for (uint32_t i = 0; i < step->in_count; i++) {
@@ -247,7 +232,8 @@ static enum dyno_status check_overlaps(const struct maker *maker, const struct d
     return DYNO_OK;
 }
 
-static enum dyno_status prepare_step(struct maker *maker, uint32_t idx, uint64_t *workspace_out)
+static enum dyno_status prepare_step(struct dyno_binding_maker *maker, uint32_t idx,
+                                     uint64_t *workspace_out)
 {
     const struct dyno_step *step = &maker->plan->steps[idx];
     struct dyno_bound_step *bound = &maker->binding->steps[idx];
@@ -300,7 +286,7 @@ static enum dyno_status prepare_step(struct maker *maker, uint32_t idx, uint64_t
 }
 
 /* Steps whose shapes only the run tells are done by reference, on what lies densely. */
-static enum dyno_status check_open_step(const struct maker *maker, uint32_t idx)
+static enum dyno_status check_open_step(const struct dyno_binding_maker *maker, uint32_t idx)
 {
     const struct dyno_step *step = &maker->plan->steps[idx];
     if (maker->engine->kernels[idx]->place == DYNO_ON_GPU)
@@ -323,156 +309,11 @@ static enum dyno_status check_open_step(const struct maker *maker, uint32_t idx)
     return DYNO_OK;
 }
 
-/* --- memory --- */
-
-static bool in_arena(const struct dyno_plan_tensor *tensor)
-{
-    return tensor->role == DYNO_ROLE_TEMP && tensor->base == DYNO_NO_TENSOR;
-}
-
-static void touch(struct dyno_mem_item *item, uint32_t step_idx, bool *seen)
-{
-    if (!*seen || step_idx < item->first_step_idx)
-        item->first_step_idx = step_idx;
-    if (!*seen || step_idx > item->last_step_idx)
-        item->last_step_idx = step_idx;
-    *seen = true;
-}
-
-/* Lifetimes: from the first step that writes a tensor or a view of it to the last that reads one.
- */
-static void find_lifetimes(const struct dyno_plan *plan, uint32_t step_count,
-                           struct dyno_mem_item *items, bool *seen)
-{
-    for (uint32_t s = 0; s < step_count; s++) {
-        const struct dyno_step *step = &plan->steps[s];
-        for (uint32_t i = 0; i < step->in_count; i++) {
-            if (step->ins[i] != DYNO_NO_TENSOR) {
-                const uint32_t root = root_of(plan, step->ins[i]);
-                touch(&items[root], s, &seen[root]);
-            }
-        }
-        for (uint32_t i = 0; i < step->out_count; i++) {
-            if (step->outs[i] != DYNO_NO_TENSOR) {
-                const uint32_t root = root_of(plan, step->outs[i]);
-                touch(&items[root], s, &seen[root]);
-            }
-        }
-    }
-    /* What the open-shaped rest reads lives to the end. */
-    for (uint32_t s = step_count; s < plan->step_count; s++) {
-        for (uint32_t i = 0; i < plan->steps[s].in_count; i++) {
-            if (plan->steps[s].ins[i] != DYNO_NO_TENSOR) {
-                const uint32_t root = root_of(plan, plan->steps[s].ins[i]);
-                touch(&items[root], plan->step_count, &seen[root]);
-            }
-        }
-    }
-}
-
-/* Its memory on this side: of what the side touches; on the GPU of inputs and outputs, too. */
-static uint64_t bytes_on(const struct maker *maker, uint32_t id, enum dyno_place place)
-{
-    const struct dyno_plan_tensor *tensor = &maker->plan->tensors[id];
-    const struct dyno_buf *buf = &maker->binding->bufs[id];
-    const struct dyno_schedule *schedule = &maker->engine->schedule;
-    uint64_t bytes = 0;
-    const bool there = place == DYNO_ON_GPU
-                           ? schedule->on_gpu[id] && tensor->role != DYNO_ROLE_WEIGHT &&
-                                 tensor->role != DYNO_ROLE_HOST && tensor->base == DYNO_NO_TENSOR
-                           : schedule->on_cpu[id] && in_arena(tensor);
-    if (there && buf->rank >= 0)
-        (void)dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes);
-    return bytes;
-}
-
-/* The arena on the GPU.  items: lifetimes, as found; workspaces come last. */
-static enum dyno_status plan_gpu_memory(struct maker *maker, struct dyno_mem_item *items,
-                                        const uint64_t *workspaces)
-{
-    const struct dyno_plan *plan = maker->plan;
-    struct dyno_binding *binding = maker->binding;
-    const uint32_t step_count = binding->fixed_step_count;
-    uint64_t sum = 0;
-    const size_t segments = maker->engine->schedule.segment_count;
-    binding->gpu_offsets =
-        dyno_arena_alloc(binding->memory, plan->tensor_count + 1U, sizeof(uint64_t));
-    binding->graphs = dyno_arena_alloc(binding->memory, segments + 1, sizeof(void *));
-    if (binding->gpu_offsets == NULL || binding->graphs == NULL)
-        return DYNO_NOMEM(maker->err);
-    for (uint32_t i = 0; i < plan->tensor_count; i++) {
-        items[i].bytes = bytes_on(maker, i, DYNO_ON_GPU);
-        /* An input comes with the first segment that reads anything, an output leaves at the end.
-         */
-        if (plan->tensors[i].role == DYNO_ROLE_INPUT)
-            items[i].first_step_idx = 0;
-        if (plan->tensors[i].role == DYNO_ROLE_OUTPUT)
-            items[i].last_step_idx = plan->step_count;
-        binding->tensor_bytes += items[i].bytes;
-    }
-    for (uint32_t s = 0; s < step_count; s++) {
-        const bool here = maker->engine->kernels[s]->place == DYNO_ON_GPU;
-        items[plan->tensor_count + s] = (struct dyno_mem_item){
-            .bytes = here ? workspaces[s] : 0, .first_step_idx = s, .last_step_idx = s};
-    }
-    DYNO_TRY(dyno_mem_plan(items, plan->tensor_count + step_count, &binding->gpu_bytes, &sum,
-                           maker->err));
-    for (uint32_t i = 0; i < plan->tensor_count; i++)
-        binding->gpu_offsets[i] = items[i].offset_out;
-    for (uint32_t s = 0; s < step_count; s++) {
-        if (maker->engine->kernels[s]->place == DYNO_ON_GPU)
-            binding->steps[s].workspace_offset = items[plan->tensor_count + s].offset_out;
-    }
-    return DYNO_OK;
-}
-
-static enum dyno_status plan_memory(struct maker *maker, const uint64_t *workspaces)
-{
-    const struct dyno_plan *plan = maker->plan;
-    struct dyno_binding *binding = maker->binding;
-    const uint32_t step_count = binding->fixed_step_count;
-    enum dyno_status status = DYNO_OK;
-    const uint32_t item_count = plan->tensor_count + step_count;
-    struct dyno_mem_item *items = dyno_alloc(item_count + 1U, sizeof(*items));
-    bool *seen = dyno_alloc(plan->tensor_count + 1U, sizeof(*seen));
-    uint64_t sum = 0;
-    if (items == NULL || seen == NULL) {
-        status = DYNO_NOMEM(maker->err);
-        goto out;
-    }
-    find_lifetimes(plan, step_count, items, seen);
-    for (uint32_t i = 0; i < plan->tensor_count; i++) {
-        if (seen[i])
-            items[i].bytes = bytes_on(maker, i, DYNO_ON_CPU);
-        binding->tensor_bytes += items[i].bytes;
-    }
-    for (uint32_t s = 0; s < step_count; s++) {
-        const bool here = maker->engine->kernels[s]->place == DYNO_ON_CPU;
-        items[plan->tensor_count + s] = (struct dyno_mem_item){
-            .bytes = here ? workspaces[s] : 0, .first_step_idx = s, .last_step_idx = s};
-    }
-    status = dyno_mem_plan(items, item_count, &binding->arena_bytes, &sum, maker->err);
-    if (status != DYNO_OK)
-        goto out;
-    for (uint32_t i = 0; i < plan->tensor_count; i++) {
-        if (in_arena(&plan->tensors[i]))
-            binding->offsets[i] = items[i].offset_out;
-    }
-    for (uint32_t s = 0; s < step_count; s++)
-        binding->steps[s].workspace_offset = items[plan->tensor_count + s].offset_out;
-    if (maker->engine->gpu != NULL)
-        status = plan_gpu_memory(maker, items, workspaces);
-out:
-    dyno_free(seen);
-    dyno_free(items);
-    return status;
-}
-
 /* --- addresses --- */
 
 static bool is_io(const struct dyno_plan *plan, uint32_t id)
 {
-    const enum dyno_role role = plan->tensors[root_of(plan, id)].role;
+    const enum dyno_role role = plan->tensors[dyno_plan_root(plan, id)].role;
     return role == DYNO_ROLE_INPUT || role == DYNO_ROLE_OUTPUT;
 }
 
@@ -483,7 +324,7 @@ static void add_patch(struct dyno_binding *binding, const struct dyno_plan *plan
         binding->gpu_patches[binding->gpu_patch_count++] = (struct dyno_patch){buf, id};
         return;
     }
-    const enum dyno_role role = plan->tensors[root_of(plan, id)].role;
+    const enum dyno_role role = plan->tensors[dyno_plan_root(plan, id)].role;
     if (role == DYNO_ROLE_WEIGHT || role == DYNO_ROLE_HOST)
         return;
     if (is_io(plan, id))
@@ -492,7 +333,7 @@ static void add_patch(struct dyno_binding *binding, const struct dyno_plan *plan
         binding->arena_patches[binding->arena_patch_count++] = (struct dyno_patch){buf, id};
 }
 
-static enum dyno_status list_patches(struct maker *maker)
+static enum dyno_status list_patches(struct dyno_binding_maker *maker)
 {
     const struct dyno_plan *plan = maker->plan;
     struct dyno_binding *binding = maker->binding;
@@ -541,16 +382,30 @@ void dyno_binding_place_io(struct dyno_binding *binding, const struct dyno_plan 
 {
     for (uint32_t i = 0; i < binding->io_patch_count; i++) {
         const struct dyno_patch *patch = &binding->io_patches[i];
-        const uint32_t root = root_of(plan, patch->tensor);
+        const uint32_t root = dyno_plan_root(plan, patch->tensor);
         const uint64_t offset = root != patch->tensor ? binding->offsets[patch->tensor] : 0;
         /* None yet: an output whose shape the run tells. */
         patch->buf->data = address[root] != NULL ? (char *)address[root] + offset : NULL;
     }
 }
 
+void dyno_binding_describe(const struct dyno_binding *binding, uint32_t id,
+                           struct dyno_array *array)
+{
+    const struct dyno_buf *buf = &binding->bufs[id];
+    uint64_t bytes = 0;
+    array->dtype = (int)buf->dtype;
+    array->rank = buf->rank;
+    if (buf->rank >= 0) {
+        memcpy(array->dims, buf->dims, sizeof(array->dims));
+        (void)dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes);
+    }
+    array->bytes = bytes;
+}
+
 /* --- the whole --- */
 
-static enum dyno_status fill(struct maker *maker)
+static enum dyno_status fill(struct dyno_binding_maker *maker)
 {
     const struct dyno_plan *plan = maker->plan;
     struct dyno_binding *binding = maker->binding;
@@ -578,7 +433,7 @@ static enum dyno_status fill(struct maker *maker)
         DYNO_TRY(prepare_step(maker, s, &workspaces[s]));
     for (uint32_t s = fixed; s < plan->step_count; s++)
         DYNO_TRY(check_open_step(maker, s));
-    DYNO_TRY(plan_memory(maker, workspaces));
+    DYNO_TRY(dyno_binding_plan_memory(maker, workspaces));
     return list_patches(maker);
 }
 
@@ -602,11 +457,11 @@ enum dyno_status dyno_binding_create(const struct dyno_engine *engine, int threa
     binding->engine = engine;
     binding->memory = memory;
     binding->key_count = key_count;
-    struct maker maker = {.engine = engine,
-                          .plan = engine->plan,
-                          .binding = binding,
-                          .target = engine->here,
-                          .err = err};
+    struct dyno_binding_maker maker = {.engine = engine,
+                                       .plan = engine->plan,
+                                       .binding = binding,
+                                       .target = engine->here,
+                                       .err = err};
     maker.target.thread_count = thread_count;
     status = fill(&maker);
     if (status != DYNO_OK)

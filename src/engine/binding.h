@@ -62,4 +62,8 @@ void dyno_binding_place(struct dyno_binding *binding, const struct dyno_plan *pl
 void dyno_binding_place_io(struct dyno_binding *binding, const struct dyno_plan *plan,
                            void *const *address);
 
+/* Type, dimensions and bytes of tensor `id`; rank -1 and no bytes where only the run tells them. */
+void dyno_binding_describe(const struct dyno_binding *binding, uint32_t id,
+                           struct dyno_array *array);
+
 #endif /* DYNO_ENGINE_BINDING_H */

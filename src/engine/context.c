@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "engine/binding.h"
 #include "engine/gpu.h"
+#include "engine/open.h"
 
 #define BINDINGS_MAX 16 /* sets of input shapes a context keeps prepared */
 #define KEY_MAX      ((size_t)64 * DYNO_RANK_MAX)
@@ -235,21 +236,6 @@ static enum dyno_status place(struct dyno_context *context, struct dyno_binding 
     context->current = binding;
     return DYNO_OK;
 }
-
-static void describe_output(const struct dyno_binding *binding, const struct dyno_plan *plan,
-                            uint32_t idx, struct dyno_array *array)
-{
-    const struct dyno_buf *buf = &binding->bufs[plan->outputs[idx].tensor];
-    uint64_t bytes = 0;
-    array->dtype = (int)buf->dtype;
-    array->rank = buf->rank;
-    if (buf->rank >= 0) {
-        memcpy(array->dims, buf->dims, sizeof(array->dims));
-        (void)dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes);
-    }
-    array->bytes = bytes;
-}
-
 enum dyno_status dyno_context_bind(struct dyno_context *context, const struct dyno_array *inputs,
                                    struct dyno_array *outputs, struct dyno_err *err)
 {
@@ -260,7 +246,7 @@ enum dyno_status dyno_context_bind(struct dyno_context *context, const struct dy
     if (status != DYNO_OK)
         return status;
     for (uint32_t i = 0; i < context->engine->plan->output_count; i++)
-        describe_output(binding, context->engine->plan, i, &outputs[i]);
+        dyno_binding_describe(binding, context->engine->plan->outputs[i].tensor, &outputs[i]);
     return DYNO_OK;
 }
 
@@ -309,7 +295,7 @@ static enum dyno_status take_outputs(struct dyno_context *context,
         void *const given = array->data;
         const size_t room = array->bytes;
         context->given[i] = *array;
-        describe_output(binding, plan, i, array);
+        dyno_binding_describe(binding, plan->outputs[i].tensor, array);
         if (array->rank < 0)
             continue; /* placed when it is made */
         if (given != NULL && room < array->bytes)
@@ -323,123 +309,6 @@ static enum dyno_status take_outputs(struct dyno_context *context,
     }
     return DYNO_OK;
 }
-
-/* --- steps whose shapes only the run tells: by reference, tensors in the `open` arena --- */
-
-static struct dyno_tensor as_tensor(const struct dyno_buf *buf)
-{
-    struct dyno_tensor tensor = {.dtype = buf->dtype, .rank = buf->rank, .data = buf->data};
-    memcpy(tensor.dims, buf->dims, sizeof(tensor.dims));
-    return tensor;
-}
-
-/* Others rely on the type that the plan gives a tensor, and on its shape where it gives one. */
-static bool is_promised(const struct dyno_binding *binding, uint32_t id,
-                        const struct dyno_tensor *made)
-{
-    const struct dyno_buf *buf = &binding->bufs[id];
-    if (made->dtype != buf->dtype || made->rank < 0)
-        return false;
-    if (binding->is_open[id])
-        return true;
-    bool same = made->rank == buf->rank;
-    for (int d = 0; same && d < buf->rank; d++)
-        same = made->dims[d] == buf->dims[d];
-    return same;
-}
-
-static enum dyno_status run_open_step(struct dyno_context *context, struct dyno_binding *binding,
-                                      const struct dyno_step *step, struct dyno_err *err)
-{
-    struct dyno_tensor *ins = dyno_arena_alloc(context->open, step->in_count + 1U, sizeof(*ins));
-    const struct dyno_tensor **in_ptrs =
-        dyno_arena_alloc(context->open, step->in_count + 1U, sizeof(*in_ptrs));
-    struct dyno_tensor *outs = dyno_arena_alloc(context->open, step->out_count + 1U, sizeof(*outs));
-    if (ins == NULL || in_ptrs == NULL || outs == NULL)
-        return DYNO_NOMEM(err);
-    for (uint32_t i = 0; i < step->in_count; i++) {
-        if (step->ins[i] == DYNO_NO_TENSOR)
-            continue;
-        ins[i] = as_tensor(&binding->bufs[step->ins[i]]);
-        in_ptrs[i] = &ins[i];
-    }
-    DYNO_TRY(dyno_op_run_reference(dyno_ops[step->op], step->attrs, in_ptrs, step->own_in_count,
-                                   outs, step->out_count, context->open, err));
-    if (step->tail.instr_count != 0)
-        DYNO_TRY(dyno_tail_run_reference(&step->tail, in_ptrs, &outs[0], err));
-    for (uint32_t i = 0; i < step->out_count; i++) {
-        if (step->outs[i] == DYNO_NO_TENSOR)
-            continue;
-        struct dyno_buf *buf = &binding->bufs[step->outs[i]];
-        if (!is_promised(binding, step->outs[i], &outs[i]))
-            return DYNO_FAIL(err, DYNO_E_FORMAT,
-                             "output %u ('%s') has another type or shape than the engine says", i,
-                             context->engine->plan->tensors[step->outs[i]].name);
-        buf->rank = outs[i].rank;
-        buf->data = outs[i].data;
-        memcpy(buf->dims, outs[i].dims, sizeof(buf->dims));
-    }
-    return DYNO_OK;
-}
-
-/* Hand the outputs that open steps made to the caller: into his memory where he gave some. */
-static enum dyno_status deliver_open(struct dyno_context *context,
-                                     const struct dyno_binding *binding, struct dyno_err *err)
-{
-    const struct dyno_plan *plan = context->engine->plan;
-    for (uint32_t i = 0; i < plan->output_count; i++) {
-        struct dyno_array *array = &context->outputs[i];
-        const struct dyno_array *given = &context->given[i];
-        const struct dyno_buf *buf = &binding->bufs[plan->outputs[i].tensor];
-        if (array->rank >= 0 && buf->data == array->data)
-            continue;
-        describe_output(binding, plan, i, array);
-        array->data = buf->data;
-        if (given->data == NULL)
-            continue;
-        if (given->bytes < array->bytes)
-            return DYNO_FAIL(err, DYNO_E_ARG, "output '%s': room for %zu bytes, needs %zu",
-                             plan->outputs[i].name, given->bytes, array->bytes);
-        memcpy(given->data, buf->data, array->bytes);
-        array->data = given->data;
-    }
-    return DYNO_OK;
-}
-
-static enum dyno_status run_open_steps(struct dyno_context *context, struct dyno_binding *binding,
-                                       struct dyno_err *err)
-{
-    const struct dyno_plan *plan = context->engine->plan;
-    dyno_arena_reset(context->open);
-    for (uint32_t s = binding->fixed_step_count; s < plan->step_count; s++) {
-        const struct dyno_step *step = &plan->steps[s];
-        const uint64_t start_ns = dyno_clock_ns();
-        const enum dyno_status status = run_open_step(context, binding, step, err);
-        if (status != DYNO_OK) {
-            dyno_err_prefix(err, "step '%s' (%s)", step->name, dyno_ops[step->op]->onnx_name);
-            return status;
-        }
-        if (context->step_us != NULL)
-            context->step_us[s] = (float)(dyno_clock_ns() - start_ns) * 1e-3F;
-    }
-    return DYNO_OK;
-}
-
-static enum dyno_status run_open(struct dyno_context *context, struct dyno_binding *binding,
-                                 struct dyno_err *err)
-{
-    enum dyno_status status = run_open_steps(context, binding, err);
-    if (status == DYNO_OK)
-        status = deliver_open(context, binding, err);
-    /* Open again for the next run, failed or not; and nothing points at what that run frees. */
-    for (uint32_t i = 0; i < context->engine->plan->tensor_count; i++) {
-        if (binding->is_open[i])
-            binding->bufs[i].rank = -1;
-    }
-    dyno_binding_place(binding, context->engine->plan, context->arena);
-    return status;
-}
-
 /* --- running --- */
 
 static void show_outputs(const struct dyno_context *context, const struct dyno_step *step,
@@ -520,6 +389,22 @@ static enum dyno_status run_segments(struct dyno_context *context, struct dyno_b
         DYNO_TRY(run_steps(context, binding, segment->first_step, last, err));
     }
     return DYNO_OK;
+}
+
+static enum dyno_status run_open(struct dyno_context *context, struct dyno_binding *binding,
+                                 struct dyno_err *err)
+{
+    const struct dyno_plan *plan = context->engine->plan;
+    const struct dyno_open_run run = {.plan = plan,
+                                      .binding = binding,
+                                      .memory = context->open,
+                                      .step_us = context->step_us,
+                                      .outputs = context->outputs,
+                                      .given = context->given};
+    const enum dyno_status status = dyno_open_run(&run, err);
+    /* Nothing points at what the next run frees. */
+    dyno_binding_place(binding, plan, context->arena);
+    return status;
 }
 
 static enum dyno_status execute(struct dyno_context *context, struct dyno_err *err)

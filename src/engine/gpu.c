@@ -275,19 +275,13 @@ void dyno_gpu_binding_fini(struct dyno_binding *binding)
     drop_graphs(binding);
 }
 
-/* The tensor whose memory holds this one. */
-static uint32_t root_of(const struct dyno_plan *plan, uint32_t id)
-{
-    return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
-}
-
 static void place_buffers(struct dyno_binding *binding, const struct dyno_engine *engine,
                           uint64_t arena)
 {
     const struct dyno_plan *plan = engine->plan;
     for (uint32_t i = 0; i < binding->gpu_patch_count; i++) {
         const struct dyno_patch *patch = &binding->gpu_patches[i];
-        const uint32_t root = root_of(plan, patch->tensor);
+        const uint32_t root = dyno_plan_root(plan, patch->tensor);
         const enum dyno_role role = plan->tensors[root].role;
         uint64_t address = arena + binding->gpu_offsets[root];
         if (root != patch->tensor)

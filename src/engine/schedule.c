@@ -15,14 +15,9 @@ struct maker {
     struct dyno_err *err;
 };
 
-static uint32_t root_of(const struct dyno_plan *plan, uint32_t id)
-{
-    return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
-}
-
 static bool moves(const struct dyno_plan *plan, uint32_t id)
 {
-    const enum dyno_role role = plan->tensors[root_of(plan, id)].role;
+    const enum dyno_role role = plan->tensors[dyno_plan_root(plan, id)].role;
     return role != DYNO_ROLE_WEIGHT && role != DYNO_ROLE_HOST;
 }
 
@@ -46,7 +41,7 @@ static enum dyno_status add_move(struct maker *maker, uint32_t id)
 /* Whatever the other side wrote of this tensor's memory comes over. */
 static enum dyno_status read(struct maker *maker, enum dyno_place place, uint32_t id)
 {
-    const uint32_t root = root_of(maker->plan, id);
+    const uint32_t root = dyno_plan_root(maker->plan, id);
     uint32_t *first = &maker->first[place == DYNO_ON_CPU ? DYNO_ON_GPU : DYNO_ON_CPU][root];
     if (!moves(maker->plan, id))
         return DYNO_OK;
@@ -59,7 +54,7 @@ static enum dyno_status read(struct maker *maker, enum dyno_place place, uint32_
 
 static void write(struct maker *maker, enum dyno_place place, uint32_t id)
 {
-    uint32_t *first = &maker->first[place][root_of(maker->plan, id)];
+    uint32_t *first = &maker->first[place][dyno_plan_root(maker->plan, id)];
     maker->next[id] = *first;
     *first = id;
 }
@@ -67,7 +62,7 @@ static void write(struct maker *maker, enum dyno_place place, uint32_t id)
 static void touch(struct maker *maker, enum dyno_place place, uint32_t id)
 {
     bool *on = place == DYNO_ON_CPU ? maker->schedule->on_cpu : maker->schedule->on_gpu;
-    on[root_of(maker->plan, id)] = true;
+    on[dyno_plan_root(maker->plan, id)] = true;
 }
 
 static void begin_segment(struct maker *maker, enum dyno_place place, uint32_t first_step)

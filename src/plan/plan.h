@@ -153,6 +153,12 @@ enum dyno_plan_flags { DYNO_PLAN_BASELINE = 1U << 0 };
 struct dyno_plan *dyno_plan_create(void);
 void dyno_plan_destroy(struct dyno_plan *plan); /* accepts NULL */
 
+/* The tensor whose memory holds this one. */
+static inline uint32_t dyno_plan_root(const struct dyno_plan *plan, uint32_t id)
+{
+    return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
+}
+
 /* Every promise above, and the index of everything in range: a plan out of a file is hostile. */
 enum dyno_status dyno_plan_verify(const struct dyno_plan *plan, struct dyno_err *err);
 
