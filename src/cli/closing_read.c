@@ -103,6 +103,7 @@ static enum dyno_status read_head(const struct dyno_json *row, struct dyno_arena
         return DYNO_FAIL(err, DYNO_E_FORMAT, "its head says otherwise than what stands beside it");
     out->node = head.node;
     out->is_signed = head.is_signed;
+    out->is_last = head.is_last;
     out->root = dyno_arena_strdup(arena, root);
     return out->root != NULL ? DYNO_OK : DYNO_NOMEM(err);
 }

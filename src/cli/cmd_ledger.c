@@ -31,7 +31,7 @@ static const struct dyno_flag flags[] = {
      .help =
          "verify: heads that were kept (lines of --publish-heads, of heads --json, or of a "
          "server's /v2/ledger/heads), checked against each other and against the ledger, if one "
-         "is given; may be given again",
+         "is given; may be given again. retire: the ledger must have all of them",
      .kind = DYNO_FLAG_LIST,
      AT(heads)},
     {.name = "--proof",
@@ -65,12 +65,17 @@ static const struct dyno_flag flags[] = {
     DYNO_FLAG_FLEET_LEDGER(dyno_ledger_flags, fleet),
     {.name = "--node",
      .value = "N",
-     .help = "With --fleet-ledger: of this node only",
+     .help = "With --fleet-ledger: of this node only; retire: this node",
      .kind = DYNO_FLAG_INT,
      AT(node),
      .fallback = -1,
      .min = -1,
      .max = 4294967295.0},
+    {.name = "--ledger-key",
+     .value = "FILE",
+     .help = "retire: the private key (Ed25519, PEM) that has signed the heads of this ledger",
+     .kind = DYNO_FLAG_STR,
+     AT(ledger_key)},
     {.name = "--to",
      .value = "DIR",
      .help = "archive: put archives into this folder, and not beside the files",
@@ -112,9 +117,11 @@ static void print_head(const struct dyno_ledger_head *head, bool as_json)
     char root[2 * DYNO_DIGEST_BYTES + 1];
     struct dyno_strbuf line = {0};
     if (!as_json) {
-        printf("%s  %" PRIu64 " groups, to record %" PRIu32 "-%" PRIu32 "-%" PRIu64 ", %s\n  %s\n",
+        printf("%s  %" PRIu64 " groups, to record %" PRIu32 "-%" PRIu32 "-%" PRIu64
+               ", %s%s\n  %s\n",
                dyno_ns_text(head->head.time_ns, time), head->head.group_count, head->head.node,
                head->head.epoch, head->head.seq, head->head.is_signed ? "signed" : "not signed",
+               head->head.is_last ? ": the last one, the node was retired" : "",
                dyno_hex_text(head->head.root.bytes, DYNO_DIGEST_BYTES, root));
         return;
     }
@@ -145,12 +152,43 @@ static enum dyno_status print_heads(const struct dyno_ledger_work *work, const c
     return status;
 }
 
+static enum dyno_status node_of(const struct dyno_ledger_files *files, const char *name,
+                                uint32_t *node_out, struct dyno_err *err)
+{
+    struct dyno_ledger_file *file = NULL;
+    DYNO_TRY(dyno_ledger_store_open(files->store, name, &file, err));
+    *node_out = dyno_ledger_file_opening(file)->node;
+    dyno_ledger_file_close(file);
+    return DYNO_OK;
+}
+
+/* After the heads of its node. */
+static enum dyno_status print_last(const struct dyno_ledger_work *work, const char *path,
+                                   uint32_t node, struct dyno_err *err)
+{
+    struct dyno_head_line last;
+    bool found = false;
+    DYNO_TRY(dyno_ledger_files_retirement(&work->files, node, path, &last, &found, err));
+    const struct dyno_ledger_head head = {last.bytes, last.head, last.proof, last.proof_bytes};
+    if (found)
+        print_head(&head, work->options->json);
+    return DYNO_OK;
+}
+
 static enum dyno_status heads(struct dyno_ledger_work *work, struct dyno_err *err)
 {
+    const struct dyno_ledger_files *files = &work->files;
     uint64_t count = 0;
+    uint32_t node = 0;
     DYNO_TRY(dyno_ledger_find_files(work, 1, err));
-    for (size_t i = 0; i < work->files.count; i++)
-        DYNO_TRY(print_heads(work, work->files.names[i], &count, err));
+    for (size_t i = 0; i < files->count; i++) {
+        const uint32_t before = node;
+        DYNO_TRY(node_of(files, files->names[i], &node, err));
+        if (i > 0 && node != before)
+            DYNO_TRY(print_last(work, files->names[i - 1], before, err));
+        DYNO_TRY(print_heads(work, files->names[i], &count, err));
+    }
+    DYNO_TRY(print_last(work, files->names[files->count - 1], node, err));
     if (count == 0 && !work->options->json)
         printf("there are no heads yet: one is made every hour, and when a file is closed\n");
     return DYNO_OK;
@@ -311,7 +349,7 @@ static enum dyno_status export_records(struct dyno_ledger_work *work, struct dyn
 static const struct action {
     const char *name;
     enum dyno_status (*run)(struct dyno_ledger_work *work, struct dyno_err *err);
-    bool verifies, exports, ships, archives;
+    bool verifies, exports, ships, archives, retires;
 } actions[] = {
     {.name = "verify", .run = dyno_ledger_run_verify, .verifies = true},
     {.name = "prove", .run = prove},
@@ -319,13 +357,15 @@ static const struct action {
     {.name = "heads", .run = heads},
     {.name = "ship", .run = dyno_ledger_run_ship, .ships = true},
     {.name = "archive", .run = dyno_ledger_run_archive, .archives = true},
+    {.name = "retire", .run = dyno_ledger_run_retire, .retires = true},
 };
 
 static enum dyno_status check_flags(const struct action *action,
                                     const struct dyno_ledger_flags *options, struct dyno_err *err)
 {
-    if (!action->verifies && (options->key != NULL || options->head != NULL ||
-                              options->heads.count > 0 || options->proof != NULL))
+    if (!action->verifies &&
+        (options->key != NULL || options->head != NULL ||
+         (options->heads.count > 0 && !action->retires) || options->proof != NULL))
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --key, --head, --heads or --proof",
                          action->name);
     if (!action->exports &&
@@ -338,6 +378,8 @@ static enum dyno_status check_flags(const struct action *action,
                          "--node says which of the nodes of --fleet-ledger is read");
     if (!action->archives && options->to != NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --to", action->name);
+    if (!action->retires && options->ledger_key != NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --ledger-key", action->name);
     return DYNO_OK;
 }
 
@@ -351,8 +393,9 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         if (strcmp(actions[i].name, name) == 0)
             action = &actions[i];
     if (action == NULL)
-        return DYNO_FAIL(err, DYNO_E_ARG,
-                         "it knows verify, prove, export, heads, ship and archive, not '%s'", name);
+        return DYNO_FAIL(
+            err, DYNO_E_ARG,
+            "it knows verify, prove, export, heads, ship, archive and retire, not '%s'", name);
     DYNO_TRY(check_flags(action, options, err));
     work.arena = dyno_arena_create();
     if (work.arena == NULL)
@@ -366,7 +409,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
 const struct dyno_command dyno_command_ledger = {
     .name = "ledger",
     .summary = "Check, prove and export what was metered",
-    .positional = "verify|prove ID|export|heads|ship|archive FOLDER|FILE...",
+    .positional = "verify|prove ID|export|heads|ship|archive|retire FOLDER|FILE...",
     .positional_min = 1,
     .positional_max = DYNO_CLI_LIST_MAX,
     .text =
@@ -375,7 +418,8 @@ const struct dyno_command dyno_command_ledger = {
         "export prints every record. heads prints what is published: whoever keeps one can "
         "tell (verify --heads) when anything before it was changed. archive compresses the files of a "
         "folder that are closed, and removes each when its archive was read again and is it; "
-        "archives are read as files are. Files may be read while a server writes them. ship sends a "
+        "archives are read as files are. retire says, once and signed, that the node of a ledger "
+        "never comes back and its ledger ends where it ends, so that periods can be closed. Files may be read while a server writes them. ship sends a "
         "ledger's files to the fleet, from where its copy ends; the others read that copy when "
         "--fleet-ledger is given without files.",
     .flags = flags,

@@ -39,12 +39,14 @@ static enum dyno_status check_node(const struct final *final, const struct dyno_
 {
     const struct dyno_invoicing *work = final->work;
     char when[DYNO_TIME_TEXT_ROOM];
-    if (!node->has_head ||
-        (node->head.time_ns / NS_A_S < (uint64_t)work->next_s && !node->is_ended))
-        return DYNO_FAIL(err, DYNO_E_ARG,
-                         "the period is not closed: node %" PRIu32 " has no head of its ledger "
-                         "since %s; it makes one every hour, and when it starts or ends",
-                         node->node, dyno_time_text(work->next_s, when));
+    if (!node->has_head || (node->head.time_ns / NS_A_S < (uint64_t)work->next_s &&
+                            !node->is_ended && !node->head.is_last))
+        return DYNO_FAIL(
+            err, DYNO_E_ARG,
+            "the period is not closed: node %" PRIu32 " has no head of its ledger "
+            "since %s; it makes one every hour, and when it starts or ends. If it never "
+            "comes back: dyno ledger retire",
+            node->node, dyno_time_text(work->next_s, when));
     if (node->first_group > 0 && node->first_ns / NS_A_S > (uint64_t)work->first_s)
         return DYNO_FAIL(err, DYNO_E_NOT_FOUND,
                          "\"%s\" begins at %s: the files before it, which the period needs, are "
@@ -83,6 +85,7 @@ static enum dyno_status take_heads(struct final *final, const struct dyno_closin
             .group_count = node->head.group_count,
             .billed_count = before != NULL ? before->group_count : 0,
             .is_signed = node->head.is_signed,
+            .is_last = node->head.is_last,
             .root = dyno_hex_text(node->head.root.bytes, DYNO_DIGEST_BYTES, root),
             .text = dyno_hex_text(node->head_bytes, DYNO_HEAD_BYTES, text),
         };

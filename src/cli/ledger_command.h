@@ -6,12 +6,13 @@
 #include "cli/flags.h"
 #include "cli/ledger_files.h"
 #include "meter/ledger/heads.h"
+#include "meter/ledger/verify.h"
 
 struct dyno_ledger_flags {
     struct dyno_cli_list positional, heads;
     const char *key, *head, *proof, *format, *tenant, *since, *until, *to;
-    const char *fleet; /* NULL: files are named */
-    int64_t node;      /* -1: all of the fleet's */
+    const char *fleet, *ledger_key; /* fleet NULL: files are named */
+    int64_t node;                   /* -1: all of the fleet's */
     bool json;
 };
 
@@ -43,6 +44,15 @@ enum dyno_status dyno_kept_heads_read(const struct dyno_cli_list *files, const u
 
 /* ledger_verify.c */
 enum dyno_status dyno_ledger_run_verify(struct dyno_ledger_work *work, struct dyno_err *err);
+
+/* Hash and count what work->files has (of the fleet: of that node), under these heads. */
+enum dyno_status dyno_ledger_verify_node(struct dyno_ledger_work *work, uint32_t node,
+                                         const struct dyno_verify_options *how,
+                                         struct dyno_verify_report *report_out,
+                                         struct dyno_err *err);
+
+/* ledger_retire.c */
+enum dyno_status dyno_ledger_run_retire(struct dyno_ledger_work *work, struct dyno_err *err);
 
 /* ledger_ship.c */
 enum dyno_status dyno_ledger_run_ship(struct dyno_ledger_work *work, struct dyno_err *err);

@@ -1,6 +1,11 @@
 /* ledger_files.c - files of this machine, or of the fleet. */
 #include "cli/ledger_files.h"
 
+#include <string.h>
+
+#include "meter/ledger/retire.h"
+#include "meter/ledger/segment.h"
+
 enum dyno_status dyno_ledger_files_open(const struct dyno_cli_list *ledgers, const char *fleet,
                                         int64_t node, struct dyno_arena *arena,
                                         struct dyno_ledger_files *files_out, struct dyno_err *err)
@@ -24,6 +29,30 @@ enum dyno_status dyno_ledger_files_open(const struct dyno_cli_list *ledgers, con
         return status;
     }
     files_out->store = dyno_fleet_store(files_out->fleet);
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_ledger_files_retirement(const struct dyno_ledger_files *files, uint32_t node,
+                                              const char *name, struct dyno_head_line *line_out,
+                                              bool *found_out, struct dyno_err *err)
+{
+    char folder[DYNO_SEGMENT_PATH_ROOM] = ".";
+    if (files->fleet != NULL)
+        return dyno_fleet_retirement(files->fleet, node, line_out, found_out, err);
+    const char *slash = strrchr(name, '/');
+    *found_out = false;
+    if (slash != NULL && (size_t)(slash - name) >= sizeof(folder))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "the path of a ledger is longer than %zu bytes",
+                         sizeof(folder) - 1);
+    if (slash != NULL) {
+        memcpy(folder, name, (size_t)(slash - name));
+        folder[slash - name] = 0;
+    }
+    DYNO_TRY(dyno_retirement_read(folder, line_out, found_out, err));
+    if (*found_out && line_out->head.node != node)
+        return DYNO_FAIL(err, DYNO_E_MISMATCH,
+                         "\"%s/" DYNO_RETIREMENT_FILE "\" is of node %u, and the ledger of node %u",
+                         folder, (unsigned)line_out->head.node, (unsigned)node);
     return DYNO_OK;
 }
 

@@ -17,6 +17,11 @@ struct dyno_ledger_files {
 enum dyno_status dyno_ledger_files_open(const struct dyno_cli_list *ledgers, const char *fleet,
                                         int64_t node, struct dyno_arena *arena,
                                         struct dyno_ledger_files *files_out, struct dyno_err *err);
+/* The last head of a ledger that was retired: of `node` in the fleet, or of the folder that `name`,
+ * one of its files, lies in.  *found_out false: it was not. */
+enum dyno_status dyno_ledger_files_retirement(const struct dyno_ledger_files *files, uint32_t node,
+                                              const char *name, struct dyno_head_line *line_out,
+                                              bool *found_out, struct dyno_err *err);
 void dyno_ledger_files_close(struct dyno_ledger_files *files); /* accepts a zeroed one */
 
 #endif /* DYNO_CLI_LEDGER_FILES_H */

@@ -111,6 +111,7 @@ static void put_report(struct dyno_json_writer *json, const struct dyno_verify_r
     put_count(json, "heads", report->heads);
     put_count(json, "signed_heads", report->signed_heads);
     put_bool(json, "closed", report->has_end);
+    put_bool(json, "retired", report->is_retired);
     put_hex(json, "chain", report->chain.bytes, DYNO_DIGEST_BYTES);
     put_hex(json, "root", report->root.bytes, DYNO_DIGEST_BYTES);
 }
@@ -122,7 +123,9 @@ static void print_report(const struct dyno_verify_report *r)
     char root[2 * DYNO_DIGEST_BYTES + 1];
     printf("good: the ledger of node %" PRIu32 " is what was written\n", r->node);
     printf("  files       %" PRIu64 ", %s\n", r->files,
-           r->has_end ? "the last one closed" : "the last one open, or its writer was stopped");
+           r->is_retired ? "the last one of a node that was retired"
+           : r->has_end  ? "the last one closed"
+                         : "the last one open, or its writer was stopped");
     printf("  groups      %" PRIu64 ", from number %" PRIu64 "\n", r->groups, r->first_group);
     printf("  records     %" PRIu64 ": %" PRIu64 " requests, %" PRIu64 " voids, %" PRIu64
            " unconfirmed\n",
@@ -188,12 +191,45 @@ static enum dyno_status tell_kept(const struct dyno_kept_heads *kept, bool as_js
     return dyno_ledger_print_json(&text, err);
 }
 
+/* With the last head of the ledger among those that are looked for, where there is one. */
+static enum dyno_status add_last(const struct dyno_ledger_files *files, struct dyno_arena *arena,
+                                 struct dyno_verify_options *how, struct dyno_err *err)
+{
+    struct dyno_ledger_file *file = NULL;
+    struct dyno_head_line last;
+    bool found = false;
+    DYNO_TRY(dyno_ledger_store_open(files->store, files->names[0], &file, err));
+    const uint32_t node = dyno_ledger_file_opening(file)->node;
+    dyno_ledger_file_close(file);
+    DYNO_TRY(dyno_ledger_files_retirement(files, node, files->names[files->count - 1], &last,
+                                          &found, err));
+    if (!found)
+        return DYNO_OK;
+    if (how->key != NULL && memcmp(last.head.key, how->key, DYNO_KEY_BYTES) != 0)
+        return DYNO_FAIL(err, DYNO_E_MISMATCH,
+                         "its last head is not signed with the key that was given");
+    struct dyno_head *heads = dyno_arena_alloc(arena, how->head_count + 1, sizeof(*heads));
+    size_t at = how->head_count;
+    if (heads == NULL)
+        return DYNO_NOMEM(err);
+    for (; at > 0 && how->heads[at - 1].group_count > last.head.group_count; at--)
+        heads[at] = how->heads[at - 1];
+    heads[at] = last.head;
+    if (at > 0)
+        memcpy(heads, how->heads, at * sizeof(*heads));
+    how->heads = heads;
+    how->head_count++;
+    return DYNO_OK;
+}
+
 static enum dyno_status verify_ledger(const struct dyno_ledger_files *files,
+                                      struct dyno_arena *arena,
                                       const struct dyno_verify_options *options,
                                       struct dyno_verify_report *report, struct dyno_err *err)
 {
     struct dyno_progress progress;
     struct dyno_verify_options how = *options;
+    DYNO_TRY(add_last(files, arena, &how, err));
     how.store = files->store;
     how.on_step = step;
     how.arg = &progress;
@@ -223,15 +259,18 @@ static void tell_report(const struct dyno_verify_report *report, size_t kept_cou
 /* --- the fleet --- */
 
 /* What the fleet has of one node: its groups, and what their watermarks say. */
-static enum dyno_status verify_node(struct dyno_ledger_work *work, uint32_t node,
-                                    const struct dyno_verify_options *how,
-                                    struct dyno_verify_report *report, struct dyno_err *err)
+enum dyno_status dyno_ledger_verify_node(struct dyno_ledger_work *work, uint32_t node,
+                                         const struct dyno_verify_options *how,
+                                         struct dyno_verify_report *report_out,
+                                         struct dyno_err *err)
 {
     struct dyno_ledger_files files = work->files;
+    if (files.fleet == NULL)
+        return verify_ledger(&files, work->arena, how, report_out, err);
     DYNO_TRY(dyno_fleet_files(files.fleet, node, work->arena, &files.names, &files.count, err));
-    DYNO_TRY(verify_ledger(&files, how, report, err));
-    return dyno_fleet_check(files.fleet, node, report->first_group + report->groups, &report->chain,
-                            err);
+    DYNO_TRY(verify_ledger(&files, work->arena, how, report_out, err));
+    return dyno_fleet_check(files.fleet, node, report_out->first_group + report_out->groups,
+                            &report_out->chain, err);
 }
 
 static enum dyno_status verify_nodes(struct dyno_ledger_work *work,
@@ -246,7 +285,7 @@ static enum dyno_status verify_nodes(struct dyno_ledger_work *work,
         struct dyno_verify_report report;
         if (only >= 0 && nodes[i] != (uint32_t)only)
             continue;
-        DYNO_TRY(verify_node(work, nodes[i], how, &report, err));
+        DYNO_TRY(dyno_ledger_verify_node(work, nodes[i], how, &report, err));
         tell_report(&report, how->head_count, json, work->options->json);
     }
     return DYNO_OK;
@@ -294,7 +333,7 @@ static enum dyno_status verify_files(struct dyno_ledger_work *work, const uint8_
     }
     if (work->files.fleet != NULL)
         return verify_fleet(work, &how, err);
-    DYNO_TRY(verify_ledger(&work->files, &how, &report, err));
+    DYNO_TRY(verify_ledger(&work->files, work->arena, &how, &report, err));
     struct dyno_strbuf text = {0};
     struct dyno_json_writer json = {.out = &text, .indent = 2};
     tell_report(&report, how.head_count, &json, options->json);

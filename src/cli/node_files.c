@@ -64,6 +64,22 @@ static enum dyno_status take_file(const struct dyno_ledger_files *files, const c
     return status;
 }
 
+/* Its last head stands for all that there is, and is looked at with the other heads. */
+static enum dyno_status take_retirement(const struct dyno_ledger_files *files,
+                                        struct dyno_node_files *node, struct dyno_err *err)
+{
+    struct dyno_head_line last;
+    bool found = false;
+    DYNO_TRY(dyno_ledger_files_retirement(files, node->node, node->paths[node->path_count - 1],
+                                          &last, &found, err));
+    if (!found)
+        return DYNO_OK;
+    node->has_head = true;
+    node->head = last.head;
+    memcpy(node->head_bytes, last.bytes, DYNO_HEAD_BYTES);
+    return DYNO_OK;
+}
+
 static int compare(const void *left, const void *right)
 {
     const struct dyno_node_files *a = left;
@@ -83,6 +99,8 @@ enum dyno_status dyno_node_files_find(struct dyno_invoicing *work,
         return DYNO_NOMEM(err);
     for (size_t i = 0; i < files->count; i++)
         DYNO_TRY(take_file(files, files->names[i], nodes, count_out, work->arena, err));
+    for (size_t i = 0; i < *count_out; i++)
+        DYNO_TRY(take_retirement(files, &nodes[i], err));
     qsort(nodes, *count_out, sizeof(*nodes), compare);
     *nodes_out = nodes;
     return DYNO_OK;

@@ -180,9 +180,10 @@ static void print_closing(const struct dyno_invoice_closing *closing, struct dyn
                        (unsigned long long)closing->number, closing->tariffs);
     for (size_t i = 0; i < closing->head_count; i++) {
         const struct dyno_invoice_head *head = &closing->heads[i];
-        dyno_strbuf_printf(out, "Head     of node %u over %llu groups, %s, root %s\n", head->node,
+        dyno_strbuf_printf(out, "Head     of node %u over %llu groups, %s%s, root %s\n", head->node,
                            (unsigned long long)head->group_count,
-                           head->is_signed ? "signed" : "not signed", head->root);
+                           head->is_signed ? "signed" : "not signed",
+                           head->is_last ? ", the last one" : "", head->root);
     }
 }
 

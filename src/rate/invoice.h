@@ -23,6 +23,7 @@ struct dyno_invoice_head {
     uint64_t group_count;  /* under the head: the records in them were seen */
     uint64_t billed_count; /* of them, those that the closing before saw */
     bool is_signed;
+    bool is_last;     /* the node was retired: nothing comes after */
     const char *root; /* hexadecimal */
     const char *text; /* the whole head, hexadecimal (docs/ledger-format.md) */
 };

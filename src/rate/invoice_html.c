@@ -103,9 +103,10 @@ static void print_proof(const struct dyno_invoice *invoice, struct dyno_strbuf *
     }
     for (size_t i = 0; invoice->closing != NULL && i < invoice->closing->head_count; i++) {
         const struct dyno_invoice_head *head = &invoice->closing->heads[i];
-        dyno_strbuf_printf(out, "Head of node %u over %llu groups, %s, root ", head->node,
+        dyno_strbuf_printf(out, "Head of node %u over %llu groups, %s%s, root ", head->node,
                            (unsigned long long)head->group_count,
-                           head->is_signed ? "signed" : "not signed");
+                           head->is_signed ? "signed" : "not signed",
+                           head->is_last ? ", the last one" : "");
         dyno_html_text(out, head->root);
         dyno_strbuf_puts(out, "<br>\n");
     }

@@ -113,6 +113,10 @@ void dyno_invoice_heads_json(const struct dyno_invoice_closing *closing,
         count(json, "billed_groups", head->billed_count);
         dyno_json_key(json, "signed");
         dyno_json_bool(json, head->is_signed);
+        if (head->is_last) {
+            dyno_json_key(json, "last");
+            dyno_json_bool(json, true);
+        }
         text(json, "root", head->root);
         text(json, "head", head->text);
         dyno_json_object_end(json);

@@ -1,17 +1,19 @@
 /* make_ledger.c - a ledger out of lines of text, for tests of what reads one.
  *
- *   make_ledger FOLDER [live] < LINES
+ *   make_ledger FOLDER [live|still [AGO_S]] < LINES
  *
  * A line: TENANT MODEL VARIANT CLASS CERTIFICATE OUTCOME ITEMS DEVICE_NS REFERENCE_NS START_S
  * [unsent|void] CERTIFICATE "-" is none, "ref:ADDRESS" that of a reference certificate alone; CLASS
  * may be CLASS@DEVICE; OUTCOME as in the ledger, or "residency", whose ITEMS are byte-seconds.  Or
  * "sent N" and "void N" of the N-th record of this start, or "sync", which is answered when all
- * before it is durable; "live" has a head soon after each.
+ * before it is durable; "live" has a head soon after each, "still" none but that of the start.
+ * AGO_S: the clock is so many seconds behind.
  */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "meter/ledger/ledger.h"
@@ -169,17 +171,30 @@ static size_t take(struct dyno_ledger *ledger, const char *line, size_t count)
     return count + 1;
 }
 
+static uint64_t clock_ns(void *arg)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return ((uint64_t)now.tv_sec - *(const uint64_t *)arg) * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
 int main(int argc, char **argv)
 {
     static char line[2048];
     struct dyno_ledger *ledger = NULL;
     struct dyno_err err = {0};
     size_t count = 0;
-    if (argc != 2 && argc != 3)
-        stop("FOLDER [live] < LINES");
-    const uint64_t soon_ns = argc == 3 ? 10000000 : 0;
-    const struct dyno_ledger_options options = {
-        .folder = argv[1], .node = 1, .head_interval_ns = soon_ns, .sent_interval_ns = soon_ns};
+    if (argc < 2 || argc > 4)
+        stop("FOLDER [live|still [AGO_S]] < LINES");
+    const uint64_t soon_ns = argc > 2 ? 10000000 : 0;
+    uint64_t ago_s = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+    const bool is_live = argc > 2 && strcmp(argv[2], "live") == 0;
+    const struct dyno_ledger_options options = {.folder = argv[1],
+                                                .node = 1,
+                                                .head_interval_ns = is_live ? soon_ns : 0,
+                                                .sent_interval_ns = soon_ns,
+                                                .now_ns = clock_ns,
+                                                .arg = &ago_s};
     if (dyno_ledger_open(&options, &ledger, &err) != DYNO_OK)
         stop(err.text);
     while (fgets(line, sizeof(line), stdin) != NULL && line[0] != '\n' && count + 1 < LINES_MAX)

@@ -3,7 +3,9 @@
  *
  *     ship_badly CONNINFO FOLDER SEED        until all are there; prints what was done to them
  *     ship_badly CONNINFO FOLDER foreign     all at once, where another ledger has this node's
- * number ship_badly CONNINFO FOLDER starved     a shipper whose n-th allocation fails
+ *                                            number
+ *     ship_badly CONNINFO FOLDER retired     all at once, where the node was retired
+ *     ship_badly CONNINFO FOLDER starved     a shipper whose n-th allocation fails
  */
 #include <inttypes.h>
 
@@ -217,6 +219,28 @@ static void deliver_foreign(const char *conninfo)
     dyno_fleet_close(fleet);
 }
 
+/* A shipper that had begun before hears of it, too. */
+static void deliver_retired(const char *conninfo)
+{
+    struct dyno_fleet *fleet = connect_to(conninfo);
+    struct dyno_fleet_mark before;
+    struct dyno_fleet_mark mark;
+    must(dyno_fleet_mark(fleet, node, &before, &err));
+    REQUIRE(before.is_retired && before.group_count > 0 && before.group_count < group_count);
+    struct dyno_fleet_delivery delivery = {
+        .node = node, .groups = groups, .group_count = before.group_count};
+    must(dyno_fleet_deliver(fleet, &delivery, &mark, &err));
+    for (size_t more = 1; before.group_count + more <= group_count; more++) {
+        delivery.group_count = before.group_count + more;
+        CHECK(dyno_fleet_deliver(fleet, &delivery, &mark, &err) == DYNO_E_DENIED);
+        CHECK(strstr(err.text, "was retired at") != NULL);
+        err = (struct dyno_err){0};
+    }
+    must(dyno_fleet_mark(fleet, node, &mark, &err));
+    CHECK(mark.group_count == before.group_count && dyno_digest_equal(&mark.chain, &before.chain));
+    dyno_fleet_close(fleet);
+}
+
 int main(int argc, char **argv)
 {
     const char **paths = NULL;
@@ -236,6 +260,8 @@ int main(int argc, char **argv)
         read_file(paths[i]);
     if (strcmp(argv[3], "foreign") == 0)
         deliver_foreign(argv[1]);
+    else if (strcmp(argv[3], "retired") == 0)
+        deliver_retired(argv[1]);
     else
         deliver_badly(argv[1]);
     dyno_arena_destroy(arena);

@@ -7,9 +7,11 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import time
 
 from focus import check_focus
 from harness import check
+from test_ledger import keys, make
 
 HOUR = 3_600_000_000_000
 SEPTEMBER, OCTOBER, NOVEMBER, DECEMBER = 1725148800, 1727740800, 1730419200, 1733011200
@@ -106,9 +108,9 @@ def case_late(t):
     check(total == 3 + 6 + 15 + 3, total)
 
 
-def live(t):
+def live(t, *how):
     program = pathlib.Path(t.program).with_name("make_ledger")
-    return subprocess.Popen([program, t.path("ledger"), "live"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    return subprocess.Popen([program, t.path("ledger"), *map(str, how or ("live",))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                             cwd=t.folder)
 
 
@@ -255,6 +257,92 @@ def case_still_running(t):
                 "--since=2024-10-01", "--until=2990-01-01", "--books=books", "--final")
         t.works(*ask("2024-10"), "--final")
         process.stdin.close()
+
+
+def die(t, ago=90000):
+    """A node that was killed a day ago, more or less: records that no head is over.  The period, as flags."""
+    book(t, "book.json", {"tariffs": [{**GAIN, "until": "2100-01-01"}], "grants": BOOK["grants"]})
+    now = int(time.time())
+    with live(t, "still", ago) as process:
+        tell(process, use("acme", 1, now - 80000), use("bolt", 2, now - 80000), use("acme", 4, now - 80000, "unsent"))
+        process.kill()
+    text = lambda when: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
+    return f"--since={text(now - 100000)}", f"--until={text(now - 50000)}"
+
+
+def case_retired(t):
+    """Of a node that never comes back it is said where its ledger ends."""
+    since, until = die(t)
+    ask = ("invoice", "--ledger=ledger", since, until, "--tariffs=book.json", "--books=books", "--final")
+    t.fails("E_ARG", "*node 1 has no head of its ledger since *If it never comes back: dyno ledger retire", *ask)
+    before = json.loads(t.works("ledger", "verify", "ledger", "--json"))
+    check(before["heads"] == 1 and before["groups"] > 1 and not before["retired"], before)
+    text = t.works("ledger", "retire", "ledger")
+    check(text.startswith(f"retired: the ledger of node 1 ends after {before['groups']} groups, with record 1-"), text)
+    check("not signed" in text and t.works("ledger", "retire", "ledger") == text.replace("retired:", "retired before:"), text)
+    after = json.loads(t.works("ledger", "verify", "ledger", "--json"))
+    check(after == {**before, "retired": True, "kept_heads": 0}, after)
+    heads = t.works("ledger", "heads", "ledger", "--json")
+    last = json.loads(heads.splitlines()[-1])
+    check(last["last"] and last["groups"] == before["groups"] and last["root"] == before["root"], last)
+    check("the last one, the node was retired" in t.works("ledger", "heads", "ledger"))
+    # Who kept heads sees that this one goes on from them.
+    t.put("heads.jsonl", heads.encode())
+    check("each goes on from the one before" in t.works("ledger", "verify", "--heads=heads.jsonl"))
+    t.works("ledger", "verify", "--heads=heads.jsonl", "ledger")
+    t.works(*ask)
+    acme = invoice(t, "1-1")
+    head, = acme["closing"]["heads"]
+    check(head["last"] and head["groups"] == before["groups"] and head["head"] == last["head"], head)
+    check(acme["total"] == "3.00" and invoice(t, "1-2")["total"] == "6.00", acme)  # what is not known to have left is free
+    check("was made before" in t.works(*ask))
+    check(", not signed, the last one, root" in t.works("invoice", "--ledger=ledger", "--books=books", "--number=1-1"))
+    t.works("invoice", "--verify=books/1-1.invoice.json", "--ledger=ledger", "--books=books")
+    # It does not go on; one that does all the same is found out by the heads, the files and the next closing.
+    got = subprocess.run([pathlib.Path(t.program).with_name("make_ledger"), t.path("ledger")], capture_output=True, text=True,
+                         stdin=subprocess.DEVNULL, check=False)
+    check(got.returncode == 1 and "the ledger of node 1 was retired at" in got.stderr, got)
+    kept = (t.folder / "ledger" / "retired").read_bytes()
+    (t.folder / "ledger" / "retired").unlink()
+    append(t, use("acme", 1, int(time.time()) - 70000))
+    t.put("more.jsonl", t.works("ledger", "heads", "ledger", "--json").encode())
+    t.fails("E_MISMATCH", "*the one before is the last of a ledger that was retired after * groups, and this one goes on *",
+            "ledger", "verify", "--heads=heads.jsonl", "--heads=more.jsonl")
+    t.put("ledger/retired", kept)
+    for args in (("ledger", "verify", "ledger"), ("ledger", "retire", "ledger"),
+                 (*ask[:2], "--since=" + until.split("=")[1], "--until=" + time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                  *ask[4:])):
+        t.fails("E_MISMATCH", "*it comes after the end of the ledger, which was retired", *args)
+    digits = last["head"][:-1] + ("0" if last["head"][-1] != "0" else "1")
+    t.put("ledger/retired", kept.replace(last["head"].encode(), digits.encode()))
+    t.fails("E_CORRUPT", '*ledger/retired": the checksum of the head differs', "ledger", "verify", "ledger")
+    t.put("ledger/retired", heads.splitlines()[0].encode())
+    t.fails("E_FORMAT", '*ledger/retired": it is not the last head of a ledger', "ledger", "verify", "ledger")
+
+
+def case_retired_too_early(t):
+    """A node that may live, one whose ledger is written, and who may not say it."""
+    die(t, ago=1800)
+    t.fails("E_BUSY", "*node 1 wrote its ledger at *Z: one that lives makes a head every hour, so it is retired *", "ledger",
+            "retire", "ledger")
+    with live(t) as process:
+        tell(process)
+        t.fails("E_BUSY", "*another process writes the ledger *", "ledger", "retire", "ledger")
+        process.stdin.close()
+    keys(t)
+    make(t, "signed", key="key.pem")
+    for key in ((), ("--ledger-key=other.pem",)):
+        t.fails("E_DENIED", "*the heads of node 3 are signed: its last one must be signed with the same key", "ledger",
+                "retire", "signed", *key)
+    t.works("ledger", "retire", "signed", "--ledger-key=key.pem")
+    t.works("ledger", "verify", "signed", "--key=key.pub")
+    t.fails("E_MISMATCH", "*its last head is not signed with the key that was given", "ledger", "verify", "signed",
+            "--key=other.pub")
+    t.put("heads.jsonl", t.works("ledger", "heads", "signed", "--json").encode())
+    t.works("ledger", "verify", "--heads=heads.jsonl", "--key=key.pub", "signed")
+    for args in (("ledger", "retire", "signed/00000001.ledger"), ("ledger", "retire")):
+        t.fails("E_ARG", "*retire wants --fleet-ledger and --node=N, or the folder of a ledger", *args)
+    t.fails("E_ARG", "*verify takes no --ledger-key", "ledger", "verify", "signed", "--ledger-key=key.pem")
 
 
 def case_records(t):

@@ -9,7 +9,7 @@ import sys
 
 from harness import check
 from test_billing import put_all
-from test_closing import begin
+from test_closing import begin, die
 from test_ledger import keys, make
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -235,6 +235,49 @@ def case_damage(t):
         check(rest and fleet.same("l"))
 
 
+def case_retired(t):
+    """A node died with its machine, and the fleet has what it wrote: its ledger ends there, for whoever closes, whoever
+    checks, and whatever comes under its number."""
+    since, until = die(t)
+    ask = ("invoice", since, until, "--tariffs=book.json", "--final", "--books=books")
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        fleet.works("ledger", "ship", "ledger")
+        make(t, "other")
+        fleet.works("ledger", "ship", "other")
+        fleet.fails("E_ARG", "*node 1 has no head of its ledger since *If it never comes back: dyno ledger retire", *ask)
+        fleet.fails("E_ARG", "*retire wants --fleet-ledger and --node=N, or the folder of a ledger", "ledger", "retire")
+        fleet.fails("E_NOT_FOUND", "*it has no node 9", "ledger", "retire", "--node=9")
+        # What somebody has a head over, and the fleet has not.
+        shutil.copytree(t.path("ledger"), t.path("longer"))
+        t.tool("make_ledger", t.path("longer"), "still", 80000, stdin="")
+        t.put("longer.jsonl", t.works("ledger", "heads", "longer", "--json").encode())
+        fleet.fails("E_MISMATCH", "*over * groups: of these files none ends there*", "ledger", "retire", "--node=1",
+                    "--heads=longer.jsonl")
+        last = fleet.works("ledger", "retire", "--node=1", "--json")
+        check(fleet.works("ledger", "retire", "--node=1", "--json") == last)
+        groups, = pg.sql("SELECT group_count FROM dyno_ledger.node WHERE node = 1")
+        check(json.loads(last)["groups"] == int(groups[0]) and json.loads(last)["last"], last, groups)
+        nodes = {n["node"]: n["retired"] for n in fleet.json("ledger", "verify")["nodes"]}
+        check(nodes == {1: True, 3: False}, nodes)
+        heads = fleet.works("ledger", "heads", "--node=1", "--json")
+        check(heads.splitlines()[-1] + "\n" == last and last not in fleet.works("ledger", "heads", "--node=3", "--json"))
+        t.put("heads.jsonl", heads.encode())
+        check("each goes on from the one before" in t.works("ledger", "verify", "--heads=heads.jsonl"))
+        # Closed, and again, and replayed by whoever has the files alone.
+        fleet.works(*ask)
+        check("was made before" in fleet.works(*ask))
+        for where in (fleet.works, lambda *args: t.works(*args, "--ledger=ledger", "--ledger=other")):
+            where("invoice", "--verify=books/1-1.invoice.json", "--books=books")
+        # It may be shipped again as it is; what goes on from it is told so, whenever that begins.
+        check(fleet.json("ledger", "ship", "ledger")["groups"] == 0)
+        fleet.fails("E_DENIED", "*the ledger of node 1 was retired at *Z, after * groups, and does not go on: *", "ledger", "ship",
+                    "longer")
+        run(t, pg, pathlib.Path(t.program).with_name("ship_badly"), pg.conninfo(), "longer", "retired")
+        pg.sql("UPDATE dyno_ledger.node SET retirement = set_byte(retirement, 40, get_byte(retirement, 40) # 1) WHERE node = 1")
+        fleet.fails("E_CORRUPT", "*fleet ledger: node 1: the checksum of the head differs", "ledger", "verify")
+
+
 def case_sentences(t):
     make(t)
     with postgres.cluster() as pg:
@@ -253,10 +296,11 @@ def case_sentences(t):
         wrong = {**pg.env(), "PGPASSFILE": "/dev/null", "PGPASSWORD": "wrong"}
         t.fails("E_DENIED", '*fleet ledger: connection to server at "127.0.0.1", port * failed: FATAL: password authentication '
                 'failed for user "dyno"', "ledger", "ship", "l", fleet.flag, env=wrong)
-        pg.sql("UPDATE dyno_ledger.schema_version SET version = 2")
+        known = int(pg.sql("SELECT version FROM dyno_ledger.schema_version")[0][0])
+        pg.sql(f"UPDATE dyno_ledger.schema_version SET version = {known + 1}")
         for args in (("ledger", "ship", "l"), ("usage",)):
-            fleet.fails("E_UNSUPPORTED", '*fleet ledger: the database "dyno" has version 2 of its tables, made by a newer '
-                        "build: this one knows 1", *args)
+            fleet.fails("E_UNSUPPORTED", f'*fleet ledger: the database "dyno" has version {known + 1} of its tables, made by a '
+                        f"newer build: this one knows {known}", *args)
         pg.stop()
         fleet.fails("E_IO", "*fleet ledger: connection to server at *: Connection refused", "ledger", "ship", "l")
 

@@ -296,7 +296,7 @@ def case_archive(t):
 
 def case_bad_input(t):
     make(t)
-    t.fails("E_ARG", "*it knows verify, prove, export, heads, ship and archive, not 'x'", "ledger", "x", "l")
+    t.fails("E_ARG", "*it knows verify, prove, export, heads, ship, archive and retire, not 'x'", "ledger", "x", "l")
     t.fails("E_ARG", "*verify wants the folder of a ledger, or files of one, or --fleet-ledger", "ledger", "verify")
     t.fails("E_NOT_FOUND", '*"nowhere": No such file or directory', "ledger", "verify", "nowhere")
     t.put("text", b"hello world" * 100)

@@ -314,6 +314,9 @@ def case_refuses_to_start(t):
             pg, fleet, env=wrong, ledger="ledger")
         bad("holds no password: that belongs into a passfile", pg, fleet + " password=hunter2", ledger="ledger")
         bad("--durability=fleet wants --fleet-ledger", pg, "--durability=fleet")
+        dyno(t, pg, "ledger", "retire", "--node=1")
+        bad("the ledger of node 1 was retired at .*Z, after \\d+ groups, and does not go on: give this server another folder",
+            pg, fleet, ledger="ledger")
         pg.sql("UPDATE dyno_ledger.schema_version SET version = 9")
         bad('the database "dyno" has version 9 of its tables, made by a newer build', pg, fleet, ledger="ledger")
 

@@ -213,6 +213,8 @@ static enum dyno_status merge_all(struct merge *merge, struct dyno_err *err)
 {
     DYNO_TRY(lock_node(merge, err));
     DYNO_TRY(choose(merge, err));
+    if (merge->mark.is_retired && merge->end > merge->first)
+        return dyno_fleet_refuse_retired(merge->fleet, merge->delivery->node, err);
     DYNO_TRY(copy_groups(merge, err));
     DYNO_TRY(put_openings(merge, err));
     DYNO_TRY(put_heads(merge, err));

@@ -27,12 +27,13 @@ static const char *const changes[] = {
     "CREATE TABLE dyno_ledger.head ("
     " node bigint, group_count bigint, file bigint NOT NULL, bytes bytea NOT NULL,"
     " proof bytea NOT NULL, PRIMARY KEY (node, group_count));",
+    "ALTER TABLE dyno_ledger.node ADD retirement bytea, ADD retirement_proof bytea;",
 };
 
 static const struct dyno_pg_kind fleet_kind = {
     .what = "fleet ledger",
     .schema = "dyno_ledger",
-    .version = 1,
+    .version = 2,
     .changes = changes,
 };
 
@@ -109,12 +110,13 @@ enum dyno_status dyno_fleet_find_mark(struct dyno_fleet *fleet, uint32_t node, b
                                       struct dyno_fleet_mark *mark_out, bool *found_out,
                                       struct dyno_err *err)
 {
-    static const char look[] =
-        "SELECT group_count, head_count, chain FROM dyno_ledger.node WHERE node = $1";
-    static const char lock[] =
-        "SELECT group_count, head_count, chain FROM dyno_ledger.node WHERE node = $1 FOR UPDATE";
+    static const char look[] = "SELECT group_count, head_count, chain, retirement IS NOT NULL"
+                               " FROM dyno_ledger.node WHERE node = $1";
+    static const char lock[] = "SELECT group_count, head_count, chain, retirement IS NOT NULL"
+                               " FROM dyno_ledger.node WHERE node = $1 FOR UPDATE";
     const struct dyno_pg_value value = dyno_pg_number(node);
     struct dyno_pg_rows rows;
+    int64_t is_retired = 0;
     *mark_out = (struct dyno_fleet_mark){0};
     enum dyno_status status = dyno_pg_query(fleet->pg, locks ? lock : look, &value, 1, &rows, err);
     *found_out = status == DYNO_OK && rows.count > 0;
@@ -124,6 +126,9 @@ enum dyno_status dyno_fleet_find_mark(struct dyno_fleet *fleet, uint32_t node, b
             status = dyno_fleet_take_u64(&rows, 0, 1, &mark_out->head_count, err);
         if (status == DYNO_OK)
             status = dyno_fleet_take_digest(&rows, 0, 2, &mark_out->chain, err);
+        if (status == DYNO_OK)
+            status = dyno_pg_i64(&rows, 0, 3, 0, 1, &is_retired, err);
+        mark_out->is_retired = is_retired != 0;
     }
     dyno_pg_rows_close(&rows);
     return status;

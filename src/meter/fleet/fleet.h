@@ -13,6 +13,7 @@
 #define DYNO_METER_FLEET_FLEET_H
 
 #include "db/pg.h"
+#include "meter/ledger/heads.h"
 #include "meter/ledger/reader.h"
 
 struct dyno_fleet;
@@ -37,6 +38,7 @@ struct dyno_fleet_mark {
     uint64_t group_count;     /* from its first group on */
     uint64_t head_count;      /* groups under its last head; 0: it has none */
     struct dyno_digest chain; /* the hash of the last group; zeros when there is none */
+    bool is_retired;          /* no group comes after it */
 };
 enum dyno_status dyno_fleet_mark(struct dyno_fleet *fleet, uint32_t node,
                                  struct dyno_fleet_mark *mark_out, struct dyno_err *err);
@@ -66,7 +68,8 @@ struct dyno_fleet_delivery {
  * it has then.  What it has already is passed over; what comes after a gap is, too, and is to be
  * delivered again: *mark_out says where the fleet's copy ends now.  Durable there when it returns;
  * after a failure nothing has happened, or (E_IO, dyno_fleet_is_lost) perhaps all of it.
- * E_MISMATCH: the fleet has another ledger under this node's number; E_FORMAT, E_CORRUPT: a header
+ * E_MISMATCH: the fleet has another ledger under this node's number; E_DENIED: the node is retired,
+ * and something of it goes on from what the fleet has; E_FORMAT, E_CORRUPT: a header
  * is none; errors of db/pg.h. */
 enum dyno_status dyno_fleet_deliver(struct dyno_fleet *fleet,
                                     const struct dyno_fleet_delivery *delivery,
@@ -74,6 +77,19 @@ enum dyno_status dyno_fleet_deliver(struct dyno_fleet *fleet,
 
 /* E_MISMATCH, saying that node's ledger is another one than the fleet's. */
 enum dyno_status dyno_fleet_refuse_node(uint32_t node, struct dyno_err *err);
+
+/* E_DENIED, saying when the node was retired. */
+enum dyno_status dyno_fleet_refuse_retired(struct dyno_fleet *fleet, uint32_t node,
+                                           struct dyno_err *err);
+
+/* The node of this last head (meter/ledger/retire.h) comes back no more.  Durable when it returns.
+ * E_BUSY: the fleet has other groups of it than are under the head; E_EXISTS: it is retired. */
+enum dyno_status dyno_fleet_retire(struct dyno_fleet *fleet, const struct dyno_head_line *line,
+                                   struct dyno_err *err);
+/* *found_out false: the node is not retired.  Any connection. */
+enum dyno_status dyno_fleet_retirement(struct dyno_fleet *fleet, uint32_t node,
+                                       struct dyno_head_line *line_out, bool *found_out,
+                                       struct dyno_err *err);
 
 /* --- reading: a connection that does not write --- */
 

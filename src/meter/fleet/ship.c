@@ -247,6 +247,21 @@ static enum dyno_status check_place(struct dyno_shipper *shipper, struct dyno_fl
                                                    : dyno_fleet_refuse_node(opening->node, err);
 }
 
+/* A ledger that was retired may be shipped again, and goes on no more. */
+static enum dyno_status check_retired(struct dyno_shipper *shipper, struct dyno_fleet *fleet,
+                                      const struct dyno_fleet_mark *mark, struct dyno_err *err)
+{
+    struct dyno_ledger_group group;
+    bool goes_on = shipper->at_file + 1 < shipper->path_count;
+    if (!mark->is_retired)
+        return DYNO_OK;
+    if (!goes_on)
+        DYNO_TRY(dyno_ledger_file_header(shipper->file, mark->group_count, &group, &goes_on, err));
+    return goes_on ? dyno_fleet_refuse_retired(fleet, dyno_ledger_file_opening(shipper->file)->node,
+                                               err)
+                   : DYNO_OK;
+}
+
 enum dyno_status dyno_shipper_begin(struct dyno_shipper *shipper, struct dyno_fleet *fleet,
                                     struct dyno_err *err)
 {
@@ -256,6 +271,8 @@ enum dyno_status dyno_shipper_begin(struct dyno_shipper *shipper, struct dyno_fl
     enum dyno_status status = find_file(shipper, fleet, &mark, err);
     if (status == DYNO_OK)
         status = check_place(shipper, fleet, &mark, err);
+    if (status == DYNO_OK)
+        status = check_retired(shipper, fleet, &mark, err);
     close_file(shipper);
     if (status != DYNO_OK)
         return status;

@@ -19,7 +19,8 @@ void dyno_shipper_destroy(struct dyno_shipper *shipper); /* accepts NULL */
 
 /* Find the place where the fleet's copy ends: once for each connection.  E_MISMATCH: the fleet has
  * another ledger under this node's number, or files between are missing, or these are older than
- * what the fleet has; errors of reader.h and db/pg.h. */
+ * what the fleet has; E_DENIED: the node is retired, and they go on; errors of reader.h and
+ * db/pg.h. */
 enum dyno_status dyno_shipper_begin(struct dyno_shipper *shipper, struct dyno_fleet *fleet,
                                     struct dyno_err *err);
 

@@ -10,6 +10,7 @@
 #define HEAD_MAGIC    0x31485944U /* "DYH1" */
 #define OPENING_MAGIC 0x314f5944U /* "DYO1" */
 #define FLAG_SIGNED   1U
+#define FLAG_LAST     2U
 
 /* --- heads --- */
 
@@ -53,7 +54,8 @@ enum dyno_status dyno_head_encode(struct dyno_head *head, struct dyno_signer *si
         dyno_signer_key(signer, head->key);
     dyno_le_put_u32(at + HEAD_AT_MAGIC, HEAD_MAGIC);
     dyno_le_put_u16(at + HEAD_AT_FORMAT, DYNO_LEDGER_FORMAT);
-    dyno_le_put_u16(at + HEAD_AT_FLAGS, signer != NULL ? FLAG_SIGNED : 0);
+    dyno_le_put_u16(at + HEAD_AT_FLAGS, (uint16_t)((signer != NULL ? FLAG_SIGNED : 0) |
+                                                   (head->is_last ? FLAG_LAST : 0)));
     dyno_le_put_u32(at + HEAD_AT_NODE, head->node);
     dyno_le_put_u32(at + HEAD_AT_SEGMENT, head->segment);
     dyno_le_put_u32(at + HEAD_AT_EPOCH, head->epoch);
@@ -86,6 +88,7 @@ enum dyno_status dyno_head_decode(const uint8_t *bytes, size_t bytes_count,
     if (dyno_le_u32(at + HEAD_AT_CRC) != dyno_crc32c(0, at, HEAD_AT_CRC))
         return DYNO_FAIL(err, DYNO_E_CORRUPT, "the checksum of the head differs");
     h->is_signed = (dyno_le_u16(at + HEAD_AT_FLAGS) & FLAG_SIGNED) != 0;
+    h->is_last = (dyno_le_u16(at + HEAD_AT_FLAGS) & FLAG_LAST) != 0;
     h->node = dyno_le_u32(at + HEAD_AT_NODE);
     h->segment = dyno_le_u32(at + HEAD_AT_SEGMENT);
     h->epoch = dyno_le_u32(at + HEAD_AT_EPOCH);
@@ -96,7 +99,7 @@ enum dyno_status dyno_head_decode(const uint8_t *bytes, size_t bytes_count,
     memcpy(h->root.bytes, at + HEAD_AT_ROOT, DYNO_DIGEST_BYTES);
     memcpy(h->key, at + HEAD_AT_KEY, DYNO_KEY_BYTES);
     memcpy(h->signature, at + HEAD_AT_SIGNATURE, DYNO_SIGNATURE_BYTES);
-    if ((dyno_le_u16(at + HEAD_AT_FLAGS) & ~FLAG_SIGNED) != 0 ||
+    if ((dyno_le_u16(at + HEAD_AT_FLAGS) & ~(FLAG_SIGNED | FLAG_LAST)) != 0 ||
         dyno_le_u32(at + HEAD_AT_ZERO) != 0 || h->group_count == 0 || h->group_count > INT64_MAX ||
         h->epoch == 0 || h->segment == 0)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "the head has flags or counts that nothing writes");

@@ -23,6 +23,7 @@ struct dyno_head {
     struct dyno_digest chain; /* the hash of the last group */
     struct dyno_digest root;  /* of the tree over all groups */
     bool is_signed;
+    bool is_last;                /* no group comes after: the ledger was retired (retire.h) */
     uint8_t key[DYNO_KEY_BYTES]; /* public; zeros when it is not signed */
     uint8_t signature[DYNO_SIGNATURE_BYTES];
 };

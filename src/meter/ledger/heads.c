@@ -44,6 +44,10 @@ void dyno_head_json(const struct dyno_head *head, struct dyno_json_writer *json)
         put_hex(json, "key", head->key, DYNO_KEY_BYTES);
     dyno_json_key(json, "signed");
     dyno_json_bool(json, head->is_signed);
+    if (head->is_last) {
+        dyno_json_key(json, "last");
+        dyno_json_bool(json, true);
+    }
 }
 
 void dyno_head_line_print(const struct dyno_head *head, const uint8_t *bytes, const uint8_t *proof,
@@ -119,6 +123,11 @@ static enum dyno_status check_order(const struct dyno_head *last, const struct d
         return DYNO_FAIL(err, DYNO_E_MISMATCH,
                          "it is of node %" PRIu32 ", and the one before of node %" PRIu32,
                          head->node, last->node);
+    if (last->is_last)
+        return DYNO_FAIL(err, DYNO_E_MISMATCH,
+                         "the one before is the last of a ledger that was retired after %" PRIu64
+                         " groups, and this one goes on from it",
+                         last->group_count);
     if (head->group_count == last->group_count && !dyno_digest_equal(&head->root, &last->root))
         return DYNO_FAIL(err, DYNO_E_MISMATCH,
                          "there are two heads over %" PRIu64

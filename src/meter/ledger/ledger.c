@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "meter/ledger/internal.h"
+#include "meter/ledger/retire.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -73,23 +74,35 @@ static enum dyno_status create(const struct dyno_ledger_options *options,
     return DYNO_OK;
 }
 
-static enum dyno_status take_folder(struct dyno_ledger *ledger, struct dyno_err *err)
+enum dyno_status dyno_ledger_lock(const char *folder, int *fd_out, struct dyno_err *err)
 {
     char path[DYNO_SEGMENT_PATH_ROOM];
+    *fd_out = -1;
+    if (strlen(folder) + 16 > sizeof(path))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "the path of a ledger is longer than %zu bytes",
+                         sizeof(path) - 16);
+    (void)snprintf(path, sizeof(path), "%s/lock", folder);
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return DYNO_FAIL(err, DYNO_E_IO, "cannot open \"%s\": %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        (void)close(fd);
+        return DYNO_FAIL(err, DYNO_E_BUSY, "another process writes the ledger \"%s\"", folder);
+    }
+    *fd_out = fd;
+    return DYNO_OK;
+}
+
+static enum dyno_status take_folder(struct dyno_ledger *ledger, struct dyno_err *err)
+{
+    struct dyno_head_line last;
+    bool found = false;
     if (mkdir(ledger->folder, 0700) != 0 && errno != EEXIST)
         return DYNO_FAIL(err, DYNO_E_IO, "cannot make the folder \"%s\": %s", ledger->folder,
                          strerror(errno));
-    if (strlen(ledger->folder) + 16 > sizeof(path))
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "the path of a ledger is longer than %zu bytes",
-                         sizeof(path) - 16);
-    (void)snprintf(path, sizeof(path), "%s/lock", ledger->folder);
-    ledger->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (ledger->lock_fd < 0)
-        return DYNO_FAIL(err, DYNO_E_IO, "cannot open \"%s\": %s", path, strerror(errno));
-    if (flock(ledger->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return DYNO_FAIL(err, DYNO_E_BUSY, "another process writes the ledger \"%s\"",
-                         ledger->folder);
-    return DYNO_OK;
+    DYNO_TRY(dyno_ledger_lock(ledger->folder, &ledger->lock_fd, err));
+    DYNO_TRY(dyno_retirement_read(ledger->folder, &last, &found, err));
+    return found ? dyno_retirement_refuse(&last.head, err) : DYNO_OK;
 }
 
 /* The next epoch: past the last one, and past the second that it is, so that numbers are not given

@@ -53,10 +53,15 @@ struct dyno_ledger_options {
     void *arg;
 };
 
-/* E_BUSY: another process writes it; E_MISMATCH: of another node; E_CORRUPT, E_FORMAT: the last
+/* E_BUSY: another process writes it; E_MISMATCH: of another node; E_DENIED: it was retired;
+ * E_CORRUPT, E_FORMAT: the last
  * file is damaged, and a person must look; E_IO, E_NOMEM, E_UNSUPPORTED. */
 enum dyno_status dyno_ledger_open(const struct dyno_ledger_options *options,
                                   struct dyno_ledger **ledger_out, struct dyno_err *err);
+
+/* What whoever writes a ledger holds: the lock of its folder; close(2) lets it go.  E_BUSY, E_IO,
+ * E_LIMIT. */
+enum dyno_status dyno_ledger_lock(const char *folder, int *fd_out, struct dyno_err *err);
 
 /* Commits what is pending, closes the file in order and makes a last head.  Nobody appends any
  * more. E_IO when the disk stays full: what is still pending is told E_CANCELLED.  Accepts NULL. */

@@ -17,7 +17,7 @@ struct walk {
     struct dyno_digest chain;
     uint32_t epoch, segment;
     uint64_t seq, sent_seq, time_ns; /* of the last record and group */
-    bool is_closed;
+    bool is_closed, is_retired;
     uint64_t head_place; /* groups under the head that was looked at last */
     struct dyno_digest head_root;
 };
@@ -67,6 +67,9 @@ static enum dyno_status check_place(const struct walk *walk, const struct dyno_g
     const bool starts = g->kind == DYNO_GROUP_START;
     if (g->number != walk->frontier.count)
         return DYNO_FAIL(err, DYNO_E_CORRUPT, "group %" PRIu64 " is missing", walk->frontier.count);
+    if (walk->is_retired)
+        return DYNO_FAIL(err, DYNO_E_MISMATCH,
+                         "it comes after the end of the ledger, which was retired");
     if (walk->is_closed)
         return DYNO_FAIL(err, DYNO_E_CORRUPT, "it comes after the end of its file");
     if (!dyno_digest_equal(&g->before, &walk->chain))
@@ -214,6 +217,7 @@ static enum dyno_status check_published(struct walk *walk, struct dyno_err *err)
                              "the head over %" PRIu64 " groups that was given is of another "
                              "ledger, or this one was changed since",
                              head->group_count);
+        walk->is_retired = walk->is_retired || head->is_last;
         walk->report->seen_heads++;
     }
     return DYNO_OK;
@@ -334,6 +338,7 @@ enum dyno_status dyno_ledger_verify(const char *const *paths, size_t path_count,
         status = open_and_walk(&walk, paths[i], err);
     report_out->unconfirmed += walk.seq - walk.sent_seq;
     report_out->has_end = walk.is_closed;
+    report_out->is_retired = walk.is_retired;
     report_out->chain = walk.chain;
     dyno_frontier_root(&walk.frontier, &report_out->root);
     if (status == DYNO_OK && report_out->seen_heads < options->head_count)

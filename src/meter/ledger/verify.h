@@ -13,7 +13,7 @@ struct dyno_verify_options {
     const struct dyno_ledger_store *store; /* NULL: the names are paths */
     const uint8_t *key; /* DYNO_KEY_BYTES; every head must be signed by it; NULL: by any */
     /* Published ones, by the groups that they are over, rising: the ledger must have had their
-     * roots when it was as large. */
+     * roots when it was as large, and end with one that is the last. */
     const struct dyno_head *heads;
     size_t head_count;
     void (*on_step)(void *arg, uint64_t records,
@@ -28,6 +28,7 @@ struct dyno_verify_report {
     uint64_t first_group;               /* 0: from the beginning */
     dyno_u128 device_ns, reference_ns;  /* of usage */
     bool has_end;                       /* the last file was closed in order */
+    bool is_retired;                    /* one of options.heads is the last one */
     size_t seen_heads;                  /* of options.heads: all, when it is good */
     struct dyno_digest chain, root;     /* at the end */
 };
