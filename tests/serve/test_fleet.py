@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import tritonclient.grpc
 from harness import ROOT, check
 from test_meter import infer, records, usage
 
@@ -226,6 +227,7 @@ def case_answers_do_not_wait_for_ever(t):
     with postgres.cluster() as pg:
         server = start(t, pg, "--durability=fleet", "--fleet-wait-secs=1.5")
         server.expected.append(AWAY)
+        client = tritonclient.grpc.InferenceServerClient(f"{server.host}:{server.grpc}")
         until(lambda: infer(server)[0] == 200)
         pg.stop()
         begun = time.monotonic()
@@ -233,13 +235,19 @@ def case_answers_do_not_wait_for_ever(t):
         took = time.monotonic() - begun
         check(status == 503 and "fleet's ledger has not taken" in answer["error"], status, answer)
         check(1.4 < took < 5, took)
+        # Whoever spreads requests is told to send them elsewhere; nobody is told to kill it.
+        check(server.request("GET", "/v2/health/ready")[0] == 400, "ready, and refuses everybody")
+        check(not client.is_server_ready() and client.is_server_live() and client.is_model_ready("identity"))
+        server.alive()
         begun = time.monotonic()
         status, answer = infer(server)
         check(status == 503 and "the fleet's ledger is away" in answer["error"], status, answer)
         check(time.monotonic() - begun < 0.5)
         check(server.metric("dyno_fleet_expired_answers_total") == 1)
         pg.start()
-        until(lambda: infer(server)[0] == 200)
+        until(client.is_server_ready)  # without a request
+        server.wait_ready(1)
+        check(infer(server)[0] == 200)
         server.stop()
         states = [r["state"] for r in same(t, pg, "ledger") if r["kind"] == "usage"]
         check(states == ["sent", "voided", "sent"], states)

@@ -11,6 +11,11 @@ _Static_assert(DYNO_CLASSES_MAX <= DYNO_METER_CLASSES_MAX, "each class has its p
 
 /* --- records of calls --- */
 
+bool dyno_server_can_meter(const struct dyno_server *server)
+{
+    return server->meter == NULL || dyno_meter_refusal(server->meter) == NULL;
+}
+
 enum dyno_status dyno_call_may_run(struct dyno_call *call)
 {
     const struct dyno_meter *meter = call->io->server->meter;

@@ -89,11 +89,15 @@ struct dyno_server {
     uint64_t start_ns;
 };
 
+/* Can usage be written down?  Without a ledger there is none.  Any thread (metering.c). */
+bool dyno_server_can_meter(const struct dyno_server *server);
+
 /* Does it take requests?  Any thread. */
 static inline bool dyno_server_is_ready(const struct dyno_server *server)
 {
     return dyno_manager_is_ready(server->manager) &&
-           !atomic_load_explicit(&server->is_draining, memory_order_relaxed);
+           !atomic_load_explicit(&server->is_draining, memory_order_relaxed) &&
+           dyno_server_can_meter(server);
 }
 
 /* Read the files again that may change while the server runs.  The thread that waits for signals.
