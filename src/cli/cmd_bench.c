@@ -7,9 +7,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "cli/bench_report.h"
 #include "cli/flags.h"
-#include "cli/report.h"
-#include "cli/session.h"
 #include "cli/shapes.h"
 
 #define STREAMS_MAX 64
@@ -228,18 +227,8 @@ static enum dyno_status run_streams(struct stream *streams, uint32_t count, stru
 
 /* --- the result --- */
 
-struct result {
-    struct dyno_latency latency;
-    struct dyno_latency gpu; /* count 0: on the CPU */
-    double qps, items_s;
-    double wall_s;
-    uint64_t arena_bytes, tensor_bytes;
-    double *us;      /* sorted, of all streams */
-    double *step_us; /* with --dumpProfile: mean of each step */
-};
-
 static enum dyno_status gather_gpu(const struct stream *streams, uint32_t count, uint64_t total,
-                                   struct dyno_arena *arena, struct result *result,
+                                   struct dyno_arena *arena, struct dyno_bench_result *result,
                                    struct dyno_err *err)
 {
     double *us = dyno_arena_alloc(arena, total + 1, sizeof(double));
@@ -255,8 +244,8 @@ static enum dyno_status gather_gpu(const struct stream *streams, uint32_t count,
 }
 
 static enum dyno_status gather(const struct dyno_engine *engine, const struct stream *streams,
-                               uint32_t count, struct dyno_arena *arena, struct result *result,
-                               struct dyno_err *err)
+                               uint32_t count, struct dyno_arena *arena,
+                               struct dyno_bench_result *result, struct dyno_err *err)
 {
     uint64_t total = 0;
     uint64_t start_ns = UINT64_MAX;
@@ -311,135 +300,6 @@ static enum dyno_status export_times(const char *path, const struct stream *stre
     return status;
 }
 
-static void print_text(const struct options *options, const struct dyno_session *session,
-                       const struct result *result)
-{
-    const struct dyno_latency *latency = &result->latency;
-    char cpu[128];
-    const char *gpu = dyno_engine_device_name(session->engine);
-    dyno_cpu_name(cpu, sizeof(cpu));
-    printf("%s on %s%s%s, %d threads, %lld streams\n",
-           options->engine != NULL ? options->engine : options->onnx, gpu,
-           gpu[0] != 0 ? " beside " : "", cpu, dyno_pool_thread_count(session->pool),
-           (long long)options->streams);
-    dyno_report_ios_text(session->engine);
-    printf("Throughput: %.2f qps, %.2f items/s\n", result->qps, result->items_s);
-    printf("Latency: min = %.3f ms, max = %.3f ms, mean = %.3f ms, median = %.3f ms, "
-           "percentile(90%%) = %.3f ms, percentile(95%%) = %.3f ms, percentile(99%%) = %.3f ms\n",
-           latency->min_us * 1e-3, latency->max_us * 1e-3, latency->mean_us * 1e-3,
-           latency->median_us * 1e-3, latency->p90_us * 1e-3, latency->p95_us * 1e-3,
-           latency->p99_us * 1e-3);
-    if (result->gpu.count != 0)
-        printf("GPU Compute Time: min = %.3f ms, mean = %.3f ms, median = %.3f ms, "
-               "percentile(99%%) = %.3f ms\n",
-               result->gpu.min_us * 1e-3, result->gpu.mean_us * 1e-3, result->gpu.median_us * 1e-3,
-               result->gpu.p99_us * 1e-3);
-    printf("Total Host Walltime: %.3f s, %llu runs, %u steps a run\n", result->wall_s,
-           (unsigned long long)latency->count, dyno_engine_step_count(session->engine));
-    printf("Memory: %.1f MiB activations (%.1f MiB without sharing), %.1f MiB peak resident\n",
-           (double)result->arena_bytes / 1048576.0, (double)result->tensor_bytes / 1048576.0,
-           (double)dyno_peak_rss_bytes() / 1048576.0);
-}
-
-static void latency_json(struct dyno_json_writer *json, const char *key,
-                         const struct dyno_latency *latency)
-{
-    const struct {
-        const char *key;
-        double us;
-    } rows[] = {{"min", latency->min_us},   {"max", latency->max_us},
-                {"mean", latency->mean_us}, {"median", latency->median_us},
-                {"p90", latency->p90_us},   {"p95", latency->p95_us},
-                {"p99", latency->p99_us}};
-    dyno_json_key(json, key);
-    dyno_json_object_begin(json);
-    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        dyno_json_key(json, rows[i].key);
-        dyno_json_f64(json, rows[i].us * 1e-3);
-    }
-    dyno_json_object_end(json);
-}
-
-/* --dumpLayerInfo and --dumpProfile for a program. */
-static void layers_json(const struct dyno_session *session, const double *step_us,
-                        struct dyno_json_writer *json)
-{
-    dyno_json_key(json, "layers");
-    dyno_json_array_begin(json);
-    for (uint32_t i = 0; i < dyno_engine_step_count(session->engine); i++) {
-        struct dyno_step_info step;
-        dyno_engine_step(session->engine, i, &step);
-        dyno_json_object_begin(json);
-        dyno_json_key(json, "name");
-        dyno_json_str(json, step.name);
-        dyno_json_key(json, "op");
-        dyno_json_str(json, step.op);
-        dyno_json_key(json, "kernel");
-        dyno_json_str(json, step.kernel);
-        dyno_json_key(json, "nodes");
-        dyno_json_array_begin(json);
-        for (uint32_t k = 0; k < step.origin_count; k++)
-            dyno_json_str(json, step.origins[k]);
-        dyno_json_array_end(json);
-        if (step_us != NULL) {
-            dyno_json_key(json, "us");
-            dyno_json_f64(json, step_us[i]);
-        }
-        dyno_json_object_end(json);
-    }
-    dyno_json_array_end(json);
-}
-
-static enum dyno_status print_json(const struct options *options,
-                                   const struct dyno_session *session, const struct result *result,
-                                   struct dyno_err *err)
-{
-    struct dyno_strbuf text = {0};
-    struct dyno_json_writer json = {.out = &text, .indent = 2};
-    char cpu[128];
-    dyno_cpu_name(cpu, sizeof(cpu));
-    dyno_json_object_begin(&json);
-    dyno_json_key(&json, "engine");
-    dyno_json_str(&json, options->engine != NULL ? options->engine : options->onnx);
-    dyno_json_key(&json, "processor");
-    dyno_json_str(&json, cpu);
-    dyno_json_key(&json, "threads");
-    dyno_json_i64(&json, dyno_pool_thread_count(session->pool));
-    dyno_json_key(&json, "streams");
-    dyno_json_i64(&json, options->streams);
-    dyno_json_key(&json, "runs");
-    dyno_json_u64(&json, result->latency.count);
-    dyno_json_key(&json, "qps");
-    dyno_json_f64(&json, result->qps);
-    dyno_json_key(&json, "items_s");
-    dyno_json_f64(&json, result->items_s);
-    latency_json(&json, "latency_ms", &result->latency);
-    if (result->gpu.count != 0) {
-        dyno_json_key(&json, "gpu");
-        dyno_json_str(&json, dyno_engine_device_name(session->engine));
-        latency_json(&json, "gpu_ms", &result->gpu);
-    }
-    dyno_json_key(&json, "steps");
-    dyno_json_u64(&json, dyno_engine_step_count(session->engine));
-    dyno_json_key(&json, "load_ms");
-    dyno_json_f64(&json, (double)session->load_ns * 1e-6);
-    dyno_json_key(&json, "arena_bytes");
-    dyno_json_u64(&json, result->arena_bytes);
-    dyno_json_key(&json, "tensor_bytes");
-    dyno_json_u64(&json, result->tensor_bytes);
-    dyno_json_key(&json, "peak_rss_bytes");
-    dyno_json_u64(&json, dyno_peak_rss_bytes());
-    dyno_report_ios_json(session->engine, &json);
-    if (options->dump_layers || options->dump_profile)
-        layers_json(session, result->step_us, &json);
-    dyno_json_object_end(&json);
-    const bool ok = dyno_strbuf_ok(&text);
-    if (ok)
-        printf("%s\n", dyno_strbuf_text(&text));
-    dyno_strbuf_fini(&text);
-    return ok ? DYNO_OK : DYNO_NOMEM(err);
-}
-
 /* Mean time of each step over some profiled runs. */
 static enum dyno_status profile(struct stream *stream, const struct dyno_session *session,
                                 struct dyno_arena *arena, double **step_us_out,
@@ -461,34 +321,6 @@ static enum dyno_status profile(struct stream *stream, const struct dyno_session
     dyno_context_profile(stream->context, 0);
     *step_us_out = sum;
     return DYNO_OK;
-}
-
-static void print_profile(const struct dyno_session *session, const double *step_us)
-{
-    const uint32_t count = dyno_engine_step_count(session->engine);
-    double total = 0.0;
-    for (uint32_t i = 0; i < count; i++)
-        total += step_us[i];
-    printf("%10s %6s  %-22s %-30s %s\n", "us", "%", "op", "kernel", "step");
-    for (uint32_t i = 0; i < count; i++) {
-        struct dyno_step_info step;
-        dyno_engine_step(session->engine, i, &step);
-        printf("%10.1f %6.2f  %-22s %-30s %s\n", step_us[i], 100.0 * step_us[i] / total, step.op,
-               step.kernel, step.name);
-    }
-    printf("%10.1f %6.2f  total of %u steps\n", total, 100.0, count);
-}
-
-static void print_layers(const struct dyno_session *session)
-{
-    for (uint32_t i = 0; i < dyno_engine_step_count(session->engine); i++) {
-        struct dyno_step_info step;
-        dyno_engine_step(session->engine, i, &step);
-        printf("%-4u %-22s %-30s %s:", i, step.op, step.kernel, step.name);
-        for (uint32_t k = 0; k < step.origin_count; k++)
-            printf(" %s", step.origins[k]);
-        printf("\n");
-    }
 }
 
 /* --- the command --- */
@@ -517,7 +349,9 @@ static enum dyno_status bench(const struct options *options, const struct dyno_c
 {
     struct stream streams[STREAMS_MAX] = {{0}};
     const uint32_t count = (uint32_t)options->streams;
-    struct result result = {.wall_s = 0};
+    struct dyno_bench_result result = {.name = options->engine != NULL ? options->engine
+                                                                       : options->onnx,
+                                       .stream_count = (uint32_t)options->streams};
     enum dyno_status status = open_streams(options, shapes, session, arena, streams, err);
     if (status == DYNO_OK)
         status = run_streams(streams, count, err);
@@ -528,13 +362,14 @@ static enum dyno_status bench(const struct options *options, const struct dyno_c
     if (status == DYNO_OK && options->dump_profile)
         status = profile(&streams[0], session, arena, &result.step_us, err);
     if (status == DYNO_OK && options->json)
-        status = print_json(options, session, &result, err);
+        status = dyno_bench_print_json(&result, session,
+                                       options->dump_layers || options->dump_profile, err);
     else if (status == DYNO_OK)
-        print_text(options, session, &result);
+        dyno_bench_print(&result, session);
     if (status == DYNO_OK && options->dump_layers && !options->json)
-        print_layers(session);
+        dyno_bench_print_layers(session);
     if (status == DYNO_OK && options->dump_profile && !options->json)
-        print_profile(session, result.step_us);
+        dyno_bench_print_profile(&result, session);
     for (uint32_t i = 0; i < count; i++) {
         dyno_context_destroy(streams[i].context);
         dyno_free(streams[i].us);

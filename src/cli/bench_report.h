@@ -1,0 +1,29 @@
+/* bench_report.h - what dyno bench found, as text and as JSON. */
+#ifndef DYNO_CLI_BENCH_REPORT_H
+#define DYNO_CLI_BENCH_REPORT_H
+
+#include "cli/report.h"
+#include "cli/session.h"
+
+struct dyno_bench_result {
+    const char *name; /* of the engine or model */
+    uint32_t stream_count;
+    struct dyno_latency latency;
+    struct dyno_latency gpu; /* count 0: on the CPU */
+    double qps, items_s;
+    double wall_s;
+    uint64_t arena_bytes, tensor_bytes;
+    double *us;      /* sorted, of all streams */
+    double *step_us; /* with --dumpProfile: mean of each step */
+};
+
+void dyno_bench_print(const struct dyno_bench_result *result, const struct dyno_session *session);
+/* with_layers: each step, with its time where there is one. */
+DYNO_NODISCARD enum dyno_status dyno_bench_print_json(const struct dyno_bench_result *result,
+                                                      const struct dyno_session *session,
+                                                      bool with_layers, struct dyno_err *err);
+void dyno_bench_print_layers(const struct dyno_session *session);
+void dyno_bench_print_profile(const struct dyno_bench_result *result,
+                              const struct dyno_session *session);
+
+#endif /* DYNO_CLI_BENCH_REPORT_H */
