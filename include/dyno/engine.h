@@ -100,6 +100,12 @@ DYNO_API uint64_t dyno_engine_memory_bytes(const struct dyno_engine *engine);
 /* The same of the GPU's memory: weights, programs, arenas of contexts, and what their graphs are
  * estimated to take; 0 on the CPU.  Any thread. */
 DYNO_API uint64_t dyno_engine_gpu_bytes(const struct dyno_engine *engine);
+/* Memory that runs read inputs from and write outputs to the fastest: page-locked where the engine
+ * is for a GPU, ordinary else.  Counted in dyno_engine_memory_bytes; freed (NULL is accepted)
+ * before the engine is closed.  Any thread. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_alloc(struct dyno_engine *engine, size_t bytes,
+                                                           void **memory_out, struct dyno_err *err);
+DYNO_API void dyno_engine_free(struct dyno_engine *engine, void *memory);
 /* The GPU that the engine was built for, as its driver names it; "" for an engine of the CPU. */
 DYNO_API const char *dyno_engine_device_name(const struct dyno_engine *engine);
 DYNO_API uint32_t dyno_engine_step_count(const struct dyno_engine *engine);
@@ -193,6 +199,12 @@ DYNO_API void dyno_engine_step(const struct dyno_engine *engine, uint32_t idx,
 
 /* Nanoseconds that the last run kept the GPU busy, by its events, without copies; 0 on the CPU. */
 DYNO_API uint64_t dyno_context_device_ns(const struct dyno_context *context);
+
+/* For measuring, of a context on a GPU: with 0, runs from the next one on copy nothing between the
+ * caller's memory and the GPU: the inputs are those of the last run that did, of the same shapes,
+ * and outputs are not brought back.  1, as at first: they do.  On the CPU nothing is copied anyway.
+ */
+DYNO_API void dyno_context_transfers(struct dyno_context *context, int on);
 
 /* Bytes of activations and workspace of the shapes bound last; and what the tensors would take
  * without sharing. */

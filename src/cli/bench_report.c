@@ -16,8 +16,9 @@ void dyno_bench_print(const struct dyno_bench_result *result, const struct dyno_
            result->stream_count);
     dyno_report_ios_text(session->engine);
     printf("Throughput: %.2f qps, %.2f items/s\n", result->qps, result->items_s);
-    printf("Latency: min = %.3f ms, max = %.3f ms, mean = %.3f ms, median = %.3f ms, "
+    printf("Latency%s: min = %.3f ms, max = %.3f ms, mean = %.3f ms, median = %.3f ms, "
            "percentile(90%%) = %.3f ms, percentile(95%%) = %.3f ms, percentile(99%%) = %.3f ms\n",
+           result->no_transfers && result->gpu.count != 0 ? " (without data transfers)" : "",
            latency->min_us * 1e-3, latency->max_us * 1e-3, latency->mean_us * 1e-3,
            latency->median_us * 1e-3, latency->p90_us * 1e-3, latency->p95_us * 1e-3,
            latency->p99_us * 1e-3);
@@ -110,6 +111,8 @@ enum dyno_status dyno_bench_print_json(const struct dyno_bench_result *result,
         dyno_json_key(&json, "gpu");
         dyno_json_str(&json, dyno_engine_device_name(session->engine));
         latency_json(&json, "gpu_ms", &result->gpu);
+        dyno_json_key(&json, "data_transfers");
+        dyno_json_bool(&json, !result->no_transfers);
     }
     dyno_json_key(&json, "steps");
     dyno_json_u64(&json, dyno_engine_step_count(session->engine));

@@ -10,6 +10,7 @@ struct dyno_bench_result {
     uint32_t stream_count;
     struct dyno_latency latency;
     struct dyno_latency gpu; /* count 0: on the CPU */
+    bool no_transfers;       /* inputs and outputs were on the GPU */
     double qps, items_s;
     double wall_s;
     uint64_t arena_bytes, tensor_bytes;

@@ -20,7 +20,7 @@ struct options {
     const char *export_times, *timing_cache, *device;
     int64_t threads, level, iterations, streams;
     double duration_s, warm_up_ms;
-    bool baseline, exact, dump_profile, dump_layers, json;
+    bool baseline, exact, no_transfers, dump_profile, dump_layers, json;
 };
 
 #define AT(field) DYNO_FLAG_AT(options, field)
@@ -78,6 +78,10 @@ static const struct dyno_flag flags[] = {
      .fallback = 200,
      .min = 0,
      .max = 3.6e6},
+    {.name = "--noDataTransfers",
+     .help = "Measure with inputs and outputs on the GPU: they are copied while warming up only",
+     .kind = DYNO_FLAG_BOOL,
+     AT(no_transfers)},
     DYNO_FLAG_LEVEL(options, 3),
     DYNO_FLAG_TIMING_CACHE(options),
     DYNO_FLAG_EXACT(options),
@@ -116,6 +120,7 @@ struct stream {
     uint64_t start_ns, end_ns;
     struct gate *gate;
     pthread_t thread;
+    uint32_t locked_count; /* inputs that are in memory of the engine */
     enum dyno_status status;
     struct dyno_err err;
 };
@@ -147,6 +152,7 @@ static enum dyno_status warm_up(struct stream *stream)
     do {
         DYNO_TRY(dyno_context_run(stream->context, stream->inputs, stream->outputs, &stream->err));
     } while ((double)(dyno_clock_ns() - start_ns) < stream->options->warm_up_ms * 1e6);
+    dyno_context_transfers(stream->context, !stream->options->no_transfers);
     return DYNO_OK;
 }
 
@@ -325,6 +331,30 @@ static enum dyno_status profile(struct stream *stream, const struct dyno_session
 
 /* --- the command --- */
 
+/* From where the GPU copies them the fastest. */
+static enum dyno_status lock_inputs(struct stream *stream, struct dyno_engine *engine,
+                                    struct dyno_err *err)
+{
+    for (uint32_t i = 0; i < dyno_engine_input_count(engine); i++) {
+        struct dyno_array *input = &stream->inputs[i];
+        void *memory = NULL;
+        DYNO_TRY(dyno_engine_alloc(engine, input->bytes, &memory, err));
+        memcpy(memory, input->data, input->bytes);
+        input->data = memory;
+        stream->locked_count++;
+    }
+    return DYNO_OK;
+}
+
+static void close_stream(struct stream *stream, struct dyno_engine *engine)
+{
+    dyno_context_destroy(stream->context);
+    for (uint32_t i = 0; i < stream->locked_count; i++)
+        dyno_engine_free(engine, stream->inputs[i].data);
+    dyno_free(stream->us);
+    dyno_free(stream->gpu_us);
+}
+
 static enum dyno_status open_streams(const struct options *options,
                                      const struct dyno_cli_shapes *shapes,
                                      struct dyno_session *session, struct dyno_arena *arena,
@@ -335,6 +365,8 @@ static enum dyno_status open_streams(const struct options *options,
         streams[i].options = options;
         DYNO_TRY(dyno_session_inputs(session->engine, &options->load_inputs, ':', shapes, arena,
                                      &streams[i].inputs, err));
+        if (dyno_engine_device_name(session->engine)[0] != 0)
+            DYNO_TRY(lock_inputs(&streams[i], session->engine, err));
         streams[i].outputs = dyno_arena_alloc(arena, output_count + 1U, sizeof(struct dyno_array));
         if (streams[i].outputs == NULL)
             return DYNO_NOMEM(err);
@@ -351,7 +383,8 @@ static enum dyno_status bench(const struct options *options, const struct dyno_c
     const uint32_t count = (uint32_t)options->streams;
     struct dyno_bench_result result = {.name = options->engine != NULL ? options->engine
                                                                        : options->onnx,
-                                       .stream_count = (uint32_t)options->streams};
+                                       .stream_count = (uint32_t)options->streams,
+                                       .no_transfers = options->no_transfers};
     enum dyno_status status = open_streams(options, shapes, session, arena, streams, err);
     if (status == DYNO_OK)
         status = run_streams(streams, count, err);
@@ -370,11 +403,8 @@ static enum dyno_status bench(const struct options *options, const struct dyno_c
         dyno_bench_print_layers(session);
     if (status == DYNO_OK && options->dump_profile && !options->json)
         dyno_bench_print_profile(&result, session);
-    for (uint32_t i = 0; i < count; i++) {
-        dyno_context_destroy(streams[i].context);
-        dyno_free(streams[i].us);
-        dyno_free(streams[i].gpu_us);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        close_stream(&streams[i], session->engine);
     return status;
 }
 

@@ -121,7 +121,7 @@ void dyno_context_destroy(struct dyno_context *context)
     }
     for (uint32_t i = 0; context->own_outputs != NULL && i < context->engine->plan->output_count;
          i++)
-        dyno_free(context->own_outputs[i]);
+        dyno_engine_free(context->engine, context->own_outputs[i]);
     dyno_context_gpu_destroy(context->gpu);
     dyno_free(context->step_us);
     dyno_free(context->given);
@@ -275,12 +275,16 @@ static enum dyno_status own_output(struct dyno_context *context, uint32_t idx, s
                                    struct dyno_err *err)
 {
     if (context->own_output_bytes[idx] < bytes || context->own_outputs[idx] == NULL) {
-        dyno_free(context->own_outputs[idx]);
+        dyno_engine_free(context->engine, context->own_outputs[idx]);
         context->own_output_bytes[idx] = 0;
-        context->own_outputs[idx] = dyno_alloc_raw(bytes + 1, 1);
-        if (context->own_outputs[idx] == NULL)
-            return DYNO_FAIL(err, DYNO_E_NOMEM, "no room for output '%s' of %zu bytes",
-                             context->engine->plan->outputs[idx].name, bytes);
+        context->own_outputs[idx] = NULL;
+        const enum dyno_status status =
+            dyno_engine_alloc(context->engine, bytes + 1, &context->own_outputs[idx], err);
+        if (status != DYNO_OK) {
+            dyno_err_prefix(err, "no room for output '%s' of %zu bytes",
+                            context->engine->plan->outputs[idx].name, bytes);
+            return status;
+        }
         context->own_output_bytes[idx] = bytes;
     }
     return DYNO_OK;
@@ -572,6 +576,12 @@ void dyno_context_tap(struct dyno_context *context, dyno_tap_fn *tap, void *arg)
 double dyno_context_gpu_us(const struct dyno_context *context)
 {
     return context->gpu != NULL ? context->gpu->us : 0.0;
+}
+
+void dyno_context_transfers(struct dyno_context *context, int on)
+{
+    if (context->gpu != NULL)
+        context->gpu->keeps_io = !on;
 }
 
 uint64_t dyno_context_device_ns(const struct dyno_context *context)

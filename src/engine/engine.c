@@ -265,6 +265,25 @@ uint64_t dyno_engine_memory_bytes(const struct dyno_engine *engine)
     return sizeof(*engine) + atomic_load_explicit(&engine->account.bytes, memory_order_relaxed);
 }
 
+enum dyno_status dyno_engine_alloc(struct dyno_engine *engine, size_t bytes, void **memory_out,
+                                   struct dyno_err *err)
+{
+    if (engine->gpu != NULL)
+        return dyno_gpu_host_alloc(engine, bytes, memory_out, err);
+    struct dyno_mem_account *before = dyno_mem_enter(&engine->account);
+    *memory_out = dyno_alloc_raw(bytes, 1);
+    dyno_mem_leave(before);
+    return *memory_out != NULL ? DYNO_OK : DYNO_NOMEM(err);
+}
+
+void dyno_engine_free(struct dyno_engine *engine, void *memory)
+{
+    if (engine->gpu != NULL)
+        dyno_gpu_host_free(engine, memory);
+    else
+        dyno_free(memory);
+}
+
 uint64_t dyno_engine_gpu_bytes(const struct dyno_engine *engine)
 {
     return engine->gpu != NULL ? atomic_load_explicit(&engine->gpu->bytes, memory_order_relaxed)

@@ -181,6 +181,42 @@ void dyno_engine_gpu_close(struct dyno_engine_gpu *gpu)
     dyno_free(gpu);
 }
 
+/* --- memory of the host --- */
+
+/* Stands before a block. */
+struct locked {
+    _Alignas(64) uint64_t bytes; /* with this */
+};
+
+enum dyno_status dyno_gpu_host_alloc(struct dyno_engine *engine, size_t bytes, void **memory_out,
+                                     struct dyno_err *err)
+{
+    const struct dyno_cuda *cuda = engine->gpu->cuda;
+    void *memory = NULL;
+    size_t total = 0;
+    *memory_out = NULL;
+    if (__builtin_add_overflow(bytes, sizeof(struct locked), &total))
+        return DYNO_NOMEM(err);
+    DYNO_TRY(dyno_cuda_enter(cuda, err));
+    DYNO_TRY(dyno_cu_check(cuda->cu, cuda->cu->host_alloc(&memory, total, DYNO_CU_HOST_PORTABLE),
+                           "to lock memory", err));
+    struct locked *locked = memory;
+    locked->bytes = total;
+    atomic_fetch_add_explicit(&engine->account.bytes, total, memory_order_relaxed);
+    *memory_out = locked + 1;
+    return DYNO_OK;
+}
+
+void dyno_gpu_host_free(struct dyno_engine *engine, void *memory)
+{
+    if (memory == NULL)
+        return;
+    struct locked *locked = (struct locked *)memory - 1;
+    leave_nothing(engine->gpu->cuda);
+    atomic_fetch_sub_explicit(&engine->account.bytes, locked->bytes, memory_order_relaxed);
+    (void)engine->gpu->cuda->cu->host_free(locked);
+}
+
 /* --- contexts --- */
 
 static enum dyno_status make_stream(struct dyno_context_gpu *gpu, struct dyno_err *err)
@@ -351,8 +387,13 @@ static enum dyno_status move(struct dyno_context_gpu *gpu, const struct dyno_bin
 static enum dyno_status run_moves(struct dyno_context_gpu *gpu, const struct dyno_binding *binding,
                                   const struct dyno_segment *segment, struct dyno_err *err)
 {
-    for (uint32_t i = 0; i < segment->move_count; i++)
+    const struct dyno_plan_tensor *tensors = gpu->engine->plan->tensors;
+    for (uint32_t i = 0; i < segment->move_count; i++) {
+        const enum dyno_role role = tensors[segment->moves[i]].role;
+        if (gpu->keeps_io && (role == DYNO_ROLE_INPUT || role == DYNO_ROLE_OUTPUT))
+            continue;
         DYNO_TRY(move(gpu, binding, segment->moves[i], segment->place, err));
+    }
     return DYNO_OK;
 }
 

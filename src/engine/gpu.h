@@ -37,6 +37,7 @@ struct dyno_context_gpu {
     uint64_t generation; /* of the arena: graphs made in another are made again */
     bool ran;            /* the events are those of a segment that is not counted yet */
     double us;           /* between them, over the segments of the last run */
+    bool keeps_io;       /* inputs and outputs are not copied */
 };
 
 DYNO_NODISCARD enum dyno_status dyno_context_gpu_create(const struct dyno_engine *engine,
@@ -68,6 +69,11 @@ DYNO_NODISCARD enum dyno_status dyno_gpu_check_program(const struct dyno_engine 
                                                        const struct dyno_kernel *kernel,
                                                        const struct dyno_site *site,
                                                        struct dyno_err *err);
+
+/* Page-locked memory of the host, at a multiple of 64, counted on the engine's account. */
+DYNO_NODISCARD enum dyno_status dyno_gpu_host_alloc(struct dyno_engine *engine, size_t bytes,
+                                                    void **memory_out, struct dyno_err *err);
+void dyno_gpu_host_free(struct dyno_engine *engine, void *memory); /* accepts NULL */
 
 /* What a binding has there: its graphs. */
 void dyno_gpu_binding_fini(struct dyno_binding *binding);

@@ -183,7 +183,7 @@ static int fake_host_alloc(void **memory, size_t bytes, unsigned flags)
 {
     CALL();
     (void)flags;
-    *memory = malloc(bytes + 1);
+    *memory = aligned_alloc(256, (bytes + 256) / 256 * 256); /* pages, on a GPU's machine */
     record.live_count++;
     return *memory != NULL ? DYNO_CU_OK : DYNO_CU_OUT_OF_MEMORY;
 }

@@ -503,6 +503,52 @@ static void test_memory(void)
     record_end();
 }
 
+/* Outputs of the context are page-locked, as is what is asked for; without transfers nothing is
+ * copied, and all else goes on. */
+static void test_transfers(void)
+{
+    struct record *record = record_start(90);
+    struct dyno_err err = {0};
+    struct dyno_context *context = NULL;
+    message model = small_conv_net();
+    struct dyno_built built = chain_build(&model, for_gpu, &err);
+    REQUIRE(dyno_context_create(built.engine, NULL, &context, &err) == DYNO_OK);
+    CHECK(run_batch(context, 2, &err) == DYNO_OK);
+
+    const uint64_t held = dyno_engine_memory_bytes(built.engine);
+    void *memory = NULL;
+    REQUIRE(dyno_engine_alloc(built.engine, 1000, &memory, &err) == DYNO_OK);
+    CHECK((uintptr_t)memory % 64 == 0);
+    memset(memory, 1, 1000);
+    CHECK(dyno_engine_memory_bytes(built.engine) >= held + 1000);
+    dyno_engine_free(built.engine, memory);
+    dyno_engine_free(built.engine, NULL);
+    CHECK(dyno_engine_memory_bytes(built.engine) == held);
+    CHECK(dyno_engine_alloc(built.engine, SIZE_MAX - 8, &memory, &err) == DYNO_E_NOMEM);
+    err = (struct dyno_err){0};
+    record->fail_at = record->call_count + 2; /* the call after the context is entered */
+    record->fail_code = DYNO_CU_OUT_OF_MEMORY;
+    CHECK(dyno_engine_alloc(built.engine, 1000, &memory, &err) == DYNO_E_NOMEM && memory == NULL);
+    CHECK_MSG(strstr(err.text, "to lock memory") != NULL, "%s", err.text);
+
+    const uint32_t in = record->copy_in_count;
+    const uint32_t out = record->copy_out_count;
+    const uint32_t runs = record->run_count;
+    dyno_context_transfers(context, 0);
+    CHECK(run_batch(context, 2, &err) == DYNO_OK);
+    CHECK(record->copy_in_count == in && record->copy_out_count == out);
+    CHECK(record->run_count > runs);
+    dyno_context_transfers(context, 1);
+    CHECK(run_batch(context, 2, &err) == DYNO_OK);
+    CHECK(record->copy_in_count > in && record->copy_out_count > out);
+
+    dyno_context_destroy(context);
+    dyno_built_fini(&built);
+    dyno_strbuf_fini(&model);
+    CHECK(record->live_count == 0);
+    record_end();
+}
+
 /* --- names, checks --- */
 
 static void test_names(void)
@@ -578,6 +624,7 @@ int main(void)
     test_lies();
     test_failures();
     test_memory();
+    test_transfers();
     (void)unlink(engine_path);
     return TEST_RESULT();
 }

@@ -47,6 +47,7 @@ enum {
     DYNO_CU_FUNCTION_SHARED_MAX = 8, /* bytes it may ask for */
     /* stream flags, capture modes, launch extras */
     DYNO_CU_STREAM_NON_BLOCKING = 1,
+    DYNO_CU_HOST_PORTABLE = 1, /* page-locked for all contexts of the process */
     DYNO_CU_CAPTURE_THREAD = 1,
     DYNO_CU_PARAMS_AT = 1,
     DYNO_CU_PARAMS_BYTES = 2,
