@@ -80,7 +80,7 @@ def ours(kind, graph, shape, folder, seconds):
     bench = json.loads(must(DYNO, "bench", f"--loadEngine={gpu}", f"--duration={seconds}", "--noDataTransfers",
                             "--dumpProfile", "--json"))
     row.update(gpu_ms=bench["gpu_ms"]["median"], wall_ms=bench["latency_ms"]["median"],
-               copied_ms=copied["latency_ms"]["median"], gpu=bench["gpu"],
+               copied_ms=copied["latency_ms"]["median"], gpu=bench["gpu"], energy_j_item=bench.get("energy_j_item"),
                load_ms=bench["load_ms"], arena_bytes=bench["arena_bytes"],
                layers=[[s["name"], s["op"], s["kernel"], round(s["us"], 2)] for s in bench["layers"]])
     return row

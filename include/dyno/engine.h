@@ -100,6 +100,20 @@ DYNO_API uint64_t dyno_engine_memory_bytes(const struct dyno_engine *engine);
 /* The same of the GPU's memory: weights, programs, arenas of contexts, and what their graphs are
  * estimated to take; 0 on the CPU.  Any thread. */
 DYNO_API uint64_t dyno_engine_gpu_bytes(const struct dyno_engine *engine);
+/* What the card of an engine for a GPU tells of itself now: all of the card, whoever uses it.  NAN:
+ * it does not tell that. */
+struct dyno_device_facts {
+    double energy_j; /* since some moment: differences are the energy between two readings */
+    double power_w, power_limit_w;
+    double busy; /* share of the last moments in which a kernel ran, 0 to 1 */
+    double memory_used_bytes, memory_bytes;
+    double core_mhz, memory_mhz;
+    double temperature_c;
+};
+/* E_UNSUPPORTED, with a sentence: an engine of the CPU, or nothing here tells (no
+ * libnvidia-ml.so.1, a MIG slice).  Any thread. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_device_facts(
+    const struct dyno_engine *engine, struct dyno_device_facts *facts_out, struct dyno_err *err);
 /* Memory that runs read inputs from and write outputs to the fastest: page-locked where the engine
  * is for a GPU, ordinary else.  Counted in dyno_engine_memory_bytes; freed (NULL is accepted)
  * before the engine is closed.  Any thread. */

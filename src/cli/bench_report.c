@@ -1,9 +1,15 @@
 /* bench_report.c - printing what dyno bench found. */
 #include "cli/bench_report.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/json.h"
+
+static double joule_item(const struct dyno_bench_result *result)
+{
+    return result->energy_j / (result->items_s * result->wall_s);
+}
 
 void dyno_bench_print(const struct dyno_bench_result *result, const struct dyno_session *session)
 {
@@ -27,6 +33,9 @@ void dyno_bench_print(const struct dyno_bench_result *result, const struct dyno_
                "percentile(99%%) = %.3f ms\n",
                result->gpu.min_us * 1e-3, result->gpu.mean_us * 1e-3, result->gpu.median_us * 1e-3,
                result->gpu.p99_us * 1e-3);
+    if (!isnan(result->energy_j))
+        printf("Energy: %.4g J an item, %.1f W (all of the card, by its own counter)\n",
+               joule_item(result), result->energy_j / result->wall_s);
     printf("Total Host Walltime: %.3f s, %llu runs, %u steps a run\n", result->wall_s,
            (unsigned long long)latency->count, dyno_engine_step_count(session->engine));
     printf("Memory: %.1f MiB activations (%.1f MiB without sharing), %.1f MiB peak resident\n",
@@ -113,6 +122,12 @@ enum dyno_status dyno_bench_print_json(const struct dyno_bench_result *result,
         latency_json(&json, "gpu_ms", &result->gpu);
         dyno_json_key(&json, "data_transfers");
         dyno_json_bool(&json, !result->no_transfers);
+    }
+    if (!isnan(result->energy_j)) {
+        dyno_json_key(&json, "energy_j");
+        dyno_json_f64(&json, result->energy_j);
+        dyno_json_key(&json, "energy_j_item");
+        dyno_json_f64(&json, joule_item(result));
     }
     dyno_json_key(&json, "steps");
     dyno_json_u64(&json, dyno_engine_step_count(session->engine));

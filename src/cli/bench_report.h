@@ -13,6 +13,7 @@ struct dyno_bench_result {
     bool no_transfers;       /* inputs and outputs were on the GPU */
     double qps, items_s;
     double wall_s;
+    double energy_j; /* of the whole card, while all streams ran; NAN: it does not tell */
     uint64_t arena_bytes, tensor_bytes;
     double *us;      /* sorted, of all streams */
     double *step_us; /* with --dumpProfile: mean of each step */

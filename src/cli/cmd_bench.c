@@ -1,4 +1,5 @@
 /* cmd_bench.c - dyno bench: latency and throughput of an engine. */
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -106,7 +107,16 @@ struct gate {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint32_t waiting_count, wanted_count;
+    const struct dyno_engine *engine;
+    double start_j; /* what the card had used when the last one came; NAN: it does not tell */
 };
+
+/* Joule that the card of the engine has used; NAN: it does not tell. */
+static double energy_of(const struct dyno_engine *engine)
+{
+    struct dyno_device_facts facts;
+    return dyno_engine_device_facts(engine, &facts, NULL) == DYNO_OK ? facts.energy_j : NAN;
+}
 
 /* One stream: a context, its arrays, the latencies it saw. */
 struct stream {
@@ -177,7 +187,8 @@ static enum dyno_status measure(struct stream *stream)
 static void pass_gate(struct gate *gate)
 {
     (void)pthread_mutex_lock(&gate->lock);
-    gate->waiting_count++;
+    if (++gate->waiting_count == gate->wanted_count)
+        gate->start_j = energy_of(gate->engine);
     (void)pthread_cond_broadcast(&gate->changed);
     while (gate->waiting_count < gate->wanted_count)
         (void)pthread_cond_wait(&gate->changed, &gate->lock);
@@ -195,9 +206,12 @@ static void *run_stream(void *arg)
 }
 
 /* All streams at once; their errors after all have ended. */
-static enum dyno_status run_streams(struct stream *streams, uint32_t count, struct dyno_err *err)
+static enum dyno_status run_streams(const struct dyno_engine *engine, struct stream *streams,
+                                    uint32_t count, double *energy_j_out, struct dyno_err *err)
 {
-    struct gate gate = {.lock = PTHREAD_MUTEX_INITIALIZER,
+    struct gate gate = {.engine = engine,
+                        .start_j = NAN,
+                        .lock = PTHREAD_MUTEX_INITIALIZER,
                         .changed = PTHREAD_COND_INITIALIZER,
                         .wanted_count = count};
     uint32_t started = 1;
@@ -218,6 +232,7 @@ static enum dyno_status run_streams(struct stream *streams, uint32_t count, stru
     }
     for (uint32_t i = 1; i < started; i++)
         (void)pthread_join(streams[i].thread, NULL);
+    *energy_j_out = energy_of(engine) - gate.start_j;
     if (code != 0)
         return DYNO_FAIL(err, DYNO_E_LIMIT, "stream %u of %u did not start: %s", started + 1, count,
                          strerror(code));
@@ -387,7 +402,7 @@ static enum dyno_status bench(const struct options *options, const struct dyno_c
                                        .no_transfers = options->no_transfers};
     enum dyno_status status = open_streams(options, shapes, session, arena, streams, err);
     if (status == DYNO_OK)
-        status = run_streams(streams, count, err);
+        status = run_streams(session->engine, streams, count, &result.energy_j, err);
     if (status == DYNO_OK)
         status = gather(session->engine, streams, count, arena, &result, err);
     if (status == DYNO_OK && options->export_times != NULL)

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/cuda/device.h"
+#include "backend/cuda/nvml.h"
 #include "base/executor.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -263,6 +263,14 @@ uint64_t dyno_engine_file_bytes(const struct dyno_engine *engine)
 uint64_t dyno_engine_memory_bytes(const struct dyno_engine *engine)
 {
     return sizeof(*engine) + atomic_load_explicit(&engine->account.bytes, memory_order_relaxed);
+}
+
+enum dyno_status dyno_engine_device_facts(const struct dyno_engine *engine,
+                                          struct dyno_device_facts *facts_out, struct dyno_err *err)
+{
+    if (engine->gpu == NULL)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "the processor tells nothing of itself");
+    return dyno_cuda_facts(engine->gpu->cuda, facts_out, err);
 }
 
 enum dyno_status dyno_engine_alloc(struct dyno_engine *engine, size_t bytes, void **memory_out,

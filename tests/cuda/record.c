@@ -110,7 +110,6 @@ static int fake_device_memory(size_t *bytes, int device)
 static int fake_device_attribute(int *value, int attribute, int device)
 {
     CALL();
-    (void)device;
     *value = 1 << 20;
     if (attribute == DYNO_CU_CC_MAJOR)
         *value = record.compute / 10;
@@ -120,6 +119,12 @@ static int fake_device_attribute(int *value, int attribute, int device)
         *value = record.sm_count;
     else if (attribute == DYNO_CU_SHARED_MAX)
         *value = record.compute >= 90 ? 232448 : 166912;
+    else if (attribute == DYNO_CU_PCI_DOMAIN)
+        *value = 0;
+    else if (attribute == DYNO_CU_PCI_BUS)
+        *value = 0x1b;
+    else if (attribute == DYNO_CU_PCI_DEVICE)
+        *value = device;
     return DYNO_CU_OK;
 }
 

@@ -42,6 +42,9 @@ enum {
     DYNO_CU_CLOCK_KHZ = 13,
     DYNO_CU_MEMORY_KHZ = 36,
     DYNO_CU_MEMORY_BITS = 37,
+    DYNO_CU_PCI_BUS = 33,
+    DYNO_CU_PCI_DEVICE = 34,
+    DYNO_CU_PCI_DOMAIN = 50,
     /* function attributes */
     DYNO_CU_FUNCTION_SHARED = 1,     /* bytes it has without asking */
     DYNO_CU_FUNCTION_SHARED_MAX = 8, /* bytes it may ask for */
