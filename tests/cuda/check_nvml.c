@@ -36,6 +36,7 @@ SAME(DYNO_NVML_MIG_ON, NVML_DEVICE_MIG_ENABLE);
 #define NVML_SENSOR nvmlTemperatureSensors_t
 #define NVML_BUSY   nvmlUtilization_t
 #define NVML_MEMORY nvmlMemory_t
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* of the newest; all have it */
 // NOLINTBEGIN(bugprone-macro-parentheses): symbol and params are parts of types
 #define DYNO_NVML(name, symbol, params)                                                       \
     _Static_assert(__builtin_types_compatible_p(__typeof__(&symbol), nvmlReturn_t(*) params), \
