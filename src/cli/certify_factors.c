@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "cli/certify.h"
-#include "cli/factors_file.h"
+#include "meter/cert/factor_file.h"
 #include "meter/cert/store.h"
 
 static enum dyno_status write_table(const char *path, const struct dyno_factors *factors,

@@ -9,8 +9,8 @@
 #include "base/calendar.h"
 #include "base/file.h"
 #include "base/hex.h"
-#include "cli/factors_file.h"
 #include "cli/invoicing.h"
+#include "meter/cert/factor_file.h"
 
 #define NS_A_S      UINT64_C(1000000000)
 #define NUMBER_ROOM 48

@@ -6,8 +6,8 @@
 #include "base/hex.h"
 #include "base/mem.h"
 #include "cli/billing.h"
-#include "cli/factors_file.h"
 #include "cli/usage_internal.h"
+#include "meter/cert/factor_file.h"
 
 /* --- spans --- */
 

@@ -1,5 +1,5 @@
-/* factors_file.c - the table of devices out of a file. */
-#include "cli/factors_file.h"
+/* factor_file.c - the table of devices out of a file. */
+#include "meter/cert/factor_file.h"
 
 #include "base/file.h"
 

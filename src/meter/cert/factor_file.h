@@ -1,6 +1,6 @@
-/* factors_file.h - the table of devices out of a file. */
-#ifndef DYNO_CLI_FACTORS_FILE_H
-#define DYNO_CLI_FACTORS_FILE_H
+/* factor_file.h - the table of devices out of a file. */
+#ifndef DYNO_METER_CERT_FACTOR_FILE_H
+#define DYNO_METER_CERT_FACTOR_FILE_H
 
 #include "meter/cert/factor.h"
 
@@ -8,4 +8,4 @@
 enum dyno_status dyno_factors_load(const char *path, struct dyno_arena *arena,
                                    struct dyno_factors *factors_out, struct dyno_err *err);
 
-#endif /* DYNO_CLI_FACTORS_FILE_H */
+#endif /* DYNO_METER_CERT_FACTOR_FILE_H */
