@@ -13,7 +13,7 @@
 struct options {
     struct dyno_cli_list positional;
     const char *control_db, *epu_hours, *money, *currency, *period, *model, *class_name, *alerts;
-    const char *tariffs, *budget_db, *ledger, *certificates;
+    const char *tariffs, *budget_db, *ledger, *certificates, *factors;
     int64_t id, over, node;
     bool every, soft, hard, json;
 };
@@ -111,6 +111,11 @@ static const struct dyno_flag flags[] = {
      .fallback = NOT_GIVEN,
      .min = 0,
      .max = 4294967295.0},
+    {.name = "--factors",
+     .value = "FILE",
+     .help = "reconcile: the table that ties devices, where its server had one",
+     .kind = DYNO_FLAG_STR,
+     AT(factors)},
     {.name = "--certificates",
      .value = "DIR",
      .help = "reconcile: folder of the certificates that its records cite, where there are budgets "
@@ -326,6 +331,7 @@ static enum dyno_status reconcile(struct work *work, struct dyno_err *err)
                                              .tariffs = options->tariffs,
                                              .ledger = options->ledger,
                                              .certificates = options->certificates,
+                                             .factors = options->factors,
                                              .node = (uint32_t)options->node};
     if (options->ledger == NULL || options->node < 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "reconcile wants --ledger=DIR and --node=N");
@@ -388,10 +394,10 @@ static enum dyno_status check_flags(const struct action *action, const struct wo
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no budget: that is set", action->name);
     if (!action->takes_id && options->id > 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --id", action->name);
-    if (!action->takes_ledger &&
-        (options->ledger != NULL || options->certificates != NULL || options->node >= 0))
-        return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --ledger, --node or --certificates",
-                         action->name);
+    if (!action->takes_ledger && (options->ledger != NULL || options->certificates != NULL ||
+                                  options->factors != NULL || options->node >= 0))
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "%s takes no --ledger, --node, --certificates or --factors", action->name);
     if (!action->takes_over && options->over >= 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --over", action->name);
     return DYNO_OK;

@@ -204,6 +204,12 @@ static const struct dyno_flag flags[] = {
          "runs",
      .kind = DYNO_FLAG_STR,
      AT(tariffs)},
+    {.name = "--factors",
+     .value = "FILE",
+     .help = "The table that ties devices (docs/metering.md), for budgets: they are counted in the "
+             "reference device's units, as invoices with this table are",
+     .kind = DYNO_FLAG_STR,
+     AT(factors)},
     {.name = "--budget-db",
      .value = "CONNINFO",
      .help = "Budgets are shared with the servers of a fleet that have the same PostgreSQL "

@@ -13,7 +13,7 @@ struct dyno_serve_flags {
     const char *fleet_ledger;
     double fleet_wait_s;
     const char *ledger, *ledger_key, *publish_heads, *certificates, *device_class, *durability;
-    const char *tariffs, *budget_db;
+    const char *tariffs, *factors, *budget_db;
     int64_t node;
     const char *builder, *engine_cache;
     int64_t build_jobs, cache_mib;

@@ -91,6 +91,7 @@ static enum dyno_status take_metering(const struct dyno_serve_flags *flags,
     options->certificates = flags->certificates;
     options->device_class = flags->device_class;
     options->tariffs = flags->tariffs;
+    options->factors = flags->factors;
     options->budget_db = flags->budget_db;
     options->recheck_s = flags->recheck_hours * 3600.0;
     options->takes_trials = flags->takes_trials;
@@ -107,11 +108,11 @@ static enum dyno_status take_metering(const struct dyno_serve_flags *flags,
             "--fleet-ledger wants --ledger: a node has its own until the fleet has it");
     if (flags->ledger == NULL &&
         (flags->ledger_key != NULL || flags->publish_heads != NULL || flags->certificates != NULL ||
-         flags->device_class != NULL || flags->tariffs != NULL || options->is_relaxed))
+         flags->device_class != NULL || flags->tariffs != NULL || flags->factors != NULL ||
+         options->is_relaxed))
         return DYNO_FAIL(err, DYNO_E_ARG,
-                         "--ledger-key, --publish-heads, --certificates, --device-class, --tariffs "
-                         "and "
-                         "--durability want --ledger");
+                         "--ledger-key, --publish-heads, --certificates, --device-class, "
+                         "--tariffs, --factors and --durability want --ledger");
     return DYNO_OK;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/map.h"
+#include "meter/cert/factor.h"
 #include "quota/counter.h"
 #include "quota/quota.h"
 
@@ -17,6 +18,7 @@ struct dyno_quota {
     uint64_t id; /* of this process's quotas: no two are the same */
     struct dyno_arena *arena;
     const struct dyno_tariff_book *book; /* NULL: none */
+    struct dyno_factors factors;         /* of options.factors */
     struct dyno_lease_store *store;      /* NULL: nothing is counted */
     uint32_t epoch;                      /* of the ledger that is written; 0: not started */
 
@@ -61,5 +63,11 @@ enum dyno_status dyno_quota_settle(struct dyno_quota *quota, const struct dyno_l
 const char *dyno_quota_amount_text(const char *unit, dyno_i128 amount, char out[DYNO_MONEY_ROOM]);
 dyno_u128 dyno_quota_work(uint64_t reference_ns);
 dyno_u128 dyno_quota_money(const struct dyno_rate *rate, uint64_t reference_ns, uint64_t core_ns);
+/* ns of cores that a record is of, at this price. */
+uint64_t dyno_quota_core_ns(const struct dyno_record *record, const struct dyno_rate *rate);
+/* The factor of a device; 0: the table has none.  And reference-ns in those of the reference
+ * device, rounded down as an invoice does. */
+uint64_t dyno_quota_factor(const struct dyno_quota *quota, const char *device_class);
+uint64_t dyno_quota_tied(uint64_t reference_ns, uint64_t factor_1e9);
 
 #endif /* DYNO_QUOTA_INTERNAL_H */

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "meter/cert/factor_file.h"
 #include "quota/internal.h"
 
 #define BUSY_MS        200
@@ -41,6 +42,8 @@ static enum dyno_status open_quota(struct dyno_quota *quota, struct dyno_err *er
     if (quota->arena == NULL)
         return DYNO_NOMEM(err);
     DYNO_TRY(read_book(quota, err));
+    if (quota->options.factors != NULL)
+        DYNO_TRY(dyno_factors_load(quota->options.factors, quota->arena, &quota->factors, err));
     if (quota->options.control_db == NULL || quota->options.ledger == NULL)
         return DYNO_OK;
     if (quota->options.budget_db != NULL)

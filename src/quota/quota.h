@@ -31,6 +31,7 @@ struct dyno_quota_options {
     const char *tariffs;      /* a book; NULL: budgets of money cannot be kept */
     const char *ledger;       /* NULL: no budget can be kept */
     const char *certificates; /* folder; may be NULL */
+    const char *factors;      /* the table of devices; NULL: all are the reference device */
     uint32_t node;
 };
 
@@ -73,6 +74,7 @@ struct dyno_spend {
     const void *subject; /* stands for precision and speed-up: another one, others */
     const char *precision;
     int64_t speed_up_ppm;
+    const char *device_class; /* that the record will be of; "": the reference device */
     uint64_t reference_ns, core_ns;
     uint64_t start_ns; /* when it came, since 1970 */
 };
@@ -81,9 +83,10 @@ struct dyno_spend {
 struct dyno_reservation {
     struct dyno_quota *quota; /* NULL: nothing was taken */
     uint32_t count, money_mask;
-    bool is_posted;
     int64_t work, money; /* of each slot of its kind */
-    struct dyno_rate rate;
+    uint64_t factor_1e9; /* of the device; reference-ns are divided by it */
+    bool is_posted;
+    struct dyno_rate rate, cold;
     dyno_u128 posted_work, posted_money; /* 2^-32 */
     struct dyno_budget_slot *slots[DYNO_SPEND_BUDGETS_MAX];
 };
@@ -106,6 +109,9 @@ enum dyno_status dyno_quota_has_left(struct dyno_counter *const *counters, size_
                                      const struct dyno_spend *spend,
                                      struct dyno_quota_refusal *refusal, struct dyno_err *err);
 void dyno_quota_release(struct dyno_reservation *reservation); /* accepts one of nothing */
+/* What is posted with the record of an engine's load that the request of `of` waited for: nothing
+ * was taken for it, for nobody knows before how long it takes. */
+struct dyno_reservation dyno_quota_cold_start(const struct dyno_reservation *of);
 
 /* --- records; the thread that makes them durable --- */
 
@@ -113,7 +119,8 @@ void dyno_quota_release(struct dyno_reservation *reservation); /* accepts one of
  * are said then; answers up to settled_seq have left, or their voids are said. */
 void dyno_quota_group_begins(struct dyno_quota *quota);
 void dyno_quota_group_ends(struct dyno_quota *quota, uint64_t last_seq, uint64_t settled_seq);
-/* A record is what came of this reservation (which may be of nothing). */
+/* A record, of a request or of a cold start, is what came of this reservation (which may be of
+ * nothing). */
 void dyno_quota_post(const struct dyno_record *record, struct dyno_reservation *reservation);
 /* The record of this reservation, which was posted, was voided. */
 void dyno_quota_void(struct dyno_reservation *reservation);

@@ -28,14 +28,14 @@ struct kept_rate {
     const void *subject;
     int class_idx;
     int64_t from_s, until_s; /* it is the one in force */
-    struct dyno_rate rate;
+    struct dyno_rate rate, cold;
 };
 static _Thread_local struct kept_rate kept_rates[RATES_KEPT];
 
 static enum dyno_status find_rate(const struct dyno_quota *quota,
                                   const struct dyno_counter *counter,
-                                  const struct dyno_spend *spend, struct dyno_rate *rate_out,
-                                  struct dyno_err *err)
+                                  const struct dyno_spend *spend,
+                                  struct dyno_reservation *reservation, struct dyno_err *err)
 {
     const int64_t start_s = (int64_t)(spend->start_ns / 1000000000U);
     const size_t idx = ((uintptr_t)spend->subject / 64 + (size_t)counter->key.tenant * 7 +
@@ -46,7 +46,8 @@ static enum dyno_status find_rate(const struct dyno_quota *quota,
     if (kept->quota == quota->id && kept->tenant == counter->key.tenant &&
         kept->subject == spend->subject && kept->class_idx == spend->class_idx &&
         start_s >= kept->from_s && start_s < kept->until_s) {
-        *rate_out = kept->rate;
+        reservation->rate = kept->rate;
+        reservation->cold = kept->cold;
         return DYNO_OK;
     }
     const struct dyno_tariff *tariff =
@@ -58,7 +59,9 @@ static enum dyno_status find_rate(const struct dyno_quota *quota,
                          "tenant '%s' has a budget in %s and no tariff in force, so what this "
                          "request costs is not known",
                          counter->tenant_name, counter->unit);
-    if (!dyno_rate_of(tariff, spend->speed_up_ppm, spend->class_name, spend->precision, rate_out))
+    if (!dyno_rate_of(tariff, spend->speed_up_ppm, spend->class_name, spend->precision,
+                      &reservation->rate) ||
+        !dyno_rate_of_cold_start(tariff, &reservation->cold))
         return DYNO_FAIL(err, DYNO_E_BUSY, "a price of tariff '%.128s' is too large", tariff->name);
     *kept = (struct kept_rate){.quota = quota->id,
                                .tenant = counter->key.tenant,
@@ -66,7 +69,8 @@ static enum dyno_status find_rate(const struct dyno_quota *quota,
                                .class_idx = spend->class_idx,
                                .from_s = start_s,
                                .until_s = until_s,
-                               .rate = *rate_out};
+                               .rate = reservation->rate,
+                               .cold = reservation->cold};
     return DYNO_OK;
 }
 
@@ -83,6 +87,27 @@ dyno_u128 dyno_quota_work(uint64_t reference_ns)
 dyno_u128 dyno_quota_money(const struct dyno_rate *rate, uint64_t reference_ns, uint64_t core_ns)
 {
     return dyno_rate_amount(rate, rate->is_by_device ? core_ns : reference_ns);
+}
+
+uint64_t dyno_quota_core_ns(const struct dyno_record *record, const struct dyno_rate *rate)
+{
+    uint64_t core_ns = record->device_ns;
+    if ((record->flags & DYNO_RECORD_CORE_NS) == 0 &&
+        __builtin_mul_overflow(core_ns, rate->device_cores, &core_ns))
+        core_ns = UINT64_MAX;
+    return core_ns;
+}
+
+uint64_t dyno_quota_factor(const struct dyno_quota *quota, const char *device_class)
+{
+    return quota->options.factors != NULL ? dyno_factors_find(&quota->factors, device_class)
+                                          : DYNO_FACTOR_ONE;
+}
+
+uint64_t dyno_quota_tied(uint64_t reference_ns, uint64_t factor_1e9)
+{
+    const dyno_u128 tied = (dyno_u128)reference_ns * DYNO_FACTOR_ONE / factor_1e9;
+    return tied < UINT64_MAX ? (uint64_t)tied : UINT64_MAX;
 }
 
 /* --- refusing --- */
@@ -240,6 +265,24 @@ static enum dyno_status take(struct dyno_counter *counter, int64_t amount, int64
     return DYNO_OK;
 }
 
+/* Work in units of the reference device; the table of devices is asked with the first counter. */
+static enum dyno_status tie(const struct dyno_quota *quota, const struct dyno_spend *spend,
+                            struct dyno_reservation *reservation, struct dyno_err *err)
+{
+    if (reservation->factor_1e9 != 0)
+        return DYNO_OK;
+    const char *device = spend->device_class != NULL ? spend->device_class : "";
+    const uint64_t factor = dyno_quota_factor(quota, device);
+    if (factor == 0)
+        return DYNO_FAIL(err, DYNO_E_BUSY,
+                         "budgets are counted on the reference device, and %s has no row of device "
+                         "'%.64s'",
+                         quota->options.factors, device);
+    reservation->factor_1e9 = factor;
+    reservation->work = clip(dyno_quota_tied(spend->reference_ns, factor));
+    return DYNO_OK;
+}
+
 /* The amount of the counter's kind; the price is looked up with the first that wants one. */
 static enum dyno_status price(const struct dyno_counter *counter, const struct dyno_spend *spend,
                               struct dyno_reservation *reservation, bool *has_rate,
@@ -254,9 +297,10 @@ static enum dyno_status price(const struct dyno_counter *counter, const struct d
                          counter->tenant_name, counter->unit, book->tariffs[0].currency->code);
     if (*has_rate)
         return DYNO_OK;
-    DYNO_TRY(find_rate(counter->quota, counter, spend, &reservation->rate, err));
-    const dyno_u128 amount =
-        dyno_quota_money(&reservation->rate, spend->reference_ns, spend->core_ns);
+    DYNO_TRY(find_rate(counter->quota, counter, spend, reservation, err));
+    const dyno_u128 amount = dyno_quota_money(
+        &reservation->rate, dyno_quota_tied(spend->reference_ns, reservation->factor_1e9),
+        spend->core_ns);
     reservation->money = clip((amount >> DYNO_SPEND_BITS) + 1); /* never too little */
     *has_rate = true;
     return DYNO_OK;
@@ -270,7 +314,6 @@ enum dyno_status dyno_quota_reserve(struct dyno_counter *const *counters, size_t
     const int64_t start_s = (int64_t)(spend->start_ns / 1000000000U);
     bool has_rate = false;
     *reservation = (struct dyno_reservation){0};
-    reservation->work = clip(spend->reference_ns);
     for (size_t i = 0; i < count; i++) {
         struct dyno_counter *counter = counters[i];
         if (!applies(counter, spend))
@@ -285,6 +328,8 @@ enum dyno_status dyno_quota_reserve(struct dyno_counter *const *counters, size_t
                                "tenant '%s' has a budget, and this server writes no ledger to "
                                "count by",
                                counter->tenant_name);
+        if (status == DYNO_OK)
+            status = tie(counter->quota, spend, reservation, err);
         if (status == DYNO_OK)
             status = price(counter, spend, reservation, &has_rate, err);
         if (status != DYNO_OK && !atomic_load(&counter->is_hard))
@@ -351,15 +396,29 @@ void dyno_quota_group_ends(struct dyno_quota *quota, uint64_t last_seq, uint64_t
     (void)pthread_mutex_unlock(&quota->post_lock);
 }
 
+struct dyno_reservation dyno_quota_cold_start(const struct dyno_reservation *of)
+{
+    struct dyno_reservation load = {.quota = of->quota, .factor_1e9 = of->factor_1e9};
+    load.rate = of->cold;
+    for (uint32_t i = 0; i < of->count; i++)
+        if ((of->money_mask >> i & 1U) != 0) {
+            load.money_mask |= 1U << load.count;
+            load.slots[load.count++] = of->slots[i];
+        }
+    return load;
+}
+
 void dyno_quota_post(const struct dyno_record *record, struct dyno_reservation *reservation)
 {
     if (reservation->count == 0)
         return;
-    if (record->outcome == DYNO_OUTCOME_OK) {
-        reservation->posted_work = dyno_quota_work(record->reference_ns);
+    if (record->kind == DYNO_RECORD_PLATFORM || record->outcome == DYNO_OUTCOME_OK) {
+        const uint64_t reference_ns =
+            dyno_quota_tied(record->reference_ns, reservation->factor_1e9);
+        reservation->posted_work = dyno_quota_work(reference_ns);
         if (reservation->money_mask != 0)
-            reservation->posted_money =
-                dyno_quota_money(&reservation->rate, record->reference_ns, record->device_ns);
+            reservation->posted_money = dyno_quota_money(
+                &reservation->rate, reference_ns, dyno_quota_core_ns(record, &reservation->rate));
     }
     for (uint32_t i = 0; i < reservation->count; i++) {
         const bool is_money = (reservation->money_mask >> i & 1U) != 0;

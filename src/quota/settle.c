@@ -1,10 +1,10 @@
 /* settle.c - what the ledger says after the mark: posted, taken back, never told.
  *
  * A record counts when a statement over the ledger would charge it: it went well, its answer is
- * known to have left, and no void is of it.  Up to `posted_seq` of the mark's epoch all that went
- * well and had no void yet is in the shares; so each record makes a difference of one, none, or
- * minus one.  The files are read twice, from where the mark is: once for voids and for how far
- * answers have left, once for the records.
+ * known to have left, and no void is of it; or it is a cold start of a tenant.  Up to `posted_seq`
+ * of the mark's epoch all that went well and had no void yet is in the shares; so each record makes
+ * a difference of one, none, or minus one.  The files are read twice, from where the mark is: once
+ * for voids and for how far answers have left, once for the records.
  */
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +19,7 @@
 
 /* What a certificate says that matters to a price. */
 struct grade {
-    const char *precision;
+    const char *precision, *device_class;
     int64_t speed_up_ppm;
 };
 
@@ -218,9 +218,11 @@ static enum dyno_status load_grade(struct settle *work, const char *address,
     dyno_strbuf_fini(&path);
     if (status == DYNO_OK) {
         grade->precision = dyno_arena_strdup(work->arena, cert->precision);
+        grade->device_class = dyno_arena_strdup(work->arena, cert->device_class);
         grade->speed_up_ppm =
             (int64_t)dyno_cert_billed_speedup_1e6(cert, (uint64_t)DYNO_TARIFF_SPEED_UP_MAX);
-        if (grade->precision == NULL || !dyno_map_put_ptr(&work->grades, own, strlen(own), grade))
+        if (grade->precision == NULL || grade->device_class == NULL ||
+            !dyno_map_put_ptr(&work->grades, own, strlen(own), grade))
             status = DYNO_NOMEM(err);
     }
     dyno_cert_destroy(cert);
@@ -235,24 +237,55 @@ static const char *name_of(const struct settle *work, const struct dyno_record *
     return text != NULL ? text : "";
 }
 
+/* Of the certificate that a record cites. */
+static enum dyno_status grade_of(struct settle *work, const struct dyno_record *record,
+                                 const struct grade **grade_out, struct dyno_err *err)
+{
+    static const struct grade none = {"", "", DYNO_PPM};
+    const char *address = name_of(work, record, DYNO_NAME_CERTIFICATE);
+    *grade_out = &none;
+    return address[0] != 0 ? load_grade(work, address, grade_out, err) : DYNO_OK;
+}
+
+/* A record's work in units of the reference device. */
+static enum dyno_status tie(struct settle *work, const struct dyno_record *record,
+                            uint64_t *reference_ns, struct dyno_err *err)
+{
+    const struct grade *grade = NULL;
+    const char *device = name_of(work, record, DYNO_NAME_DEVICE);
+    *reference_ns = record->reference_ns;
+    if (work->quota->options.factors == NULL || record->reference_ns == 0)
+        return DYNO_OK;
+    if (device[0] == 0) {
+        DYNO_TRY(grade_of(work, record, &grade, err));
+        device = grade->device_class;
+    }
+    const uint64_t factor = dyno_quota_factor(work->quota, device);
+    if (factor == 0)
+        return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "%s has no row of device '%.64s'",
+                         work->quota->options.factors, device);
+    *reference_ns = dyno_quota_tied(record->reference_ns, factor);
+    return DYNO_OK;
+}
+
 static enum dyno_status find_rate(struct settle *work, const struct dyno_record *record,
                                   const struct dyno_counter *counter, struct dyno_rate *rate,
                                   struct dyno_err *err)
 {
-    static const struct grade none = {"", DYNO_PPM};
-    const struct grade *grade = &none;
-    const char *address = name_of(work, record, DYNO_NAME_CERTIFICATE);
-    if (address[0] != 0)
-        DYNO_TRY(load_grade(work, address, &grade, err));
+    const struct grade *grade = NULL;
+    DYNO_TRY(grade_of(work, record, &grade, err));
     const struct dyno_tariff_book *book = work->quota->book;
     const struct dyno_tariff *tariff =
         book != NULL
             ? dyno_tariff_of(book, counter->tenant_name, (int64_t)(record->start_ns / 1000000000U))
             : NULL;
     *rate = (struct dyno_rate){0}; /* what no tariff prices nobody is charged */
-    if (tariff != NULL && strcmp(tariff->currency->code, counter->unit) == 0 &&
-        !dyno_rate_of(tariff, grade->speed_up_ppm, name_of(work, record, DYNO_NAME_CLASS),
-                      grade->precision, rate))
+    if (tariff == NULL || strcmp(tariff->currency->code, counter->unit) != 0)
+        return DYNO_OK;
+    if (record->kind == DYNO_RECORD_PLATFORM
+            ? !dyno_rate_of_cold_start(tariff, rate)
+            : !dyno_rate_of(tariff, grade->speed_up_ppm, name_of(work, record, DYNO_NAME_CLASS),
+                            grade->precision, rate))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "a price of tariff '%.128s' is too large",
                          tariff->name);
     return DYNO_OK;
@@ -276,18 +309,23 @@ static enum dyno_status add(struct settle *work, const struct dyno_record *recor
     struct dyno_counter *counter = dyno_map_find_ptr(&work->tenants, tenant, strlen(tenant));
     struct dyno_rate rate = {0};
     bool has_rate = false;
+    uint64_t reference_ns = 0;
+    if (counter != NULL)
+        DYNO_TRY(tie(work, record, &reference_ns, err));
     for (; counter != NULL; counter = counter->next_of_tenant) {
         const struct dyno_term_span span =
             dyno_term_at(counter->term, (int64_t)(record->start_ns / 1000000000U));
         struct dyno_budget_slot *slot = dyno_counter_slot(counter, span.number);
-        if (slot == NULL || !applies(work, counter, record))
+        if (slot == NULL || !applies(work, counter, record) ||
+            (counter->is_work && record->kind == DYNO_RECORD_PLATFORM))
             continue;
         if (!counter->is_work && !has_rate)
             DYNO_TRY(find_rate(work, record, counter, &rate, err));
         has_rate = has_rate || !counter->is_work;
         const dyno_u128 amount =
-            counter->is_work ? dyno_quota_work(record->reference_ns)
-                             : dyno_quota_money(&rate, record->reference_ns, record->device_ns);
+            counter->is_work
+                ? dyno_quota_work(reference_ns)
+                : dyno_quota_money(&rate, reference_ns, dyno_quota_core_ns(record, &rate));
         dyno_slot_post(slot, 0, sign * (dyno_i128)amount);
         work->count++;
     }
@@ -305,11 +343,15 @@ static enum dyno_status judge(struct settle *work, const struct dyno_ledger_grou
         struct dyno_record record;
         uint64_t void_seq = 0;
         DYNO_TRY(record_at(group, i, &record, err));
-        if (record.kind != DYNO_RECORD_USAGE || record.outcome != DYNO_OUTCOME_OK)
+        /* A cold start has no answer that could be lost. */
+        const bool is_cold =
+            record.kind == DYNO_RECORD_PLATFORM && dyno_record_name(&record, DYNO_NAME_TENANT) != 0;
+        if (!is_cold && (record.kind != DYNO_RECORD_USAGE || record.outcome != DYNO_OUTCOME_OK))
             continue;
         const bool is_void =
             dyno_map_find(&work->voids, (const char *)&record.id, sizeof(record.id), &void_seq);
-        const bool is_in = !is_void && epoch != NULL && record.id.seq <= epoch->sent_seq;
+        const bool is_in =
+            is_cold || (!is_void && epoch != NULL && record.id.seq <= epoch->sent_seq);
         const bool was_in = is_marked && record.id.seq <= mark->posted_seq &&
                             !(is_void && void_seq <= mark->posted_seq);
         if (is_in != was_in)

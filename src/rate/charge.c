@@ -29,21 +29,36 @@ static int64_t dearest_tier(const struct dyno_tariff *tariff)
     return factor;
 }
 
+/* A ratio that is an hour's becomes a ns's. */
+static bool per_ns(struct dyno_ratio ratio, const struct dyno_tariff *tariff,
+                   struct dyno_rate *rate)
+{
+    dyno_i128 amount = 0;
+    ratio.b = (dyno_i128)1 << 64;
+    ratio.dens[ratio.den_count++] = DYNO_NS_AN_HOUR;
+    if (rate->is_by_device)
+        ratio.dens[ratio.den_count++] = tariff->device_cores;
+    const bool fits = dyno_ratio_round(&ratio, DYNO_ROUND_DOWN, &amount);
+    rate->per_ns = (dyno_u128)amount;
+    rate->device_cores = tariff->device_cores;
+    return fits;
+}
+
 bool dyno_rate_of(const struct dyno_tariff *tariff, int64_t speed_up_ppm, const char *class_name,
                   const char *precision, struct dyno_rate *rate_out)
 {
     struct dyno_ratio ratio = dyno_charge_unit(tariff, speed_up_ppm, class_name, precision);
-    dyno_i128 per_ns = 0;
     rate_out->is_by_device = tariff->kind == DYNO_TARIFF_DEVICE_HOUR;
-    ratio.b = (dyno_i128)1 << 64;
     ratio.nums[ratio.num_count++] = (uint64_t)dearest_tier(tariff);
     ratio.dens[ratio.den_count++] = (uint64_t)DYNO_NANO;
-    ratio.dens[ratio.den_count++] = DYNO_NS_AN_HOUR;
-    if (rate_out->is_by_device)
-        ratio.dens[ratio.den_count++] = tariff->device_cores;
-    const bool fits = dyno_ratio_round(&ratio, DYNO_ROUND_DOWN, &per_ns);
-    rate_out->per_ns = (dyno_u128)per_ns;
-    return fits;
+    return per_ns(ratio, tariff, rate_out);
+}
+
+bool dyno_rate_of_cold_start(const struct dyno_tariff *tariff, struct dyno_rate *rate_out)
+{
+    const int64_t price = tariff->charges_cold_start ? tariff->device_hour : 0;
+    rate_out->is_by_device = true;
+    return per_ns((struct dyno_ratio){.a = price, .b = 1}, tariff, rate_out);
 }
 
 dyno_u128 dyno_rate_amount(const struct dyno_rate *rate, uint64_t ns)

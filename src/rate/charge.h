@@ -19,12 +19,17 @@ struct dyno_ratio dyno_charge_unit(const struct dyno_tariff *tariff, int64_t spe
  * the same requests, to a nano-unit in 2^32 requests.  Where a tier costs more than the list price
  * it is that of the dearest tier: who reserves by it never reserves too little. */
 struct dyno_rate {
-    dyno_u128 per_ns;  /* 2^-64 nano-units */
-    bool is_by_device; /* a core-ns; else a reference-ns */
+    dyno_u128 per_ns;      /* 2^-64 nano-units */
+    bool is_by_device;     /* a core-ns; else a reference-ns */
+    uint64_t device_cores; /* core-ns of a ns of a device whose time is not told by core */
 };
 /* False: a price that is past all reason. */
 bool dyno_rate_of(const struct dyno_tariff *tariff, int64_t speed_up_ppm, const char *class_name,
                   const char *precision, struct dyno_rate *rate_out);
+
+/* The same of loading an engine that a request waited for: a core-ns, 0 where the tariff does not
+ * charge it. */
+bool dyno_rate_of_cold_start(const struct dyno_tariff *tariff, struct dyno_rate *rate_out);
 
 /* Reference-ns as EPU-hours with at most 12 decimals, cut: a small request is some 1e-10 of them.
  */

@@ -4,7 +4,8 @@
  *
  * A line: TENANT MODEL VARIANT CLASS CERTIFICATE OUTCOME ITEMS DEVICE_NS REFERENCE_NS START_S
  * [unsent|void] CERTIFICATE "-" is none, "ref:ADDRESS" that of a reference certificate alone; CLASS
- * may be CLASS@DEVICE; OUTCOME as in the ledger, or "residency", whose ITEMS are byte-seconds.  Or
+ * may be CLASS@DEVICE; OUTCOME as in the ledger, or "residency", whose ITEMS are byte-seconds, or
+ * "cold-start", or "on-cores", which is ok, its time that of cores.  Or
  * "sent N" and "void N" of the N-th record of this start, or "sync", which is answered when all
  * before it is durable; "live" has a head soon after each, "still" none but that of the start.
  * AGO_S: the clock is so many seconds behind.
@@ -50,6 +51,17 @@ static void set_outcome(struct dyno_record *record, const char *text, unsigned l
         record->kind = DYNO_RECORD_RESIDENCY;
         record->items = 0;
         record->memory_byte_ns = (dyno_u128)items * 1000000000U;
+        return;
+    }
+    if (strcmp(text, "cold-start") == 0) {
+        record->kind = DYNO_RECORD_PLATFORM;
+        record->flags = DYNO_RECORD_CORE_NS;
+        record->items = 0;
+        return;
+    }
+    if (strcmp(text, "on-cores") == 0) {
+        record->outcome = DYNO_OUTCOME_OK;
+        record->flags = DYNO_RECORD_CORE_NS;
         return;
     }
     for (uint32_t i = 1; dyno_outcome_text(i) != NULL; i++)

@@ -1,6 +1,8 @@
 """dyno quota: budgets set, shown, topped up; what is refused."""
 import json
 import sqlite3
+import time
+from random import Random
 
 from harness import check
 
@@ -135,3 +137,94 @@ def case_refusals(t):
     bad("E_ARG", "what is added must be above 0, *", "topup", "acme", "--money=0", "--currency=EUR", DB)
     bad("E_ARG", "a connection string is seen by others and holds no password*", "show", "acme", DB,
         "--budget-db=host=/nowhere password=x")
+
+
+# --- budgets and invoices ---
+
+def decimal(random, low, high):
+    return f"{random.uniform(low, high):.{random.randint(0, 9)}f}"
+
+
+def random_book(random):
+    """Any kind of tariff with any of what changes the price of a request; discounts, a minimum and a floor beside it."""
+    kind = random.choice(["device-hour", "flat-epu", "gain-share"])
+    tariff = {"name": "t", "version": 1, "currency": "USD", "kind": kind, "device_hour": decimal(random, 0.01, 900),
+              "device_cores": random.choice([1, 3, 64]), "cold_start": random.random() < 0.7,
+              "classes": {"rt": decimal(random, 0.1, 3)}, "precisions": {"fp32": decimal(random, 0.1, 2)}}
+    if kind == "flat-epu":
+        tariff["epu_hour"] = decimal(random, 0.01, 900)
+    if kind == "gain-share":
+        tariff |= {"share": f"{random.random():.6f}", "speed_up_max": f"{random.uniform(1, 9):.6f}"}
+    if random.random() < 0.5:
+        tariff["tiers"] = {"mode": random.choice(["graduated", "volume"]), "steps": [
+            {"up_to_epu_hours": f"{random.uniform(0.001, 1):.6f}", "factor": "1"}, {"factor": decimal(random, 0.1, 1)}]}
+    if random.random() < 0.3:
+        tariff["minimum"] = "1000"
+    if random.random() < 0.3:
+        tariff["residency"] = {"floor": "0.5", "device_bytes": 80000000000}
+    return {"tariffs": [tariff], "grants": [{"tariff": "t"}]}
+
+
+def random_records(random, engines, start_s):
+    for _ in range(random.randint(1, 60)):
+        tenant, model, name = random.choice("ab"), random.choice("mn"), random.choice(["rt", "batch"])
+        device = random.choice(["", "@slow", "@fast"])
+        engine = random.choice(["-", *engines])
+        outcome = random.choice(["ok", "ok", "on-cores", "on-cores", "failed", "cached", "cold-start"])
+        ns, cores = random.randint(0, 10 ** random.randint(1, 13)), random.randint(0, 10 ** random.randint(1, 13))
+        work = ns if outcome in ("ok", "on-cores") else 0
+        how = random.choice(["", "", "", "void", "unsent"]) if work else ""
+        if outcome == "cold-start":
+            name = "rt"  # a line of it does not tell the class
+        when = start_s + random.randint(0, 99)
+        yield f"{tenant} {model} fp32 {name}{device} {engine} {outcome} 1 {cores} {work} {when} {how}"
+
+
+def nano(text):
+    whole, _, rest = text.partition(".")
+    return int(whole + rest.ljust(9, "0"))
+
+
+def case_the_invoice_counts_the_same(t):
+    """For any tariff and any records: a budget was used by what the lines of usage and of cold starts come to before they
+    are rounded, in money and in work, of all and of a model and class."""
+    for device, ns in (("slow", 20e6), ("fast", 5e6)):
+        (t.folder / "certs").mkdir(exist_ok=True)
+        t.tool("make_cert", "certs", 4, f"device={device}", f"item_ns={ns}")
+    engines = sorted(p.name[:64] for p in (t.folder / "certs").glob("*.engine.json"))
+    check(len(engines) == 2, engines)
+    t.put("table.json", json.dumps({"dyno_device_factors": 1, "reference": "slow", "devices": [
+        {"class": "slow", "factor_1e9": 1000000000, "source": "definition"},
+        {"class": "fast", "factor_1e9": 333333333, "source": "elsewhere", "from": "a test"}]}).encode())
+    seen = dict.fromkeys(("cold-start", "tiers", "usage", "minimum", "factors"), 0)
+    for seed in range(16):
+        random = Random(seed)
+        db, ledger, start_s = f"--control-db={seed}.db", f"l{seed}", int(time.time()) + 1000
+        t.put("book.json", json.dumps(random_book(random)).encode())
+        factors = ["--factors=table.json"] if random.random() < 0.5 else []
+        seen["factors"] += len(factors)
+        for tenant in "ab":
+            t.works("tenant", "add", tenant, db)
+        for scope in ([], ["--model=m"], ["--model=n", "--class=rt"]):
+            t.works("quota", "set", "--every", "--epu-hours=100000", "--period=none", *scope, db)
+            t.works("quota", "set", "--every", "--money=900000000", "--currency=USD", "--period=none", *scope, db)
+        t.tool("make_ledger", ledger, stdin="\n".join(random_records(random, engines, start_s)) + "\n")
+        made_of = ("--tariffs=book.json", "--certificates=certs", *factors)
+        got = t.dyno("invoice", f"--ledger={ledger}", "--since=2024-01-01", "--until=2100-01-01", *made_of, "--format=json")
+        check(got.returncode == 0, got)
+        accounts = [json.loads(text) for text in got.stdout.replace("}\n{", "}\0{").split("\0") if text]
+        t.works("quota", "reconcile", f"--ledger={ledger}", "--node=1", *made_of, db)
+        for tenant in "ab":
+            lines = [line for a in accounts if a["tenant"] == tenant for line in a["lines"]]
+            for line in lines:
+                seen[line["kind"]] = seen.get(line["kind"], 0) + 1
+            for budget in json.loads(t.works("quota", "show", tenant, db, "--json")):
+                mine = [line for line in lines if line["kind"] in ("usage", "cold-start") and
+                        budget["model"] in (None, line["model"]) and budget["class"] in (None, line.get("class", "rt"))]
+                if budget["unit"] == "epu-hours":
+                    work = sum(int(line["reference_ns"]) for line in mine if line["kind"] == "usage")
+                    check(int(budget["used_reference_ns"]) == work, seed, budget, work)
+                    continue
+                money = sum(nano(line["exact"]) for line in mine)  # each is cut to the nano-unit
+                check(money - 1 <= int(budget["used_nano"]) <= money + len(mine), seed, budget, money, mine)
+    check(all(seen.values()), seen)

@@ -434,6 +434,51 @@ def case_money_agrees_with_the_invoice(t):
     check(len(lines) == 2 and exact > 0 and abs(exact - posted) <= 3.1e-9, exact, posted, lines)
 
 
+def case_cold_starts_and_devices_are_counted(t):
+    """As the invoice has them: the engine that a request waited for, and work in the reference device's units; the same
+    when the ledger is counted anew."""
+    tariff = {**BOOK["tariffs"][0], "device_hour": "3", "cold_start": True}
+    (t.folder / "book.json").write_text(json.dumps({**BOOK, "tariffs": [tariff]}))
+    (t.folder / "table.json").write_text(json.dumps({"dyno_device_factors": 1, "reference": "slow", "devices": [
+        {"class": "slow", "factor_1e9": 1000000000, "source": "definition"},
+        {"class": "fast", "factor_1e9": 300000000, "source": "elsewhere", "from": "a test"}]}))
+    made_of = (f"--tariffs={t.folder}/book.json", f"--factors={t.folder}/table.json")
+    flags = (*made_of, "--model-control-mode=demand", "--device-class=fast")
+    key = add(t, "acme", "--class=realtime")
+    quota(t, "set", "acme", "--money=100000", "--currency=USD", "--period=none")
+    quota(t, "set", "acme", "--epu-hours=1000", "--period=none")
+    server = start(t, *flags)
+    for _ in range(5):
+        check(infer(server, key)[0] == 200)
+    server.stop()
+    got = subprocess.run([t.build / "dyno", "invoice", f"--ledger={t.folder}/ledger", "--since=2026-01-01", "--json",
+                          *made_of], capture_output=True, text=True, check=True)
+    lines = [line for line in json.loads(got.stdout)["lines"] if line["kind"] in ("usage", "cold-start")]
+    check({line["kind"] for line in lines} == {"usage", "cold-start"}, lines)
+    work = sum(int(line["reference_ns"]) for line in lines if line["kind"] == "usage")
+    plain = sum(r["reference_ns"] for r in records(t, t.folder / "ledger") if r["kind"] == "usage")
+    check(work > 3 * plain, work, plain)
+    money = sum(float(line["exact"]) for line in lines)
+
+    def check_used():
+        by_unit = {b["unit"]: b for b in quota(t, "show", "acme")}
+        check(int(by_unit["epu-hours"]["used_reference_ns"]) == work, by_unit, work)
+        posted = int(by_unit["USD"]["used_nano"]) / 1e9
+        check(abs(money - posted) <= 1e-9 * (len(lines) + 1) + 1e-12 * money, money, posted, lines)
+    check_used()
+    with sqlite3.connect(t.folder / "c.db") as db:  # of which nobody knows any more
+        db.execute("DELETE FROM budget_share")
+        db.execute("DELETE FROM budget_node")
+    db.close()
+    start(t, *flags).stop()
+    check_used()
+    bad = start(t, f"--tariffs={t.folder}/book.json", f"--factors={t.folder}/table.json", "--device-class=unknown")
+    status, head, answer = infer(bad, key)
+    check(status == 503 and "table.json has no row of device 'unknown'" in answer["error"], answer)
+    check(int(head["retry-after"]) > 0, head)
+    bad.stop()
+
+
 GAIN = {"tariffs": [{"name": "share", "version": 1, "currency": "USD", "kind": "gain-share", "device_hour": "3",
                      "share": "0.5", "speed_up_max": "8", "classes": {"standard": "1.1"},
                      "tiers": {"mode": "graduated", "steps": [{"up_to_epu_hours": "1", "factor": "1"}, {"factor": "0.5"}]}}],

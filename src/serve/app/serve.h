@@ -42,11 +42,12 @@ struct dyno_serve_options {
     const char *device_class;            /* that certificates must be of; NULL: of any */
     const char *budget_db;               /* of a fleet; NULL: budgets are leased by control_db */
     const char *tariffs;                 /* a book, for budgets of money; NULL: there are none */
-    double recheck_s;                    /* between looks at a certificate in force; 0: none */
-    int io_threads, threads;             /* 0: one a CPU */
-    int lanes;                           /* runs at one time */
-    int instances;                       /* contexts of a variant; 0: chosen */
-    const char *const *service_classes;  /* dyno_classes_set */
+    const char *factors; /* the table of devices, for budgets; NULL: all are the reference device */
+    double recheck_s;    /* between looks at a certificate in force; 0: none */
+    int io_threads, threads;            /* 0: one a CPU */
+    int lanes;                          /* runs at one time */
+    int instances;                      /* contexts of a variant; 0: chosen */
+    const char *const *service_classes; /* dyno_classes_set */
     size_t service_class_count;
     uint64_t body_bytes_max; /* of one request */
     uint64_t flight_bytes_max;

@@ -142,13 +142,13 @@ struct dyno_call {
     bool was_submitted; /* to the scheduler */
     bool has_entry;     /* a usage record was made, */
     bool has_left;      /* and the answer was handed to a connection that lived */
+    bool is_done;       /* of a stream: it waits for its turn */
+    uint64_t came_ns;   /* since 1970; 0: not looked up yet */
     struct dyno_ledger_entry entry;
-    uint64_t came_ns;                    /* since 1970; 0: not looked up yet */
     struct dyno_reservation reservation; /* of its guest's budgets */
     const char *limit_policy, *limit;    /* RateLimit fields of a refusal; NULL: none */
-    /* Of a stream: it waits for its turn, with its answer (NULL: to be written yet), and holds the
-     * variant no more, only its names. */
-    bool is_done;
+    /* Of a stream, when it is done: its answer (NULL: to be written yet); it holds the variant no
+     * more, only its names. */
     struct dyno_seg *seg;
     const char *kept_model, *kept_version, *kept_variant;
 };

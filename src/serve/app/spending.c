@@ -11,6 +11,7 @@ enum dyno_status dyno_server_open_quota(struct dyno_server *server, struct dyno_
                                              .tariffs = options->tariffs,
                                              .ledger = options->ledger,
                                              .certificates = options->certificates,
+                                             .factors = options->factors,
                                              .node = options->node};
     return dyno_quota_create(&quota, &server->quota, err);
 }
@@ -84,6 +85,7 @@ enum dyno_status dyno_call_reserve(struct dyno_call *call)
                                      .subject = quote.subject,
                                      .precision = quote.precision,
                                      .speed_up_ppm = quote.speed_up_ppm,
+                                     .device_class = quote.device_class,
                                      .reference_ns = quote.reference_ns,
                                      .core_ns = core_ns,
                                      .start_ns = dyno_call_came_ns(call)};

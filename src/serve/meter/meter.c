@@ -243,7 +243,7 @@ static void on_copy_done(struct dyno_ledger_entry *entry)
 {
     struct copy *copy = (struct copy *)(void *)entry;
     const bool is_usage = entry->record.kind == DYNO_RECORD_USAGE;
-    if (entry->status == DYNO_OK && is_usage)
+    if (entry->status == DYNO_OK && entry->record.kind != DYNO_RECORD_VOID)
         dyno_quota_post(&entry->record, &copy->reservation);
     else if (entry->status == DYNO_OK)
         dyno_quota_void(&copy->reservation);
@@ -323,7 +323,10 @@ static void tell_cold_start(struct dyno_meter *meter, const struct dyno_meter_re
     memcpy(record.names, usage->names, sizeof(record.names));
     record.names[DYNO_NAME_SHAPE - 1] = 0;
     atomic_fetch_add(&meter->cold_core_ns, core_ns);
-    dyno_meter_append(meter, &record, NULL);
+    struct dyno_reservation load = {0};
+    if (request->reservation != NULL)
+        load = dyno_quota_cold_start(request->reservation);
+    dyno_meter_append(meter, &record, &load);
 }
 
 bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request *request,

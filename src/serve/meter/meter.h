@@ -77,7 +77,8 @@ struct dyno_meter_quote {
     uint64_t reference_ns;
     const char *precision;
     int64_t speed_up_ppm;
-    const void *subject; /* of the engine: the same one has the same precision and speed-up */
+    const char *device_class; /* that its record will be of; "": it is not said */
+    const void *subject;      /* of the engine: the same one has the same precision and speed-up */
 };
 void dyno_meter_quote(struct dyno_variant *variant, const struct dyno_array *inputs,
                       uint64_t core_ns, struct dyno_meter_quote *quote_out);

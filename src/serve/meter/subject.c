@@ -195,6 +195,15 @@ struct dyno_epu dyno_subject_epu(const struct dyno_subject *subject,
     return dyno_epu_of(reference, &shape, device_ns, true);
 }
 
+/* What its records say, or the certificate that they cite. */
+static const char *device_of(const struct dyno_subject *subject)
+{
+    const char *device = subject->meter->options.device_class;
+    if (device != NULL)
+        return device;
+    return subject->certificate != NULL ? subject->certificate->device_class : "";
+}
+
 void dyno_subject_quote(const struct dyno_subject *subject, const struct dyno_array *inputs,
                         uint64_t core_ns, struct dyno_meter_quote *quote_out)
 {
@@ -202,6 +211,7 @@ void dyno_subject_quote(const struct dyno_subject *subject, const struct dyno_ar
         .reference_ns = dyno_subject_epu(subject, inputs, core_ns).reference_ns,
         .precision = subject->certificate != NULL ? subject->certificate->precision : "",
         .speed_up_ppm = subject->speed_up_ppm,
+        .device_class = device_of(subject),
         .subject = subject};
 }
 
