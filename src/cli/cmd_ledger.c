@@ -81,6 +81,11 @@ static const struct dyno_flag flags[] = {
      .help = "archive: put archives into this folder, and not beside the files",
      .kind = DYNO_FLAG_STR,
      AT(to)},
+    {.name = "--remove-shipped",
+     .help = "archive: remove the folder's closed files, archives, too, that the fleet of "
+             "--fleet-ledger has byte by byte and that ended over an hour ago",
+     .kind = DYNO_FLAG_BOOL,
+     AT(remove_shipped)},
     DYNO_FLAG_JSON(dyno_ledger_flags),
 };
 
@@ -378,6 +383,8 @@ static enum dyno_status check_flags(const struct action *action,
                          "--node says which of the nodes of --fleet-ledger is read");
     if (!action->archives && options->to != NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --to", action->name);
+    if (!action->archives && options->remove_shipped)
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --remove-shipped", action->name);
     if (!action->retires && options->ledger_key != NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s takes no --ledger-key", action->name);
     return DYNO_OK;

@@ -17,8 +17,7 @@ struct archiving {
     uint64_t done, kept, records, file_bytes, archive_bytes;
 };
 
-/* When its last group was written. */
-static enum dyno_status end_of(const char *path, uint64_t *time_ns_out, struct dyno_err *err)
+enum dyno_status dyno_ledger_end_of(const char *path, uint64_t *time_ns_out, struct dyno_err *err)
 {
     struct dyno_ledger_file *file = NULL;
     struct dyno_ledger_group group;
@@ -41,7 +40,7 @@ static enum dyno_status archive_one(struct archiving *to, const char *path, stru
     uint64_t end_ns = 0;
     if (dyno_archive_is(path))
         return DYNO_OK;
-    DYNO_TRY(end_of(path, &end_ns, err));
+    DYNO_TRY(dyno_ledger_end_of(path, &end_ns, err));
     if (end_ns >= to->until_ns) {
         to->kept++;
         return DYNO_OK;
@@ -87,6 +86,8 @@ enum dyno_status dyno_ledger_run_archive(struct dyno_ledger_work *work, struct d
     struct archiving to = {.work = work, .until_ns = UINT64_MAX};
     struct dyno_progress progress;
     struct stat info;
+    if (options->remove_shipped)
+        return dyno_ledger_run_remove(work, err);
     if (options->positional.count != 2 || stat(options->positional.items[1], &info) != 0 ||
         !S_ISDIR(info.st_mode))
         return DYNO_FAIL(err, DYNO_E_ARG, "archive wants the folder of one ledger");

@@ -13,7 +13,7 @@ struct dyno_ledger_flags {
     const char *key, *head, *proof, *format, *tenant, *since, *until, *to;
     const char *fleet, *ledger_key; /* fleet NULL: files are named */
     int64_t node;                   /* -1: all of the fleet's */
-    bool json;
+    bool json, remove_shipped;
 };
 
 /* One call of the program. */
@@ -57,7 +57,12 @@ enum dyno_status dyno_ledger_run_retire(struct dyno_ledger_work *work, struct dy
 /* ledger_ship.c */
 enum dyno_status dyno_ledger_run_ship(struct dyno_ledger_work *work, struct dyno_err *err);
 
+/* ledger_remove.c: closed files of a folder that the fleet has, too. */
+enum dyno_status dyno_ledger_run_remove(struct dyno_ledger_work *work, struct dyno_err *err);
+
 /* ledger_archive.c */
 enum dyno_status dyno_ledger_run_archive(struct dyno_ledger_work *work, struct dyno_err *err);
+/* When the last group of a file was written; 0: it has none. */
+enum dyno_status dyno_ledger_end_of(const char *path, uint64_t *time_ns_out, struct dyno_err *err);
 
 #endif /* DYNO_CLI_LEDGER_COMMAND_H */

@@ -193,6 +193,103 @@ def case_archives(t):
         check(fleet.json("ledger", "ship", "files")["records"] == 0)
 
 
+def ledgers_of_yesterday(t, count=6):
+    """Node 1, started so many times a day ago; returns its files."""
+    for i in range(count):
+        lines = [f"acme m v standard - ok 1 {5 + i} {7 * k} {1730419200 + k}" for k in range(40)]
+        t.tool("make_ledger", t.path("ledger"), "still", 90000 - i, stdin="\n".join(lines) + "\n")
+    return files_of(t)
+
+
+def files_of(t, folder="ledger"):
+    return sorted(p.name for p in pathlib.Path(t.path(folder)).iterdir() if p.suffix in (".ledger", ".archive"))
+
+
+def case_remove_shipped(t):
+    """Closed files that the fleet has byte by byte go, the last one stays, and everything goes on from it."""
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        names = ledgers_of_yesterday(t)
+        remove = ("ledger", "archive", "ledger", "--remove-shipped")
+        t.fails("E_ARG", "*--remove-shipped wants --fleet-ledger, and no --to", *remove)
+        fleet.fails("E_ARG", "*--remove-shipped wants --fleet-ledger, and no --to", *remove, "--to=x")
+        fleet.fails("E_ARG", "*verify takes no --remove-shipped", "ledger", "verify", "--remove-shipped")
+        fleet.fails("E_NOT_FOUND", "*", *remove)
+        # The fleet has three files of six, and the head of the third.
+        fleet.works("ledger", "ship", *(f"ledger/{name}" for name in names[:3]))
+        shutil.copytree(t.path("ledger"), t.path("whole"))
+        t.works("ledger", "archive", "ledger")
+        shutil.copy(t.path("whole/00000002.ledger"), t.path("ledger"))  # as a stop in the middle leaves it
+        got = fleet.json(*remove)
+        check(got["removed"] == 3 and got["kept"] == 3 and got["records"] == 120, got)
+        check(files_of(t) == ["00000004.archive", "00000005.archive", "00000006.ledger"], files_of(t))
+        check(fleet.json(*remove)["removed"] == 0)
+        fleet.works("ledger", "ship", "ledger")
+        fleet.same("whole", node=1)
+        check(fleet.json(*remove, "--until=2020-01-01")["removed"] == 0)
+        check(fleet.json(*remove)["removed"] == 2 and files_of(t) == ["00000006.ledger"], files_of(t))
+        # It goes on, and what is younger than an hour stays where it is.
+        t.tool("make_ledger", t.path("ledger"), stdin="acme m v standard - ok 1 5 7 1730419200\n")
+        t.tool("make_ledger", t.path("ledger"), stdin="")
+        fleet.works("ledger", "ship", "ledger")
+        check(fleet.json(*remove)["removed"] == 1 and files_of(t) == ["00000007.ledger", "00000008.ledger"], files_of(t))
+        for name in files_of(t):
+            shutil.copy(t.path(f"ledger/{name}"), t.path("whole"))
+        fleet.same("whole", node=1)
+
+
+def case_remove_shipped_refused(t):
+    """Whatever is another thing in the fleet than here, or not what was written: nothing is removed."""
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        names = ledgers_of_yesterday(t, 3)
+        remove = ("ledger", "archive", "ledger", "--remove-shipped")
+        fleet.works("ledger", "ship", "ledger")
+        pg.sql("CREATE DATABASE kept TEMPLATE dyno", name="postgres")
+        for statement, says in (
+                ("UPDATE dyno_ledger.record_group SET items = set_byte(items, 60, get_byte(items, 60) # 1)"
+                 " WHERE length(items) > 0 AND number > 7", "its items have another hash"),
+                ("UPDATE dyno_ledger.watermark SET seq = seq - 1", "and a watermark at"),
+                ("DELETE FROM dyno_ledger.record_group WHERE number = 1", "group 1 is missing")):
+            pg.sql(statement)
+            got = t.dyno(*remove, fleet.flag, env=pg.env())
+            check(got.returncode != 0 and "nothing is removed: " in got.stderr and says in got.stderr, statement, got)
+            check(files_of(t) == names, files_of(t))
+            pg.sql("DROP DATABASE dyno", name="postgres")
+            pg.sql("CREATE DATABASE dyno TEMPLATE kept", name="postgres")
+        # Another ledger under this number, in order in itself.
+        shutil.rmtree(t.path("ledger"))
+        check(ledgers_of_yesterday(t, 3) == names)
+        fleet.fails("E_MISMATCH", '*"ledger/00000001.ledger": * is another one in the fleet', *remove)
+
+
+def case_remove_shipped_killed(t):
+    """Killed at any moment: what is left has no gap, and with the fleet's copy it is all; asked again, it goes on."""
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        names = ledgers_of_yesterday(t, 12)
+        fleet.works("ledger", "ship", "ledger")
+        local = fleet.same("ledger", node=1)
+        kills = 0
+        for step in range(60):
+            with subprocess.Popen([t.program, "ledger", "archive", "ledger", "--remove-shipped", fleet.flag], cwd=t.folder,
+                                  env={**os.environ, **pg.env()}, stdout=subprocess.DEVNULL) as process:
+                try:
+                    process.wait(0.002 * step)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    kills += 1
+            left = files_of(t)
+            check(left == names[len(names) - len(left):] and left, left)
+            t.works("ledger", "verify", "ledger")
+            if left == names[-1:]:
+                break
+        check(kills > 0 and files_of(t) == names[-1:], kills, files_of(t))
+        got, = fleet.json("ledger", "verify")["nodes"]
+        check(got == local, got, local)
+        fleet.works("ledger", "ship", "ledger")
+
+
 def case_damage(t):
     """What is changed in the database is found, wherever it is."""
     with postgres.cluster() as pg:

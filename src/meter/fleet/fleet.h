@@ -103,6 +103,12 @@ const struct dyno_ledger_store *dyno_fleet_store(struct dyno_fleet *fleet);
 enum dyno_status dyno_fleet_nodes(struct dyno_fleet *fleet, struct dyno_arena *arena,
                                   uint32_t **nodes_out, size_t *count_out, struct dyno_err *err);
 
+/* Has the fleet all of this file, or archive, as it is: its opening, groups and heads, byte by
+ * byte? E_NOT_FOUND: not yet all of it; E_MISMATCH: something is another one there.  *records_out:
+ * in it. */
+enum dyno_status dyno_fleet_compare(struct dyno_fleet *fleet, const char *path,
+                                    uint64_t *records_out, struct dyno_err *err);
+
 /* Do the watermarks of a node, its own and those of its epochs, say what its groups do?  `chain`
  * and `group_count` are those that verifying its files ended with.  E_CORRUPT. */
 enum dyno_status dyno_fleet_check(struct dyno_fleet *fleet, uint32_t node, uint64_t group_count,
