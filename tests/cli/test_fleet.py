@@ -248,7 +248,8 @@ def case_remove_shipped_refused(t):
         pg.sql("CREATE DATABASE kept TEMPLATE dyno", name="postgres")
         for statement, says in (
                 ("UPDATE dyno_ledger.record_group SET items = set_byte(items, 60, get_byte(items, 60) # 1)"
-                 " WHERE length(items) > 0 AND number > 7", "its items have another hash"),
+                 " WHERE number = (SELECT max(number) FROM dyno_ledger.record_group WHERE length(items) > 0)",
+                 '"node 1, file 3": group '),
                 ("UPDATE dyno_ledger.watermark SET seq = seq - 1", "and a watermark at"),
                 ("DELETE FROM dyno_ledger.record_group WHERE number = 1", "group 1 is missing")):
             pg.sql(statement)
