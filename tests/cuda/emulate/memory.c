@@ -1,0 +1,121 @@
+/* memory.c - memory of the GPU, which is the host's, between what cannot be touched. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "api.h"
+
+#define PAGE_BYTES  ((size_t)4096)
+#define GUARD_BYTES ((size_t)1 << 20) /* that cannot be touched, on both sides */
+#define POISON      0xFF              /* NaN in every type */
+
+struct block {
+    struct block *next;
+    unsigned char *map, *at;
+    size_t map_bytes, bytes;
+    bool is_host;
+};
+
+static struct block *memory;
+static uint64_t used_bytes;
+
+uint64_t emulate_memory_max(void)
+{
+    return emulate_setting("DYNO_EMULATE_MEMORY", UINT64_C(1) << 30);
+}
+
+static struct block **find_block(const void *at)
+{
+    struct block **link = &memory;
+    while (*link != NULL && ((const unsigned char *)at < (*link)->at ||
+                             (const unsigned char *)at > (*link)->at + (*link)->bytes))
+        link = &(*link)->next;
+    return link;
+}
+
+bool emulate_is_device(const void *bytes, size_t n)
+{
+    const struct block *block = *find_block(bytes);
+    return block != NULL && !block->is_host &&
+           n <= block->bytes - (size_t)((const unsigned char *)bytes - block->at);
+}
+
+bool emulate_is_pinned(const void *host)
+{
+    const struct block *block = *find_block(host);
+    return block != NULL && block->is_host;
+}
+
+static int give(size_t bytes, bool is_host, void **out)
+{
+    const size_t pages = (bytes + 256 + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    const size_t map_bytes = pages + 2 * GUARD_BYTES;
+    if (bytes == 0)
+        return EMULATE_INVALID;
+    if (!is_host && used_bytes + bytes > emulate_memory_max())
+        return EMULATE_NO_MEMORY;
+    struct block *block = calloc(1, sizeof(*block));
+    void *map =
+        mmap(NULL, map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (block == NULL || map == MAP_FAILED ||
+        mprotect((unsigned char *)map + GUARD_BYTES, pages, PROT_READ | PROT_WRITE) != 0) {
+        free(block);
+        return EMULATE_NO_MEMORY;
+    }
+    /* Its end at the end of the last page, as far as 256 divides where it begins. */
+    *block = (struct block){memory, map, NULL, map_bytes, bytes, is_host};
+    block->at = block->map + GUARD_BYTES + (pages - bytes) / 256 * 256;
+    memset(block->map + GUARD_BYTES, POISON, pages);
+    memory = block;
+    used_bytes += is_host ? 0 : bytes;
+    *out = block->at;
+    return EMULATE_OK;
+}
+
+static int take(const void *at)
+{
+    struct block **link = find_block(at);
+    struct block *block = *link;
+    if (block == NULL || block->at != at)
+        return EMULATE_INVALID;
+    *link = block->next;
+    used_bytes -= block->is_host ? 0 : block->bytes;
+    (void)munmap(block->map, block->map_bytes);
+    free(block);
+    return EMULATE_OK;
+}
+
+int cuMemAlloc_v2(unsigned long long *address, size_t bytes)
+{
+    void *at = NULL;
+    int code = emulate_begin();
+    if (code == EMULATE_OK)
+        code = give(bytes, false, &at);
+    *address = (unsigned long long)(uintptr_t)at;
+    return emulate_end(code);
+}
+
+int cuMemFree_v2(unsigned long long address)
+{
+    const int code = emulate_begin();
+    (void)emulate_stream_flush_all();
+    const int taken = take((const void *)(uintptr_t)address);
+    return emulate_end(code != EMULATE_OK ? code : taken);
+}
+
+int cuMemHostAlloc(void **host, size_t bytes, unsigned int flags)
+{
+    int code = emulate_begin();
+    (void)flags;
+    if (code == EMULATE_OK)
+        code = give(bytes, true, host);
+    return emulate_end(code);
+}
+
+int cuMemFreeHost(void *host)
+{
+    const int code = emulate_begin();
+    (void)emulate_stream_flush_all();
+    const int taken = take(host);
+    return emulate_end(code != EMULATE_OK ? code : taken);
+}

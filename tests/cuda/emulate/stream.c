@@ -1,0 +1,351 @@
+/* stream.c - streams, graphs and events.
+ *
+ * What is put on a stream waits there until somebody waits for it, as long as a real one could let
+ * it wait: copies from and to memory that the driver did not give happen at once, as CUDA says.
+ * Time is counted in launches and threads: the same every time, and less than what passes.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+
+enum kind { LAUNCH, COPY, FILL, RECORD, GRAPH };
+
+/* Something to do in order; `data` is its own. */
+struct op {
+    struct op *next;
+    enum kind kind;
+    struct emulate_launch launch; /* params: data */
+    unsigned char *to;
+    const unsigned char *from; /* NULL: data */
+    size_t bytes;
+    unsigned char value;
+    struct event *event;
+    const struct list *graph;
+    unsigned char data[];
+};
+
+struct list {
+    struct op *first, *last;
+};
+
+struct stream {
+    struct list ops;
+    struct list *capture; /* NULL: it does not */
+    struct stream *next;
+};
+
+struct event {
+    bool is_pending, is_recorded;
+    uint64_t time_ns;
+};
+
+static struct stream null_stream; /* the first of all */
+static uint64_t time_ns, run_count;
+int emulate_broken;
+
+/* --- doing --- */
+
+static void launch(const struct emulate_launch *what)
+{
+    const uint64_t blocks = (uint64_t)what->grid[0] * what->grid[1] * what->grid[2];
+    run_count++;
+    time_ns += 1000 + 10 * blocks * what->threads;
+    if (run_count == emulate_setting("DYNO_EMULATE_FAIL", 0))
+        emulate_broken = EMULATE_BAD_ADDRESS;
+    else
+        emulate_broken = emulate_launch_run(what);
+}
+
+static void run_op(const struct op *op)
+{
+    const unsigned char *from = op->from != NULL ? op->from : op->data;
+    switch (op->kind) {
+    case LAUNCH:
+        launch(&op->launch);
+        break;
+    case COPY:
+        memcpy(op->to, from, op->bytes);
+        break;
+    case FILL:
+        memset(op->to, op->value, op->bytes);
+        break;
+    case RECORD:
+        op->event->time_ns = time_ns;
+        op->event->is_pending = false;
+        break;
+    case GRAPH:
+        for (const struct op *at = op->graph->first; at != NULL && emulate_broken == 0;
+             at = at->next)
+            run_op(at);
+        break;
+    }
+}
+
+static void clear(struct list *list)
+{
+    for (struct op *next = NULL; list->first != NULL; list->first = next) {
+        next = list->first->next;
+        free(list->first);
+    }
+    list->last = NULL;
+}
+
+/* All that waits on a stream, until the GPU is emulate_broken. */
+static int flush(struct stream *stream)
+{
+    for (const struct op *op = stream->ops.first; op != NULL && emulate_broken == 0; op = op->next)
+        run_op(op);
+    clear(&stream->ops);
+    return emulate_broken;
+}
+
+int emulate_stream_flush_all(void)
+{
+    for (struct stream *stream = &null_stream; stream != NULL; stream = stream->next)
+        (void)flush(stream);
+    return emulate_broken;
+}
+
+static struct stream *stream_of(void *handle)
+{
+    return handle == NULL ? &null_stream : handle;
+}
+
+/* A copy of `op` and its data at the end of the stream, or of what it captures. */
+static int put(void *handle, const struct op *op, const void *data, size_t bytes)
+{
+    struct stream *stream = stream_of(handle);
+    struct list *list = stream->capture != NULL ? stream->capture : &stream->ops;
+    struct op *made = malloc(sizeof(*made) + bytes);
+    if (made == NULL)
+        return EMULATE_NO_MEMORY;
+    *made = *op;
+    if (bytes != 0)
+        memcpy(made->data, data, bytes);
+    if (op->kind == LAUNCH)
+        made->launch.params = made->data;
+    made->next = NULL;
+    if (list->last == NULL)
+        list->first = made;
+    else
+        list->last->next = made;
+    list->last = made;
+    return EMULATE_OK;
+}
+
+int emulate_stream_launch(void *stream, const struct emulate_launch *what, size_t params_bytes)
+{
+    const struct op op = {.kind = LAUNCH, .launch = *what};
+    return put(stream, &op, what->params, params_bytes);
+}
+
+/* --- copies --- */
+
+int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, void *stream)
+{
+    const bool is_ours = emulate_is_pinned(from);
+    const struct op op = {.kind = COPY,
+                          .to = (unsigned char *)(uintptr_t)to,
+                          .from = is_ours ? from : NULL,
+                          .bytes = bytes};
+    int code = emulate_begin();
+    if (code == EMULATE_OK)
+        code = emulate_is_device(op.to, bytes) ? put(stream, &op, from, is_ours ? 0 : bytes)
+                                               : EMULATE_INVALID;
+    return emulate_end(code);
+}
+
+int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *stream)
+{
+    const struct op op = {
+        .kind = COPY, .to = to, .from = (const unsigned char *)(uintptr_t)from, .bytes = bytes};
+    int code = emulate_begin();
+    if (code == EMULATE_OK)
+        code = emulate_is_device(op.from, bytes) ? put(stream, &op, NULL, 0) : EMULATE_INVALID;
+    if (code == EMULATE_OK && stream_of(stream)->capture == NULL && !emulate_is_pinned(to))
+        code = flush(stream_of(stream));
+    return emulate_end(code);
+}
+
+int cuMemsetD8Async(unsigned long long to, unsigned char value, size_t bytes, void *stream)
+{
+    const struct op op = {
+        .kind = FILL, .to = (unsigned char *)(uintptr_t)to, .value = value, .bytes = bytes};
+    int code = emulate_begin();
+    if (code == EMULATE_OK)
+        code = emulate_is_device(op.to, bytes) ? put(stream, &op, NULL, 0) : EMULATE_INVALID;
+    return emulate_end(code);
+}
+
+/* --- streams --- */
+
+int cuStreamCreate(void **stream, unsigned int flags)
+{
+    int code = emulate_begin();
+    struct stream *made = code == EMULATE_OK ? calloc(1, sizeof(*made)) : NULL;
+    (void)flags;
+    if (made != NULL) {
+        made->next = null_stream.next;
+        null_stream.next = made;
+    } else if (code == EMULATE_OK) {
+        code = EMULATE_NO_MEMORY;
+    }
+    *stream = made;
+    return emulate_end(code);
+}
+
+int cuStreamDestroy_v2(void *stream)
+{
+    const int code = emulate_begin();
+    struct stream *before = &null_stream;
+    while (before->next != NULL && before->next != stream)
+        before = before->next;
+    if (before->next == NULL)
+        return emulate_end(EMULATE_BAD_HANDLE);
+    (void)flush(stream);
+    before->next = ((struct stream *)stream)->next;
+    free(stream);
+    return emulate_end(code);
+}
+
+int cuStreamSynchronize(void *stream)
+{
+    int code = emulate_begin();
+    if (code == EMULATE_OK)
+        code = stream_of(stream)->capture != NULL ? EMULATE_CAPTURING : flush(stream_of(stream));
+    return emulate_end(code);
+}
+
+/* --- graphs --- */
+
+int cuStreamBeginCapture_v2(void *stream, int mode)
+{
+    int code = emulate_begin();
+    (void)mode;
+    if (code == EMULATE_OK && (stream == NULL || stream_of(stream)->capture != NULL))
+        code = EMULATE_CAPTURING;
+    if (code == EMULATE_OK) {
+        stream_of(stream)->capture = calloc(1, sizeof(struct list));
+        code = stream_of(stream)->capture != NULL ? EMULATE_OK : EMULATE_NO_MEMORY;
+    }
+    return emulate_end(code);
+}
+
+int cuStreamEndCapture(void *stream, void **graph)
+{
+    const int code = emulate_begin();
+    *graph = stream_of(stream)->capture;
+    stream_of(stream)->capture = NULL;
+    return emulate_end(code != EMULATE_OK ? code : *graph != NULL ? EMULATE_OK : EMULATE_INVALID);
+}
+
+/* The same operations again. */
+int cuGraphInstantiateWithFlags(void **exec, void *graph, unsigned long long flags)
+{
+    int code = emulate_begin();
+    struct stream copy = {.capture = code == EMULATE_OK ? calloc(1, sizeof(struct list)) : NULL};
+    (void)flags;
+    if (code == EMULATE_OK && copy.capture == NULL)
+        code = EMULATE_NO_MEMORY;
+    const struct op *op = code == EMULATE_OK ? ((const struct list *)graph)->first : NULL;
+    for (; op != NULL && code == EMULATE_OK; op = op->next) {
+        const size_t bytes = op->kind == LAUNCH ? op->launch.program->about->params_bytes
+                             : op->kind == COPY && op->from == NULL ? op->bytes
+                                                                    : 0;
+        code = put(&copy, op, op->data, bytes);
+    }
+    if (code != EMULATE_OK && copy.capture != NULL) {
+        clear(copy.capture);
+        free(copy.capture);
+        copy.capture = NULL;
+    }
+    *exec = copy.capture;
+    return emulate_end(code);
+}
+
+static int destroy_list(struct list *list)
+{
+    const int code = emulate_begin();
+    if (list == NULL)
+        return emulate_end(EMULATE_BAD_HANDLE);
+    (void)emulate_stream_flush_all();
+    clear(list);
+    free(list);
+    return emulate_end(code);
+}
+
+int cuGraphDestroy(void *graph)
+{
+    return destroy_list(graph);
+}
+
+int cuGraphExecDestroy(void *exec)
+{
+    return destroy_list(exec);
+}
+
+int cuGraphLaunch(void *exec, void *stream)
+{
+    const struct op op = {.kind = GRAPH, .graph = exec};
+    int code = emulate_begin();
+    if (code == EMULATE_OK)
+        code = exec != NULL ? put(stream, &op, NULL, 0) : EMULATE_BAD_HANDLE;
+    return emulate_end(code);
+}
+
+/* --- events --- */
+
+int cuEventCreate(void **event, unsigned int flags)
+{
+    int code = emulate_begin();
+    (void)flags;
+    *event = code == EMULATE_OK ? calloc(1, sizeof(struct event)) : NULL;
+    if (code == EMULATE_OK && *event == NULL)
+        code = EMULATE_NO_MEMORY;
+    return emulate_end(code);
+}
+
+int cuEventDestroy_v2(void *event)
+{
+    const int code = emulate_begin();
+    if (event == NULL)
+        return emulate_end(EMULATE_BAD_HANDLE);
+    (void)emulate_stream_flush_all();
+    free(event);
+    return emulate_end(code);
+}
+
+int cuEventRecord(void *event, void *stream)
+{
+    const struct op op = {.kind = RECORD, .event = event};
+    int code = emulate_begin();
+    if (code == EMULATE_OK)
+        code = event != NULL ? put(stream, &op, NULL, 0) : EMULATE_BAD_HANDLE;
+    if (code == EMULATE_OK) {
+        op.event->is_pending = true;
+        op.event->is_recorded = true;
+    }
+    return emulate_end(code);
+}
+
+int cuEventSynchronize(void *event)
+{
+    int code = emulate_begin();
+    if (code == EMULATE_OK && ((struct event *)event)->is_pending)
+        code = emulate_stream_flush_all();
+    return emulate_end(code);
+}
+
+int cuEventElapsedTime(float *milliseconds, void *start, void *end)
+{
+    const struct event *from = start, *to = end;
+    int code = emulate_begin();
+    if (code == EMULATE_OK && (!from->is_recorded || !to->is_recorded))
+        code = EMULATE_BAD_HANDLE;
+    if (code == EMULATE_OK && (from->is_pending || to->is_pending))
+        code = EMULATE_NOT_READY;
+    if (code == EMULATE_OK)
+        *milliseconds = (float)((double)(to->time_ns - from->time_ns) * 1e-6);
+    return emulate_end(code);
+}

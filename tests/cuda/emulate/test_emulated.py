@@ -1,0 +1,107 @@
+"""Whole models through dyno on the emulated GPU: built, run, compared with the CPU; and a GPU that fails.
+
+Without a C++ compiler there is no run-time compiler, and nothing to test: exit 77.
+"""
+import struct
+
+from harness import check
+from onnx_bytes import attr_int, attr_ints, good, graph, model, node, npy, small_values, tensor, value
+
+SKIPPED = 77
+ILLEGAL = "CUDA_ERROR_ILLEGAL_ADDRESS (700: an illegal memory access was encountered)"
+
+
+def build(t, name, onnx, *flags):
+    """The engine's path; from estimates, as times would be those of the emulation."""
+    path = t.put(f"{name}.onnx", onnx)
+    args = ("build", f"--onnx={path}", f"--saveEngine={name}.engine", "--device=cuda",
+            "--builderOptimizationLevel=0", *flags)
+    got = t.dyno(*args)
+    if "NVRTC" in got.stderr:
+        print(got.stderr)
+        raise SystemExit(SKIPPED)
+    check(got.returncode == 0 and got.stderr == "", args, got.stderr)
+    return t.path(f"{name}.engine"), got.stdout
+
+
+def run(t, engine, where, *flags, **how):
+    """Outputs of an engine on small_values, by the name of their file."""
+    (t.folder / where).mkdir()
+    x = t.put("x.npy", npy([2, 3, 6, 6], data=struct.pack("<216f", *small_values(216))))
+    t.works("run", engine, f"--input=x={x}", f"--output={where}", *flags, **how)
+    return (t.folder / where / "out_y.npy").read_bytes()
+
+
+def floats(data):
+    start = 10 + struct.unpack("<H", data[8:10])[0]
+    return struct.unpack(f"<{(len(data) - start) // 4}f", data[start:])
+
+
+def case_types(t):
+    """f32, f16 and bf16 give what the CPU gives, within what their bits can say."""
+    want = floats(run(t, t.put("cpu.onnx", good()), "cpu"))
+    check(len(want) == 10 and max(map(abs, want)) > 0.3, want)
+    for name, flags, tol in (("f32", (), 1e-6), ("f16", ("--fp16",), 2e-3), ("bf16", ("--bf16",), 2e-2)):
+        engine, _ = build(t, name, good(), *flags)
+        got = floats(run(t, engine, f"out-{name}"))
+        check(all(abs(a - b) <= tol for a, b in zip(got, want, strict=True)), name, got, want)
+        t.works("compare", t.path("cpu.onnx"), engine, "--rtol=0.02", "--layers")
+
+
+def case_segments(t):
+    """A step that no GPU kernel does, between two that are done there."""
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], [attr_ints("pads", [1, 1, 1, 1])], "first"),
+        node("Conv", ["c", "v"], ["d"], [attr_ints("pads", [1, 1, 1, 1]), attr_int("group", 4)], "grouped"),
+        node("Relu", ["d"], ["r"], name="relu"),
+        node("GlobalAveragePool", ["r"], ["p"], name="mean"),
+        node("Flatten", ["p"], ["out/y"], name="flat"),
+    ]
+    constants = [tensor("w", [8, 3, 3, 3], small_values(216)), tensor("v", [8, 2, 3, 3], small_values(144))]
+    onnx = model(graph(nodes, [value("x", [2, 3, 6, 6])], [value("out/y", [2, 8])], constants))
+    engine, said = build(t, "m", onnx, "--fp16")
+    check("1 steps run on the CPU" in said, said)
+    t.works("compare", t.path("m.onnx"), engine, "--rtol=0.02")
+
+
+def case_shapes(t):
+    """One engine, batches of one to five."""
+    engine, _ = build(t, "m", good(batch="n"), "--fp16", "--minShapes=x:1x3x6x6", "--optShapes=x:4x3x6x6",
+                      "--maxShapes=x:5x3x6x6")
+    for batch in (1, 3, 5):
+        t.works("compare", t.path("m.onnx"), engine, f"--shapes=x:{batch}x3x6x6", "--rtol=0.02")
+
+
+def case_tuned(t):
+    """Candidates are timed, by the emulation's own clock: the same engine twice."""
+    path = t.put("m.onnx", model(graph(
+        [node("MatMul", ["x", "m"], ["z"], name="product"), node("Relu", ["z"], ["y"], name="relu")],
+        [value("x", [4, 16])], [value("y", [4, 8])], [tensor("m", [16, 8], small_values(128))])))
+    build(t, "probe", good())
+    for name in ("a", "b"):
+        t.works("build", f"--onnx={path}", f"--saveEngine={name}.engine", "--device=cuda",
+                "--builderOptimizationLevel=1")
+    t.works("compare", path, t.path("a.engine"), "--rtol=1e-5")
+    check((t.folder / "a.engine").read_bytes() == (t.folder / "b.engine").read_bytes(), "they differ")
+
+
+def case_out_of_memory(t):
+    engine, _ = build(t, "m", good())
+    line = t.fails("E_NOMEM", "dyno run: * bytes on cuda:0: the GPU failed to give memory: CUDA_ERROR_OUT_OF_MEMORY "
+                   "(2: out of memory)", "run", engine, env={"DYNO_EMULATE_MEMORY": "300"})
+    check(t.works("run", engine, env={"DYNO_EMULATE_MEMORY": "1000000"}) is not None, line)
+
+
+def case_failing_launch(t):
+    """Each launch of a run fails once: one sentence, and the next process starts anew."""
+    engine, _ = build(t, "m", good())
+    for nth in (1, 2, 3):
+        t.fails("E_IO", f"dyno run: the GPU failed to run: {ILLEGAL}", "run", engine,
+                env={"DYNO_EMULATE_FAIL": str(nth)})
+    t.works("run", engine)
+
+
+def case_another_gpu(t):
+    engine, _ = build(t, "m", good())
+    t.fails("E_TARGET", "dyno run: *the engine was built for 'Emulated GPU' of compute capability 8.0; this GPU, "
+            "'Emulated GPU', has 9.0: build it here", "run", engine, env={"DYNO_EMULATE_COMPUTE": "90"})
