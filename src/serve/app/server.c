@@ -284,12 +284,12 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
     struct dyno_sched_options sched = {
         .classes = &server->classes,
         .budget = &server->budget,
-        .lane_count = options->lanes,
         .queue_max = options->queue_max,
         .inline_ns_max = INLINE_NS,
-        .device = &server->device,
+        .devices = {{.lane_count = options->lanes, .account = &server->device}},
+        .device_count = 1,
     };
-    share_threads(server, sched.lane_threads);
+    share_threads(server, sched.devices[0].lane_threads);
     DYNO_TRY(open_journal(server, err));
     for (int i = 0; i < server->io_count; i++) {
         server->ios[i].server = server;

@@ -19,6 +19,7 @@
 
 #define DYNO_CONTEXTS_MAX   64
 #define DYNO_LANES_MAX      16
+#define DYNO_DEVICES_MAX    17 /* the CPU, which is the first, and GPUs */
 #define DYNO_BATCH_COSTS    DYNO_COST_ROWS
 #define DYNO_BATCH_ROWS_MAX INT32_MAX /* what the protocol can say */
 
@@ -73,6 +74,7 @@ struct dyno_variant {
     uint64_t version_number;
     struct dyno_stamp stamp;
     atomic_uint_fast64_t load_core_ns; /* what warming took, until somebody is charged for it */
+    int device;                        /* it runs on */
     char *path; /* of the file that was loaded, where others may find it since; NULL: none was */
     _Atomic(struct dyno_subject *) account; /* the meter's, which outlives it; NULL: none */
 

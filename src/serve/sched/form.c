@@ -128,16 +128,15 @@ static uint64_t sweep_line(struct dyno_fair *fair, struct dyno_line *line, uint6
     return deadline_ns;
 }
 
-uint64_t dyno_form_sweep(struct dyno_fair *fair, uint64_t now_ns, struct dyno_task **dropped_out)
+uint64_t dyno_form_sweep(struct dyno_fair *fair, uint64_t now_ns, struct dyno_task **dropped)
 {
     uint64_t deadline_ns = UINT64_MAX;
-    *dropped_out = NULL;
     for (int i = 0; i < fair->classes->count; i++)
         for (struct dyno_flow *flow = fair->shares[i].flows; flow != NULL; flow = flow->next) {
             struct dyno_line *next = NULL;
             for (struct dyno_line *line = flow->lines; line != NULL; line = next) {
                 next = line->next;
-                const uint64_t ns = sweep_line(fair, line, now_ns, dropped_out);
+                const uint64_t ns = sweep_line(fair, line, now_ns, dropped);
                 deadline_ns = ns < deadline_ns ? ns : deadline_ns;
             }
         }

@@ -34,8 +34,9 @@ bool dyno_form_next(struct dyno_fair *fair, uint64_t now_ns, int lane_count, str
 /* A request of the variant came. */
 void dyno_form_arrived(struct dyno_variant *variant, uint64_t now_ns);
 
-/* Take out what is cancelled or past its deadline; the earliest deadline that is left. */
-uint64_t dyno_form_sweep(struct dyno_fair *fair, uint64_t now_ns, struct dyno_task **dropped_out);
+/* Take out what is cancelled or past its deadline, in front of what was; the earliest deadline that
+ * is left. */
+uint64_t dyno_form_sweep(struct dyno_fair *fair, uint64_t now_ns, struct dyno_task **dropped);
 
 /* A context of the lane (-1: of any), NULL: all are lent. */
 struct dyno_context *dyno_variant_lend(struct dyno_variant *variant, int lane, int lane_count);

@@ -18,11 +18,17 @@ struct dyno_lane {
     uint64_t end_ns; /* predicted */
 };
 
+/* One device: who waits for it, and where it runs things. */
+struct dyno_queue {
+    const struct dyno_sched_device *device;
+    struct dyno_fair fair;
+    struct dyno_lane lanes[DYNO_LANES_MAX];
+};
+
 struct dyno_sched {
     struct dyno_sched_options options;
     pthread_mutex_t lock;
-    struct dyno_fair fair;
-    struct dyno_lane lanes[DYNO_LANES_MAX];
+    struct dyno_queue queues[DYNO_DEVICES_MAX];
 
     /* The clock: wakes at wake_ns, sweeps, and asks the lanes again. */
     pthread_t clock;
@@ -32,6 +38,16 @@ struct dyno_sched {
     uint64_t wake_ns;
     atomic_bool has_cancelled;
 };
+
+static struct dyno_queue *queue_of(struct dyno_sched *sched, const struct dyno_variant *variant)
+{
+    return &sched->queues[variant->device];
+}
+
+static const struct dyno_sched_device *device_of(const struct dyno_task *task)
+{
+    return &task->sched->options.devices[task->variant->device];
+}
 
 /* --- done --- */
 
@@ -78,24 +94,31 @@ static void wake_at(struct dyno_sched *sched, uint64_t ns)
 }
 
 /* Under the lock: something for a lane that is free, which is busy from now on. */
-static bool take_next(struct dyno_sched *sched, struct dyno_form *form)
+static bool take_from(struct dyno_sched *sched, struct dyno_queue *queue, struct dyno_form *form)
 {
     const uint64_t now_ns = dyno_clock_ns();
-    struct dyno_task *dropped = NULL;
+    const int lane_count = queue->device->lane_count;
     bool found = false;
-    for (int i = 0; i < sched->options.lane_count && !found && sched->fair.waiting_count > 0; i++) {
+    for (int i = 0; i < lane_count && !found && queue->fair.waiting_count > 0; i++) {
         uint64_t wake_ns = UINT64_MAX;
-        struct dyno_lane *lane = &sched->lanes[i];
+        struct dyno_lane *lane = &queue->lanes[i];
         if (lane->is_busy)
             continue;
-        *form = (struct dyno_form){.lane = i, .dropped = dropped};
-        found = dyno_form_next(&sched->fair, now_ns, sched->options.lane_count, form, &wake_ns);
-        dropped = form->dropped;
+        *form = (struct dyno_form){.lane = i, .dropped = form->dropped};
+        found = dyno_form_next(&queue->fair, now_ns, lane_count, form, &wake_ns);
         wake_at(sched, wake_ns);
         lane->is_busy = found;
         lane->end_ns = now_ns + form->run_ns;
     }
-    form->dropped = dropped;
+    return found;
+}
+
+/* Under the lock: the same of all devices. */
+static bool take_next(struct dyno_sched *sched, struct dyno_form *form)
+{
+    bool found = false;
+    for (int i = 0; i < sched->options.device_count && !found; i++)
+        found = take_from(sched, &sched->queues[i], form);
     return found;
 }
 
@@ -109,12 +132,12 @@ static enum dyno_status start_one(struct dyno_task *task, struct dyno_context *c
     DYNO_ASSERT(task != NULL);
     task->context = context;
     DYNO_TRY(dyno_task_place(task));
-    const struct dyno_sched_options *options = &task->sched->options;
-    dyno_device_begin(options->device, options->lane_threads[task->lane], false, &task->mark);
+    const struct dyno_sched_device *device = device_of(task);
+    dyno_device_begin(device->account, device->lane_threads[task->lane], false, &task->mark);
     const enum dyno_status status =
         dyno_context_submit(context, task->inputs, task->outputs, on_done, task, &task->err);
     if (status != DYNO_OK)
-        (void)dyno_device_end(options->device, &task->mark);
+        (void)dyno_device_end(device->account, &task->mark);
     return status;
 }
 
@@ -125,13 +148,13 @@ static uint64_t next_run(struct dyno_sched *sched)
 
 static enum dyno_status start_batch(struct dyno_batch *batch, struct dyno_err *err)
 {
-    const struct dyno_sched_options *options = &batch->tasks->sched->options;
-    dyno_device_begin(options->device, options->lane_threads[batch->tasks->lane], false,
+    const struct dyno_sched_device *device = device_of(batch->tasks);
+    dyno_device_begin(device->account, device->lane_threads[batch->tasks->lane], false,
                       &batch->mark);
     const enum dyno_status status = dyno_context_submit(batch->context, batch->inputs,
                                                         batch->outputs, on_batch_done, batch, err);
     if (status != DYNO_OK)
-        (void)dyno_device_end(options->device, &batch->mark);
+        (void)dyno_device_end(device->account, &batch->mark);
     return status;
 }
 
@@ -153,10 +176,10 @@ static enum dyno_status start(const struct dyno_form *form, struct dyno_err *err
     return start_batch(batch, err);
 }
 
-static void free_lane(struct dyno_sched *sched, int lane)
+static void free_lane(struct dyno_sched *sched, const struct dyno_variant *variant, int lane)
 {
     (void)pthread_mutex_lock(&sched->lock);
-    sched->lanes[lane].is_busy = false;
+    queue_of(sched, variant)->lanes[lane].is_busy = false;
     (void)pthread_mutex_unlock(&sched->lock);
 }
 
@@ -176,7 +199,7 @@ static void dispatch(struct dyno_sched *sched)
         if (status == DYNO_OK)
             continue;
         dyno_variant_return(form.tasks->variant, form.context);
-        free_lane(sched, form.lane);
+        free_lane(sched, form.tasks->variant, form.lane);
         fail_all(form.tasks, status, &err);
     }
 }
@@ -186,7 +209,7 @@ static void dispatch(struct dyno_sched *sched)
 /* What was charged was predicted; from now on it is what was. */
 static void correct(struct dyno_sched *sched, const struct dyno_task *task)
 {
-    dyno_fair_charge(&sched->fair, task->class_idx, task->tenant,
+    dyno_fair_charge(&queue_of(sched, task->variant)->fair, task->class_idx, task->tenant,
                      (int64_t)task->device_ns - (int64_t)task->cost_ns);
 }
 
@@ -196,7 +219,7 @@ static void on_done(void *arg, enum dyno_status status, const struct dyno_run_ti
     struct dyno_task *task = arg;
     struct dyno_variant *variant = task->variant;
     struct dyno_sched *sched = task->sched;
-    task->core_ns = dyno_device_end(sched->options.device, &task->mark);
+    task->core_ns = dyno_device_end(device_of(task)->account, &task->mark);
     task->start_ns = times->start_ns;
     task->end_ns = times->end_ns;
     task->device_ns = times->end_ns - times->start_ns;
@@ -209,7 +232,7 @@ static void on_done(void *arg, enum dyno_status status, const struct dyno_run_ti
     }
     dyno_variant_return(variant, task->context);
     (void)pthread_mutex_lock(&sched->lock);
-    sched->lanes[task->lane].is_busy = false;
+    queue_of(sched, variant)->lanes[task->lane].is_busy = false;
     correct(sched, task);
     (void)pthread_mutex_unlock(&sched->lock);
     dispatch(sched);
@@ -223,7 +246,7 @@ static void on_batch_done(void *arg, enum dyno_status status, const struct dyno_
     struct dyno_variant *variant = batch->variant;
     struct dyno_task *task = batch->tasks;
     struct dyno_sched *sched = task->sched;
-    const uint64_t core_ns = dyno_device_end(sched->options.device, &batch->mark);
+    const uint64_t core_ns = dyno_device_end(device_of(task)->account, &batch->mark);
     if (status == DYNO_OK) {
         dyno_batch_scatter(batch);
         dyno_variant_note(variant, &task->key, batch->rows, times->end_ns - times->start_ns);
@@ -231,7 +254,7 @@ static void on_batch_done(void *arg, enum dyno_status status, const struct dyno_
     dyno_batch_share(batch, times->end_ns - times->start_ns, core_ns);
     dyno_variant_return(variant, batch->context);
     (void)pthread_mutex_lock(&sched->lock);
-    sched->lanes[task->lane].is_busy = false;
+    queue_of(sched, variant)->lanes[task->lane].is_busy = false;
     for (const struct dyno_task *at = task; at != NULL; at = at->next)
         correct(sched, at);
     (void)pthread_mutex_unlock(&sched->lock);
@@ -260,12 +283,12 @@ static void run_here(struct dyno_sched *sched, struct dyno_task *task)
     task->batch_id = next_run(sched);
     task->batch_count = 1;
     enum dyno_status status = dyno_task_place(task);
-    dyno_device_begin(sched->options.device, 1, false, &task->mark);
+    dyno_device_begin(device_of(task)->account, 1, false, &task->mark);
     task->start_ns = dyno_clock_ns();
     if (status == DYNO_OK)
         status = dyno_context_run(task->context, task->inputs, task->outputs, &task->err);
     task->end_ns = dyno_clock_ns();
-    task->core_ns = dyno_device_end(sched->options.device, &task->mark);
+    task->core_ns = dyno_device_end(device_of(task)->account, &task->mark);
     task->device_ns = task->end_ns - task->start_ns;
     task->status = status == DYNO_OK ? dyno_task_keep(task) : status;
     if (task->status == DYNO_OK)
@@ -277,11 +300,11 @@ static void run_here(struct dyno_sched *sched, struct dyno_task *task)
 }
 
 /* Under the lock: when the first lane is free, as predicted. */
-static uint64_t lane_wait_ns(const struct dyno_sched *sched, uint64_t now_ns)
+static uint64_t lane_wait_ns(const struct dyno_queue *queue, uint64_t now_ns)
 {
     uint64_t wait_ns = UINT64_MAX;
-    for (int i = 0; i < sched->options.lane_count; i++) {
-        const struct dyno_lane *lane = &sched->lanes[i];
+    for (int i = 0; i < queue->device->lane_count; i++) {
+        const struct dyno_lane *lane = &queue->lanes[i];
         const uint64_t ns = lane->is_busy && lane->end_ns > now_ns ? lane->end_ns - now_ns : 0;
         wait_ns = ns < wait_ns ? ns : wait_ns;
     }
@@ -289,11 +312,11 @@ static uint64_t lane_wait_ns(const struct dyno_sched *sched, uint64_t now_ns)
 }
 
 /* Under the lock. */
-static uint64_t predict_end(const struct dyno_sched *sched, int class_idx, uint64_t tenant,
+static uint64_t predict_end(const struct dyno_queue *queue, int class_idx, uint64_t tenant,
                             uint64_t run_ns, uint64_t now_ns)
 {
-    return now_ns + lane_wait_ns(sched, now_ns) + run_ns +
-           dyno_fair_wait_ns(&sched->fair, class_idx, tenant) / (uint64_t)sched->options.lane_count;
+    return now_ns + lane_wait_ns(queue, now_ns) + run_ns +
+           dyno_fair_wait_ns(&queue->fair, class_idx, tenant) / (uint64_t)queue->device->lane_count;
 }
 
 uint64_t dyno_sched_predict_end(struct dyno_sched *sched, int class_idx, uint64_t tenant,
@@ -302,7 +325,8 @@ uint64_t dyno_sched_predict_end(struct dyno_sched *sched, int class_idx, uint64_
 {
     const uint64_t run_ns = dyno_variant_predict(variant, key, rows);
     (void)pthread_mutex_lock(&sched->lock);
-    const uint64_t end_ns = predict_end(sched, class_idx, tenant, run_ns, dyno_clock_ns());
+    const uint64_t end_ns =
+        predict_end(queue_of(sched, variant), class_idx, tenant, run_ns, dyno_clock_ns());
     (void)pthread_mutex_unlock(&sched->lock);
     return end_ns;
 }
@@ -324,12 +348,13 @@ static uint64_t shared_ns(const struct dyno_task *task)
 static enum dyno_status enqueue(struct dyno_sched *sched, struct dyno_task *task)
 {
     struct dyno_variant *variant = task->variant;
+    struct dyno_queue *queue = queue_of(sched, variant);
     if (atomic_load_explicit(&variant->waiting_count, memory_order_relaxed) >=
         sched->options.queue_max)
         return DYNO_FAIL(&task->err, DYNO_E_BUSY, "Exceeds maximum queue size");
     if (task->deadline_ns != 0) {
         const uint64_t end_ns =
-            predict_end(sched, task->class_idx, task->tenant, task->alone_ns, task->queue_ns);
+            predict_end(queue, task->class_idx, task->tenant, task->alone_ns, task->queue_ns);
         if (end_ns > task->deadline_ns) {
             task->retry_ns = end_ns - task->deadline_ns;
             return DYNO_FAIL(&task->err, DYNO_E_BUSY,
@@ -339,7 +364,7 @@ static enum dyno_status enqueue(struct dyno_sched *sched, struct dyno_task *task
     }
     task->cost_ns = shared_ns(task);
     dyno_form_arrived(variant, task->queue_ns);
-    DYNO_TRY(dyno_fair_join(&sched->fair, task, &task->err));
+    DYNO_TRY(dyno_fair_join(&queue->fair, task, &task->err));
     atomic_fetch_add_explicit(&variant->waiting_count, 1, memory_order_relaxed);
     if (task->deadline_ns != 0)
         wake_at(sched, task->deadline_ns);
@@ -357,7 +382,7 @@ void dyno_sched_submit(struct dyno_sched *sched, struct dyno_task *task)
     task->batch_rows = 0;
     task->rows = dyno_variant_rows(variant, task->inputs, &task->key);
     task->alone_ns = dyno_variant_predict(variant, &task->key, task->rows);
-    if (task->alone_ns < sched->options.inline_ns_max &&
+    if (variant->device == 0 && task->alone_ns < sched->options.inline_ns_max &&
         atomic_load_explicit(&variant->waiting_count, memory_order_relaxed) == 0) {
         task->context = dyno_variant_lend(variant, -1, 1);
         if (task->context != NULL) {
@@ -401,6 +426,18 @@ static void sleep_until_woken(struct dyno_sched *sched)
     }
 }
 
+/* Under the lock: who waits too long is taken out; the earliest deadline that is left. */
+static uint64_t sweep(struct dyno_sched *sched, uint64_t now_ns, struct dyno_task **dropped_out)
+{
+    uint64_t deadline_ns = UINT64_MAX;
+    *dropped_out = NULL;
+    for (int i = 0; i < sched->options.device_count; i++) {
+        const uint64_t ns = dyno_form_sweep(&sched->queues[i].fair, now_ns, dropped_out);
+        deadline_ns = ns < deadline_ns ? ns : deadline_ns;
+    }
+    return deadline_ns;
+}
+
 static void *keep_time(void *arg)
 {
     struct dyno_sched *sched = arg;
@@ -416,7 +453,7 @@ static void *keep_time(void *arg)
         if (now_ns - swept_ns >= SWEEP_GAP_NS) {
             swept_ns = now_ns;
             atomic_store(&sched->has_cancelled, false);
-            const uint64_t deadline_ns = dyno_form_sweep(&sched->fair, now_ns, &dropped);
+            const uint64_t deadline_ns = sweep(sched, now_ns, &dropped);
             sched->wake_ns = deadline_ns > now_ns ? deadline_ns : now_ns + SWEEP_GAP_NS;
         } else {
             sched->wake_ns = swept_ns + SWEEP_GAP_NS;
@@ -437,12 +474,17 @@ enum dyno_status dyno_sched_create(const struct dyno_sched_options *options,
 {
     pthread_condattr_t monotonic;
     *sched_out = NULL;
-    DYNO_ASSERT(options->lane_count > 0 && options->lane_count <= DYNO_LANES_MAX);
+    DYNO_ASSERT(options->device_count > 0 && options->device_count <= DYNO_DEVICES_MAX);
     struct dyno_sched *sched = dyno_alloc(1, sizeof(*sched));
     if (sched == NULL)
         return DYNO_NOMEM(err);
     sched->options = *options;
-    sched->fair.classes = options->classes;
+    for (int i = 0; i < options->device_count; i++) {
+        const int lane_count = options->devices[i].lane_count;
+        DYNO_ASSERT(lane_count > 0 && lane_count <= DYNO_LANES_MAX);
+        sched->queues[i].device = &sched->options.devices[i];
+        sched->queues[i].fair.classes = options->classes;
+    }
     sched->wake_ns = UINT64_MAX;
     (void)pthread_mutex_init(&sched->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
@@ -469,7 +511,8 @@ void dyno_sched_destroy(struct dyno_sched *sched)
     (void)pthread_mutex_unlock(&sched->lock);
     if (sched->has_clock)
         (void)pthread_join(sched->clock, NULL);
-    dyno_fair_fini(&sched->fair);
+    for (int i = 0; i < sched->options.device_count; i++)
+        dyno_fair_fini(&sched->queues[i].fair);
     (void)pthread_cond_destroy(&sched->tick);
     (void)pthread_mutex_destroy(&sched->lock);
     dyno_free(sched);

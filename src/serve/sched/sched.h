@@ -1,4 +1,6 @@
-/* sched.h - tasks wait for a lane of the device, run, and are done.
+/* sched.h - tasks wait for a lane of their variant's device, run, and are done.
+ *
+ * Each device has lanes and a queue of its own; nothing of one waits for another.
  *
  * A lane runs one thing at a time. When it is free the fairest task leads (fair.h) and others of
  * its variant and shape join it, as far as rows are independent and every deadline allows (form.h).
@@ -62,14 +64,19 @@ struct dyno_task {
     void *input_memory;            /* copies of inputs that were not aligned */
 };
 
+struct dyno_sched_device {
+    int lane_count;                        /* as many as contexts were made for */
+    struct dyno_device *account;           /* is told of runs; NULL: nobody is */
+    uint32_t lane_threads[DYNO_LANES_MAX]; /* with an account: what a run of each takes */
+};
+
 struct dyno_sched_options {
     struct dyno_budget *budget;         /* of what runs need beside their requests' bodies */
     const struct dyno_classes *classes; /* live as long as the scheduler */
-    int lane_count;                     /* as many as contexts were made for */
     uint32_t queue_max;                 /* waiting tasks of a variant; more are refused */
-    uint64_t inline_ns_max;             /* runs predicted shorter happen on the submitting thread */
-    struct dyno_device *device;         /* is told of runs; NULL: nobody is */
-    uint32_t lane_threads[DYNO_LANES_MAX]; /* with a device: what a run of each takes */
+    uint64_t inline_ns_max; /* runs of the CPU predicted shorter happen on the submitting thread */
+    struct dyno_sched_device devices[DYNO_DEVICES_MAX]; /* by the variants' device */
+    int device_count;
 };
 
 enum dyno_status dyno_sched_create(const struct dyno_sched_options *options,
