@@ -156,7 +156,7 @@ enum dyno_status dyno_app_describe(struct dyno_variant *const *variants, size_t 
                                         .output_count = first->output_count,
                                         .label_files = files,
                                         .max_batch = first->max_batch,
-                                        .instances = first->context_count};
+                                        .instances = first->instance_count};
     for (size_t i = 0; i < count; i++)
         if (i == 0 || strcmp(variants[i]->version, variants[i - 1]->version) != 0)
             versions[model_out->version_count++] = variants[i]->version;

@@ -82,7 +82,7 @@ static enum dyno_status make_variant(struct dyno_job *job, struct dyno_slot *slo
         .labels = config->labels,
         .lanes = &manager->lanes,
         .device = manager->options.device,
-        .context_count = wanted > manager->lanes.count ? wanted : manager->lanes.count,
+        .instance_count = wanted > manager->lanes.count ? wanted : manager->lanes.count,
         .max_batch = config->has_max_batch ? config->max_batch : -1,
         .settings = job->settings,
         .warming = on_warming,
@@ -220,7 +220,7 @@ void dyno_job_load(struct dyno_job *job, struct dyno_slot *slot)
         dyno_log(DYNO_LOG_INFO,
                  "model '%s' version %s variant '%s' is ready: %d contexts, batches of up to %lld, "
                  "%llu bytes, %.1f ms",
-                 job->model->name, slot->version, slot->name, variant->context_count,
+                 job->model->name, slot->version, slot->name, variant->instance_count,
                  (long long)variant->max_batch, (unsigned long long)dyno_variant_bytes(variant),
                  (double)(dyno_clock_ns() - job->start_ns) * 1e-6);
     } else if (is_put_off(job)) {

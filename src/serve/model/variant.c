@@ -1,4 +1,4 @@
-/* variant.c - from a file to warm contexts. */
+/* variant.c - from a file to warm instances. */
 #include "serve/model/variant.h"
 
 #include <errno.h>
@@ -41,9 +41,9 @@ struct dyno_variant *dyno_variant_create(const char *model, uint64_t version, co
 
 static void unload(struct dyno_variant *variant)
 {
-    for (int i = 0; i < variant->context_count; i++)
-        dyno_context_destroy(variant->contexts[i]);
-    variant->context_count = variant->idle_count = 0;
+    for (int i = 0; i < variant->instance_count; i++)
+        dyno_instance_destroy(variant->instances[i]);
+    variant->instance_count = variant->idle_count = 0;
     dyno_free(variant->inputs);
     dyno_free(variant->outputs);
     dyno_free(variant->input_infos);
@@ -173,7 +173,7 @@ static enum dyno_status make_inputs(const struct dyno_variant *variant, struct d
     return DYNO_OK;
 }
 
-/* Each context so many times at the optimal shape; *best_ns_out is the quickest run. */
+/* Each instance so many times at the optimal shape; *best_ns_out is the quickest run. */
 static enum dyno_status run_each(struct dyno_variant *variant, struct dyno_arena *arena,
                                  const struct dyno_array *inputs, int times, uint64_t *best_ns_out,
                                  struct dyno_err *err)
@@ -183,11 +183,11 @@ static enum dyno_status run_each(struct dyno_variant *variant, struct dyno_arena
     if (outputs == NULL)
         return DYNO_NOMEM(err);
     *best_ns_out = UINT64_MAX;
-    for (int i = 0; i < variant->context_count * times; i++) {
+    for (int i = 0; i < variant->instance_count * times; i++) {
         const uint64_t start_ns = dyno_clock_ns();
         memset(outputs, 0, variant->output_count * sizeof(*outputs));
-        DYNO_TRY(
-            dyno_context_run(variant->contexts[i % variant->context_count], inputs, outputs, err));
+        DYNO_TRY(dyno_instance_run(variant->instances[i % variant->instance_count], inputs, outputs,
+                                   err));
         const uint64_t ns = dyno_clock_ns() - start_ns;
         *best_ns_out = ns < *best_ns_out ? ns : *best_ns_out;
     }
@@ -309,32 +309,33 @@ static void set_max_batch(struct dyno_variant *variant, int64_t wanted)
         variant->max_batch = variant->input_count == 0 ? 0 : wanted < most ? wanted : most;
 }
 
-static enum dyno_status add_context(struct dyno_variant *variant, const struct dyno_lanes *lanes,
-                                    struct dyno_err *err)
+static enum dyno_status add_instance(struct dyno_variant *variant, const struct dyno_lanes *lanes,
+                                     struct dyno_err *err)
 {
-    const int idx = variant->context_count;
-    DYNO_TRY(dyno_context_create(variant->engine, lanes->pools[idx % lanes->count],
-                                 &variant->contexts[idx], err));
-    variant->context_count++;
+    const int idx = variant->instance_count;
+    DYNO_TRY(dyno_instance_create(variant->engine, lanes->pools[idx % lanes->count],
+                                  &variant->instances[idx], err));
+    variant->instance_count++;
     variant->idle[variant->idle_count] = (uint8_t)idx;
     variant->idle_count++;
     return DYNO_OK;
 }
 
-/* The first context is warmed alone: what it takes the others will take, too. */
-static enum dyno_status add_contexts(struct dyno_variant *variant,
-                                     const struct dyno_variant_plan *plan, struct dyno_arena *arena,
-                                     const struct dyno_array *inputs, struct dyno_err *err)
+/* The first instance is warmed alone: what it takes the others will take, too. */
+static enum dyno_status add_instances(struct dyno_variant *variant,
+                                      const struct dyno_variant_plan *plan,
+                                      struct dyno_arena *arena, const struct dyno_array *inputs,
+                                      struct dyno_err *err)
 {
     const uint64_t before = dyno_variant_bytes(variant);
     uint64_t ns = 0;
-    DYNO_TRY(add_context(variant, plan->lanes, err));
+    DYNO_TRY(add_instance(variant, plan->lanes, err));
     DYNO_TRY(run_each(variant, arena, inputs, 1, &ns, err));
     const uint64_t now = dyno_variant_bytes(variant);
     const uint64_t each = now > before ? now - before : 0;
-    DYNO_TRY(plan->reserve(plan->arg, now + each * (uint64_t)(plan->context_count - 1), err));
-    while (variant->context_count < plan->context_count)
-        DYNO_TRY(add_context(variant, plan->lanes, err));
+    DYNO_TRY(plan->reserve(plan->arg, now + each * (uint64_t)(plan->instance_count - 1), err));
+    while (variant->instance_count < plan->instance_count)
+        DYNO_TRY(add_instance(variant, plan->lanes, err));
     return DYNO_OK;
 }
 
@@ -347,7 +348,7 @@ static enum dyno_status warm(struct dyno_variant *variant, const struct dyno_var
     if (inputs == NULL)
         return DYNO_NOMEM(err);
     DYNO_TRY(make_inputs(variant, arena, inputs, err));
-    DYNO_TRY(add_contexts(variant, plan, arena, inputs, err));
+    DYNO_TRY(add_instances(variant, plan, arena, inputs, err));
     DYNO_TRY(run_each(variant, arena, inputs, WARM_RUNS, &ns, err));
     set_max_batch(variant, plan->max_batch);
     const int64_t rows = dyno_variant_rows(variant, inputs, &key);
@@ -383,7 +384,7 @@ static enum dyno_status load(struct dyno_variant *variant, const struct dyno_var
 enum dyno_status dyno_variant_load(struct dyno_variant *variant,
                                    const struct dyno_variant_plan *plan, struct dyno_err *err)
 {
-    DYNO_ASSERT(plan->context_count > 0 && plan->context_count <= DYNO_CONTEXTS_MAX);
+    DYNO_ASSERT(plan->instance_count > 0 && plan->instance_count <= DYNO_INSTANCES_MAX);
     const enum dyno_status status = load(variant, plan, err);
     if (status != DYNO_OK)
         unload(variant);

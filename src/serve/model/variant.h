@@ -12,12 +12,13 @@
 
 #include "dyno/engine.h"
 #include "serve/model/cost.h"
+#include "serve/model/instance.h"
 #include "serve/model/labels.h"
 #include "serve/v2/infer.h"
 #include "serve/watch/device.h"
 #include "serve/watch/tally.h"
 
-#define DYNO_CONTEXTS_MAX   64
+#define DYNO_INSTANCES_MAX  64
 #define DYNO_LANES_MAX      16
 #define DYNO_DEVICES_MAX    17 /* the CPU, which is the first, and GPUs */
 #define DYNO_BATCH_COSTS    DYNO_COST_ROWS
@@ -88,9 +89,9 @@ struct dyno_variant {
 
     /* Contexts, those of one pool every pool_count-th; which are not lent, and what runs take. */
     pthread_mutex_t lock;
-    struct dyno_context *contexts[DYNO_CONTEXTS_MAX];
-    uint8_t idle[DYNO_CONTEXTS_MAX]; /* indices */
-    int context_count, idle_count;
+    struct dyno_instance *instances[DYNO_INSTANCES_MAX];
+    uint8_t idle[DYNO_INSTANCES_MAX]; /* indices */
+    int instance_count, idle_count;
     struct dyno_cost cost;
 
     /* The scheduler's. */
@@ -110,11 +111,11 @@ struct dyno_variant_plan {
     const struct dyno_model_labels *labels;
     const struct dyno_lanes *lanes;
     struct dyno_device *device; /* the runs of warming are charged to it, as its platform's */
-    int context_count;
+    int instance_count;
     int64_t max_batch; /* -1: as large as the engine takes, if rows are proved to be independent */
     uint64_t settings; /* of the stamp */
     void (*warming)(void *arg); /* the file was read and checked, runs begin */
-    /* May it hold so many bytes in all?  Asked with what is expected (the file; then contexts like
+    /* May it hold so many bytes in all?  Asked with what is expected (the file; then instances like
      * the first one) and with what came of it. */
     enum dyno_status (*reserve)(void *arg, uint64_t bytes, struct dyno_err *err);
     void *arg;
@@ -123,7 +124,7 @@ struct dyno_variant_plan {
 /* A new one with one reference, nothing in it; NULL: out of memory. */
 struct dyno_variant *dyno_variant_create(const char *model, uint64_t version, const char *name,
                                          const struct dyno_tally_shape *tally_shape);
-/* Open the engine, make contexts, warm up.  What is wrong is told without the paths of this
+/* Open the engine, make instances, warm up.  What is wrong is told without the paths of this
  * machine; in any case the stamp is that of the file, as far as there was one. */
 enum dyno_status dyno_variant_load(struct dyno_variant *variant,
                                    const struct dyno_variant_plan *plan, struct dyno_err *err);
@@ -143,7 +144,7 @@ struct dyno_tally *dyno_variant_tally(struct dyno_variant *variant, int thread, 
 void dyno_variant_sum(const struct dyno_variant *variant, int class_idx,
                       struct dyno_tally *sum_out);
 
-/* Bytes of the engine file and of all that it and its contexts allocated. */
+/* Bytes of the engine file and of all that it and its instances allocated. */
 uint64_t dyno_variant_bytes(struct dyno_variant *variant);
 
 /* Do these inputs suit the engine?  Puts them in the engine's order into arrays[input_count].

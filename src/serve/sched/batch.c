@@ -62,7 +62,7 @@ static enum dyno_status place(struct dyno_batch *batch, struct dyno_err *err)
 {
     const size_t count = batch->variant->output_count;
     size_t bytes = 0;
-    DYNO_TRY(dyno_context_bind(batch->context, batch->inputs, batch->outputs, err));
+    DYNO_TRY(dyno_instance_bind(batch->instance, batch->inputs, batch->outputs, err));
     for (size_t i = 0; i < count; i++) {
         /* Proved at warm-up for one and two rows; here it is checked for what is at hand. */
         if (batch->outputs[i].rank < 1 || batch->outputs[i].dims[0] != batch->rows)
@@ -91,7 +91,7 @@ static void destroy(struct dyno_batch *batch)
 }
 
 struct dyno_batch *dyno_batch_create(struct dyno_task *tasks, uint32_t count,
-                                     struct dyno_context *context, struct dyno_err *err)
+                                     struct dyno_instance *instance, struct dyno_err *err)
 {
     const struct dyno_variant *variant = tasks->variant;
     struct dyno_batch *batch = dyno_alloc(1, sizeof(*batch));
@@ -105,7 +105,7 @@ struct dyno_batch *dyno_batch_create(struct dyno_task *tasks, uint32_t count,
     batch->shares = dyno_alloc(count, sizeof(*batch->shares));
     batch->variant = tasks->variant;
     batch->budget = tasks->budget;
-    batch->context = context;
+    batch->instance = instance;
     batch->tasks = tasks;
     batch->task_count = count;
     for (const struct dyno_task *task = tasks; task != NULL; task = task->next)

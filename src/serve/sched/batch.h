@@ -11,7 +11,7 @@
 struct dyno_batch {
     atomic_uint_fast32_t ref_count; /* tasks */
     struct dyno_variant *variant;
-    struct dyno_context *context;
+    struct dyno_instance *instance;
     struct dyno_task *tasks; /* linked by next, in order */
     uint32_t task_count;
     int64_t rows;
@@ -25,10 +25,10 @@ struct dyno_batch {
 /* May these two run together: same types, same shapes but for the first dimension? */
 bool dyno_batch_fits(const struct dyno_task *a, const struct dyno_task *b);
 
-/* A batch of the `count` tasks linked at `tasks`, inputs gathered, outputs placed; the context is
- * bound.  NULL when out of memory or when the context refuses (err). */
+/* A batch of the `count` tasks linked at `tasks`, inputs gathered, outputs placed; the instance is
+ * bound.  NULL when out of memory or when the instance refuses (err). */
 struct dyno_batch *dyno_batch_create(struct dyno_task *tasks, uint32_t count,
-                                     struct dyno_context *context, struct dyno_err *err);
+                                     struct dyno_instance *instance, struct dyno_err *err);
 
 /* Share out the run's time, and the time of cores, both exactly: the first by rows, as it is used
  * up; the second by what a run of its own costs before its rows, and what a row does, as the

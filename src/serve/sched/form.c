@@ -16,25 +16,25 @@
 
 /* --- variants --- */
 
-struct dyno_context *dyno_variant_lend(struct dyno_variant *variant, int lane, int lane_count)
+struct dyno_instance *dyno_variant_lend(struct dyno_variant *variant, int lane, int lane_count)
 {
-    struct dyno_context *context = NULL;
+    struct dyno_instance *instance = NULL;
     (void)pthread_mutex_lock(&variant->lock);
-    for (int i = variant->idle_count - 1; i >= 0 && context == NULL; i--) {
+    for (int i = variant->idle_count - 1; i >= 0 && instance == NULL; i--) {
         const int idx = variant->idle[i];
         if (lane >= 0 && idx % lane_count != lane)
             continue;
-        context = variant->contexts[idx];
+        instance = variant->instances[idx];
         variant->idle[i] = variant->idle[--variant->idle_count];
     }
     (void)pthread_mutex_unlock(&variant->lock);
-    return context;
+    return instance;
 }
 
-void dyno_variant_return(struct dyno_variant *variant, struct dyno_context *context)
+void dyno_variant_return(struct dyno_variant *variant, struct dyno_instance *instance)
 {
     int idx = 0;
-    while (variant->contexts[idx] != context)
+    while (variant->instances[idx] != instance)
         idx++;
     (void)pthread_mutex_lock(&variant->lock);
     variant->idle[variant->idle_count++] = (uint8_t)idx;
@@ -308,10 +308,10 @@ bool dyno_form_next(struct dyno_fair *fair, uint64_t now_ns, int lane_count, str
         }
         const uint64_t until_ns = hold(lead, now_ns);
         if (until_ns == 0)
-            form->context = dyno_variant_lend(variant, form->lane, lane_count);
+            form->instance = dyno_variant_lend(variant, form->lane, lane_count);
         else if (until_ns < *wake_ns_out)
             *wake_ns_out = until_ns;
-        if (form->context != NULL) {
+        if (form->instance != NULL) {
             gather(fair, lead, now_ns, form);
             return true;
         }

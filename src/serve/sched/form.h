@@ -18,7 +18,7 @@
 struct dyno_form {
     struct dyno_task *tasks, *last; /* to run, linked by next, in the order of joining */
     struct dyno_task *dropped;      /* cancelled or too late */
-    struct dyno_context *context;   /* lent to them */
+    struct dyno_instance *instance; /* lent to them */
     int lane;
     uint32_t count;
     int64_t rows;
@@ -38,9 +38,9 @@ void dyno_form_arrived(struct dyno_variant *variant, uint64_t now_ns);
  * is left. */
 uint64_t dyno_form_sweep(struct dyno_fair *fair, uint64_t now_ns, struct dyno_task **dropped);
 
-/* A context of the lane (-1: of any), NULL: all are lent. */
-struct dyno_context *dyno_variant_lend(struct dyno_variant *variant, int lane, int lane_count);
-void dyno_variant_return(struct dyno_variant *variant, struct dyno_context *context);
+/* An instance of the lane (-1: of any), NULL: all are lent. */
+struct dyno_instance *dyno_variant_lend(struct dyno_variant *variant, int lane, int lane_count);
+void dyno_variant_return(struct dyno_variant *variant, struct dyno_instance *instance);
 
 /* Predictions, with the variant's lock. */
 uint64_t dyno_variant_predict(struct dyno_variant *variant, const struct dyno_cost_key *key,

@@ -1,4 +1,5 @@
-/* run.c - memory of a run: inputs where kernels can read them, outputs that outlive the context. */
+/* run.c - memory of a run: inputs where kernels can read them, outputs that outlive the instance.
+ */
 #include "serve/sched/run.h"
 
 #include <string.h>
@@ -45,12 +46,12 @@ static enum dyno_status align_inputs(struct dyno_task *task)
     return DYNO_OK;
 }
 
-/* Outputs whose shapes are known get memory that outlives the context's next run. */
+/* Outputs whose shapes are known get memory that outlives the instance's next run. */
 static enum dyno_status place_outputs(struct dyno_task *task)
 {
     const size_t count = task->variant->output_count;
     size_t bytes = 0;
-    DYNO_TRY(dyno_context_bind(task->context, task->inputs, task->outputs, &task->err));
+    DYNO_TRY(dyno_instance_bind(task->instance, task->inputs, task->outputs, &task->err));
     for (size_t i = 0; i < count; i++)
         bytes += task->outputs[i].rank >= 0 ? round_up(task->outputs[i].bytes) : 0;
     char *at = (char *)task->small;

@@ -4,10 +4,10 @@
 
 #include "serve/sched/sched.h"
 
-/* Before the run: bind its context, align its inputs, give its outputs memory. */
+/* Before the run: bind its instance, align its inputs, give its outputs memory. */
 enum dyno_status dyno_task_place(struct dyno_task *task);
 
-/* After it: outputs whose shape only the run told lie in the context; copy them before that runs
+/* After it: outputs whose shape only the run told lie in the instance; copy them before that runs
  * again. */
 enum dyno_status dyno_task_keep(struct dyno_task *task);
 

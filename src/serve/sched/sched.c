@@ -122,20 +122,20 @@ static bool take_next(struct dyno_sched *sched, struct dyno_form *form)
     return found;
 }
 
-static void on_done(void *arg, enum dyno_status status, const struct dyno_run_times *times,
+static void on_done(void *arg, enum dyno_status status, const struct dyno_instance_times *times,
                     const struct dyno_err *err);
-static void on_batch_done(void *arg, enum dyno_status status, const struct dyno_run_times *times,
-                          const struct dyno_err *err);
+static void on_batch_done(void *arg, enum dyno_status status,
+                          const struct dyno_instance_times *times, const struct dyno_err *err);
 
-static enum dyno_status start_one(struct dyno_task *task, struct dyno_context *context)
+static enum dyno_status start_one(struct dyno_task *task, struct dyno_instance *instance)
 {
     DYNO_ASSERT(task != NULL);
-    task->context = context;
+    task->instance = instance;
     DYNO_TRY(dyno_task_place(task));
     const struct dyno_sched_device *device = device_of(task);
     dyno_device_begin(device->account, device->lane_threads[task->lane], false, &task->mark);
     const enum dyno_status status =
-        dyno_context_submit(context, task->inputs, task->outputs, on_done, task, &task->err);
+        dyno_instance_submit(instance, task->inputs, task->outputs, on_done, task, &task->err);
     if (status != DYNO_OK)
         (void)dyno_device_end(device->account, &task->mark);
     return status;
@@ -151,8 +151,8 @@ static enum dyno_status start_batch(struct dyno_batch *batch, struct dyno_err *e
     const struct dyno_sched_device *device = device_of(batch->tasks);
     dyno_device_begin(device->account, device->lane_threads[batch->tasks->lane], false,
                       &batch->mark);
-    const enum dyno_status status = dyno_context_submit(batch->context, batch->inputs,
-                                                        batch->outputs, on_batch_done, batch, err);
+    const enum dyno_status status = dyno_instance_submit(batch->instance, batch->inputs,
+                                                         batch->outputs, on_batch_done, batch, err);
     if (status != DYNO_OK)
         (void)dyno_device_end(device->account, &batch->mark);
     return status;
@@ -169,8 +169,8 @@ static enum dyno_status start(const struct dyno_form *form, struct dyno_err *err
         atomic_fetch_sub_explicit(&task->variant->waiting_count, 1, memory_order_relaxed);
     }
     if (form->count == 1)
-        return start_one(form->tasks, form->context);
-    struct dyno_batch *batch = dyno_batch_create(form->tasks, form->count, form->context, err);
+        return start_one(form->tasks, form->instance);
+    struct dyno_batch *batch = dyno_batch_create(form->tasks, form->count, form->instance, err);
     if (batch == NULL)
         return err->status;
     return start_batch(batch, err);
@@ -198,7 +198,7 @@ static void dispatch(struct dyno_sched *sched)
         const enum dyno_status status = start(&form, &err);
         if (status == DYNO_OK)
             continue;
-        dyno_variant_return(form.tasks->variant, form.context);
+        dyno_variant_return(form.tasks->variant, form.instance);
         free_lane(sched, form.tasks->variant, form.lane);
         fail_all(form.tasks, status, &err);
     }
@@ -213,7 +213,7 @@ static void correct(struct dyno_sched *sched, const struct dyno_task *task)
                      (int64_t)task->device_ns - (int64_t)task->cost_ns);
 }
 
-static void on_done(void *arg, enum dyno_status status, const struct dyno_run_times *times,
+static void on_done(void *arg, enum dyno_status status, const struct dyno_instance_times *times,
                     const struct dyno_err *err)
 {
     struct dyno_task *task = arg;
@@ -230,7 +230,7 @@ static void on_done(void *arg, enum dyno_status status, const struct dyno_run_ti
         task->status = dyno_task_keep(task);
         dyno_variant_note(variant, &task->key, task->rows, task->device_ns);
     }
-    dyno_variant_return(variant, task->context);
+    dyno_variant_return(variant, task->instance);
     (void)pthread_mutex_lock(&sched->lock);
     queue_of(sched, variant)->lanes[task->lane].is_busy = false;
     correct(sched, task);
@@ -239,8 +239,8 @@ static void on_done(void *arg, enum dyno_status status, const struct dyno_run_ti
     task->done(task);
 }
 
-static void on_batch_done(void *arg, enum dyno_status status, const struct dyno_run_times *times,
-                          const struct dyno_err *err)
+static void on_batch_done(void *arg, enum dyno_status status,
+                          const struct dyno_instance_times *times, const struct dyno_err *err)
 {
     struct dyno_batch *batch = arg;
     struct dyno_variant *variant = batch->variant;
@@ -252,7 +252,7 @@ static void on_batch_done(void *arg, enum dyno_status status, const struct dyno_
         dyno_variant_note(variant, &task->key, batch->rows, times->end_ns - times->start_ns);
     }
     dyno_batch_share(batch, times->end_ns - times->start_ns, core_ns);
-    dyno_variant_return(variant, batch->context);
+    dyno_variant_return(variant, batch->instance);
     (void)pthread_mutex_lock(&sched->lock);
     queue_of(sched, variant)->lanes[task->lane].is_busy = false;
     for (const struct dyno_task *at = task; at != NULL; at = at->next)
@@ -286,16 +286,16 @@ static void run_here(struct dyno_sched *sched, struct dyno_task *task)
     dyno_device_begin(device_of(task)->account, 1, false, &task->mark);
     task->start_ns = dyno_clock_ns();
     if (status == DYNO_OK)
-        status = dyno_context_run(task->context, task->inputs, task->outputs, &task->err);
+        status = dyno_instance_run(task->instance, task->inputs, task->outputs, &task->err);
     task->end_ns = dyno_clock_ns();
     task->core_ns = dyno_device_end(device_of(task)->account, &task->mark);
     task->device_ns = task->end_ns - task->start_ns;
     task->status = status == DYNO_OK ? dyno_task_keep(task) : status;
     if (task->status == DYNO_OK)
         dyno_variant_note(variant, &task->key, task->rows, task->device_ns);
-    dyno_variant_return(variant, task->context);
+    dyno_variant_return(variant, task->instance);
     if (atomic_load_explicit(&variant->waiting_count, memory_order_relaxed) != 0)
-        dispatch(sched); /* somebody may have found this context lent */
+        dispatch(sched); /* somebody may have found this instance lent */
     task->done(task);
 }
 
@@ -384,8 +384,8 @@ void dyno_sched_submit(struct dyno_sched *sched, struct dyno_task *task)
     task->alone_ns = dyno_variant_predict(variant, &task->key, task->rows);
     if (variant->device == 0 && task->alone_ns < sched->options.inline_ns_max &&
         atomic_load_explicit(&variant->waiting_count, memory_order_relaxed) == 0) {
-        task->context = dyno_variant_lend(variant, -1, 1);
-        if (task->context != NULL) {
+        task->instance = dyno_variant_lend(variant, -1, 1);
+        if (task->instance != NULL) {
             run_here(sched, task);
             return;
         }

@@ -7,7 +7,7 @@
  * Tasks that are cheaper than a change of thread run where they came.
  *
  * A task is embedded in its caller's request and belongs to the scheduler from submit to `done`.
- * Any thread submits. Of a device it is known only that runs are submitted to the contexts of a
+ * Any thread submits. Of a device it is known only that runs are submitted to the instances of a
  * lane and complete, one after the other.
  */
 #ifndef DYNO_SERVE_SCHED_SCHED_H
@@ -55,17 +55,17 @@ struct dyno_task {
     struct dyno_line *line;   /* while it waits */
     struct dyno_cost_key key; /* the shape of its rows */
     int64_t rows;
-    uint64_t order_ns;             /* its place in its line */
-    uint64_t cost_ns, alone_ns;    /* predicted: its share of a run, and of a run of its own */
-    struct dyno_context *context;  /* lent, while it runs alone */
-    struct dyno_batch *batch;      /* it ran in; NULL: alone */
-    void *output_memory;           /* NULL: small */
-    struct dyno_timeline_run mark; /* of a run of its own */
-    void *input_memory;            /* copies of inputs that were not aligned */
+    uint64_t order_ns;              /* its place in its line */
+    uint64_t cost_ns, alone_ns;     /* predicted: its share of a run, and of a run of its own */
+    struct dyno_instance *instance; /* lent, while it runs alone */
+    struct dyno_batch *batch;       /* it ran in; NULL: alone */
+    void *output_memory;            /* NULL: small */
+    struct dyno_timeline_run mark;  /* of a run of its own */
+    void *input_memory;             /* copies of inputs that were not aligned */
 };
 
 struct dyno_sched_device {
-    int lane_count;                        /* as many as contexts were made for */
+    int lane_count;                        /* as many as instances were made for */
     struct dyno_device *account;           /* is told of runs; NULL: nobody is */
     uint32_t lane_threads[DYNO_LANES_MAX]; /* with an account: what a run of each takes */
 };

@@ -40,8 +40,8 @@ static void add_variant(struct sim *sim, int idx, uint64_t base_ns, uint64_t row
     (void)pthread_mutex_init(&variant->lock, NULL);
     variant->input_count = 1;
     variant->max_batch = max_batch;
-    variant->contexts[0] = (struct dyno_context *)(void *)variant; /* never looked into */
-    variant->context_count = variant->idle_count = 1;
+    variant->instances[0] = (struct dyno_instance *)(void *)variant; /* never looked into */
+    variant->instance_count = variant->idle_count = 1;
     sim->base_ns[idx] = base_ns;
     sim->row_ns[idx] = row_ns;
     const struct dyno_cost_key key = {.hash = 7, .elements = 1};
@@ -89,7 +89,7 @@ static bool step(struct sim *sim, struct dyno_form *form)
         dyno_fair_charge(&sim->fair, task->class_idx, task->tenant,
                          (int64_t)task->device_ns - (int64_t)task->cost_ns);
     }
-    dyno_variant_return(variant, form->context);
+    dyno_variant_return(variant, form->instance);
     sim->now_ns += run_ns;
     return true;
 }
