@@ -74,6 +74,17 @@ DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_identity(const struct dyno_
  * which 256 suffice for.  Any thread. */
 DYNO_API void dyno_machine_text(char *text_out, size_t bytes);
 
+/* What a GPU is. */
+struct dyno_device_info {
+    char name[128]; /* as its driver has it */
+    int compute;    /* capability, 90 for 9.0 */
+    uint64_t memory_bytes;
+};
+/* device: "cuda" or "cuda:N".  Opens it for the call.  E_TARGET: there is none; E_ARG. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_device_describe(const char *device,
+                                                              struct dyno_device_info *info_out,
+                                                              struct dyno_err *err);
+
 /* What a caller must know of one input or output.  dtype is ONNX's TensorProto.DataType number.
  * An open dimension has min < max; for outputs opt/min/max are those of the profile's shapes, and
  * rank is -1 (and dims unknown) when it depends on data. */

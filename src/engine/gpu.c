@@ -217,6 +217,22 @@ void dyno_gpu_host_free(struct dyno_engine *engine, void *memory)
     (void)engine->gpu->cuda->cu->host_free(locked);
 }
 
+enum dyno_status dyno_device_describe(const char *device, struct dyno_device_info *info_out,
+                                      struct dyno_err *err)
+{
+    struct dyno_cuda *cuda = NULL;
+    int ordinal = 0;
+    *info_out = (struct dyno_device_info){0};
+    if (!dyno_cuda_ordinal(device, &ordinal))
+        return DYNO_FAIL(err, DYNO_E_ARG, "'%.64s' names no GPU: wants cuda or cuda:N", device);
+    DYNO_TRY(dyno_cuda_open(ordinal, &cuda, err));
+    (void)snprintf(info_out->name, sizeof(info_out->name), "%s", cuda->gpu.name);
+    info_out->compute = cuda->gpu.compute;
+    info_out->memory_bytes = cuda->gpu.memory_bytes;
+    dyno_cuda_close(cuda);
+    return DYNO_OK;
+}
+
 /* --- contexts --- */
 
 static enum dyno_status make_stream(struct dyno_context_gpu *gpu, struct dyno_err *err)

@@ -26,7 +26,7 @@ static const struct {
     FN(dyno_context_profile),      FN(dyno_context_step_times),  FN(dyno_context_arena_bytes),
     FN(dyno_context_tensor_bytes), FN(dyno_engine_open_on),      FN(dyno_engine_inspect),
     FN(dyno_engine_memory_bytes),  FN(dyno_engine_gpu_bytes),    FN(dyno_engine_device_name),
-    FN(dyno_context_device_ns),
+    FN(dyno_context_device_ns),    FN(dyno_device_describe),
 };
 
 int main(void)

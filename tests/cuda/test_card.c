@@ -1,0 +1,529 @@
+/* test_card.c - the child that drives a GPU, and the server's side of it.
+ *
+ * This program is the child, too: with the driver that writes down what it is asked for, or lying,
+ * as the number of its device says.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "backend/cuda/nvrtc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "record.h"
+#include "serve/gpu/drive.h"
+#include "serve/gpu/remote.h"
+#include "unit/build/chain.h"
+
+#define SKIPPED 77
+
+static char engine_path[] = "/tmp/dyno-test-card-XXXXXX";
+static const char *self;
+
+/* --- the child --- */
+
+enum device {
+    GOOD,
+    BREAKS, /* its GPU fails after a while */
+    NONE,   /* there is no such GPU */
+    SILENT, /* it answers nothing */
+    FIRST_LIE,
+};
+
+/* What a liar answers to a run, with one output of [2, 7]. */
+typedef void lie_fn(struct dyno_gpu_message *answer);
+
+static void lie_call(struct dyno_gpu_message *answer)
+{
+    answer->call += 7;
+}
+
+static void lie_verb(struct dyno_gpu_message *answer)
+{
+    answer->verb = DYNO_GPU_ADD;
+}
+
+static void lie_status(struct dyno_gpu_message *answer)
+{
+    answer->status = 4711;
+}
+
+static void lie_count(struct dyno_gpu_message *answer)
+{
+    answer->tensor_count = 2;
+}
+
+static void lie_dtype(struct dyno_gpu_message *answer)
+{
+    answer->tensors[0].dtype = DYNO_F64;
+}
+
+static void lie_rank(struct dyno_gpu_message *answer)
+{
+    answer->tensors[0].rank = 9;
+}
+
+static void lie_dims(struct dyno_gpu_message *answer)
+{
+    answer->tensors[0].dims[0] = -2;
+}
+
+static void lie_product(struct dyno_gpu_message *answer)
+{
+    answer->tensors[0].dims[0] = INT64_MAX / 2;
+}
+
+static void lie_bytes(struct dyno_gpu_message *answer)
+{
+    answer->tensors[0].bytes = 4;
+}
+
+static void lie_offset(struct dyno_gpu_message *answer)
+{
+    answer->tensors[0].offset = UINT64_MAX - 63;
+}
+
+static void lie_inside_inputs(struct dyno_gpu_message *answer)
+{
+    answer->tensors[0].offset = 0;
+}
+
+static void lie_crooked(struct dyno_gpu_message *answer)
+{
+    answer->tensors[0].offset += 4;
+}
+
+static void lie_time(struct dyno_gpu_message *answer)
+{
+    answer->end_ns = dyno_clock_ns() + UINT64_C(3600000000000);
+}
+
+static void lie_past(struct dyno_gpu_message *answer)
+{
+    answer->start_ns = 1;
+}
+
+static void lie_memory(struct dyno_gpu_message *answer)
+{
+    answer->gpu_bytes = UINT64_MAX;
+}
+
+static void lie_needs(struct dyno_gpu_message *answer)
+{
+    answer->tensor_count = 0;
+    answer->needs_bytes = UINT64_MAX;
+}
+
+static void lie_needs_little(struct dyno_gpu_message *answer)
+{
+    answer->tensor_count = 0;
+    answer->needs_bytes = 64;
+}
+
+static void lie_other(struct dyno_gpu_message *answer)
+{
+    answer->instance++;
+}
+
+static void lie_text(struct dyno_gpu_message *answer)
+{
+    memset(answer->text, 'x', sizeof(answer->text));
+}
+
+static void lie_short(struct dyno_gpu_message *answer)
+{
+    (void)send(DYNO_GPU_FD, answer, 5, 0);
+}
+
+static void lie_with_file(struct dyno_gpu_message *answer)
+{
+    (void)!dyno_gpu_send(DYNO_GPU_FD, answer, open("/dev/null", O_RDONLY), NULL);
+}
+
+static lie_fn *const lies[] = {
+    lie_call, lie_verb,    lie_status,    lie_count,  lie_dtype,         lie_rank,
+    lie_dims, lie_product, lie_bytes,     lie_offset, lie_inside_inputs, lie_crooked,
+    lie_time, lie_past,    lie_memory,    lie_needs,  lie_needs_little,  lie_other,
+    lie_text, lie_short,   lie_with_file,
+};
+
+/* Speaks as a child does, up to the run. */
+static int tell_lies(int number)
+{
+    static struct dyno_gpu_message said;
+    said = (struct dyno_gpu_message){.verb = DYNO_GPU_HELLO, .bytes = 1 << 20, .text = "Liar"};
+    bool is_end = false;
+    int fd = -1;
+    if (dyno_gpu_send(DYNO_GPU_FD, &said, -1, NULL) != DYNO_OK)
+        return 1;
+    while (dyno_gpu_receive(DYNO_GPU_FD, &said, &fd, &is_end, NULL) == DYNO_OK && !is_end) {
+        if (fd >= 0)
+            (void)close(fd);
+        const uint64_t from = dyno_gpu_align(said.tensors[0].bytes);
+        said.start_ns = said.end_ns = 0;
+        said.tensor_count = 0;
+        if (said.verb == DYNO_GPU_RUN) {
+            said.start_ns = said.end_ns = dyno_clock_ns();
+            said.tensor_count = 1;
+            said.tensors[0] = (struct dyno_gpu_tensor){
+                .dtype = DYNO_F32, .rank = 2, .dims = {2, 7}, .offset = from, .bytes = 56};
+            if (number == SILENT)
+                continue;
+            lies[number - FIRST_LIE](&said);
+        }
+        (void)!dyno_gpu_send(DYNO_GPU_FD, &said, -1, NULL);
+    }
+    return 0;
+}
+
+static int be_child(const char *device)
+{
+    int number = 0;
+    if (!dyno_cuda_ordinal(device, &number))
+        return 2;
+    if (number >= SILENT)
+        return tell_lies(number);
+    struct record *record = record_start(90);
+    record->gpu_count = number == NONE ? 1 : 2;
+    record->fail_code = 700;
+    record->fail_at = number == BREAKS ? 400 : 0;
+    return dyno_gpu_drive(device);
+}
+
+/* --- the server's side --- */
+
+/* A card whose falls are written down. */
+struct bench {
+    struct dyno_card *card;
+    struct dyno_engine *engine; /* looked at */
+    int file;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int fall_count;
+    char why[256];
+};
+
+static void fell(void *arg, struct dyno_card *card, const char *why)
+{
+    struct bench *bench = arg;
+    (void)card;
+    (void)pthread_mutex_lock(&bench->lock);
+    bench->fall_count++;
+    (void)snprintf(bench->why, sizeof(bench->why), "%s", why);
+    (void)pthread_cond_signal(&bench->changed);
+    (void)pthread_mutex_unlock(&bench->lock);
+}
+
+static void open_bench(struct bench *bench, const char *device, uint64_t timeout_ns)
+{
+    struct dyno_err err = {0};
+    *bench = (struct bench){.file = open(engine_path, O_RDONLY | O_CLOEXEC)};
+    (void)pthread_mutex_init(&bench->lock, NULL);
+    (void)pthread_cond_init(&bench->changed, NULL);
+    const struct dyno_card_options options = {.device = device,
+                                              .program = self,
+                                              .timeout_ns = timeout_ns,
+                                              .fell = fell,
+                                              .fell_arg = bench};
+    REQUIRE(bench->file >= 0);
+    REQUIRE(dyno_engine_inspect(engine_path, &bench->engine, &err) == DYNO_OK);
+    REQUIRE(dyno_card_create(&options, &bench->card, &err) == DYNO_OK);
+}
+
+static void close_bench(struct bench *bench)
+{
+    dyno_card_destroy(bench->card);
+    dyno_engine_close(bench->engine);
+    (void)close(bench->file);
+}
+
+static void wait_for_fall(struct bench *bench, int count)
+{
+    (void)pthread_mutex_lock(&bench->lock);
+    while (bench->fall_count < count)
+        (void)pthread_cond_wait(&bench->changed, &bench->lock);
+    (void)pthread_mutex_unlock(&bench->lock);
+}
+
+/* A run that is waited for. */
+struct wait {
+    pthread_mutex_t lock;
+    pthread_cond_t is_over_cond;
+    bool is_over;
+    enum dyno_status status;
+    struct dyno_remote_times times;
+    struct dyno_err err;
+};
+
+static void run_over(void *arg, enum dyno_status status, const struct dyno_remote_times *times,
+                     const struct dyno_err *err)
+{
+    struct wait *wait = arg;
+    (void)pthread_mutex_lock(&wait->lock);
+    wait->status = status;
+    wait->times = *times;
+    wait->err = *err;
+    wait->is_over = true;
+    (void)pthread_cond_signal(&wait->is_over_cond);
+    (void)pthread_mutex_unlock(&wait->lock);
+}
+
+static enum dyno_status run(struct dyno_remote *remote, int64_t batch, struct dyno_array *output,
+                            struct wait *wait)
+{
+    const int64_t dims[4] = {batch, 3, 9, 9};
+    struct dyno_arena *arena = dyno_arena_create();
+    struct dyno_array input = chain_array(arena, dims, 4, 1);
+    *wait = (struct wait){.is_over = false};
+    (void)pthread_mutex_init(&wait->lock, NULL);
+    (void)pthread_cond_init(&wait->is_over_cond, NULL);
+    struct dyno_err err = {0};
+    const enum dyno_status status =
+        dyno_remote_submit(remote, &input, output, run_over, wait, &err);
+    if (status != DYNO_OK) {
+        wait->status = status;
+        wait->err = err;
+    } else {
+        (void)pthread_mutex_lock(&wait->lock);
+        while (!wait->is_over)
+            (void)pthread_cond_wait(&wait->is_over_cond, &wait->lock);
+        (void)pthread_mutex_unlock(&wait->lock);
+    }
+    dyno_arena_destroy(arena);
+    return wait->status;
+}
+
+static void test_runs(void)
+{
+    struct bench bench;
+    struct dyno_err err = {0};
+    struct dyno_remote_engine *engine = NULL;
+    struct dyno_remote *remotes[2] = {NULL, NULL};
+    struct dyno_array output;
+    struct wait wait;
+    open_bench(&bench, "cuda:0", 0);
+    struct dyno_card_figures figures;
+    dyno_card_look(bench.card, &figures);
+    CHECK(figures.pid == 0 && figures.memory_bytes == 0); /* nobody wanted it yet */
+    REQUIRE(dyno_remote_engine_open(bench.card, bench.file, bench.engine, &engine, &err) ==
+            DYNO_OK);
+    dyno_card_look(bench.card, &figures);
+    CHECK(figures.pid > 0 && figures.memory_bytes == (uint64_t)64 << 30);
+    CHECK_STR(figures.name, "Recorded GPU");
+    const uint64_t weights = dyno_remote_engine_gpu_bytes(engine);
+    CHECK(weights > 0);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(dyno_remote_create(engine, &remotes[i], &err) == DYNO_OK);
+    for (int i = 0; i < 6; i++) {
+        CHECK_MSG(run(remotes[i % 2], 2 + i / 2, &output, &wait) == DYNO_OK, "%s", wait.err.text);
+        CHECK(output.rank == 2 && output.dims[0] == 2 + i / 2 && output.dims[1] == 7);
+        CHECK(output.dtype == DYNO_F32 && output.bytes == (size_t)(2 + i / 2) * 7 * 4);
+        CHECK(wait.times.start_ns <= wait.times.end_ns && wait.times.device_ns > 0);
+        CHECK(wait.times.device_ns <= wait.times.end_ns - wait.times.start_ns);
+    }
+    CHECK(dyno_remote_engine_gpu_bytes(engine) > weights);
+
+    /* Inputs at the end of the memory: it grows for the outputs. */
+    const uint64_t before = dyno_remote_engine_host_bytes(engine);
+    const int64_t dims[4] = {2, 3, 9, 9};
+    struct dyno_arena *arena = dyno_arena_create();
+    struct dyno_array input = chain_array(arena, dims, 4, 1);
+    char *room = dyno_remote_room(remotes[0], 65536);
+    REQUIRE(room != NULL);
+    input.data = room + 65536 - dyno_gpu_align(input.bytes);
+    (void)pthread_mutex_init(&wait.lock, NULL);
+    wait.is_over = false;
+    REQUIRE(dyno_remote_submit(remotes[0], &input, &output, run_over, &wait, &err) == DYNO_OK);
+    (void)pthread_mutex_lock(&wait.lock);
+    while (!wait.is_over)
+        (void)pthread_cond_wait(&wait.is_over_cond, &wait.lock);
+    (void)pthread_mutex_unlock(&wait.lock);
+    CHECK_MSG(wait.status == DYNO_OK, "%s", wait.err.text);
+    CHECK(output.dims[0] == 2 && dyno_remote_engine_host_bytes(engine) >= before + 65536);
+    dyno_arena_destroy(arena);
+
+    /* What the engine refuses is told, and harms nothing. */
+    CHECK(run(remotes[0], 0, &output, &wait) == DYNO_E_ARG);
+    CHECK_MSG(strstr(wait.err.text, "dimension 0 is 0") != NULL, "%s", wait.err.text);
+    CHECK(run(remotes[0], 3, &output, &wait) == DYNO_OK);
+    for (int i = 0; i < 2; i++)
+        dyno_remote_destroy(remotes[i]);
+    dyno_remote_engine_close(engine);
+    CHECK(bench.fall_count == 0);
+    close_bench(&bench);
+}
+
+/* Its death fails what is in flight, and the next one has to be told everything anew. */
+static void test_killed(void)
+{
+    struct bench bench;
+    struct dyno_err err = {0};
+    struct dyno_remote_engine *engine = NULL;
+    struct dyno_remote *remote = NULL;
+    struct dyno_array output;
+    struct dyno_card_figures figures;
+    struct wait wait;
+    open_bench(&bench, "cuda:0", 0);
+    for (int fall = 1; fall <= 3; fall++) {
+        err = (struct dyno_err){0};
+        REQUIRE(dyno_remote_engine_open(bench.card, bench.file, bench.engine, &engine, &err) ==
+                DYNO_OK);
+        REQUIRE(dyno_remote_create(engine, &remote, &err) == DYNO_OK);
+        CHECK_MSG(run(remote, 2, &output, &wait) == DYNO_OK, "%s", wait.err.text);
+        dyno_card_look(bench.card, &figures);
+        CHECK(figures.restart_count == (uint64_t)fall - 1);
+        REQUIRE(kill(figures.pid, SIGSTOP) == 0); /* so that the run is in flight */
+        const int64_t dims[4] = {2, 3, 9, 9};
+        struct dyno_arena *arena = dyno_arena_create();
+        struct dyno_array input = chain_array(arena, dims, 4, 1);
+        wait.is_over = false;
+        REQUIRE(dyno_remote_submit(remote, &input, &output, run_over, &wait, &err) == DYNO_OK);
+        REQUIRE(kill(figures.pid, SIGKILL) == 0);
+        wait_for_fall(&bench, fall);
+        CHECK(wait.is_over && wait.status == DYNO_E_BUSY);
+        CHECK_STR(wait.err.text,
+                  "GPU cuda:0 failed while this ran: its driver was ended by SIGKILL");
+        CHECK_STR(bench.why, "its driver was ended by SIGKILL");
+        CHECK(run(remote, 2, &output, &wait) == DYNO_E_BUSY);
+        CHECK_STR(wait.err.text,
+                  "GPU cuda:0 is being started again: its driver was ended by SIGKILL");
+        dyno_arena_destroy(arena);
+        dyno_remote_destroy(remote);
+        dyno_remote_engine_close(engine);
+    }
+    close_bench(&bench);
+}
+
+/* An error of the GPU ends the child, after it was told. */
+static void test_gpu_fails(void)
+{
+    struct bench bench;
+    struct dyno_err err = {0};
+    struct dyno_remote_engine *engine = NULL;
+    struct dyno_remote *remote = NULL;
+    struct dyno_array output;
+    struct wait wait;
+    open_bench(&bench, "cuda:1", 0);
+    REQUIRE(dyno_remote_engine_open(bench.card, bench.file, bench.engine, &engine, &err) ==
+            DYNO_OK);
+    REQUIRE(dyno_remote_create(engine, &remote, &err) == DYNO_OK);
+    int count = 0;
+    while (run(remote, 2, &output, &wait) == DYNO_OK)
+        count++;
+    CHECK_MSG(count > 3 && wait.status == DYNO_E_IO, "%d runs, %s", count, wait.err.text);
+    CHECK_MSG(strstr(wait.err.text, "CUDA_ERROR_RECORDED (700") != NULL, "%s", wait.err.text);
+    wait_for_fall(&bench, 1);
+    CHECK_STR(bench.why, "its driver ended with exit code 74");
+    dyno_remote_destroy(remote);
+    dyno_remote_engine_close(engine);
+    CHECK(dyno_remote_engine_open(bench.card, bench.file, bench.engine, &engine, &err) == DYNO_OK);
+    dyno_remote_engine_close(engine);
+    close_bench(&bench);
+}
+
+static void test_not_there(void)
+{
+    struct bench bench;
+    struct dyno_err err = {0};
+    struct dyno_remote_engine *engine = NULL;
+    open_bench(&bench, "cuda:2", 0);
+    for (int i = 0; i < 4; i++) {
+        err = (struct dyno_err){0};
+        CHECK(dyno_remote_engine_open(bench.card, bench.file, bench.engine, &engine, &err) ==
+                  DYNO_E_TARGET &&
+              engine == NULL);
+        CHECK_STR(err.text, "there is no GPU cuda:2: this machine has 1");
+    }
+    CHECK(bench.fall_count == 0);
+    close_bench(&bench);
+    const char *before = self;
+    self = "/nonexistent/dyno-serve";
+    open_bench(&bench, "cuda:0", 0);
+    err = (struct dyno_err){0};
+    CHECK(dyno_remote_engine_open(bench.card, bench.file, bench.engine, &engine, &err) ==
+          DYNO_E_IO);
+    CHECK_STR(err.text, "cannot execute '/nonexistent/dyno-serve': No such file or directory");
+    close_bench(&bench);
+    self = before;
+}
+
+/* Nothing that a child answers is believed before it was looked at. */
+static void test_lies(void)
+{
+    char device[16];
+    for (size_t i = 0; i <= DYNO_COUNT(lies); i++) {
+        const bool is_silent = i == DYNO_COUNT(lies);
+        struct bench bench;
+        struct dyno_err err = {0};
+        struct dyno_remote_engine *engine = NULL;
+        struct dyno_remote *remote = NULL;
+        struct dyno_array output;
+        struct wait wait;
+        (void)snprintf(device, sizeof(device), "cuda:%d", is_silent ? SILENT : FIRST_LIE + (int)i);
+        open_bench(&bench, device, is_silent ? 300000000 : 0);
+        REQUIRE(dyno_remote_engine_open(bench.card, bench.file, bench.engine, &engine, &err) ==
+                DYNO_OK);
+        REQUIRE(dyno_remote_create(engine, &remote, &err) == DYNO_OK);
+        CHECK_MSG(run(remote, 2, &output, &wait) == DYNO_E_BUSY, "lie %zu: %d, %s", i, wait.status,
+                  wait.err.text);
+        wait_for_fall(&bench, 1);
+        CHECK_MSG(strncmp(bench.why,
+                          is_silent ? "its driver did not answer" : "its driver answered nonsense",
+                          25) == 0,
+                  "lie %zu: %s", i, bench.why);
+        dyno_remote_destroy(remote);
+        dyno_remote_engine_close(engine);
+        close_bench(&bench);
+    }
+}
+
+static void make_engine(void)
+{
+    static char model_path[] = "/tmp/dyno-test-card-model-XXXXXX";
+    struct dyno_err err = {0};
+    struct dyno_built built = {0};
+    message model = small_conv_net();
+    (void)record_start(90);
+    int fd = mkstemp(model_path);
+    REQUIRE(fd >= 0);
+    (void)close(fd);
+    fd = mkstemp(engine_path);
+    REQUIRE(fd >= 0);
+    (void)close(fd);
+    REQUIRE(dyno_file_write_atomic(model_path, dyno_strbuf_text(&model), model.bytes, &err) ==
+            DYNO_OK);
+    const struct dyno_build_options options = {
+        .device = "cuda", .onnx_path = model_path, .engine_path = engine_path};
+    CHECK_MSG(dyno_build(&options, &built, &err) == DYNO_OK, "%s", err.text);
+    (void)unlink(model_path);
+    dyno_built_fini(&built);
+    dyno_strbuf_fini(&model);
+    record_end();
+}
+
+int main(int argc, char **argv)
+{
+    struct dyno_err err = {0};
+    int version = 0;
+    if (argc == 3 && strcmp(argv[1], "--drive-gpu") == 0)
+        return be_child(argv[2]);
+    if (dyno_nvrtc_version(&version, &err) != DYNO_OK) {
+        printf("skipped: %s\n", err.text);
+        return SKIPPED;
+    }
+    dyno_log_set_level(DYNO_LOG_ERROR);
+    dyno_log_enable(DYNO_LOG_ERROR, false); /* falls are meant */
+    self = argv[0];
+    make_engine();
+    const uint64_t live = dyno_mem_live_count();
+    test_runs();
+    test_killed();
+    test_gpu_fails();
+    test_not_there();
+    test_lies();
+    CHECK(dyno_mem_live_count() == live);
+    (void)unlink(engine_path);
+    return TEST_RESULT();
+}
