@@ -6,8 +6,9 @@
 
 struct dyno_serve_flags {
     struct dyno_cli_list positional;
-    struct dyno_cli_list repositories, load_models, service_classes;
-    const char *config, *control_mode, *model_memory, *address, *control_db, *key_header;
+    struct dyno_cli_list repositories, load_models, service_classes, devices;
+    const char *config, *control_mode, *model_memory, *gpu_memory, *address, *control_db,
+        *key_header;
     const char *tls_cert, *tls_key, *tls_client_ca, *tls_ports;
     const char *access_log;
     const char *fleet_ledger;
@@ -25,7 +26,7 @@ struct dyno_serve_flags {
     int64_t http_port, grpc_port, metrics_port;
     int64_t io_threads, threads, lanes, instances, load_threads;
     int64_t input_mib, flight_mib, connections, queue, load_queue;
-    double poll_s;
+    double poll_s, gpu_timeout_s;
     bool allow_client_shm;
     double drain_s, exit_timeout_s;
     bool listen_when_ready, no_supervisor, json, print_config;

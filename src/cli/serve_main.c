@@ -6,6 +6,7 @@
 
 #include "cli/serve_flags.h"
 #include "serve/app/serve.h"
+#include "serve/gpu/drive.h"
 
 /* This program's own table: one command. */
 const struct dyno_command *const dyno_commands[] = {&dyno_command_serve};
@@ -116,6 +117,58 @@ static enum dyno_status take_metering(const struct dyno_serve_flags *flags,
     return DYNO_OK;
 }
 
+/* "cuda" or "cuda:N" into N. */
+static bool take_ordinal(const char *text, int *ordinal_out)
+{
+    char *end = NULL;
+    *ordinal_out = 0;
+    if (strcmp(text, "cuda") == 0)
+        return true;
+    if (strncmp(text, "cuda:", 5) != 0 || text[5] < '0' || text[5] > '9' || strlen(text) > 8)
+        return false;
+    *ordinal_out = (int)strtol(text + 5, &end, 10);
+    return *end == 0;
+}
+
+/* Names of GPUs: "cuda" is "cuda:0". */
+static char gpu_names[DYNO_GPUS_MAX][16];
+
+static enum dyno_status add_gpu(struct dyno_serve_options *options, int ordinal,
+                                struct dyno_err *err)
+{
+    char name[16];
+    (void)snprintf(name, sizeof(name), "cuda:%d", ordinal);
+    for (int i = 0; i < options->gpu_count; i++)
+        if (strcmp(options->gpus[i], name) == 0)
+            return DYNO_FAIL(err, DYNO_E_ARG, "--device=%s is given twice", name);
+    if (options->gpu_count == DYNO_GPUS_MAX)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "--device: at most %d GPUs", DYNO_GPUS_MAX);
+    memcpy(gpu_names[options->gpu_count], name, sizeof(name));
+    options->gpus[options->gpu_count] = gpu_names[options->gpu_count];
+    options->gpu_count++;
+    return DYNO_OK;
+}
+
+static enum dyno_status take_devices(const struct dyno_serve_flags *flags,
+                                     struct dyno_serve_options *options, struct dyno_err *err)
+{
+    const struct dyno_cli_list *devices = &flags->devices;
+    options->gpu_timeout_s = flags->gpu_timeout_s;
+    DYNO_TRY(take_bytes("--gpu-memory", flags->gpu_memory, &options->gpu_bytes_max, err));
+    if (devices->count == 0)
+        return add_gpu(options, 0, err);
+    for (uint32_t i = 0; i < devices->count; i++) {
+        int ordinal = 0;
+        if (strcmp(devices->items[i], "cpu") == 0)
+            continue;
+        if (!take_ordinal(devices->items[i], &ordinal))
+            return DYNO_FAIL(err, DYNO_E_ARG, "--device=%.64s: wants cpu, cuda or cuda:N",
+                             devices->items[i]);
+        DYNO_TRY(add_gpu(options, ordinal, err));
+    }
+    return DYNO_OK;
+}
+
 /* How models come and go. */
 static const struct mode {
     const char *name;
@@ -191,6 +244,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         .json = flags->json,
     };
     DYNO_TRY(take_bytes("--model-memory", flags->model_memory, &options.memory_bytes_max, err));
+    DYNO_TRY(take_devices(flags, &options, err));
     DYNO_TRY(take_tls(flags, &options, err));
     DYNO_TRY(take_metering(flags, &options, err));
     return dyno_serve(&options, &worker_code, err);
@@ -205,6 +259,8 @@ int main(int argc, char **argv)
         printf("dyno-serve %s\n", DYNO_VERSION);
         return 0;
     }
+    if (argc == 3 && strcmp(argv[1], "--drive-gpu") == 0) /* the server starts this */
+        return dyno_gpu_drive(argv[2]);
     const int code = dyno_cli_run(&command, argc - 1, argv + 1);
     return code != 0 ? code : worker_code;
 }

@@ -56,6 +56,38 @@ static void put_slots(struct dyno_strbuf *out, const struct dyno_slot_figures *r
                            (unsigned long long)states[i]);
 }
 
+/* Of those that an engine has wanted so far. */
+static void put_gpus(struct dyno_strbuf *out, struct dyno_manager *manager)
+{
+    static const struct {
+        const char *name, *help, *type;
+    } rows[] = {
+        {"dyno_gpu_up", "1 while the process that drives the GPU runs", "gauge"},
+        {"dyno_gpu_restarts_total", "Times that it was started again", "counter"},
+        {"dyno_gpu_memory_bytes", "Bytes of the GPU that loaded engines hold, and loads will",
+         "gauge"},
+        {"dyno_gpu_memory_limit_bytes", "Bytes that they may hold", "gauge"},
+        {"dyno_gpu_memory_total_bytes", "Bytes that the GPU has", "gauge"},
+    };
+    struct dyno_gpu_figures gpus[DYNO_GPUS_MAX];
+    const int count = dyno_manager_gpu_figures(manager, gpus);
+    int used_count = 0;
+    for (int i = 0; i < count; i++)
+        used_count += gpus[i].card.memory_bytes != 0;
+    for (size_t row = 0; row < DYNO_COUNT(rows) && used_count > 0; row++) {
+        put_head(out, rows[row].name, rows[row].help, rows[row].type);
+        for (int i = 0; i < count; i++) {
+            const struct dyno_gpu_figures *gpu = &gpus[i];
+            const uint64_t values[DYNO_COUNT(rows)] = {gpu->card.pid != 0, gpu->card.restart_count,
+                                                       gpu->memory_bytes, gpu->memory_bytes_max,
+                                                       gpu->card.memory_bytes};
+            if (gpu->card.memory_bytes != 0)
+                dyno_strbuf_printf(out, "%s{device=\"%s\"} %llu\n", rows[row].name,
+                                   gpu->card.device, (unsigned long long)values[row]);
+        }
+    }
+}
+
 /* Triton's. */
 static void put_host(struct dyno_strbuf *out, struct dyno_host *host)
 {
@@ -93,6 +125,7 @@ enum dyno_status dyno_server_print_models(struct dyno_server *server, struct dyn
     dyno_manager_figures(server->manager, &figures);
     put_loads(out, &figures);
     put_slots(out, rows, count);
+    put_gpus(out, server->manager);
     put_host(out, &server->host);
     put_refusals(out, server->gate);
     return DYNO_OK;

@@ -17,17 +17,21 @@ struct dyno_serve_options {
     size_t repository_count;
     const char *const *load_models; /* with explicit_control */
     size_t load_model_count;
-    bool load_at_start;                     /* all models */
-    bool explicit_control;                  /* models come and go by request */
-    bool on_demand;                         /* an inference loads what it wants */
-    double poll_s;                          /* between looks at the repository; 0: none */
-    uint32_t load_queue_max;                /* requests that wait for one load */
-    int load_threads;                       /* loads at one time */
-    uint64_t memory_bytes_max;              /* of all loaded engines; 0: any */
-    const char *control_db;                 /* tenants and keys; NULL: everybody is let in */
-    const char *key_header;                 /* NULL: x-api-key */
-    const char *address;                    /* numeric */
-    bool open_to_all;                       /* yes, an address that others reach, without keys */
+    bool load_at_start;              /* all models */
+    bool explicit_control;           /* models come and go by request */
+    bool on_demand;                  /* an inference loads what it wants */
+    double poll_s;                   /* between looks at the repository; 0: none */
+    uint32_t load_queue_max;         /* requests that wait for one load */
+    int load_threads;                /* loads at one time */
+    uint64_t memory_bytes_max;       /* of all loaded engines; 0: any */
+    const char *gpus[DYNO_GPUS_MAX]; /* "cuda:N", each once, that engines may run on */
+    int gpu_count;
+    uint64_t gpu_bytes_max; /* of each, of all loaded engines; 0: nine tenths of what it has */
+    double gpu_timeout_s;   /* for what a GPU is told to do; 0: none */
+    const char *control_db; /* tenants and keys; NULL: everybody is let in */
+    const char *key_header; /* NULL: x-api-key */
+    const char *address;    /* numeric */
+    bool open_to_all;       /* yes, an address that others reach, without keys */
     int http_port, grpc_port, metrics_port; /* 0: any free one; -1: none */
     struct dyno_tls_options tls;            /* cert_path NULL: no port has TLS */
     bool http_has_tls, grpc_has_tls, metrics_has_tls;

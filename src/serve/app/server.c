@@ -202,11 +202,17 @@ static enum dyno_status create_manager(struct dyno_server *server, struct dyno_e
         .device = &server->device,
         .adopt = server->meter != NULL ? dyno_server_adopt : NULL,
         .adopt_arg = server,
+        .gpu_count = options->gpu_count,
+        .gpu_program = "/proc/self/exe",
+        .gpu_bytes_max = options->gpu_bytes_max,
+        .gpu_timeout_ns = (uint64_t)(options->gpu_timeout_s * 1e9),
         .load_at_start = options->load_at_start,
         .on_demand = options->on_demand,
         .wait_max = options->load_queue_max,
         .poll_ns = (uint64_t)(options->poll_s * 1e9),
     };
+    for (int i = 0; i < options->gpu_count; i++)
+        manager.gpus[i] = (struct dyno_gpu_options){options->gpus[i], &server->gpu_accounts[i]};
     DYNO_TRY(list_starts(server, &manager, err));
     DYNO_TRY(dyno_manager_create(&manager, &server->manager, err));
     server->catalog = dyno_manager_catalog(server->manager);
@@ -278,6 +284,19 @@ static void share_threads(struct dyno_server *server, uint32_t *lane_threads)
     dyno_device_init(&server->device, (uint32_t)sum);
 }
 
+/* Each GPU is a device beside the CPU. */
+static void add_gpus(struct dyno_server *server, struct dyno_sched_options *sched)
+{
+    for (int i = 0; i < server->options.gpu_count; i++) {
+        struct dyno_sched_device *device = &sched->devices[sched->device_count++];
+        dyno_device_init(&server->gpu_accounts[i], 0);
+        device->account = &server->gpu_accounts[i];
+        device->lane_count = DYNO_GPU_LANES;
+        for (int lane = 0; lane < DYNO_GPU_LANES; lane++)
+            device->lane_threads[lane] = 1;
+    }
+}
+
 static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
 {
     const struct dyno_serve_options *options = &server->options;
@@ -290,6 +309,7 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
         .device_count = 1,
     };
     share_threads(server, sched.devices[0].lane_threads);
+    add_gpus(server, &sched);
     DYNO_TRY(open_journal(server, err));
     for (int i = 0; i < server->io_count; i++) {
         server->ios[i].server = server;

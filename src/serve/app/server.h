@@ -66,12 +66,13 @@ struct dyno_server {
     struct dyno_gate *gate;
     struct dyno_quota *quota;
     struct dyno_super *super;
-    struct dyno_tls *tls;         /* NULL: no port has it */
-    struct dyno_journal *journal; /* the access log; NULL: there is none */
-    struct dyno_device device;
-    struct dyno_meter *meter;               /* NULL: nothing is metered */
-    _Atomic(struct dyno_catalog *) metered; /* its models, once there is one */
-    struct dyno_arena *arena;               /* what the manager borrows */
+    struct dyno_tls *tls;                           /* NULL: no port has it */
+    struct dyno_journal *journal;                   /* the access log; NULL: there is none */
+    struct dyno_device device;                      /* the CPU */
+    struct dyno_device gpu_accounts[DYNO_GPUS_MAX]; /* as options.gpus */
+    struct dyno_meter *meter;                       /* NULL: nothing is metered */
+    _Atomic(struct dyno_catalog *) metered;         /* its models, once there is one */
+    struct dyno_arena *arena;                       /* what the manager borrows */
     struct dyno_manager *manager;
     struct dyno_catalog *catalog; /* the manager's */
     struct dyno_host host;

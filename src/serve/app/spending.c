@@ -29,8 +29,8 @@ void dyno_server_close_quota(struct dyno_server *server)
     server->quota = NULL;
 }
 
-/* What a run of its own would take of all cores: the scheduler's prediction.  In company it takes
- * less. */
+/* What a run of its own would take of all cores, or of its GPU: the scheduler's prediction.  In
+ * company it takes less. */
 static uint64_t predict_core_ns(const struct dyno_call *call)
 {
     const struct dyno_server *server = call->io->server;
@@ -39,6 +39,8 @@ static uint64_t predict_core_ns(const struct dyno_call *call)
     const int64_t rows = dyno_variant_rows(task->variant, task->inputs, &key);
     const uint64_t run_ns = dyno_variant_predict(task->variant, &key, rows);
     const uint64_t lanes = (uint64_t)server->options.lanes;
+    if (task->variant->device != 0)
+        return run_ns;
     const uint64_t threads = (server->device.timeline.capacity + lanes - 1) / lanes;
     return run_ns * (threads > 0 ? threads : 1);
 }

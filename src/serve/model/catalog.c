@@ -194,7 +194,7 @@ struct dyno_variant *dyno_slot_empty(struct dyno_slot *slot, const char *reason)
     struct dyno_variant *old = slot->variant;
     slot->drain_count += old != NULL;
     slot->variant = NULL;
-    slot->is_evicted = false;
+    slot->is_evicted = slot->is_fallen = false;
     dyno_slot_set(slot, slot->drain_count > 0 ? DYNO_SLOT_DRAINING : DYNO_SLOT_UNLOADED, reason);
     return old;
 }

@@ -44,16 +44,18 @@ struct dyno_slot {
     double accuracy;              /* 0..1, of the model itself */
     bool is_pinned;               /* it is not evicted */
     bool is_evicted;              /* unloaded to make room, not by request */
+    bool is_fallen;               /* with its GPU: it is loaded again by itself */
     uint64_t used_tick;           /* when a request came for it last, by the catalog's count */
-    uint64_t bytes;               /* that it took when it was ready last; 0: it never was */
+    uint64_t bytes, gpu_bytes;    /* that it took when it was ready last; 0: it never was */
     uint64_t plan_tick;           /* when an order found it in the repository last */
     /* Requests that wait for it, and the load that they are waiting for. */
     struct dyno_wait *waits;
     uint32_t wait_count;
-    uint64_t wait_ns;               /* since when */
-    bool is_ordered;                /* by them: a load is under way */
-    uint64_t retry_ns;              /* FAILED: it is not tried again before */
-    uint64_t spare_ns;              /* it is not ordered again, without anybody who waits, before */
+    uint32_t fall_count; /* loads of it that a GPU's child fell in, one after the other */
+    uint64_t wait_ns;    /* since when */
+    bool is_ordered;     /* by them: a load is under way */
+    uint64_t retry_ns;   /* FAILED: it is not tried again before */
+    uint64_t spare_ns;   /* it is not ordered again, without anybody who waits, before */
     uint64_t hit_count, miss_count; /* requests that would rather have it: it was ready, or not */
     struct dyno_stamp stamp;        /* of the file that was loaded, or failed to be */
 };

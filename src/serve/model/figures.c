@@ -51,8 +51,8 @@ void dyno_manager_figures(struct dyno_manager *manager, struct dyno_figures *fig
 {
     dyno_manager_lock_catalog(manager);
     *figures_out = manager->figures;
-    figures_out->memory_bytes = dyno_memory_used(&manager->memory);
-    figures_out->memory_bytes_max = manager->memory.limit_bytes;
+    figures_out->memory_bytes = dyno_memory_used(&manager->memory, 0);
+    figures_out->memory_bytes_max = manager->memory.rooms[0].limit_bytes;
     figures_out->eviction_count = manager->memory.eviction_count;
     dyno_manager_unlock_catalog(manager);
 }

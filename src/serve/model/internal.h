@@ -1,7 +1,8 @@
 /* internal.h - what the files of the manager share.
  *
  * manager.c: the queue and the threads.  own.c: orders that the manager gives itself.  load.c: an
- * order, carried out for a model.  ready.c: one slot of it, made ready.
+ * order, carried out for a model.  ready.c: one slot of it, made ready.  gpus.c: where engines for
+ * GPUs go, and what falls with one.
  */
 #ifndef DYNO_SERVE_MODEL_INTERNAL_H
 #define DYNO_SERVE_MODEL_INTERNAL_H
@@ -27,6 +28,9 @@ struct dyno_manager {
     struct dyno_catalog catalog;
     struct dyno_memory memory;   /* under the catalog's lock */
     struct dyno_figures figures; /* of loads; under the catalog's lock */
+    struct dyno_gpu_device gpus[DYNO_GPUS_MAX];
+    int gpu_count;
+    pthread_mutex_t fall_lock; /* around the catalog's: who orders because a GPU fell */
     struct dyno_workshop *workshop;
     struct dyno_worker workers[DYNO_LOADS_MAX + 1];
     int worker_count;
@@ -40,6 +44,7 @@ struct dyno_manager {
     size_t starting_count; /* orders of the start that are not done */
     uint64_t trim_ns;      /* when the bound on memory is looked at next; 0: never */
     uint64_t poll_ns;      /* the same of the repository */
+    uint64_t recover_ns;   /* and of what fell with a GPU */
     bool is_started, is_ending;
 };
 
@@ -80,7 +85,8 @@ struct dyno_job {
     struct dyno_slot *slot;
     uint64_t start_ns;
     struct dyno_stamp stamp;
-    uint64_t known_bytes; /* that the same file took before; 0: not known */
+    /* That the same file took before, of the host and of its GPU; 0: not known. */
+    uint64_t known_bytes, known_gpu_bytes;
     struct dyno_promise promise;
     struct dyno_err reason; /* the first failure */
 };
@@ -102,6 +108,21 @@ void dyno_manager_announce(struct dyno_manager *manager, struct dyno_order *orde
 uint64_t dyno_model_settings(const struct dyno_repo_model *model, struct dyno_arena *arena);
 /* Why nothing can be read of a model: false when that was known. */
 bool dyno_manager_tell_model(struct dyno_manager *manager, const char *model, const char *reason);
+
+/* --- GPUs --- */
+
+enum dyno_status dyno_gpus_create(struct dyno_manager *manager, struct dyno_err *err);
+/* Nothing runs any more: end the children, and with them all that they hold. */
+void dyno_gpus_stop(struct dyno_manager *manager);
+void dyno_gpus_destroy(struct dyno_manager *manager); /* no variant is left */
+/* A variant plan's `place`; arg: the job. */
+enum dyno_status dyno_gpus_place(void *arg, struct dyno_variant *variant, struct dyno_err *err);
+/* A card's `fell`: its variants answer no more, and are loaded again. */
+void dyno_gpus_fell(void *arg, struct dyno_card *card, const char *why);
+/* Under the catalog's lock: is the slot to be tried again by itself? */
+void dyno_gpus_load_failed(struct dyno_slot *slot, enum dyno_status status, bool is_put_off);
+/* Order what fell with a GPU and is not there again. */
+void dyno_gpus_recover(struct dyno_manager *manager);
 
 /* --- the manager's own --- */
 

@@ -78,7 +78,7 @@ static void put_back(const struct dyno_job *job, struct dyno_slot *slot)
     if (slot->state == DYNO_SLOT_FAILED && dyno_stamp_is_same(&stamp, &slot->stamp))
         return;
     slot->stamp = (struct dyno_stamp){0};
-    slot->bytes = 0;
+    slot->bytes = slot->gpu_bytes = 0;
     if (!slot->is_ordered && slot->state != DYNO_SLOT_DRAINING && !slot->is_evicted)
         dyno_slot_set(slot, DYNO_SLOT_UNLOADED, "it is loaded when a request wants it");
 }

@@ -13,8 +13,9 @@
 #include "base/mem.h"
 #include "serve/model/workshop.h"
 
-#define NICENESS 10
-#define TRIM_NS  UINT64_C(1000000000) /* between looks at what is held */
+#define NICENESS   10
+#define TRIM_NS    UINT64_C(1000000000) /* between looks at what is held, */
+#define RECOVER_NS UINT64_C(1000000000) /* and at what fell with a GPU */
 
 struct dyno_catalog *dyno_manager_catalog(struct dyno_manager *manager)
 {
@@ -118,11 +119,11 @@ static void destroy_reaped(struct dyno_manager *manager, struct dyno_variant *va
 {
     struct dyno_slot *slot = variant->slot;
     (void)pthread_mutex_lock(&manager->catalog.lock);
-    const uint64_t bytes = dyno_memory_leave(&manager->memory, variant);
+    const struct dyno_memory_left left = dyno_memory_leave(&manager->memory, variant);
     (void)pthread_mutex_unlock(&manager->catalog.lock);
     dyno_variant_destroy(variant);
     (void)pthread_mutex_lock(&manager->catalog.lock);
-    dyno_memory_left(&manager->memory, bytes);
+    dyno_memory_left(&manager->memory, &left);
     dyno_catalog_drained(&manager->catalog, slot);
     (void)pthread_mutex_unlock(&manager->catalog.lock);
 }
@@ -180,10 +181,12 @@ static bool do_at(struct dyno_manager *manager, uint64_t *at_ns, uint64_t gap_ns
 /* Under the lock: sleep until there is something to do. */
 static void sleep_on(struct dyno_manager *manager)
 {
-    const uint64_t a = manager->trim_ns;
-    const uint64_t b = manager->poll_ns;
-    const uint64_t ns = a == 0 || (b != 0 && b < a) ? b : a;
+    const uint64_t times[] = {manager->trim_ns, manager->poll_ns, manager->recover_ns};
+    uint64_t ns = 0;
+    for (size_t i = 0; i < DYNO_COUNT(times); i++)
+        ns = times[i] != 0 && (ns == 0 || times[i] < ns) ? times[i] : ns;
     if (do_at(manager, &manager->trim_ns, TRIM_NS, trim) ||
+        do_at(manager, &manager->recover_ns, RECOVER_NS, dyno_gpus_recover) ||
         do_at(manager, &manager->poll_ns, manager->options.poll_ns, dyno_manager_poll))
         return;
     if (ns == 0) {
@@ -275,14 +278,17 @@ enum dyno_status dyno_manager_create(const struct dyno_manager_options *options,
     if (manager == NULL)
         return DYNO_NOMEM(err);
     (void)pthread_mutex_init(&manager->lock, NULL);
+    (void)pthread_mutex_init(&manager->fall_lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&manager->work, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     dyno_catalog_init(&manager->catalog);
     manager->options = *options;
-    manager->memory.limit_bytes = options->memory_bytes_max;
-    manager->trim_ns = options->memory_bytes_max != 0 ? dyno_clock_ns() + TRIM_NS : 0;
+    manager->memory.rooms[0].limit_bytes = options->memory_bytes_max;
+    manager->trim_ns =
+        options->memory_bytes_max != 0 || options->gpu_count > 0 ? dyno_clock_ns() + TRIM_NS : 0;
+    manager->recover_ns = options->gpu_count > 0 ? dyno_clock_ns() + RECOVER_NS : 0;
     manager->poll_ns = options->poll_ns != 0 ? dyno_clock_ns() + options->poll_ns : 0;
     manager->catalog.on_demand = options->on_demand;
     manager->catalog.wait_max = options->wait_max;
@@ -290,6 +296,8 @@ enum dyno_status dyno_manager_create(const struct dyno_manager_options *options,
     manager->catalog.want_arg = manager;
     manager->arena = dyno_arena_create();
     enum dyno_status status = manager->arena != NULL ? make_lanes(manager, err) : DYNO_NOMEM(err);
+    if (status == DYNO_OK)
+        status = dyno_gpus_create(manager, err);
     if (status == DYNO_OK)
         status = dyno_workshop_create(manager, options->builds, &manager->workshop, err);
     manager->options.builds = NULL;
@@ -339,10 +347,12 @@ void dyno_manager_destroy(struct dyno_manager *manager)
         return;
     if (manager->workshop != NULL)
         dyno_workshop_stop(manager->workshop);
+    (void)pthread_mutex_lock(&manager->fall_lock); /* nothing is ordered after this */
     (void)pthread_mutex_lock(&manager->lock);
     manager->is_ending = true;
     (void)pthread_cond_broadcast(&manager->work);
     (void)pthread_mutex_unlock(&manager->lock);
+    (void)pthread_mutex_unlock(&manager->fall_lock);
     for (int i = 0; i < manager->worker_count; i++)
         (void)pthread_join(manager->workers[i].thread, NULL);
     while (manager->first != NULL) { /* of a start that failed */
@@ -351,8 +361,10 @@ void dyno_manager_destroy(struct dyno_manager *manager)
         order->status = DYNO_E_CANCELLED;
         order->done(order);
     }
+    dyno_gpus_stop(manager);
     empty_catalog(manager);
     dyno_manager_reap(manager);
+    dyno_gpus_destroy(manager);
     dyno_workshop_destroy(manager->workshop);
     dyno_catalog_fini(&manager->catalog);
     for (int i = 0; i < manager->lanes.count; i++)

@@ -66,6 +66,12 @@ struct dyno_start {
     uint64_t version;
 };
 
+/* A GPU that engines may go to. */
+struct dyno_gpu_options {
+    const char *name;            /* "cuda:N"; lives as long as the manager */
+    struct dyno_device *account; /* that runs are charged to; NULL: to none */
+};
+
 struct dyno_manager_options {
     const char *const *folders; /* live as long as the manager */
     size_t folder_count;
@@ -75,7 +81,12 @@ struct dyno_manager_options {
     int load_count;    /* loads at one time; 1..DYNO_LOADS_MAX */
     uint64_t memory_bytes_max; /* of all loaded variants; 0: any */
     struct dyno_tally_shape tally_shape;
-    struct dyno_device *device;                 /* that runs are charged to; NULL: to none */
+    struct dyno_device *device; /* that runs are charged to; NULL: to none */
+    struct dyno_gpu_options gpus[DYNO_GPUS_MAX];
+    int gpu_count;
+    const char *gpu_program;                    /* that drives them, with --drive-gpu NAME */
+    uint64_t gpu_bytes_max;                     /* of each; 0: nine tenths of what it has */
+    uint64_t gpu_timeout_ns;                    /* for what one is told to do; 0: none */
     const struct dyno_workshop_options *builds; /* for the call; NULL: nothing is built */
     bool load_at_start;                         /* everything, before what `starts` say */
     bool on_demand;    /* what there is is loaded when a request wants it */
@@ -116,6 +127,14 @@ struct dyno_figures {
     struct dyno_histogram load;           /* those that went well, and how long they took */
 };
 void dyno_manager_figures(struct dyno_manager *manager, struct dyno_figures *figures_out);
+
+/* The same of its GPUs; how many there are. */
+struct dyno_gpu_figures {
+    struct dyno_card_figures card;
+    uint64_t memory_bytes, memory_bytes_max; /* of loaded engines, and of loads; 0: not known yet */
+};
+int dyno_manager_gpu_figures(struct dyno_manager *manager,
+                             struct dyno_gpu_figures out[DYNO_GPUS_MAX]);
 
 /* LOAD fails when, of what it was to load, nothing is ready afterwards; a variant whose file and
  * configuration are those it was loaded from is ready as it is.  UNLOAD fails when nothing of the

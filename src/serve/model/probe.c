@@ -106,7 +106,7 @@ static bool run_and_keep(struct dyno_variant *variant, const struct dyno_array *
                          struct dyno_array *outputs, struct dyno_arena *arena)
 {
     memset(outputs, 0, variant->output_count * sizeof(*outputs));
-    if (dyno_instance_run(variant->instances[0], inputs, outputs, NULL) != DYNO_OK)
+    if (dyno_variant_try(variant, 0, inputs, outputs, NULL) != DYNO_OK)
         return false;
     for (size_t i = 0; i < variant->output_count; i++) {
         outputs[i].data = dyno_arena_memdup(arena, outputs[i].data, outputs[i].bytes);

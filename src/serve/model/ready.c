@@ -26,16 +26,17 @@ void dyno_manager_tell_evicted(struct dyno_variant *variant)
 }
 
 /* Room for so many bytes, if it is to be had. */
-static enum dyno_status on_reserve(void *arg, uint64_t bytes, struct dyno_err *err)
+static enum dyno_status on_reserve(void *arg, int device, uint64_t bytes, struct dyno_err *err)
 {
     struct dyno_job *job = arg;
     const struct timespec step = {.tv_nsec = ROOM_STEP_NS};
     const uint64_t end_ns = dyno_clock_ns() + ROOM_WAIT_NS;
-    bytes = bytes > job->known_bytes ? bytes : job->known_bytes;
+    const uint64_t known = device == 0 ? job->known_bytes : job->known_gpu_bytes;
+    bytes = bytes > known ? bytes : known;
     for (;;) {
         struct dyno_variant *victim = NULL;
         dyno_manager_lock_catalog(job->manager);
-        const enum dyno_fit fit = dyno_memory_ask(&job->promise, bytes, &victim, err);
+        const enum dyno_fit fit = dyno_memory_ask(&job->promise, device, bytes, &victim, err);
         dyno_manager_unlock_catalog(job->manager);
         if (fit == DYNO_FIT_YES)
             return DYNO_OK;
@@ -83,10 +84,13 @@ static enum dyno_status make_variant(struct dyno_job *job, struct dyno_slot *slo
         .lanes = &manager->lanes,
         .device = manager->options.device,
         .instance_count = wanted > manager->lanes.count ? wanted : manager->lanes.count,
+        .gpu_instance_count =
+            config->instances > DYNO_GPU_LANES ? (int)config->instances : DYNO_GPU_LANES,
         .max_batch = config->has_max_batch ? config->max_batch : -1,
         .settings = job->settings,
         .warming = on_warming,
         .reserve = on_reserve,
+        .place = dyno_gpus_place,
         .arg = job,
     };
     struct dyno_variant *variant = dyno_variant_create(job->model->name, slot->number, slot->name,
@@ -168,6 +172,9 @@ static void settle(struct dyno_job *job, struct dyno_slot *slot, struct dyno_var
     if (variant != NULL) {
         dyno_histogram_add(&job->manager->figures.load, dyno_clock_ns() - job->start_ns);
         slot->bytes = dyno_variant_bytes(variant);
+        slot->gpu_bytes = dyno_variant_gpu_bytes(variant);
+        slot->is_fallen = false;
+        slot->fall_count = 0;
         slot->used_tick = ++job->manager->catalog.tick;
         dyno_leaving_add(&leaving, dyno_slot_put(slot, variant));
         take_replaced(job, slot, &leaving);
@@ -175,6 +182,7 @@ static void settle(struct dyno_job *job, struct dyno_slot *slot, struct dyno_var
     } else {
         job->manager->figures.failed_count += !job->promise.is_put_off;
         job->manager->figures.put_off_count += job->promise.is_put_off;
+        dyno_gpus_load_failed(slot, reason->status, job->promise.is_put_off);
         settle_failed(job, slot, reason->text, &leaving);
     }
     dyno_manager_unlock_catalog(job->manager);
@@ -192,7 +200,9 @@ static bool is_up_to_date(struct dyno_job *job, struct dyno_slot *slot)
         dyno_slot_set(slot, DYNO_SLOT_READY, NULL); /* what a successor failed of is over */
     job->slot = slot;
     job->stamp = stamp;
-    job->known_bytes = dyno_stamp_is_same(&slot->stamp, &stamp) ? slot->bytes : 0;
+    const bool is_known = dyno_stamp_is_same(&slot->stamp, &stamp);
+    job->known_bytes = is_known ? slot->bytes : 0;
+    job->known_gpu_bytes = is_known ? slot->gpu_bytes : 0;
     job->promise = (struct dyno_promise){.catalog = &job->manager->catalog,
                                          .memory = &job->manager->memory,
                                          .slot = slot,

@@ -55,6 +55,8 @@ static void unload(struct dyno_variant *variant)
     variant->input_infos = NULL;
     dyno_free(variant->path);
     variant->path = NULL;
+    dyno_remote_engine_close(variant->remote);
+    variant->remote = NULL;
     dyno_engine_close(variant->engine);
     variant->engine = NULL;
 }
@@ -109,7 +111,28 @@ void dyno_variant_sum(const struct dyno_variant *variant, int class_idx, struct 
 
 uint64_t dyno_variant_bytes(struct dyno_variant *variant)
 {
-    return dyno_engine_file_bytes(variant->engine) + dyno_engine_memory_bytes(variant->engine);
+    return dyno_engine_file_bytes(variant->engine) + dyno_engine_memory_bytes(variant->engine) +
+           (variant->remote != NULL ? dyno_remote_engine_host_bytes(variant->remote) : 0);
+}
+
+uint64_t dyno_variant_gpu_bytes(const struct dyno_variant *variant)
+{
+    return variant->remote != NULL ? dyno_remote_engine_gpu_bytes(variant->remote) : 0;
+}
+
+enum dyno_status dyno_variant_try(struct dyno_variant *variant, int instance,
+                                  const struct dyno_array *inputs, struct dyno_array *outputs,
+                                  struct dyno_err *err)
+{
+    struct dyno_device *account = variant->gpu != NULL ? variant->gpu->account : NULL;
+    struct dyno_instance_times times = {0};
+    struct dyno_device_run run;
+    dyno_device_begin(account, 1, true, &run);
+    const enum dyno_status status =
+        dyno_instance_run(variant->instances[instance], inputs, outputs, &times, err);
+    (void)atomic_fetch_add(&variant->load_core_ns,
+                           dyno_device_end(account, &run, times.end_ns, times.busy_ns));
+    return status;
 }
 
 /* --- loading --- */
@@ -186,8 +209,7 @@ static enum dyno_status run_each(struct dyno_variant *variant, struct dyno_arena
     for (int i = 0; i < variant->instance_count * times; i++) {
         const uint64_t start_ns = dyno_clock_ns();
         memset(outputs, 0, variant->output_count * sizeof(*outputs));
-        DYNO_TRY(dyno_instance_run(variant->instances[i % variant->instance_count], inputs, outputs,
-                                   err));
+        DYNO_TRY(dyno_variant_try(variant, i % variant->instance_count, inputs, outputs, err));
         const uint64_t ns = dyno_clock_ns() - start_ns;
         *best_ns_out = ns < *best_ns_out ? ns : *best_ns_out;
     }
@@ -226,7 +248,7 @@ static enum dyno_status copy_all(int from, int to, const struct dyno_variant_pla
     struct dyno_stamp before = stamp_from(&info);
     before.settings = stamp->settings;
     *stamp = before;
-    DYNO_TRY(plan->reserve(plan->arg, before.bytes, err));
+    DYNO_TRY(plan->reserve(plan->arg, 0, before.bytes, err));
     do {
         bytes = sendfile(to, from, NULL, COPY_BYTES);
     } while (bytes > 0 || (bytes < 0 && errno == EINTR));
@@ -253,6 +275,19 @@ static enum dyno_status copy_file(const struct dyno_variant_plan *plan, int to,
     return status;
 }
 
+/* In the child of a GPU, which reads the same copy. */
+static enum dyno_status open_remote(struct dyno_variant *variant,
+                                    const struct dyno_variant_plan *plan, int fd,
+                                    struct dyno_err *err)
+{
+    DYNO_TRY(plan->place(plan->arg, variant, err));
+    DYNO_TRY(
+        plan->reserve(plan->arg, variant->device, dyno_engine_file_bytes(variant->engine), err));
+    DYNO_TRY(
+        dyno_remote_engine_open(variant->gpu->card, fd, variant->engine, &variant->remote, err));
+    return plan->reserve(plan->arg, variant->device, dyno_variant_gpu_bytes(variant), err);
+}
+
 /* From a copy in memory: what is written over the file, or cut off it, cannot reach what is served
  * (a map of the file itself would fault), and the bytes that we count are the bytes that are held.
  */
@@ -267,9 +302,12 @@ static enum dyno_status open_copy(struct dyno_variant *variant,
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     enum dyno_status status = copy_file(plan, fd, &variant->stamp, &reason);
     if (status == DYNO_OK)
-        status = dyno_engine_open(path, &variant->engine, &reason);
+        status = dyno_engine_inspect(path, &variant->engine, &reason);
+    if (status == DYNO_OK && dyno_engine_device_name(variant->engine)[0] != 0)
+        status = open_remote(variant, plan, fd, &reason);
     if (status != DYNO_OK) {
-        const char *colon = strstr(reason.text, "': "); /* after a path */
+        const bool has_path = strncmp(reason.text, "engine '", 8) == 0;
+        const char *colon = has_path ? strstr(reason.text, "': ") : NULL;
         status = DYNO_FAIL(err, status, "engine '%s/%s/%s': %s", variant->model, variant->version,
                            variant->name, colon != NULL ? colon + 3 : reason.text);
     }
@@ -314,11 +352,27 @@ static enum dyno_status add_instance(struct dyno_variant *variant, const struct 
 {
     const int idx = variant->instance_count;
     DYNO_TRY(dyno_instance_create(variant->engine, lanes->pools[idx % lanes->count],
-                                  &variant->instances[idx], err));
+                                  variant->remote, &variant->instances[idx], err));
     variant->instance_count++;
     variant->idle[variant->idle_count] = (uint8_t)idx;
     variant->idle_count++;
     return DYNO_OK;
+}
+
+/* What it holds, of the host and of a GPU, and `more` than that. */
+static enum dyno_status reserve(struct dyno_variant *variant, const struct dyno_variant_plan *plan,
+                                uint64_t more_host, uint64_t more_gpu, struct dyno_err *err)
+{
+    DYNO_TRY(plan->reserve(plan->arg, 0, dyno_variant_bytes(variant) + more_host, err));
+    if (variant->device == 0)
+        return DYNO_OK;
+    return plan->reserve(plan->arg, variant->device, dyno_variant_gpu_bytes(variant) + more_gpu,
+                         err);
+}
+
+static uint64_t growth(uint64_t before, uint64_t now)
+{
+    return now > before ? now - before : 0;
 }
 
 /* The first instance is warmed alone: what it takes the others will take, too. */
@@ -327,14 +381,16 @@ static enum dyno_status add_instances(struct dyno_variant *variant,
                                       struct dyno_arena *arena, const struct dyno_array *inputs,
                                       struct dyno_err *err)
 {
-    const uint64_t before = dyno_variant_bytes(variant);
+    const int count = variant->device == 0 ? plan->instance_count : plan->gpu_instance_count;
+    const uint64_t host = dyno_variant_bytes(variant);
+    const uint64_t gpu = dyno_variant_gpu_bytes(variant);
     uint64_t ns = 0;
     DYNO_TRY(add_instance(variant, plan->lanes, err));
     DYNO_TRY(run_each(variant, arena, inputs, 1, &ns, err));
-    const uint64_t now = dyno_variant_bytes(variant);
-    const uint64_t each = now > before ? now - before : 0;
-    DYNO_TRY(plan->reserve(plan->arg, now + each * (uint64_t)(plan->instance_count - 1), err));
-    while (variant->instance_count < plan->instance_count)
+    const uint64_t others = (uint64_t)count - 1;
+    DYNO_TRY(reserve(variant, plan, growth(host, dyno_variant_bytes(variant)) * others,
+                     growth(gpu, dyno_variant_gpu_bytes(variant)) * others, err));
+    while (variant->instance_count < count)
         DYNO_TRY(add_instance(variant, plan->lanes, err));
     return DYNO_OK;
 }
@@ -353,7 +409,7 @@ static enum dyno_status warm(struct dyno_variant *variant, const struct dyno_var
     set_max_batch(variant, plan->max_batch);
     const int64_t rows = dyno_variant_rows(variant, inputs, &key);
     dyno_cost_note(&variant->cost, &key, rows, ns);
-    return plan->reserve(plan->arg, dyno_variant_bytes(variant), err);
+    return reserve(variant, plan, 0, 0, err);
 }
 
 static enum dyno_status load(struct dyno_variant *variant, const struct dyno_variant_plan *plan,
@@ -372,11 +428,12 @@ static enum dyno_status load(struct dyno_variant *variant, const struct dyno_var
     struct dyno_arena *arena = dyno_arena_create();
     if (arena == NULL)
         return DYNO_NOMEM(err);
-    struct dyno_timeline_run mark;
+    struct dyno_device *cpu = variant->device == 0 ? plan->device : NULL;
+    struct dyno_device_run mark;
     const int threads = dyno_pool_thread_count(plan->lanes->pools[0]);
-    dyno_device_begin(plan->device, (uint32_t)threads, true, &mark);
+    dyno_device_begin(cpu, (uint32_t)threads, true, &mark);
     const enum dyno_status status = warm(variant, plan, arena, err);
-    atomic_store(&variant->load_core_ns, dyno_device_end(plan->device, &mark));
+    (void)atomic_fetch_add(&variant->load_core_ns, dyno_device_end(cpu, &mark, 0, 0));
     dyno_arena_destroy(arena);
     return status;
 }
@@ -385,6 +442,7 @@ enum dyno_status dyno_variant_load(struct dyno_variant *variant,
                                    const struct dyno_variant_plan *plan, struct dyno_err *err)
 {
     DYNO_ASSERT(plan->instance_count > 0 && plan->instance_count <= DYNO_INSTANCES_MAX);
+    DYNO_ASSERT(plan->gpu_instance_count > 0 && plan->gpu_instance_count <= DYNO_INSTANCES_MAX);
     const enum dyno_status status = load(variant, plan, err);
     if (status != DYNO_OK)
         unload(variant);

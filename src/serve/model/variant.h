@@ -20,7 +20,9 @@
 
 #define DYNO_INSTANCES_MAX  64
 #define DYNO_LANES_MAX      16
-#define DYNO_DEVICES_MAX    17 /* the CPU, which is the first, and GPUs */
+#define DYNO_GPUS_MAX       16
+#define DYNO_DEVICES_MAX    (1 + DYNO_GPUS_MAX) /* the CPU, which is the first, and GPUs */
+#define DYNO_GPU_LANES      2                   /* one thing runs there, and the next is at hand */
 #define DYNO_BATCH_COSTS    DYNO_COST_ROWS
 #define DYNO_BATCH_ROWS_MAX INT32_MAX /* what the protocol can say */
 
@@ -33,6 +35,13 @@ struct dyno_tally_shape {
 struct dyno_lanes {
     struct dyno_pool *pools[DYNO_LANES_MAX];
     int count;
+};
+
+/* A GPU, as device 1 and up. */
+struct dyno_gpu_device {
+    const char *name; /* "cuda:N" */
+    struct dyno_card *card;
+    struct dyno_device *account; /* NULL: none */
 };
 
 /* Which file it was, and what of its configuration it was loaded with: two that are alike need not
@@ -75,7 +84,9 @@ struct dyno_variant {
     uint64_t version_number;
     struct dyno_stamp stamp;
     atomic_uint_fast64_t load_core_ns; /* what warming took, until somebody is charged for it */
-    int device;                        /* it runs on */
+    int device;                        /* it runs on; what runs on the CPU is in this process, */
+    const struct dyno_gpu_device *gpu; /* NULL then, */
+    struct dyno_remote_engine *remote; /* and NULL; else its engine is here to be looked at */
     char *path; /* of the file that was loaded, where others may find it since; NULL: none was */
     _Atomic(struct dyno_subject *) account; /* the meter's, which outlives it; NULL: none */
 
@@ -111,13 +122,15 @@ struct dyno_variant_plan {
     const struct dyno_model_labels *labels;
     const struct dyno_lanes *lanes;
     struct dyno_device *device; /* the runs of warming are charged to it, as its platform's */
-    int instance_count;
+    int instance_count, gpu_instance_count; /* on the CPU, and on a GPU */
     int64_t max_batch; /* -1: as large as the engine takes, if rows are proved to be independent */
     uint64_t settings; /* of the stamp */
     void (*warming)(void *arg); /* the file was read and checked, runs begin */
-    /* May it hold so many bytes in all?  Asked with what is expected (the file; then instances like
-     * the first one) and with what came of it. */
-    enum dyno_status (*reserve)(void *arg, uint64_t bytes, struct dyno_err *err);
+    /* May it hold so many bytes of that device's memory (0: the host's) in all?  Asked with what is
+     * expected (the file; then instances like the first one) and with what came of it. */
+    enum dyno_status (*reserve)(void *arg, int device, uint64_t bytes, struct dyno_err *err);
+    /* An engine for a GPU: say on which one it is to run, which then has a child.  E_TARGET. */
+    enum dyno_status (*place)(void *arg, struct dyno_variant *variant, struct dyno_err *err);
     void *arg;
 };
 
@@ -144,8 +157,14 @@ struct dyno_tally *dyno_variant_tally(struct dyno_variant *variant, int thread, 
 void dyno_variant_sum(const struct dyno_variant *variant, int class_idx,
                       struct dyno_tally *sum_out);
 
-/* Bytes of the engine file and of all that it and its instances allocated. */
+/* Bytes of the engine file and of all that it and its instances allocated; and of a GPU's memory.
+ */
 uint64_t dyno_variant_bytes(struct dyno_variant *variant);
+uint64_t dyno_variant_gpu_bytes(const struct dyno_variant *variant);
+/* A run of the platform's own, while it is loaded. */
+enum dyno_status dyno_variant_try(struct dyno_variant *variant, int instance,
+                                  const struct dyno_array *inputs, struct dyno_array *outputs,
+                                  struct dyno_err *err);
 
 /* Do these inputs suit the engine?  Puts them in the engine's order into arrays[input_count].
  * E_ARG names the input, the dimension and the rule. */

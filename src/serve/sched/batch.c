@@ -44,7 +44,11 @@ static enum dyno_status gather(struct dyno_batch *batch, struct dyno_err *err)
         batch->inputs[i].dims[0] = batch->rows;
         bytes += round_up(batch->inputs[i].bytes);
     }
-    char *at = batch->input_memory = dyno_budget_alloc(batch->budget, bytes);
+    char *at = NULL;
+    if (dyno_instance_is_remote(batch->instance))
+        at = dyno_instance_room(batch->instance, bytes);
+    else
+        at = batch->input_memory = dyno_budget_alloc(batch->budget, bytes);
     if (at == NULL)
         return no_room(err);
     for (size_t i = 0; i < count; i++) {
@@ -58,25 +62,48 @@ static enum dyno_status gather(struct dyno_batch *batch, struct dyno_err *err)
     return DYNO_OK;
 }
 
-static enum dyno_status place(struct dyno_batch *batch, struct dyno_err *err)
+/* Memory for outputs whose shapes are known. */
+static enum dyno_status make_room(struct dyno_batch *batch, struct dyno_err *err)
 {
-    const size_t count = batch->variant->output_count;
     size_t bytes = 0;
-    DYNO_TRY(dyno_instance_bind(batch->instance, batch->inputs, batch->outputs, err));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < batch->variant->output_count; i++) {
         /* Proved at warm-up for one and two rows; here it is checked for what is at hand. */
         if (batch->outputs[i].rank < 1 || batch->outputs[i].dims[0] != batch->rows)
             return DYNO_FAIL(err, DYNO_E_MISMATCH, "output %zu has another batch than the inputs",
                              i);
         bytes += round_up(batch->outputs[i].bytes);
     }
-    char *at = batch->output_memory = dyno_budget_alloc(batch->budget, bytes);
-    if (at == NULL)
-        return no_room(err);
-    for (size_t i = 0; i < count; i++) {
+    batch->output_memory = dyno_budget_alloc(batch->budget, bytes);
+    return batch->output_memory != NULL ? DYNO_OK : no_room(err);
+}
+
+static enum dyno_status place(struct dyno_batch *batch, struct dyno_err *err)
+{
+    if (dyno_instance_is_remote(batch->instance))
+        return DYNO_OK;
+    DYNO_TRY(dyno_instance_bind(batch->instance, batch->inputs, batch->outputs, err));
+    DYNO_TRY(make_room(batch, err));
+    char *at = batch->output_memory;
+    for (size_t i = 0; i < batch->variant->output_count; i++) {
         batch->outputs[i].data = at;
         batch->outputs[i].bytes = round_up(batch->outputs[i].bytes);
         at += batch->outputs[i].bytes;
+    }
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_batch_keep(struct dyno_batch *batch, struct dyno_err *err)
+{
+    if (!dyno_instance_is_remote(batch->instance))
+        return DYNO_OK;
+    DYNO_TRY(make_room(batch, err));
+    char *at = batch->output_memory;
+    for (size_t i = 0; i < batch->variant->output_count; i++) {
+        struct dyno_array *array = &batch->outputs[i];
+        if (array->bytes != 0)
+            memcpy(at, array->data, array->bytes);
+        array->data = at;
+        at += round_up(array->bytes);
     }
     return DYNO_OK;
 }

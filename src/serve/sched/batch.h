@@ -18,7 +18,7 @@ struct dyno_batch {
     struct dyno_array *inputs, *outputs;
     void *input_memory, *output_memory;
     struct dyno_budget *budget; /* of the two */
-    struct dyno_timeline_run mark;
+    struct dyno_device_run mark;
     struct dyno_share *shares; /* one a task */
 };
 
@@ -34,7 +34,10 @@ struct dyno_batch *dyno_batch_create(struct dyno_task *tasks, uint32_t count,
  * up; the second by what a run of its own costs before its rows, and what a row does, as the
  * variant has learnt it (meter/account/share.h). */
 void dyno_batch_share(struct dyno_batch *batch, uint64_t ns, uint64_t core_ns);
-/* The run went well: each task gets its part of the outputs. */
+/* The run went well: outputs that lie in the instance are copied before that runs again.  E_BUSY,
+ * E_MISMATCH. */
+enum dyno_status dyno_batch_keep(struct dyno_batch *batch, struct dyno_err *err);
+/* After that: each task gets its part of the outputs. */
 void dyno_batch_scatter(struct dyno_batch *batch);
 void dyno_batch_unref(struct dyno_batch *batch);
 

@@ -75,16 +75,20 @@ static enum dyno_status place_outputs(struct dyno_task *task)
 enum dyno_status dyno_task_keep(struct dyno_task *task)
 {
     const size_t count = task->variant->output_count;
+    const bool is_remote = dyno_instance_is_remote(task->instance);
     size_t bytes = 0;
-    if (!task->variant->has_open_outputs)
+    if (!task->variant->has_open_outputs && !is_remote)
         return DYNO_OK;
     for (size_t i = 0; i < count; i++)
         bytes += round_up(task->outputs[i].bytes);
-    char *at = dyno_budget_alloc(task->budget, bytes);
-    if (at == NULL)
-        return no_room(task);
     void *old = task->output_memory;
-    task->output_memory = at;
+    char *at = (char *)task->small;
+    if (!is_remote || bytes > sizeof(task->small)) { /* of one here, some may be in `small` */
+        at = dyno_budget_alloc(task->budget, bytes);
+        if (at == NULL)
+            return no_room(task);
+        task->output_memory = at;
+    }
     for (size_t i = 0; i < count; i++) {
         struct dyno_array *array = &task->outputs[i];
         if (array->bytes != 0)
@@ -98,6 +102,8 @@ enum dyno_status dyno_task_keep(struct dyno_task *task)
 
 enum dyno_status dyno_task_place(struct dyno_task *task)
 {
+    if (dyno_instance_is_remote(task->instance))
+        return DYNO_OK; /* which has room for both */
     DYNO_TRY(align_inputs(task));
     return place_outputs(task);
 }

@@ -7,8 +7,8 @@
 /* Before the run: bind its instance, align its inputs, give its outputs memory. */
 enum dyno_status dyno_task_place(struct dyno_task *task);
 
-/* After it: outputs whose shape only the run told lie in the instance; copy them before that runs
- * again. */
+/* After it: outputs that lie in the instance, because only the run told their shapes or because it
+ * is in another process, are copied before that runs again. */
 enum dyno_status dyno_task_keep(struct dyno_task *task);
 
 #endif /* DYNO_SERVE_SCHED_RUN_H */

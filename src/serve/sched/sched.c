@@ -137,7 +137,7 @@ static enum dyno_status start_one(struct dyno_task *task, struct dyno_instance *
     const enum dyno_status status =
         dyno_instance_submit(instance, task->inputs, task->outputs, on_done, task, &task->err);
     if (status != DYNO_OK)
-        (void)dyno_device_end(device->account, &task->mark);
+        (void)dyno_device_end(device->account, &task->mark, 0, 0);
     return status;
 }
 
@@ -154,7 +154,7 @@ static enum dyno_status start_batch(struct dyno_batch *batch, struct dyno_err *e
     const enum dyno_status status = dyno_instance_submit(batch->instance, batch->inputs,
                                                          batch->outputs, on_batch_done, batch, err);
     if (status != DYNO_OK)
-        (void)dyno_device_end(device->account, &batch->mark);
+        (void)dyno_device_end(device->account, &batch->mark, 0, 0);
     return status;
 }
 
@@ -219,7 +219,8 @@ static void on_done(void *arg, enum dyno_status status, const struct dyno_instan
     struct dyno_task *task = arg;
     struct dyno_variant *variant = task->variant;
     struct dyno_sched *sched = task->sched;
-    task->core_ns = dyno_device_end(device_of(task)->account, &task->mark);
+    task->core_ns =
+        dyno_device_end(device_of(task)->account, &task->mark, times->end_ns, times->busy_ns);
     task->start_ns = times->start_ns;
     task->end_ns = times->end_ns;
     task->device_ns = times->end_ns - times->start_ns;
@@ -246,7 +247,11 @@ static void on_batch_done(void *arg, enum dyno_status status,
     struct dyno_variant *variant = batch->variant;
     struct dyno_task *task = batch->tasks;
     struct dyno_sched *sched = task->sched;
-    const uint64_t core_ns = dyno_device_end(device_of(task)->account, &batch->mark);
+    struct dyno_err own = *err;
+    const uint64_t core_ns =
+        dyno_device_end(device_of(task)->account, &batch->mark, times->end_ns, times->busy_ns);
+    if (status == DYNO_OK)
+        status = dyno_batch_keep(batch, &own);
     if (status == DYNO_OK) {
         dyno_batch_scatter(batch);
         dyno_variant_note(variant, &task->key, batch->rows, times->end_ns - times->start_ns);
@@ -266,7 +271,7 @@ static void on_batch_done(void *arg, enum dyno_status status,
         task->end_ns = times->end_ns;
         task->status = status;
         if (status != DYNO_OK)
-            task->err = *err;
+            task->err = own;
         task->done(task);
         task = next;
     }
@@ -286,9 +291,9 @@ static void run_here(struct dyno_sched *sched, struct dyno_task *task)
     dyno_device_begin(device_of(task)->account, 1, false, &task->mark);
     task->start_ns = dyno_clock_ns();
     if (status == DYNO_OK)
-        status = dyno_instance_run(task->instance, task->inputs, task->outputs, &task->err);
+        status = dyno_instance_run(task->instance, task->inputs, task->outputs, NULL, &task->err);
     task->end_ns = dyno_clock_ns();
-    task->core_ns = dyno_device_end(device_of(task)->account, &task->mark);
+    task->core_ns = dyno_device_end(device_of(task)->account, &task->mark, 0, 0);
     task->device_ns = task->end_ns - task->start_ns;
     task->status = status == DYNO_OK ? dyno_task_keep(task) : status;
     if (task->status == DYNO_OK)

@@ -43,8 +43,8 @@ struct dyno_task {
     uint64_t retry_ns;                   /* E_BUSY: when there may be room, from now; 0: unknown */
     uint64_t queue_ns, start_ns, end_ns; /* when it was queued, started, ended */
     uint64_t device_ns;                  /* its share of the run */
-    uint64_t core_ns;     /* the same of all cores that the run took, as it is metered */
-    uint64_t batch_id;    /* of the run, from 1 on; 0: it did not run */
+    uint64_t core_ns;  /* the same as it is metered: of all cores that the run took, or of a GPU */
+    uint64_t batch_id; /* of the run, from 1 on; 0: it did not run */
     uint32_t batch_count; /* requests of the run */
     int64_t batch_rows;   /* of the run */
 
@@ -60,7 +60,7 @@ struct dyno_task {
     struct dyno_instance *instance; /* lent, while it runs alone */
     struct dyno_batch *batch;       /* it ran in; NULL: alone */
     void *output_memory;            /* NULL: small */
-    struct dyno_timeline_run mark;  /* of a run of its own */
+    struct dyno_device_run mark;    /* of a run of its own */
     void *input_memory;             /* copies of inputs that were not aligned */
 };
 

@@ -1,0 +1,156 @@
+/* gpus.c - the manager's GPUs: which one an engine goes to, and what is done when one falls. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "serve/model/internal.h"
+
+#define FALLS_MAX 5 /* loads of one engine that a child fell in, before it is left alone */
+
+enum dyno_status dyno_gpus_create(struct dyno_manager *manager, struct dyno_err *err)
+{
+    const struct dyno_manager_options *options = &manager->options;
+    DYNO_ASSERT(options->gpu_count >= 0 && options->gpu_count <= DYNO_GPUS_MAX);
+    for (int i = 0; i < options->gpu_count; i++) {
+        struct dyno_gpu_device *gpu = &manager->gpus[i];
+        const struct dyno_card_options card = {.device = options->gpus[i].name,
+                                               .program = options->gpu_program,
+                                               .timeout_ns = options->gpu_timeout_ns,
+                                               .fell = dyno_gpus_fell,
+                                               .fell_arg = manager};
+        DYNO_TRY(dyno_card_create(&card, &gpu->card, err));
+        gpu->name = options->gpus[i].name;
+        gpu->account = options->gpus[i].account;
+        manager->gpu_count++;
+        manager->memory.rooms[1 + i].name = gpu->name;
+        manager->memory.rooms[1 + i].limit_bytes = options->gpu_bytes_max;
+    }
+    return DYNO_OK;
+}
+
+void dyno_gpus_stop(struct dyno_manager *manager)
+{
+    for (int i = 0; i < manager->gpu_count; i++)
+        dyno_card_stop(manager->gpus[i].card);
+}
+
+void dyno_gpus_destroy(struct dyno_manager *manager)
+{
+    for (int i = 0; i < manager->gpu_count; i++)
+        dyno_card_destroy(manager->gpus[i].card);
+    (void)pthread_mutex_destroy(&manager->fall_lock);
+}
+
+/* Under the catalog's lock: the one that has most left. */
+static int roomiest(const struct dyno_manager *manager)
+{
+    uint64_t most = 0;
+    int best = 0;
+    for (int i = 0; i < manager->gpu_count; i++) {
+        const uint64_t limit = manager->memory.rooms[1 + i].limit_bytes;
+        const uint64_t used = dyno_memory_used(&manager->memory, 1 + i);
+        const uint64_t left = (limit != 0 ? limit : DYNO_GPU_BYTES_MAX) - used;
+        if (used < limit + (limit == 0 ? DYNO_GPU_BYTES_MAX : 0) && left > most) {
+            most = left;
+            best = i;
+        }
+    }
+    return best;
+}
+
+enum dyno_status dyno_gpus_place(void *arg, struct dyno_variant *variant, struct dyno_err *err)
+{
+    struct dyno_manager *manager = ((struct dyno_job *)arg)->manager;
+    struct dyno_card_figures figures;
+    uint64_t epoch = 0;
+    if (manager->gpu_count == 0)
+        return DYNO_FAIL(err, DYNO_E_TARGET,
+                         "it was built for the GPU '%s', and this server uses none (--device)",
+                         dyno_engine_device_name(variant->engine));
+    dyno_manager_lock_catalog(manager);
+    const int idx = roomiest(manager);
+    dyno_manager_unlock_catalog(manager);
+    const struct dyno_gpu_device *gpu = &manager->gpus[idx];
+    DYNO_TRY(dyno_card_start(gpu->card, &epoch, err));
+    dyno_card_look(gpu->card, &figures);
+    const uint64_t usual = figures.memory_bytes / 10 * 9;
+    dyno_manager_lock_catalog(manager);
+    struct dyno_memory_room *room = &manager->memory.rooms[1 + idx];
+    if (room->limit_bytes == 0)
+        room->limit_bytes = usual;
+    dyno_manager_unlock_catalog(manager);
+    variant->gpu = gpu;
+    variant->device = 1 + idx;
+    return DYNO_OK;
+}
+
+/* Under the catalog's lock: load it again, as a request would have it. */
+static void want_again(struct dyno_manager *manager, struct dyno_slot *slot, const char *why)
+{
+    if (dyno_manager_want(manager, slot, false))
+        dyno_slot_set(slot, DYNO_SLOT_LOADING, why);
+}
+
+void dyno_gpus_fell(void *arg, struct dyno_card *card, const char *why)
+{
+    struct dyno_manager *manager = arg;
+    struct dyno_catalog *catalog = &manager->catalog;
+    struct dyno_leaving leaving = {0};
+    char reason[512];
+    (void)snprintf(reason, sizeof(reason), "GPU %s failed (%.400s): it is loaded again",
+                   dyno_card_device(card), why);
+    (void)pthread_mutex_lock(&manager->fall_lock);
+    dyno_manager_lock_catalog(manager);
+    for (size_t i = 0; i < catalog->count && !dyno_manager_is_ending(manager); i++)
+        for (struct dyno_slot *at = catalog->shelves[i]->slots; at != NULL; at = at->next) {
+            if (at->variant == NULL || at->variant->gpu == NULL || at->variant->gpu->card != card)
+                continue;
+            dyno_leaving_add(&leaving, dyno_slot_empty(at, reason));
+            at->is_fallen = true;
+            if (!at->is_ordered)
+                want_again(manager, at, reason);
+        }
+    dyno_manager_unlock_catalog(manager);
+    (void)pthread_mutex_unlock(&manager->fall_lock);
+    dyno_leaving_go(&leaving);
+}
+
+/* Under the catalog's lock: a load failed.  One that a child fell in may be its own fault, and then
+ * all that the GPU has suffers for each try. */
+void dyno_gpus_load_failed(struct dyno_slot *slot, enum dyno_status status, bool is_put_off)
+{
+    const bool fell = status == DYNO_E_BUSY && !is_put_off;
+    if (fell)
+        slot->fall_count++;
+    slot->is_fallen = (fell && slot->fall_count < FALLS_MAX) ||
+                      (slot->is_fallen && (status == DYNO_E_TARGET || status == DYNO_E_IO));
+}
+
+void dyno_gpus_recover(struct dyno_manager *manager)
+{
+    struct dyno_catalog *catalog = &manager->catalog;
+    const uint64_t now_ns = dyno_clock_ns();
+    (void)pthread_mutex_lock(&manager->fall_lock);
+    dyno_manager_lock_catalog(manager);
+    for (size_t i = 0; i < catalog->count && !dyno_manager_is_ending(manager); i++)
+        for (struct dyno_slot *at = catalog->shelves[i]->slots; at != NULL; at = at->next)
+            if (at->is_fallen && at->variant == NULL && !at->is_ordered &&
+                at->state == DYNO_SLOT_FAILED && now_ns >= at->retry_ns)
+                want_again(manager, at, NULL);
+    dyno_manager_unlock_catalog(manager);
+    (void)pthread_mutex_unlock(&manager->fall_lock);
+}
+
+int dyno_manager_gpu_figures(struct dyno_manager *manager,
+                             struct dyno_gpu_figures out[DYNO_GPUS_MAX])
+{
+    for (int i = 0; i < manager->gpu_count; i++) {
+        dyno_card_look(manager->gpus[i].card, &out[i].card);
+        dyno_manager_lock_catalog(manager);
+        out[i].memory_bytes = dyno_memory_used(&manager->memory, 1 + i);
+        out[i].memory_bytes_max = manager->memory.rooms[1 + i].limit_bytes;
+        dyno_manager_unlock_catalog(manager);
+    }
+    return manager->gpu_count;
+}
