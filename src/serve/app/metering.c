@@ -207,27 +207,29 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
     const struct dyno_serve_options *options = &server->options;
     if (options->ledger == NULL)
         return DYNO_OK;
-    const struct dyno_meter_options meter = {
-        .ledger = options->ledger,
-        .node = options->node,
-        .key_path = options->ledger_key,
-        .publish = options->publish_heads,
-        .certificates = options->certificates,
-        .device_class = options->device_class,
-        .recheck_ns = (uint64_t)(options->recheck_s * 1e9),
-        .certifier = options->builds.builder,
-        .takes_trials = options->takes_trials,
-        .is_relaxed = options->is_relaxed,
-        .fleet = options->fleet_ledger,
-        .awaits_fleet = options->awaits_fleet,
-        .fleet_wait_ns = (uint64_t)(options->fleet_wait_s * 1e9),
-        .is_first_start = dyno_super_restarts(server->super) == 0,
-        .device = &server->device,
-        .quota = server->quota,
-        .ready = ready,
-        .durable = durable,
-        .told = told,
-        .arg = server};
+    struct dyno_meter_options meter = {.ledger = options->ledger,
+                                       .node = options->node,
+                                       .key_path = options->ledger_key,
+                                       .publish = options->publish_heads,
+                                       .certificates = options->certificates,
+                                       .device_class = options->device_class,
+                                       .recheck_ns = (uint64_t)(options->recheck_s * 1e9),
+                                       .certifier = options->builds.builder,
+                                       .takes_trials = options->takes_trials,
+                                       .is_relaxed = options->is_relaxed,
+                                       .fleet = options->fleet_ledger,
+                                       .awaits_fleet = options->awaits_fleet,
+                                       .fleet_wait_ns = (uint64_t)(options->fleet_wait_s * 1e9),
+                                       .is_first_start = dyno_super_restarts(server->super) == 0,
+                                       .device = &server->device,
+                                       .gpu_count = options->gpu_count,
+                                       .quota = server->quota,
+                                       .ready = ready,
+                                       .durable = durable,
+                                       .told = told,
+                                       .arg = server};
+    for (int i = 0; i < options->gpu_count; i++)
+        meter.gpus[i] = &server->gpu_accounts[i];
     return dyno_meter_create(&meter, &server->meter, err);
 }
 
@@ -292,6 +294,38 @@ static void print_fleet(const struct dyno_meter_figures *figures, uint32_t epoch
           fleet->failure_count);
 }
 
+/* Of GPUs that have been used. */
+static void print_gpu_accounts(struct dyno_server *server, struct dyno_strbuf *out)
+{
+    struct dyno_gpu_figures gpus[DYNO_GPUS_MAX];
+    const int count = dyno_manager_gpu_figures(server->manager, gpus);
+    bool is_first = true;
+    for (int i = 0; i < count; i++) {
+        struct dyno_timeline_sums sums;
+        if (gpus[i].card.memory_bytes == 0)
+            continue;
+        dyno_device_read(&server->gpu_accounts[i], &sums);
+        const struct {
+            const char *name;
+            dyno_u128 ns;
+        } rows[] = {{"wall", sums.wall_ns},
+                    {"tenants", sums.tenants_ns},
+                    {"platform", sums.platform_ns},
+                    {"idle", sums.idle_ns}};
+        if (is_first)
+            head(out, "dyno_account_gpu_seconds_total",
+                 "Time of a GPU as its events tell it, each account summed on its own: tenants + "
+                 "platform + idle = wall, as of the oldest run in flight.",
+                 "counter");
+        is_first = false;
+        for (size_t k = 0; k < DYNO_COUNT(rows); k++)
+            dyno_strbuf_printf(out,
+                               "dyno_account_gpu_seconds_total{device=\"%s\",account=\"%s\"} "
+                               "%.9f\n",
+                               gpus[i].card.device, rows[k].name, (double)rows[k].ns * 1e-9);
+    }
+}
+
 void dyno_server_print_meter(struct dyno_server *server, struct dyno_strbuf *out)
 {
     struct dyno_meter_figures figures;
@@ -317,6 +351,7 @@ void dyno_server_print_meter(struct dyno_server *server, struct dyno_strbuf *out
     account(out, "platform", figures.sums.platform_ns);
     account(out, "idle", figures.sums.idle_ns);
     account(out, "running", figures.sums.running_ns);
+    print_gpu_accounts(server, out);
     static const char *const verdicts[] = {"stands", "suspended", "undecided", "failed"};
     head(out, "dyno_certificate_checks_total",
          "Looks at certificates in force with live inputs, on an idle device.", "counter");

@@ -39,6 +39,9 @@ struct dyno_subject {
     int64_t speed_up_ppm;                            /* that prices are made with */
     uint32_t inputs[DYNO_CERT_INPUTS_MAX];           /* of the reference: which of the engine's */
     uint32_t names[DYNO_NAME_KINDS]; /* handles of the ledger; 0 where a request says */
+    struct dyno_meter_account *account;
+    bool is_core;  /* its time is that of cores; */
+    char gpu[128]; /* else what the driver calls its GPU */
     /* By the hash of a shape: its upper 40 bits, and the handle in the lower 24. */
     atomic_uint_fast64_t shapes[DYNO_SHAPES_KEPT];
     atomic_uint_fast32_t shape_count;
@@ -57,6 +60,16 @@ struct dyno_subject {
     _Atomic(struct dyno_sample *) sample;
 };
 
+/* The time of a device, and what records of idle time and of the platform say of it so far. */
+struct dyno_meter_account {
+    struct dyno_device *device;
+    atomic_uint_fast32_t name;    /* of a GPU: the handle; 0: it has not been used yet */
+    atomic_uint_fast64_t cold_ns; /* of the platform's time, what tenants were told */
+    uint64_t cold_told_ns;        /* of cold_ns, what is in `told` */
+    uint64_t told_ns;             /* when they were told, ns since 1970 */
+    struct dyno_timeline_sums told;
+};
+
 #define DYNO_CHECK_VERDICTS 4 /* stands, suspended, undecided, failed */
 
 struct dyno_meter {
@@ -69,8 +82,9 @@ struct dyno_meter {
     atomic_uint_fast32_t classes[DYNO_METER_CLASSES_MAX];
     atomic_uint_fast64_t tenants[DYNO_TENANTS_KEPT];
     atomic_uint_fast64_t record_count, uncertified_count, outside_count;
-    atomic_uint_fast64_t cold_core_ns; /* of the platform's time, what tenants were told */
-    pthread_t thread;                  /* ticks */
+    struct dyno_meter_account accounts[DYNO_DEVICES_MAX]; /* by device */
+    int account_count;
+    pthread_t thread; /* ticks */
     bool has_thread;
 
     pthread_mutex_t lock;
@@ -78,10 +92,7 @@ struct dyno_meter {
     bool is_ending;
     struct dyno_cert_shelf *shelf; /* the newest first */
     struct dyno_subject *subjects;
-    struct dyno_recheck *recheck;   /* NULL: certificates are not looked after */
-    uint64_t cold_told_ns;          /* of cold_core_ns, what is in `told` */
-    uint64_t told_ns;               /* when they were told, ns since 1970 */
-    struct dyno_timeline_sums told; /* what records of idle time and platform say so far */
+    struct dyno_recheck *recheck; /* NULL: certificates are not looked after */
 };
 
 /* meter.c: a record on a way of its own, where nobody waits for it.  One that there is no memory

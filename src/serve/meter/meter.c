@@ -88,6 +88,10 @@ enum dyno_status dyno_meter_create(const struct dyno_meter_options *options,
     if (meter == NULL)
         return DYNO_NOMEM(err);
     meter->options = *options;
+    meter->accounts[0].device = options->device;
+    for (int i = 0; i < options->gpu_count; i++)
+        meter->accounts[1 + i].device = options->gpus[i];
+    meter->account_count = 1 + options->gpu_count;
     (void)pthread_mutex_init(&meter->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -160,8 +164,9 @@ static struct dyno_subject *find(struct dyno_meter *meter, const struct dyno_var
     (void)pthread_mutex_lock(&meter->lock);
     dyno_cert_shelf_find(meter->shelf, engine, &cert, &reference);
     struct dyno_subject *subject = meter->subjects;
-    while (subject != NULL && !(is_of(subject, variant, engine) &&
-                                subject->reference == reference && subject->certificate == cert))
+    while (subject != NULL &&
+           !(is_of(subject, variant, engine) && subject->reference == reference &&
+             subject->certificate == cert && subject->account == &meter->accounts[variant->device]))
         subject = subject->next;
     (void)pthread_mutex_unlock(&meter->lock);
     return subject;
@@ -312,17 +317,18 @@ static bool name_class(struct dyno_meter *meter, const struct dyno_meter_request
 static void tell_cold_start(struct dyno_meter *meter, const struct dyno_meter_request *request,
                             const struct dyno_record *usage)
 {
+    struct dyno_meter_account *account = &meter->accounts[request->variant->device];
     const uint64_t core_ns = atomic_exchange(&request->variant->load_core_ns, 0);
     if (core_ns == 0)
         return;
     struct dyno_record record = {.kind = DYNO_RECORD_PLATFORM,
-                                 .flags = DYNO_RECORD_CORE_NS,
+                                 .flags = usage->flags & DYNO_RECORD_CORE_NS,
                                  .start_ns = usage->start_ns,
-                                 .queue_ns = core_ns / meter->options.device->timeline.capacity,
+                                 .queue_ns = core_ns / account->device->timeline.capacity,
                                  .device_ns = core_ns};
     memcpy(record.names, usage->names, sizeof(record.names));
     record.names[DYNO_NAME_SHAPE - 1] = 0;
-    atomic_fetch_add(&meter->cold_core_ns, core_ns);
+    atomic_fetch_add(&account->cold_ns, core_ns);
     struct dyno_reservation load = {0};
     if (request->reservation != NULL)
         load = dyno_quota_cold_start(request->reservation);
@@ -336,7 +342,7 @@ bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request
     struct dyno_record *record = &entry->record;
     *record = (struct dyno_record){.kind = DYNO_RECORD_USAGE,
                                    .outcome = outcome_of(request),
-                                   .flags = DYNO_RECORD_CORE_NS,
+                                   .flags = subject->is_core ? DYNO_RECORD_CORE_NS : 0,
                                    .items = (uint32_t)request->rows,
                                    .batch_count = request->batch_count,
                                    .batch_id = request->batch_id,

@@ -34,7 +34,9 @@ struct dyno_meter_options {
     bool awaits_fleet;        /* answers leave after it has their record, */
     uint64_t fleet_wait_ns;   /* or do not leave after so long */
     bool is_first_start;      /* what only a person can mend of the fleet's fails the start */
-    struct dyno_device *device;
+    struct dyno_device *device; /* the CPU */
+    struct dyno_device *gpus[DYNO_GPUS_MAX];
+    int gpu_count;
     struct dyno_quota *quota; /* is told of records; may be NULL */
     /* The ready variants, each referenced, in `arena`; for what they hold. */
     enum dyno_status (*ready)(void *arg, struct dyno_arena *arena,
@@ -72,7 +74,7 @@ const char *dyno_meter_refusal(const struct dyno_meter *meter);
 uint32_t dyno_meter_epoch(const struct dyno_meter *meter);
 
 /* What a request will be worth, and by what its price is made.  Exact where a certificate covers
- * its shape; else as much as `core_ns`, its own time of cores, is. */
+ * its shape; else as much as `core_ns`, its own time of cores or of a GPU, is. */
 struct dyno_meter_quote {
     uint64_t reference_ns;
     const char *precision;

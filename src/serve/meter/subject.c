@@ -66,10 +66,25 @@ static enum dyno_status take_certs(struct dyno_subject *subject, const struct dy
     return DYNO_OK;
 }
 
+/* The class of its device: a GPU's is what its driver calls it. */
+static enum dyno_status name_device(struct dyno_subject *subject,
+                                    const struct dyno_variant *variant, struct dyno_err *err)
+{
+    const char *device = subject->meter->options.device_class;
+    struct dyno_card_figures figures;
+    if (variant->gpu != NULL) {
+        dyno_card_look(variant->gpu->card, &figures);
+        memcpy(subject->gpu, figures.name, sizeof(subject->gpu));
+        DYNO_TRY(name(subject, DYNO_NAME_DEVICE, subject->gpu, err));
+        atomic_store(&subject->account->name, subject->names[DYNO_NAME_DEVICE - 1]);
+        return DYNO_OK;
+    }
+    return device != NULL ? name(subject, DYNO_NAME_DEVICE, device, err) : DYNO_OK;
+}
+
 static enum dyno_status fill(struct dyno_subject *subject, const struct dyno_variant *variant,
                              struct dyno_err *err)
 {
-    const char *device = subject->meter->options.device_class;
     char text[sizeof(variant->version) + sizeof(variant->name) + 1];
     (void)snprintf(text, sizeof(text), "%s/%s", variant->version, variant->name);
     subject->model = copy_of(variant->model);
@@ -78,8 +93,7 @@ static enum dyno_status fill(struct dyno_subject *subject, const struct dyno_var
         return DYNO_NOMEM(err);
     DYNO_TRY(name(subject, DYNO_NAME_MODEL, subject->model, err));
     DYNO_TRY(name(subject, DYNO_NAME_VARIANT, subject->variant, err));
-    if (device != NULL)
-        DYNO_TRY(name(subject, DYNO_NAME_DEVICE, device, err));
+    DYNO_TRY(name_device(subject, variant, err));
     return take_certs(subject, variant, err);
 }
 
@@ -93,6 +107,8 @@ enum dyno_status dyno_subject_create(struct dyno_meter *meter, const struct dyno
         return DYNO_NOMEM(err);
     (void)pthread_mutex_init(&subject->lock, NULL);
     subject->meter = meter;
+    subject->account = &meter->accounts[variant->device];
+    subject->is_core = variant->device == 0;
     subject->engine = *engine;
     subject->speed_up_ppm = DYNO_PPM;
     dyno_residency_init(&subject->residency, 0, dyno_clock_ns());
@@ -187,7 +203,7 @@ struct dyno_epu dyno_subject_epu(const struct dyno_subject *subject,
     const int64_t *dims[DYNO_CERT_INPUTS_MAX];
     uint32_t ranks[DYNO_CERT_INPUTS_MAX];
     const struct dyno_epu_shape shape = {dims, ranks};
-    const uint64_t device_ns = core_ns / subject->meter->options.device->timeline.capacity;
+    const uint64_t device_ns = core_ns / subject->account->device->timeline.capacity;
     for (uint32_t i = 0; reference != NULL && i < reference->input_count; i++) {
         dims[i] = inputs[subject->inputs[i]].dims;
         ranks[i] = (uint32_t)inputs[subject->inputs[i]].rank;
@@ -198,7 +214,7 @@ struct dyno_epu dyno_subject_epu(const struct dyno_subject *subject,
 /* What its records say, or the certificate that they cite. */
 static const char *device_of(const struct dyno_subject *subject)
 {
-    const char *device = subject->meter->options.device_class;
+    const char *device = subject->is_core ? subject->meter->options.device_class : subject->gpu;
     if (device != NULL)
         return device;
     return subject->certificate != NULL ? subject->certificate->device_class : "";

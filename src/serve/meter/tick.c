@@ -108,38 +108,59 @@ static void note_held(struct dyno_meter *meter)
 
 /* --- time --- */
 
-static void tell_time(struct dyno_meter *meter, enum dyno_record_kind kind, uint64_t end_ns,
+/* A span of an account, of a device that has a name where it is a GPU. */
+struct span {
+    struct dyno_record record; /* kind, device_ns open */
+    uint64_t end_ns;
+};
+
+static void tell_time(struct dyno_meter *meter, enum dyno_record_kind kind, const struct span *span,
                       dyno_u128 now, dyno_u128 *told)
 {
     if (now <= *told) /* a cold start can be told before its time is read here */
         return;
-    const dyno_u128 ns = now - *told;
-    const struct dyno_record record = {.kind = kind,
-                                       .flags = DYNO_RECORD_CORE_NS,
-                                       .start_ns = meter->told_ns,
-                                       .queue_ns = end_ns - meter->told_ns,
-                                       .device_ns = (uint64_t)ns};
+    struct dyno_record record = span->record;
+    record.kind = kind;
+    record.device_ns = (uint64_t)(now - *told);
     dyno_meter_append(meter, &record, NULL);
     *told = now;
 }
 
-void dyno_meter_tick(struct dyno_meter *meter)
+static struct span begin_span(const struct dyno_meter_account *account)
+{
+    const uint64_t now_ns = wall_ns();
+    struct span span = {.end_ns = now_ns > account->told_ns ? now_ns : account->told_ns};
+    struct dyno_record *record = &span.record;
+    record->start_ns = account->told_ns;
+    record->queue_ns = span.end_ns - account->told_ns; /* a clock set back: 0 */
+    record->flags = account->device->is_gpu ? 0 : DYNO_RECORD_CORE_NS;
+    record->names[DYNO_NAME_DEVICE - 1] = (uint32_t)atomic_load(&account->name);
+    return span;
+}
+
+static void tell_device(struct dyno_meter *meter, struct dyno_meter_account *account)
 {
     struct dyno_timeline_sums sums;
+    if (account->device->is_gpu && atomic_load(&account->name) == 0)
+        return; /* nobody has used it: it is told of when somebody has */
+    const struct span span = begin_span(account);
+    dyno_device_read(account->device, &sums);
+    const uint64_t cold_ns = atomic_load(&account->cold_ns);
+    account->told.platform_ns += cold_ns - account->cold_told_ns;
+    account->cold_told_ns = cold_ns;
+    tell_time(meter, DYNO_RECORD_PLATFORM, &span, sums.platform_ns, &account->told.platform_ns);
+    tell_time(meter, DYNO_RECORD_IDLE, &span, sums.idle_ns, &account->told.idle_ns);
+    account->told_ns = span.end_ns;
+}
+
+void dyno_meter_tick(struct dyno_meter *meter)
+{
     (void)pthread_mutex_lock(&meter->lock);
     for (struct dyno_subject *at = meter->subjects; at != NULL; at = at->next)
         tell_held(meter, at);
     (void)pthread_mutex_unlock(&meter->lock);
-    const uint64_t now_ns = wall_ns();
-    const uint64_t end_ns =
-        now_ns > meter->told_ns ? now_ns : meter->told_ns; /* a clock set back */
-    dyno_device_read(meter->options.device, &sums);
-    const uint64_t cold_ns = atomic_load(&meter->cold_core_ns);
-    meter->told.platform_ns += cold_ns - meter->cold_told_ns;
-    meter->cold_told_ns = cold_ns;
-    tell_time(meter, DYNO_RECORD_PLATFORM, end_ns, sums.platform_ns, &meter->told.platform_ns);
-    tell_time(meter, DYNO_RECORD_IDLE, end_ns, sums.idle_ns, &meter->told.idle_ns);
-    meter->told_ns = end_ns;
+    for (int i = 0; i < meter->account_count; i++)
+        tell_device(meter, &meter->accounts[i]);
 }
 
 void *dyno_meter_keep_time(void *arg)
@@ -147,7 +168,8 @@ void *dyno_meter_keep_time(void *arg)
     struct dyno_meter *meter = arg;
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    meter->told_ns = wall_ns();
+    for (int i = 0; i < meter->account_count; i++)
+        meter->accounts[i].told_ns = wall_ns();
     (void)pthread_mutex_lock(&meter->lock);
     while (!meter->is_ending) {
         until.tv_sec += 1;
