@@ -291,6 +291,63 @@ def case_remove_shipped_killed(t):
         fleet.works("ledger", "ship", "ledger")
 
 
+# What stands between the columns of the view and those of an export.
+VIEW_ROW = ("SELECT json_build_object('id', id, 'group', group_number, 'kind', kind, 'state', state, 'outcome', outcome, 'flags',"
+            " flags, 'tenant', tenant, 'model', model, 'variant', variant, 'reference_certificate', reference_certificate,"
+            " 'engine_certificate', engine_certificate, 'class', class, 'shape', shape, 'device', device, 'tariff', tariff,"
+            " 'items', items, 'batch_id', batch_id, 'batch_size', batch_size, 'start', to_char(time AT TIME ZONE 'UTC',"
+            " 'YYYY-MM-DD\"T\"HH24:MI:SS.US') || lpad((start_ns % 1000)::text, 3, '0') || 'Z', 'queue_ns', queue_ns,"
+            " 'device_ns', device_ns, 'reference_ns', reference_ns, 'memory_byte_ns', memory_byte_ns::text, 'voids', voids)"
+            " FROM dyno_ledger.record")
+
+
+def case_records_in_sql(t):
+    """The view of single records has what an export has, to the last digit: of several nodes, files and starts, with records
+    that were voided or are not known to have left, and names of any text."""
+    with postgres.cluster() as pg:
+        fleet = Fleet(t, pg)
+        for node in (3, 4):
+            make(t, f"l{node}", node=node, records=100 + node)
+            make(t, f"l{node}", node=node, records=50, unsent=2)
+            fleet.works("ledger", "ship", f"l{node}")
+        since = 1730419200
+        lines = [f"{'ä' * 127} m'o\"d,el\\\\ vπx cl@dev - ok 4294967295 {2**64 - 1} {2**64 - 1} {since} void",
+                 f"b m v cl ref:{'a' * 64} cached 3 7 0 {since} unsent", f"b m v cl - residency {2**63} 0 0 {since}",
+                 f"b m v cl {'f' * 64} cold-start 0 9 0 {since}", f"c m v cl - on-cores 3 7 11 {since} unsent"]
+        t.tool("make_ledger", t.path("l1"), stdin="\n".join(lines) + "\n")
+        fleet.works("ledger", "ship", "l1")
+        want = sorted(map(json.loads, fleet.works("ledger", "export", "--json").splitlines()), key=lambda r: r["id"])
+        got = sorted((json.loads(row[0]) for row in pg.sql(VIEW_ROW)), key=lambda r: r["id"])
+        check(len(got) == len(want) > 500, len(got), len(want))
+        for left, right in zip(got, want):
+            check(left == right, left, right)
+        check({r["state"] for r in got} == {"sent", "unconfirmed", "voided"} and
+              {r["kind"] for r in got} >= {"usage", "void", "residency", "platform"}, got[-1])
+        # It adds up, and a part of it can be asked for.
+        per = {}
+        for r in want:
+            if (r["kind"], r["state"], r["outcome"]) == ("usage", "sent", "ok"):
+                key = r["tenant"], r["model"]
+                per[key] = per.get(key, 0) + r["reference_ns"]
+        rows = pg.sql("SELECT tenant, model, sum(reference_ns) FROM dyno_ledger.record WHERE kind = 'usage' AND state = 'sent' AND"
+                      " outcome = 'ok' GROUP BY tenant, model")
+        check({(r[0], r[1]): int(r[2]) for r in rows} == per and per, rows, per)
+        part, = pg.sql("SELECT count(*) FROM dyno_ledger.record WHERE node = 3 AND group_number < 20")
+        check(int(part[0]) == sum(r["id"].startswith("3-") and r["group"] < 20 for r in want), part)
+        # Who may see the view alone sees records, and not the tables.
+        pg.sql(f"CREATE ROLE finance LOGIN PASSWORD '{postgres.PASSWORD}'; GRANT USAGE ON SCHEMA dyno_ledger TO finance;"
+               "GRANT SELECT ON dyno_ledger.record TO finance")
+        check(pg.sql("SET ROLE finance; SELECT count(*) FROM dyno_ledger.record")[-1] == [str(len(want))])
+        # Tables that an older build made get it with the next delivery.
+        known = pg.sql("SELECT version FROM dyno_ledger.schema_version")
+        pg.sql("DROP VIEW dyno_ledger.record, dyno_ledger.packed_record; DROP FUNCTION dyno_ledger.indices, dyno_ledger.names,"
+               " dyno_ledger.u64, dyno_ledger.u32; ALTER TABLE dyno_ledger.node DROP retirement, DROP retirement_proof;"
+               " UPDATE dyno_ledger.schema_version SET version = 1")
+        fleet.works("ledger", "ship", "l1")
+        check(pg.sql("SELECT version FROM dyno_ledger.schema_version") == known)
+        check(pg.sql("SELECT count(*) FROM dyno_ledger.record") == [[str(len(want))]])
+
+
 def case_damage(t):
     """What is changed in the database is found, wherever it is."""
     with postgres.cluster() as pg:
@@ -322,7 +379,8 @@ def case_damage(t):
                 ("UPDATE dyno_ledger.watermark SET sent_seq = 100 WHERE seq = 100", "and a watermark at 100 and 100"),
                 ("DELETE FROM dyno_ledger.watermark WHERE seq = 100", "has no watermark"),
                 ("INSERT INTO dyno_ledger.watermark VALUES (3, 4294967295, 1, 1)", "has a watermark and no group"),
-                ("ALTER TABLE dyno_ledger.record_group ALTER items TYPE text USING 'x'", "items is of another type"),
+                ("DROP VIEW dyno_ledger.record, dyno_ledger.packed_record;"
+                 " ALTER TABLE dyno_ledger.record_group ALTER items TYPE text USING 'x'", "items is of another type"),
                 ("ALTER TABLE dyno_ledger.head DROP proof", 'column "proof" does not exist')):
             pg.sql(statement)
             got = t.dyno("ledger", "verify", fleet.flag, env=pg.env())

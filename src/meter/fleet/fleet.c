@@ -28,12 +28,14 @@ static const char *const changes[] = {
     " node bigint, group_count bigint, file bigint NOT NULL, bytes bytea NOT NULL,"
     " proof bytea NOT NULL, PRIMARY KEY (node, group_count));",
     "ALTER TABLE dyno_ledger.node ADD retirement bytea, ADD retirement_proof bytea;",
+    dyno_fleet_functions_sql,
+    dyno_fleet_views_sql,
 };
 
 static const struct dyno_pg_kind fleet_kind = {
     .what = "fleet ledger",
     .schema = "dyno_ledger",
-    .version = 2,
+    .version = 4,
     .changes = changes,
 };
 

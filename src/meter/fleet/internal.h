@@ -18,6 +18,9 @@ enum dyno_status dyno_fleet_find_mark(struct dyno_fleet *fleet, uint32_t node, b
 enum dyno_status dyno_fleet_file_open(void *fleet, const char *name,
                                       struct dyno_ledger_file **file_out, struct dyno_err *err);
 
+/* view.c: what makes functions and views of single records. */
+extern const char dyno_fleet_functions_sql[], dyno_fleet_views_sql[];
+
 /* A u64 of a file as a bigint; it is at most INT64_MAX. */
 static inline struct dyno_pg_value dyno_fleet_u64(uint64_t value)
 {
