@@ -384,11 +384,17 @@ static void try_tactic(const struct kcase_data *data, const struct dyno_kernel *
 
 /* --- cases --- */
 
+/* Its cfg is a tile and a split. */
+static bool is_product(const struct dyno_kernel *kernel)
+{
+    return strstr(kernel->name, "_mma_") != NULL || strstr(kernel->name, "_ffma_") != NULL;
+}
+
 /* Other parameters than the estimates like: every tile and every split comes up in some case. */
 static void try_others(const struct kcase_data *data, const struct dyno_kernel *kernel,
                        const struct dyno_site *site, const struct dyno_tactic *like, uint32_t salt)
 {
-    if (strncmp(kernel->name, "conv", 4) != 0 && strncmp(kernel->name, "matmul", 6) != 0)
+    if (!is_product(kernel))
         return;
     for (uint32_t i = 0; i < 3; i++) {
         struct dyno_tactic asked = *like;
@@ -437,7 +443,10 @@ static void run_kernels(const struct kcase_data *data)
                 continue;
             if (first)
                 try_others(data, dyno_kernels[k], &site, &tactics[t], case_count + (uint32_t)t);
-            if (first || data->row->mode != KCHECK_SUM)
+            /* Of those that differ in how much a thread makes, some in each case. */
+            const bool in_turn =
+                !is_product(dyno_kernels[k]) && (case_count + (uint32_t)t) % 3 == 0;
+            if (first || in_turn || data->row->mode != KCHECK_SUM)
                 try_tactic(data, dyno_kernels[k], &tactics[t]);
         }
         covered = covered || count > 0;

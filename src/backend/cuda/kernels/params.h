@@ -41,6 +41,21 @@ struct dyno_gpu_pool {
     struct dyno_gpu_tail tail;
 };
 
+/* x [batch][h][w][c], weights [taps][c] -> y [batch][oh][ow][c]: a filter a channel. */
+struct dyno_gpu_depthwise {
+    unsigned long long x, y, weights, bias;
+    int batch, c, channels, h, w, oh, ow, ph, pw;
+    struct dyno_gpu_tail tail;
+};
+
+/* x [batch][h][w][c] -> y [batch][oh][ow][m], weights [group][taps][c / groups][outputs a group as
+ * stored]. */
+struct dyno_gpu_direct {
+    unsigned long long x, y, weights, bias;
+    int batch, c, m, channels, h, w, oh, ow, ph, pw; /* c, m: as stored; channels: those meant of m */
+    struct dyno_gpu_tail tail;
+};
+
 /* Element-wise over count elements that lie as rows of `ld`, `columns` of them meant. */
 struct dyno_gpu_pointwise {
     unsigned long long x, y;
@@ -72,6 +87,16 @@ struct dyno_gpu_rows {
     unsigned long long x, y, scale, bias;
     long long rows;
     int columns, inner;
+    float epsilon;
+    struct dyno_gpu_tail tail;
+};
+
+/* x, y [batch][positions][c]: a mean and a variance for every `group` channels of an item.  First
+ * launch (phase 0): those of `chunks` stretches of positions into parts [batch][chunks][c][2]. */
+struct dyno_gpu_channel_norm {
+    unsigned long long x, y, scale, bias, mean, var, parts;
+    long long positions, chunk;
+    int batch, c, channels, group, chunks, phase;
     float epsilon;
     struct dyno_gpu_tail tail;
 };

@@ -1,0 +1,201 @@
+/* conv_depthwise.c - Conv with a filter a channel, channels last.
+ *
+ * Packed: the bias (f32), then the weights [taps][channels as stored] in the type of x; channels
+ * past those that are meant are zero.
+ */
+#include <string.h>
+
+#include "backend/cpu/conv.h"
+#include "backend/cuda/tail.h"
+
+extern const struct dyno_kernel dyno_kernel_cuda_conv_depthwise;
+
+#define THREADS  128
+#define TAPS_MAX 1024 /* of a row: they are unrolled */
+
+static const int64_t run_lengths[] = {1, 2, 4, 8};
+
+struct depthwise_state {
+    struct dyno_gpu_depthwise params;
+    struct dyno_cuda_tail tail;
+    int64_t grid[3];
+};
+
+/* cfg[0]: number of the layout; cfg[1]: outputs a thread. */
+static enum dyno_status sizes_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                 struct dyno_cpu_conv *conv, struct dyno_err *err)
+{
+    const int64_t run = tactic->cfg[1];
+    if (!dyno_cpu_conv_accepts(site, DYNO_OP_conv) || !dyno_cuda_readable(site, 0) ||
+        site->in_is_weight[0] || site->ins[0].rank < 3 || site->ins[0].rank > 4)
+        return dyno_cuda_refuse(site, err);
+    DYNO_TRY(dyno_cpu_conv_resolve(site, conv, err));
+    if (conv->groups != conv->c || conv->m != conv->c || conv->c < 1 ||
+        (run - 1) * conv->sw + (conv->kw - 1) * conv->dw >= 64 || conv->kw > 64 ||
+        conv->taps > TAPS_MAX)
+        return dyno_cuda_refuse(site, err);
+    if (conv->c > INT32_MAX / 16 || conv->h > INT32_MAX / 16 || conv->w > INT32_MAX / 16 ||
+        conv->sh > INT32_MAX / 16 || conv->dh > INT32_MAX / 16 / conv->kh ||
+        conv->ph > INT32_MAX / 16 || conv->pw > INT32_MAX / 16 || conv->batch > INT32_MAX / 16 ||
+        conv->oh * conv->ow > INT32_MAX / (conv->batch + 1))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "a depthwise Conv whose sizes are too large");
+    return DYNO_OK;
+}
+
+static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
+{
+    const struct dyno_buf *x = &site->ins[0];
+    int count = 0;
+    for (int i = 0; i < dyno_cuda_layout_count; i++) {
+        const struct dyno_layout layout = dyno_cuda_layouts[i];
+        if (!dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target))
+            continue;
+        for (size_t k = 0; k < DYNO_COUNT(run_lengths) && count < max; k++) {
+            struct dyno_cpu_conv conv = {.batch = 0};
+            struct dyno_tactic *tactic = &out[count];
+            *tactic = (struct dyno_tactic){.cfg = {(uint32_t)i, (uint32_t)run_lengths[k]}};
+            if (sizes_of(site, tactic, &conv, NULL) != DYNO_OK)
+                continue;
+            dyno_cuda_tail_layouts(site, layout, tactic);
+            /* Neighbours share what they read, but threads must be enough to hide the wait. */
+            const double elem_bytes = layout.elem != 0 ? 2.0 : 4.0;
+            const double outputs = (double)(conv.batch * conv.oh * conv.ow * conv.c);
+            const double reads = (double)conv.kh *
+                                 (double)((run_lengths[k] - 1) * conv.sw + conv.kw) /
+                                 (double)run_lengths[k];
+            tactic->est_us = (float)dyno_cuda_move_us(
+                site->target, elem_bytes * ((double)dyno_cuda_count(x, 0, x->rank) +
+                                            outputs * (1.0 + reads / 8.0)));
+            count++;
+        }
+    }
+    return count;
+}
+
+static uint64_t bias_bytes(const struct dyno_cpu_conv *conv, struct dyno_layout layout)
+{
+    return (uint64_t)dyno_cuda_stored(conv->c, layout) * sizeof(float);
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    struct dyno_cpu_conv conv = {.batch = 0};
+    struct dyno_cuda_tail tail;
+    bool is_known = false;
+    for (size_t k = 0; k < DYNO_COUNT(run_lengths); k++)
+        is_known = is_known || asked->cfg[1] == (uint32_t)run_lengths[k];
+    if (asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count || !is_known ||
+        !dyno_cuda_rest_is_zero(asked, 2))
+        return dyno_cuda_refuse(site, err);
+    const struct dyno_layout layout = dyno_cuda_layouts[asked->cfg[0]];
+    if (!dyno_cuda_is_last(layout) || !dyno_layout_same(asked->out_layout, layout))
+        return dyno_cuda_refuse(site, err);
+    tactic->in_layouts[0] = layout;
+    DYNO_TRY(sizes_of(site, tactic, &conv, err));
+    if (!dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    tactic->packed_bytes =
+        bias_bytes(&conv, layout) +
+        (uint64_t)(conv.taps * dyno_cuda_stored(conv.c, layout)) * (layout.elem != 0 ? 2U : 4U);
+    tactic->flags = layout.elem == 0 ? DYNO_TACTIC_BASELINE : 0;
+    return DYNO_OK;
+}
+
+static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                             void *dst, struct dyno_err *err)
+{
+    struct dyno_cpu_conv conv = {.batch = 0};
+    const struct dyno_layout layout = tactic->in_layouts[0];
+    DYNO_TRY(sizes_of(site, tactic, &conv, err));
+    const float *weights = site->ins[1].data;
+    const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
+    const int64_t stored = dyno_cuda_stored(conv.c, layout);
+    const enum dyno_dtype elem = layout.elem != 0 ? (enum dyno_dtype)layout.elem : DYNO_F32;
+    memset(dst, 0, tactic->packed_bytes);
+    float *bias = dst;
+    for (int64_t c = 0; has_bias && c < conv.c; c++)
+        bias[c] = ((const float *)site->ins[2].data)[c];
+    for (int64_t tap = 0; tap < conv.taps; tap++) {
+        for (int64_t c = 0; c < conv.c; c++)
+            dyno_elem_store_f64(elem, bias + stored, (size_t)(tap * stored + c),
+                                (double)weights[c * conv.taps + tap]);
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                   const char **source_out, struct dyno_strbuf *choices,
+                                   struct dyno_err *err)
+{
+    struct dyno_cpu_conv conv = {.batch = 0};
+    struct dyno_cuda_tail tail;
+    DYNO_TRY(sizes_of(site, tactic, &conv, err));
+    if (!dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    const char *type = dyno_cuda_type(tactic->out_layout);
+    *source_out = "depthwise.cu";
+    dyno_strbuf_printf(choices,
+                       "#define T %s\n#define TO %s\n#define VEC %d\n#define RUN %u\n"
+                       "#define KH %d\n#define KW %d\n#define SH %d\n#define SW %d\n"
+                       "#define DH %d\n#define DW %d\n",
+                       type, type, tactic->out_layout.block, tactic->cfg[1], (int)conv.kh,
+                       (int)conv.kw, (int)conv.sh, (int)conv.sw, (int)conv.dh, (int)conv.dw);
+    dyno_cuda_tail_text(&site->step->tail, &tail, choices);
+    return DYNO_OK;
+}
+
+static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                const void *packed, void *state_bytes,
+                                uint64_t *workspace_bytes_out, struct dyno_err *err)
+{
+    (void)packed;
+    struct depthwise_state *state = state_bytes;
+    struct dyno_cpu_conv conv = {.batch = 0};
+    const struct dyno_layout layout = tactic->in_layouts[0];
+    *workspace_bytes_out = 0;
+    DYNO_TRY(sizes_of(site, tactic, &conv, err));
+    *state = (struct depthwise_state){.params = {.batch = (int)conv.batch,
+                                                 .c = (int)dyno_cuda_stored(conv.c, layout),
+                                                 .channels = (int)conv.c,
+                                                 .h = (int)conv.h,
+                                                 .w = (int)conv.w,
+                                                 .oh = (int)conv.oh,
+                                                 .ow = (int)conv.ow,
+                                                 .ph = (int)conv.ph,
+                                                 .pw = (int)conv.pw}};
+    if (!dyno_cuda_tail_plan(site, tactic, &state->tail))
+        return dyno_cuda_refuse(site, err);
+    if (!dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand of the tail is too large");
+    const int64_t places = conv.batch * conv.oh * dyno_cuda_div_up(conv.ow, tactic->cfg[1]);
+    state->grid[0] = dyno_cuda_div_up(places * (state->params.c / layout.block), THREADS);
+    state->grid[1] = state->grid[2] = 1;
+    return DYNO_OK;
+}
+
+static enum dyno_status run(struct dyno_run_args *args)
+{
+    const struct depthwise_state *state = args->state;
+    struct dyno_gpu_depthwise params = state->params;
+    params.x = dyno_cuda_address(args->ins[0].data);
+    params.y = dyno_cuda_address(args->outs[0].data);
+    params.bias = dyno_cuda_address(args->packed);
+    params.weights = params.bias + (unsigned long long)params.c * sizeof(float);
+    dyno_cuda_tail_bind(args, &state->tail, &params.tail);
+    return dyno_cuda_launch(args, state->grid, THREADS, 0, &params, sizeof(params));
+}
+
+const struct dyno_kernel dyno_kernel_cuda_conv_depthwise = {
+    .name = "conv_depthwise_cuda",
+    .packing = 1,
+    .packed_ins = 1U << 1,
+    .state_bytes = sizeof(struct depthwise_state),
+    .place = DYNO_ON_GPU,
+    .enumerate = enumerate,
+    .settle = settle,
+    .pack = pack,
+    .prepare = prepare,
+    .run = run,
+    .program = program_of,
+};

@@ -1,0 +1,99 @@
+/* direct.cu - Conv in groups and ConvTranspose, channels last, in plain f32 arithmetic: a thread
+ * makes VEC channels of RUN outputs that meet the same taps, so that a weight is read once for all.
+ *
+ * Choices: T (of x and the weights), TO (of y), VEC, RUN, TRANSPOSED (0, 1), KH KW, SH SW, DH DW,
+ * CG (input channels a group), MG (outputs a group, as stored), VX (channels of x that are read at
+ * once: VEC or 1; divides CG).
+ */
+#define STEP (TRANSPOSED ? SW : 1) /* between outputs that meet the same taps */
+
+/* Where tap `tap` of output `o` reads, or -1: between two inputs, or outside. */
+__device__ __forceinline__ int source(int o, int tap, int pad, int stride, int dilation, int size)
+{
+    int at = TRANSPOSED ? o + pad - tap * dilation : o * stride - pad + tap * dilation;
+    if (TRANSPOSED) {
+        if (at % stride != 0)
+            return -1;
+        at /= stride;
+    }
+    return (unsigned)at < (unsigned)size ? at : -1;
+}
+
+extern "C" __global__ void __launch_bounds__(128)
+    dyno_main(const __grid_constant__ dyno_gpu_direct p)
+{
+    const int vectors = p.m / VEC;
+    const int runs = (p.ow + RUN * STEP - 1) / (RUN * STEP) * STEP; /* a row */
+    const i64 unit = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    const int channel = (int)(unit % vectors) * VEC;
+    const i64 place = unit / vectors;
+    if (place >= (i64)p.batch * p.oh * runs)
+        return;
+    const int at = (int)(place % runs);
+    const int ox = at / STEP * (RUN * STEP) + at % STEP;
+    const int oy = (int)(place / runs % p.oh);
+    const int n = (int)(place / runs / p.oh);
+    const int group = channel / MG;
+    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.c + group * CG;
+    const T *weights = (const T *)p.weights + (i64)group * (KH * KW) * CG * MG + (channel - group * MG);
+    float sum[RUN][VEC];
+    dyno_load<VEC>(sum[0], (const float *)p.bias + channel);
+#pragma unroll
+    for (int o = 1; o < RUN; o++)
+#pragma unroll
+        for (int e = 0; e < VEC; e++)
+            sum[o][e] = sum[0][e];
+#pragma unroll 1
+    for (int tap = 0; tap < KH * KW; tap++) {
+        const int iy = source(oy, tap / KW, p.ph, SH, DH, p.h);
+        if (iy < 0)
+            continue;
+        const T *from[RUN];
+        bool there[RUN], any = false;
+#pragma unroll
+        for (int o = 0; o < RUN; o++) {
+            const int ix = source(ox + o * STEP, tap % KW, p.pw, SW, DW, p.w);
+            there[o] = ix >= 0;
+            any = any || there[o];
+            from[o] = x + ((i64)iy * p.w + (there[o] ? ix : 0)) * p.c;
+        }
+        if (!any)
+            continue;
+        const T *weight = weights + (i64)tap * CG * MG;
+#pragma unroll 1
+        for (int c = 0; c < CG; c += VX) {
+            float a[RUN][VX];
+#pragma unroll
+            for (int o = 0; o < RUN; o++) {
+#pragma unroll
+                for (int i = 0; i < VX; i++)
+                    a[o][i] = 0.0f;
+                if (there[o])
+                    dyno_load<VX>(a[o], from[o] + c);
+            }
+#pragma unroll
+            for (int i = 0; i < VX; i++) {
+                float w[VEC];
+                dyno_load<VEC>(w, weight + (i64)(c + i) * MG);
+#pragma unroll
+                for (int o = 0; o < RUN; o++)
+#pragma unroll
+                    for (int e = 0; e < VEC; e++)
+                        sum[o][e] = fmaf(a[o][i], w[e], sum[o][e]);
+            }
+        }
+    }
+    const i64 row = ((i64)n * p.oh + oy) * p.ow;
+#pragma unroll
+    for (int o = 0; o < RUN; o++) {
+        const int column = ox + o * STEP;
+        if (column >= p.ow)
+            break;
+        const i64 to = (row + column) * p.m + channel;
+        dyno_tail<VEC>(sum[o], p.tail, to, (int)(row + column), channel);
+#pragma unroll
+        for (int e = 0; e < VEC; e++)
+            sum[o][e] = channel + e < p.channels ? sum[o][e] : 0.0f;
+        dyno_store<VEC>((TO *)p.y + to, sum[o]);
+    }
+}
