@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/session.h"
+#include "meter/cert/anchor.h"
 #include "meter/cert/cert.h"
 
 /* The flags, as they came. */
@@ -21,7 +22,7 @@ struct dyno_certify_options {
     const char *onnx, *engine, *out, *reference, *verify, *show, *save_baseline;
     const char *suspend, *reinstate, *reason, *watch, *baseline;
     const char *shapes, *min_shapes, *opt_shapes, *max_shapes;
-    const char *device, *device_class, *svg, *factors;
+    const char *device, *device_class, *svg, *factors, *anchor;
     int64_t threads, term_days, attempts;
     double accuracy, p99_ms;
     bool top_1, new_reference, keep_baseline, trial, json;
@@ -170,6 +171,9 @@ DYNO_NODISCARD enum dyno_status dyno_certify_accuracy(const struct dyno_certify_
 void dyno_certify_report_text(const struct dyno_cert *cert, const char *path);
 void dyno_certify_report_json(struct dyno_json_writer *json, const struct dyno_cert *cert,
                               const char *path);
+/* certify_anchor.c: as lines after its certificate's, and as a member beside it. */
+void dyno_certify_anchor_text(const struct dyno_anchor *anchor);
+void dyno_certify_anchor_json(struct dyno_json_writer *json, const struct dyno_anchor *anchor);
 /* Distributions of baseline and engine and of their ratio, as a picture. */
 void dyno_certify_svg(const struct dyno_cert *cert, struct dyno_strbuf *out);
 

@@ -61,6 +61,7 @@ struct dyno_certify_told {
     const char *key;
     const struct dyno_cert *cert;
     const char *path;
+    const struct dyno_anchor *anchor; /* beside it; NULL: none */
 };
 
 /* Certificates as text or JSON on standard output; those that are NULL are left out.  verdict: NULL

@@ -36,6 +36,8 @@ enum dyno_status dyno_certify_tell(const struct dyno_certify_options *options,
     for (uint32_t i = 0; !options->json && i < count; i++) {
         if (told[i].cert != NULL)
             dyno_certify_report_text(told[i].cert, told[i].path);
+        if (told[i].anchor != NULL)
+            dyno_certify_anchor_text(told[i].anchor);
     }
     if (!options->json) {
         if (verdict != NULL)
@@ -48,6 +50,8 @@ enum dyno_status dyno_certify_tell(const struct dyno_certify_options *options,
             continue;
         dyno_json_key(&json, told[i].key);
         dyno_certify_report_json(&json, told[i].cert, told[i].path);
+        if (told[i].anchor != NULL)
+            dyno_certify_anchor_json(&json, told[i].anchor);
     }
     if (verdict != NULL) {
         dyno_json_key(&json, "verdict");
@@ -255,8 +259,8 @@ static enum dyno_status save_all(struct dyno_certify_job *job, struct dyno_err *
     if (status == DYNO_OK && job->options->keep_baseline)
         status = keep_baseline(job, err);
     const struct dyno_certify_told told[] = {
-        {"reference", job->reference, dyno_strbuf_text(&reference_path)},
-        {"engine", job->engine, dyno_strbuf_text(&engine_path)},
+        {"reference", job->reference, dyno_strbuf_text(&reference_path), NULL},
+        {"engine", job->engine, dyno_strbuf_text(&engine_path), NULL},
     };
     if (status == DYNO_OK)
         status = dyno_certify_tell(job->options, told, DYNO_COUNT(told), NULL, err);

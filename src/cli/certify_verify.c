@@ -92,8 +92,8 @@ static enum dyno_status verdict(const struct dyno_certify_options *options,
                                 struct dyno_err *err)
 {
     static const char *const texts[] = {"stands", "falls", "undecided"};
-    const struct dyno_certify_told told[] = {{"certified", cert, options->verify},
-                                             {"measured", again, NULL}};
+    const struct dyno_certify_told told[] = {{"certified", cert, options->verify, NULL},
+                                             {"measured", again, NULL, NULL}};
     const bool refused = again->reason[0] != 0; /* of a trial, too: its control must hold */
     const enum dyno_cert_verdict verdict =
         refused ? DYNO_CERT_UNDECIDED : judge(cert, again, options->json);

@@ -155,6 +155,13 @@ static const struct dyno_flag flags[] = {
              "begins with this device",
      .kind = DYNO_FLAG_STR,
      AT(factors)},
+    {.name = "--anchor",
+     .value = "FILE",
+     .help = "With --show: keep what an item takes a framework's default execution, measured by "
+             "whoever has it (docs/metering.md), beside the reference certificate; it is shown "
+             "from then on, and never billed by",
+     .kind = DYNO_FLAG_STR,
+     AT(anchor)},
     DYNO_FLAG_JSON(dyno_certify_options),
 };
 
@@ -198,37 +205,84 @@ static enum dyno_status set_state(const struct dyno_certify_options *options,
 
 /* --- show --- */
 
-static enum dyno_status show(const struct dyno_certify_options *options, struct dyno_err *err)
+/* Keep --anchor beside the reference certificate, and read what is kept there. */
+static enum dyno_status take_anchor(const struct dyno_certify_options *options,
+                                    const struct dyno_cert *reference, const char *path,
+                                    struct dyno_arena *arena, struct dyno_anchor *anchor_out,
+                                    bool *found_out, struct dyno_err *err)
 {
-    struct dyno_cert *cert = NULL;
-    struct dyno_cert *reference = NULL;
-    enum dyno_status status = dyno_cert_load(options->show, &cert, err);
-    if (status == DYNO_OK && options->reference != NULL)
-        status = dyno_cert_load(options->reference, &reference, err);
-    if (status == DYNO_OK && reference != NULL)
-        status = dyno_cert_check_pair(cert, reference, err);
-    const struct dyno_certify_told told[] = {{"reference", reference, options->reference},
-                                             {"certificate", cert, options->show}};
+    char folder[4096];
+    *found_out = false;
+    if (reference == NULL || reference->kind != DYNO_CERT_REFERENCE)
+        return options->anchor == NULL
+                   ? DYNO_OK
+                   : DYNO_FAIL(err, DYNO_E_ARG,
+                               "--anchor is kept beside a reference certificate: show that one, or "
+                               "give it as --reference");
+    folder_of(path, folder, sizeof(folder));
+    if (options->anchor != NULL)
+        DYNO_TRY(dyno_anchor_keep(reference, options->anchor, folder, err));
+    return dyno_anchor_read(reference, folder, arena, anchor_out, found_out, err);
+}
+
+/* Everything of it that is there, read and checked. */
+struct shown {
+    struct dyno_cert *cert, *reference;
+    struct dyno_arena *arena;
+    struct dyno_anchor anchor;
+    bool has_anchor;
+};
+
+static enum dyno_status load_shown(const struct dyno_certify_options *options, struct shown *shown,
+                                   struct dyno_err *err)
+{
+    shown->arena = dyno_arena_create();
+    if (shown->arena == NULL)
+        return DYNO_NOMEM(err);
+    DYNO_TRY(dyno_cert_load(options->show, &shown->cert, err));
+    if (options->reference != NULL) {
+        DYNO_TRY(dyno_cert_load(options->reference, &shown->reference, err));
+        DYNO_TRY(dyno_cert_check_pair(shown->cert, shown->reference, err));
+    }
+    const bool is_pair = options->reference != NULL;
+    return take_anchor(options, is_pair ? shown->reference : shown->cert,
+                       is_pair ? options->reference : options->show, shown->arena, &shown->anchor,
+                       &shown->has_anchor, err);
+}
+
+static enum dyno_status tell_shown(const struct dyno_certify_options *options,
+                                   const struct shown *shown, struct dyno_err *err)
+{
+    const struct dyno_anchor *anchor = shown->has_anchor ? &shown->anchor : NULL;
+    const bool is_pair = shown->reference != NULL;
+    const struct dyno_certify_told told[] = {
+        {"reference", shown->reference, options->reference, is_pair ? anchor : NULL},
+        {"certificate", shown->cert, options->show, is_pair ? NULL : anchor}};
     struct dyno_cert_state state;
     char folder[4096];
     char verdict[DYNO_CERT_REASON_BYTES + 64];
-    if (status == DYNO_OK) {
-        folder_of(options->show, folder, sizeof(folder));
-        status = dyno_cert_state_read(cert, folder, dyno_now_s(), &state, err);
-    }
+    folder_of(options->show, folder, sizeof(folder));
+    DYNO_TRY(dyno_cert_state_read(shown->cert, folder, dyno_now_s(), &state, err));
+    DYNO_TRY(dyno_certify_save_svg(options, shown->cert, err));
+    if (shown->cert->outcome == DYNO_CERT_REFUSED)
+        (void)snprintf(verdict, sizeof(verdict), "refused: never in force");
+    else
+        say_state(&state, verdict, sizeof(verdict));
+    DYNO_TRY(dyno_certify_tell(options, told, DYNO_COUNT(told), verdict, err));
+    return options->factors != NULL
+               ? dyno_certify_note_factor(options->factors, shown->cert, folder, err)
+               : DYNO_OK;
+}
+
+static enum dyno_status show(const struct dyno_certify_options *options, struct dyno_err *err)
+{
+    struct shown shown = {0};
+    enum dyno_status status = load_shown(options, &shown, err);
     if (status == DYNO_OK)
-        status = dyno_certify_save_svg(options, cert, err);
-    if (status == DYNO_OK) {
-        if (cert->outcome == DYNO_CERT_REFUSED)
-            (void)snprintf(verdict, sizeof(verdict), "refused: never in force");
-        else
-            say_state(&state, verdict, sizeof(verdict));
-        status = dyno_certify_tell(options, told, DYNO_COUNT(told), verdict, err);
-    }
-    if (status == DYNO_OK && options->factors != NULL)
-        status = dyno_certify_note_factor(options->factors, cert, folder, err);
-    dyno_cert_destroy(reference);
-    dyno_cert_destroy(cert);
+        status = tell_shown(options, &shown, err);
+    dyno_cert_destroy(shown.reference);
+    dyno_cert_destroy(shown.cert);
+    dyno_arena_destroy(shown.arena);
     return status;
 }
 
@@ -245,6 +299,8 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
     if (mode_count > 1)
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "give only one of --show, --verify, --watch, --suspend and --reinstate");
+    if (options.anchor != NULL && options.show == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--anchor is for --show");
     if (options.suspend != NULL)
         return set_state(&options, DYNO_CERT_SUSPENDED, err);
     if (options.reinstate != NULL)

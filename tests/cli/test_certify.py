@@ -83,6 +83,58 @@ def case_show(t):
     check(len(scenarios["offline_items_s"]) == 2 and scenarios["server_bound_ms"] > 0, scenarios)
 
 
+def case_anchor(t):
+    """What a framework takes is kept beside the reference certificate, once, told with it, and held against its subject."""
+    (t.folder / "certs").mkdir()
+    reference, engine = t.tool("make_cert", "certs", 4, "device=d", "item_ns=20e6").split()
+    paths = {a: str(next((t.folder / "certs").glob(f"{a}.*.json"))) for a in (reference, engine)}
+    cert = json.loads((t.folder / "certs" / f"{reference}.reference.json").read_text())
+    batch, at_least = cert["batch"], cert["segment_ns"]
+    good = {"dyno_anchor": 1, "framework": "PyTorch 2.4 eager, FP32", "by": "a lab", "made": "2026-01-31T12:00:00Z",
+            "model_sha256": cert["model"]["sha256"], "device": {"class": "d", "threads": cert["device"]["threads"]},
+            "batch": batch, "at": [], "segments": [[batch, at_least + 1000 * i] for i in range(11)] * 2}
+    show = lambda *args: t.works("certify", f"--show={paths[reference]}", *args)
+    plain = show()
+
+    def bad(status, says, **change):
+        t.put("bad.json", json.dumps({**good, **change}).encode())
+        t.fails(status, says, "certify", f"--show={paths[reference]}", "--anchor=bad.json")
+    bad("E_FORMAT", '*"bad.json": it is no anchor, version 1', dyno_anchor=2)
+    bad("E_FORMAT", '*framework must be a text of 1 to 255 bytes without control characters', framework="a\nb")
+    bad("E_FORMAT", "*by must be a text*", by="")
+    bad("E_FORMAT", "*made must be a time like 2026-01-31T12:00:00Z", made="today")
+    bad("E_FORMAT", "*device must be an object with class and threads", device=7)
+    bad("E_FORMAT", "*at must be an array of 0 to 0", at=[1])
+    bad("E_FORMAT", "*segments must be an array of 20 to 10000", segments=good["segments"][:19])
+    bad("E_FORMAT", "*each of segments must be [items, ns]", segments=[[1]] * 20)
+    bad("E_FORMAT", "*segment 20 has * items in 5 ns, wants whole batches*", segments=good["segments"][:19] + [[batch, 5]])
+    bad("E_MISMATCH", "*the anchor is of another model than the certificate", model_sha256="0" * 64)
+    bad("E_MISMATCH", "*the anchor is of another class of device *", device={**good["device"], "class": "e"})
+    bad("E_MISMATCH", "*the anchor is of another number of threads *", device={"class": "d", "threads": 77})
+    bad("E_MISMATCH", "*the anchor is of another batch *", batch=batch + 1)
+    t.put("good.json", json.dumps(good).encode())
+    t.fails("E_ARG", "*--anchor is for --show", "certify", "m.onnx", "--anchor=good.json")
+    t.fails("E_ARG", "*--anchor is kept beside a reference certificate*", "certify", f"--show={paths[engine]}",
+            "--anchor=good.json")
+    text = show("--anchor=good.json")
+    check("  anchor     PyTorch 2.4 eager, FP32, told by a lab, 2026-01-31T12:00:00Z; never billed\n" in text, text)
+    check(show() == text == show("--anchor=good.json") and plain != text)  # from now on; the certificate is as it was
+    before = plain.splitlines()
+    more = [line for line in text.splitlines() if line not in before]
+    check(len(more) == 3 and [line for line in text.splitlines() if line not in more] == before, more)
+    shown = json.loads(show("--json"))["anchor"]
+    median = (at_least + 5000) / batch
+    check(shown["segments"] == 22 and shown["median_ns"] == median and shown["point"] == 1, shown)
+    low, value, high = cert["attempts"][-1]["points"][0]["baseline_item_ns"]
+    check(abs(shown["unoptimised_ratio"] / (value / median) - 1) < 1e-6, shown, value, median)
+    check("never billed" in t.works("certify", f"--show={paths[engine]}", f"--reference={paths[reference]}"))
+    t.put("other.json", json.dumps({**good, "by": "another"}).encode())
+    t.fails("E_EXISTS", '*.anchor.json" is another anchor of this certificate, which has one for good', "certify",
+            f"--show={paths[reference]}", "--anchor=other.json")
+    (t.folder / "certs" / f"{reference}.anchor.json").write_text("{")
+    t.fails("E_FORMAT", '*.anchor.json": *', "certify", f"--show={paths[reference]}")
+
+
 def case_suspended(t):
     """Said beside the certificate; what is suspended is cited by nothing new."""
     build(t)

@@ -1,0 +1,45 @@
+/* certify_anchor.c - the second anchor, told beside its certificate. */
+#include <stdio.h>
+
+#include "base/calendar.h"
+#include "cli/certify.h"
+
+void dyno_certify_anchor_text(const struct dyno_anchor *anchor)
+{
+    char when[DYNO_TIME_TEXT_ROOM];
+    printf("  anchor     %s, told by %s, %s; never billed\n", anchor->framework, anchor->by,
+           dyno_time_text(anchor->made_s, when));
+    printf("    %-9s %u segments at point %u, ms an item: %.4g least, %.4g median, %.4g most\n", "",
+           anchor->segment_count, anchor->point_idx + 1, anchor->least_ns * 1e-6,
+           anchor->median_ns * 1e-6, anchor->most_ns * 1e-6);
+    printf("    %-9s the unoptimised execution takes %.4f times as long\n", "", anchor->ratio);
+}
+
+void dyno_certify_anchor_json(struct dyno_json_writer *json, const struct dyno_anchor *anchor)
+{
+    const struct {
+        const char *name;
+        double value;
+    } rows[] = {{"least_ns", anchor->least_ns},
+                {"median_ns", anchor->median_ns},
+                {"most_ns", anchor->most_ns},
+                {"unoptimised_ratio", anchor->ratio}};
+    char when[DYNO_TIME_TEXT_ROOM];
+    dyno_json_key(json, "anchor");
+    dyno_json_object_begin(json);
+    dyno_json_key(json, "framework");
+    dyno_json_str(json, anchor->framework);
+    dyno_json_key(json, "by");
+    dyno_json_str(json, anchor->by);
+    dyno_json_key(json, "made");
+    dyno_json_str(json, dyno_time_text(anchor->made_s, when));
+    dyno_json_key(json, "point");
+    dyno_json_u64(json, anchor->point_idx + 1U);
+    dyno_json_key(json, "segments");
+    dyno_json_u64(json, anchor->segment_count);
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
+        dyno_json_key(json, rows[i].name);
+        dyno_json_f64(json, rows[i].value);
+    }
+    dyno_json_object_end(json);
+}
