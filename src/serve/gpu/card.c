@@ -142,7 +142,8 @@ enum dyno_status dyno_card_send(struct dyno_card *card, uint64_t epoch, struct d
         }
     }
     (void)pthread_mutex_unlock(&card->lock);
-    if (status == DYNO_OK && call->end_ns != 0)
+    /* The call may be over by now, and gone. */
+    if (status == DYNO_OK && card->options.timeout_ns != 0)
         wake(card); /* it waits no longer than that */
     return status;
 }
