@@ -30,7 +30,7 @@ struct work {
     struct dyno_usage_source *source;
     int64_t tenant; /* index of the name; -1: all */
     struct dyno_sums sums;
-    bool is_core; /* of cores, as on a CPU */
+    bool has_cores, has_devices; /* time of cores, as on a CPU; of whole devices */
 };
 
 static enum dyno_status add(void *arg, const struct dyno_usage *usage, struct dyno_err *err)
@@ -39,12 +39,15 @@ static enum dyno_status add(void *arg, const struct dyno_usage *usage, struct dy
     struct dyno_sum *sum = NULL;
     if (work->tenant >= 0 && usage->key.tenant != (uint32_t)work->tenant)
         return DYNO_OK;
-    const struct dyno_sum key = {.key = usage->key, .kind = usage->kind};
+    const bool has_time = usage->kind != DYNO_USAGE_RESIDENCY;
+    const struct dyno_sum key = {
+        .key = usage->key, .kind = usage->kind, .is_device = has_time && !usage->is_core};
     DYNO_TRY(dyno_sums_at(&work->sums, &key, &sum, err));
     sum->requests += usage->requests;
     sum->items += usage->items;
     sum->core_ns += usage->device_ns;
-    work->is_core = work->is_core || usage->is_core;
+    work->has_cores = work->has_cores || (has_time && usage->is_core);
+    work->has_devices = work->has_devices || (has_time && !usage->is_core);
     sum->reference_ns += usage->reference_ns;
     sum->byte_ns += usage->byte_ns;
     return DYNO_OK;
@@ -66,13 +69,25 @@ static int compare(const void *left, const void *right, void *arg)
         if (by_name != 0)
             return by_name;
     }
-    return a->kind < b->kind ? -1 : a->kind > b->kind;
+    if (a->kind != b->kind)
+        return a->kind < b->kind ? -1 : 1;
+    return a->is_device < b->is_device ? -1 : a->is_device > b->is_device;
+}
+
+/* Whose time it is: that of cores and that of devices are never added up, nor told alike. */
+static const char *unit_of(const struct work *work, const struct dyno_sum *sum)
+{
+    return sum->is_device || !work->has_cores ? "device" : "core";
 }
 
 static void print_text(const struct work *work, const struct dyno_sum *const *sums)
 {
+    const bool is_mixed = work->has_cores && work->has_devices;
     printf("%-16s %-24s %-12s %-10s %-12s %10s %10s %14s %14s %14s\n", "tenant", "model", "variant",
-           "class", "kind", "requests", "items", work->is_core ? "core-hours" : "device-hours",
+           "class", "kind", "requests", "items",
+           is_mixed          ? "hours"
+           : work->has_cores ? "core-hours"
+                             : "device-hours",
            "EPU-hours", "GiB-hours");
     for (size_t i = 0; i < work->sums.count; i++) {
         const struct dyno_usage_key *key = &sums[i]->key;
@@ -89,6 +104,8 @@ static void print_text(const struct work *work, const struct dyno_sum *const *su
                dyno_hours_text(sums[i]->core_ns, device),
                dyno_hours_text(sums[i]->reference_ns, epu),
                dyno_hours_text(sums[i]->byte_ns >> 30, held));
+        if (is_mixed && sums[i]->core_ns != 0)
+            printf("%-16s the hours are those of %ss\n", "", unit_of(work, sums[i]));
     }
 }
 
@@ -104,6 +121,7 @@ static enum dyno_status print_json(const struct work *work, const struct dyno_su
     struct dyno_strbuf text = {0};
     struct dyno_json_writer json = {.out = &text, .indent = 2};
     char digits[DYNO_U128_TEXT_ROOM];
+    char name[16];
     dyno_json_array_begin(&json);
     for (size_t i = 0; i < work->sums.count; i++) {
         const struct dyno_usage_key *key = &sums[i]->key;
@@ -118,8 +136,8 @@ static enum dyno_status print_json(const struct work *work, const struct dyno_su
         dyno_json_u64(&json, sums[i]->requests);
         dyno_json_key(&json, "items");
         dyno_json_u64(&json, sums[i]->items);
-        put(&json, work->is_core ? "core_ns" : "device_ns",
-            dyno_u128_text(sums[i]->core_ns, digits));
+        (void)snprintf(name, sizeof(name), "%s_ns", unit_of(work, sums[i]));
+        put(&json, name, dyno_u128_text(sums[i]->core_ns, digits));
         put(&json, "reference_ns", dyno_u128_text(sums[i]->reference_ns, digits));
         put(&json, "memory_byte_ns", dyno_u128_text(sums[i]->byte_ns, digits));
         dyno_json_object_end(&json);

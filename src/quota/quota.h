@@ -76,6 +76,7 @@ struct dyno_spend {
     int64_t speed_up_ppm;
     const char *device_class; /* that the record will be of; "": the reference device */
     uint64_t reference_ns, core_ns;
+    bool is_device;    /* core_ns are those of a whole device, not of cores */
     uint64_t start_ns; /* when it came, since 1970 */
 };
 

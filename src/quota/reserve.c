@@ -89,13 +89,17 @@ dyno_u128 dyno_quota_money(const struct dyno_rate *rate, uint64_t reference_ns, 
     return dyno_rate_amount(rate, rate->is_by_device ? core_ns : reference_ns);
 }
 
+/* Time of a whole device is that of as many cores as the tariff says. */
+static uint64_t core_ns_of(uint64_t ns, bool is_device, const struct dyno_rate *rate)
+{
+    if (is_device && __builtin_mul_overflow(ns, rate->device_cores, &ns))
+        ns = UINT64_MAX;
+    return ns;
+}
+
 uint64_t dyno_quota_core_ns(const struct dyno_record *record, const struct dyno_rate *rate)
 {
-    uint64_t core_ns = record->device_ns;
-    if ((record->flags & DYNO_RECORD_CORE_NS) == 0 &&
-        __builtin_mul_overflow(core_ns, rate->device_cores, &core_ns))
-        core_ns = UINT64_MAX;
-    return core_ns;
+    return core_ns_of(record->device_ns, (record->flags & DYNO_RECORD_CORE_NS) == 0, rate);
 }
 
 uint64_t dyno_quota_factor(const struct dyno_quota *quota, const char *device_class)
@@ -300,7 +304,7 @@ static enum dyno_status price(const struct dyno_counter *counter, const struct d
     DYNO_TRY(find_rate(counter->quota, counter, spend, reservation, err));
     const dyno_u128 amount = dyno_quota_money(
         &reservation->rate, dyno_quota_tied(spend->reference_ns, reservation->factor_1e9),
-        spend->core_ns);
+        core_ns_of(spend->core_ns, spend->is_device, &reservation->rate));
     reservation->money = clip((amount >> DYNO_SPEND_BITS) + 1); /* never too little */
     *has_rate = true;
     return DYNO_OK;

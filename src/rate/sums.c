@@ -6,7 +6,7 @@
 #include "base/mem.h"
 
 #define FIRST_CAPACITY 256
-#define KEY_WORDS      11
+#define KEY_WORDS      12
 
 void dyno_sums_fini(struct dyno_sums *sums)
 {
@@ -18,10 +18,10 @@ void dyno_sums_fini(struct dyno_sums *sums)
 static void words_of(const struct dyno_sum *sum, uint32_t words[KEY_WORDS])
 {
     const struct dyno_usage_key *key = &sum->key;
-    const uint32_t all[KEY_WORDS] = {key->tenant,        key->model,         key->variant,
-                                     key->class_name,    key->precision,     key->certificate,
-                                     sum->kind,          sum->tariff,        sum->is_late,
-                                     sum->is_taken_back, (uint32_t)sum->hour};
+    const uint32_t all[KEY_WORDS] = {key->tenant,        key->model,          key->variant,
+                                     key->class_name,    key->precision,      key->certificate,
+                                     sum->kind,          sum->tariff,         sum->is_late,
+                                     sum->is_taken_back, (uint32_t)sum->hour, sum->is_device};
     memcpy(words, all, sizeof(all));
 }
 

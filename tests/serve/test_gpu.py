@@ -374,3 +374,9 @@ def case_metering(t):
     spans = [row for row in told if row["device"] == "Emulated GPU" and row["kind"] != "residency"]
     total = sum(int(row["device_ns"]) for row in spans)
     check(total >= account["wall"] * 1e9, total, account)
+    # Sums keep the two apart.
+    text = subprocess.run([t.build / "dyno", "usage", "--ledger=ledger", "--json"], check=True, capture_output=True,
+                          text=True, cwd=t.folder).stdout
+    sums = {row["model"]: row for row in json.loads(text) if row["kind"] == "delivered"}
+    check(int(sums["g"]["device_ns"]) == on_gpu and "core_ns" not in sums["g"], sums)
+    check(int(sums["c"]["core_ns"]) == sum(int(row["device_ns"]) for row in usage["c"]), sums)

@@ -90,6 +90,7 @@ enum dyno_status dyno_call_reserve(struct dyno_call *call)
                                      .device_class = quote.device_class,
                                      .reference_ns = quote.reference_ns,
                                      .core_ns = core_ns,
+                                     .is_device = call->task.variant->device != 0,
                                      .start_ns = dyno_call_came_ns(call)};
     const enum dyno_status status =
         dyno_guest_reserve(call->guest, &spend, &call->reservation, &refusal, &call->err);

@@ -70,6 +70,12 @@ static void tell_held(struct dyno_meter *meter, struct dyno_subject *subject)
     dyno_free(shares);
 }
 
+/* Of its device's memory: that is what is scarce. */
+static uint64_t bytes_of(struct dyno_variant *variant)
+{
+    return variant->device != 0 ? dyno_variant_gpu_bytes(variant) : dyno_variant_bytes(variant);
+}
+
 /* From now on each subject holds what its variants hold now. */
 static void note_held(struct dyno_meter *meter)
 {
@@ -90,7 +96,7 @@ static void note_held(struct dyno_meter *meter)
         if (subject == NULL)
             continue;
         (void)pthread_mutex_lock(&subject->lock);
-        dyno_residency_set(&subject->residency, dyno_variant_bytes(variants[i]), dyno_clock_ns());
+        dyno_residency_set(&subject->residency, bytes_of(variants[i]), dyno_clock_ns());
         subject->was_held = true;
         (void)pthread_mutex_unlock(&subject->lock);
     }
