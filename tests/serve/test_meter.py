@@ -1,5 +1,6 @@
 """Metering: a record a request, durable before its answer; what a crash and a full disk leave."""
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -126,6 +127,44 @@ def case_killed_workers_lose_nothing(t):
     check(len(rows) == len(set(rows)), "ids twice")
     check(acknowledged <= set(rows), "missing:", acknowledged - set(rows))
     check(len({i.split("-")[1] for i in rows}) == killed + 1, "epochs", killed, rows[-1])
+
+
+def case_a_full_disk(t):
+    """Nobody new is let in, the server is not ready, what ran is in the reserve; all goes on when there is space."""
+    ledger = t.folder / "ledger"
+    ledger.mkdir()
+    inside = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+              'mount -t tmpfs -o size=24m tmpfs "$0" && exec "$@"', str(ledger))
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
+        print("skipped: no file system of one's own may be mounted here")
+        return
+    server = t.start(f"--ledger={ledger}", inside=inside)
+    server.expected.append("uncertified|no space is left for the ledger|has space: work is admitted")
+    there = pathlib.Path(f"/proc/{server.process.pid}/root{ledger}")
+    check(infer(server)[0] == 200 and (there / "reserve").stat().st_size == 16 << 20)
+    with contextlib.suppress(OSError), open(there / "filler", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(65536))
+    answers = [infer(server)]
+    while answers[-1][0] == 200:
+        answers.append(infer(server))
+        check(len(answers) < 20000, "the disk is never full")
+    status, answer = answers[-1]
+    check(status == 503 and "usage cannot be written down: the disk is full" in answer["error"], status, answer)
+    client = grpcclient.InferenceServerClient(f"{server.host}:{server.grpc}")
+    check(server.request("GET", "/v2/health/ready")[0] == 400 and not client.is_server_ready())
+    check(client.is_server_live() and server.metric("dyno_ledger_admits") == 0)
+    server.alive()
+    (there / "filler").unlink()
+    server.wait_ready(30)
+    check(infer(server)[0] == 200 and client.is_server_ready() and server.metric("dyno_ledger_admits") == 1)
+    look = ("nsenter", f"--target={server.process.pid}", "--user", "--preserve-credentials", "--mount", t.build / "dyno",
+            "ledger")
+    verified, told = (subprocess.run([*look, *how, ledger], capture_output=True, text=True, check=False)
+                      for how in (("verify",), ("export", "--json")))
+    check(verified.returncode == told.returncode == 0, verified.stderr, told.stderr)
+    rows = [r for r in map(json.loads, told.stdout.splitlines()) if r["kind"] == "usage"]
+    check(len(rows) == len(answers) - 1 + 2, len(rows), len(answers))
 
 
 def case_relaxed(t):
