@@ -187,6 +187,17 @@ static bool tile_at(uint32_t idx, bool tensor, int *bm_out, int *bn_out, int *bk
     return true;
 }
 
+bool dyno_cuda_ffma_tile(uint32_t idx, int *bm_out, int *bn_out, int *tm_out, int *tn_out)
+{
+    if (idx >= (uint32_t)FFMA_TILES)
+        return false;
+    *bm_out = ffma_tiles[idx].bm;
+    *bn_out = ffma_tiles[idx].bn;
+    *tm_out = ffma_tiles[idx].tm;
+    *tn_out = ffma_tiles[idx].tn;
+    return true;
+}
+
 /* Blocks come in waves over the multiprocessors; a step over k costs its arithmetic or, in a small
  * tile, the wait for memory. */
 static double estimate(const struct dyno_site *site, const struct dyno_cuda_product *product,
@@ -377,7 +388,7 @@ enum dyno_status dyno_cuda_product_program(const struct dyno_site *site,
     else
         dyno_strbuf_printf(choices,
                            "#define TB float\n#define BM %d\n#define BN %d\n#define TM %d\n"
-                           "#define TN %d\n",
+                           "#define TN %d\n#define AV 4\n#define BV 4\n",
                            ffma_tiles[tile].bm, ffma_tiles[tile].bn, ffma_tiles[tile].tm,
                            ffma_tiles[tile].tn);
     dyno_cuda_tail_text(&site->step->tail, &product.tail, choices);

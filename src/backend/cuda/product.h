@@ -30,6 +30,10 @@ DYNO_NODISCARD enum dyno_status dyno_cuda_product_of(const struct dyno_site *sit
                                                      struct dyno_cuda_product *product_out,
                                                      struct dyno_err *err);
 
+/* Tile `idx` of product_ffma.cu: rows and columns of a block, and of a thread.  False: there is
+ * none of that number. */
+bool dyno_cuda_ffma_tile(uint32_t idx, int *bm_out, int *bn_out, int *tm_out, int *tn_out);
+
 struct dyno_cuda_product_state {
     struct dyno_gpu_product params;
     struct dyno_cuda_tail tail;

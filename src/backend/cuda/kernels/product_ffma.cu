@@ -2,9 +2,10 @@
  * channels last (implicit GEMM).
  *
  * Choices: T, TB, TO (types of a, b and out), BM BN (tile of a block), TM TN (of a
- * thread: 4 or 8), WINDOWS (0, 1), VEC (elements a store: 4, 2, 1).  B is packed [k][columns].  A
- * thread owns groups of four rows and four columns, so that its reads of shared memory are 16 bytes
- * and free of conflicts.
+ * thread: 4 or 8), WINDOWS (0, 1), VEC (elements a store: 4, 2, 1), AV BV (elements of a row of a and
+ * of b that are read at once: 4, or 1 where rows do not lie at multiples of that).  B is [k][columns].
+ * A thread owns groups of four rows and four columns, so that its reads of shared memory are 16
+ * bytes and free of conflicts.
  */
 #define BK       16
 #define THREADS  ((BM / TM) * (BN / TN))
@@ -19,6 +20,21 @@ static_assert(BM % ROWS == 0 && (BK * BN / 4) % THREADS == 0, "a thread copies w
 __device__ __forceinline__ void clear(float (&v)[4])
 {
     v[0] = v[1] = v[2] = v[3] = 0.0f;
+}
+
+/* The first `left` of four elements; the rest are zero. */
+template <int AT_ONCE, typename E>
+__device__ __forceinline__ void read_four(float (&to)[4], const E *from, int left)
+{
+    if constexpr (AT_ONCE == 4) {
+        if (left > 0)
+            dyno_load<4>(to, from);
+    } else {
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            if (e < left)
+                to[e] = dyno_to_f32(from[e]);
+    }
 }
 
 struct window_rows {
@@ -70,12 +86,11 @@ __device__ __forceinline__ void read_a(float (&to)[A_COPIES][4], const window_ro
             (unsigned)y < (unsigned)p.h && (unsigned)x < (unsigned)p.w && rows.r < p.kh;
         const T *from = rows.base[i] + (there ? ((i64)y * p.w + x) * p.c + rows.channel : 0);
 #else
-        const bool there = rows.there[i] && k < p.lda;
+        const bool there = rows.there[i];
         const T *from = rows.base[i] + k;
 #endif
         clear(to[i]);
-        if (there)
-            dyno_load<4>(to[i], from);
+        read_four<AV>(to[i], from, !there ? 0 : WINDOWS ? 4 : p.lda - k);
     }
 }
 
@@ -87,8 +102,8 @@ __device__ __forceinline__ void read_b(float (&to)[B_COPIES][4], const TB *b,
         const int at = (int)threadIdx.x + i * THREADS;
         const int k = at / (BN / 4), n = n0 + at % (BN / 4) * 4;
         clear(to[i]);
-        if (n < p.columns && k0 + k < p.depth)
-            dyno_load<4>(to[i], b + (i64)(k0 + k) * p.ldb + n);
+        if (k0 + k < p.depth)
+            read_four<BV>(to[i], b + (i64)(k0 + k) * p.ldb + n, p.columns - n);
     }
 }
 
