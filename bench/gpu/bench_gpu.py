@@ -31,6 +31,10 @@ ROWS = {
     "bert_large s128 b1": ("bert_large.raw", (1, 128), "bert"),
     "bert_large s384 b8": ("bert_large.raw", (8, 384), "bert"),
     "wav2vec2 10s b1": ("wav2vec2.fold", (1, 160000), "wav2vec2"),
+    "wav2vec2 10s b16": ("wav2vec2.fold", (16, 160000), "wav2vec2"),
+    "mobilenet_v2 b32": ("mobilenet_v2.fold", (32, 3, 224, 224), "mobilenet_v2"),
+    "ppocr det 640 b1": ("PP-OCRv6_det_small.onnx", (1, 3, 640, 640), None),
+    "ppocr rec b6": ("PP-OCRv6_rec_small.onnx", (6, 3, 48, 320), None),
 }
 KINDS = ["fp32", "fp16", "eager fp32", "compile fp16"]
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
@@ -49,6 +53,11 @@ def must(*args, timeout=300):
 
 
 def model_file(graph, folder):
+    """A graph of models/, filled, or a trained one that scripts/fetch_models.sh has put into build/models."""
+    if graph.endswith(".onnx"):
+        if not (ROOT / "build/models" / graph).exists():
+            raise RuntimeError(f"build/models/{graph} is not there: scripts/fetch_models.sh fetches it")
+        return ROOT / "build/models" / graph
     path = folder / f"{graph}.onnx"
     if not path.exists():
         must(sys.executable, ROOT / "models/hydrate.py", ROOT / f"models/{graph}.onnx.xz", path)
@@ -57,7 +66,7 @@ def model_file(graph, folder):
 
 def ours(kind, graph, shape, folder, seconds):
     model = model_file(graph, folder)
-    shapes = "--shapes=input:" + "x".join(map(str, shape))
+    shapes = f"--shapes={'x' if graph.endswith('.onnx') else 'input'}:" + "x".join(map(str, shape))
     cpu, gpu = folder / f"{graph}.{shape}.cpu.engine", folder / "gpu.engine"
     if not cpu.exists():
         for old in folder.glob("*.cpu.engine"):
@@ -91,9 +100,9 @@ def peer(kind, name, shape, seconds):
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     half = kind.endswith("fp16")
     with torch.device("cuda"):
-        if name == "resnet50":
+        if name in ("resnet50", "mobilenet_v2"):
             import torchvision
-            model, x = torchvision.models.resnet50(), torch.randn(shape)
+            model, x = getattr(torchvision.models, name)(), torch.randn(shape)
         elif name == "bert":
             from transformers import BertConfig, BertModel
             config = BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)
