@@ -479,6 +479,38 @@ static void test_lies(void)
     }
 }
 
+/* Each allocation of the server's side fails once: an error, nothing is left, and the child lives.
+ */
+static void test_memory(void)
+{
+    struct bench bench;
+    struct dyno_err err = {0};
+    struct dyno_remote_engine *engine = NULL;
+    uint64_t epoch = 0;
+    open_bench(&bench, "cuda:0", 0);
+    REQUIRE(dyno_card_start(bench.card, &epoch, &err) == DYNO_OK);
+    const uint64_t live = dyno_mem_live_count();
+    for (uint64_t nth = 1;; nth++) {
+        struct dyno_remote *remote = NULL;
+        err = (struct dyno_err){0};
+        dyno_mem_fail_at(nth);
+        enum dyno_status status =
+            dyno_remote_engine_open(bench.card, bench.file, bench.engine, &engine, &err);
+        if (status == DYNO_OK)
+            status = dyno_remote_create(engine, &remote, &err);
+        dyno_mem_fail_at(0);
+        dyno_remote_destroy(remote);
+        dyno_remote_engine_close(engine);
+        engine = NULL;
+        CHECK(dyno_mem_live_count() == live);
+        if (status == DYNO_OK)
+            break;
+        CHECK_MSG(status == DYNO_E_NOMEM, "allocation %llu: %s", (unsigned long long)nth, err.text);
+    }
+    CHECK(bench.fall_count == 0);
+    close_bench(&bench);
+}
+
 static void make_engine(void)
 {
     static char model_path[] = "/tmp/dyno-test-card-model-XXXXXX";
@@ -522,6 +554,7 @@ int main(int argc, char **argv)
     test_killed();
     test_gpu_fails();
     test_not_there();
+    test_memory();
     test_lies();
     CHECK(dyno_mem_live_count() == live);
     (void)unlink(engine_path);

@@ -69,7 +69,7 @@ def case_what_is_printed_is_a_configuration(t):
                       "--tls-key=d.key", "--tls-client-ca=e.pem", "--tls-ports=grpc",
                       "--access-log=-", "--ledger=l", "--ledger-key=k.pem", "--certificates=c",
                       "--device-class=x", "--builder=f", "--engine-cache=g", "--fleet-ledger=service=s",
-                      "--publish-heads=p", "--budget-db=service=b", "--tariffs=t.json")
+                      "--publish-heads=p", "--budget-db=service=b", "--tariffs=t.json", "--factors=f.json")
     check(set(first) == flags, set(first) ^ flags)
     check(effective(t, put(t, first)) == first)
     check(effective(t) == effective(t, put(t, {})))

@@ -251,6 +251,40 @@ def case_gpu_fails_under_load(t):
     check(asking.count > 20, asking.count)
 
 
+def case_engine_that_fells_it(t):
+    """A model that breaks the GPU whenever it is loaded is not served, and the others are."""
+    if not has_gpu(t):
+        return
+    put(t, "g", "two_rows")
+    t.put("c", "two_rows")
+    server = start(t, "--model-control-mode=explicit", "--load-model=g", "--load-model=c",
+                   env={"DYNO_EMULATE_FAIL": "1"})
+    server.expected = ["GPU cuda:0: its driver ended with exit code 74", "model 'g' version 1 variant 'gpu': ",
+                       "failed to load 'g': "]
+    have = index(server)
+    check(have["g"][0] == "UNAVAILABLE" and "ILLEGAL_ADDRESS" in have["g"][1], have)
+    client = tritonclient.http.InferenceServerClient(f"127.0.0.1:{server.http}")
+    x = images(1, 2, 64, 64)
+    check(np.array_equal(ask(client, "c", x), np.maximum(x, 0)))
+    check(server.metric("dyno_gpu_restarts_total", device="cuda:0") == 0, "nobody wanted it")
+    server.error("POST", "/v2/repository/models/g/load", 500, "^failed to load 'g': .*ILLEGAL_ADDRESS", "{}")
+    check(server.metric("dyno_gpu_restarts_total", device="cuda:0") == 1)
+    check(np.array_equal(ask(client, "c", x), np.maximum(x, 0)))
+    server.alive()
+
+
+def case_flags(t):
+    """Devices are called as everywhere, each once."""
+    for says, *flags in (("--device=gpu0: wants cpu, cuda or cuda:N", "--device=gpu0"),
+                         ("--device=cuda:: wants cpu, cuda or cuda:N", "--device=cuda:"),
+                         ("--device=cuda:1x: wants cpu, cuda or cuda:N", "--device=cuda:1x"),
+                         ("--device=cuda:0 is given twice", "--device=cuda", "--device=cuda:0"),
+                         ("--gpu-memory=much: wants a number of bytes", "--gpu-memory=much")):
+        got = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}", *flags],
+                             capture_output=True, text=True)
+        check(got.returncode == 64 and says in got.stderr, got)
+
+
 def case_says_why_meanwhile(t):
     """While its GPU is started again a variant is not ready, with the reason."""
     if not has_gpu(t):

@@ -211,7 +211,7 @@ enum dyno_status dyno_card_start(struct dyno_card *card, uint64_t *epoch_out, st
     enum dyno_status status = DYNO_OK;
     (void)pthread_mutex_lock(&card->lock);
     const uint64_t attempts = card->attempt_count;
-    card->is_wanted = true;
+    card->is_wanted = card->is_wanted || card->state == CARD_DOWN;
     wake(card);
     while (card->state != CARD_UP && card->attempt_count == attempts && !card->is_ending)
         (void)pthread_cond_wait(&card->changed, &card->lock);

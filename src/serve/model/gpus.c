@@ -116,15 +116,16 @@ void dyno_gpus_fell(void *arg, struct dyno_card *card, const char *why)
     dyno_leaving_go(&leaving);
 }
 
-/* Under the catalog's lock: a load failed.  One that a child fell in may be its own fault, and then
- * all that the GPU has suffers for each try. */
-void dyno_gpus_load_failed(struct dyno_slot *slot, enum dyno_status status, bool is_put_off)
+/* Under the catalog's lock.  An engine in whose load a child fell may be at fault itself, and then
+ * all that the GPU has suffers for each try; one that found no child to go to is not. */
+void dyno_gpus_load_failed(const struct dyno_job *job, struct dyno_slot *slot,
+                           enum dyno_status status)
 {
-    const bool fell = status == DYNO_E_BUSY && !is_put_off;
+    const bool fell = job->was_placed && !job->promise.is_put_off &&
+                      (status == DYNO_E_BUSY || status == DYNO_E_IO);
     if (fell)
         slot->fall_count++;
-    slot->is_fallen = (fell && slot->fall_count < FALLS_MAX) ||
-                      (slot->is_fallen && (status == DYNO_E_TARGET || status == DYNO_E_IO));
+    slot->is_fallen = fell ? slot->fall_count < FALLS_MAX : slot->is_fallen && !job->was_placed;
 }
 
 void dyno_gpus_recover(struct dyno_manager *manager)

@@ -87,6 +87,7 @@ struct dyno_job {
     struct dyno_stamp stamp;
     /* That the same file took before, of the host and of its GPU; 0: not known. */
     uint64_t known_bytes, known_gpu_bytes;
+    bool was_placed; /* on a GPU, that had a child then */
     struct dyno_promise promise;
     struct dyno_err reason; /* the first failure */
 };
@@ -120,7 +121,8 @@ enum dyno_status dyno_gpus_place(void *arg, struct dyno_variant *variant, struct
 /* A card's `fell`: its variants answer no more, and are loaded again. */
 void dyno_gpus_fell(void *arg, struct dyno_card *card, const char *why);
 /* Under the catalog's lock: is the slot to be tried again by itself? */
-void dyno_gpus_load_failed(struct dyno_slot *slot, enum dyno_status status, bool is_put_off);
+void dyno_gpus_load_failed(const struct dyno_job *job, struct dyno_slot *slot,
+                           enum dyno_status status);
 /* Order what fell with a GPU and is not there again. */
 void dyno_gpus_recover(struct dyno_manager *manager);
 

@@ -102,6 +102,7 @@ static enum dyno_status make_variant(struct dyno_job *job, struct dyno_slot *slo
     variant->slot = slot;
     enum dyno_status status = dyno_variant_load(variant, &how, err);
     job->stamp = variant->stamp;
+    job->was_placed = variant->gpu != NULL;
     if (status == DYNO_OK && manager->options.adopt != NULL)
         status = manager->options.adopt(manager->options.adopt_arg, variant, err);
     if (status != DYNO_OK) {
@@ -182,7 +183,7 @@ static void settle(struct dyno_job *job, struct dyno_slot *slot, struct dyno_var
     } else {
         job->manager->figures.failed_count += !job->promise.is_put_off;
         job->manager->figures.put_off_count += job->promise.is_put_off;
-        dyno_gpus_load_failed(slot, reason->status, job->promise.is_put_off);
+        dyno_gpus_load_failed(job, slot, reason->status);
         settle_failed(job, slot, reason->text, &leaving);
     }
     dyno_manager_unlock_catalog(job->manager);
@@ -199,6 +200,7 @@ static bool is_up_to_date(struct dyno_job *job, struct dyno_slot *slot)
     if (is_same)
         dyno_slot_set(slot, DYNO_SLOT_READY, NULL); /* what a successor failed of is over */
     job->slot = slot;
+    job->was_placed = false;
     job->stamp = stamp;
     const bool is_known = dyno_stamp_is_same(&slot->stamp, &stamp);
     job->known_bytes = is_known ? slot->bytes : 0;
