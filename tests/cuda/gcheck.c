@@ -1,7 +1,8 @@
 /* gcheck.c - every GPU kernel on the cases of tests/kernels, against the references.
  *
- *     gcheck [--filter=OP] [--shard=I/N] [--compile-only=SM] [-v]
+ *     gcheck [--filter=OP] [--shard=I/N] [--every=N] [--compile-only=SM] [-v]
  *
+ * --every: of each kernel's trials the first, and one in N, the same ones each time.
  * Needs a GPU; with --compile-only the programs of every case are compiled and nothing runs.
  * Outputs begin as NaN, and what lies before and behind every buffer must stay as it was.
  */
@@ -18,6 +19,7 @@
 #define SKIPPED     77
 #define GUARD_BYTES 1024
 #define GUARD_BYTE  0xA5
+#define KERNELS_MAX 256
 
 #define X(name) extern const struct kcase_family kcases_##name;
 #include "families.def"
@@ -30,9 +32,9 @@ static const struct kcase_family *const families[] = {
 
 static struct {
     const char *filter;
-    int shard, shards, compile_only;
+    int shard, shards, every, compile_only;
     bool verbose;
-} options = {.filter = "", .shards = 1};
+} options = {.filter = "", .shards = 1, .every = 1};
 
 static struct dyno_cuda *cuda;
 static struct dyno_cuda_programs *programs;
@@ -358,9 +360,24 @@ static void execute(struct trial *trial)
     dyno_free(state);
 }
 
+/* Is this trial, of so many of its kernel before it, in the share?  No fixed step: types and
+ * layouts take turns. */
+static bool is_chosen(const struct dyno_kernel *kernel)
+{
+    static uint32_t trial_counts[KERNELS_MAX];
+    size_t idx = 0;
+    while (dyno_kernels[idx] != kernel)
+        idx++;
+    DYNO_ASSERT(idx < KERNELS_MAX);
+    const uint32_t count = trial_counts[idx]++;
+    return count == 0 || (count * 2654435761U >> 16) % (uint32_t)options.every == 0;
+}
+
 static void try_tactic(const struct kcase_data *data, const struct dyno_kernel *kernel,
                        const struct dyno_tactic *tactic)
 {
+    if (!is_chosen(kernel))
+        return;
     struct trial *trial = calloc(1, sizeof(*trial));
     if (trial == NULL)
         exit(EXIT_FAILURE);
@@ -482,14 +499,16 @@ static void parse(int argc, char **argv)
         else if (strncmp(argv[i], "--shard=", 8) == 0 && strchr(argv[i], '/') != NULL) {
             options.shard = (int)strtol(argv[i] + 8, NULL, 10);
             options.shards = (int)strtol(strchr(argv[i], '/') + 1, NULL, 10);
-        } else if (strncmp(argv[i], "--compile-only=", 15) == 0)
+        } else if (strncmp(argv[i], "--every=", 8) == 0)
+            options.every = (int)strtol(argv[i] + 8, NULL, 10);
+        else if (strncmp(argv[i], "--compile-only=", 15) == 0)
             options.compile_only = (int)strtol(argv[i] + 15, NULL, 10);
         else if (strcmp(argv[i], "-v") == 0)
             options.verbose = true;
         else
             exit(2);
     }
-    if (options.shards < 1)
+    if (options.shards < 1 || options.every < 1)
         exit(2);
 }
 
