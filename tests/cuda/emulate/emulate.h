@@ -55,8 +55,17 @@ int emulate_launch_run(const struct emulate_launch *what);
 /* --- for warp.c --- */
 
 #define EMULATE_LANES 32
+#define EMULATE_WARPS 256 /* of a cluster */
+
+struct emulate_warp {
+    unsigned number, idx; /* in the cluster, in the block */
+    bool is_late;         /* what runs on is done when it is waited for */
+};
 /* Everything that all lanes brought is there. */
-void emulate_warp_do(enum emulate_op op, void *const lanes[EMULATE_LANES], unsigned warp);
+void emulate_warp_do(enum emulate_op op, void *const lanes[EMULATE_LANES],
+                     const struct emulate_warp *warp);
+/* Before a cluster; the number of products that nobody waited for since the last call. */
+unsigned emulate_warp_reset(void);
 /* Shared memory of the block that runs.  Ends the launch when it is not all there. */
 void *emulate_shared(unsigned at, unsigned bytes);
 const float *emulate_f16_table(void);

@@ -17,7 +17,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define THREADS_MAX 8192 /* of a cluster */
+#define THREADS_MAX (EMULATE_WARPS * EMULATE_LANES) /* of a cluster */
 #define BLOCKS_MAX  8
 #define STACK_BYTES ((size_t)64 << 10)
 #define PAGE_BYTES  ((size_t)4096)
@@ -47,6 +47,7 @@ struct thread {
 struct block {
     struct emulate_index idx;
     bool is_odd;
+    unsigned done_count;   /* threads that ended */
     unsigned char *shared; /* dynamic */
     struct thread *threads;
 };
@@ -122,6 +123,7 @@ static void begin(void)
     launch->program->enter(launch->params);
     if (running->copy_count != 0)
         fail(EMULATE_FAILED, "a thread ends before its copies");
+    running->block->done_count++;
     leave(DONE);
     abort(); /* nobody resumes it */
 }
@@ -197,6 +199,8 @@ static float cluster_load(unsigned at)
     float x = 0.0F;
     if (rank >= block_count)
         fail(EMULATE_BAD_ADDRESS, "block %u of a cluster of %u", rank, block_count);
+    if (blocks[rank].done_count == launch->threads)
+        fail(EMULATE_BAD_ADDRESS, "block %u of the cluster has ended", rank);
     const unsigned char *mine = emulate_shared(at % EMULATE_RANK_STEP, 4);
     memcpy(&x, blocks[rank].shared + (mine - now.dynamic), 4);
     return x;
@@ -285,7 +289,11 @@ static void run_warp(struct thread *first, bool is_odd)
             return;
         }
         now.dynamic = first->block->shared;
-        emulate_warp_do(first->op, lanes, first->idx / EMULATE_LANES);
+        emulate_warp_do(
+            first->op, lanes,
+            &(struct emulate_warp){.number = (unsigned)(first - threads) / EMULATE_LANES,
+                                   .idx = first->idx / EMULATE_LANES,
+                                   .is_late = !is_odd});
         for (int i = 0; i < EMULATE_LANES; i++)
             first[i].state = READY;
     }
@@ -319,8 +327,8 @@ static bool run_round(void)
                      blocks[b].is_odd);
         const unsigned here = count(&blocks[b], AT_BLOCK);
         at_cluster += count(&blocks[b], AT_CLUSTER);
-        done += count(&blocks[b], DONE);
-        if (here != 0 && here + count(&blocks[b], DONE) != launch->threads)
+        done += blocks[b].done_count;
+        if (here != 0 && here + blocks[b].done_count != launch->threads)
             fail(EMULATE_FAILED, "threads of a block wait for one another at two places");
         release(&blocks[b], AT_BLOCK);
         at_block += here;
@@ -394,6 +402,7 @@ static void prepare_block(unsigned rank, struct emulate_index idx)
     const struct emulate_about *about = launch->program->about;
     const size_t bytes = (launch->shared_bytes + 1023) / 1024 * 1024;
     block->idx = idx;
+    block->done_count = 0;
     block->is_odd = ((idx.x + idx.y + idx.z) & 1) != 0;
     block->threads = threads + (size_t)rank * launch->threads;
     block->shared = shared_maps[rank] + SHARED_MAX - bytes;
@@ -414,6 +423,8 @@ static void run_cluster(struct emulate_index first)
                                              first.z + i / dims[0] / dims[1]});
     while (run_round()) {
     }
+    if (emulate_warp_reset() != 0 && failure == EMULATE_OK)
+        fail(EMULATE_FAILED, "a warp ends before its products");
 }
 
 int emulate_launch_run(const struct emulate_launch *what)

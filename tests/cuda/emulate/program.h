@@ -19,6 +19,8 @@ enum emulate_op {
     EMULATE_MULTIPLY_BF16,
     EMULATE_WGMMA_F16,
     EMULATE_WGMMA_BF16,
+    EMULATE_WGMMA_COMMIT,
+    EMULATE_WGMMA_WAIT,
 };
 
 /* What a lane brings, and takes away. */

@@ -96,15 +96,16 @@ void ptx_multiply_128(float (*d)[4], unsigned long long a, unsigned long long b)
     emulate_now->warp_meet(emulate_type<T>::WGMMA, &lane);
 }
 
-/* Products are done when they are begun. */
 inline void ptx_products_fence()
 {
 }
 inline void ptx_products_commit()
 {
+    emulate_now->warp_meet(EMULATE_WGMMA_COMMIT, nullptr);
 }
 inline void ptx_products_wait()
 {
+    emulate_now->warp_meet(EMULATE_WGMMA_WAIT, nullptr);
 }
 inline void ptx_settle(float &)
 {

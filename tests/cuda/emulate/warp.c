@@ -4,7 +4,16 @@
 
 #include <string.h>
 
+#define PENDING_MAX 32
+
 static float f16_table[1 << 16];
+
+/* Products of groups of warps that run on. */
+static struct pending {
+    struct emulate_wgmma lanes[EMULATE_LANES];
+    bool is_f16;
+} pending[EMULATE_WARPS][PENDING_MAX];
+static unsigned pending_counts[EMULATE_WARPS], commit_counts[EMULATE_WARPS];
 
 static float of_bits(uint32_t bits)
 {
@@ -106,9 +115,10 @@ static float described(unsigned long long descriptor, int row, int column, bool 
 }
 
 /* Rows 16 * (warp % 4) and on, of 64. */
-static void multiply_group(void *const lanes[EMULATE_LANES], unsigned warp, bool is_f16)
+static void multiply_group(const struct pending *what, unsigned warp)
 {
-    const struct emulate_wgmma *first = lanes[0];
+    const struct emulate_wgmma *first = &what->lanes[0];
+    const bool is_f16 = what->is_f16;
     float a[16][16], b[128][16];
     for (int m = 0; m < 16; m++) {
         for (int k = 0; k < 16; k++)
@@ -119,7 +129,7 @@ static void multiply_group(void *const lanes[EMULATE_LANES], unsigned warp, bool
             b[n][k] = described(first->b, n, k, is_f16);
     }
     for (int i = 0; i < EMULATE_LANES; i++) {
-        const struct emulate_wgmma *lane = lanes[i];
+        const struct emulate_wgmma *lane = &what->lanes[i];
         for (int j = 0; j < lane->columns / 8 * 4; j++) {
             const float *x = a[i / 4 + j % 4 / 2 * 8];
             const float *y = b[j / 4 * 8 + i % 4 * 2 + j % 2];
@@ -129,7 +139,42 @@ static void multiply_group(void *const lanes[EMULATE_LANES], unsigned warp, bool
     }
 }
 
-void emulate_warp_do(enum emulate_op op, void *const lanes[EMULATE_LANES], unsigned warp)
+static void begin_group(void *const lanes[EMULATE_LANES], const struct emulate_warp *warp,
+                        bool is_f16)
+{
+    struct pending *what = &pending[warp->number][pending_counts[warp->number]];
+    for (int i = 0; i < EMULATE_LANES; i++)
+        memcpy(&what->lanes[i], lanes[i], sizeof(what->lanes[i]));
+    what->is_f16 = is_f16;
+    if (!warp->is_late || pending_counts[warp->number] + 1 == PENDING_MAX)
+        multiply_group(what, warp->idx);
+    else
+        pending_counts[warp->number]++;
+}
+
+static void wait_for_groups(const struct emulate_warp *warp)
+{
+    struct pending *mine = pending[warp->number];
+    unsigned *count = &pending_counts[warp->number], *committed = &commit_counts[warp->number];
+    for (unsigned i = 0; i < *committed; i++)
+        multiply_group(&mine[i], warp->idx);
+    *count -= *committed;
+    memmove(mine, mine + *committed, *count * sizeof(*mine));
+    *committed = 0;
+}
+
+unsigned emulate_warp_reset(void)
+{
+    unsigned left = 0;
+    for (int i = 0; i < EMULATE_WARPS; i++) {
+        left += pending_counts[i];
+        pending_counts[i] = commit_counts[i] = 0;
+    }
+    return left;
+}
+
+void emulate_warp_do(enum emulate_op op, void *const lanes[EMULATE_LANES],
+                     const struct emulate_warp *warp)
 {
     switch (op) {
     case EMULATE_SHUFFLE:
@@ -145,7 +190,13 @@ void emulate_warp_do(enum emulate_op op, void *const lanes[EMULATE_LANES], unsig
         break;
     case EMULATE_WGMMA_F16:
     case EMULATE_WGMMA_BF16:
-        multiply_group(lanes, warp, op == EMULATE_WGMMA_F16);
+        begin_group(lanes, warp, op == EMULATE_WGMMA_F16);
+        break;
+    case EMULATE_WGMMA_COMMIT:
+        commit_counts[warp->number] = pending_counts[warp->number];
+        break;
+    case EMULATE_WGMMA_WAIT:
+        wait_for_groups(warp);
         break;
     }
 }
