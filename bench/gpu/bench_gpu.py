@@ -19,7 +19,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DYNO, GCHECK = os.environ["DYNO"], os.environ["GCHECK"]
+DYNO, GCHECK, CYCLES = os.environ["DYNO"], os.environ["GCHECK"], os.environ["CYCLES"]
 
 # name -> graph in models/, input shape, peer
 ROWS = {
@@ -147,6 +147,17 @@ def check_kernels(shards):
             "says": [line for _, _, err in got for line in err.splitlines()][:20]}
 
 
+def cycles(graph, count, folder):
+    """Loaded, run and unloaded so often; what the process and the card hold after a tenth and at the end."""
+    engine = "tiny"
+    if graph is not None:
+        engine = folder / "cycles.engine"
+        must(DYNO, "build", f"--onnx={model_file(graph, folder)}", f"--saveEngine={engine}", "--device=cuda", "--fp16",
+             "--shapes=input:1x3x224x224", "--builderOptimizationLevel=0")
+    code, out, err = run(CYCLES, engine, count, timeout=500)
+    return {"right": code == 0, "says": (out + err).strip()}
+
+
 def table(results):
     print(f"{'row':22} {'kind':13} {'GPU ms':>8} {'wall ms':>8} {'copied':>8} {'error':>9}  notes")
     for name in ROWS:
@@ -188,6 +199,8 @@ def main():
         print(name, {k: v for k, v in results[name].items() if k != "layers"}, flush=True)
 
     keep("kernels", lambda: check_kernels(min(14, os.cpu_count() or 1)))
+    keep("cycles tiny", lambda: cycles(None, 10000, folder))
+    keep("cycles resnet50", lambda: cycles("resnet50.fold", 200, folder))
     for name, (graph, shape, other) in ROWS.items():
         for kind in KINDS:
             if kind in TOLERANCE:
