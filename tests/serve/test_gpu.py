@@ -3,6 +3,7 @@
 The GPU is the emulated one (tests/cuda/emulate), whose numbers are real.
 """
 import csv
+import inspect
 import json
 import os
 import pathlib
@@ -70,12 +71,12 @@ def has_gpu(t):
     return True
 
 
-def child(server):
-    """The process that drives the GPU; 0: there is none."""
+def child(server, device="cuda:0"):
+    """The process that drives a GPU; 0: there is none."""
     path = pathlib.Path(f"/proc/{server.worker()}/task")
     pids = [int(pid) for task in path.iterdir() for pid in (task / "children").read_text().split()]
     for pid in pids:
-        if b"--drive-gpu" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+        if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().endswith(f"--drive-gpu\0{device}\0".encode()):
             return pid
     return 0
 
@@ -83,7 +84,7 @@ def child(server):
 def wait_for(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
-        check(time.monotonic() < end, "it does not come")
+        check(time.monotonic() < end, "it does not come:", inspect.getsource(condition).strip())
         time.sleep(0.01)
 
 
@@ -231,6 +232,40 @@ def case_killed_under_load(t):
     server.wait_quiet()
 
 
+def case_two_gpus(t):
+    """Engines go to the one that has most left; what falls with one is what was on it."""
+    if not has_gpu(t):
+        return
+    put(t, "g", "two_rows")
+    put(t, "h", "two_rows")
+    server = start(t, "--device=cuda:0", "--device=cuda:1", "--ledger=ledger", env={"DYNO_EMULATE_GPUS": "2"})
+    server.expected = ["GPU cuda:[01]: its driver was ended by SIGKILL; it is started again",
+                       "model '[gh]' version 1 variant 'gpu': "]
+    held = {device: server.metric("dyno_gpu_memory_bytes", device=device) for device in ("cuda:0", "cuda:1")}
+    check(held["cuda:0"] == held["cuda:1"] > 0, held)
+    first, second = Asking(server, "g", clients=2), Asking(server, "h", clients=2)
+    wait_for(lambda: first.count > 20 and second.count > 20)
+    old, other = child(server), child(server, "cuda:1")
+    check(0 not in (old, other) and old != other)
+    # Which of the two models is on cuda:0 the fall tells; it is loaded again there, or on the other.
+    os.kill(old, signal.SIGKILL)
+    wait_for(lambda: first.refused or second.refused)
+    wait_for(lambda: all(row == ("READY", "") for row in index(server).values()))
+    counts = first.count, second.count
+    wait_for(lambda: first.count > counts[0] + 10 and second.count > counts[1] + 10)
+    first.stop()
+    second.stop()
+    check(not first.refused or not second.refused, first.refused[:2], second.refused[:2])
+    check(server.metric("dyno_gpu_restarts_total", device="cuda:1") == 0 and child(server, "cuda:1") == other)
+    text = server.request("GET", "/metrics", port=server.metrics)[2].decode()
+    for device in ("cuda:0", "cuda:1"):
+        account = {name: float(re.search(r'dyno_account_gpu_seconds_total{device="%s",account="%s"} (\S+)'
+                                         % (device, name), text)[1])
+                   for name in ("wall", "tenants", "platform", "idle")}
+        check(account["tenants"] > 0 and account["platform"] > 0, device, account)
+        check(abs(account["tenants"] + account["platform"] + account["idle"] - account["wall"]) < 1e-8, account)
+
+
 def case_gpu_fails_under_load(t):
     """An error of the GPU stays for its process: that one request fails by it, the others by the fall."""
     if not has_gpu(t):
@@ -314,6 +349,12 @@ def case_no_gpu(t):
     have = index(server)
     check(have["c"] == ("READY", "") and have["g"][0] == "UNAVAILABLE", have)
     check(have["g"][1] == "engine 'g/1/gpu': there is no GPU cuda:7: this machine has 1", have["g"])
+    server.stop()
+    # Of two the one that is there.
+    server = start(t, "--device=cuda:7", "--device=cuda:0")
+    server.expected = ["GPU cuda:7: there is no GPU cuda:7"]
+    check(index(server)["g"] == ("READY", ""), index(server))
+    check(server.metric("dyno_gpu_up", device="cuda:0") == 1)
     server.stop()
     server = start(t, "--device=cpu")
     server.expected = ["model 'g' version 1 variant 'gpu': ", "failed to load 'g': "]

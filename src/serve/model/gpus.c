@@ -42,16 +42,18 @@ void dyno_gpus_destroy(struct dyno_manager *manager)
     (void)pthread_mutex_destroy(&manager->fall_lock);
 }
 
-/* Under the catalog's lock: the one that has most left. */
-static int roomiest(const struct dyno_manager *manager)
+/* Under the catalog's lock: of those that are not in `tried` the one that has most left; -1: none.
+ */
+static int roomiest(const struct dyno_manager *manager, uint32_t tried)
 {
     uint64_t most = 0;
-    int best = 0;
+    int best = -1;
     for (int i = 0; i < manager->gpu_count; i++) {
-        const uint64_t limit = manager->memory.rooms[1 + i].limit_bytes;
+        const uint64_t bound = manager->memory.rooms[1 + i].limit_bytes;
+        const uint64_t limit = bound != 0 ? bound : DYNO_GPU_BYTES_MAX;
         const uint64_t used = dyno_memory_used(&manager->memory, 1 + i);
-        const uint64_t left = (limit != 0 ? limit : DYNO_GPU_BYTES_MAX) - used;
-        if (used < limit + (limit == 0 ? DYNO_GPU_BYTES_MAX : 0) && left > most) {
+        const uint64_t left = used < limit ? limit - used : 0;
+        if ((tried >> i & 1U) == 0 && (best < 0 || left > most)) {
             most = left;
             best = i;
         }
@@ -59,28 +61,51 @@ static int roomiest(const struct dyno_manager *manager)
     return best;
 }
 
-enum dyno_status dyno_gpus_place(void *arg, struct dyno_variant *variant, struct dyno_err *err)
+static int choose(struct dyno_manager *manager, uint32_t tried)
 {
-    struct dyno_manager *manager = ((struct dyno_job *)arg)->manager;
-    struct dyno_card_figures figures;
-    uint64_t epoch = 0;
-    if (manager->gpu_count == 0)
-        return DYNO_FAIL(err, DYNO_E_TARGET,
-                         "it was built for the GPU '%s', and this server uses none (--device)",
-                         dyno_engine_device_name(variant->engine));
     dyno_manager_lock_catalog(manager);
-    const int idx = roomiest(manager);
+    const int idx = roomiest(manager, tried);
     dyno_manager_unlock_catalog(manager);
-    const struct dyno_gpu_device *gpu = &manager->gpus[idx];
-    DYNO_TRY(dyno_card_start(gpu->card, &epoch, err));
-    dyno_card_look(gpu->card, &figures);
+    return idx;
+}
+
+/* It has a child, so what it has of memory is known. */
+static void bound_memory(struct dyno_manager *manager, int idx)
+{
+    struct dyno_card_figures figures;
+    dyno_card_look(manager->gpus[idx].card, &figures);
     const uint64_t usual = figures.memory_bytes / 10 * 9;
     dyno_manager_lock_catalog(manager);
     struct dyno_memory_room *room = &manager->memory.rooms[1 + idx];
     if (room->limit_bytes == 0)
         room->limit_bytes = usual;
     dyno_manager_unlock_catalog(manager);
-    variant->gpu = gpu;
+}
+
+enum dyno_status dyno_gpus_place(void *arg, struct dyno_variant *variant, struct dyno_err *err)
+{
+    struct dyno_manager *manager = ((struct dyno_job *)arg)->manager;
+    struct dyno_err first = {0}; /* why the best one is not to be had */
+    enum dyno_status status = DYNO_E_TARGET;
+    uint32_t tried = 0;
+    uint64_t epoch = 0;
+    int idx = -1;
+    if (manager->gpu_count == 0)
+        return DYNO_FAIL(err, DYNO_E_TARGET,
+                         "it was built for the GPU '%s', and this server uses none (--device)",
+                         dyno_engine_device_name(variant->engine));
+    while ((idx = choose(manager, tried)) >= 0) {
+        struct dyno_err reason = {0};
+        status = dyno_card_start(manager->gpus[idx].card, &epoch, &reason);
+        if (status == DYNO_OK)
+            break;
+        first = tried == 0 ? reason : first;
+        tried |= 1U << idx;
+    }
+    if (idx < 0)
+        return DYNO_FAIL(err, first.status, "%s", first.text);
+    bound_memory(manager, idx);
+    variant->gpu = &manager->gpus[idx];
     variant->device = 1 + idx;
     return DYNO_OK;
 }

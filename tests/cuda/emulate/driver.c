@@ -91,16 +91,19 @@ int cuGetErrorString(int code, const char **text)
     return *text != NULL ? EMULATE_OK : EMULATE_INVALID;
 }
 
+/* They are alike, and share what a process has: a process uses one of them. */
 int cuDeviceGetCount(int *count)
 {
-    *count = 1;
+    *count = (int)emulate_setting("DYNO_EMULATE_GPUS", 1);
     return EMULATE_OK;
 }
 
 int cuDeviceGet(int *device, int ordinal)
 {
+    int count = 0;
     *device = ordinal;
-    return ordinal == 0 ? EMULATE_OK : EMULATE_INVALID;
+    (void)cuDeviceGetCount(&count);
+    return ordinal >= 0 && ordinal < count ? EMULATE_OK : EMULATE_INVALID;
 }
 
 int cuDeviceGetName(char *name, int bytes, int device)
@@ -151,13 +154,15 @@ int cuDeviceGetAttribute(int *value, int attribute, int device)
 
 int cuDevicePrimaryCtxRetain(void **context, int device)
 {
+    int same = 0;
     *context = &lock;
-    return device == 0 ? EMULATE_OK : EMULATE_INVALID;
+    return cuDeviceGet(&same, device);
 }
 
 int cuDevicePrimaryCtxRelease_v2(int device)
 {
-    return device == 0 ? EMULATE_OK : EMULATE_INVALID;
+    int same = 0;
+    return cuDeviceGet(&same, device);
 }
 
 int cuCtxSetCurrent(void *context)
