@@ -271,9 +271,10 @@ API int nvrtcGetCUBIN(void *program, char *cubin);
 
 int nvrtcVersion(int *major, int *minor)
 {
-    *major = 13;
+    const bool is_there = access(compiler(), X_OK) == 0;
+    *major = is_there ? 13 : 0;
     *minor = 0;
-    return access(compiler(), X_OK) == 0 ? SUCCESS : INTERNAL_ERROR;
+    return is_there ? SUCCESS : INTERNAL_ERROR;
 }
 
 int nvrtcCreateProgram(void **program, const char *text, const char *name, int header_count,

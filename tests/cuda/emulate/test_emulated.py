@@ -1,6 +1,6 @@
 """Whole models through dyno on the emulated GPU: built, run, compared with the CPU; and a GPU that fails.
 
-Without a C++ compiler there is no run-time compiler, and nothing to test: exit 77.
+Without g++ there is no run-time compiler, and nothing to test: exit 77.
 """
 import struct
 
