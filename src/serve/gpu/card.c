@@ -24,7 +24,7 @@
 #define QUICK_FREE   2                     /* so many in a row are replaced at once */
 #define DELAY_MIN_NS UINT64_C(250000000)
 #define DELAY_MAX_NS UINT64_C(5000000000)
-#define LEAVE_MS     2000 /* for a child that was told to end */
+#define LEAVE_MS     2000 /* for a child whose socket is closed */
 
 enum state { CARD_DOWN, CARD_STARTING, CARD_UP };
 
@@ -266,32 +266,36 @@ static enum dyno_status spawn(struct dyno_card *card, int *socket_out, pid_t *pi
                      strerror(code));
 }
 
-/* The child is no more; how it ended. */
-static void bury(pid_t pid, bool is_killed, char *how_out, size_t room)
-{
-    int status = 0;
-    if (is_killed)
-        (void)kill(pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    const char *name = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
-    if (WIFSIGNALED(status))
-        (void)snprintf(how_out, room, "its driver was ended by SIG%s", name != NULL ? name : "?");
-    else
-        (void)snprintf(how_out, room, "its driver ended with exit code %d", WEXITSTATUS(status));
-}
-
-/* It should end by itself, its socket being closed. */
-static void leave(pid_t pid)
+/* It should end by itself, its socket being closed; false: it does not. */
+static bool has_left(pid_t pid, int *status_out)
 {
     const struct timespec step = {.tv_nsec = 2000000};
     for (int ms = 0; ms < LEAVE_MS; ms += 2) {
-        if (waitpid(pid, NULL, WNOHANG) != 0)
-            return;
+        const pid_t got = waitpid(pid, status_out, WNOHANG);
+        if (got == pid || (got < 0 && errno != EINTR))
+            return true;
         (void)nanosleep(&step, NULL);
     }
-    (void)kill(pid, SIGKILL);
-    (void)waitpid(pid, NULL, 0);
+    return false;
+}
+
+/* The child is to be no more; how it ended. */
+static void bury(pid_t pid, bool is_killed, char *how_out, size_t room)
+{
+    int status = 0;
+    const bool is_stuck = !is_killed && !has_left(pid, &status);
+    if (is_killed || is_stuck) {
+        (void)kill(pid, SIGKILL);
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        }
+    }
+    const char *name = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
+    if (is_stuck)
+        (void)snprintf(how_out, room, "its driver heard nothing more and did not end");
+    else if (WIFSIGNALED(status))
+        (void)snprintf(how_out, room, "its driver was ended by SIG%s", name != NULL ? name : "?");
+    else
+        (void)snprintf(how_out, room, "its driver ended with exit code %d", WEXITSTATUS(status));
 }
 
 /* Until something can be read (1), the time is over (0), or there is something to look at (-1). */
@@ -578,7 +582,7 @@ static void *keep(void *arg)
         (void)close(card->socket);
         card->socket = -1;
         (void)pthread_mutex_unlock(&card->lock);
-        leave(card->pid);
+        bury(card->pid, false, why, sizeof(why));
     }
     return NULL;
 }
