@@ -114,9 +114,7 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     const struct dyno_step *step = site->step;
     struct dyno_gpu_attention params;
     if (step->op != DYNO_OP_mha || step->tail.instr_count != 0 || step->own_in_count < 3 ||
-        !dyno_cuda_rest_is_zero(asked, 1) || asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count ||
-        dyno_cuda_is_last(dyno_cuda_layouts[asked->cfg[0]]) ||
-        !dyno_layout_same(asked->out_layout, dyno_cuda_layouts[asked->cfg[0]]) ||
+        !dyno_cuda_rest_is_zero(asked, 1) || !dyno_cuda_asks_layout(asked, false) ||
         !dyno_cuda_is_f32(&site->outs[0]))
         return dyno_cuda_refuse(site, err);
     for (uint32_t i = 0; i < (has_mask(site) ? 4U : 3U); i++) {

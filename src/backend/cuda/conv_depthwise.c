@@ -6,20 +6,13 @@
 #include <string.h>
 
 #include "backend/cpu/conv.h"
-#include "backend/cuda/tail.h"
+#include "backend/cuda/conv_plain.h"
 
 extern const struct dyno_kernel dyno_kernel_cuda_conv_depthwise;
 
-#define THREADS  128
 #define TAPS_MAX 1024 /* of a row: they are unrolled */
 
 static const int64_t run_lengths[] = {1, 2, 4, 8};
-
-struct depthwise_state {
-    struct dyno_gpu_depthwise params;
-    struct dyno_cuda_tail tail;
-    int64_t grid[3];
-};
 
 /* cfg[0]: number of the layout; cfg[1]: outputs a thread. */
 static enum dyno_status sizes_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -30,7 +23,7 @@ static enum dyno_status sizes_of(const struct dyno_site *site, const struct dyno
         site->in_is_weight[0] || site->ins[0].rank < 3 || site->ins[0].rank > 4)
         return dyno_cuda_refuse(site, err);
     DYNO_TRY(dyno_cpu_conv_resolve(site, conv, err));
-    if (conv->groups != conv->c || conv->m != conv->c || conv->c < 1 ||
+    if (conv->groups != conv->c || conv->m != conv->c || conv->c < 1 || conv->taps < 1 ||
         (run - 1) * conv->sw + (conv->kw - 1) * conv->dw >= 64 || conv->kw > 64 ||
         conv->taps > TAPS_MAX)
         return dyno_cuda_refuse(site, err);
@@ -85,12 +78,9 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     bool is_known = false;
     for (size_t k = 0; k < DYNO_COUNT(run_lengths); k++)
         is_known = is_known || asked->cfg[1] == (uint32_t)run_lengths[k];
-    if (asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count || !is_known ||
-        !dyno_cuda_rest_is_zero(asked, 2))
+    if (!is_known || !dyno_cuda_rest_is_zero(asked, 2) || !dyno_cuda_asks_layout(asked, true))
         return dyno_cuda_refuse(site, err);
-    const struct dyno_layout layout = dyno_cuda_layouts[asked->cfg[0]];
-    if (!dyno_cuda_is_last(layout) || !dyno_layout_same(asked->out_layout, layout))
-        return dyno_cuda_refuse(site, err);
+    const struct dyno_layout layout = asked->out_layout;
     tactic->in_layouts[0] = layout;
     DYNO_TRY(sizes_of(site, tactic, &conv, err));
     if (!dyno_cuda_tail_plan(site, tactic, &tail))
@@ -150,52 +140,38 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
                                 uint64_t *workspace_bytes_out, struct dyno_err *err)
 {
     (void)packed;
-    struct depthwise_state *state = state_bytes;
     struct dyno_cpu_conv conv = {.batch = 0};
     const struct dyno_layout layout = tactic->in_layouts[0];
     *workspace_bytes_out = 0;
     DYNO_TRY(sizes_of(site, tactic, &conv, err));
-    *state = (struct depthwise_state){.params = {.batch = (int)conv.batch,
-                                                 .c = (int)dyno_cuda_stored(conv.c, layout),
-                                                 .channels = (int)conv.c,
-                                                 .h = (int)conv.h,
-                                                 .w = (int)conv.w,
-                                                 .oh = (int)conv.oh,
-                                                 .ow = (int)conv.ow,
-                                                 .ph = (int)conv.ph,
-                                                 .pw = (int)conv.pw}};
-    if (!dyno_cuda_tail_plan(site, tactic, &state->tail))
+    if (layout.block < 1)
         return dyno_cuda_refuse(site, err);
-    if (!dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand of the tail is too large");
+    const int64_t stored = dyno_cuda_stored(conv.c, layout);
+    const struct dyno_gpu_conv params = {.batch = (int)conv.batch,
+                                         .c = (int)stored,
+                                         .m = (int)stored,
+                                         .channels = (int)conv.c,
+                                         .h = (int)conv.h,
+                                         .w = (int)conv.w,
+                                         .oh = (int)conv.oh,
+                                         .ow = (int)conv.ow,
+                                         .ph = (int)conv.ph,
+                                         .pw = (int)conv.pw};
     const int64_t places = conv.batch * conv.oh * dyno_cuda_div_up(conv.ow, tactic->cfg[1]);
-    state->grid[0] = dyno_cuda_div_up(places * (state->params.c / layout.block), THREADS);
-    state->grid[1] = state->grid[2] = 1;
-    return DYNO_OK;
-}
-
-static enum dyno_status run(struct dyno_run_args *args)
-{
-    const struct depthwise_state *state = args->state;
-    struct dyno_gpu_depthwise params = state->params;
-    params.x = dyno_cuda_address(args->ins[0].data);
-    params.y = dyno_cuda_address(args->outs[0].data);
-    params.bias = dyno_cuda_address(args->packed);
-    params.weights = params.bias + (unsigned long long)params.c * sizeof(float);
-    dyno_cuda_tail_bind(args, &state->tail, &params.tail);
-    return dyno_cuda_launch(args, state->grid, THREADS, 0, &params, sizeof(params));
+    return dyno_cuda_conv_prepare(site, tactic, &params, places * (stored / layout.block),
+                                  state_bytes, err);
 }
 
 const struct dyno_kernel dyno_kernel_cuda_conv_depthwise = {
     .name = "conv_depthwise_cuda",
     .packing = 1,
     .packed_ins = 1U << 1,
-    .state_bytes = sizeof(struct depthwise_state),
+    .state_bytes = sizeof(struct dyno_cuda_conv_state),
     .place = DYNO_ON_GPU,
     .enumerate = enumerate,
     .settle = settle,
     .pack = pack,
     .prepare = prepare,
-    .run = run,
+    .run = dyno_cuda_conv_run,
     .program = program_of,
 };

@@ -6,12 +6,11 @@
 #include <string.h>
 
 #include "backend/cpu/conv.h"
-#include "backend/cuda/tail.h"
+#include "backend/cuda/conv_plain.h"
 #include "ops/conv_transpose.h"
 
 extern const struct dyno_kernel dyno_kernel_cuda_conv_direct;
 
-#define THREADS   128
 #define BYTES_MAX (INT64_C(1) << 40)
 
 static const int64_t run_lengths[] = {1, 2, 4};
@@ -22,12 +21,6 @@ struct direct {
     int64_t batch, c, m, groups, cg, mg;
     int64_t h, w, oh, ow, kh, kw, sh, sw, dh, dw, ph, pw;
     int64_t mg_stored; /* of one group: m as stored; of more, mg */
-};
-
-struct direct_state {
-    struct dyno_gpu_direct params;
-    struct dyno_cuda_tail tail;
-    int64_t grid[3];
 };
 
 static enum dyno_status take_conv(const struct dyno_site *site, struct direct *direct,
@@ -167,12 +160,9 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     bool is_known = false;
     for (size_t k = 0; k < DYNO_COUNT(run_lengths); k++)
         is_known = is_known || asked->cfg[1] == (uint32_t)run_lengths[k];
-    if (asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count || !is_known ||
-        !dyno_cuda_rest_is_zero(asked, 2))
+    if (!is_known || !dyno_cuda_rest_is_zero(asked, 2) || !dyno_cuda_asks_layout(asked, true))
         return dyno_cuda_refuse(site, err);
-    const struct dyno_layout layout = dyno_cuda_layouts[asked->cfg[0]];
-    if (!dyno_cuda_is_last(layout) || !dyno_layout_same(asked->out_layout, layout))
-        return dyno_cuda_refuse(site, err);
+    const struct dyno_layout layout = asked->out_layout;
     tactic->in_layouts[0] = layout;
     DYNO_TRY(direct_of(site, layout, &direct, err));
     if (!dyno_cuda_tail_plan(site, tactic, &tail))
@@ -250,55 +240,37 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
                                 uint64_t *workspace_bytes_out, struct dyno_err *err)
 {
     (void)packed;
-    struct direct_state *state = state_bytes;
     const struct dyno_layout layout = tactic->in_layouts[0];
     struct direct d = {.batch = 0};
     *workspace_bytes_out = 0;
     DYNO_TRY(direct_of(site, layout, &d, err));
-    *state = (struct direct_state){.params = {.batch = (int)d.batch,
-                                              .c = (int)dyno_cuda_stored(d.c, layout),
-                                              .m = (int)dyno_cuda_stored(d.m, layout),
-                                              .channels = (int)d.m,
-                                              .h = (int)d.h,
-                                              .w = (int)d.w,
-                                              .oh = (int)d.oh,
-                                              .ow = (int)d.ow,
-                                              .ph = (int)d.ph,
-                                              .pw = (int)d.pw}};
-    if (!dyno_cuda_tail_plan(site, tactic, &state->tail))
-        return dyno_cuda_refuse(site, err);
-    if (!dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand of the tail is too large");
+    const int64_t stored = dyno_cuda_stored(d.m, layout);
+    const struct dyno_gpu_conv params = {.batch = (int)d.batch,
+                                         .c = (int)dyno_cuda_stored(d.c, layout),
+                                         .m = (int)stored,
+                                         .channels = (int)d.m,
+                                         .h = (int)d.h,
+                                         .w = (int)d.w,
+                                         .oh = (int)d.oh,
+                                         .ow = (int)d.ow,
+                                         .ph = (int)d.ph,
+                                         .pw = (int)d.pw};
     const int64_t step = d.is_transposed ? d.sw : 1;
     const int64_t runs = dyno_cuda_div_up(d.ow, tactic->cfg[1] * step) * step;
-    state->grid[0] =
-        dyno_cuda_div_up(d.batch * d.oh * runs * (state->params.m / layout.block), THREADS);
-    state->grid[1] = state->grid[2] = 1;
-    return DYNO_OK;
-}
-
-static enum dyno_status run(struct dyno_run_args *args)
-{
-    const struct direct_state *state = args->state;
-    struct dyno_gpu_direct params = state->params;
-    params.x = dyno_cuda_address(args->ins[0].data);
-    params.y = dyno_cuda_address(args->outs[0].data);
-    params.bias = dyno_cuda_address(args->packed);
-    params.weights = params.bias + (unsigned long long)params.m * sizeof(float);
-    dyno_cuda_tail_bind(args, &state->tail, &params.tail);
-    return dyno_cuda_launch(args, state->grid, THREADS, 0, &params, sizeof(params));
+    return dyno_cuda_conv_prepare(
+        site, tactic, &params, d.batch * d.oh * runs * (stored / layout.block), state_bytes, err);
 }
 
 const struct dyno_kernel dyno_kernel_cuda_conv_direct = {
     .name = "conv_direct_cuda",
     .packing = 1,
     .packed_ins = 1U << 1,
-    .state_bytes = sizeof(struct direct_state),
+    .state_bytes = sizeof(struct dyno_cuda_conv_state),
     .place = DYNO_ON_GPU,
     .enumerate = enumerate,
     .settle = settle,
     .pack = pack,
     .prepare = prepare,
-    .run = run,
+    .run = dyno_cuda_conv_run,
     .program = program_of,
 };

@@ -88,6 +88,14 @@ bool dyno_cuda_rest_is_zero(const struct dyno_tactic *tactic, int used)
     return true;
 }
 
+bool dyno_cuda_asks_layout(const struct dyno_tactic *asked, bool last)
+{
+    if (asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count)
+        return false;
+    const struct dyno_layout layout = dyno_cuda_layouts[asked->cfg[0]];
+    return dyno_cuda_is_last(layout) == last && dyno_layout_same(asked->out_layout, layout);
+}
+
 double dyno_cuda_move_us(const struct dyno_target *target, double bytes)
 {
     (void)target;

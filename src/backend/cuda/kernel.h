@@ -48,6 +48,10 @@ enum dyno_status dyno_cuda_refuse(const struct dyno_site *site, struct dyno_err 
 /* Parameters cfg[used..] are zero. */
 bool dyno_cuda_rest_is_zero(const struct dyno_tactic *tactic, int used);
 
+/* Is cfg[0] the number of a layout, of channels last or of rows, and the output to have the same?
+ */
+bool dyno_cuda_asks_layout(const struct dyno_tactic *asked, bool last);
+
 /* Microseconds for a launch that moves so many bytes. */
 double dyno_cuda_move_us(const struct dyno_target *target, double bytes);
 

@@ -86,12 +86,10 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
 {
     struct pair pair;
     struct dyno_cuda_tail tail;
-    if (!pair_of(site, &pair) || asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count ||
-        asked->cfg[1] >= TILES || !dyno_cuda_rest_is_zero(asked, 2))
+    if (!pair_of(site, &pair) || asked->cfg[1] >= TILES || !dyno_cuda_rest_is_zero(asked, 2) ||
+        !dyno_cuda_asks_layout(asked, false))
         return dyno_cuda_refuse(site, err);
-    const struct dyno_layout layout = dyno_cuda_layouts[asked->cfg[0]];
-    if (dyno_cuda_is_last(layout) || !dyno_layout_same(asked->out_layout, layout))
-        return dyno_cuda_refuse(site, err);
+    const struct dyno_layout layout = asked->out_layout;
     tactic->in_layouts[0] = tactic->in_layouts[1] = layout;
     if (!dyno_cuda_tail_plan(site, tactic, &tail))
         return dyno_cuda_refuse(site, err);

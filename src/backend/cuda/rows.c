@@ -82,9 +82,8 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
 {
     struct rows rows;
     struct dyno_cuda_tail tail;
-    if (!describe(site, &rows) || asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count ||
-        !dyno_cuda_rest_is_zero(asked, 1) || dyno_cuda_is_last(dyno_cuda_layouts[asked->cfg[0]]) ||
-        !dyno_layout_same(asked->out_layout, dyno_cuda_layouts[asked->cfg[0]]))
+    if (!describe(site, &rows) || !dyno_cuda_rest_is_zero(asked, 1) ||
+        !dyno_cuda_asks_layout(asked, false))
         return dyno_cuda_refuse(site, err);
     tactic->in_layouts[0] = asked->out_layout;
     if (!dyno_cuda_tail_plan(site, tactic, &tail))

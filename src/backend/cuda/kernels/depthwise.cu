@@ -7,7 +7,7 @@
 #define COLUMNS ((RUN - 1) * SW + (KW - 1) * DW + 1)
 
 extern "C" __global__ void __launch_bounds__(128)
-    dyno_main(const __grid_constant__ dyno_gpu_depthwise p)
+    dyno_main(const __grid_constant__ dyno_gpu_conv p)
 {
     const int groups = p.c / VEC, runs = (p.ow + RUN - 1) / RUN;
     const i64 unit = (i64)blockIdx.x * blockDim.x + threadIdx.x;

@@ -20,7 +20,7 @@ __device__ __forceinline__ int source(int o, int tap, int pad, int stride, int d
 }
 
 extern "C" __global__ void __launch_bounds__(128)
-    dyno_main(const __grid_constant__ dyno_gpu_direct p)
+    dyno_main(const __grid_constant__ dyno_gpu_conv p)
 {
     const int vectors = p.m / VEC;
     const int runs = (p.ow + RUN * STEP - 1) / (RUN * STEP) * STEP; /* a row */

@@ -41,16 +41,9 @@ struct dyno_gpu_pool {
     struct dyno_gpu_tail tail;
 };
 
-/* x [batch][h][w][c], weights [taps][c] -> y [batch][oh][ow][c]: a filter a channel. */
-struct dyno_gpu_depthwise {
-    unsigned long long x, y, weights, bias;
-    int batch, c, channels, h, w, oh, ow, ph, pw;
-    struct dyno_gpu_tail tail;
-};
-
-/* x [batch][h][w][c] -> y [batch][oh][ow][m], weights [group][taps][c / groups][outputs a group as
- * stored]. */
-struct dyno_gpu_direct {
+/* x [batch][h][w][c] -> y [batch][oh][ow][m]: weights [group][taps][c / groups][outputs a group as
+ * stored], or [taps][c] where each channel has its filter. */
+struct dyno_gpu_conv {
     unsigned long long x, y, weights, bias;
     int batch, c, m, channels, h, w, oh, ow, ph, pw; /* c, m: as stored; channels: those meant of m */
     struct dyno_gpu_tail tail;

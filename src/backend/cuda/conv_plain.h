@@ -1,0 +1,28 @@
+/* conv_plain.h - what the convolutions that are no product have in common: parameters and launches.
+ *
+ * Packed: the bias of every output as stored (f32), then the weights in the type of x.
+ */
+#ifndef DYNO_BACKEND_CUDA_CONV_PLAIN_H
+#define DYNO_BACKEND_CUDA_CONV_PLAIN_H
+
+#include "backend/cuda/tail.h"
+
+#define DYNO_CUDA_CONV_THREADS 128
+
+struct dyno_cuda_conv_state {
+    struct dyno_gpu_conv params;
+    struct dyno_cuda_tail tail;
+    int64_t grid[3];
+};
+
+/* With params and so many threads that have something to do: the rest of a `prepare`. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_conv_prepare(const struct dyno_site *site,
+                                                       const struct dyno_tactic *tactic,
+                                                       const struct dyno_gpu_conv *params,
+                                                       int64_t threads,
+                                                       struct dyno_cuda_conv_state *state_out,
+                                                       struct dyno_err *err);
+
+enum dyno_status dyno_cuda_conv_run(struct dyno_run_args *args);
+
+#endif /* DYNO_BACKEND_CUDA_CONV_PLAIN_H */
