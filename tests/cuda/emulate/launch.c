@@ -208,7 +208,12 @@ static float cluster_load(unsigned at)
 
 /* --- faults --- */
 
-/* In the place of the instruction that failed, on the stack of its thread. */
+static unsigned char *stack_top(const struct thread *thread)
+{
+    return stacks + (size_t)(thread - threads + 1) * (STACK_BYTES + PAGE_BYTES);
+}
+
+/* In the place of the instruction that failed. */
 static void faulted(int signal_number, const char *address)
 {
     if (signal_number == SIGILL)
@@ -236,8 +241,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     registers[REG_RIP] = (greg_t)(uintptr_t)faulted;
     registers[REG_RDI] = number;
     registers[REG_RSI] = (greg_t)(uintptr_t)info->si_addr;
-    /* Past the red zone, as after a call. */
-    registers[REG_RSP] = ((registers[REG_RSP] - 256) & ~15LL) - 8;
+    /* Its stack from the start, as after a call: it may be at its end, and nobody goes back. */
+    registers[REG_RSP] = (greg_t)(uintptr_t)stack_top(running) - 8;
 }
 
 static void watch(stack_t *own)
@@ -383,8 +388,7 @@ static void prepare(void)
 static void prepare_thread(struct block *block, unsigned idx)
 {
     struct thread *thread = &block->threads[idx];
-    const size_t number = (size_t)(thread - threads);
-    void **sp = (void **)(void *)(stacks + (number + 1) * (STACK_BYTES + PAGE_BYTES));
+    void **sp = (void **)(void *)stack_top(thread);
     thread->state = READY;
     thread->idx = idx;
     thread->block = block;
