@@ -11,7 +11,8 @@
 #include "serve/sched/form.h"
 #include "serve/sched/run.h"
 
-#define SWEEP_GAP_NS UINT64_C(2000000) /* what waits is looked through no more often */
+#define SWEEP_GAP_NS   UINT64_C(2000000) /* what waits is looked through no more often */
+#define FINISH_POLL_NS 100000
 
 struct dyno_lane {
     bool is_busy;
@@ -34,6 +35,7 @@ struct dyno_sched {
     pthread_t clock;
     bool has_clock, is_ending;
     atomic_uint_fast64_t run_count;
+    atomic_uint finishing; /* ends of runs that are told just now: who was told may be gone */
     pthread_cond_t tick;
     uint64_t wake_ns;
     atomic_bool has_cancelled;
@@ -206,6 +208,16 @@ static void dispatch(struct dyno_sched *sched)
 
 /* --- after a run --- */
 
+static void begin_finish(struct dyno_sched *sched)
+{
+    atomic_fetch_add_explicit(&sched->finishing, 1, memory_order_relaxed);
+}
+
+static void end_finish(struct dyno_sched *sched)
+{
+    atomic_fetch_sub_explicit(&sched->finishing, 1, memory_order_release);
+}
+
 /* What was charged was predicted; from now on it is what was. */
 static void correct(struct dyno_sched *sched, const struct dyno_task *task)
 {
@@ -219,6 +231,7 @@ static void on_done(void *arg, enum dyno_status status, const struct dyno_instan
     struct dyno_task *task = arg;
     struct dyno_variant *variant = task->variant;
     struct dyno_sched *sched = task->sched;
+    begin_finish(sched);
     task->core_ns =
         dyno_device_end(device_of(task)->account, &task->mark, times->end_ns, times->busy_ns);
     task->start_ns = times->start_ns;
@@ -238,6 +251,7 @@ static void on_done(void *arg, enum dyno_status status, const struct dyno_instan
     (void)pthread_mutex_unlock(&sched->lock);
     dispatch(sched);
     task->done(task);
+    end_finish(sched);
 }
 
 static void on_batch_done(void *arg, enum dyno_status status,
@@ -248,6 +262,7 @@ static void on_batch_done(void *arg, enum dyno_status status,
     struct dyno_task *task = batch->tasks;
     struct dyno_sched *sched = task->sched;
     struct dyno_err own = *err;
+    begin_finish(sched);
     const uint64_t core_ns =
         dyno_device_end(device_of(task)->account, &batch->mark, times->end_ns, times->busy_ns);
     if (status == DYNO_OK)
@@ -275,6 +290,7 @@ static void on_batch_done(void *arg, enum dyno_status status,
         task->done(task);
         task = next;
     }
+    end_finish(sched);
 }
 
 /* --- submitting --- */
@@ -516,6 +532,10 @@ void dyno_sched_destroy(struct dyno_sched *sched)
     (void)pthread_mutex_unlock(&sched->lock);
     if (sched->has_clock)
         (void)pthread_join(sched->clock, NULL);
+    /* Whose task was the last knows that it is over before the thread that told it has come back.
+     */
+    while (atomic_load_explicit(&sched->finishing, memory_order_acquire) > 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = FINISH_POLL_NS}, NULL);
     for (int i = 0; i < sched->options.device_count; i++)
         dyno_fair_fini(&sched->queues[i].fair);
     (void)pthread_cond_destroy(&sched->tick);

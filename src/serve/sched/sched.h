@@ -81,7 +81,8 @@ struct dyno_sched_options {
 
 enum dyno_status dyno_sched_create(const struct dyno_sched_options *options,
                                    struct dyno_sched **sched_out, struct dyno_err *err);
-void dyno_sched_destroy(struct dyno_sched *sched); /* nothing waits or runs; accepts NULL */
+/* Nothing waits or runs.  When it returns no thread is inside a `done` any more.  Accepts NULL. */
+void dyno_sched_destroy(struct dyno_sched *sched);
 
 /* Takes the task; `done` may be called before this returns.  E_BUSY: the queue is full, or the
  * deadline cannot be met. */
