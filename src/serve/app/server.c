@@ -13,15 +13,12 @@
 #include "base/cpus.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "serve/app/http.h"
+#include "serve/app/io.h"
 #include "serve/app/metering.h"
-#include "serve/app/rpc.h"
 #include "serve/app/spending.h"
 #include "serve/model/repository.h"
 #include "serve/watch/journal.h"
 
-#define HTTP_IDLE_NS   UINT64_C(300000000000)
-#define GRPC_IDLE_NS   UINT64_C(7200000000000)
 #define INLINE_NS      30000 /* what a change of thread costs, about */
 #define POLL_NS        2000000
 #define LOOK_S         2        /* between looks at files that may have been replaced */
@@ -33,119 +30,6 @@
 _Static_assert(DYNO_WANTED_NAME_BYTES_MAX == DYNO_MODEL_NAME_BYTES_MAX &&
                    DYNO_WANTED_MAX == DYNO_REPO_MODELS_MAX,
                "every model can be wanted");
-
-_Thread_local struct dyno_io *dyno_io_here;
-
-/* --- one I/O thread --- */
-
-static void set_up_servers(struct dyno_io *io)
-{
-    struct dyno_server *server = io->server;
-    const size_t body_bytes_max = server->options.body_bytes_max;
-    dyno_app_http_init(&io->http_server, io);
-    io->http_server.budget = &server->budget;
-    io->http_server.body_bytes_max = body_bytes_max;
-    io->http_server.idle_ns = HTTP_IDLE_NS;
-    io->metrics_server = io->http_server;
-    io->metrics_server.body_bytes_max = 0;
-    dyno_app_grpc_init(&io->grpc_server, io);
-    io->grpc_server.h2.idle_ns = GRPC_IDLE_NS;
-    io->grpc_server.message_bytes_max = body_bytes_max;
-}
-
-static enum dyno_status open_port(struct dyno_io *io, struct dyno_port *port, int *listener,
-                                  bool has_tls, struct dyno_err *err)
-{
-    const int fd = *listener;
-    port->watch.fd = -1;
-    port->spare_fd = -1;
-    port->conn_count_max = io->server->options.conns_max;
-    port->tls = has_tls ? io->server->tls : NULL;
-    port->wants_peers = io->server->journal != NULL;
-    *listener = -1;
-    return fd >= 0 ? dyno_port_open(port, io->loop, fd, err) : DYNO_OK;
-}
-
-static enum dyno_status open_io(struct dyno_io *io, int *listeners, struct dyno_err *err)
-{
-    const struct dyno_serve_options *options = &io->server->options;
-    DYNO_TRY(dyno_loop_create(&io->loop, err));
-    set_up_servers(io);
-    io->http.accept = dyno_http1_accept;
-    io->http.owner = &io->http_server;
-    io->http.protocol = &dyno_tls_http1;
-    io->metrics.accept = dyno_http1_accept;
-    io->metrics.owner = &io->metrics_server;
-    io->metrics.protocol = &dyno_tls_http1;
-    io->grpc.accept = dyno_http2_accept;
-    io->grpc.owner = &io->grpc_server.h2;
-    io->grpc.protocol = &dyno_tls_http2;
-    DYNO_TRY(open_port(io, &io->http, &listeners[0], options->http_has_tls, err));
-    DYNO_TRY(open_port(io, &io->grpc, &listeners[1], options->grpc_has_tls, err));
-    return open_port(io, &io->metrics, &listeners[2], options->metrics_has_tls, err);
-}
-
-static void shut_io(struct dyno_mail *mail)
-{
-    struct dyno_io *io =
-        (struct dyno_io *)(void *)((char *)mail - offsetof(struct dyno_io, shut_mail));
-    dyno_port_shut(&io->http);
-    dyno_port_shut(&io->grpc);
-}
-
-static void stop_io(struct dyno_mail *mail)
-{
-    struct dyno_io *io =
-        (struct dyno_io *)(void *)((char *)mail - offsetof(struct dyno_io, stop_mail));
-    dyno_port_stop(&io->http);
-    dyno_port_stop(&io->grpc);
-}
-
-static void drain_io(struct dyno_mail *mail)
-{
-    struct dyno_io *io =
-        (struct dyno_io *)(void *)((char *)mail - offsetof(struct dyno_io, drain_mail));
-    dyno_rpc_end_watches(io);
-    dyno_port_drain(&io->http);
-    dyno_port_drain(&io->grpc);
-}
-
-static void close_io(struct dyno_mail *mail)
-{
-    struct dyno_io *io =
-        (struct dyno_io *)(void *)((char *)mail - offsetof(struct dyno_io, close_mail));
-    dyno_port_close_all(&io->http);
-    dyno_port_close_all(&io->grpc);
-    dyno_port_close_all(&io->metrics);
-    /* What was closed is let go at the end of this turn; the loop stops after it. */
-    dyno_loop_stop(io->loop);
-}
-
-static void *run_io(void *arg)
-{
-    struct dyno_io *io = arg;
-    dyno_io_here = io;
-    dyno_loop_run(io->loop);
-    return NULL;
-}
-
-static void free_io(struct dyno_io *io)
-{
-    while (io->spare_calls != NULL) {
-        struct dyno_call *next = io->spare_calls->next;
-        dyno_arena_destroy(io->spare_calls->arena);
-        dyno_free(io->spare_calls);
-        io->spare_calls = next;
-    }
-    dyno_port_fini(&io->http);
-    dyno_port_fini(&io->grpc);
-    dyno_port_fini(&io->metrics);
-    dyno_strbuf_fini(&io->text);
-    dyno_strbuf_fini(&io->line);
-    dyno_loop_destroy(io->loop);
-}
-
-/* --- the whole --- */
 
 static enum dyno_status check_address(const struct dyno_serve_options *options,
                                       struct dyno_err *err)
@@ -314,7 +198,8 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
     for (int i = 0; i < server->io_count; i++) {
         server->ios[i].server = server;
         server->ios[i].idx = i;
-        DYNO_TRY(open_io(&server->ios[i], &server->listeners[(size_t)i * DYNO_PORT_KINDS], err));
+        DYNO_TRY(
+            dyno_io_open(&server->ios[i], &server->listeners[(size_t)i * DYNO_PORT_KINDS], err));
     }
     DYNO_TRY(dyno_server_open_quota(server, err));
     const struct dyno_gate_options gate = {.control_db = options->control_db,
@@ -331,7 +216,7 @@ static enum dyno_status start(struct dyno_server *server, struct dyno_err *err)
     DYNO_TRY(listen_all(server, err));
     for (int i = 0; i < server->io_count; i++) {
         struct dyno_io *io = &server->ios[i];
-        const int code = pthread_create(&io->thread, NULL, run_io, io);
+        const int code = pthread_create(&io->thread, NULL, dyno_io_run, io);
         io->has_thread = code == 0;
         if (code != 0)
             return DYNO_FAIL(err, DYNO_E_LIMIT, "cannot start a thread: %s", strerror(code));
@@ -361,20 +246,14 @@ static void drain(struct dyno_server *server)
     atomic_store(&server->is_draining, true);
     dyno_manager_stop_builds(server->manager);
     wait_until(server, now_ns + (uint64_t)(server->options.drain_s * 1e9), false);
-    for (int i = 0; i < server->io_count; i++) {
-        server->ios[i].shut_mail.deliver = shut_io;
-        dyno_loop_post(server->ios[i].loop, &server->ios[i].shut_mail);
-    }
+    for (int i = 0; i < server->io_count; i++)
+        dyno_io_shut(&server->ios[i]);
     wait_until(server, dyno_clock_ns() + LAST_NS, false);
-    for (int i = 0; i < server->io_count; i++) {
-        server->ios[i].stop_mail.deliver = stop_io;
-        dyno_loop_post(server->ios[i].loop, &server->ios[i].stop_mail);
-    }
+    for (int i = 0; i < server->io_count; i++)
+        dyno_io_stop(&server->ios[i]);
     wait_until(server, dyno_clock_ns() + LAST_NS, false);
-    for (int i = 0; i < server->io_count; i++) {
-        server->ios[i].drain_mail.deliver = drain_io;
-        dyno_loop_post(server->ios[i].loop, &server->ios[i].drain_mail);
-    }
+    for (int i = 0; i < server->io_count; i++)
+        dyno_io_drain(&server->ios[i]);
     wait_until(server, dyno_clock_ns() + (uint64_t)(server->options.exit_timeout_s * 1e9), true);
     /* Answers that were just written get a moment to leave. */
     wait_until(server, dyno_clock_ns() + 50000000, false);
@@ -386,8 +265,7 @@ static void stop(struct dyno_server *server)
         struct dyno_io *io = &server->ios[i];
         if (!io->has_thread)
             continue;
-        io->close_mail.deliver = close_io;
-        dyno_loop_post(io->loop, &io->close_mail);
+        dyno_io_close(io);
         (void)pthread_join(io->thread, NULL);
     }
     dyno_gate_stop(server->gate);
@@ -406,7 +284,7 @@ static void stop(struct dyno_server *server)
     dyno_server_close_quota(server);
     dyno_shm_destroy(server->shm);
     for (int i = 0; i < server->io_count; i++)
-        free_io(&server->ios[i]);
+        dyno_io_free(&server->ios[i]);
 }
 
 static void say_hello_json(const struct dyno_server *server)

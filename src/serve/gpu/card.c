@@ -2,29 +2,24 @@
 #include "serve/gpu/card.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "serve/gpu/process.h"
 
 #define HELLO_NS     UINT64_C(60000000000) /* a driver may take long to start */
 #define QUICK_NS     UINT64_C(10000000000) /* who falls sooner falls in a row */
 #define QUICK_FREE   2                     /* so many in a row are replaced at once */
 #define DELAY_MIN_NS UINT64_C(250000000)
 #define DELAY_MAX_NS UINT64_C(5000000000)
-#define LEAVE_MS     2000 /* for a child whose socket is closed */
 
 enum state { CARD_DOWN, CARD_STARTING, CARD_UP };
 
@@ -225,79 +220,6 @@ enum dyno_status dyno_card_start(struct dyno_card *card, uint64_t *epoch_out, st
 
 /* --- the child --- */
 
-static enum dyno_status spawn(struct dyno_card *card, int *socket_out, pid_t *pid_out,
-                              struct dyno_err *err)
-{
-    char *const args[] = {(char *)(uintptr_t) "dyno-serve", (char *)(uintptr_t) "--drive-gpu",
-                          (char *)(uintptr_t)card->options.device, NULL};
-    int pair[2];
-    sigset_t all;
-    sigset_t none;
-    posix_spawnattr_t how;
-    posix_spawn_file_actions_t files;
-    (void)sigfillset(&all);
-    (void)sigemptyset(&none);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "no socket for GPU %s: %s", card->options.device,
-                         strerror(errno));
-    (void)posix_spawnattr_init(&how);
-    (void)posix_spawn_file_actions_init(&files);
-    /* A group of its own: a terminal's SIGINT is the server's, which drains. */
-    (void)posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
-                                             POSIX_SPAWN_SETPGROUP);
-    (void)posix_spawnattr_setsigdefault(&how, &all);
-    (void)posix_spawnattr_setsigmask(&how, &none);
-    (void)posix_spawnattr_setpgroup(&how, 0);
-    (void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
-    (void)posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_RDWR, 0);
-    (void)posix_spawn_file_actions_adddup2(&files, pair[1], DYNO_GPU_FD);
-    (void)posix_spawn_file_actions_addclosefrom_np(&files, DYNO_GPU_FD + 1);
-    const int code = posix_spawn(pid_out, card->options.program, &files, &how, args, environ);
-    (void)posix_spawn_file_actions_destroy(&files);
-    (void)posix_spawnattr_destroy(&how);
-    (void)close(pair[1]);
-    *socket_out = pair[0];
-    if (code == 0) {
-        (void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
-        return DYNO_OK;
-    }
-    (void)close(pair[0]);
-    return DYNO_FAIL(err, DYNO_E_IO, "cannot execute '%s': %s", card->options.program,
-                     strerror(code));
-}
-
-/* It should end by itself, its socket being closed; false: it does not. */
-static bool has_left(pid_t pid, int *status_out)
-{
-    const struct timespec step = {.tv_nsec = 2000000};
-    for (int ms = 0; ms < LEAVE_MS; ms += 2) {
-        const pid_t got = waitpid(pid, status_out, WNOHANG);
-        if (got == pid || (got < 0 && errno != EINTR))
-            return true;
-        (void)nanosleep(&step, NULL);
-    }
-    return false;
-}
-
-/* The child is to be no more; how it ended. */
-static void bury(pid_t pid, bool is_killed, char *how_out, size_t room)
-{
-    int status = 0;
-    const bool is_stuck = !is_killed && !has_left(pid, &status);
-    if (is_killed || is_stuck) {
-        (void)kill(pid, SIGKILL);
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-        }
-    }
-    const char *name = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
-    if (is_stuck)
-        (void)snprintf(how_out, room, "its driver heard nothing more and did not end");
-    else if (WIFSIGNALED(status))
-        (void)snprintf(how_out, room, "its driver was ended by SIG%s", name != NULL ? name : "?");
-    else
-        (void)snprintf(how_out, room, "its driver ended with exit code %d", WEXITSTATUS(status));
-}
-
 /* Until something can be read (1), the time is over (0), or there is something to look at (-1). */
 static int wait_for(const struct dyno_card *card, int socket, uint64_t end_ns)
 {
@@ -374,13 +296,14 @@ static void start(struct dyno_card *card)
     char how[128] = "";
     int socket = -1;
     pid_t pid = 0;
-    enum dyno_status status = spawn(card, &socket, &pid, &err);
+    enum dyno_status status =
+        dyno_gpu_spawn(card->options.program, card->options.device, &socket, &pid, &err);
     const bool is_there = status == DYNO_OK;
     if (is_there)
         status = hear_hello(card, socket, &err);
     if (is_there && status != DYNO_OK) {
         (void)close(socket);
-        bury(pid, true, how, sizeof(how));
+        dyno_gpu_bury(pid, true, how, sizeof(how));
     }
     (void)pthread_mutex_lock(&card->lock);
     card->attempt_count++;
@@ -527,7 +450,7 @@ static void fall(struct dyno_card *card, const char *reason)
 {
     char how[128] = "";
     char why[512];
-    bury(card->pid, reason[0] != 0, how, sizeof(how));
+    dyno_gpu_bury(card->pid, reason[0] != 0, how, sizeof(how));
     (void)snprintf(why, sizeof(why), "%s", reason[0] != 0 ? reason : how);
     (void)pthread_mutex_lock(&card->lock);
     const bool had_served = !card->is_fresh;
@@ -582,7 +505,7 @@ static void *keep(void *arg)
         (void)close(card->socket);
         card->socket = -1;
         (void)pthread_mutex_unlock(&card->lock);
-        bury(card->pid, false, why, sizeof(why));
+        dyno_gpu_bury(card->pid, false, why, sizeof(why));
     }
     return NULL;
 }
