@@ -11,8 +11,8 @@ DYNO_NODISCARD enum dyno_status dyno_io_open(struct dyno_io *io, int *listeners,
 void *dyno_io_run(void *arg); /* a struct dyno_io: what its thread does, until dyno_io_close */
 void dyno_io_free(struct dyno_io *io);
 
-/* Said to its thread, from another, once each, in this order: the three steps of its ports to the end
- * (net/port.h); then all that is left is closed, and the loop stops. */
+/* Said to its thread, from another, once each, in this order: the three steps of its ports to the
+ * end (net/port.h); then all that is left is closed, and the loop stops. */
 void dyno_io_shut(struct dyno_io *io);
 void dyno_io_stop(struct dyno_io *io);
 void dyno_io_drain(struct dyno_io *io);

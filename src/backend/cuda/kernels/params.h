@@ -45,8 +45,8 @@ struct dyno_gpu_pool {
  * stored], or [taps][c] where each channel has its filter. */
 struct dyno_gpu_conv {
     unsigned long long x, y, weights, bias;
-    int batch, c, m, channels, h, w, oh, ow, ph,
-        pw; /* c, m: as stored; channels: those meant of m */
+    int batch, c, m, channels; /* c, m: as stored; channels: those of m that are meant */
+    int h, w, oh, ow, ph, pw;
     struct dyno_gpu_tail tail;
 };
 
