@@ -2,6 +2,7 @@
 
 Without g++ there is no run-time compiler, and nothing to test: exit 77.
 """
+import json
 import struct
 
 from harness import check
@@ -46,6 +47,18 @@ def case_types(t):
         got = floats(run(t, engine, f"out-{name}"))
         check(all(abs(a - b) <= tol for a, b in zip(got, want, strict=True)), name, got, want)
         t.works("compare", t.path("cpu.onnx"), engine, "--rtol=0.02", "--layers")
+
+
+def case_bench_without_transfers(t):
+    """dyno bench says whether inputs and outputs were copied, and which GPU it was."""
+    engine, _ = build(t, "m", good())
+    short = ("--duration=0", "--warmUp=0", "--iterations=3", "--json")
+    for flags, copies in (((), True), (("--noDataTransfers",), False)):
+        got = json.loads(t.works("bench", f"--loadEngine={engine}", *short, *flags))
+        check(got["data_transfers"] is copies and got["runs"] == 3, got)
+        check(got["gpu"] == "Emulated GPU" and got["gpu_ms"]["median"] > 0, got)
+    text = t.works("bench", f"--loadEngine={engine}", *short[:3], "--noDataTransfers", "--streams=2")
+    check("Latency (without data transfers): min" in text, text)
 
 
 def case_segments(t):
