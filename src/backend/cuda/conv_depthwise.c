@@ -10,7 +10,7 @@
 
 extern const struct dyno_kernel dyno_kernel_cuda_conv_depthwise;
 
-#define TAPS_MAX 1024 /* of a row: they are unrolled */
+#define TAPS_MAX 1024 /* of a filter */
 
 static const int64_t run_lengths[] = {1, 2, 4, 8};
 
