@@ -11,8 +11,7 @@
 extern const struct dyno_kernel dyno_kernel_cuda_conv_depthwise;
 
 #define TAPS_MAX 1024 /* of a filter */
-
-static const int64_t run_lengths[] = {1, 2, 4, 8};
+#define RUN_MAX  8    /* outputs a thread: a power of two */
 
 /* cfg[0]: number of the layout; cfg[1]: outputs a thread. */
 static enum dyno_status sizes_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -43,19 +42,18 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
         const struct dyno_layout layout = dyno_cuda_layouts[i];
         if (!dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target))
             continue;
-        for (size_t k = 0; k < DYNO_COUNT(run_lengths) && count < max; k++) {
+        for (int64_t run = 1; run <= RUN_MAX && count < max; run *= 2) {
             struct dyno_cpu_conv conv = {.batch = 0};
             struct dyno_tactic *tactic = &out[count];
-            *tactic = (struct dyno_tactic){.cfg = {(uint32_t)i, (uint32_t)run_lengths[k]}};
+            *tactic = (struct dyno_tactic){.cfg = {(uint32_t)i, (uint32_t)run}};
             if (sizes_of(site, tactic, &conv, NULL) != DYNO_OK)
                 continue;
             dyno_cuda_tail_layouts(site, layout, tactic);
             /* Neighbours share what they read, but threads must be enough to hide the wait. */
             const double elem_bytes = layout.elem != 0 ? 2.0 : 4.0;
             const double outputs = (double)(conv.batch * conv.oh * conv.ow * conv.c);
-            const double reads = (double)conv.kh *
-                                 (double)((run_lengths[k] - 1) * conv.sw + conv.kw) /
-                                 (double)run_lengths[k];
+            const double reads =
+                (double)conv.kh * (double)((run - 1) * conv.sw + conv.kw) / (double)run;
             tactic->est_us = (float)dyno_cuda_move_us(
                 site->target, elem_bytes * ((double)dyno_cuda_count(x, 0, x->rank) +
                                             outputs * (1.0 + reads / 8.0)));
@@ -75,10 +73,7 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
 {
     struct dyno_cpu_conv conv = {.batch = 0};
     struct dyno_cuda_tail tail;
-    bool is_known = false;
-    for (size_t k = 0; k < DYNO_COUNT(run_lengths); k++)
-        is_known = is_known || asked->cfg[1] == (uint32_t)run_lengths[k];
-    if (!is_known || !dyno_cuda_rest_is_zero(asked, 2) || !dyno_cuda_asks_layout(asked, true))
+    if (!dyno_cuda_conv_asks(asked, RUN_MAX))
         return dyno_cuda_refuse(site, err);
     const struct dyno_layout layout = asked->out_layout;
     tactic->in_layouts[0] = layout;

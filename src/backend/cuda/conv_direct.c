@@ -12,8 +12,7 @@
 extern const struct dyno_kernel dyno_kernel_cuda_conv_direct;
 
 #define BYTES_MAX (INT64_C(1) << 40)
-
-static const int64_t run_lengths[] = {1, 2, 4};
+#define RUN_MAX   4 /* outputs a thread: a power of two */
 
 /* A convolution, or a transposed one, at the bound shape. */
 struct direct {
@@ -137,8 +136,8 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
         if (!dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target) ||
             direct_of(site, layout, &direct, NULL) != DYNO_OK)
             continue;
-        for (size_t k = 0; k < DYNO_COUNT(run_lengths) && count < max; k++) {
-            out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i, (uint32_t)run_lengths[k]}};
+        for (int64_t run = 1; run <= RUN_MAX && count < max; run *= 2) {
+            out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i, (uint32_t)run}};
             dyno_cuda_tail_layouts(site, layout, &out[count]);
             const double taps = (double)(direct.kh * direct.kw) /
                                 (double)(direct.is_transposed ? direct.sh * direct.sw : 1);
@@ -146,7 +145,7 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
                                (double)(direct.batch * direct.oh * direct.ow * direct.m);
             /* A weight is read by fewer threads; there are fewer threads. */
             out[count++].est_us = (float)(dyno_cuda_move_us(site->target, 0.0) +
-                                          ops / 1.0e7 * (1.0 + 0.5 / (double)run_lengths[k]));
+                                          ops / 1.0e7 * (1.0 + 0.5 / (double)run));
         }
     }
     return count;
@@ -157,10 +156,7 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
 {
     struct direct direct = {.batch = 0};
     struct dyno_cuda_tail tail;
-    bool is_known = false;
-    for (size_t k = 0; k < DYNO_COUNT(run_lengths); k++)
-        is_known = is_known || asked->cfg[1] == (uint32_t)run_lengths[k];
-    if (!is_known || !dyno_cuda_rest_is_zero(asked, 2) || !dyno_cuda_asks_layout(asked, true))
+    if (!dyno_cuda_conv_asks(asked, RUN_MAX))
         return dyno_cuda_refuse(site, err);
     const struct dyno_layout layout = asked->out_layout;
     tactic->in_layouts[0] = layout;

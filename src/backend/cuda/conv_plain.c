@@ -1,6 +1,13 @@
 /* conv_plain.c - parameters and launches of the convolutions that are no product. */
 #include "backend/cuda/conv_plain.h"
 
+bool dyno_cuda_conv_asks(const struct dyno_tactic *asked, uint32_t longest)
+{
+    const uint32_t run = asked->cfg[1];
+    return run >= 1 && run <= longest && (run & (run - 1)) == 0 &&
+           dyno_cuda_rest_is_zero(asked, 2) && dyno_cuda_asks_layout(asked, true);
+}
+
 enum dyno_status dyno_cuda_conv_prepare(const struct dyno_site *site,
                                         const struct dyno_tactic *tactic,
                                         const struct dyno_gpu_conv *params, int64_t threads,

@@ -15,6 +15,10 @@ struct dyno_cuda_conv_state {
     int64_t grid[3];
 };
 
+/* cfg[0] is one layout, channels last, for input and output; cfg[1] how many outputs a thread
+ * makes, a power of two up to `longest`; the rest is zero. */
+bool dyno_cuda_conv_asks(const struct dyno_tactic *asked, uint32_t longest);
+
 /* With params and so many threads that have something to do: the rest of a `prepare`. */
 DYNO_NODISCARD enum dyno_status dyno_cuda_conv_prepare(const struct dyno_site *site,
                                                        const struct dyno_tactic *tactic,
