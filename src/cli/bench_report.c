@@ -69,20 +69,8 @@ static void layers_json(const struct dyno_session *session, const double *step_u
     dyno_json_key(json, "layers");
     dyno_json_array_begin(json);
     for (uint32_t i = 0; i < dyno_engine_step_count(session->engine); i++) {
-        struct dyno_step_info step;
-        dyno_engine_step(session->engine, i, &step);
         dyno_json_object_begin(json);
-        dyno_json_key(json, "name");
-        dyno_json_str(json, step.name);
-        dyno_json_key(json, "op");
-        dyno_json_str(json, step.op);
-        dyno_json_key(json, "kernel");
-        dyno_json_str(json, step.kernel);
-        dyno_json_key(json, "nodes");
-        dyno_json_array_begin(json);
-        for (uint32_t k = 0; k < step.origin_count; k++)
-            dyno_json_str(json, step.origins[k]);
-        dyno_json_array_end(json);
+        dyno_report_step_json(session->engine, i, "nodes", json);
         if (step_us != NULL) {
             dyno_json_key(json, "us");
             dyno_json_f64(json, step_us[i]);

@@ -129,25 +129,31 @@ static void arena_at_opt(const struct dyno_engine *engine, uint64_t *arena_bytes
     dyno_context_destroy(context);
 }
 
+void dyno_report_step_json(const struct dyno_engine *engine, uint32_t idx, const char *nodes_key,
+                           struct dyno_json_writer *json)
+{
+    struct dyno_step_info step;
+    dyno_engine_step(engine, idx, &step);
+    dyno_json_key(json, "name");
+    dyno_json_str(json, step.name);
+    dyno_json_key(json, "op");
+    dyno_json_str(json, step.op);
+    dyno_json_key(json, "kernel");
+    dyno_json_str(json, step.kernel);
+    dyno_json_key(json, nodes_key);
+    dyno_json_array_begin(json);
+    for (uint32_t k = 0; k < step.origin_count; k++)
+        dyno_json_str(json, step.origins[k]);
+    dyno_json_array_end(json);
+}
+
 static void steps_json(const struct dyno_engine *engine, struct dyno_json_writer *json)
 {
     dyno_json_key(json, "steps");
     dyno_json_array_begin(json);
     for (uint32_t i = 0; i < dyno_engine_step_count(engine); i++) {
-        struct dyno_step_info step;
-        dyno_engine_step(engine, i, &step);
         dyno_json_object_begin(json);
-        dyno_json_key(json, "name");
-        dyno_json_str(json, step.name);
-        dyno_json_key(json, "op");
-        dyno_json_str(json, step.op);
-        dyno_json_key(json, "kernel");
-        dyno_json_str(json, step.kernel);
-        dyno_json_key(json, "origins");
-        dyno_json_array_begin(json);
-        for (uint32_t k = 0; k < step.origin_count; k++)
-            dyno_json_str(json, step.origins[k]);
-        dyno_json_array_end(json);
+        dyno_report_step_json(engine, i, "origins", json);
         dyno_json_object_end(json);
     }
     dyno_json_array_end(json);
