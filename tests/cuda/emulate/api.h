@@ -6,6 +6,7 @@
 
 #include "backend/cuda/driver.h"
 #include "emulate.h"
+#include "library.h"
 
 /* NOLINTBEGIN(readability-identifier-naming, bugprone-macro-parentheses): as NVIDIA names them */
 #define DYNO_CU(name, symbol, params) \

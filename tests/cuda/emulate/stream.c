@@ -9,7 +9,7 @@
 
 #include "api.h"
 
-enum kind { LAUNCH, COPY, FILL, RECORD, GRAPH };
+enum kind { LAUNCH, COPY, FILL, RECORD, GRAPH, CALL };
 
 /* Something to do in order; `data` is its own. */
 struct op {
@@ -22,6 +22,7 @@ struct op {
     unsigned char value;
     struct event *event;
     const struct list *graph;
+    emulate_call_fn *call; /* on data[bytes] */
     unsigned char data[];
 };
 
@@ -46,14 +47,19 @@ int emulate_broken;
 
 /* --- doing --- */
 
-static void launch(const struct emulate_launch *what)
+/* Before a launch of so many threads: the clock, and the failure that a test asked for. */
+static void count_launch(uint64_t threads)
 {
-    const uint64_t blocks = (uint64_t)what->grid[0] * what->grid[1] * what->grid[2];
     run_count++;
-    time_ns += 1000 + 10 * blocks * what->threads;
+    time_ns += 1000 + 10 * threads;
     if (run_count == emulate_setting("DYNO_EMULATE_FAIL", 0))
         emulate_broken = EMULATE_BAD_ADDRESS;
-    else
+}
+
+static void launch(const struct emulate_launch *what)
+{
+    count_launch((uint64_t)what->grid[0] * what->grid[1] * what->grid[2] * what->threads);
+    if (emulate_broken == 0)
         emulate_broken = emulate_launch_run(what);
 }
 
@@ -78,6 +84,11 @@ static void run_op(const struct op *op)
         for (const struct op *at = op->graph->first; at != NULL && emulate_broken == 0;
              at = at->next)
             run_op(at);
+        break;
+    case CALL:
+        count_launch(op->launch.grid[0]);
+        if (emulate_broken == 0)
+            emulate_broken = op->call(op->data);
         break;
     }
 }
@@ -138,6 +149,35 @@ int emulate_stream_launch(void *stream, const struct emulate_launch *what, size_
 {
     const struct op op = {.kind = LAUNCH, .launch = *what};
     return put(stream, &op, what->params, params_bytes);
+}
+
+/* --- what a library does there --- */
+
+int emulate_library_call(void *stream, emulate_call_fn *call, const void *data, size_t bytes,
+                         unsigned threads)
+{
+    const struct op op = {
+        .kind = CALL, .launch = {.grid = {threads}}, .call = call, .bytes = bytes};
+    int code = emulate_begin();
+    if (code == EMULATE_OK)
+        code = put(stream, &op, data, bytes);
+    return emulate_end(code);
+}
+
+bool emulate_library_memory(const void *at, size_t bytes)
+{
+    return emulate_is_device(at, bytes);
+}
+
+int emulate_library_device(int *compute, int *sm_count)
+{
+    int major = 0, minor = 0;
+    int code = emulate_begin();
+    (void)cuDeviceGetAttribute(&major, DYNO_CU_CC_MAJOR, 0);
+    (void)cuDeviceGetAttribute(&minor, DYNO_CU_CC_MINOR, 0);
+    (void)cuDeviceGetAttribute(sm_count, DYNO_CU_SM_COUNT, 0);
+    *compute = major * 10 + minor;
+    return emulate_end(code);
 }
 
 /* --- copies --- */
@@ -251,8 +291,9 @@ int cuGraphInstantiateWithFlags(void **exec, void *graph, unsigned long long fla
     const struct op *op = code == EMULATE_OK ? ((const struct list *)graph)->first : NULL;
     for (; op != NULL && code == EMULATE_OK; op = op->next) {
         const size_t bytes = op->kind == LAUNCH ? op->launch.program->about->params_bytes
-                             : op->kind == COPY && op->from == NULL ? op->bytes
-                                                                    : 0;
+                             : op->kind == CALL || (op->kind == COPY && op->from == NULL)
+                                 ? op->bytes
+                                 : 0;
         code = put(&copy, op, op->data, bytes);
     }
     if (code != EMULATE_OK && copy.capture != NULL) {
