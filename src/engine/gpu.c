@@ -1,237 +1,14 @@
-/* gpu.c - programs, weights, streams, graphs. */
-#include "engine/gpu.h"
-
-#include <stdio.h>
+/* gpu.c - streams, bindings, graphs. */
 #include <string.h>
 
 #include "backend/cuda/program.h"
 #include "base/mem.h"
 #include "engine/binding.h"
+#include "engine/gpu_account.h"
 
-#define ALIGN_BYTES      256
-#define SLACK_BYTES      256 /* behind weights: vectors may be read to their end */
 /* What the driver keeps of a graph that can be launched; it does not tell. */
 #define GRAPH_BYTES      65536
 #define GRAPH_STEP_BYTES 4096
-
-/* Before things are given back, which goes on whatever this says: there is nobody to tell. */
-static void leave_nothing(const struct dyno_cuda *cuda)
-{
-    const enum dyno_status ignored = dyno_cuda_enter(cuda, NULL);
-    (void)ignored;
-}
-
-static void hold(const struct dyno_engine *engine, uint64_t bytes)
-{
-    atomic_fetch_add_explicit(&engine->gpu->bytes, bytes, memory_order_relaxed);
-}
-
-static void let_go(const struct dyno_engine *engine, uint64_t bytes)
-{
-    atomic_fetch_sub_explicit(&engine->gpu->bytes, bytes, memory_order_relaxed);
-}
-
-/* --- engines --- */
-
-static uint64_t room(uint64_t bytes)
-{
-    return (bytes + SLACK_BYTES + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
-}
-
-static enum dyno_status check_card(struct dyno_engine *engine, const struct dyno_gpu *here,
-                                   struct dyno_err *err)
-{
-    const struct dyno_gpu *want = &engine->plan->gpu;
-    if (want->compute != here->compute)
-        return DYNO_FAIL(err, DYNO_E_TARGET,
-                         "the engine was built for '%s' of compute capability %d.%d; this GPU, "
-                         "'%s', has %d.%d: build it here",
-                         want->name, want->compute / 10, want->compute % 10, here->name,
-                         here->compute / 10, here->compute % 10);
-    if (want->shared_bytes > here->shared_bytes)
-        return DYNO_FAIL(err, DYNO_E_TARGET,
-                         "the engine was built for a GPU with %llu bytes of shared memory a "
-                         "block, this one has %llu: build it here",
-                         (unsigned long long)want->shared_bytes,
-                         (unsigned long long)here->shared_bytes);
-    if (strcmp(want->name, here->name) != 0 || want->sm_count != here->sm_count)
-        (void)snprintf(engine->warning, sizeof(engine->warning),
-                       "the engine was tuned on '%s' with %d multiprocessors, this is '%s' with "
-                       "%d: it runs, but one built here may be faster",
-                       want->name, want->sm_count, here->name, here->sm_count);
-    return DYNO_OK;
-}
-
-static enum dyno_status load_programs(struct dyno_engine *engine, struct dyno_err *err)
-{
-    const struct dyno_plan *plan = engine->plan;
-    struct dyno_engine_gpu *gpu = engine->gpu;
-    gpu->modules = dyno_alloc(plan->program_count + 1U, sizeof(*gpu->modules));
-    if (gpu->modules == NULL)
-        return DYNO_NOMEM(err);
-    for (uint32_t i = 0; i < plan->program_count; i++) {
-        const struct dyno_program *program = &plan->programs[i];
-        if (!dyno_cubin_check(program->image, program->image_bytes))
-            return DYNO_FAIL(err, DYNO_E_FORMAT, "program %u ('%s') is no cubin", i + 1,
-                             program->source);
-        const enum dyno_status status =
-            dyno_cuda_module_load(gpu->cuda, program->image, &gpu->modules[i], err);
-        if (status != DYNO_OK) {
-            dyno_err_prefix(err, "program %u ('%s')", i + 1, program->source);
-            return status;
-        }
-        hold(engine, program->image_bytes);
-    }
-    return DYNO_OK;
-}
-
-/* Is the raw data of this weight read on the GPU? */
-static bool reads_raw(const struct dyno_engine *engine, uint32_t step_idx, uint32_t i)
-{
-    const struct dyno_step *step = &engine->plan->steps[step_idx];
-    const struct dyno_kernel *kernel = engine->kernels[step_idx];
-    if (kernel->place != DYNO_ON_GPU || step->ins[i] == DYNO_NO_TENSOR)
-        return false;
-    const struct dyno_plan_tensor *tensor = &engine->plan->tensors[step->ins[i]];
-    const bool is_packed = step->packed != NULL && i < 32 && (kernel->packed_ins >> i & 1U) != 0;
-    return tensor->role == DYNO_ROLE_WEIGHT && tensor->dtype != DYNO_STR && !is_packed;
-}
-
-/* Offsets + 1 of everything that goes there; `visit` NULL: only add up. */
-static uint64_t place_weights(const struct dyno_engine *engine)
-{
-    const struct dyno_plan *plan = engine->plan;
-    struct dyno_engine_gpu *gpu = engine->gpu;
-    uint64_t at = 0;
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        const struct dyno_step *step = &plan->steps[s];
-        if (engine->kernels[s]->place == DYNO_ON_GPU && step->packed != NULL) {
-            gpu->packed[s] = at + 1;
-            at += room(step->tactic.packed_bytes);
-        }
-        for (uint32_t i = 0; i < step->in_count; i++) {
-            if (!reads_raw(engine, s, i) || gpu->weights[step->ins[i]] != 0)
-                continue;
-            gpu->weights[step->ins[i]] = at + 1;
-            at += room(plan->tensors[step->ins[i]].data_bytes);
-        }
-    }
-    return at;
-}
-
-static int copy_one(const struct dyno_engine_gpu *gpu, uint64_t *place, const void *data,
-                    uint64_t bytes)
-{
-    if (*place == 0)
-        return DYNO_CU_OK;
-    *place = gpu->memory + *place - 1;
-    return bytes != 0 ? gpu->cuda->cu->copy_in(*place, data, (size_t)bytes, NULL) : DYNO_CU_OK;
-}
-
-static enum dyno_status copy_weights(struct dyno_engine *engine, struct dyno_err *err)
-{
-    const struct dyno_plan *plan = engine->plan;
-    struct dyno_engine_gpu *gpu = engine->gpu;
-    const struct dyno_cu *cu = gpu->cuda->cu;
-    gpu->weights = dyno_alloc(plan->tensor_count + 1U, sizeof(*gpu->weights));
-    gpu->packed = dyno_alloc(plan->step_count + 1U, sizeof(*gpu->packed));
-    if (gpu->weights == NULL || gpu->packed == NULL)
-        return DYNO_NOMEM(err);
-    gpu->memory_bytes = place_weights(engine);
-    DYNO_TRY(dyno_cuda_alloc(gpu->cuda, gpu->memory_bytes, &gpu->memory, err));
-    hold(engine, gpu->memory_bytes);
-    /* The slack is read, and must not be what another program left there. */
-    int code = cu->fill(gpu->memory, 0, (size_t)gpu->memory_bytes, NULL);
-    for (uint32_t s = 0; s < plan->step_count && code == DYNO_CU_OK; s++)
-        code = copy_one(gpu, &gpu->packed[s], plan->steps[s].packed,
-                        plan->steps[s].tactic.packed_bytes);
-    for (uint32_t i = 0; i < plan->tensor_count && code == DYNO_CU_OK; i++)
-        code = copy_one(gpu, &gpu->weights[i], plan->tensors[i].data, plan->tensors[i].data_bytes);
-    if (code == DYNO_CU_OK)
-        code = cu->stream_wait(NULL);
-    return dyno_cu_check(cu, code, "to copy the weights", err);
-}
-
-enum dyno_status dyno_engine_gpu_open(struct dyno_engine *engine, int ordinal, struct dyno_err *err)
-{
-    engine->gpu = dyno_alloc(1, sizeof(*engine->gpu));
-    if (engine->gpu == NULL)
-        return DYNO_NOMEM(err);
-    DYNO_TRY(dyno_cuda_open(ordinal, &engine->gpu->cuda, err));
-    engine->here.gpu = engine->gpu->cuda->gpu;
-    DYNO_TRY(check_card(engine, &engine->gpu->cuda->gpu, err));
-    DYNO_TRY(load_programs(engine, err));
-    return copy_weights(engine, err);
-}
-
-void dyno_engine_gpu_close(struct dyno_engine_gpu *gpu)
-{
-    if (gpu == NULL)
-        return;
-    if (gpu->cuda != NULL) {
-        leave_nothing(gpu->cuda);
-        for (uint32_t i = 0; gpu->modules != NULL && gpu->modules[i].module != NULL; i++)
-            dyno_cuda_module_unload(gpu->cuda, &gpu->modules[i]);
-        dyno_cuda_free(gpu->cuda, gpu->memory);
-    }
-    dyno_cuda_close(gpu->cuda);
-    dyno_free(gpu->modules);
-    dyno_free(gpu->weights);
-    dyno_free(gpu->packed);
-    dyno_free(gpu);
-}
-
-/* --- memory of the host --- */
-
-/* Stands before a block. */
-struct locked {
-    _Alignas(64) uint64_t bytes; /* with this */
-};
-
-enum dyno_status dyno_gpu_host_alloc(struct dyno_engine *engine, size_t bytes, void **memory_out,
-                                     struct dyno_err *err)
-{
-    const struct dyno_cuda *cuda = engine->gpu->cuda;
-    void *memory = NULL;
-    size_t total = 0;
-    *memory_out = NULL;
-    if (__builtin_add_overflow(bytes, sizeof(struct locked), &total))
-        return DYNO_NOMEM(err);
-    DYNO_TRY(dyno_cuda_enter(cuda, err));
-    DYNO_TRY(dyno_cu_check(cuda->cu, cuda->cu->host_alloc(&memory, total, DYNO_CU_HOST_PORTABLE),
-                           "to lock memory", err));
-    struct locked *locked = memory;
-    locked->bytes = total;
-    atomic_fetch_add_explicit(&engine->account.bytes, total, memory_order_relaxed);
-    *memory_out = locked + 1;
-    return DYNO_OK;
-}
-
-void dyno_gpu_host_free(struct dyno_engine *engine, void *memory)
-{
-    if (memory == NULL)
-        return;
-    struct locked *locked = (struct locked *)memory - 1;
-    leave_nothing(engine->gpu->cuda);
-    atomic_fetch_sub_explicit(&engine->account.bytes, locked->bytes, memory_order_relaxed);
-    (void)engine->gpu->cuda->cu->host_free(locked);
-}
-
-enum dyno_status dyno_device_describe(const char *device, struct dyno_device_info *info_out,
-                                      struct dyno_err *err)
-{
-    struct dyno_cuda *cuda = NULL;
-    int ordinal = 0;
-    *info_out = (struct dyno_device_info){0};
-    if (!dyno_cuda_ordinal(device, &ordinal))
-        return DYNO_FAIL(err, DYNO_E_ARG, "'%.64s' names no GPU: wants cuda or cuda:N", device);
-    DYNO_TRY(dyno_cuda_open(ordinal, &cuda, err));
-    (void)snprintf(info_out->name, sizeof(info_out->name), "%s", cuda->gpu.name);
-    info_out->compute = cuda->gpu.compute;
-    info_out->memory_bytes = cuda->gpu.memory_bytes;
-    dyno_cuda_close(cuda);
-    return DYNO_OK;
-}
 
 /* --- contexts --- */
 
@@ -269,7 +46,7 @@ void dyno_context_gpu_destroy(struct dyno_context_gpu *gpu)
     if (gpu == NULL)
         return;
     const struct dyno_cuda *cuda = gpu->engine->gpu->cuda;
-    leave_nothing(cuda);
+    dyno_gpu_leave(cuda);
     if (gpu->start != NULL)
         (void)cuda->cu->event_destroy(gpu->start);
     if (gpu->end != NULL)
@@ -277,7 +54,7 @@ void dyno_context_gpu_destroy(struct dyno_context_gpu *gpu)
     if (gpu->stream != NULL)
         (void)cuda->cu->stream_destroy(gpu->stream);
     dyno_cuda_free(cuda, gpu->arena);
-    let_go(gpu->engine, gpu->arena_bytes);
+    dyno_gpu_let_go(gpu->engine, gpu->arena_bytes);
     dyno_free(gpu);
 }
 
@@ -314,7 +91,7 @@ static void drop_graphs(struct dyno_binding *binding)
         if (binding->graphs[i] == NULL)
             continue;
         (void)engine->gpu->cuda->cu->graph_exec_destroy(binding->graphs[i]);
-        let_go(engine, graph_bytes(&engine->schedule.segments[i]));
+        dyno_gpu_let_go(engine, graph_bytes(&engine->schedule.segments[i]));
         binding->graphs[i] = NULL;
     }
 }
@@ -323,7 +100,7 @@ void dyno_gpu_binding_fini(struct dyno_binding *binding)
 {
     if (binding->graphs == NULL)
         return;
-    leave_nothing(binding->engine->gpu->cuda);
+    dyno_gpu_leave(binding->engine->gpu->cuda);
     drop_graphs(binding);
 }
 
@@ -352,11 +129,11 @@ static enum dyno_status place(struct dyno_context_gpu *gpu, struct dyno_binding 
     if (gpu->arena == 0 || binding->gpu_bytes > gpu->arena_bytes) {
         DYNO_TRY(dyno_cu_check(cuda->cu, cuda->cu->stream_wait(gpu->stream), "to finish", err));
         dyno_cuda_free(cuda, gpu->arena);
-        let_go(gpu->engine, gpu->arena_bytes);
+        dyno_gpu_let_go(gpu->engine, gpu->arena_bytes);
         gpu->arena = gpu->arena_bytes = 0;
         DYNO_TRY(dyno_cuda_alloc(cuda, binding->gpu_bytes, &gpu->arena, err));
         gpu->arena_bytes = binding->gpu_bytes;
-        hold(gpu->engine, gpu->arena_bytes);
+        dyno_gpu_hold(gpu->engine, gpu->arena_bytes);
         gpu->generation++;
     }
     if (binding->gpu_generation != gpu->generation) {
@@ -467,7 +244,7 @@ static enum dyno_status capture(struct dyno_context_gpu *gpu, struct dyno_bindin
     if (graph != NULL)
         (void)cu->graph_destroy(graph);
     if (status == DYNO_OK)
-        hold(gpu->engine, graph_bytes(&gpu->engine->schedule.segments[segment_idx]));
+        dyno_gpu_hold(gpu->engine, graph_bytes(&gpu->engine->schedule.segments[segment_idx]));
     return status;
 }
 
