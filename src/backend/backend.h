@@ -16,11 +16,23 @@
 #include "plan/plan.h"
 
 struct dyno_cu;
+struct dyno_cuda_libraries;
 
 #define DYNO_TACTICS_MAX 24 /* candidates a kernel may give for one step */
 
 /* Where a kernel runs.  A step is where its kernel is; nothing else in a plan says so. */
 enum dyno_place { DYNO_ON_CPU, DYNO_ON_GPU };
+
+/* Libraries of NVIDIA's that kernels call (backend/cuda/libraries.h). */
+enum dyno_library {
+    DYNO_LIBRARY_NONE,
+#define DYNO_LIBRARY(name) DYNO_LIBRARY_##name,
+#include "backend/cuda/libraries.def"
+#undef DYNO_LIBRARY
+    DYNO_LIBRARY_COUNT
+};
+/* The parameter of a tactic that holds the version of its kernel's library. */
+#define DYNO_CFG_LIBRARY (DYNO_TACTIC_CFGS - 1)
 
 enum dyno_precision { DYNO_PRECISION_F16 = 1U << 0, DYNO_PRECISION_BF16 = 1U << 1 };
 
@@ -36,6 +48,7 @@ struct dyno_target {
     bool exact;                   /* no WINOGRAD tactics */
     uint32_t precisions;          /* enum dyno_precision: types besides f32 that tensors may have */
     struct dyno_gpu gpu;          /* compute 0: everything runs on the CPU */
+    struct dyno_cuda_libraries *libraries; /* of that GPU; NULL: none */
 };
 
 /* A tensor as a kernel sees it. */
@@ -63,7 +76,7 @@ struct dyno_site {
 struct dyno_gpu_launch {
     const struct dyno_cu *cu; /* the driver */
     void *stream;
-    void *function; /* of the step's program */
+    void *function; /* of the step's program; NULL: its kernel calls a library */
 };
 
 /* One run.  On a GPU data, packed and workspace are addresses there, and `run` returns when its
@@ -89,6 +102,7 @@ struct dyno_kernel {
                           * keeps no raw copy, and run and prepare see its shape with data NULL */
     size_t state_bytes;
     enum dyno_place place;
+    enum dyno_library library; /* on a GPU: whose routines it calls, in the place of a program */
 
     /* The parameters worth trying for the step at its optimal shape, each with its estimate; 0 when
      * there are none.  Call it through dyno_kernel_candidates, which settles what it gives. */
@@ -108,14 +122,15 @@ struct dyno_kernel {
     enum dyno_status (*pack)(const struct dyno_site *site, const struct dyno_tactic *tactic,
                              void *dst, struct dyno_err *err);
     /* Fill `state` for these concrete shapes and say how much workspace a run needs.
-     * Must work for every shape of the profile, and refuse (E_LIMIT) rather than overflow. */
+     * Must work for every shape of the profile, and refuse (E_LIMIT) rather than overflow.
+     * packed: on the host, also of a kernel on a GPU; NULL while a build times its candidates. */
     enum dyno_status (*prepare)(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                 const void *packed, void *state, uint64_t *workspace_bytes_out,
                                 struct dyno_err *err);
     /* Only the REFERENCE kernel may fail, and those of a GPU: with what its driver says. */
     enum dyno_status (*run)(struct dyno_run_args *args);
-    /* On a GPU: the template and the text before it, from the step and the tactic alone, as for
-     * `settle`.  An engine whose program has another text is refused. */
+    /* On a GPU, without a library: the template and the text before it, from the step and the
+     * tactic alone, as for `settle`.  An engine whose program has another text is refused. */
     enum dyno_status (*program)(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                 const char **source_out, struct dyno_strbuf *choices,
                                 struct dyno_err *err);

@@ -1,9 +1,11 @@
 /* build.c - the stages of a build in their order. */
 #include "build/build.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/cuda/device.h"
+#include "backend/cuda/libraries.h"
 #include "backend/cuda/program.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -20,6 +22,7 @@ struct builder {
     struct dyno_plan *plan;
     struct dyno_target target;
     struct dyno_cuda *cuda; /* of a build for a GPU */
+    struct dyno_cuda_libraries *libraries;
     struct dyno_cuda_programs *programs;
     uint32_t open_from; /* steps from here on have shapes that only the run tells */
     uint64_t stage_start_ns;
@@ -177,6 +180,23 @@ static enum dyno_status finish(struct builder *builder)
     return DYNO_OK;
 }
 
+/* Those that are not here do without saying so: the build goes on with our own kernels. */
+static enum dyno_status open_libraries(struct builder *builder)
+{
+    struct dyno_strbuf lines = {0};
+    if (builder->options->lean)
+        return DYNO_OK;
+    builder->libraries = dyno_cuda_libraries_create(builder->cuda, NULL);
+    if (builder->libraries == NULL)
+        return DYNO_NOMEM(builder->err);
+    builder->target.libraries = builder->libraries;
+    dyno_cuda_libraries_describe(builder->libraries, &lines);
+    (void)snprintf(builder->report->libraries, sizeof(builder->report->libraries), "%s",
+                   dyno_strbuf_text(&lines));
+    dyno_strbuf_fini(&lines);
+    return DYNO_OK;
+}
+
 /* The GPU that the build is for, and where its programs are compiled. */
 static enum dyno_status open_gpu(struct builder *builder)
 {
@@ -192,7 +212,7 @@ static enum dyno_status open_gpu(struct builder *builder)
     builder->target.gpu = builder->cuda->gpu;
     builder->target.precisions = options->precisions;
     builder->programs = dyno_cuda_programs_create(builder->cuda, builder->target.gpu.compute);
-    return builder->programs != NULL ? DYNO_OK : DYNO_NOMEM(builder->err);
+    return builder->programs != NULL ? open_libraries(builder) : DYNO_NOMEM(builder->err);
 }
 
 static enum dyno_status set_target(struct builder *builder)
@@ -207,6 +227,7 @@ static enum dyno_status set_target(struct builder *builder)
         builder->target.isa_mask &= options->isa_mask;
     const enum dyno_status status = open_gpu(builder);
     builder->report->target = builder->target;
+    builder->report->target.libraries = NULL; /* they end with the build */
     return status;
 }
 
@@ -264,6 +285,7 @@ enum dyno_status dyno_build(const struct dyno_build_options *options, struct dyn
     if (status == DYNO_OK)
         status = run_stages(&builder, built_out);
     dyno_plan_destroy(builder.plan);
+    dyno_cuda_libraries_destroy(builder.libraries);
     dyno_cuda_programs_destroy(builder.programs);
     dyno_cuda_close(builder.cuda);
     built_out->model = builder.model;

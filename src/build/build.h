@@ -33,6 +33,7 @@ struct dyno_build_options {
     bool exact;                    /* no Winograd */
     const char *device;            /* "cuda", "cuda:N"; NULL or "cpu": the CPU */
     uint32_t precisions;           /* enum dyno_precision: allowed besides f32, on a GPU */
+    bool lean;                     /* on a GPU: no kernels that call NVIDIA's libraries */
     int level;                     /* --builderOptimizationLevel, 0..5 */
     uint64_t workspace_bytes_max;  /* a kernel's workspace; 0: no limit */
     const char *timing_cache_path; /* NULL: none; read, and written after the build */
@@ -61,6 +62,8 @@ struct dyno_build_report {
     uint64_t model_bytes;
     struct dyno_tune_report tune;
     struct dyno_target target;
+    /* Of a build for a GPU: a line for each of NVIDIA's libraries; "" with `lean`. */
+    char libraries[1024];
 };
 
 /* A built engine with what it borrows from. */

@@ -18,7 +18,7 @@ struct options {
     const char *onnx, *engine, *shapes, *min_shapes, *opt_shapes, *max_shapes;
     const char *pool_size, *timing_cache, *device, *print_graph;
     int64_t threads, level, batch_max, batch_opt;
-    bool baseline, exact, fp16, bf16, json, verbose;
+    bool baseline, exact, fp16, bf16, lean, json, verbose;
 };
 
 #define AT(field) DYNO_FLAG_AT(options, field)
@@ -71,6 +71,11 @@ static const struct dyno_flag flags[] = {
      .help = "With --device=cuda: allow bfloat16 where it is faster",
      .kind = DYNO_FLAG_BOOL,
      AT(bf16)},
+    {.name = "--lean",
+     .help = "With --device=cuda: leave out the kernels of NVIDIA's libraries, so that the engine "
+             "needs the driver alone",
+     .kind = DYNO_FLAG_BOOL,
+     AT(lean)},
     DYNO_FLAG_BASELINE(options, "Build the unoptimised execution: op by op, no fusion, no tuning"),
     DYNO_FLAG_EXACT(options),
     {.name = "--printGraph",
@@ -149,6 +154,9 @@ static enum dyno_status check(const struct options *options, struct dyno_err *er
     if (on_cpu && (options->fp16 || options->bf16))
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
                          "--fp16 and --bf16 go with --device=cuda: the CPU's kernels are f32");
+    if (on_cpu && options->lean)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "--lean goes with --device=cuda: engines for the CPU need no library");
     if (options->batch_opt > options->batch_max)
         return DYNO_FAIL(err, DYNO_E_ARG, "--optBatch=%lld is more than --maxBatch=%lld",
                          (long long)options->batch_opt, (long long)options->batch_max);
@@ -215,6 +223,7 @@ static enum dyno_status build(const struct options *options, struct dyno_arena *
         .device = options->device,
         .precisions =
             (options->fp16 ? DYNO_PRECISION_F16 : 0U) | (options->bf16 ? DYNO_PRECISION_BF16 : 0U),
+        .lean = options->lean,
         .level = (int)options->level,
         .workspace_bytes_max = workspace_bytes,
         .timing_cache_path = options->timing_cache,

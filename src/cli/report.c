@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "base/json.h"
@@ -199,6 +200,8 @@ void dyno_report_build_json(const struct dyno_build_report *report,
         count(&json, "compute_capability", (uint64_t)report->target.gpu.compute);
         count(&json, "cpu_steps", report->cpu_step_count);
         count(&json, "gpu_programs", report->program_count);
+        dyno_json_key(&json, "libraries");
+        dyno_json_str(&json, report->libraries);
     }
     count(&json, "model_bytes", report->model_bytes);
     count(&json, "engine_bytes", dyno_engine_file_bytes(engine));
@@ -259,6 +262,8 @@ void dyno_report_build_text(const struct dyno_build_report *report,
         printf("%s%s %.2f", i > 0 ? ", " : "", dyno_build_stage_text((enum dyno_build_stage)i),
                (double)report->stage_ns[i] * 1e-9);
     printf(")\n");
+    for (const char *at = report->libraries; verbose && *at != 0; at += strcspn(at, "\n") + 1)
+        printf("  library %.*s\n", (int)strcspn(at, "\n"), at);
     for (uint32_t i = 0; verbose && i < dyno_engine_step_count(engine); i++) {
         struct dyno_step_info step;
         dyno_engine_step(engine, i, &step);

@@ -437,7 +437,8 @@ static enum dyno_status fill(struct dyno_binding_maker *maker)
     return list_patches(maker);
 }
 
-enum dyno_status dyno_binding_create(const struct dyno_engine *engine, int thread_count,
+enum dyno_status dyno_binding_create(const struct dyno_engine *engine,
+                                     const struct dyno_context_gpu *gpu, int thread_count,
                                      const int64_t *key, size_t key_count,
                                      struct dyno_binding **binding_out, struct dyno_err *err)
 {
@@ -463,6 +464,7 @@ enum dyno_status dyno_binding_create(const struct dyno_engine *engine, int threa
                                        .target = engine->here,
                                        .err = err};
     maker.target.thread_count = thread_count;
+    maker.target.libraries = gpu != NULL ? gpu->libraries : NULL;
     status = fill(&maker);
     if (status != DYNO_OK)
         goto out;

@@ -7,6 +7,8 @@
 
 #include "engine/engine.h"
 
+struct dyno_context_gpu;
+
 struct dyno_bound_step {
     struct dyno_buf *ins;
     struct dyno_buf *outs;
@@ -43,16 +45,16 @@ struct dyno_binding {
     struct dyno_patch *gpu_patches;
     uint32_t gpu_patch_count;
     void **graphs;
+    bool *has_run;           /* by segment */
     uint64_t gpu_generation; /* of the arena that the buffers are placed in; 0: none */
 };
 
 /* Plan the memory and prepare every step for these input dimensions.
- * thread_count: of the pool that will run it. */
-DYNO_NODISCARD enum dyno_status dyno_binding_create(const struct dyno_engine *engine,
-                                                    int thread_count, const int64_t *key,
-                                                    size_t key_count,
-                                                    struct dyno_binding **binding_out,
-                                                    struct dyno_err *err);
+ * gpu: of the context, which outlives it; NULL: none.  thread_count: of the pool that will run it.
+ */
+DYNO_NODISCARD enum dyno_status dyno_binding_create(
+    const struct dyno_engine *engine, const struct dyno_context_gpu *gpu, int thread_count,
+    const int64_t *key, size_t key_count, struct dyno_binding **binding_out, struct dyno_err *err);
 void dyno_binding_destroy(struct dyno_binding *binding); /* accepts NULL */
 
 /* Set the data pointers of everything that lives in the arena. */

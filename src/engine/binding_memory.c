@@ -76,7 +76,8 @@ static enum dyno_status plan_gpu_memory(struct dyno_binding_maker *maker,
     binding->gpu_offsets =
         dyno_arena_alloc(binding->memory, plan->tensor_count + 1U, sizeof(uint64_t));
     binding->graphs = dyno_arena_alloc(binding->memory, segments + 1, sizeof(void *));
-    if (binding->gpu_offsets == NULL || binding->graphs == NULL)
+    binding->has_run = dyno_arena_alloc(binding->memory, segments + 1, sizeof(bool));
+    if (binding->gpu_offsets == NULL || binding->graphs == NULL || binding->has_run == NULL)
         return DYNO_NOMEM(maker->err);
     for (uint32_t i = 0; i < plan->tensor_count; i++) {
         items[i].bytes = bytes_on(maker, i, DYNO_ON_GPU);

@@ -205,13 +205,13 @@ static enum dyno_status bind(struct dyno_context *context, const struct dyno_arr
     struct dyno_binding *binding = find_binding(context, key, count);
     if (binding == NULL) {
         const int threads = context->pool != NULL ? dyno_pool_thread_count(context->pool) : 1;
-        DYNO_TRY(dyno_binding_create(context->engine, threads, key, count, &binding, err));
+        DYNO_TRY(
+            dyno_binding_create(context->engine, context->gpu, threads, key, count, &binding, err));
         drop_oldest(context);
         binding->next = context->bindings;
         context->bindings = binding;
     }
-    context->bound = binding;
-    *binding_out = binding;
+    *binding_out = context->bound = binding;
     return DYNO_OK;
 }
 

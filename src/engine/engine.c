@@ -34,9 +34,14 @@ static enum dyno_status find_kernels(struct dyno_engine *engine, struct dyno_err
             dyno_strbuf_fini(&want);
             return status;
         }
-        if (kernel->place == DYNO_ON_GPU && (plan->gpu.compute == 0 || step->program == 0))
-            return DYNO_FAIL(err, DYNO_E_FORMAT, "step '%s': kernel %s has no program or no GPU",
-                             step->name, kernel->name);
+        const bool has_program = kernel->place == DYNO_ON_GPU && kernel->library == 0;
+        if (kernel->place == DYNO_ON_GPU &&
+            (plan->gpu.compute == 0 || has_program != (step->program != 0)))
+            return DYNO_FAIL(err, DYNO_E_FORMAT, "step '%s': kernel %s has %s", step->name,
+                             kernel->name,
+                             plan->gpu.compute == 0 ? "no GPU"
+                             : has_program          ? "no program"
+                                                    : "a program, and wants none");
         engine->kernels[i] = kernel;
     }
     return DYNO_OK;

@@ -1,6 +1,7 @@
 /* gpu.c - streams, bindings, graphs. */
 #include <string.h>
 
+#include "backend/cuda/libraries.h"
 #include "backend/cuda/program.h"
 #include "base/mem.h"
 #include "engine/binding.h"
@@ -22,7 +23,13 @@ static enum dyno_status make_stream(struct dyno_context_gpu *gpu, struct dyno_er
         code = cu->event_create(&gpu->start, 0);
     if (code == DYNO_CU_OK)
         code = cu->event_create(&gpu->end, 0);
-    return dyno_cu_check(cu, code, "to make a stream", err);
+    DYNO_TRY(dyno_cu_check(cu, code, "to make a stream", err));
+    if (gpu->engine->gpu->has_libraries) {
+        gpu->libraries = dyno_cuda_libraries_create(cuda, gpu->stream);
+        if (gpu->libraries == NULL)
+            return DYNO_NOMEM(err);
+    }
+    return DYNO_OK;
 }
 
 enum dyno_status dyno_context_gpu_create(const struct dyno_engine *engine,
@@ -47,6 +54,7 @@ void dyno_context_gpu_destroy(struct dyno_context_gpu *gpu)
         return;
     const struct dyno_cuda *cuda = gpu->engine->gpu->cuda;
     dyno_gpu_leave(cuda);
+    dyno_cuda_libraries_destroy(gpu->libraries);
     if (gpu->start != NULL)
         (void)cuda->cu->event_destroy(gpu->start);
     if (gpu->end != NULL)
@@ -64,6 +72,8 @@ enum dyno_status dyno_gpu_check_program(const struct dyno_engine *engine,
                                         const struct dyno_kernel *kernel,
                                         const struct dyno_site *site, struct dyno_err *err)
 {
+    if (kernel->library != DYNO_LIBRARY_NONE)
+        return DYNO_OK;
     const struct dyno_program *program = &engine->plan->programs[site->step->program - 1];
     struct dyno_strbuf choices = {0};
     const char *source = "";
@@ -226,6 +236,20 @@ static enum dyno_status run_steps(struct dyno_context_gpu *gpu, struct dyno_bind
     return DYNO_OK;
 }
 
+/* A library loads its own programs when they first run, which a capture may not meet: a segment
+ * that calls one runs step by step once. */
+static bool is_to_be_captured(const struct dyno_context_gpu *gpu, struct dyno_binding *binding,
+                              uint32_t segment_idx)
+{
+    const struct dyno_segment *segment = &gpu->engine->schedule.segments[segment_idx];
+    bool calls = false;
+    for (uint32_t i = 0; i < segment->step_count; i++)
+        calls = calls || gpu->engine->kernels[segment->first_step + i]->library != 0;
+    const bool has_run = binding->has_run[segment_idx];
+    binding->has_run[segment_idx] = true;
+    return has_run || !calls;
+}
+
 static enum dyno_status capture(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
                                 uint32_t segment_idx, struct dyno_err *err)
 {
@@ -348,10 +372,12 @@ enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu, struct dyno_binding 
             DYNO_TRY(run_watched(gpu, binding, segment->first_step + i, watch, err));
         return DYNO_OK;
     }
-    if (binding->graphs[segment_idx] == NULL)
+    if (binding->graphs[segment_idx] == NULL && is_to_be_captured(gpu, binding, segment_idx))
         DYNO_TRY(capture(gpu, binding, segment_idx, err));
     int code = cu->event_record(gpu->start, gpu->stream);
-    if (code == DYNO_CU_OK)
+    if (binding->graphs[segment_idx] == NULL)
+        DYNO_TRY(run_steps(gpu, binding, segment, err));
+    else if (code == DYNO_CU_OK)
         code = cu->graph_launch(binding->graphs[segment_idx], gpu->stream);
     if (code == DYNO_CU_OK)
         code = cu->event_record(gpu->end, gpu->stream);

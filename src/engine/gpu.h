@@ -1,7 +1,8 @@
 /* gpu.h - the part of engines, contexts and bindings that is on a GPU.
  *
  * An engine's programs and weights are there once; a context has a stream and an arena there; each
- * segment of a binding is captured as a CUDA graph when it first runs.  Calls from any thread that
+ * segment of a binding is captured as a CUDA graph when it first runs (where its steps call a
+ * library: when it runs again).  Calls from any thread that
  * owns the object; each enters the GPU's context itself.
  */
 #ifndef DYNO_ENGINE_GPU_H
@@ -20,6 +21,7 @@ struct dyno_engine_gpu {
     uint64_t memory_bytes;
     uint64_t *weights;          /* address, by tensor; 0: not there */
     uint64_t *packed;           /* address, by step; 0: none */
+    bool has_libraries;         /* steps call NVIDIA's libraries */
     atomic_uint_fast64_t bytes; /* of the GPU: all of the above, arenas and graphs of contexts */
 };
 
@@ -32,7 +34,8 @@ void dyno_engine_gpu_close(struct dyno_engine_gpu *gpu); /* accepts NULL */
 struct dyno_context_gpu {
     const struct dyno_engine *engine;
     void *stream;
-    void *start, *end; /* events around a run's work */
+    struct dyno_cuda_libraries *libraries; /* on that stream; NULL: no step calls one */
+    void *start, *end;                     /* events around a run's work */
     uint64_t arena, arena_bytes;
     uint64_t generation; /* of the arena: graphs made in another are made again */
     bool ran;            /* the events are those of a segment that is not counted yet */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/cuda/libraries.h"
 #include "base/mem.h"
 #include "engine/gpu_account.h"
 
@@ -56,6 +57,26 @@ static enum dyno_status load_programs(struct dyno_engine *engine, struct dyno_er
             return status;
         }
         dyno_gpu_hold(engine, program->image_bytes);
+    }
+    return DYNO_OK;
+}
+
+/* The libraries that its steps call are here, and those that made them. */
+static enum dyno_status check_libraries(struct dyno_engine *engine, struct dyno_err *err)
+{
+    const struct dyno_plan *plan = engine->plan;
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const struct dyno_step *step = &plan->steps[i];
+        const enum dyno_library library = engine->kernels[i]->library;
+        if (library == DYNO_LIBRARY_NONE)
+            continue;
+        engine->gpu->has_libraries = true;
+        const enum dyno_status status =
+            dyno_cuda_library_check(library, step->tactic.cfg[DYNO_CFG_LIBRARY], err);
+        if (status != DYNO_OK) {
+            dyno_err_prefix(err, "step '%s'", step->name);
+            return status;
+        }
     }
     return DYNO_OK;
 }
@@ -135,6 +156,7 @@ enum dyno_status dyno_engine_gpu_open(struct dyno_engine *engine, int ordinal, s
     DYNO_TRY(dyno_cuda_open(ordinal, &engine->gpu->cuda, err));
     engine->here.gpu = engine->gpu->cuda->gpu;
     DYNO_TRY(check_card(engine, &engine->gpu->cuda->gpu, err));
+    DYNO_TRY(check_libraries(engine, err));
     DYNO_TRY(load_programs(engine, err));
     return copy_weights(engine, err);
 }

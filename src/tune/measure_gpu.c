@@ -114,7 +114,7 @@ static enum dyno_status time_launches(struct bench *bench, int count, double *us
 {
     const struct dyno_cu *cu = bench->cuda->cu;
     const struct dyno_gpu_launch launch = {
-        .cu = cu, .stream = NULL, .function = bench->program->module.function};
+        .cu = cu, .function = bench->program != NULL ? bench->program->module.function : NULL};
     struct dyno_run_args args = {.step = bench->site.step,
                                  .ins = bench->gpu_ins,
                                  .outs = bench->gpu_outs,

@@ -79,7 +79,8 @@ static void add_step(struct dyno_strbuf *text, const struct dyno_site *site,
     }
 }
 
-/* On a GPU the processor beside it does not matter; the card and the program do. */
+/* On a GPU the processor beside it does not matter; the card does, and the program or (among the
+ * tactic's parameters) the version of the library. */
 static enum dyno_status begin_gpu(struct dyno_strbuf *text, const struct dyno_site *site,
                                   const struct dyno_tactic *tactic,
                                   const struct dyno_kernel *kernel, struct dyno_err *err)
@@ -88,7 +89,9 @@ static enum dyno_status begin_gpu(struct dyno_strbuf *text, const struct dyno_si
     const char *source = "";
     dyno_strbuf_clear(text);
     const enum dyno_status status =
-        dyno_cuda_program_choices(kernel, site, tactic, &source, text, err);
+        kernel->library == DYNO_LIBRARY_NONE
+            ? dyno_cuda_program_choices(kernel, site, tactic, &source, text, err)
+            : DYNO_OK;
     if (status != DYNO_OK) {
         dyno_strbuf_fini(text);
         return status;

@@ -165,6 +165,8 @@ enum dyno_status dyno_cuda_programs_want(struct dyno_cuda_programs *programs,
                                          const struct dyno_tactic *tactic, struct dyno_err *err)
 {
     struct dyno_cuda_program *program = NULL;
+    if (kernel->library != DYNO_LIBRARY_NONE)
+        return DYNO_OK;
     return entry_of(programs, kernel, site, tactic, &program, err);
 }
 
@@ -206,6 +208,8 @@ enum dyno_status dyno_cuda_programs_get(struct dyno_cuda_programs *programs,
 {
     struct dyno_cuda_program *program = NULL;
     *out = NULL;
+    if (kernel->library != DYNO_LIBRARY_NONE)
+        return DYNO_OK;
     DYNO_TRY(entry_of(programs, kernel, site, tactic, &program, err));
     if (program->compiled.image == NULL && program->arena == NULL)
         compile(program, programs->compute);

@@ -38,6 +38,8 @@ struct dyno_cuda_program {
 struct dyno_cuda_programs *dyno_cuda_programs_create(const struct dyno_cuda *cuda, int compute);
 void dyno_cuda_programs_destroy(struct dyno_cuda_programs *programs); /* accepts NULL */
 
+/* Of the steps of kernels that call a library there are none: nothing is wanted, NULL is got. */
+
 /* Remember that this step and tactic will be asked for, and compile all such on the threads of
  * `pool` (NULL: on this one).  What does not compile says so when it is got. */
 DYNO_NODISCARD enum dyno_status dyno_cuda_programs_want(struct dyno_cuda_programs *programs,

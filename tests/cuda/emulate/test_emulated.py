@@ -98,6 +98,19 @@ def case_tuned(t):
     check((t.folder / "a.engine").read_bytes() == (t.folder / "b.engine").read_bytes(), "they differ")
 
 
+def case_no_library(t):
+    """A library that is not there is said, and missed by nobody; --lean does not look for it."""
+    missing = {"DYNO_CUDNN": t.path("libcudnn.so")}
+    build(t, "probe", good())
+    args = ("build", f"--onnx={t.path('probe.onnx')}", f"--saveEngine={t.path('m.engine')}", "--device=cuda",
+            "--builderOptimizationLevel=0", "--verbose")
+    said = t.works(*args, env=missing)
+    check("library no cuDNN: the file that DYNO_CUDNN names does not load: " in said, said)
+    t.works("compare", t.path("probe.onnx"), t.path("m.engine"), "--rtol=1e-5", env=missing)
+    said = t.works(*args, "--lean", env=missing)
+    check("library" not in said, said)
+
+
 def case_out_of_memory(t):
     engine, _ = build(t, "m", good())
     line = t.fails("E_NOMEM", "dyno run: * bytes on cuda:0: the GPU failed to give memory: CUDA_ERROR_OUT_OF_MEMORY "
