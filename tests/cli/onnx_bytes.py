@@ -50,6 +50,10 @@ def attr_ints(name, values):
     return block(1, name) + b"".join(number(8, v) for v in values) + number(20, 7)
 
 
+def attr_string(name, text):
+    return block(1, name) + block(4, text) + number(20, 3)
+
+
 def node(op, inputs, outputs, attrs=(), name=""):
     out = b"".join(block(1, i) for i in inputs) + b"".join(block(2, o) for o in outputs)
     return out + block(3, name) + block(4, op) + b"".join(block(5, a) for a in attrs)

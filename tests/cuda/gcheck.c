@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cuda/libraries.h"
 #include "backend/cuda/nvrtc.h"
 #include "backend/cuda/program.h"
 #include "base/mem.h"
@@ -309,7 +310,8 @@ static bool pack(struct trial *trial, const struct dyno_site *site)
 
 static void launch(struct trial *trial, const struct dyno_cuda_program *program, void *state)
 {
-    const struct dyno_gpu_launch gpu = {.cu = cuda->cu, .function = program->module.function};
+    const struct dyno_gpu_launch gpu = {
+        .cu = cuda->cu, .function = program != NULL ? program->module.function : NULL};
     struct dyno_run_args args = {.step = &trial->step,
                                  .ins = trial->gpu_ins,
                                  .outs = trial->gpu_outs,
@@ -345,7 +347,8 @@ static void execute(struct trial *trial)
         fail(trial, "no memory, or it does not pack");
     } else if (dyno_kernel_check(trial->kernel, &site, &trial->err) != DYNO_OK) {
         fail(trial, "its own tactic is refused");
-    } else if (dyno_cuda_programs_get(programs, trial->kernel, &site, &trial->tactic, &program,
+    } else if (trial->kernel->library == DYNO_LIBRARY_NONE &&
+               dyno_cuda_programs_get(programs, trial->kernel, &site, &trial->tactic, &program,
                                       &trial->err) != DYNO_OK) {
         fail(trial, "no program");
     } else if (trial->kernel->prepare(&site, &trial->tactic, NULL, state, &workspace_bytes,
@@ -530,6 +533,7 @@ int main(int argc, char **argv)
             return 2;
         }
         target.gpu = cuda->gpu;
+        target.libraries = dyno_cuda_libraries_create(cuda, NULL);
     }
     programs = dyno_cuda_programs_create(cuda, target.gpu.compute);
     for (size_t f = 0; f < DYNO_COUNT(families); f++) {
@@ -538,6 +542,7 @@ int main(int argc, char **argv)
     }
     printf("%u cases, %u with a GPU kernel, %u trials, %u programs, %u failed\n", case_count,
            covered_count, run_count, dyno_cuda_programs_count(programs), fail_count);
+    dyno_cuda_libraries_destroy(target.libraries);
     dyno_cuda_programs_destroy(programs);
     dyno_cuda_close(cuda);
     return fail_count != 0 || run_count == 0;

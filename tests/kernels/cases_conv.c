@@ -16,6 +16,7 @@ static const struct kcase rows[] = {
     CONV("", "1x35x5x7 19x35x1x1! 19!", "relu r0"),
     CONV("", "3x40x1x1 10x40x1x1! 10!", "silu r0 1"),
     CONV("", "2x64x12x11 96x64x1x1! - | 2x96x12x11", "add r0 $3; relu r1"),
+    CONV("", "2x19x6x5 21x19x1x1! 21! | 2x21x6x5", "add $3 r0; gelu_tanh r1"),
     CONV("strides=2,2", "1x64x9x9 96x64x1x1! 96!", "clip r0 0 0.5"),
     /* windows */
     CONV("strides=2,2 pads=1,1,1,1", "1x19x13x11 35x19x3x3! 35!", "silu r0 1"),

@@ -24,6 +24,9 @@ static const struct kcase rows[] = {
     MATMUL("20 20x15!", ""),
     MATMUL("2x5x20 20!", "sigmoid r0"),
     MATMUL("129x97 97x600! | 600!", "add r0 $2; gelu_tanh r1"),
+    MATMUL("4x32x64 64x48! | 48! 4x32x48", "add $2 r0; add r1 $3; relu r2"),
+    MATMUL("3x8x16 3x16x24! | 3x8x24", "add $2 r0; gelu_tanh r1"),
+    MATMUL("5x8x16 16x32! | s!", "add r0 $2; relu r1"),
     /* B of the run */
     MATMUL("3x33 33x18 | 3x18", "add r0 $2"),
     MATMUL("2x3x13x20 2x3x20x15", "relu r0"),
@@ -44,5 +47,8 @@ static const struct kcase rows[] = {
     GEMM("transA=1 transB=1 alpha=0.5 beta=2", "37x13 21x37 21 | 13x21", "add r0 $3"),
     GEMM("transB=1 alpha=3", "13x37 21x37 13x21", "relu r0"),
     GEMM("", "40x37 37x150 1x1", ""),
+    GEMM("transB=1 alpha=2 beta=0.5", "16x32 24x32! 24! | 16x24", "add r0 $3; relu r1"),
+    GEMM("transA=1 alpha=0.5", "32x16 32x24! 24!", "gelu_tanh r0"),
+    GEMM("transB=1 beta=3", "16x32 24x32! 16x24", ""),
 };
 KCASES(matmul, rows)
