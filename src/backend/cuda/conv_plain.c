@@ -1,5 +1,115 @@
-/* conv_plain.c - parameters and launches of the convolutions that are no product. */
+/* conv_plain.c - geometry, parameters and launches of the convolutions that are no product. */
 #include "backend/cuda/conv_plain.h"
+
+#include "backend/cpu/conv.h"
+#include "ops/conv_transpose.h"
+
+#define BYTES_MAX (INT64_C(1) << 40) /* of weights */
+
+/* --- geometry --- */
+
+static enum dyno_status take_conv(const struct dyno_site *site, struct dyno_cuda_conv *out,
+                                  struct dyno_err *err)
+{
+    struct dyno_cpu_conv conv = {.batch = 0};
+    DYNO_TRY(dyno_cpu_conv_resolve(site, &conv, err));
+    *out = (struct dyno_cuda_conv){
+        .batch = conv.batch,
+        .c = conv.c,
+        .m = conv.m,
+        .groups = conv.groups,
+        .h = conv.h,
+        .w = conv.w,
+        .oh = conv.oh,
+        .ow = conv.ow,
+        .kh = conv.kh,
+        .kw = conv.kw,
+        .sh = conv.sh,
+        .sw = conv.sw,
+        .dh = conv.dh,
+        .dw = conv.dw,
+        .ph = conv.ph,
+        .pw = conv.pw,
+    };
+    return DYNO_OK;
+}
+
+static enum dyno_status take_transposed(const struct dyno_site *site, struct dyno_cuda_conv *out,
+                                        struct dyno_err *err)
+{
+    const struct dyno_conv_transpose_attrs *attrs = site->step->attrs;
+    const struct dyno_buf *x = &site->ins[0];
+    const struct dyno_buf *w = &site->ins[1];
+    struct dyno_window window;
+    if (w->rank != x->rank)
+        return dyno_cuda_refuse(site, err);
+    DYNO_TRY(dyno_conv_transpose_window(attrs, x->rank, x->dims, w->dims, &window, err));
+    if (attrs->group < 1 || w->dims[0] != x->dims[1])
+        return dyno_cuda_refuse(site, err);
+    window = dyno_window_as_3d(&window);
+    *out = (struct dyno_cuda_conv){
+        .is_transposed = true,
+        .batch = x->dims[0],
+        .c = x->dims[1],
+        .m = w->dims[1] * attrs->group,
+        .groups = attrs->group,
+        .h = window.in[1],
+        .w = window.in[2],
+        .oh = window.out[1],
+        .ow = window.out[2],
+        .kh = window.kernel[1],
+        .kw = window.kernel[2],
+        .sh = window.stride[1],
+        .sw = window.stride[2],
+        .dh = window.dilation[1],
+        .dw = window.dilation[2],
+        .ph = window.pad_begin[1],
+        .pw = window.pad_begin[2],
+    };
+    return DYNO_OK;
+}
+
+static enum dyno_status check_sizes(const struct dyno_site *site, const struct dyno_cuda_conv *conv,
+                                    struct dyno_err *err)
+{
+    const int64_t sizes[] = {conv->batch, conv->c,  conv->m,  conv->h,  conv->w,
+                             conv->oh,    conv->ow, conv->kh, conv->kw, conv->sh,
+                             conv->sw,    conv->dh, conv->dw, conv->ph, conv->pw};
+    for (size_t i = 0; i < DYNO_COUNT(sizes); i++) {
+        if (sizes[i] < 0) /* a window that cuts off what is there */
+            return dyno_cuda_refuse(site, err);
+        if (sizes[i] > INT32_MAX / 64)
+            return DYNO_FAIL(err, DYNO_E_LIMIT, "a size of %lld in a convolution is too large",
+                             (long long)sizes[i]);
+    }
+    if (conv->kh * conv->dh > INT32_MAX / 4 || conv->kw * conv->dw > INT32_MAX / 4 ||
+        conv->oh * conv->sh > INT32_MAX / 4 || conv->ow * conv->sw > INT32_MAX / 4 ||
+        conv->kh * conv->kw > INT32_MAX / 4 ||
+        conv->oh * conv->ow > INT32_MAX / (conv->batch + 1) ||
+        conv->kh * conv->kw * conv->cg > BYTES_MAX / 8 / (conv->m + 8))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "a convolution whose sizes are too large");
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_cuda_conv_of(const struct dyno_site *site, struct dyno_cuda_conv *conv_out,
+                                   struct dyno_err *err)
+{
+    const enum dyno_op_id op = site->step->op;
+    struct dyno_cuda_conv conv = {.batch = 0};
+    if ((op != DYNO_OP_conv && op != DYNO_OP_conv_transpose) || !dyno_cpu_conv_accepts(site, op) ||
+        !dyno_cuda_readable(site, 0) || site->in_is_weight[0] || site->ins[0].rank < 3 ||
+        site->ins[0].rank > 4)
+        return dyno_cuda_refuse(site, err);
+    DYNO_TRY(op == DYNO_OP_conv ? take_conv(site, &conv, err) : take_transposed(site, &conv, err));
+    if (conv.c < 1 || conv.m < 1 || conv.c % conv.groups != 0 || conv.kh < 1 || conv.kw < 1)
+        return dyno_cuda_refuse(site, err);
+    conv.cg = conv.c / conv.groups;
+    conv.mg = conv.m / conv.groups;
+    *conv_out = conv;
+    return check_sizes(site, &conv, err);
+}
+
+/* --- parameters and launches --- */
 
 bool dyno_cuda_conv_asks(const struct dyno_tactic *asked, uint32_t longest)
 {

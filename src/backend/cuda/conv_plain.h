@@ -1,4 +1,5 @@
-/* conv_plain.h - what the convolutions that are no product have in common: parameters and launches.
+/* conv_plain.h - what the convolutions that are no product have in common: geometry, parameters and
+ * launches.
  *
  * Packed: the bias of every output as stored (f32), then the weights in the type of x.
  */
@@ -8,6 +9,18 @@
 #include "backend/cuda/tail.h"
 
 #define DYNO_CUDA_CONV_THREADS 128
+
+/* A convolution, or a transposed one, at the bound shape; one spatial axis has h = kh = 1. */
+struct dyno_cuda_conv {
+    bool is_transposed;
+    int64_t batch, c, m, groups, cg, mg;
+    int64_t h, w, oh, ow, kh, kw, sh, sw, dh, dw, ph, pw;
+};
+
+/* Refuses what is no f32 Conv or ConvTranspose of one or two spatial axes with constant weights. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_conv_of(const struct dyno_site *site,
+                                                  struct dyno_cuda_conv *conv_out,
+                                                  struct dyno_err *err);
 
 struct dyno_cuda_conv_state {
     struct dyno_gpu_conv params;
