@@ -156,8 +156,8 @@ static enum dyno_status place(struct dyno_context_gpu *gpu, struct dyno_binding 
 
 /* --- moves --- */
 
-static uint64_t tensor_address(const struct dyno_context_gpu *gpu,
-                               const struct dyno_binding *binding, uint32_t id)
+uint64_t dyno_gpu_tensor_address(const struct dyno_context_gpu *gpu,
+                                 const struct dyno_binding *binding, uint32_t id)
 {
     const struct dyno_plan_tensor *tensor = &gpu->engine->plan->tensors[id];
     uint64_t at = gpu->arena;
@@ -173,7 +173,7 @@ static enum dyno_status move(struct dyno_context_gpu *gpu, const struct dyno_bin
 {
     const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
     const struct dyno_buf *buf = &binding->bufs[id];
-    const uint64_t address = tensor_address(gpu, binding, id);
+    const uint64_t address = dyno_gpu_tensor_address(gpu, binding, id);
     uint64_t bytes = 0;
     if (buf->rank < 0 ||
         !dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes) || bytes == 0)
@@ -274,60 +274,6 @@ static enum dyno_status capture(struct dyno_context_gpu *gpu, struct dyno_bindin
 
 /* --- one by one --- */
 
-/* A tensor of the GPU as rows of its own type in `rows`. */
-static void as_rows(const struct dyno_buf *buf, const void *stored, void *rows)
-{
-    const enum dyno_dtype elem = dyno_layout_elem(buf->layout, buf->dtype);
-    const bool last = buf->layout.kind == DYNO_LAYOUT_LAST;
-    int64_t count = 1, inner = 1;
-    for (int d = 0; d < buf->rank; d++) {
-        count *= buf->dims[d];
-        inner *= d >= 2 ? buf->dims[d] : 1;
-    }
-    const int64_t channels = last ? buf->dims[1] : 1;
-    const int64_t block = last ? buf->layout.block : 1;
-    const int64_t wide = (channels + block - 1) / block * block;
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t from =
-            last ? (i / inner / channels * inner + i % inner) * wide + i / inner % channels : i;
-        dyno_elem_store_f64(buf->dtype, rows, (size_t)i,
-                            dyno_elem_load_f64(elem, stored, (size_t)from));
-    }
-}
-
-static enum dyno_status show(struct dyno_context_gpu *gpu, const struct dyno_binding *binding,
-                             uint32_t id, const struct dyno_gpu_watch *watch, struct dyno_err *err)
-{
-    const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
-    struct dyno_buf buf = binding->bufs[id];
-    uint64_t bytes = 0, row_bytes = 0;
-    enum dyno_status status = DYNO_OK;
-    if (!dyno_dtype_is_float(buf.dtype) ||
-        !dyno_layout_bytes(buf.layout, buf.dtype, buf.rank, buf.dims, &bytes) ||
-        !dyno_layout_bytes(DYNO_ROW, buf.dtype, buf.rank, buf.dims, &row_bytes))
-        return DYNO_OK;
-    void *stored = dyno_alloc_raw(bytes + 1, 1);
-    void *rows = dyno_alloc_raw(row_bytes + 1, 1);
-    if (stored == NULL || rows == NULL) {
-        status = DYNO_NOMEM(err);
-        goto out;
-    }
-    int code = cu->copy_out(stored, tensor_address(gpu, binding, id), (size_t)bytes, gpu->stream);
-    if (code == DYNO_CU_OK)
-        code = cu->stream_wait(gpu->stream);
-    status = dyno_cu_check(cu, code, "to copy a tensor", err);
-    if (status != DYNO_OK)
-        goto out;
-    as_rows(&buf, stored, rows);
-    buf.data = rows;
-    buf.layout = DYNO_ROW;
-    watch->tap(watch->tap_arg, &gpu->engine->plan->tensors[id], &buf);
-out:
-    dyno_free(rows);
-    dyno_free(stored);
-    return status;
-}
-
 static enum dyno_status run_watched(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
                                     uint32_t idx, const struct dyno_gpu_watch *watch,
                                     struct dyno_err *err)
@@ -352,7 +298,7 @@ static enum dyno_status run_watched(struct dyno_context_gpu *gpu, struct dyno_bi
         watch->step_us[idx] = ms * 1e3F;
     for (uint32_t i = 0; watch->tap != NULL && i < step->out_count; i++) {
         if (step->outs[i] != DYNO_NO_TENSOR)
-            DYNO_TRY(show(gpu, binding, step->outs[i], watch, err));
+            DYNO_TRY(dyno_gpu_show(gpu, binding, step->outs[i], watch, err));
     }
     return DYNO_OK;
 }

@@ -55,6 +55,15 @@ struct dyno_gpu_watch {
     void *tap_arg;
 };
 
+/* Where a tensor of the GPU lies there. */
+uint64_t dyno_gpu_tensor_address(const struct dyno_context_gpu *gpu,
+                                 const struct dyno_binding *binding, uint32_t id);
+/* gpu_show.c: a tensor that is made, as rows of its own type, to watch->tap. */
+DYNO_NODISCARD enum dyno_status dyno_gpu_show(struct dyno_context_gpu *gpu,
+                                              const struct dyno_binding *binding, uint32_t id,
+                                              const struct dyno_gpu_watch *watch,
+                                              struct dyno_err *err);
+
 /* Run a segment of the GPU: its moves, then its steps as one graph (one by one with `watch`).
  * Returns when they are in the stream. */
 DYNO_NODISCARD enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu,
