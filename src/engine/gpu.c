@@ -236,8 +236,9 @@ static enum dyno_status run_steps(struct dyno_context_gpu *gpu, struct dyno_bind
     return DYNO_OK;
 }
 
-/* A library loads its own programs when they first run, which a capture may not meet: a segment
- * that calls one runs step by step once. */
+/* Never of the unoptimised execution, which launches one after the other, as frameworks do.  A
+ * library loads its own programs when they first run, which a capture may not meet: a segment that
+ * calls one runs step by step once. */
 static bool is_to_be_captured(const struct dyno_context_gpu *gpu, struct dyno_binding *binding,
                               uint32_t segment_idx)
 {
@@ -247,7 +248,7 @@ static bool is_to_be_captured(const struct dyno_context_gpu *gpu, struct dyno_bi
         calls = calls || gpu->engine->kernels[segment->first_step + i]->library != 0;
     const bool has_run = binding->has_run[segment_idx];
     binding->has_run[segment_idx] = true;
-    return has_run || !calls;
+    return (has_run || !calls) && (gpu->engine->plan->flags & DYNO_PLAN_BASELINE) == 0;
 }
 
 static enum dyno_status capture(struct dyno_context_gpu *gpu, struct dyno_binding *binding,

@@ -2,7 +2,7 @@
  *
  * An engine's programs and weights are there once; a context has a stream and an arena there; each
  * segment of a binding is captured as a CUDA graph when it first runs (where its steps call a
- * library: when it runs again).  Calls from any thread that
+ * library: when it runs again; of the unoptimised execution: never).  Calls from any thread that
  * owns the object; each enters the GPU's context itself.
  */
 #ifndef DYNO_ENGINE_GPU_H
@@ -64,7 +64,8 @@ DYNO_NODISCARD enum dyno_status dyno_gpu_show(struct dyno_context_gpu *gpu,
                                               const struct dyno_gpu_watch *watch,
                                               struct dyno_err *err);
 
-/* Run a segment of the GPU: its moves, then its steps as one graph (one by one with `watch`).
+/* Run a segment of the GPU: its moves, then its steps, as one graph (one by one with `watch` and in
+ * the unoptimised execution).
  * Returns when they are in the stream. */
 DYNO_NODISCARD enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu,
                                              struct dyno_binding *binding, uint32_t segment_idx,

@@ -527,6 +527,7 @@ int main(int argc, char **argv)
     dyno_target_detect(&target, NULL);
     target.gpu = (struct dyno_gpu){.compute = options.compile_only, .sm_count = 132};
     target.precisions = DYNO_PRECISION_F16 | DYNO_PRECISION_BF16;
+    target.baseline = true; /* kernels then give what only an unoptimised execution takes, too */
     if (options.compile_only == 0) {
         if (dyno_cuda_open(0, &cuda, &err) != DYNO_OK) {
             (void)fprintf(stderr, "%s\n", err.text);

@@ -1,5 +1,5 @@
-/* channel_norm.c - InstanceNormalization, GroupNormalization and BatchNormalization, channels last.
- */
+/* channel_norm.c - InstanceNormalization, GroupNormalization and BatchNormalization, channels last;
+ * for the unoptimised execution in rows of f32. */
 #include "backend/cuda/tail.h"
 #include "ops/norm.h"
 
@@ -60,8 +60,9 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     int count = 0;
     for (int i = 0; i < dyno_cuda_layout_count && count < max; i++) {
         const struct dyno_layout layout = dyno_cuda_layouts[i];
-        if (!dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target) ||
-            !describe(site, &norm))
+        if (!(dyno_cuda_is_last(layout) ||
+              (dyno_cuda_is_plain(layout) && site->target->baseline)) ||
+            !dyno_cuda_layout_allowed(layout, site->target) || !describe(site, &norm))
             continue;
         out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i}};
         dyno_cuda_tail_layouts(site, layout, &out[count]);
@@ -80,12 +81,13 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     struct norm norm;
     struct dyno_cuda_tail tail;
     if (!describe(site, &norm) || !dyno_cuda_rest_is_zero(asked, 1) ||
-        !dyno_cuda_asks_layout(asked, true))
+        !(dyno_cuda_asks_layout(asked, true) ||
+          (dyno_cuda_asks_layout(asked, false) && dyno_cuda_is_plain(asked->out_layout))))
         return dyno_cuda_refuse(site, err);
     tactic->in_layouts[0] = asked->out_layout;
     if (!dyno_cuda_tail_plan(site, tactic, &tail))
         return dyno_cuda_refuse(site, err);
-    tactic->flags = asked->out_layout.elem == 0 ? DYNO_TACTIC_BASELINE : 0;
+    tactic->flags = dyno_cuda_is_plain(asked->out_layout) ? DYNO_TACTIC_BASELINE : 0;
     return DYNO_OK;
 }
 
@@ -98,9 +100,12 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
     if (!describe(site, &norm) || !dyno_cuda_tail_plan(site, tactic, &tail))
         return dyno_cuda_refuse(site, err);
     const char *type = dyno_cuda_type(tactic->out_layout);
-    *source_out = "channel_norm.cu";
-    dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define VEC %d\n#define MOMENTS %d\n",
-                       type, type, tactic->out_layout.block, norm.group != 0);
+    const bool rows = dyno_cuda_is_plain(tactic->out_layout);
+    *source_out = rows ? "channel_norm_rows.cu" : "channel_norm.cu";
+    if (!rows)
+        dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define VEC %d\n", type, type,
+                           tactic->out_layout.block);
+    dyno_strbuf_printf(choices, "#define MOMENTS %d\n", norm.group != 0);
     dyno_cuda_tail_text(&site->step->tail, &tail, choices);
     return DYNO_OK;
 }
@@ -118,6 +123,21 @@ static void cut(const struct dyno_site *site, struct dyno_gpu_channel_norm *para
     params->chunks = (int)dyno_cuda_div_up(params->positions, params->chunk);
 }
 
+/* One launch: a block for channels that share moments, or threads for some neighbours each. */
+static void set_rows(const struct dyno_buf *x, struct channel_norm_state *state)
+{
+    struct dyno_gpu_channel_norm *params = &state->params;
+    const int64_t count = (int64_t)params->batch * params->channels * params->positions;
+    params->c = (int)x->dims[x->rank - 1];
+    params->chunk = params->positions % 4 == 0 && params->c % 4 == 0 ? 4 : 1;
+    params->phase = 1;
+    state->grid[1] = state->grid[2] = 1;
+    state->grid[0] = params->group != 0 ? (int64_t)params->batch * params->channels / params->group
+                                        : dyno_cuda_div_up(count / params->chunk, THREADS);
+    if (count == 0)
+        state->grid[0] = 0;
+}
+
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                 const void *packed, void *state_bytes,
                                 uint64_t *workspace_bytes_out, struct dyno_err *err)
@@ -130,7 +150,9 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     *state = (struct channel_norm_state){.grid = {0}};
     *workspace_bytes_out = 0;
     const int block = tactic->in_layouts[0].block;
-    if (block < 1 || !describe(site, &norm) || !dyno_cuda_tail_plan(site, tactic, &state->tail))
+    const bool rows = dyno_cuda_is_plain(tactic->in_layouts[0]);
+    if ((!rows && block < 1) || !describe(site, &norm) ||
+        !dyno_cuda_tail_plan(site, tactic, &state->tail))
         return dyno_cuda_refuse(site, err);
     const int64_t positions = dyno_cuda_count(x, 2, x->rank);
     if (x->dims[0] > INT32_MAX || x->dims[1] > INT32_MAX / 16 ||
@@ -144,6 +166,10 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     params->channels = (int)x->dims[1];
     params->group = (int)norm.group;
     params->epsilon = norm.epsilon;
+    if (rows) {
+        set_rows(x, state);
+        return DYNO_OK;
+    }
     state->grid[0] = dyno_cuda_div_up(params->c, 8LL * block);
     cut(site, params, state->grid[0]);
     state->grid[1] = params->chunks;
@@ -168,7 +194,7 @@ static enum dyno_status run(struct dyno_run_args *args)
     }
     params.parts = dyno_cuda_address(args->workspace);
     dyno_cuda_tail_bind(args, &state->tail, &params.tail);
-    if (params.group != 0)
+    if (params.group != 0 && params.phase == 0)
         DYNO_TRY(dyno_cuda_launch(args, state->grid, THREADS, 0, &params, sizeof(params)));
     params.phase = 1;
     return dyno_cuda_launch(args, state->grid, THREADS, 0, &params, sizeof(params));

@@ -83,7 +83,6 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     tactic->packed_bytes =
         bias_bytes(&conv, layout) +
         (uint64_t)(conv.taps * dyno_cuda_stored(conv.c, layout)) * (layout.elem != 0 ? 2U : 4U);
-    tactic->flags = layout.elem == 0 ? DYNO_TACTIC_BASELINE : 0;
     return DYNO_OK;
 }
 

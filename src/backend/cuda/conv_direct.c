@@ -75,7 +75,6 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
                            (uint64_t)(direct.conv.groups * direct.conv.kh * direct.conv.kw *
                                       direct.conv.cg * direct.mg_stored) *
                                (layout.elem != 0 ? 2U : 4U);
-    tactic->flags = layout.elem == 0 ? DYNO_TACTIC_BASELINE : 0;
     return DYNO_OK;
 }
 

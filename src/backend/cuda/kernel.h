@@ -14,6 +14,11 @@ static inline bool dyno_cuda_is_last(struct dyno_layout layout)
 {
     return layout.kind == DYNO_LAYOUT_LAST;
 }
+/* Rows of the tensor's own type, as frameworks have it by default. */
+static inline bool dyno_cuda_is_plain(struct dyno_layout layout)
+{
+    return dyno_layout_same(layout, DYNO_ROW);
+}
 /* Channels as stored. */
 static inline int64_t dyno_cuda_stored(int64_t channels, struct dyno_layout layout)
 {

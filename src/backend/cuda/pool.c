@@ -1,4 +1,5 @@
-/* pool.c - MaxPool, AveragePool and GlobalAveragePool, channels last. */
+/* pool.c - MaxPool, AveragePool and GlobalAveragePool, channels last; for the unoptimised execution
+ * in rows of f32. */
 #include "ops/pool.h"
 
 #include "backend/cuda/tail.h"
@@ -70,12 +71,14 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
 {
     const struct dyno_buf *x = &site->ins[0];
     int count = 0;
-    for (int i = 0; i < dyno_cuda_layout_count; i++) {
+    for (int i = 0; i < dyno_cuda_layout_count && x->rank >= 3; i++) {
         const struct dyno_layout in = dyno_cuda_layouts[i];
-        if (!dyno_cuda_is_last(in) || !dyno_cuda_layout_allowed(in, site->target) || x->rank < 3)
+        if (!(dyno_cuda_is_last(in) || (dyno_cuda_is_plain(in) && site->target->baseline)) ||
+            !dyno_cuda_layout_allowed(in, site->target))
             continue;
         const struct dyno_layout outs[] = {in, dyno_cuda_row((enum dyno_dtype)in.elem), DYNO_ROW};
-        const int out_count = is_global(site->step->op) ? (in.elem != 0 ? 3 : 2) : 1;
+        const int out_count =
+            is_global(site->step->op) && dyno_cuda_is_last(in) ? (in.elem != 0 ? 3 : 2) : 1;
         for (int k = 0; k < out_count && count < max; k++) {
             out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i}};
             dyno_cuda_tail_layouts(site, outs[k], &out[count]);
@@ -102,12 +105,13 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     const struct dyno_layout in = dyno_cuda_layouts[asked->cfg[0]];
     const bool row = asked->out_layout.kind == DYNO_LAYOUT_ROW && asked->out_layout.block == 0 &&
                      (asked->out_layout.elem == in.elem || asked->out_layout.elem == 0);
-    if (!dyno_cuda_is_last(in) ||
+    if ((!dyno_cuda_is_last(in) && !dyno_cuda_is_plain(in)) ||
         (!dyno_layout_same(asked->out_layout, in) && !(row && is_global(op))))
         return dyno_cuda_refuse(site, err);
     tactic->in_layouts[0] = in;
     if (!dyno_cuda_tail_plan(site, tactic, &tail))
         return dyno_cuda_refuse(site, err);
+    tactic->flags = dyno_cuda_is_plain(in) ? DYNO_TACTIC_BASELINE : 0;
     return sizes_of(site, tactic, &params, err);
 }
 
@@ -118,16 +122,19 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
     struct dyno_cuda_tail tail;
     if (!dyno_cuda_tail_plan(site, tactic, &tail))
         return dyno_cuda_refuse(site, err);
-    dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define VEC %d\n",
-                       dyno_cuda_type(tactic->in_layouts[0]), dyno_cuda_type(tactic->out_layout),
-                       tactic->in_layouts[0].block);
+    const bool rows = dyno_cuda_is_plain(tactic->in_layouts[0]);
+    if (!rows)
+        dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define VEC %d\n",
+                           dyno_cuda_type(tactic->in_layouts[0]),
+                           dyno_cuda_type(tactic->out_layout), tactic->in_layouts[0].block);
     if (is_global(site->step->op)) {
-        *source_out = "global_pool.cu";
-        dyno_strbuf_printf(choices, "#define SCALE 1\n#define PLAIN %d\n",
-                           tactic->out_layout.kind == DYNO_LAYOUT_ROW);
+        *source_out = rows ? "global_pool_rows.cu" : "global_pool.cu";
+        if (!rows)
+            dyno_strbuf_printf(choices, "#define SCALE 1\n#define PLAIN %d\n",
+                               tactic->out_layout.kind == DYNO_LAYOUT_ROW);
     } else {
         const struct dyno_pooling_attrs *attrs = site->step->attrs;
-        *source_out = "pool.cu";
+        *source_out = rows ? "pool_rows.cu" : "pool.cu";
         dyno_strbuf_printf(choices, "#define MAX %d\n#define COUNT_PADDING %d\n",
                            site->step->op == DYNO_OP_max_pool, attrs->count_include_pad != 0);
     }
@@ -149,8 +156,11 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     if (!dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand of the tail is too large");
     const struct dyno_gpu_pool *params = &state->params;
-    const int64_t groups = params->c / tactic->in_layouts[0].block;
-    if (is_global(site->step->op)) {
+    const bool rows = dyno_cuda_is_plain(tactic->in_layouts[0]);
+    const int64_t groups = rows ? params->c : params->c / tactic->in_layouts[0].block;
+    if (is_global(site->step->op) && rows) {
+        state->grid[0] = dyno_cuda_div_up(params->batch * groups, THREADS / 32);
+    } else if (is_global(site->step->op)) {
         state->grid[0] = dyno_cuda_div_up(groups, 32);
         state->grid[1] = params->batch;
     } else {

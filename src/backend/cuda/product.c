@@ -304,7 +304,7 @@ enum dyno_status dyno_cuda_product_settle(const struct dyno_site *site, struct d
     tactic->in_layouts[0] = in;
     DYNO_TRY(dyno_cuda_product_of(site, tactic, tensor, &product, err));
     tactic->packed_bytes = product.packed_bytes;
-    tactic->flags = tensor ? 0 : DYNO_TACTIC_BASELINE;
+    tactic->flags = tensor || conv ? 0 : DYNO_TACTIC_BASELINE;
     return DYNO_OK;
 }
 

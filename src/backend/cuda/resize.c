@@ -1,4 +1,6 @@
-/* resize.c - Resize of the last two axes, channels last. */
+/* resize.c - Resize of the last two axes, channels last; for the unoptimised execution in rows of
+ * f32.
+ */
 #include "ops/resize.h"
 
 #include <math.h>
@@ -88,8 +90,9 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     int count = 0;
     for (int i = 0; i < dyno_cuda_layout_count && count < max; i++) {
         const struct dyno_layout layout = dyno_cuda_layouts[i];
-        if (!dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target) ||
-            site->step->op != DYNO_OP_resize)
+        if (!(dyno_cuda_is_last(layout) ||
+              (dyno_cuda_is_plain(layout) && site->target->baseline)) ||
+            !dyno_cuda_layout_allowed(layout, site->target) || site->step->op != DYNO_OP_resize)
             continue;
         out[count] = (struct dyno_tactic){.cfg = {0}};
         dyno_cuda_tail_layouts(site, layout, &out[count]);
@@ -107,9 +110,11 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     if (site->step->op != DYNO_OP_resize || !dyno_cuda_is_f32(&site->ins[0]) ||
         !dyno_cuda_readable(site, 0) || site->in_is_weight[0] ||
         !dyno_cuda_rest_is_zero(asked, 0) || !dyno_cuda_layout_known(asked->out_layout) ||
-        !dyno_cuda_is_last(asked->out_layout) || !dyno_cuda_tail_plan(site, tactic, &tail))
+        !(dyno_cuda_is_last(asked->out_layout) || dyno_cuda_is_plain(asked->out_layout)) ||
+        !dyno_cuda_tail_plan(site, tactic, &tail))
         return dyno_cuda_refuse(site, err);
     tactic->in_layouts[0] = asked->out_layout;
+    tactic->flags = dyno_cuda_is_plain(asked->out_layout) ? DYNO_TACTIC_BASELINE : 0;
     return sizes_of(site, tactic, &params, err);
 }
 
@@ -122,12 +127,13 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
     if (!dyno_cuda_tail_plan(site, tactic, &tail))
         return dyno_cuda_refuse(site, err);
     const char *type = dyno_cuda_type(tactic->out_layout);
-    *source_out = "resize.cu";
-    dyno_strbuf_printf(choices,
-                       "#define T %s\n#define TO %s\n#define VEC %d\n#define LINEAR %d\n"
-                       "#define ROUND %d\n",
-                       type, type, tactic->out_layout.block, attrs->mode == DYNO_RESIZE_LINEAR,
-                       attrs->round);
+    const bool rows = dyno_cuda_is_plain(tactic->out_layout);
+    *source_out = rows ? "resize_rows.cu" : "resize.cu";
+    if (!rows)
+        dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define VEC %d\n", type, type,
+                           tactic->out_layout.block);
+    dyno_strbuf_printf(choices, "#define LINEAR %d\n#define ROUND %d\n",
+                       attrs->mode == DYNO_RESIZE_LINEAR, attrs->round);
     dyno_cuda_tail_text(&site->step->tail, &tail, choices);
     return DYNO_OK;
 }
@@ -148,8 +154,8 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
         !dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "a Resize to %lld positions is too large",
                          (long long)pixels);
-    state->blocks =
-        dyno_cuda_div_up(pixels * (state->params.c / tactic->out_layout.block), THREADS);
+    const int64_t vector = dyno_cuda_is_last(tactic->out_layout) ? tactic->out_layout.block : 1;
+    state->blocks = dyno_cuda_div_up(pixels * (state->params.c / vector), THREADS);
     return DYNO_OK;
 }
 

@@ -33,7 +33,7 @@ struct dyno_gpu_product {
     struct dyno_gpu_tail tail;
 };
 
-/* x, y [batch][h][w][c]: one window an output. */
+/* x, y [batch][h][w][c], or in rows [batch][channels][h][w]: one window an output. */
 struct dyno_gpu_pool {
     unsigned long long x, y;
     int batch, c, channels; /* c: as stored; channels: those that are meant */
@@ -47,6 +47,15 @@ struct dyno_gpu_conv {
     unsigned long long x, y, weights, bias;
     int batch, c, m, channels; /* c, m: as stored; channels: those of m that are meant */
     int h, w, oh, ow, ph, pw;
+    struct dyno_gpu_tail tail;
+};
+
+/* The same in rows: x [batch][c][h][w] -> y [batch][m][oh][ow], weights as ONNX has them; bias 0:
+ * none. */
+struct dyno_gpu_conv_rows {
+    unsigned long long x, y, weights, bias;
+    unsigned int count; /* of y */
+    int c, m, mg, h, w, oh, ow, ph, pw;
     struct dyno_gpu_tail tail;
 };
 
@@ -85,8 +94,20 @@ struct dyno_gpu_rows {
     struct dyno_gpu_tail tail;
 };
 
+/* x [outer][axis][inner] -> y [outer][inner], which as rows has so many columns; what is folded is
+ * multiplied by `scale`. */
+struct dyno_gpu_reduce {
+    unsigned long long x, y;
+    long long outer, inner;
+    int axis, columns;
+    float scale;
+    struct dyno_gpu_tail tail;
+};
+
 /* x, y [batch][positions][c]: a mean and a variance for every `group` channels of an item.  First
- * launch (phase 0): those of `chunks` stretches of positions into parts [batch][chunks][c][2]. */
+ * launch (phase 0): those of `chunks` stretches of positions into parts [batch][chunks][c][2].
+ * In rows [batch][channels][positions], in one launch: c is the size of the last axis, and where
+ * moments are given a thread makes `chunk` neighbours. */
 struct dyno_gpu_channel_norm {
     unsigned long long x, y, scale, bias, mean, var, parts;
     long long positions, chunk;
@@ -101,8 +122,8 @@ struct dyno_gpu_gather {
     long long outer, axis, indices, inner;
 };
 
-/* x [batch][h][w][c] -> y [batch][oh][ow][c]: output o of an axis lies at o * step + first in the
- * input, or where `mode` says. */
+/* x [batch][h][w][c] -> y [batch][oh][ow][c], or in rows [batch][channels][..]: output o of an axis
+ * lies at o * step + first in the input, or where `mode` says. */
 struct dyno_gpu_resize {
     unsigned long long x, y;
     int batch, c, channels, h, w, oh, ow;

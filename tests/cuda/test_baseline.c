@@ -1,0 +1,72 @@
+/* test_baseline.c - the unoptimised execution on a GPU, on a driver that writes down what it is
+ * asked for (record.h): op by op, in rows of the tensors' own types, launched one after the other.
+ */
+#include "backend/cuda/nvrtc.h"
+#include "record.h"
+#include "unit/build/chain.h"
+
+#define SKIPPED 77
+
+static enum dyno_status run_batch(struct dyno_context *context, int64_t batch, struct dyno_err *err)
+{
+    const int64_t dims[4] = {batch, 3, 9, 9};
+    struct dyno_arena *arena = dyno_arena_create();
+    struct dyno_array input = chain_array(arena, dims, 4, 1);
+    struct dyno_array output = {.data = NULL};
+    const enum dyno_status status = dyno_context_run(context, &input, &output, err);
+    dyno_arena_destroy(arena);
+    return status;
+}
+
+static void check_step(const struct dyno_engine *engine, uint32_t idx)
+{
+    const struct dyno_step *step = &engine->plan->steps[idx];
+    CHECK_MSG(engine->kernels[idx]->place == DYNO_ON_GPU, "%s is on the CPU", step->name);
+    CHECK_MSG((step->tactic.flags & DYNO_TACTIC_BASELINE) != 0, "%s", step->name);
+    CHECK_MSG(step->tail.instr_count == 0 && step->op != DYNO_OP_reorder, "%s", step->name);
+    CHECK_MSG(dyno_layout_same(step->tactic.out_layout, DYNO_ROW), "%s", step->name);
+    for (uint32_t i = 0; i < step->in_count; i++)
+        CHECK_MSG(dyno_layout_same(step->tactic.in_layouts[i], DYNO_ROW), "%s", step->name);
+}
+
+int main(void)
+{
+    struct dyno_err err = {0};
+    struct dyno_context *context = NULL;
+    int version = 0;
+    if (dyno_nvrtc_version(&version, &err) != DYNO_OK) {
+        printf("skipped: %s\n", err.text);
+        return SKIPPED;
+    }
+    struct record *record = record_start(90);
+    message model = small_conv_net();
+    /* 16-bit types are allowed, and none is taken: that is tuning. */
+    struct dyno_built built = chain_build(
+        &model,
+        (struct dyno_build_options){
+            .device = "cuda", .baseline = true, .level = 3, .precisions = DYNO_PRECISION_F16},
+        &err);
+    const struct dyno_engine *engine = built.engine;
+    CHECK((engine->plan->flags & DYNO_PLAN_BASELINE) != 0);
+    CHECK(built.report.cpu_step_count == 0 && built.report.reorder_count == 0);
+    CHECK(built.report.tune.measured_count == 0 && record->run_count == 0);
+    for (uint32_t i = 0; i < engine->plan->step_count; i++)
+        check_step(engine, i);
+
+    REQUIRE(dyno_context_create(built.engine, NULL, &context, &err) == DYNO_OK);
+    CHECK_MSG(run_batch(context, 2, &err) == DYNO_OK, "%s", err.text);
+    const uint32_t launches = record->launch_count; /* a part of a Concat or Split is one */
+    CHECK(launches >= engine->plan->step_count && record->run_count == launches);
+    CHECK(run_batch(context, 2, &err) == DYNO_OK && run_batch(context, 5, &err) == DYNO_OK);
+    CHECK(record->launch_count == 3 * launches && record->graph_count == 0);
+    for (uint32_t i = 0; i < record->launch_count; i++)
+        CHECK(!record->launches[i].captured);
+    CHECK(dyno_context_gpu_us(context) == 125.0); /* between two events, as for a graph */
+
+    dyno_context_destroy(context);
+    dyno_built_fini(&built);
+    dyno_strbuf_fini(&model);
+    CHECK(record->live_count == 0 && record->module_count == 0);
+    record_end();
+    return TEST_RESULT();
+}
