@@ -122,6 +122,17 @@ static bool can_cut(const struct dyno_plan *plan, const struct dyno_plan_tensor 
     return stored_bits(whole) % 8 == 0;
 }
 
+/* On a GPU kernels read and write 16 bytes at a time: views begin at multiples of that. */
+static bool can_begin_at(const struct dyno_plan *plan, dyno_expr offset)
+{
+    int64_t rest = 0;
+    if (plan->gpu.compute == 0)
+        return true;
+    const dyno_expr mod =
+        dyno_expr_mod(plan->exprs, offset, dyno_expr_const(plan->exprs, DYNO_GPU_VIEW_BYTES));
+    return mod != DYNO_EXPR_NONE && dyno_expr_is_const(plan->exprs, mod, &rest) && rest == 0;
+}
+
 /* Offset of index `start` on the axis in the view's unit: channels or bytes. NONE when it cannot
  * be. */
 static dyno_expr cut_offset(const struct dyno_plan *plan, const struct dyno_plan_tensor *whole,
@@ -136,7 +147,7 @@ static dyno_expr cut_offset(const struct dyno_plan *plan, const struct dyno_plan
         dyno_expr_mul(plan->exprs, start, dyno_expr_const(plan->exprs, stored_bits(whole) / 8));
     for (int i = axis + 1; i < whole->rank; i++)
         bytes = dyno_expr_mul(plan->exprs, bytes, whole->dims[i]);
-    return bytes;
+    return can_begin_at(plan, bytes) ? bytes : DYNO_EXPR_NONE;
 }
 
 /* Make `part` the range of `whole` that starts at `start`; false in *done when it cannot be. */

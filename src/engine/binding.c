@@ -113,7 +113,8 @@ static enum dyno_status place_view(struct dyno_binding_maker *maker, uint32_t id
         const unsigned elem_bytes =
             (dyno_dtype_bits(dyno_layout_elem(buf->layout, buf->dtype)) + 7) / 8;
         ok = (uint64_t)offset <= base_bytes && bytes <= base_bytes - (uint64_t)offset &&
-             offset % elem_bytes == 0;
+             offset % elem_bytes == 0 &&
+             (maker->plan->gpu.compute == 0 || offset % DYNO_GPU_VIEW_BYTES == 0);
         maker->binding->offsets[id] = (uint64_t)offset;
     } else if (ok) {
         const int64_t block = buf->layout.block;

@@ -9,7 +9,8 @@
 
 #include "ops/op.h"
 
-#define DYNO_NO_TENSOR UINT32_MAX
+#define DYNO_NO_TENSOR      UINT32_MAX
+#define DYNO_GPU_VIEW_BYTES 16
 
 /* How a tensor's elements lie in memory, and as what.
  * ROW:   dense row-major, in the order of its dimensions.
@@ -58,7 +59,8 @@ struct dyno_plan_tensor {
     /* A view: the bytes lie inside tensor `base`.  DYNO_NO_TENSOR: storage of its own.
      * ROW views are whole and dense (reshape) or dense slices at byte offset view_offset;
      * BLOCK views are channel ranges: view_offset counts channels and is a multiple of block, and
-     * batch and channel-block strides are those of the base.  There are no LAST views. */
+     * batch and channel-block strides are those of the base.  There are no LAST views.  In a plan
+     * for a GPU offsets are multiples of DYNO_GPU_VIEW_BYTES. */
     uint32_t base;
     dyno_expr view_offset; /* bytes (ROW) or channels (BLOCK) */
     const void *data; /* WEIGHT: dense row-major elements; NULL with data_bytes 0 when they live

@@ -6,7 +6,7 @@ import json
 import struct
 
 from harness import check
-from onnx_bytes import attr_int, attr_ints, good, graph, model, node, npy, small_values, tensor, value
+from onnx_bytes import I64, attr_int, attr_ints, good, graph, model, node, npy, small_values, tensor, value
 
 SKIPPED = 77
 ILLEGAL = "CUDA_ERROR_ILLEGAL_ADDRESS (700: an illegal memory access was encountered)"
@@ -114,6 +114,20 @@ def case_shapes(t):
                       "--maxShapes=x:5x3x6x6")
     for batch in (1, 3, 5):
         t.works("compare", t.path("m.onnx"), engine, f"--shapes=x:{batch}x3x6x6", "--rtol=0.02")
+
+
+def case_parts(t):
+    """A part that begins at no multiple of 16 bytes is a copy: vectors are read from there.  Others are views."""
+    for sizes, dim, steps in (((3, 4), 7, 4), ((4, 8), 12, 3)):
+        nodes = [node("Relu", ["x"], ["r"], name="relu"),
+                 node("Split", ["r", "s"], ["p", "q"], [attr_int("axis", 1)], "split"),
+                 node("MatMul", ["p", "v"], ["a"], name="before"), node("MatMul", ["q", "w"], ["b"], name="behind")]
+        constants = [tensor("s", [2], sizes, I64), tensor("v", [sizes[0], 8], small_values(8 * sizes[0])),
+                     tensor("w", [sizes[1], 8], small_values(8 * sizes[1]))]
+        engine, said = build(t, f"m{dim}", model(graph(nodes, [value("x", [1, dim])], [
+            value("a", [1, 8]), value("b", [1, 8])], constants)))
+        check(f" {steps} steps " in said, said)
+        t.works("compare", t.path(f"m{dim}.onnx"), engine, "--rtol=1e-5")
 
 
 def case_tuned(t):
