@@ -34,7 +34,11 @@ enum dyno_library {
 /* The parameter of a tactic that holds the version of its kernel's library. */
 #define DYNO_CFG_LIBRARY (DYNO_TACTIC_CFGS - 1)
 
-enum dyno_precision { DYNO_PRECISION_F16 = 1U << 0, DYNO_PRECISION_BF16 = 1U << 1 };
+enum dyno_precision {
+    DYNO_PRECISION_F16 = 1U << 0,  /* tensors of f32 stored as f16 */
+    DYNO_PRECISION_BF16 = 1U << 1, /* as bf16 */
+    DYNO_PRECISION_TF32 = 1U << 2, /* factors of f32 rounded to TF32 where they are multiplied */
+};
 
 /* The machine a plan is built for. */
 struct dyno_target {
@@ -43,11 +47,11 @@ struct dyno_target {
     uint64_t l1_bytes, l2_bytes, l3_bytes; /* a core's L1 and L2, the shared L3 */
     float peak_gflops;                     /* one thread f32, estimated from the ISA */
     float mem_gbps;
-    uint64_t workspace_bytes_max; /* --memPoolSize=workspace; UINT64_MAX: no limit */
-    bool baseline;                /* only tactics with DYNO_TACTIC_BASELINE */
-    bool exact;                   /* no WINOGRAD tactics */
-    uint32_t precisions;          /* enum dyno_precision: types besides f32 that tensors may have */
-    struct dyno_gpu gpu;          /* compute 0: everything runs on the CPU */
+    uint64_t workspace_bytes_max;          /* --memPoolSize=workspace; UINT64_MAX: no limit */
+    bool baseline;                         /* only tactics with DYNO_TACTIC_BASELINE */
+    bool exact;                            /* no WINOGRAD tactics */
+    uint32_t precisions;                   /* enum dyno_precision: what is allowed besides f32 */
+    struct dyno_gpu gpu;                   /* compute 0: everything runs on the CPU */
     struct dyno_cuda_libraries *libraries; /* of that GPU; NULL: none */
 };
 

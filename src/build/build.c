@@ -249,6 +249,16 @@ static enum dyno_status lower(struct builder *builder)
     return status;
 }
 
+static void set_flags(struct builder *builder)
+{
+    const uint32_t allowed = builder->target.gpu.compute != 0 ? builder->target.precisions : 0;
+    uint32_t *flags = &builder->plan->flags;
+    *flags |= builder->options->baseline ? DYNO_PLAN_BASELINE : 0;
+    *flags |= (allowed & DYNO_PRECISION_F16) != 0 ? DYNO_PLAN_F16 : 0;
+    *flags |= (allowed & DYNO_PRECISION_BF16) != 0 ? DYNO_PLAN_BF16 : 0;
+    *flags |= (allowed & DYNO_PRECISION_TF32) != 0 ? DYNO_PLAN_TF32 : 0;
+}
+
 static enum dyno_status run_stages(struct builder *builder, struct dyno_built *built)
 {
     const struct dyno_build_options *options = builder->options;
@@ -256,8 +266,7 @@ static enum dyno_status run_stages(struct builder *builder, struct dyno_built *b
     DYNO_TRY(rewrite(builder));
     DYNO_TRY(lower(builder));
     DYNO_TRY(dyno_sort_open(builder->plan, &builder->open_from, builder->err));
-    if (options->baseline)
-        builder->plan->flags |= DYNO_PLAN_BASELINE;
+    set_flags(builder);
     DYNO_TRY(tune(builder));
     DYNO_TRY(finish(builder));
     if (options->engine_path != NULL) {

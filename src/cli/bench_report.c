@@ -107,6 +107,7 @@ enum dyno_status dyno_bench_print_json(const struct dyno_bench_result *result,
     if (result->gpu.count != 0) {
         dyno_json_key(&json, "gpu");
         dyno_json_str(&json, dyno_engine_device_name(session->engine));
+        dyno_report_precisions_json(session->engine, &json);
         latency_json(&json, "gpu_ms", &result->gpu);
         dyno_json_key(&json, "data_transfers");
         dyno_json_bool(&json, !result->no_transfers);

@@ -18,7 +18,7 @@ struct options {
     const char *onnx, *engine, *shapes, *min_shapes, *opt_shapes, *max_shapes;
     const char *pool_size, *timing_cache, *device, *print_graph;
     int64_t threads, level, batch_max, batch_opt;
-    bool baseline, exact, fp16, bf16, lean, json, verbose;
+    bool baseline, exact, fp16, bf16, tf32, no_tf32, lean, json, verbose;
 };
 
 #define AT(field) DYNO_FLAG_AT(options, field)
@@ -71,6 +71,15 @@ static const struct dyno_flag flags[] = {
      .help = "With --device=cuda: allow bfloat16 where it is faster",
      .kind = DYNO_FLAG_BOOL,
      AT(bf16)},
+    {.name = "--tf32",
+     .help = "With --device=cuda: allow products and convolutions of f32 tensors to round their "
+             "factors to TF32, for tensor cores, where it is faster",
+     .kind = DYNO_FLAG_BOOL,
+     AT(tf32)},
+    {.name = "--noTF32",
+     .help = "What holds without --tf32, and is said here for those who say it to trtexec",
+     .kind = DYNO_FLAG_BOOL,
+     AT(no_tf32)},
     {.name = "--lean",
      .help = "With --device=cuda: leave out the kernels of NVIDIA's libraries, so that the engine "
              "needs the driver alone",
@@ -154,6 +163,11 @@ static enum dyno_status check(const struct options *options, struct dyno_err *er
     if (on_cpu && (options->fp16 || options->bf16))
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
                          "--fp16 and --bf16 go with --device=cuda: the CPU's kernels are f32");
+    if (on_cpu && options->tf32)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "--tf32 goes with --device=cuda: the CPU has nothing like it");
+    if (options->tf32 && options->no_tf32)
+        return DYNO_FAIL(err, DYNO_E_ARG, "give either --tf32 or --noTF32");
     if (on_cpu && options->lean)
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
                          "--lean goes with --device=cuda: engines for the CPU need no library");
@@ -221,8 +235,9 @@ static enum dyno_status build(const struct options *options, struct dyno_arena *
         .baseline = options->baseline,
         .exact = options->exact,
         .device = options->device,
-        .precisions =
-            (options->fp16 ? DYNO_PRECISION_F16 : 0U) | (options->bf16 ? DYNO_PRECISION_BF16 : 0U),
+        .precisions = (options->fp16 ? DYNO_PRECISION_F16 : 0U) |
+                      (options->bf16 ? DYNO_PRECISION_BF16 : 0U) |
+                      (options->tf32 ? DYNO_PRECISION_TF32 : 0U),
         .lean = options->lean,
         .level = (int)options->level,
         .workspace_bytes_max = workspace_bytes,

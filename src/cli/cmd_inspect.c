@@ -144,6 +144,7 @@ static enum dyno_status engine_json(const struct dyno_engine *engine, const char
     dyno_json_str(&json, identity);
     dyno_json_key(&json, "bytes");
     dyno_json_u64(&json, dyno_engine_file_bytes(engine));
+    dyno_report_precisions_json(engine, &json);
     dyno_report_ios_json(engine, &json);
     dyno_json_key(&json, "steps");
     dyno_json_array_begin(&json);
@@ -188,6 +189,7 @@ static enum dyno_status inspect_engine(const struct options *options, const char
         if (dyno_engine_warning(engine)[0] != 0)
             printf("  warning %s\n", dyno_engine_warning(engine));
         dyno_report_ios_text(engine);
+        dyno_report_precisions_text(engine);
         for (uint32_t i = 0; i < dyno_engine_step_count(engine); i++) {
             struct dyno_step_info step;
             dyno_engine_step(engine, i, &step);

@@ -56,6 +56,31 @@ void dyno_report_ios_json(const struct dyno_engine *engine, struct dyno_json_wri
     dyno_json_array_end(json);
 }
 
+void dyno_report_precisions_json(const struct dyno_engine *engine, struct dyno_json_writer *json)
+{
+    const char *names[DYNO_PLAN_PRECISIONS_MAX];
+    if (engine->plan->gpu.compute == 0)
+        return;
+    const uint32_t name_count = dyno_plan_precisions(engine->plan, names);
+    dyno_json_key(json, "precisions");
+    dyno_json_array_begin(json);
+    for (uint32_t i = 0; i < name_count; i++)
+        dyno_json_str(json, names[i]);
+    dyno_json_array_end(json);
+}
+
+void dyno_report_precisions_text(const struct dyno_engine *engine)
+{
+    const char *names[DYNO_PLAN_PRECISIONS_MAX];
+    if (engine->plan->gpu.compute == 0)
+        return;
+    const uint32_t name_count = dyno_plan_precisions(engine->plan, names);
+    printf("  allowed ");
+    for (uint32_t i = 0; i < name_count; i++)
+        printf("%s%s", i > 0 ? ", " : "", names[i]);
+    printf("\n");
+}
+
 static void print_dims(const int64_t *dims, int rank)
 {
     for (int i = 0; i < rank; i++) {
@@ -200,6 +225,7 @@ void dyno_report_build_json(const struct dyno_build_report *report,
         count(&json, "compute_capability", (uint64_t)report->target.gpu.compute);
         count(&json, "cpu_steps", report->cpu_step_count);
         count(&json, "gpu_programs", report->program_count);
+        dyno_report_precisions_json(engine, &json);
         dyno_json_key(&json, "libraries");
         dyno_json_str(&json, report->libraries);
     }
@@ -252,6 +278,7 @@ void dyno_report_build_text(const struct dyno_build_report *report,
     if (report->target.gpu.compute != 0)
         printf("  GPU     %s, %u programs; %u steps run on the CPU: no kernel there does them\n",
                report->target.gpu.name, report->program_count, report->cpu_step_count);
+    dyno_report_precisions_text(engine);
     printf("  memory  %.1f MiB engine, %.1f MiB activations (%.1f MiB without sharing)\n",
            mib(dyno_engine_file_bytes(engine)), mib(arena_bytes), mib(tensor_bytes));
     printf("  tuning  %u candidates, %u timed, %u from the cache, %d threads\n",

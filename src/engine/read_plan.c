@@ -353,6 +353,8 @@ static void read_info(struct dyno_engine_reader *reader)
     reader->plan->name = cursor_name(&cursor);
     (void)cursor_name(&cursor); /* version of the writer: for people who look at the file */
     reader->plan->flags = cursor_u32(&cursor);
+    if ((reader->plan->flags & ~(uint32_t)DYNO_PLAN_FLAGS) != 0)
+        cursor_fail(&cursor, DYNO_E_FORMAT, "plan flags %x are unknown", reader->plan->flags);
     built_on.cpu_name = cursor_name(&cursor);
     built_on.l1_bytes = cursor_u64(&cursor);
     built_on.l2_bytes = cursor_u64(&cursor);

@@ -30,6 +30,22 @@ void dyno_plan_destroy(struct dyno_plan *plan)
     dyno_arena_destroy(plan->arena); /* the plan itself lives there */
 }
 
+uint32_t dyno_plan_precisions(const struct dyno_plan *plan,
+                              const char *names_out[DYNO_PLAN_PRECISIONS_MAX])
+{
+    static const struct {
+        uint32_t flag;
+        const char *name;
+    } rows[] = {{DYNO_PLAN_F16, "f16"}, {DYNO_PLAN_BF16, "bf16"}, {DYNO_PLAN_TF32, "tf32"}};
+    uint32_t count = 0;
+    names_out[count++] = "f32";
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
+        if ((plan->flags & rows[i].flag) != 0)
+            names_out[count++] = rows[i].name;
+    }
+    return count;
+}
+
 bool dyno_layout_bytes(struct dyno_layout layout, enum dyno_dtype dtype, int rank,
                        const int64_t *dims, uint64_t *bytes_out)
 {

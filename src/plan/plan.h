@@ -86,6 +86,7 @@ enum dyno_tactic_flags {
     DYNO_TACTIC_WINOGRAD = 1U << 0,  /* result depends on an algorithm with larger rounding error */
     DYNO_TACTIC_REFERENCE = 1U << 1, /* the op's reference meaning: correct, slow */
     DYNO_TACTIC_BASELINE = 1U << 2,  /* allowed in an unoptimised engine */
+    DYNO_TACTIC_TF32 = 1U << 3,      /* rounds factors of f32 to TF32: ten bits behind the point */
 };
 
 /* A fused node: an op, its attributes, its tail, its tensors and the way it is done. */
@@ -149,7 +150,18 @@ struct dyno_plan {
     struct dyno_program *programs;
     uint32_t program_count;
 };
-enum dyno_plan_flags { DYNO_PLAN_BASELINE = 1U << 0 };
+enum dyno_plan_flags {
+    DYNO_PLAN_BASELINE = 1U << 0,
+    DYNO_PLAN_F16 = 1U << 1, /* these were allowed besides f32; which steps use them they say */
+    DYNO_PLAN_BF16 = 1U << 2,
+    DYNO_PLAN_TF32 = 1U << 3,
+    DYNO_PLAN_FLAGS = (1U << 4) - 1, /* all that there are */
+};
+#define DYNO_PLAN_PRECISIONS_MAX 4
+
+/* The precisions that were allowed, "f32" first, into names_out; their number. */
+uint32_t dyno_plan_precisions(const struct dyno_plan *plan,
+                              const char *names_out[DYNO_PLAN_PRECISIONS_MAX]);
 
 /* An empty plan with its arena and pool; NULL: out of memory. */
 struct dyno_plan *dyno_plan_create(void);

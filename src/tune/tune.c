@@ -65,6 +65,8 @@ static bool allowed(const struct dyno_tactic *tactic, const struct dyno_target *
 {
     if (target->baseline && (tactic->flags & DYNO_TACTIC_BASELINE) == 0)
         return false;
+    if ((target->precisions & DYNO_PRECISION_TF32) == 0 && (tactic->flags & DYNO_TACTIC_TF32) != 0)
+        return false;
     return !(target->exact && (tactic->flags & DYNO_TACTIC_WINOGRAD) != 0);
 }
 

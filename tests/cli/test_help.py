@@ -86,6 +86,8 @@ def case_flag_values(t):
     t.fails("E_UNSUPPORTED", "dyno build: --device=toaster: this build knows cpu, cuda and cuda:N",
             "build", *both, "--device=toaster")
     t.fails("E_UNSUPPORTED", "dyno build: --fp16 and --bf16 go with --device=cuda: *", "build", *both, "--fp16")
+    t.fails("E_UNSUPPORTED", "dyno build: --tf32 goes with --device=cuda: *", "build", *both, "--tf32")
+    t.fails("E_ARG", "dyno build: give either --tf32 or --noTF32", "build", *both, "--device=cuda", "--tf32", "--noTF32")
     t.fails("E_UNSUPPORTED", "dyno build: --lean goes with --device=cuda: *", "build", *both, "--lean")
     t.fails("E_ARG", "dyno inspect: it knows *, not 'toaster'", "inspect", "toaster", "x")
 

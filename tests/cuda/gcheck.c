@@ -173,7 +173,7 @@ static double tolerance(const struct trial *trial)
     uint8_t elem = trial->tactic.out_layout.elem;
     for (uint32_t i = 0; i < trial->step.in_count && i < DYNO_STEP_INS_MAX; i++)
         elem = trial->tactic.in_layouts[i].elem != 0 ? trial->tactic.in_layouts[i].elem : elem;
-    if (elem == DYNO_F16)
+    if (elem == DYNO_F16 || (trial->tactic.flags & DYNO_TACTIC_TF32) != 0)
         tol = 1e-2;
     if (elem == DYNO_BF16)
         tol = 6e-2;
@@ -452,7 +452,8 @@ static void run_kernels(const struct kcase_data *data)
         const int count = dyno_kernel_candidates(dyno_kernels[k], &site, tactics, DYNO_TACTICS_MAX);
         struct dyno_layout last = {.kind = 255};
         for (int t = 0; t < count; t++) {
-            bool halves = tactics[t].out_layout.elem != 0;
+            bool halves =
+                tactics[t].out_layout.elem != 0 || (tactics[t].flags & DYNO_TACTIC_TF32) != 0;
             for (uint32_t i = 0; i < data->step.in_count && i < DYNO_STEP_INS_MAX; i++)
                 halves = halves || tactics[t].in_layouts[i].elem != 0;
             if (halves && !is_for_halves(data->row))
@@ -526,7 +527,7 @@ int main(int argc, char **argv)
     }
     dyno_target_detect(&target, NULL);
     target.gpu = (struct dyno_gpu){.compute = options.compile_only, .sm_count = 132};
-    target.precisions = DYNO_PRECISION_F16 | DYNO_PRECISION_BF16;
+    target.precisions = DYNO_PRECISION_F16 | DYNO_PRECISION_BF16 | DYNO_PRECISION_TF32;
     target.baseline = true; /* kernels then give what only an unoptimised execution takes, too */
     if (options.compile_only == 0) {
         if (dyno_cuda_open(0, &cuda, &err) != DYNO_OK) {

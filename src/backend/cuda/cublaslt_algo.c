@@ -10,6 +10,11 @@ static LT_TYPE type_of(struct dyno_layout layout)
     return layout.elem == DYNO_BF16 ? DYNO_LT_BF16 : DYNO_LT_F32;
 }
 
+static LT_COMPUTE compute_of(const struct dyno_lt_geometry *geometry)
+{
+    return geometry->way.tf32 ? DYNO_LT_COMPUTE_TF32 : DYNO_LT_COMPUTE_F32;
+}
+
 /* --- products --- */
 
 static int set_layout(const struct dyno_lt *lt, LT_LAYOUT *layout, LT_TYPE type, int64_t rows,
@@ -32,7 +37,7 @@ static int set_product(const struct dyno_lt *lt, const struct dyno_lt_geometry *
     const int32_t turn_a = geometry->b_turned, turn_b = geometry->a_turned;
     const int32_t bias_type = type_of(geometry->way.out);
     const void *somewhere = (const void *)(uintptr_t)256; /* how the bias will be aligned */
-    int code = lt->product_init(product, sizeof(*product), DYNO_LT_COMPUTE_F32, DYNO_LT_F32);
+    int code = lt->product_init(product, sizeof(*product), compute_of(geometry), DYNO_LT_F32);
     const struct {
         LT_PRODUCT_ATTRIBUTE attribute;
         const void *value;
@@ -154,7 +159,7 @@ bool dyno_lt_algo_read(const struct dyno_lt_session *session,
 {
     const struct dyno_lt *lt = session->lt;
     const LT_TYPE in = type_of(geometry->way.in), out = type_of(geometry->way.out);
-    bool ok = lt->algo_init(session->handle, DYNO_LT_COMPUTE_F32, DYNO_LT_F32, in, in, out, out,
+    bool ok = lt->algo_init(session->handle, compute_of(geometry), DYNO_LT_F32, in, in, out, out,
                             (int)(cfg[0] >> 16), algo_out) == DYNO_LT_OK;
     for (size_t i = 0; ok && i < DYNO_COUNT(parts); i++)
         ok = set(lt, algo_out, parts[i].attribute, parts[i].bytes,

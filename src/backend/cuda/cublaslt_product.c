@@ -17,7 +17,8 @@
 #define WAY_WIDE   0x0010U /* the result is rows of f32 */
 #define WAY_TURNED 0x0020U
 #define WAY_FIRST  0x0040U
-#define WAY_UNUSED 0xFF80U
+#define WAY_TF32   0x0080U
+#define WAY_UNUSED 0xFF00U
 
 /* --- the library --- */
 
@@ -88,7 +89,7 @@ static uint32_t write_way(const struct dyno_lt_way *way, uint32_t layout_idx)
 {
     const bool wide = !dyno_layout_same(way->out, way->in);
     return layout_idx | (wide ? WAY_WIDE : 0) | (way->turned ? WAY_TURNED : 0) |
-           (way->first ? WAY_FIRST : 0);
+           (way->first ? WAY_FIRST : 0) | (way->tf32 ? WAY_TF32 : 0);
 }
 
 static bool read_way(const struct dyno_tactic *tactic, struct dyno_lt_way *way_out)
@@ -101,7 +102,10 @@ static bool read_way(const struct dyno_tactic *tactic, struct dyno_lt_way *way_o
     *way_out = (struct dyno_lt_way){.in = in,
                                     .out = wide ? DYNO_ROW : in,
                                     .turned = (cfg & WAY_TURNED) != 0,
-                                    .first = (cfg & WAY_FIRST) != 0};
+                                    .first = (cfg & WAY_FIRST) != 0,
+                                    .tf32 = (cfg & WAY_TF32) != 0};
+    if (way_out->tf32 && (in.elem != 0 || way_out->first))
+        return false;
     return !wide || (in.elem != 0 && !dyno_cuda_is_last(in));
 }
 
@@ -121,10 +125,11 @@ static float estimate(const struct dyno_site *site, const struct dyno_lt_geometr
                       float waves, int rank)
 {
     const bool narrow = geometry->way.in.elem != 0;
+    const double sm_ops = narrow ? 5.0e6 : (geometry->way.tf32 ? 2.5e6 : 0.35e6);
     const int sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
     const double m = (double)geometry->m, n = (double)geometry->n, k = (double)geometry->k;
     const double batch = (double)geometry->batch;
-    const double ops_us = 2.0 * batch * m * n * k / (sms * (narrow ? 5.0e6 : 0.35e6));
+    const double ops_us = 2.0 * batch * m * n * k / (sms * sm_ops);
     const double whole = waves > 0.0F ? ceil((double)waves) / (double)waves : 1.0;
     const double bytes = batch * ((m * k + k * n) * (narrow ? 2.0 : 4.0) +
                                   m * n * (geometry->way.out.elem != 0 ? 2.0 : 4.0));
@@ -203,6 +208,11 @@ static int ways_of(const struct dyno_site *site, bool conv, struct dyno_lt_way w
                     .in = in, .out = wide != 0 ? DYNO_ROW : in, .turned = turned != 0};
             }
         }
+        if (!narrow && (site->target->precisions & DYNO_PRECISION_TF32) != 0 && count < WAYS_MAX) {
+            layouts[count] = (uint32_t)i;
+            ways[count++] =
+                (struct dyno_lt_way){.in = in, .out = in, .turned = is_constant, .tf32 = true};
+        }
     }
     return count;
 }
@@ -229,7 +239,7 @@ int dyno_lt_enumerate(const struct dyno_site *site, struct dyno_tactic *out, int
     if (!fits_op(site, conv) || max < 1 || session_of(site, &session, NULL) != DYNO_OK)
         return 0;
     if (site->target->baseline)
-        return enumerate_baseline(site, session, out, max, conv);
+        count = enumerate_baseline(site, session, out, max, conv);
     const int way_count = ways_of(site, conv, ways, layouts);
     for (int w = 0; w < way_count && count < max; w++) {
         const int share = (max - count) / (way_count - w); /* what others leave is for the rest */
@@ -257,6 +267,7 @@ enum dyno_status dyno_lt_settle(const struct dyno_site *site, const struct dyno_
     DYNO_TRY(dyno_lt_geometry_of(site, tactic, &way, &geometry, err));
     tactic->packed_bytes = geometry.packed_bytes;
     tactic->flags = way.first && way.in.elem == 0 && !conv ? DYNO_TACTIC_BASELINE : 0;
+    tactic->flags |= way.tf32 ? DYNO_TACTIC_TF32 : 0;
     return DYNO_OK;
 }
 

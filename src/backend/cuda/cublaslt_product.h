@@ -27,6 +27,7 @@ struct dyno_lt_way {
     struct dyno_layout out; /* of C and D: as `in`, or rows of f32 */
     bool turned;            /* a constant B lies as [n][k] */
     bool first;             /* the algorithm is whatever the library takes first */
+    bool tf32;              /* factors of f32 are rounded to TF32 */
 };
 
 struct dyno_lt_geometry {

@@ -2,6 +2,7 @@
 
 Without g++ there is no run-time compiler, and nothing to test: exit 77.
 """
+import json
 import re
 
 from harness import check
@@ -22,9 +23,16 @@ def products():
         node("Transpose", ["o"], ["t"], [attr_ints("perm", [0, 2, 1])], "turn"),
         node("MatMul", ["o", "t"], ["y"], name="pair"),
     ]
-    constants = [tensor("w", [16, 32], small_values(512)), tensor("b", [32], small_values(32)),
-                 tensor("v", [32, 16], small_values(512))]
+    values = [v / 3 for v in small_values(512)]
+    constants = [tensor("w", [16, 32], values), tensor("b", [32], values[:32]), tensor("v", [32, 16], values)]
     return model(graph(nodes, [value("x", ["n", 8, 16])], [value("y", ["n", 8, 8])], constants))
+
+
+def one_product(m, n, k):
+    """Of numbers that no format holds."""
+    weights = tensor("w", [k, n], [v / 3 for v in small_values(k * n)])
+    return model(graph([node("MatMul", ["x", "w"], ["y"], name="product")], [value("x", [m, k])],
+                       [value("y", [m, n])], [weights]))
 
 
 def build(t, name, *flags, onnx=None, level=0, env=None):
@@ -74,14 +82,29 @@ def case_no_tails_that_it_lacks(t):
 
 def case_tuned(t):
     """Algorithms are timed like any candidate, and timings are of one version of the library."""
-    flags = (*SHAPES, f"--timingCacheFile={t.path('cache')}")
+    def make(name, version="130100"):
+        return build(t, name, f"--timingCacheFile={t.path('cache')}", onnx=one_product(8, 32, 16), level=1,
+                     env={"DYNO_EMULATE_CUBLASLT_VERSION": version})[1]
     for name in ("a", "b"):
-        build(t, name, *flags, level=1)
+        make(name)
     check((t.folder / "a.engine").read_bytes() == (t.folder / "b.engine").read_bytes(), "they differ")
-    compare(t, "a", 1, 4, 9, tolerance="1e-5")
-    timed = [int(re.search(r"(\d+) timed", build(t, "c", *flags, level=1, env=env)[1]).group(1))
-             for env in ({}, {"DYNO_EMULATE_CUBLASLT_VERSION": "130200"})]
-    check(timed[0] == 0 and timed[1] > 10, timed)
+    t.works("compare", t.path("a.onnx"), t.path("a.engine"), "--rtol=1e-5")
+    timed = [int(re.search(r"(\d+) timed", said).group(1)) for said in (make("c"), make("d", "130200"))]
+    check(timed[0] == 0 and timed[1] > 5, timed)
+
+
+def case_tf32(t):
+    """Only when it is asked for: then results have its ten bits, and the engine says that it was allowed."""
+    worst = {}
+    for name, flags, allowed in (("f32", ("--noTF32",), "f32"), ("tf32", ("--tf32",), "f32, tf32")):
+        engine, said = build(t, name, *flags, onnx=one_product(256, 512, 512))
+        check(f"  allowed {allowed}\n" in said and count(said) == 1, said)
+        check(f"  allowed {allowed}\n" in t.works("inspect", "engine", engine), engine)
+        told = json.loads(t.works("inspect", "engine", engine, "--json"))
+        check(told["precisions"] == allowed.split(", "), told["precisions"])
+        said = t.works("compare", t.path(f"{name}.onnx"), engine, "--rtol=0.01")
+        worst[name] = float(re.search(r"= (\S+)$", said.strip()).group(1))
+    check(worst["f32"] < 1e-6 < 1e-5 < worst["tf32"] < 1e-2, worst)
 
 
 def case_lean(t):
