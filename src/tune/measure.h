@@ -20,7 +20,7 @@ DYNO_NODISCARD enum dyno_status dyno_measure(const struct dyno_site *site,
                                              float *us_out, struct dyno_err *err);
 
 /* The same on the GPU of `programs`, which compiles what it needs: the median of launches back to
- * back, between events. */
+ * back, of a graph where they are short, between events. */
 DYNO_NODISCARD enum dyno_status dyno_measure_gpu(const struct dyno_site *site,
                                                  const struct dyno_tactic *tactic,
                                                  struct dyno_cuda_programs *programs,

@@ -1,4 +1,5 @@
-/* measure_gpu.c - timing on a GPU: launches back to back between two events. */
+/* measure_gpu.c - timing on a GPU: launches back to back between two events, as a graph where they
+ * are short: so an engine runs them, and what the host takes for a launch is in no time. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +8,12 @@
 #include "tune/measure.h"
 #include "tune/shapes.h"
 
-#define BATCHES      5 /* the median of so many */
-#define LAUNCHES_MIN 4
-#define LAUNCHES_MAX 64
-#define SLACK_BYTES  256
+#define BATCHES        5 /* the median of so many */
+#define LAUNCHES_MIN   4
+#define LAUNCHES_MAX   64
+#define GRAPH_LAUNCHES 16
+#define LONG_US        200.0 /* the host is done with its next launch before such a one is */
+#define SLACK_BYTES    256
 
 struct bench {
     const struct dyno_cuda *cuda;
@@ -23,6 +26,7 @@ struct bench {
     uint32_t memory_count;
     uint64_t packed, workspace;
     void *state;
+    void *stream, *graph; /* graph NULL: its launches are long */
     void *start, *end;
     struct dyno_err *err;
 };
@@ -109,12 +113,12 @@ static enum dyno_status prepare(struct bench *bench, const struct dyno_tactic *t
     return *able_out ? give(bench, workspace_bytes, &bench->workspace) : DYNO_OK;
 }
 
-/* So many launches; microseconds of one. */
-static enum dyno_status time_launches(struct bench *bench, int count, double *us_out)
+static enum dyno_status launch_some(struct bench *bench, int count)
 {
-    const struct dyno_cu *cu = bench->cuda->cu;
     const struct dyno_gpu_launch launch = {
-        .cu = cu, .function = bench->program != NULL ? bench->program->module.function : NULL};
+        .cu = bench->cuda->cu,
+        .stream = bench->stream,
+        .function = bench->program != NULL ? bench->program->module.function : NULL};
     struct dyno_run_args args = {.step = bench->site.step,
                                  .ins = bench->gpu_ins,
                                  .outs = bench->gpu_outs,
@@ -123,17 +127,45 @@ static enum dyno_status time_launches(struct bench *bench, int count, double *us
                                  .workspace = (void *)(uintptr_t)bench->workspace,
                                  .gpu = &launch,
                                  .err = bench->err};
-    float ms = 0.0F;
-    int code = cu->event_record(bench->start, NULL);
-    for (int i = 0; i < count && code == DYNO_CU_OK; i++)
+    for (int i = 0; i < count; i++)
         DYNO_TRY(bench->kernel->run(&args));
+    return DYNO_OK;
+}
+
+/* GRAPH_LAUNCHES of them as a graph. */
+static enum dyno_status capture(struct bench *bench)
+{
+    const struct dyno_cu *cu = bench->cuda->cu;
+    void *graph = NULL;
+    DYNO_TRY(dyno_cu_check(cu, cu->capture_begin(bench->stream, DYNO_CU_CAPTURE_THREAD),
+                           "to begin a graph", bench->err));
+    enum dyno_status status = launch_some(bench, GRAPH_LAUNCHES);
+    int code = cu->capture_end(bench->stream, &graph); /* also after a failure */
+    if (code == DYNO_CU_OK && status == DYNO_OK)
+        code = cu->graph_instantiate(&bench->graph, graph, 0);
+    if (graph != NULL)
+        (void)cu->graph_destroy(graph);
+    return status != DYNO_OK ? status : dyno_cu_check(cu, code, "to make a graph", bench->err);
+}
+
+/* So many launches, or a few more; microseconds of one. */
+static enum dyno_status time_launches(struct bench *bench, int count, double *us_out)
+{
+    const struct dyno_cu *cu = bench->cuda->cu;
+    const int graphs = (count + GRAPH_LAUNCHES - 1) / GRAPH_LAUNCHES;
+    float ms = 0.0F;
+    int code = cu->event_record(bench->start, bench->stream);
+    if (bench->graph == NULL && code == DYNO_CU_OK)
+        DYNO_TRY(launch_some(bench, count));
+    for (int i = 0; bench->graph != NULL && i < graphs && code == DYNO_CU_OK; i++)
+        code = cu->graph_launch(bench->graph, bench->stream);
     if (code == DYNO_CU_OK)
-        code = cu->event_record(bench->end, NULL);
+        code = cu->event_record(bench->end, bench->stream);
     if (code == DYNO_CU_OK)
         code = cu->event_wait(bench->end);
     if (code == DYNO_CU_OK)
         code = cu->event_elapsed(&ms, bench->start, bench->end);
-    *us_out = (double)ms * 1e3 / count;
+    *us_out = (double)ms * 1e3 / (bench->graph != NULL ? graphs * GRAPH_LAUNCHES : count);
     return dyno_cu_check(cu, code, "to run a candidate", bench->err);
 }
 
@@ -153,8 +185,15 @@ static enum dyno_status time_runs(struct bench *bench, const struct dyno_measure
     int code = cu->event_create(&bench->start, 0);
     if (code == DYNO_CU_OK)
         code = cu->event_create(&bench->end, 0);
-    DYNO_TRY(dyno_cu_check(cu, code, "to make an event", bench->err));
+    if (code == DYNO_CU_OK)
+        code = cu->stream_create(&bench->stream, DYNO_CU_STREAM_NON_BLOCKING);
+    if (code == DYNO_CU_OK)
+        code = cu->stream_wait(NULL); /* what memory was filled with */
+    DYNO_TRY(dyno_cu_check(cu, code, "to make events and a stream", bench->err));
     DYNO_TRY(time_launches(bench, 1, &first));
+    DYNO_TRY(time_launches(bench, 1, &first));
+    if (first < LONG_US)
+        DYNO_TRY(capture(bench));
     DYNO_TRY(time_launches(bench, LAUNCHES_MIN, &first));
     *us_out = (float)first;
     if (first > options->give_up_us * 2.0)
@@ -171,7 +210,11 @@ static enum dyno_status time_runs(struct bench *bench, const struct dyno_measure
 static void clean(struct bench *bench)
 {
     const struct dyno_cu *cu = bench->cuda->cu;
-    (void)cu->stream_wait(NULL);
+    (void)cu->stream_wait(bench->stream);
+    if (bench->graph != NULL)
+        (void)cu->graph_exec_destroy(bench->graph);
+    if (bench->stream != NULL)
+        (void)cu->stream_destroy(bench->stream);
     if (bench->start != NULL)
         (void)cu->event_destroy(bench->start);
     if (bench->end != NULL)
@@ -184,26 +227,37 @@ static void clean(struct bench *bench)
     dyno_free(bench->outs);
 }
 
+static enum dyno_status measure(struct bench *bench, const struct dyno_site *site,
+                                const struct dyno_tactic *tactic,
+                                struct dyno_cuda_programs *programs,
+                                const struct dyno_measure_options *options, float *us_out)
+{
+    bool able = false;
+    DYNO_TRY(make_bufs(bench, site, tactic));
+    DYNO_TRY(dyno_cuda_programs_get(programs, bench->kernel, &bench->site, tactic, &bench->program,
+                                    bench->err));
+    DYNO_TRY(prepare(bench, tactic, &able));
+    return able ? time_runs(bench, options, us_out) : DYNO_OK;
+}
+
 enum dyno_status dyno_measure_gpu(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                   struct dyno_cuda_programs *programs,
                                   const struct dyno_measure_options *options, float *us_out,
                                   struct dyno_err *err)
 {
+    struct dyno_err why = {0};
     struct bench bench = {.cuda = dyno_cuda_programs_device(programs),
                           .kernel = dyno_kernel_find(tactic->kernel),
-                          .err = err};
-    bool able = false;
+                          .err = &why};
     DYNO_ASSERT(bench.kernel != NULL && bench.cuda != NULL);
     *us_out = INFINITY;
     DYNO_TRY(dyno_cuda_enter(bench.cuda, err));
-    enum dyno_status status = make_bufs(&bench, site, tactic);
-    if (status == DYNO_OK)
-        status = dyno_cuda_programs_get(programs, bench.kernel, &bench.site, tactic, &bench.program,
-                                        err);
-    if (status == DYNO_OK)
-        status = prepare(&bench, tactic, &able);
-    if (status == DYNO_OK && able)
-        status = time_runs(&bench, options, us_out);
+    const enum dyno_status status = measure(&bench, site, tactic, programs, options, us_out);
+    /* A library may refuse a run as well: that is no candidate, unless the GPU itself is broken. */
+    const bool is_refusal = status == DYNO_E_IO && bench.kernel->library != DYNO_LIBRARY_NONE &&
+                            bench.cuda->cu->stream_wait(bench.stream) == DYNO_CU_OK;
+    if (is_refusal)
+        *us_out = INFINITY;
     clean(&bench);
-    return status;
+    return status == DYNO_OK || is_refusal ? DYNO_OK : DYNO_FAIL(err, status, "%s", why.text);
 }

@@ -96,8 +96,8 @@ static enum dyno_status begin_gpu(struct dyno_strbuf *text, const struct dyno_si
         dyno_strbuf_fini(text);
         return status;
     }
-    dyno_strbuf_printf(text, "%s|%s|%d|%d|%d|%d|", source, gpu->name, gpu->compute, gpu->sm_count,
-                       gpu->clock_khz, gpu->driver_version);
+    dyno_strbuf_printf(text, "%s|graph|%s|%d|%d|%d|%d|", source, gpu->name, gpu->compute,
+                       gpu->sm_count, gpu->clock_khz, gpu->driver_version);
     return DYNO_OK;
 }
 
