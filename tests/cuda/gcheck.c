@@ -56,6 +56,7 @@ struct trial {
     struct dyno_buf ins[KCASE_INS_MAX], outs[KCASE_OUTS_MAX];
     struct dyno_buf gpu_ins[KCASE_INS_MAX], gpu_outs[KCASE_OUTS_MAX];
     struct memory in_mem[KCASE_INS_MAX], out_mem[KCASE_OUTS_MAX], packed, workspace;
+    void *host_packed;
     struct dyno_err err;
 };
 
@@ -298,12 +299,12 @@ static bool pack(struct trial *trial, const struct dyno_site *site)
 {
     if (trial->tactic.packed_bytes == 0)
         return true;
-    void *packed = dyno_alloc(trial->tactic.packed_bytes, 1);
+    trial->host_packed = dyno_alloc(trial->tactic.packed_bytes, 1);
     bool done =
-        packed != NULL && trial->kernel->pack(site, &trial->tactic, packed, &trial->err) == DYNO_OK;
+        trial->host_packed != NULL &&
+        trial->kernel->pack(site, &trial->tactic, trial->host_packed, &trial->err) == DYNO_OK;
     if (done && options.compile_only == 0)
-        done = give(&trial->packed, trial->tactic.packed_bytes, packed);
-    dyno_free(packed);
+        done = give(&trial->packed, trial->tactic.packed_bytes, trial->host_packed);
     trial->step.packed = "packed";
     return done;
 }
@@ -351,8 +352,8 @@ static void execute(struct trial *trial)
                dyno_cuda_programs_get(programs, trial->kernel, &site, &trial->tactic, &program,
                                       &trial->err) != DYNO_OK) {
         fail(trial, "no program");
-    } else if (trial->kernel->prepare(&site, &trial->tactic, NULL, state, &workspace_bytes,
-                                      &trial->err) != DYNO_OK) {
+    } else if (trial->kernel->prepare(&site, &trial->tactic, trial->host_packed, state,
+                                      &workspace_bytes, &trial->err) != DYNO_OK) {
         fail(trial, "it is not prepared");
     } else if (options.compile_only == 0) {
         if (give(&trial->workspace, workspace_bytes, NULL))
@@ -360,6 +361,7 @@ static void execute(struct trial *trial)
         else
             fail(trial, "no memory");
     }
+    dyno_free(trial->host_packed);
     dyno_free(state);
 }
 
@@ -430,6 +432,33 @@ static void try_others(const struct kcase_data *data, const struct dyno_kernel *
     }
 }
 
+/* Its candidates; their number. */
+static int run_kernel(const struct kcase_data *data, const struct dyno_kernel *kernel,
+                      const struct dyno_site *site)
+{
+    struct dyno_tactic tactics[DYNO_TACTICS_MAX];
+    const int count = dyno_kernel_candidates(kernel, site, tactics, DYNO_TACTICS_MAX);
+    struct dyno_layout last = {.kind = 255};
+    for (int t = 0; t < count; t++) {
+        bool halves = tactics[t].out_layout.elem != 0 || (tactics[t].flags & DYNO_TACTIC_TF32) != 0;
+        for (uint32_t i = 0; i < data->step.in_count && i < DYNO_STEP_INS_MAX; i++)
+            halves = halves || tactics[t].in_layouts[i].elem != 0;
+        if (halves && !is_for_halves(data->row))
+            continue;
+        const bool first = !dyno_layout_same(last, tactics[t].out_layout);
+        last = tactics[t].out_layout;
+        if (options.compile_only != 0 && !first)
+            continue;
+        if (first)
+            try_others(data, kernel, site, &tactics[t], case_count + (uint32_t)t);
+        /* Of those that differ in how much a thread makes, some in each case. */
+        const bool in_turn = !is_product(kernel) && (case_count + (uint32_t)t) % 3 == 0;
+        if (first || in_turn || kernel->library != 0 || data->row->mode != KCHECK_SUM)
+            try_tactic(data, kernel, &tactics[t]);
+    }
+    return count;
+}
+
 static void run_kernels(const struct kcase_data *data)
 {
     struct dyno_buf ins[KCASE_INS_MAX], outs[KCASE_OUTS_MAX];
@@ -446,31 +475,9 @@ static void run_kernels(const struct kcase_data *data)
                                    .target = &target};
     bool covered = false;
     for (size_t k = 0; k < dyno_kernel_count; k++) {
-        struct dyno_tactic tactics[DYNO_TACTICS_MAX];
         if (dyno_kernels[k]->place != DYNO_ON_GPU)
             continue;
-        const int count = dyno_kernel_candidates(dyno_kernels[k], &site, tactics, DYNO_TACTICS_MAX);
-        struct dyno_layout last = {.kind = 255};
-        for (int t = 0; t < count; t++) {
-            bool halves =
-                tactics[t].out_layout.elem != 0 || (tactics[t].flags & DYNO_TACTIC_TF32) != 0;
-            for (uint32_t i = 0; i < data->step.in_count && i < DYNO_STEP_INS_MAX; i++)
-                halves = halves || tactics[t].in_layouts[i].elem != 0;
-            if (halves && !is_for_halves(data->row))
-                continue;
-            const bool first = !dyno_layout_same(last, tactics[t].out_layout);
-            last = tactics[t].out_layout;
-            if (options.compile_only != 0 && !first)
-                continue;
-            if (first)
-                try_others(data, dyno_kernels[k], &site, &tactics[t], case_count + (uint32_t)t);
-            /* Of those that differ in how much a thread makes, some in each case. */
-            const bool in_turn =
-                !is_product(dyno_kernels[k]) && (case_count + (uint32_t)t) % 3 == 0;
-            if (first || in_turn || data->row->mode != KCHECK_SUM)
-                try_tactic(data, dyno_kernels[k], &tactics[t]);
-        }
-        covered = covered || count > 0;
+        covered = run_kernel(data, dyno_kernels[k], &site) > 0 || covered;
     }
     covered_count += covered;
     if (!covered && options.verbose)
@@ -516,6 +523,16 @@ static void parse(int argc, char **argv)
         exit(2);
 }
 
+/* Kernels of libraries that are not there have no candidates. */
+static void print_libraries(void)
+{
+    struct dyno_strbuf lines = {0};
+    if (target.libraries != NULL)
+        dyno_cuda_libraries_describe(target.libraries, &lines);
+    printf("%s", dyno_strbuf_text(&lines));
+    dyno_strbuf_fini(&lines);
+}
+
 int main(int argc, char **argv)
 {
     struct dyno_err err = {0};
@@ -536,6 +553,7 @@ int main(int argc, char **argv)
         }
         target.gpu = cuda->gpu;
         target.libraries = dyno_cuda_libraries_create(cuda, NULL);
+        print_libraries();
     }
     programs = dyno_cuda_programs_create(cuda, target.gpu.compute);
     for (size_t f = 0; f < DYNO_COUNT(families); f++) {

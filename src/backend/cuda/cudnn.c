@@ -81,6 +81,8 @@ static enum dyno_status version_of(uint32_t *version_out, struct dyno_err *err)
 static void close_session(void *opaque)
 {
     struct dyno_cudnn_session *session = opaque;
+    dyno_cudnn_plans_drop(session);
+    dyno_arena_destroy(session->arena);
     if (session->handle != NULL)
         (void)session->cudnn->destroy(session->handle);
     dyno_free(session);
@@ -98,6 +100,12 @@ static enum dyno_status open_session(const struct dyno_cuda *cuda, void *stream,
         return DYNO_NOMEM(err);
     session->cudnn = cudnn;
     session->version = version;
+    session->stream = stream;
+    session->arena = dyno_arena_create();
+    if (session->arena == NULL) {
+        close_session(session);
+        return DYNO_NOMEM(err);
+    }
     int code = cudnn->create(&session->handle);
     if (code == DYNO_CUDNN_OK)
         code = cudnn->set_stream(session->handle, stream);

@@ -16,6 +16,7 @@ typedef int emulate_call_fn(const void *data);
  * captured there.  It counts as one launch of so many threads.  The driver's result. */
 EMULATE_EXPORT int emulate_library_call(void *stream, emulate_call_fn *call, const void *data,
                                         size_t bytes, unsigned threads);
+EMULATE_EXPORT bool emulate_library_is_capturing(void *stream);
 /* Inside of a call: is all of at[bytes] memory of the GPU? */
 EMULATE_EXPORT bool emulate_library_memory(const void *at, size_t bytes);
 /* Of the GPU; fails where the thread has no context. */

@@ -164,6 +164,14 @@ int emulate_library_call(void *stream, emulate_call_fn *call, const void *data, 
     return emulate_end(code);
 }
 
+bool emulate_library_is_capturing(void *stream)
+{
+    const int code = emulate_begin();
+    const bool is_capturing = stream_of(stream)->capture != NULL;
+    (void)emulate_end(code);
+    return is_capturing;
+}
+
 bool emulate_library_memory(const void *at, size_t bytes)
 {
     return emulate_is_device(at, bytes);

@@ -1,0 +1,114 @@
+"""Engines with convolutions of cuDNN, which the emulated library computes (cudnn.c).
+
+Without g++ there is no run-time compiler, and nothing to test: exit 77.
+"""
+import json
+
+from harness import check
+from onnx_bytes import attr_ints, good, graph, model, node, small_values, tensor, value
+
+SKIPPED = 77
+
+
+def probe(t):
+    """Is there a run-time compiler?"""
+    got = t.dyno("build", f"--onnx={t.put('probe.onnx', good())}", "--saveEngine=probe.engine", "--device=cuda", "--lean",
+                 "--builderOptimizationLevel=0")
+    if "NVRTC" in got.stderr:
+        print(got.stderr)
+        raise SystemExit(SKIPPED)
+    check(got.returncode == 0, got.stderr)
+
+
+def conv_net():
+    """Convolutions in each form that cuDNN takes, and one with a tail that it does not: (model, how many it takes)."""
+    def conv(x, w, y, *more, **attrs):
+        return node("Conv", [x, w, *more], [y], [attr_ints(k, v) for k, v in attrs.items()], y)
+    nodes = [
+        conv("x", "w1", "c1", "b1", pads=[1, 1, 1, 1]), node("Relu", ["c1"], ["r1"]),
+        conv("r1", "w2", "c2", "b1"), node("Add", ["c2", "r1"], ["a2"]), node("Relu", ["a2"], ["r2"]),
+        conv("r2", "w2", "c3"), node("Add", ["r1", "c3"], ["a3"]),
+        conv("a3", "w2", "c4", "b1", strides=[2, 2]), node("Sigmoid", ["c4"], ["s4"]),
+        conv("s4", "w3", "c5"), node("Flatten", ["c5"], ["out/y"]),
+    ]
+    constants = [tensor("w1", [16, 3, 3, 3], small_values(432)), tensor("b1", [16], small_values(16)),
+                 tensor("w2", [16, 16, 1, 1], small_values(256)), tensor("w3", [5, 16, 3, 3], small_values(720))]
+    return model(graph(nodes, [value("x", [2, 3, 6, 6])], [value("out/y", [2, 5])], constants)), 4
+
+
+def cudnn_engine(t, name, *flags):
+    """An engine whose convolutions run by cuDNN where they can: estimates of small ones like it best."""
+    onnx, count = conv_net()
+    probe(t)
+    path = t.put("conv.onnx", onnx)
+    said = t.works("build", f"--onnx={path}", f"--saveEngine={name}.engine", "--device=cuda",
+                   "--builderOptimizationLevel=0", "--verbose", *flags)
+    return path, t.path(f"{name}.engine"), said, count
+
+
+def case_convs(t):
+    """Plans of cuDNN's give what the CPU gives, captured and not; --lean leaves them out."""
+    for name, flags, tol in (("f32", (), "1e-5"), ("f16", ("--fp16",), "0.02"), ("bf16", ("--bf16",), "0.05")):
+        path, engine, said, count = cudnn_engine(t, name, *flags)
+        check("library cuDNN 9.19.0" in said and said.count("conv_cudnn_cuda") == count, said)
+        t.works("compare", path, engine, f"--rtol={tol}", "--layers")
+        got = json.loads(t.works("bench", f"--loadEngine={engine}", "--duration=0", "--warmUp=0", "--iterations=4",
+                                 "--streams=2", "--json"))
+        check(got["runs"] >= 4, got)
+    path, engine, said, _ = cudnn_engine(t, "lean", "--lean", "--fp16")
+    check("conv_cudnn_cuda" not in said, said)
+    t.works("compare", path, engine, "--rtol=0.02", env={"DYNO_CUDNN": "/none"})
+    path, engine, said, count = cudnn_engine(t, "plain", "--baseline")
+    check(said.count("conv_cudnn_cuda") == count + 1, said)
+    t.works("compare", path, engine, "--rtol=1e-5")
+
+
+def case_tuned(t):
+    """cuDNN's candidates are timed beside our own, for one version of it; what it cannot run is none."""
+    probe(t)
+    path = t.put("m.onnx", model(graph([node("Conv", ["x", "w"], ["y"], name="conv")], [value("x", [1, 4, 5, 5])],
+                                       [value("y", [1, 8, 5, 5])], [tensor("w", [8, 4, 1, 1], small_values(32))])))
+    args = ("build", f"--onnx={path}", "--saveEngine=m.engine", "--device=cuda", "--builderOptimizationLevel=1", "--json",
+            "--timingCacheFile=m.cache")
+    first = json.loads(t.works(*args, env={"DYNO_EMULATE_CUDNN_FAIL": "cudnnBackendExecute"}))
+    check(all(step["kernel"] != "conv_cudnn_cuda" for step in first["steps"]), first)
+    check("conv_cudnn" not in (t.folder / "m.cache").read_text(), "what fails has no time")
+    for version, timed in (("91900", True), ("91900", False), ("91901", True)):
+        got = json.loads(t.works(*args, env={"DYNO_EMULATE_CUDNN_VERSION": version}))
+        check(any(step["kernel"] == "conv_cudnn_cuda" for step in got["steps"]), got)
+        check((got["candidates_timed"] > 0) == timed, version, got["candidates_timed"])
+    t.works("compare", path, t.path("m.engine"), "--rtol=1e-5", env={"DYNO_EMULATE_CUDNN_VERSION": "91901"})
+
+
+def case_shapes(t):
+    """A plan is for one shape: a step that meets several has none."""
+    path = t.put("m.onnx", good(batch="n"))
+    probe(t)
+    said = t.works("build", f"--onnx={path}", "--saveEngine=m.engine", "--device=cuda", "--builderOptimizationLevel=0",
+                   "--maxBatch=3", "--verbose")
+    check("conv_cudnn_cuda" not in said, said)
+    t.works("compare", path, t.path("m.engine"), "--rtol=1e-5", "--shapes=x:3x3x6x6")
+
+
+def case_fails(t):
+    """Another version, no library, calls that fail: one sentence each."""
+    _, engine, _, _ = cudnn_engine(t, "m")
+    wanted = "dyno run: *step '*': the engine needs cuDNN 9.19.0, "
+    t.fails("E_TARGET", wanted + "with which it was built, and 9.21.3 is here: give it that one (DYNO_CUDNN names a "
+            "file), or build it here", "run", engine, env={"DYNO_EMULATE_CUDNN_VERSION": "92103"})
+    t.fails("E_TARGET", wanted + "as it was built without --lean: the file that DYNO_CUDNN names does not load: *",
+            "run", engine, env={"DYNO_CUDNN": t.path("libcudnn.so")})
+    t.fails("E_TARGET", wanted + "as it was built without --lean: it is version 8907, and one of 9 is needed",
+            "run", engine, env={"DYNO_EMULATE_CUDNN_VERSION": "8907"})
+    t.fails("E_NOMEM", "dyno run: *cuDNN failed to start: CUDNN_STATUS_INTERNAL_ERROR (4004: no memory for a handle)",
+            "run", engine, env={"DYNO_EMULATE_CUDNN_FAIL": "cudnnCreate"})
+    t.fails("E_IO", "dyno run: *cuDNN failed to make the plan: CUDNN_STATUS_EXECUTION_FAILED (5000: nothing is final)",
+            "run", engine, env={"DYNO_EMULATE_CUDNN_FAIL": "cudnnBackendFinalize"})
+    t.fails("E_IO", "dyno run: *cuDNN failed to run a plan: CUDNN_STATUS_EXECUTION_FAILED (5000: as it was told)",
+            "run", engine, env={"DYNO_EMULATE_CUDNN_FAIL": "cudnnBackendExecute"})
+    t.works("run", engine)
+    for call in ("cudnnCreate", "cudnnBackendFinalize"):
+        said = t.works("build", f"--onnx={t.path('conv.onnx')}", "--saveEngine=own.engine", "--device=cuda",
+                       "--builderOptimizationLevel=0", "--verbose", env={"DYNO_EMULATE_CUDNN_FAIL": call})
+        check("conv_cudnn_cuda" not in said and ("library no cuDNN: " in said) == (call == "cudnnCreate"), said)
+    check(t.works("inspect", "engine", engine) != "", "an engine is looked at without a library")
