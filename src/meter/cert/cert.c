@@ -212,7 +212,7 @@ enum dyno_status dyno_cert_check_pair(const struct dyno_cert *engine,
     else if (!dyno_cert_same(&engine->baseline, &reference->baseline))
         differs = "baseline";
     else if (strcmp(engine->device_class, reference->device_class) != 0 ||
-             engine->threads != reference->threads)
+             engine->threads != reference->threads || engine->gpu.compute != reference->gpu.compute)
         differs = "device";
     else if (!same)
         differs = "range of shapes";

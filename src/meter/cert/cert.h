@@ -5,8 +5,8 @@
  * samples. Its address is the SHA-256 of the text.  Whatever can be derived from the samples is
  * derived again when it is read, by the code that wrote it, and the text must come out the same,
  * byte for byte: so it is canonical, and no number in it can be changed alone.  Its version is that
- * of the rules, too: other rules are another version, and these stay.  It is never changed; whether
- * it is suspended or has expired is said beside it (state.h).
+ * of the rules, too: other rules are another version, and these stay: 1 is of the CPU, 2 of a GPU.
+ * It is never changed; whether it is suspended or has expired is said beside it (state.h).
  *
  * Ownership: a certificate owns an arena with everything that it points to.
  * Threads:   one at a time while it is made; once derived it is read by any number.
@@ -23,7 +23,8 @@
 #include "base/strbuf.h"
 #include "meter/cert/stats.h"
 
-#define DYNO_CERT_VERSION      1
+#define DYNO_CERT_VERSION      1 /* of the CPU */
+#define DYNO_CERT_VERSION_GPU  2
 #define DYNO_CERT_BYTES_MAX    ((size_t)64 << 20)
 #define DYNO_CERT_RANK_MAX     8
 #define DYNO_CERT_INPUTS_MAX   64U
@@ -58,8 +59,10 @@ struct dyno_cert_hash {
 /* Runs one after the other on one side. */
 struct dyno_cert_segment {
     uint64_t items;
-    uint64_t ns;
-    uint64_t chain_ns; /* the timed chain of dependent additions, beside it */
+    uint64_t ns; /* on a GPU: between the events around the runs */
+    uint64_t
+        chain_ns; /* the timed chain of dependent additions, beside it; on a GPU: as many cycles
+                   * at the mean clock that the card told meanwhile, 0 where it tells none */
     uint64_t steal_ns; /* what a hypervisor and other processes took from its threads meanwhile */
 };
 /* A B B A.  A is the baseline; B is it too (control) or the engine (speed-up). */
@@ -69,8 +72,10 @@ struct dyno_cert_block {
 /* A against B, free of what drifts steadily over the four segments; of items and times above 0. */
 double dyno_cert_block_log_ratio(const struct dyno_cert_block *block);
 
-/* Neither the clock nor a hypervisor nor other processes disturbed it. */
-bool dyno_cert_block_held(const struct dyno_cert_block *block);
+/* Neither the clock nor a hypervisor nor other processes disturbed it.  On a GPU the clock is held
+ * against itself on each side: what a side's own load makes of it is part of what that side takes.
+ */
+bool dyno_cert_block_held(const struct dyno_cert_block *block, bool on_gpu);
 
 struct dyno_cert_process {
     struct dyno_cert_block *blocks;
@@ -173,6 +178,25 @@ struct dyno_cert_scenarios {
     uint64_t slo_1e6; /* the engine's server rate against the baseline's */
 };
 
+/* A GPU that was measured on.  compute 0: it was the CPU. */
+struct dyno_cert_gpu {
+    uint32_t compute; /* capability: 90 for 9.0 */
+    uint32_t cuda;    /* version that its driver is for: 13000 */
+    uint32_t multiprocessors;
+    uint64_t memory_bytes;
+    uint64_t power_limit_mw, memory_mhz; /* 0: it does not tell */
+    const char *libraries;               /* whose kernels the unoptimised execution runs */
+    const char *host;                    /* the processor that launches */
+    bool by_host[2]; /* baseline, engine: steps run on the CPU, too, so the host's clock counts */
+};
+
+/* What a card's counter moved during the segments of speed-ups, whoever used it. */
+struct dyno_cert_energy {
+    uint64_t items[2], millijoules[2]; /* baseline, engine; items 0: it tells none */
+    /* Derived. */
+    uint64_t item_uj[2];
+};
+
 enum dyno_cert_kind { DYNO_CERT_REFERENCE, DYNO_CERT_ENGINE };
 
 struct dyno_cert {
@@ -184,6 +208,7 @@ struct dyno_cert {
     bool is_trial;
     const char *device_class, *processor, *isa;
     uint32_t threads;
+    struct dyno_cert_gpu gpu;
     const char *model_name;
     struct dyno_cert_hash model, baseline;
     struct dyno_cert_input *inputs;
@@ -206,6 +231,7 @@ struct dyno_cert {
     const char *precision;
     struct dyno_cert_accuracy accuracy;
     struct dyno_cert_scenarios scenarios;
+    struct dyno_cert_energy energy; /* of a GPU */
     /* Derived. */
     enum dyno_cert_outcome outcome;
     const char *rule, *reason; /* rule: of the last attempt, or "accuracy" */

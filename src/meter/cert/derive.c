@@ -38,7 +38,17 @@ static double block_item_ns(const struct dyno_cert_block *block)
     return ns / items;
 }
 
-bool dyno_cert_block_held(const struct dyno_cert_block *block)
+/* A and A, B and B; a card tells its clock for all four, or for none. */
+static bool gpu_clock_held(const struct dyno_cert_block *block)
+{
+    const struct dyno_cert_segment *s = block->segments;
+    const uint64_t sides[2][2] = {{s[0].chain_ns, s[3].chain_ns}, {s[1].chain_ns, s[2].chain_ns}};
+    if (s[0].chain_ns == 0 && s[1].chain_ns == 0 && s[2].chain_ns == 0 && s[3].chain_ns == 0)
+        return true;
+    return dyno_cert_clock_held(sides[0], 2) && dyno_cert_clock_held(sides[1], 2);
+}
+
+bool dyno_cert_block_held(const struct dyno_cert_block *block, bool on_gpu)
 {
     uint64_t chains[4];
     uint64_t ns = 0;
@@ -48,12 +58,13 @@ bool dyno_cert_block_held(const struct dyno_cert_block *block)
         ns += block->segments[i].ns;
         steal_ns += block->segments[i].steal_ns;
     }
-    return dyno_cert_clock_held(chains, 4) && (double)steal_ns <= (double)ns * DYNO_CERT_STEAL;
+    return (on_gpu ? gpu_clock_held(block) : dyno_cert_clock_held(chains, 4)) &&
+           (double)steal_ns <= (double)ns * DYNO_CERT_STEAL;
 }
 
 bool dyno_cert_block_counts(const struct dyno_cert *cert, const struct dyno_cert_block *block)
 {
-    return cert->is_trial || dyno_cert_block_held(block);
+    return cert->is_trial || dyno_cert_block_held(block, cert->gpu.compute != 0);
 }
 
 /* --- one series --- */
@@ -123,7 +134,7 @@ static bool count_blocks(const struct dyno_cert *cert, const struct dyno_cert_se
         const struct dyno_cert_process *process = &series->processes[p];
         uint32_t held = 0;
         for (uint32_t b = 0; b < process->count; b++)
-            held += dyno_cert_block_held(&process->blocks[b]) ? 1 : 0;
+            held += dyno_cert_block_held(&process->blocks[b], cert->gpu.compute != 0) ? 1 : 0;
         point->kept_count += values->groups[p].count;
         point->dropped_count += process->count - values->groups[p].count;
         enough = enough && values->groups[p].count > 0;
@@ -388,6 +399,9 @@ enum dyno_status dyno_cert_derive(struct dyno_cert *cert, struct dyno_err *err)
         DYNO_TRY(derive_attempt(cert, &cert->attempts[i], err));
     cert->accuracy.agreement_1e6 = dyno_cert_agreement_1e6(&cert->accuracy);
     DYNO_TRY(derive_scenarios(cert, &cert->scenarios, err));
+    for (int side = 0; side < 2 && cert->energy.items[side] != 0; side++)
+        cert->energy.item_uj[side] = (uint64_t)((double)cert->energy.millijoules[side] * 1e3 /
+                                                (double)cert->energy.items[side]);
     DYNO_TRY(derive_outcome(cert, err));
     struct dyno_strbuf text = {0};
     struct dyno_sha256 sha;

@@ -9,6 +9,7 @@
 
 struct reader {
     struct dyno_cert *cert;
+    bool of_gpu; /* so its version says */
     struct dyno_err *err;
 };
 
@@ -219,6 +220,35 @@ static enum dyno_status take_axes(const struct reader *reader, const struct dyno
     return DYNO_OK;
 }
 
+static enum dyno_status take_gpu(const struct reader *reader, const struct dyno_json *device)
+{
+    struct dyno_cert_gpu *gpu = &reader->cert->gpu;
+    const struct dyno_json *part = NULL;
+    const struct dyno_json *at = NULL;
+    void *items = NULL;
+    uint32_t count = 0;
+    DYNO_TRY(member(reader, device, "gpu", DYNO_JSON_OBJECT, &part));
+    DYNO_TRY(take_u32(reader, part, "compute", UINT32_MAX, &gpu->compute));
+    if (gpu->compute == 0)
+        BAD(reader, "a GPU of compute capability 0");
+    DYNO_TRY(take_u32(reader, part, "cuda", UINT32_MAX, &gpu->cuda));
+    DYNO_TRY(take_u32(reader, part, "multiprocessors", UINT32_MAX, &gpu->multiprocessors));
+    DYNO_TRY(take_u64(reader, part, "memory_bytes", &gpu->memory_bytes));
+    DYNO_TRY(take_u64(reader, part, "power_limit_mw", &gpu->power_limit_mw));
+    DYNO_TRY(take_u64(reader, part, "memory_mhz", &gpu->memory_mhz));
+    DYNO_TRY(take_text(reader, part, "libraries", &gpu->libraries));
+    DYNO_TRY(take_text(reader, part, "host", &gpu->host));
+    DYNO_TRY(take_list(reader, part, "timed_by", 2, sizeof(bool), &at, &items, &count));
+    if (count != 2)
+        BAD(reader, "'timed_by' is not of two sides");
+    for (uint32_t side = 0; side < 2; side++, at = at->next) {
+        if (at->kind != DYNO_JSON_STRING)
+            BAD(reader, "'timed_by' is not a list of texts");
+        gpu->by_host[side] = strcmp(at->text, "host") == 0;
+    }
+    return DYNO_OK;
+}
+
 static enum dyno_status take_heading(const struct reader *reader, const struct dyno_json *root)
 {
     struct dyno_cert *cert = reader->cert;
@@ -232,6 +262,8 @@ static enum dyno_status take_heading(const struct reader *reader, const struct d
     DYNO_TRY(take_text(reader, part, "processor", &cert->processor));
     DYNO_TRY(take_text(reader, part, "isa", &cert->isa));
     DYNO_TRY(take_u32(reader, part, "threads", 65536, &cert->threads));
+    if (reader->of_gpu)
+        DYNO_TRY(take_gpu(reader, part));
     DYNO_TRY(member(reader, root, "model", DYNO_JSON_OBJECT, &part));
     DYNO_TRY(take_text(reader, part, "name", &cert->model_name));
     DYNO_TRY(take_hash(reader, part, "sha256", &cert->model));
@@ -414,6 +446,23 @@ static enum dyno_status take_scenarios(const struct reader *reader, const struct
     return DYNO_OK;
 }
 
+/* null where the device told none. */
+static enum dyno_status take_energy(const struct reader *reader, const struct dyno_json *root)
+{
+    static const char *const sides[] = {"baseline", "engine"};
+    struct dyno_cert_energy *energy = &reader->cert->energy;
+    const struct dyno_json *part = dyno_json_find(root, "energy");
+    if (part == NULL || part->kind != DYNO_JSON_OBJECT)
+        return DYNO_OK; /* what else is there does not come out again */
+    for (int side = 0; side < 2; side++) {
+        const struct dyno_json *pair = NULL;
+        DYNO_TRY(member(reader, part, sides[side], DYNO_JSON_ARRAY, &pair));
+        DYNO_TRY(take_tuple(reader, pair, sides[side], 2,
+                            (uint64_t *[]){&energy->items[side], &energy->millijoules[side]}));
+    }
+    return DYNO_OK;
+}
+
 static enum dyno_status take_all(const struct reader *reader, const struct dyno_json *root)
 {
     struct dyno_cert *cert = reader->cert;
@@ -427,7 +476,8 @@ static enum dyno_status take_all(const struct reader *reader, const struct dyno_
     if (cert->kind == DYNO_CERT_REFERENCE)
         return take_sweep(reader, root);
     DYNO_TRY(take_accuracy(reader, root));
-    return take_scenarios(reader, root);
+    DYNO_TRY(take_scenarios(reader, root));
+    return reader->of_gpu ? take_energy(reader, root) : DYNO_OK;
 }
 
 /* --- the whole --- */
@@ -460,16 +510,17 @@ static enum dyno_status check_text(const struct dyno_cert *cert, const char *tex
 }
 
 static enum dyno_status take_kind(const struct dyno_json *root, struct dyno_cert *cert,
-                                  struct dyno_err *err)
+                                  bool *of_gpu_out, struct dyno_err *err)
 {
     const struct dyno_json *version = dyno_json_find(root, "dyno_certificate");
     const struct dyno_json *kind = dyno_json_find(root, "kind");
     if (version == NULL || !version->is_int || kind == NULL || kind->kind != DYNO_JSON_STRING)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "not a certificate");
-    if (version->integer != DYNO_CERT_VERSION)
+    if (version->integer != DYNO_CERT_VERSION && version->integer != DYNO_CERT_VERSION_GPU)
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
-                         "a certificate of version %lld, this build knows version %d",
-                         (long long)version->integer, DYNO_CERT_VERSION);
+                         "a certificate of version %lld, this build knows versions %d and %d",
+                         (long long)version->integer, DYNO_CERT_VERSION, DYNO_CERT_VERSION_GPU);
+    *of_gpu_out = version->integer == DYNO_CERT_VERSION_GPU;
     for (int k = DYNO_CERT_REFERENCE; k <= DYNO_CERT_ENGINE; k++) {
         cert->kind = (enum dyno_cert_kind)k;
         if (strcmp(kind->text, dyno_cert_kind_text(cert->kind)) == 0)
@@ -485,14 +536,15 @@ enum dyno_status dyno_cert_parse(const char *text, size_t bytes, struct dyno_cer
     if (bytes > DYNO_CERT_BYTES_MAX)
         return DYNO_FAIL(err, DYNO_E_LIMIT, "larger than %zu MiB", DYNO_CERT_BYTES_MAX >> 20);
     const struct dyno_json *root = NULL;
+    bool of_gpu = false;
     struct dyno_cert *cert = dyno_cert_create(DYNO_CERT_REFERENCE);
     struct dyno_arena *arena = dyno_arena_create();
     enum dyno_status status = cert != NULL && arena != NULL ? DYNO_OK : DYNO_NOMEM(err);
     if (status == DYNO_OK)
         status = dyno_json_parse(text, bytes, arena, &root, err);
     if (status == DYNO_OK)
-        status = take_kind(root, cert, err);
-    const struct reader reader = {.cert = cert, .err = err};
+        status = take_kind(root, cert, &of_gpu, err);
+    const struct reader reader = {.cert = cert, .of_gpu = of_gpu, .err = err};
     if (status == DYNO_OK)
         status = take_all(&reader, root);
     dyno_arena_destroy(arena);

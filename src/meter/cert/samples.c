@@ -113,6 +113,12 @@ enum dyno_status dyno_cert_check_samples(const struct dyno_cert *cert, struct dy
     DYNO_TRY(check_axes(cert, err));
     if (cert->issued_s < 0 || cert->term_days == 0 || cert->term_days > 36500)
         BAD("a term of %u days: wants 1 to 36500", cert->term_days);
+    for (int side = 0; side < 2; side++) {
+        if (!is_number(cert->energy.items[side], 0) ||
+            !is_number(cert->energy.millijoules[side], 0) ||
+            (cert->energy.items[side] == 0) != (cert->energy.items[0] == 0))
+            BAD("the energy is not possible");
+    }
     if (cert->attempt_count == 0 || cert->attempt_count > DYNO_CERT_ATTEMPTS_MAX)
         BAD("%u attempts: wants 1 to %u", cert->attempt_count, DYNO_CERT_ATTEMPTS_MAX);
     if (cert->kind == DYNO_CERT_REFERENCE)
@@ -129,8 +135,8 @@ static enum dyno_status check_block(const struct dyno_cert *cert,
     for (int i = 0; i < 4; i++) {
         const struct dyno_cert_segment *segment = &block->segments[i];
         if (!is_number(segment->items, 1) || !is_number(segment->ns, 1) ||
-            !is_number(segment->chain_ns, 1) || !is_number(segment->steal_ns, 0) ||
-            segment->items % cert->batch != 0 ||
+            !is_number(segment->chain_ns, cert->gpu.compute != 0 ? 0 : 1) ||
+            !is_number(segment->steal_ns, 0) || segment->items % cert->batch != 0 ||
             segment->ns / segment->items >= DYNO_CERT_ITEM_NS_MAX)
             BAD("a segment of %llu items in %llu ns is not possible at batch %llu",
                 (unsigned long long)segment->items, (unsigned long long)segment->ns,

@@ -177,9 +177,30 @@ static void inputs(writer *json, const struct dyno_cert *cert)
     dyno_json_array_end(json);
 }
 
+static void gpu(writer *json, const struct dyno_cert_gpu *value)
+{
+    dyno_json_key(json, "gpu");
+    dyno_json_object_begin(json);
+    number(json, "compute", value->compute);
+    number(json, "cuda", value->cuda);
+    number(json, "multiprocessors", value->multiprocessors);
+    number(json, "memory_bytes", value->memory_bytes);
+    number(json, "power_limit_mw", value->power_limit_mw);
+    number(json, "memory_mhz", value->memory_mhz);
+    text(json, "libraries", value->libraries);
+    text(json, "host", value->host);
+    dyno_json_key(json, "timed_by");
+    dyno_json_array_begin(json);
+    for (int side = 0; side < 2; side++)
+        dyno_json_str(json, value->by_host[side] ? "host" : "events");
+    dyno_json_array_end(json);
+    dyno_json_object_end(json);
+}
+
 static void heading(writer *json, const struct dyno_cert *cert)
 {
-    number(json, "dyno_certificate", DYNO_CERT_VERSION);
+    number(json, "dyno_certificate",
+           cert->gpu.compute != 0 ? DYNO_CERT_VERSION_GPU : DYNO_CERT_VERSION);
     text(json, "kind", dyno_cert_kind_text(cert->kind));
     text(json, "program", cert->program);
     time_text(json, "issued", cert->issued_s);
@@ -191,6 +212,8 @@ static void heading(writer *json, const struct dyno_cert *cert)
     text(json, "processor", cert->processor);
     text(json, "isa", cert->isa);
     number(json, "threads", cert->threads);
+    if (cert->gpu.compute != 0)
+        gpu(json, &cert->gpu);
     dyno_json_object_end(json);
     dyno_json_key(json, "model");
     dyno_json_object_begin(json);
@@ -299,6 +322,32 @@ static void scenarios(writer *json, const struct dyno_cert_scenarios *value)
     dyno_json_object_end(json);
 }
 
+/* Of the whole card, whoever used it meanwhile: an estimate. */
+static void energy(writer *json, const struct dyno_cert_energy *value)
+{
+    static const char *const sides[] = {"baseline", "engine"};
+    dyno_json_key(json, "energy");
+    if (value->items[0] == 0) {
+        dyno_json_null(json);
+        return;
+    }
+    dyno_json_object_begin(json);
+    flag(json, "estimate", true);
+    for (int side = 0; side < 2; side++) {
+        dyno_json_key(json, sides[side]);
+        dyno_json_array_begin(json);
+        dyno_json_u64(json, value->items[side]);
+        dyno_json_u64(json, value->millijoules[side]);
+        dyno_json_array_end(json);
+    }
+    dyno_json_key(json, "item_uj");
+    dyno_json_array_begin(json);
+    for (int side = 0; side < 2; side++)
+        dyno_json_u64(json, value->item_uj[side]);
+    dyno_json_array_end(json);
+    dyno_json_object_end(json);
+}
+
 void dyno_cert_text(const struct dyno_cert *cert, struct dyno_strbuf *text_out)
 {
     writer json = {.out = text_out, .indent = -1};
@@ -322,8 +371,7 @@ void dyno_cert_text(const struct dyno_cert *cert, struct dyno_strbuf *text_out)
     if (cert->kind == DYNO_CERT_ENGINE) {
         accuracy(&json, &cert->accuracy);
         scenarios(&json, &cert->scenarios);
-        dyno_json_key(&json, "energy"); /* no device that is known here reports it */
-        dyno_json_null(&json);
+        energy(&json, &cert->energy);
         dyno_json_key(&json, "s_1e6");
         dyno_json_array_begin(&json);
         for (int i = 0; i < 3; i++)
