@@ -37,7 +37,9 @@ static enum dyno_status judge(const struct dyno_meter *meter, const struct dyno_
 {
     struct dyno_cert_state state;
     const int64_t now_s = dyno_now_s();
-    const struct dyno_cert_want want = {.device_class = meter->options.device_class,
+    /* A GPU's is held against the GPU, when an engine is adopted there. */
+    const bool of_cpu = cert->gpu.compute == 0;
+    const struct dyno_cert_want want = {.device_class = of_cpu ? meter->options.device_class : NULL,
                                         .now_s = now_s,
                                         .to_bill = !meter->options.takes_trials};
     if (cert->outcome == DYNO_CERT_REFUSED)

@@ -5,7 +5,8 @@
  * (`dyno certify --watch`), with what processor time nobody else wants: blocks in which somebody
  * did are dropped by its own rule.  A certificate that has drifted is suspended there, and its
  * engine is adopted anew here: from then on its requests are uncertified.  None of this is ever
- * billed; on the device's account it is idle time.
+ * billed; on the device's account it is idle time.  Certificates of GPUs are not looked at: what
+ * runs there beside the child would be in the way of whoever comes.
  */
 #include <ftw.h>
 #include <limits.h>
@@ -79,7 +80,8 @@ static struct dyno_subject *next_due(struct dyno_meter *meter, uint64_t now_ns)
     struct dyno_subject *due = NULL;
     (void)pthread_mutex_lock(&meter->lock);
     for (struct dyno_subject *at = meter->subjects; at != NULL; at = at->next) {
-        if (at->certificate == NULL)
+        /* One of a GPU is not: its device is the child's alone while it serves. */
+        if (at->certificate == NULL || !at->is_core)
             continue;
         if (at->check_ns == 0)
             at->check_ns = now_ns + meter->options.recheck_ns;

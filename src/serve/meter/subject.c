@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "serve/meter/internal.h"
 
@@ -41,6 +42,19 @@ static bool match_inputs(struct dyno_subject *subject, const struct dyno_variant
     return true;
 }
 
+/* What was measured on one GPU says nothing of another that runs the engine, too. */
+static bool is_of_device(const struct dyno_subject *subject, const struct dyno_cert *reference)
+{
+    const bool on_gpu = !subject->is_core;
+    if (on_gpu != (reference->gpu.compute != 0))
+        return false;
+    if (!on_gpu || strcmp(reference->processor, subject->gpu) == 0)
+        return true;
+    dyno_log(DYNO_LOG_WARN, "the certificates of '%s' are of '%s' and count nothing on '%s'",
+             subject->model, reference->processor, subject->gpu);
+    return false;
+}
+
 static enum dyno_status take_certs(struct dyno_subject *subject, const struct dyno_variant *variant,
                                    struct dyno_err *err)
 {
@@ -50,7 +64,8 @@ static enum dyno_status take_certs(struct dyno_subject *subject, const struct dy
     (void)pthread_mutex_lock(&subject->meter->lock);
     dyno_cert_shelf_find(subject->meter->shelf, &subject->engine, &engine, &reference);
     (void)pthread_mutex_unlock(&subject->meter->lock);
-    if (reference == NULL || !match_inputs(subject, variant, reference))
+    if (reference == NULL || !is_of_device(subject, reference) ||
+        !match_inputs(subject, variant, reference))
         return DYNO_OK;
     dyno_cert_hex(&reference->address, address);
     DYNO_TRY(name(subject, DYNO_NAME_REFERENCE, address, err));
