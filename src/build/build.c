@@ -210,7 +210,8 @@ static enum dyno_status open_gpu(struct builder *builder)
                          options->device);
     DYNO_TRY(dyno_cuda_open(ordinal, &builder->cuda, builder->err));
     builder->target.gpu = builder->cuda->gpu;
-    builder->target.precisions = options->precisions;
+    /* Whatever is allowed elsewhere, the unoptimised execution is f32, and so are its products. */
+    builder->target.precisions = options->baseline ? 0 : options->precisions;
     builder->programs = dyno_cuda_programs_create(builder->cuda, builder->target.gpu.compute);
     return builder->programs != NULL ? open_libraries(builder) : DYNO_NOMEM(builder->err);
 }

@@ -1,6 +1,7 @@
 /* certify.h - what the files of `dyno certify` share: it measures what meter/cert computes with.
  *
- *   subject    model, engine, baseline, range of shapes, points, device
+ *   device     the CPU or a GPU
+ *   subject    model, engine, baseline, range of shapes, points
  *   worker     a fresh process that runs segments and prints them (cmd_certify_worker.c)
  *   campaign   starts workers and collects their samples in certificates
  *   report     what a person, a program and a browser see
@@ -40,10 +41,32 @@ struct dyno_certify_schedule {
 };
 struct dyno_certify_schedule dyno_certify_schedule(bool is_trial);
 
+/* --- the device --- */
+
+struct dyno_certify_device {
+    bool on_gpu;
+    char name[80];   /* "cpu", "cuda", "cuda:1" */
+    char class[256]; /* of device: --device-class, or processor and threads, or what the GPU is
+                        called */
+};
+
+/* What the engine is for, or without one what the certificate `like` (may be NULL) is of.  E_ARG:
+ * --device names no device, or one of the other kind; E_TARGET: there is no such GPU. */
+DYNO_NODISCARD enum dyno_status dyno_certify_device(const struct dyno_certify_options *options,
+                                                    const struct dyno_cert *like,
+                                                    struct dyno_certify_device *device_out,
+                                                    struct dyno_err *err);
+/* The types that it computes in, the model's own float first: "fp32+fp16"; NULL: out of memory. */
+const char *dyno_certify_precision(const struct dyno_engine *engine, struct dyno_arena *arena);
+/* Do steps of an engine for a GPU run on the CPU? */
+bool dyno_certify_runs_on_host(const struct dyno_engine *engine);
+
 /* --- the subject --- */
 
 struct dyno_certify_subject {
     struct dyno_arena *arena;
+    struct dyno_certify_device device;
+    struct dyno_cert_gpu gpu;
     const char *onnx_path, *engine_path;
     const char *model_name;
     char temp_folder[4000]; /* while the baseline is built; "": none */
@@ -52,7 +75,7 @@ struct dyno_certify_subject {
     struct dyno_pool *pool;
     struct dyno_engine *baseline, *engine; /* engine NULL: a reference certificate alone */
     struct dyno_cert_hash model_hash, baseline_hash, engine_hash;
-    char processor[160], device_class[256];
+    char processor[160];
     const char *isa, *precision;
     uint32_t threads;
     struct dyno_cert_input *inputs;
@@ -69,13 +92,11 @@ DYNO_NODISCARD enum dyno_status dyno_certify_model_hash(const char *path,
                                                         struct dyno_cert_hash *hash_out,
                                                         struct dyno_err *err);
 
-/* E_UNSUPPORTED: it is for a GPU, where the unoptimised execution that it would be held against is
- * not there yet. */
-DYNO_NODISCARD enum dyno_status dyno_certify_open_engine(const char *path,
-                                                         struct dyno_engine **engine_out,
-                                                         struct dyno_err *err);
-/* The same of a device's name (NULL: the CPU). */
-DYNO_NODISCARD enum dyno_status dyno_certify_check_device(const char *device, struct dyno_err *err);
+/* What it runs on, into a subject whose engines are open. */
+DYNO_NODISCARD enum dyno_status dyno_certify_describe(struct dyno_certify_subject *subject,
+                                                      struct dyno_err *err);
+/* The range as a profile to build with, in the subject's arena; NULL: out of memory. */
+struct dyno_profile_input *dyno_certify_profile(const struct dyno_certify_subject *subject);
 
 /* Build the baseline, open the engine, find range and points.  like: take range, points and device
  * from this certificate; NULL: from flags and engine.  E_MISMATCH: the engine is of another model.

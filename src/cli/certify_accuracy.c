@@ -1,5 +1,6 @@
 /* certify_accuracy.c - the engine's answers against those of the FP32 baseline, on given data or on
- * data that is made up. */
+ * data that is made up.  Those of a GPU are held against the baseline of the CPU: that one has
+ * nothing in common with them but the model. */
 #include <math.h>
 #include <string.h>
 
@@ -69,6 +70,7 @@ static uint64_t error_1e9(const struct sums *sums)
 /* --- running --- */
 
 struct pair {
+    struct dyno_built judge; /* of an engine for a GPU */
     struct dyno_context *contexts[2];
     struct dyno_array *inputs, *outputs[2];
     struct sums *sums; /* one an output */
@@ -181,6 +183,31 @@ static enum dyno_status keep(const struct dyno_certify_subject *subject, const s
     return DYNO_OK;
 }
 
+static enum dyno_status open_pair(const struct dyno_certify_subject *subject, struct pair *pair,
+                                  struct dyno_err *err)
+{
+    struct dyno_engine *judge = subject->baseline;
+    if (subject->device.on_gpu) {
+        struct dyno_findings findings = {0};
+        const struct dyno_build_options build = {.onnx_path = subject->onnx_path,
+                                                 .profile = dyno_certify_profile(subject),
+                                                 .profile_count = subject->input_count,
+                                                 .pool = subject->pool,
+                                                 .baseline = true,
+                                                 .problem = dyno_findings_add,
+                                                 .problem_arg = &findings};
+        if (build.profile == NULL)
+            return DYNO_NOMEM(err);
+        const enum dyno_status status = dyno_build(&build, &pair->judge, err);
+        dyno_findings_end(&findings, err);
+        if (status != DYNO_OK)
+            return status;
+        judge = pair->judge.engine;
+    }
+    DYNO_TRY(dyno_context_create(judge, subject->pool, &pair->contexts[0], err));
+    return dyno_context_create(subject->engine, subject->pool, &pair->contexts[1], err);
+}
+
 enum dyno_status dyno_certify_accuracy(const struct dyno_certify_options *options,
                                        const struct dyno_certify_subject *subject,
                                        struct dyno_cert *engine, struct dyno_err *err)
@@ -201,9 +228,7 @@ enum dyno_status dyno_certify_accuracy(const struct dyno_certify_options *option
     if (pair.outputs[0] == NULL || pair.outputs[1] == NULL || pair.sums == NULL)
         status = DYNO_NOMEM(err);
     if (status == DYNO_OK)
-        status = dyno_context_create(subject->baseline, subject->pool, &pair.contexts[0], err);
-    if (status == DYNO_OK)
-        status = dyno_context_create(subject->engine, subject->pool, &pair.contexts[1], err);
+        status = open_pair(subject, &pair, err);
     if (status == DYNO_OK && engine->accuracy.is_given)
         status = dyno_session_inputs(subject->baseline, &options->load_inputs, ':', &shapes, arena,
                                      &pair.inputs, err);
@@ -215,6 +240,7 @@ enum dyno_status dyno_certify_accuracy(const struct dyno_certify_options *option
         status = keep(subject, &pair, engine, err);
     dyno_context_destroy(pair.contexts[0]);
     dyno_context_destroy(pair.contexts[1]);
+    dyno_built_fini(&pair.judge);
     dyno_arena_destroy(arena);
     return status;
 }

@@ -82,6 +82,7 @@ static enum dyno_status run_worker(const struct dyno_certify_campaign *campaign,
                                    const struct worker *worker, struct dyno_err *err)
 {
     char texts[4][64];
+    char device[96];
     char engines[2][4200];
     char line[LINE_BYTES];
     const char *args[ARGS_MAX] = {"dyno",   "certify-worker", texts[0],  texts[1],
@@ -96,7 +97,9 @@ static enum dyno_status run_worker(const struct dyno_certify_campaign *campaign,
     (void)snprintf(engines[0], sizeof(engines[0]), "--baseline=%s",
                    campaign->subject->baseline_path);
     (void)snprintf(engines[1], sizeof(engines[1]), "--engine=%s", campaign->subject->engine_path);
+    (void)snprintf(device, sizeof(device), "--device=%s", campaign->subject->device.name);
     args[count++] = mode;
+    args[count++] = device;
     if (worker->with_engine)
         args[count++] = engines[1];
     for (uint32_t i = 0; i < worker->point_count; i++)
@@ -285,6 +288,21 @@ static enum dyno_status on_block(struct collect *collect, char *at, bool is_cont
     return DYNO_OK;
 }
 
+static enum dyno_status on_energy(const struct collect *collect, char *at, struct dyno_err *err)
+{
+    uint64_t side = 0, items = 0, millijoules = 0;
+    DYNO_TRY(next(&at, &side, err));
+    DYNO_TRY(next(&at, &items, err));
+    DYNO_TRY(next(&at, &millijoules, err));
+    if (side > 1)
+        return unexpected(at, err);
+    if (collect->certs[1] == NULL || collect->certs[1]->kind != DYNO_CERT_ENGINE)
+        return DYNO_OK;
+    collect->certs[1]->energy.items[side] += items;
+    collect->certs[1]->energy.millijoules[side] += millijoules;
+    return DYNO_OK;
+}
+
 static enum dyno_status on_sample(void *arg, char *line, struct dyno_err *err)
 {
     struct collect *collect = arg;
@@ -293,6 +311,8 @@ static enum dyno_status on_sample(void *arg, char *line, struct dyno_err *err)
         return on_block(collect, at, true, err);
     if (is_line(&at, "speedup"))
         return on_block(collect, at, false, err);
+    if (is_line(&at, "energy"))
+        return on_energy(collect, at, err);
     uint64_t point = 0;
     uint64_t all_ns = 0;
     uint64_t opaque_ns = 0;
@@ -351,6 +371,8 @@ enum dyno_status dyno_certify_attempt(struct dyno_certify_campaign *campaign, ui
         .mode = "blocks", .with_engine = engine != NULL, .on_line = on_sample, .arg = &collect};
     DYNO_TRY(begin_attempt(campaign, reference, err));
     DYNO_TRY(begin_attempt(campaign, engine, err));
+    if (engine != NULL)
+        engine->energy = (struct dyno_cert_energy){.items = {0}}; /* of the attempt that counts */
     struct dyno_arena *arena = engine != NULL ? engine->arena : reference->arena;
     for (uint32_t i = 0; i < campaign->subject->point_count; i++)
         DYNO_TRY(add_point(campaign, &worker, batch, i, arena, err));

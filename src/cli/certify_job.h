@@ -45,9 +45,6 @@ DYNO_NODISCARD enum dyno_status dyno_certify_check_threads(const struct dyno_cer
 DYNO_NODISCARD enum dyno_status dyno_certify_check_baseline(const struct dyno_certify_job *job,
                                                             const struct dyno_cert *cert,
                                                             struct dyno_err *err);
-/* The name of this kind of device: processor and threads. */
-void dyno_certify_default_class(const struct dyno_certify_options *options, char *out,
-                                size_t bytes);
 void dyno_certify_job_end(struct dyno_certify_job *job);
 
 /* --- telling --- */

@@ -77,17 +77,6 @@ static void folder_of(const struct dyno_certify_options *options, char *out, siz
                        slash != NULL ? options->engine : ".");
 }
 
-void dyno_certify_default_class(const struct dyno_certify_options *options, char *out, size_t bytes)
-{
-    char processor[160];
-    struct dyno_pool *pool = NULL;
-    const struct dyno_pool_options pool_options = {.thread_count = (int)options->threads};
-    dyno_cpu_name(processor, sizeof(processor));
-    if (dyno_pool_create(&pool_options, &pool, NULL) == DYNO_OK)
-        (void)snprintf(out, bytes, "%s, %d threads", processor, dyno_pool_thread_count(pool));
-    dyno_pool_destroy(pool);
-}
-
 /* --- make --- */
 
 #define SCENARIO_BATCH 16 /* the largest of the scenarios */
@@ -290,13 +279,10 @@ void dyno_certify_job_end(struct dyno_certify_job *job)
 static enum dyno_status find_cited(struct dyno_certify_job *job, struct dyno_err *err)
 {
     const struct dyno_certify_options *options = job->options;
-    char device_class[256] = "";
-    if (options->device_class != NULL)
-        (void)snprintf(device_class, sizeof(device_class), "%s", options->device_class);
-    else
-        dyno_certify_default_class(options, device_class, sizeof(device_class));
+    struct dyno_certify_device device;
+    DYNO_TRY(dyno_certify_device(options, NULL, &device, err));
     const struct dyno_cert_want want = {.model = &job->model,
-                                        .device_class = device_class,
+                                        .device_class = device.class,
                                         .now_s = dyno_now_s(),
                                         .to_bill = !options->trial};
     const struct dyno_cert_query query = {

@@ -101,8 +101,9 @@ static void print_hash(const char *what, const struct dyno_cert_hash *hash, cons
 }
 
 /* By the timed chains of the blocks that count: a clock that was held down for all of them would
- * make the unoptimised execution look slow. */
-static void print_clock(const struct dyno_cert *cert, const struct dyno_cert_series *series)
+ * make the unoptimised execution look slow.  is_b: of the second side alone. */
+static void print_clock(const struct dyno_cert *cert, const struct dyno_cert_series *series,
+                        const char *what, bool is_b)
 {
     uint64_t least = UINT64_MAX;
     uint64_t most = 0;
@@ -110,6 +111,8 @@ static void print_clock(const struct dyno_cert *cert, const struct dyno_cert_ser
         for (uint32_t b = 0; b < series->processes[p].count; b++) {
             const struct dyno_cert_block *block = &series->processes[p].blocks[b];
             for (int i = 0; i < 4 && dyno_cert_block_counts(cert, block); i++) {
+                if (is_b && i % 3 == 0)
+                    continue;
                 const uint64_t ns = block->segments[i].chain_ns;
                 least = ns < least ? ns : least;
                 most = ns > most ? ns : most;
@@ -117,9 +120,12 @@ static void print_clock(const struct dyno_cert *cert, const struct dyno_cert_ser
         }
     }
     if (most > 0)
-        printf("    %-9s %.2f to %.2f GHz by the timed additions\n", "clock",
+        printf("    %-9s %.2f to %.2f GHz by %s\n", what,
                (double)DYNO_CERT_CHAIN_ADDS / (double)most,
-               (double)DYNO_CERT_CHAIN_ADDS / (double)least);
+               (double)DYNO_CERT_CHAIN_ADDS / (double)least,
+               cert->gpu.compute != 0 ? "the card, of its multiprocessors" : "the timed additions");
+    else if (cert->gpu.compute != 0)
+        printf("    %-9s not told by this GPU: nothing was dropped for it\n", what);
 }
 
 /* Every process had a block that counts. */
@@ -139,7 +145,9 @@ static void print_point(const struct dyno_cert *cert, uint32_t idx)
                (long long)point->at[a]);
     printf("\n    %-9s %u kept, %u dropped: the clock moved, or others had the processor\n",
            "blocks", point->kept_count, point->dropped_count);
-    print_clock(cert, &point->control);
+    print_clock(cert, &point->control, "clock", false);
+    if (cert->gpu.compute != 0 && cert->kind == DYNO_CERT_ENGINE)
+        print_clock(cert, &point->speedup, "engine's", true);
     if (has_interval(point))
         printf(
             "    %-9s %+.2f %% (%+.2f to %+.2f), half the width under %.0f %% and 0 inside: %s\n",
@@ -206,6 +214,38 @@ static void print_accuracy(const struct dyno_cert_accuracy *accuracy)
     }
 }
 
+static void print_device(const struct dyno_cert *cert)
+{
+    const struct dyno_cert_gpu *gpu = &cert->gpu;
+    static const char *const clocks[] = {"events", "the host's clock"};
+    if (gpu->compute == 0) {
+        printf("  %-10s %s (%s), %s, %u threads\n", "device", cert->device_class, cert->processor,
+               cert->isa, cert->threads);
+        return;
+    }
+    printf("  %-10s %s (%s), %s, %u multiprocessors, %.1f GiB, driver for CUDA %u.%u\n", "device",
+           cert->device_class, cert->processor, cert->isa, gpu->multiprocessors,
+           (double)gpu->memory_bytes / 1073741824.0, gpu->cuda / 1000, gpu->cuda / 10 % 100);
+    if (gpu->power_limit_mw > 0)
+        printf("  %-10s %.0f W at most, memory at %llu MHz\n", "",
+               (double)gpu->power_limit_mw * 1e-3, (unsigned long long)gpu->memory_mhz);
+    printf("  %-10s %s; unoptimised by %s\n", "host", gpu->host,
+           gpu->libraries[0] != 0 ? gpu->libraries : "kernels of this program alone");
+    printf("  %-10s unoptimised by %s, engine by %s; inputs and outputs stay on the GPU\n", "timed",
+           clocks[gpu->by_host[0]], clocks[gpu->by_host[1]]);
+}
+
+static void print_energy(const struct dyno_cert *cert)
+{
+    const struct dyno_cert_energy *energy = &cert->energy;
+    if (energy->items[0] == 0)
+        printf("  energy     not reported by this device\n");
+    else
+        printf("  energy     %.4g J an item unoptimised, %.4g J by the engine: an estimate, of all "
+               "that the card took meanwhile\n",
+               (double)energy->item_uj[0] * 1e-6, (double)energy->item_uj[1] * 1e-6);
+}
+
 void dyno_certify_report_text(const struct dyno_cert *cert, const char *path)
 {
     const bool is_engine = cert->kind == DYNO_CERT_ENGINE;
@@ -224,8 +264,7 @@ void dyno_certify_report_text(const struct dyno_cert *cert, const char *path)
         print_hash("engine", &cert->engine, cert->precision);
         print_hash("cites", &cert->reference, "");
     }
-    printf("  %-10s %s (%s), %s, %u threads\n", "device", cert->device_class, cert->processor,
-           cert->isa, cert->threads);
+    print_device(cert);
     printf("  %-10s %s to %s, by %s\n", "stands", dyno_time_text(cert->issued_s, from),
            dyno_time_text(dyno_cert_expires_s(cert), to), cert->program);
     printf("  %-10s %u fresh processes x %u blocks A B B A x %.3g s, batch %llu, attempt %u\n",
@@ -247,7 +286,7 @@ void dyno_certify_report_text(const struct dyno_cert *cert, const char *path)
                    (double)cert->speedup_1e6[1] * 1e-6,
                    (double)dyno_cert_claimed_speedup_1e6(cert) * 1e-6,
                    (double)dyno_cert_billed_speedup_1e6(cert, UINT64_MAX) * 1e-6);
-        printf("  energy     not reported by this device\n");
+        print_energy(cert);
     }
 }
 
@@ -366,6 +405,12 @@ void dyno_certify_report_json(struct dyno_json_writer *json, const struct dyno_c
         dyno_json_key(json, "agreement");
         dyno_json_f64(json, cert->accuracy.agreement_1e6 * 1e-6);
         scenarios_json(json, &cert->scenarios);
+        dyno_json_key(json, "energy_j_per_item");
+        dyno_json_array_begin(json);
+        for (int side = 0; side < 2; side++)
+            dyno_json_f64(
+                json, cert->energy.items[0] != 0 ? (double)cert->energy.item_uj[side] * 1e-6 : NAN);
+        dyno_json_array_end(json);
     }
     dyno_json_object_end(json);
 }

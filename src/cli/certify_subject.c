@@ -6,14 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/cuda/device.h"
 #include "base/calendar.h"
 #include "base/mem.h"
 #include "cli/certify.h"
 #include "cli/shapes.h"
 #include "plan/plan.h"
 
-#define BATCH_MAX 64 /* of the sweep: no unoptimised execution gains beyond */
+/* Of the sweep: no unoptimised execution gains beyond. */
+#define BATCH_MAX     64
+#define BATCH_MAX_GPU 256
 
 /* --- range --- */
 
@@ -71,6 +72,11 @@ static enum dyno_status narrow(struct dyno_certify_subject *subject,
                      "a shape is given for '%s', which is not an input of the engine", shape->name);
 }
 
+static int64_t batch_limit(const struct dyno_certify_subject *subject)
+{
+    return subject->device.on_gpu ? BATCH_MAX_GPU : BATCH_MAX;
+}
+
 static enum dyno_status range_of_flags(const struct dyno_certify_options *options,
                                        struct dyno_certify_subject *subject, struct dyno_err *err)
 {
@@ -90,7 +96,7 @@ static enum dyno_status range_of_flags(const struct dyno_certify_options *option
                                  input->name, d);
             /* A batch without a bound is certified as far as the sweep goes. */
             if (is_first && input->max[d] > DYNO_CERT_AXIS_MAX)
-                input->max[d] = BATCH_MAX;
+                input->max[d] = batch_limit(subject);
         }
     }
     return DYNO_OK;
@@ -271,7 +277,8 @@ static void find_batch(struct dyno_certify_subject *subject)
         return;
     subject->batch_expr = plan->tensors[plan->inputs[0].tensor].dims[0];
     subject->batch_min = first->min[0] > 0 ? first->min[0] : 1;
-    subject->batch_max = first->max[0] < BATCH_MAX ? first->max[0] : BATCH_MAX;
+    subject->batch_max =
+        first->max[0] < batch_limit(subject) ? first->max[0] : batch_limit(subject);
     if (subject->engine != NULL) {
         struct dyno_io_info info;
         dyno_engine_input(subject->engine, 0, &info);
@@ -368,16 +375,11 @@ static enum dyno_status hide_baseline(struct dyno_certify_subject *subject, stru
     return DYNO_OK;
 }
 
-static enum dyno_status build_baseline(const struct dyno_certify_options *options,
-                                       struct dyno_certify_subject *subject, struct dyno_err *err)
+struct dyno_profile_input *dyno_certify_profile(const struct dyno_certify_subject *subject)
 {
-    struct dyno_built built = {0};
-    struct dyno_findings findings = {0};
     struct dyno_profile_input *profile =
         dyno_arena_alloc(subject->arena, subject->input_count + 1U, sizeof(*profile));
-    if (profile == NULL)
-        return DYNO_NOMEM(err);
-    for (uint32_t i = 0; i < subject->input_count; i++) {
+    for (uint32_t i = 0; profile != NULL && i < subject->input_count; i++) {
         const struct dyno_cert_input *input = &subject->inputs[i];
         profile[i].name = input->name;
         profile[i].rank = (int)input->rank;
@@ -385,6 +387,17 @@ static enum dyno_status build_baseline(const struct dyno_certify_options *option
         memcpy(profile[i].opt, input->opt, sizeof(input->opt));
         memcpy(profile[i].max, input->max, sizeof(input->max));
     }
+    return profile;
+}
+
+static enum dyno_status build_baseline(const struct dyno_certify_options *options,
+                                       struct dyno_certify_subject *subject, struct dyno_err *err)
+{
+    struct dyno_built built = {0};
+    struct dyno_findings findings = {0};
+    const struct dyno_profile_input *profile = dyno_certify_profile(subject);
+    if (profile == NULL)
+        return DYNO_NOMEM(err);
     if (options->save_baseline != NULL) {
         (void)snprintf(subject->baseline_path, sizeof(subject->baseline_path), "%s",
                        options->save_baseline);
@@ -405,6 +418,7 @@ static enum dyno_status build_baseline(const struct dyno_certify_options *option
                                              .profile = profile,
                                              .profile_count = subject->input_count,
                                              .pool = subject->pool,
+                                             .device = subject->device.name,
                                              .baseline = true,
                                              .problem = dyno_findings_add,
                                              .problem_arg = &findings};
@@ -425,82 +439,9 @@ static enum dyno_status open_baseline(const struct dyno_certify_options *options
     else
         (void)snprintf(subject->baseline_path, sizeof(subject->baseline_path), "%s",
                        options->baseline);
-    DYNO_TRY(dyno_engine_open(subject->baseline_path, &subject->baseline, err));
+    DYNO_TRY(
+        dyno_engine_open_on(subject->baseline_path, subject->device.name, &subject->baseline, err));
     return dyno_engine_identity(subject->baseline, subject->baseline_hash.bytes, err);
-}
-
-static enum dyno_status no_baseline(struct dyno_err *err)
-{
-    return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
-                     "nothing is certified on a GPU yet: a speed-up there is one over the "
-                     "unoptimised execution on the same GPU, op by op with the kernels of cuDNN "
-                     "and cublasLt, which this build does not have; one over the CPU would say "
-                     "nothing");
-}
-
-enum dyno_status dyno_certify_check_device(const char *device, struct dyno_err *err)
-{
-    int ordinal = 0;
-    if (device == NULL || strcmp(device, "cpu") == 0)
-        return DYNO_OK;
-    if (!dyno_cuda_ordinal(device, &ordinal))
-        return DYNO_FAIL(err, DYNO_E_ARG, "--device=%.64s: there are cpu, cuda and cuda:N", device);
-    return no_baseline(err);
-}
-
-enum dyno_status dyno_certify_open_engine(const char *path, struct dyno_engine **engine_out,
-                                          struct dyno_err *err)
-{
-    DYNO_TRY(dyno_engine_inspect(path, engine_out, err));
-    if (dyno_engine_device_name(*engine_out)[0] == 0)
-        return DYNO_OK;
-    dyno_engine_close(*engine_out);
-    *engine_out = NULL;
-    const enum dyno_status status = no_baseline(err);
-    dyno_err_prefix(err, "engine '%s'", path);
-    return status;
-}
-
-/* Element types that values of the engine have, the model's own float first. */
-static const char *precision_of(const struct dyno_engine *engine, struct dyno_arena *arena)
-{
-    static const struct {
-        enum dyno_dtype dtype;
-        const char *text;
-    } rows[] = {{DYNO_F32, "fp32"},
-                {DYNO_F16, "fp16"},
-                {DYNO_BF16, "bf16"},
-                {DYNO_I8, "int8"},
-                {DYNO_F64, "fp64"}};
-    struct dyno_strbuf text = {0};
-    for (size_t r = 0; r < DYNO_COUNT(rows); r++) {
-        bool found = false;
-        for (uint32_t i = 0; i < engine->plan->tensor_count && !found; i++)
-            found = engine->plan->tensors[i].dtype == rows[r].dtype;
-        if (found)
-            dyno_strbuf_printf(&text, "%s%s", text.bytes > 0 ? "+" : "", rows[r].text);
-    }
-    const char *copy = dyno_arena_strdup(arena, text.bytes > 0 ? dyno_strbuf_text(&text) : "none");
-    dyno_strbuf_fini(&text);
-    return copy;
-}
-
-static enum dyno_status describe_device(const struct dyno_certify_options *options,
-                                        struct dyno_certify_subject *subject, struct dyno_err *err)
-{
-    struct dyno_strbuf isa = {0};
-    dyno_cpu_name(subject->processor, sizeof(subject->processor));
-    subject->threads = (uint32_t)dyno_pool_thread_count(subject->pool);
-    dyno_isa_print(dyno_isa_detect(), &isa);
-    subject->isa = dyno_arena_strdup(subject->arena, dyno_strbuf_text(&isa));
-    dyno_strbuf_fini(&isa);
-    if (options->device_class != NULL)
-        (void)snprintf(subject->device_class, sizeof(subject->device_class), "%s",
-                       options->device_class);
-    else
-        (void)snprintf(subject->device_class, sizeof(subject->device_class), "%s, %u threads",
-                       subject->processor, subject->threads);
-    return subject->isa != NULL ? DYNO_OK : DYNO_NOMEM(err);
 }
 
 static enum dyno_status open_all(const struct dyno_certify_options *options,
@@ -513,12 +454,16 @@ static enum dyno_status open_all(const struct dyno_certify_options *options,
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "DYNO_ISA_DISABLE=%s would slow the baseline down: nobody chooses it",
                          hidden);
+    DYNO_TRY(dyno_certify_device(options, like, &subject->device, err));
     DYNO_TRY(dyno_pool_create(&pool, &subject->pool, err));
-    DYNO_TRY(describe_device(options, subject, err));
     if (subject->engine_path != NULL) {
-        DYNO_TRY(dyno_certify_open_engine(subject->engine_path, &subject->engine, err));
+        if (subject->device.on_gpu)
+            DYNO_TRY(dyno_engine_open_on(subject->engine_path, subject->device.name,
+                                         &subject->engine, err));
+        else
+            DYNO_TRY(dyno_engine_inspect(subject->engine_path, &subject->engine, err));
         DYNO_TRY(dyno_engine_identity(subject->engine, subject->engine_hash.bytes, err));
-        subject->precision = precision_of(subject->engine, subject->arena);
+        subject->precision = dyno_certify_precision(subject->engine, subject->arena);
         if (subject->precision == NULL)
             return DYNO_NOMEM(err);
     }
@@ -529,6 +474,7 @@ static enum dyno_status open_all(const struct dyno_certify_options *options,
         DYNO_TRY(range_of_flags(options, subject, err));
     }
     DYNO_TRY(open_baseline(options, subject, err));
+    DYNO_TRY(dyno_certify_describe(subject, err));
     DYNO_TRY(check_inputs(subject, subject->baseline, err));
     if (subject->engine != NULL)
         DYNO_TRY(check_inputs(subject, subject->engine, err));
@@ -587,10 +533,14 @@ enum dyno_status dyno_certify_fill(const struct dyno_certify_options *options,
     cert->issued_s = dyno_now_s();
     cert->term_days = (uint32_t)options->term_days;
     cert->is_trial = options->trial;
-    cert->device_class = dyno_arena_strdup(arena, subject->device_class);
+    cert->device_class = dyno_arena_strdup(arena, subject->device.class);
     cert->processor = dyno_arena_strdup(arena, subject->processor);
     cert->isa = dyno_arena_strdup(arena, subject->isa);
     cert->threads = subject->threads;
+    cert->gpu = subject->gpu;
+    cert->gpu.libraries =
+        subject->gpu.libraries != NULL ? dyno_arena_strdup(arena, subject->gpu.libraries) : "";
+    cert->gpu.host = subject->gpu.host != NULL ? dyno_arena_strdup(arena, subject->gpu.host) : "";
     cert->model_name = dyno_arena_strdup(arena, subject->model_name);
     cert->model = subject->model_hash;
     cert->baseline = subject->baseline_hash;
@@ -609,8 +559,9 @@ enum dyno_status dyno_certify_fill(const struct dyno_certify_options *options,
     cert->point_count = subject->point_count;
     cert->attempts = dyno_arena_alloc(arena, DYNO_CERT_ATTEMPTS_MAX, sizeof(*cert->attempts));
     if (cert->device_class == NULL || cert->processor == NULL || cert->isa == NULL ||
-        cert->model_name == NULL || cert->precision == NULL || cert->inputs == NULL ||
-        cert->axes == NULL || cert->attempts == NULL)
+        cert->gpu.libraries == NULL || cert->gpu.host == NULL || cert->model_name == NULL ||
+        cert->precision == NULL || cert->inputs == NULL || cert->axes == NULL ||
+        cert->attempts == NULL)
         return DYNO_NOMEM(err);
     return DYNO_OK;
 }

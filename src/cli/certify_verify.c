@@ -12,17 +12,20 @@ enum dyno_status dyno_certify_check_subject(const struct dyno_certify_options *o
 {
     struct dyno_cert_want want = {.model = model, .now_s = dyno_now_s()};
     struct dyno_cert_hash engine_hash;
-    char device_class[256] = "";
+    struct dyno_certify_device device;
+    struct dyno_certify_options narrowed = *options;
+    if (cert->kind != DYNO_CERT_ENGINE)
+        narrowed.engine = NULL;
     if (options->engine != NULL && cert->kind == DYNO_CERT_ENGINE) {
         struct dyno_engine *engine = NULL;
-        DYNO_TRY(dyno_certify_open_engine(options->engine, &engine, err));
+        DYNO_TRY(dyno_engine_inspect(options->engine, &engine, err));
         const enum dyno_status status = dyno_engine_identity(engine, engine_hash.bytes, err);
         dyno_engine_close(engine);
         DYNO_TRY(status);
         want.engine = &engine_hash;
     }
-    dyno_certify_default_class(options, device_class, sizeof(device_class));
-    want.device_class = options->device_class != NULL ? options->device_class : device_class;
+    DYNO_TRY(dyno_certify_device(&narrowed, cert, &device, err));
+    want.device_class = device.class;
     return dyno_cert_check(cert, &want, err);
 }
 

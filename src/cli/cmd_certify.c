@@ -122,11 +122,11 @@ static const struct dyno_flag flags[] = {
      .fallback = 365,
      .min = 1,
      .max = 3650},
-    DYNO_FLAG_DEVICE(dyno_certify_options, "Device to certify on: cpu; on a GPU there is no "
-                                           "unoptimised execution yet"),
+    DYNO_FLAG_DEVICE(dyno_certify_options, "Device to certify on; default: what the engine is for, "
+                                           "of GPUs the first"),
     {.name = "--device-class",
      .value = "NAME",
-     .help = "Name of the kind of device; default: processor and threads",
+     .help = "Name of the kind of device; default: processor and threads, or the GPU's name",
      .kind = DYNO_FLAG_STR,
      AT(device_class)},
     DYNO_FLAG_THREADS(dyno_certify_options, "Threads of both sides"),
@@ -318,7 +318,6 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         return DYNO_FAIL(err, DYNO_E_ARG, "give either the model or --baseline");
     if (options.onnx == NULL && options.baseline == NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "MODEL.onnx is missing");
-    DYNO_TRY(dyno_certify_check_device(options.device, err));
     if (options.watch != NULL)
         return dyno_certify_watch(&options, err);
     if (options.verify != NULL)

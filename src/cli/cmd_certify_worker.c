@@ -4,6 +4,7 @@
  *   segment POINT ITEMS NS                             sweep
  *   control|speedup POINT (ITEMS NS CHAIN STEAL) x 4   blocks; watch: speedup alone
  *   profile POINT ALL_NS OPAQUE_NS
+ *   energy SIDE ITEMS MILLIJOULES               of the segments of speed-ups, where the card tells
  *   run POINT SIDE NS NS ...                    runs; SIDE 0: the baseline
  */
 #include <dirent.h>
@@ -15,6 +16,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cli/certify.h"
+#include "cli/certify_card.h"
 #include "cli/flags.h"
 #include "cli/session.h"
 #include "cli/shapes.h"
@@ -25,13 +28,14 @@
 #define RUNS_MAX     5296U /* 662 queries of 8 */
 #define LINE_RUNS    32U
 #define SWEEP_BYTES  ((uint64_t)1 << 30) /* a batch with larger activations is not tried */
+#define SWEEP_SHARE  8                   /* ... on a GPU: larger than such a part of its memory */
 #define WATCH_BLOCKS 300U
 #define WATCH_SHARE  0.05 /* of a segment's length: many short blocks */
 
 struct options {
     struct dyno_cli_list positional;
     struct dyno_cli_list points, load_inputs;
-    const char *mode, *baseline, *engine;
+    const char *mode, *baseline, *engine, *device;
     int64_t threads, blocks;
     double segment_ms, seconds;
 };
@@ -53,6 +57,7 @@ static const struct dyno_flag flags[] = {
      .help = "Engine file to compare",
      .kind = DYNO_FLAG_STR,
      AT(engine)},
+    DYNO_FLAG_DEVICE(options, "Device that both run on"),
     {.name = "--point",
      .value = "SHAPES",
      .help = "Shapes to run, one point each",
@@ -173,7 +178,10 @@ struct side {
     struct dyno_engine *engine;
     struct dyno_context *context;
     struct dyno_array *inputs, *outputs;
-    uint64_t items; /* of a run */
+    uint64_t items;  /* of a run */
+    bool by_events;  /* a run takes what the GPU's events tell; else what the host's clock does */
+    double energy_j; /* that the card took in segments of speed-ups, and their items */
+    uint64_t energy_items;
 };
 
 struct worker {
@@ -182,12 +190,23 @@ struct worker {
     struct dyno_arena *arena; /* of the point */
     struct side sides[2];     /* baseline, engine */
     uint32_t side_count;
+    bool on_gpu;
+    struct dyno_certify_card *card; /* NULL: the CPU, or it tells nothing */
     double segment_ms;
 };
 
 static enum dyno_status run_once(struct side *side, struct dyno_err *err)
 {
     return dyno_context_run(side->context, side->inputs, side->outputs, err);
+}
+
+/* The same, and what it took on the device. */
+static enum dyno_status run_timed(struct side *side, uint64_t *ns_out, struct dyno_err *err)
+{
+    const uint64_t start_ns = dyno_clock_ns();
+    DYNO_TRY(run_once(side, err));
+    *ns_out = side->by_events ? dyno_context_device_ns(side->context) : dyno_clock_ns() - start_ns;
+    return DYNO_OK;
 }
 
 static void close_point(struct worker *worker)
@@ -225,6 +244,7 @@ static enum dyno_status warm_up(struct side *side, double segment_ms, struct dyn
     const uint64_t end_ns = dyno_clock_ns() + (uint64_t)(segment_ms * 2e6);
     double last[3] = {0.0, 0.0, 0.0};
     DYNO_TRY(run_once(side, err));
+    dyno_context_transfers(side->context, 0); /* from here on both sides find their inputs there */
     for (int w = 0; w < 3 || dyno_clock_ns() < end_ns; w++) {
         const uint64_t start_ns = dyno_clock_ns();
         uint64_t now_ns = start_ns;
@@ -249,14 +269,36 @@ static enum dyno_status segment(struct side *side, double segment_ms, uint64_t *
 {
     const uint64_t least_ns = (uint64_t)(segment_ms * 1e6);
     const uint64_t start_ns = dyno_clock_ns();
-    uint64_t ns = 0;
+    uint64_t device_ns = 0, ns = 0;
     *items_out = 0;
     do {
-        DYNO_TRY(run_once(side, err));
+        DYNO_TRY(run_timed(side, &ns, err));
         *items_out += side->items;
-        ns = dyno_clock_ns() - start_ns;
+        device_ns += ns;
+        ns = side->by_events ? device_ns : dyno_clock_ns() - start_ns;
     } while (ns < least_ns);
     *ns_out = ns > 0 ? ns : 1;
+    return DYNO_OK;
+}
+
+/* With what went on beside it. */
+static enum dyno_status watched_segment(struct worker *worker, struct side *side, bool is_speedup,
+                                        struct dyno_cert_segment *s, struct dyno_err *err)
+{
+    const uint64_t steal_before_ns = steal_ns(worker->pool);
+    dyno_certify_card_begin(worker->card);
+    DYNO_TRY(segment(side, worker->segment_ms, &s->items, &s->ns, err));
+    const struct dyno_certify_card_segment told = dyno_certify_card_end(worker->card);
+    s->steal_ns = steal_ns(worker->pool) - steal_before_ns;
+    if (!worker->on_gpu)
+        s->chain_ns = chain_ns();
+    else
+        s->chain_ns =
+            told.core_mhz > 0.0 ? (uint64_t)(DYNO_CERT_CHAIN_ADDS * 1e3 / told.core_mhz) : 0;
+    if (is_speedup && isfinite(told.energy_j)) {
+        side->energy_j += told.energy_j;
+        side->energy_items += s->items;
+    }
     return DYNO_OK;
 }
 
@@ -266,13 +308,8 @@ static enum dyno_status block(struct worker *worker, uint32_t point, struct side
 {
     struct side *const order[] = {&worker->sides[0], b, b, &worker->sides[0]};
     struct dyno_cert_block samples;
-    for (int i = 0; i < 4; i++) {
-        struct dyno_cert_segment *s = &samples.segments[i];
-        const uint64_t steal_before_ns = steal_ns(worker->pool);
-        DYNO_TRY(segment(order[i], worker->segment_ms, &s->items, &s->ns, err));
-        s->steal_ns = steal_ns(worker->pool) - steal_before_ns;
-        s->chain_ns = chain_ns();
-    }
+    for (int i = 0; i < 4; i++)
+        DYNO_TRY(watched_segment(worker, order[i], b != order[0], &samples.segments[i], err));
     printf("%s %u", name, point);
     for (int i = 0; i < 4; i++) {
         const struct dyno_cert_segment *s = &samples.segments[i];
@@ -281,7 +318,7 @@ static enum dyno_status block(struct worker *worker, uint32_t point, struct side
     }
     printf("\n");
     (void)fflush(stdout);
-    *held_out = dyno_cert_block_held(&samples);
+    *held_out = dyno_cert_block_held(&samples, worker->on_gpu);
     return DYNO_OK;
 }
 
@@ -302,7 +339,10 @@ static enum dyno_status profile(struct worker *worker, uint32_t point, struct dy
             struct dyno_step_info step;
             dyno_engine_step(side->engine, i, &step);
             all_ns += (double)us[i] * 1e3;
-            opaque_ns += strcmp(step.kernel, "reference") == 0 ? (double)us[i] * 1e3 : 0.0;
+            const bool is_opaque =
+                strcmp(step.kernel, "reference") == 0 ||
+                (worker->on_gpu && side->engine->kernels[i]->place == DYNO_ON_CPU);
+            opaque_ns += is_opaque ? (double)us[i] * 1e3 : 0.0;
         }
     }
     dyno_context_profile(side->context, 0);
@@ -329,6 +369,14 @@ static enum dyno_status measure_blocks(struct worker *worker, uint32_t point, st
             held[s] += is_held ? 1 : 0;
         }
     }
+    for (uint32_t s = 0; s < worker->side_count; s++) {
+        struct side *side = &worker->sides[s];
+        if (side->energy_items != 0)
+            printf("energy %u %llu %llu\n", s, (unsigned long long)side->energy_items,
+                   (unsigned long long)(side->energy_j * 1e3 + 0.5));
+        side->energy_items = 0;
+        side->energy_j = 0.0;
+    }
     return profile(worker, point, err);
 }
 
@@ -352,7 +400,9 @@ static enum dyno_status measure_batch(struct worker *worker, uint32_t point, dou
     uint64_t ns = 0;
     *items_s_out = 0.0;
     DYNO_TRY(dyno_context_bind(side->context, side->inputs, side->outputs, err));
-    if (point > 0 && dyno_context_arena_bytes(side->context) > SWEEP_BYTES)
+    const uint64_t most_bytes =
+        worker->on_gpu ? side->engine->here.gpu.memory_bytes / SWEEP_SHARE : SWEEP_BYTES;
+    if (point > 0 && dyno_context_arena_bytes(side->context) > most_bytes)
         return DYNO_OK;
     /* What bind told is not where outputs shall be written. */
     memset(side->outputs, 0, dyno_engine_output_count(side->engine) * sizeof(*side->outputs));
@@ -462,6 +512,25 @@ static enum dyno_status measure(struct worker *worker, struct dyno_err *err)
     return DYNO_OK;
 }
 
+static enum dyno_status open_side(struct worker *worker, const char *path, struct dyno_err *err)
+{
+    struct side *side = &worker->sides[worker->side_count];
+    DYNO_TRY(dyno_engine_open_on(path, worker->options->device, &side->engine, err));
+    worker->side_count++;
+    worker->on_gpu = side->engine->gpu != NULL;
+    side->by_events = worker->on_gpu && !dyno_certify_runs_on_host(side->engine);
+    return DYNO_OK;
+}
+
+static enum dyno_status open_sides(struct worker *worker, struct dyno_err *err)
+{
+    DYNO_TRY(open_side(worker, worker->options->baseline, err));
+    if (worker->options->engine != NULL)
+        DYNO_TRY(open_side(worker, worker->options->engine, err));
+    return worker->on_gpu ? dyno_certify_card_open(worker->sides[0].engine, &worker->card, err)
+                          : DYNO_OK;
+}
+
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     const struct options *options = opaque;
@@ -476,12 +545,10 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
     if (status == DYNO_OK)
         status = dyno_pool_create(&pool, &worker.pool, err);
     if (status == DYNO_OK)
-        status =
-            dyno_engine_open(options->baseline, &worker.sides[worker.side_count++].engine, err);
-    if (status == DYNO_OK && options->engine != NULL)
-        status = dyno_engine_open(options->engine, &worker.sides[worker.side_count++].engine, err);
+        status = open_sides(&worker, err);
     if (status == DYNO_OK)
         status = measure(&worker, err);
+    dyno_certify_card_close(worker.card);
     for (uint32_t s = 0; s < worker.side_count; s++)
         dyno_engine_close(worker.sides[s].engine);
     dyno_pool_destroy(worker.pool);

@@ -140,7 +140,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int device)
         {DYNO_CU_MEMORY_KHZ, 1215000},
         {DYNO_CU_MEMORY_BITS, 5120},
         {DYNO_CU_PCI_DOMAIN, 0},
-        {DYNO_CU_PCI_BUS, 1},
+        {DYNO_CU_PCI_BUS, 0x1b}, /* where the card of fake_nvml.c is */
         {DYNO_CU_PCI_DEVICE, device},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

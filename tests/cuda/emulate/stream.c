@@ -51,7 +51,7 @@ int emulate_broken;
 static void count_launch(uint64_t threads)
 {
     run_count++;
-    time_ns += 1000 + 10 * threads;
+    time_ns += (1000 + 10 * threads) * emulate_setting("DYNO_EMULATE_CLOCK", 1);
     if (run_count == emulate_setting("DYNO_EMULATE_FAIL", 0))
         emulate_broken = EMULATE_BAD_ADDRESS;
 }
