@@ -18,7 +18,7 @@
 struct dyno_cu;
 struct dyno_cuda_libraries;
 
-#define DYNO_TACTICS_MAX 24 /* candidates a kernel may give for one step */
+#define DYNO_TACTICS_MAX 64 /* candidates a kernel may give for one step */
 
 /* Where a kernel runs.  A step is where its kernel is; nothing else in a plan says so. */
 enum dyno_place { DYNO_ON_CPU, DYNO_ON_GPU };

@@ -10,7 +10,7 @@
 #include "tune/pbqp.h"
 #include "tune/shapes.h"
 
-#define CANDIDATES_MAX   96
+#define CANDIDATES_MAX   192
 #define TIE              1.02F /* costs this close are the same: the smaller packed form wins */
 #define REFERENCE_WEIGHT 50.0F /* a reference kernel is chosen only where nothing else exists */
 

@@ -233,7 +233,7 @@ static int by_estimate(const void *a, const void *b)
 static int enumerate_layout(const struct dyno_site *site, const struct dyno_tactic *like,
                             struct dyno_tactic *out, int max, bool tensor)
 {
-    enum { BEST = 8 };
+    enum { BEST = 24 };
     struct dyno_tactic all[MMA_TILES * SPLITS];
     struct dyno_cuda_product product = {.windows = false};
     int count = 0;
