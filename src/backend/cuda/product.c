@@ -406,7 +406,7 @@ static void set_shared(struct dyno_cuda_product_state *state, const struct dyno_
     }
     const int bm = mma_tiles[tile].bm, bn = mma_tiles[tile].bn;
     const int copies = (bm + bn) * mma_tiles[tile].bk * 2 * mma_tiles[tile].stages;
-    const int sums = bm * (bn + 4) * 4;
+    const int sums = bm * (bn + 8) * 4;
     state->threads = 32 * (bm / mma_tiles[tile].wm) * (bn / mma_tiles[tile].wn);
     state->shared_bytes = (uint32_t)(copies > sums ? copies : sums);
 }

@@ -126,3 +126,8 @@ inline float ptx_cluster_load(unsigned at)
 {
     return emulate_now->cluster_load(at);
 }
+inline void ptx_cluster_load4(float *x, unsigned at)
+{
+    for (unsigned i = 0; i < 4; i++)
+        x[i] = emulate_now->cluster_load(at + 4 * i);
+}

@@ -17,7 +17,8 @@
 #define A_COPIES   (BM / ROWS)
 #define B_COPIES   (BN / ROWS)
 #define TILE_ELEMS ((BM + BN) * BK)
-#define OUT_LD     (BN + 4)
+#define OUT_LD     (BN + 8) /* eight rows of pairs in different banks */
+#define TOGETHER   4 /* stores whose operands are loaded at once: no load passes a store */
 
 static_assert(BM % ROWS == 0 && BN % ROWS == 0, "a thread copies whole rows");
 static_assert(!WGMMA || (BK == 64 && WM == 16 && WN == BN && BM % 64 == 0 && BN % 64 == 0),
@@ -154,6 +155,38 @@ __device__ __forceinline__ void multiply_tile(float (&sum)[WM / 16][WN / 8][4], 
     }
 }
 
+/* v += the sums at element `at` of the tile, of all blocks of the cluster in their order. */
+__device__ __forceinline__ void add_sums(float (&v)[VEC], const float *out, unsigned shared, int at)
+{
+#if SPLIT > 1
+    (void)out;
+#pragma unroll
+    for (int peer = 0; peer < SPLIT; peer++) {
+        const unsigned from = ptx_cluster_at(shared + 4u * at, peer);
+        float part[VEC];
+        if constexpr (VEC % 4 == 0) {
+#pragma unroll
+            for (int e = 0; e < VEC; e += 4)
+                ptx_cluster_load4(part + e, from + 4 * e);
+        } else {
+#pragma unroll
+            for (int e = 0; e < VEC; e++)
+                part[e] = ptx_cluster_load(from + 4 * e);
+        }
+#pragma unroll
+        for (int e = 0; e < VEC; e++)
+            v[e] += part[e];
+    }
+#else
+    (void)shared;
+    float sum[VEC];
+    dyno_load<VEC>(sum, out + at);
+#pragma unroll
+    for (int e = 0; e < VEC; e++)
+        v[e] += sum[e];
+#endif
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS)
 #if SPLIT > 1
     __cluster_dims__(1, 1, SPLIT)
@@ -244,39 +277,32 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     __syncthreads();
 #endif
     constexpr int GROUPS = BN / VEC;
-    for (int i = (int)threadIdx.x; i < BM / SPLIT * GROUPS; i += THREADS) {
-        const int row = part * (BM / SPLIT) + i / GROUPS;
-        const int column = i % GROUPS * VEC;
-        const int m = m0 + row, n = n0 + column;
-        if (m >= p.m || n >= p.ldo)
-            continue;
-        float v[VEC];
-#if SPLIT > 1
-        float bias[VEC];
-        dyno_load<VEC>(v, (const float *)p.bias + n);
-        const unsigned mine = tiles + 4u * (row * OUT_LD + column);
+    constexpr int COUNT = BM / SPLIT * GROUPS;
+    for (int first_i = (int)threadIdx.x; first_i < COUNT; first_i += TOGETHER * THREADS) {
+        float v[TOGETHER][VEC];
+        i64 to[TOGETHER];
 #pragma unroll
-        for (int peer = 0; peer < SPLIT; peer++) {
-            const unsigned at = ptx_cluster_at(mine, peer);
+        for (int u = 0; u < TOGETHER; u++) {
+            const int i = first_i + u * THREADS;
+            const int row = part * (BM / SPLIT) + i / GROUPS;
+            const int column = i % GROUPS * VEC;
+            const int m = m0 + row, n = n0 + column;
+            to[u] = i < COUNT && m < p.m && n < p.ldo
+                        ? batch * p.out_batch + (i64)m * p.ldo + n
+                        : -1;
+            if (to[u] < 0)
+                continue;
+            dyno_load<VEC>(v[u], (const float *)p.bias + n);
+            add_sums(v[u], out, tiles, row * OUT_LD + column);
+            dyno_tail<VEC>(v[u], p.tail, to[u], m, n);
 #pragma unroll
             for (int e = 0; e < VEC; e++)
-                bias[e] = ptx_cluster_load(at + 4 * e);
-#pragma unroll
-            for (int e = 0; e < VEC; e++)
-                v[e] += bias[e];
+                v[u][e] = n + e < p.n ? v[u][e] : 0.0f;
         }
-#else
-        dyno_load<VEC>(v, (const float *)p.bias + n);
 #pragma unroll
-        for (int e = 0; e < VEC; e++)
-            v[e] += out[row * OUT_LD + column + e];
-#endif
-        const i64 at = batch * p.out_batch + (i64)m * p.ldo + n;
-        dyno_tail<VEC>(v, p.tail, at, m, n);
-#pragma unroll
-        for (int e = 0; e < VEC; e++)
-            v[e] = n + e < p.n ? v[e] : 0.0f;
-        dyno_store<VEC>((TO *)p.out + at, v);
+        for (int u = 0; u < TOGETHER; u++)
+            if (to[u] >= 0)
+                dyno_store<VEC>((TO *)p.out + to[u], v[u]);
     }
 #if SPLIT > 1
     ptx_cluster_meet(); /* nobody leaves while others read his part */

@@ -140,6 +140,14 @@ __device__ __forceinline__ float ptx_cluster_load(unsigned at)
     return x;
 }
 
+/* Four neighbours; `at` is a multiple of 16. */
+__device__ __forceinline__ void ptx_cluster_load4(float *x, unsigned at)
+{
+    asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(x[0]), "=f"(x[1]), "=f"(x[2]), "=f"(x[3])
+                 : "r"(at));
+}
+
 /* --- those that name the element type --- */
 
 #define PTX_D4(i)  "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
