@@ -6,7 +6,8 @@
 
 extern const struct dyno_kernel dyno_kernel_cuda_pool;
 
-#define THREADS 256
+#define THREADS    256
+#define WINDOW_MAX 16 /* taps that are loaded at once */
 
 struct pool_state {
     struct dyno_gpu_pool params;
@@ -134,9 +135,15 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
                                tactic->out_layout.kind == DYNO_LAYOUT_ROW);
     } else {
         const struct dyno_pooling_attrs *attrs = site->step->attrs;
+        struct dyno_gpu_pool params;
+        DYNO_TRY(sizes_of(site, tactic, &params, err));
         *source_out = rows ? "pool_rows.cu" : "pool.cu";
         dyno_strbuf_printf(choices, "#define MAX %d\n#define COUNT_PADDING %d\n",
                            site->step->op == DYNO_OP_max_pool, attrs->count_include_pad != 0);
+        if ((int64_t)params.kh * params.kw <= WINDOW_MAX)
+            dyno_strbuf_printf(choices, "#define KH %d\n#define KW %d\n", params.kh, params.kw);
+        else
+            dyno_strbuf_puts(choices, "#define KH p.kh\n#define KW p.kw\n");
     }
     dyno_cuda_tail_text(&site->step->tail, &tail, choices);
     return DYNO_OK;

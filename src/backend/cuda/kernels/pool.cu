@@ -1,7 +1,7 @@
 /* pool.cu - MaxPool, AveragePool, channels last: a thread makes VEC channels of one output.
  *
  * Choices: T (of x), TO (of y), VEC, MAX (0, 1), COUNT_PADDING (0, 1: the padding counts in the
- * divisor).
+ * divisor), KH KW (the window: numbers where it is small, so that all of it is loaded at once).
  */
 extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constant__ dyno_gpu_pool p)
 {
@@ -21,20 +21,24 @@ extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constan
 #pragma unroll
     for (int e = 0; e < VEC; e++)
         v[e] = MAX ? -__int_as_float(0x7f800000) : 0.0f;
-    for (int r = 0; r < p.kh; r++) {
-        const int iy = y0 + r * p.dh;
-        for (int s = 0; s < p.kw; s++) {
-            const int ix = x0 + s * p.dw;
-            if (iy < p.h + p.ph_end && ix < p.w + p.pw_end)
-                count += COUNT_PADDING;
-            if ((unsigned)iy >= (unsigned)p.h || (unsigned)ix >= (unsigned)p.w)
-                continue;
-            count += 1 - COUNT_PADDING;
-            float a[VEC];
-            dyno_load<VEC>(a, x + ((i64)iy * p.w + ix) * p.c);
 #pragma unroll
-            for (int e = 0; e < VEC; e++)
-                v[e] = MAX ? (a[e] > v[e] || a[e] != a[e] ? a[e] : v[e]) : v[e] + a[e];
+    for (int r = 0; r < KH; r++) {
+        const int iy = y0 + r * p.dh;
+#pragma unroll
+        for (int s = 0; s < KW; s++) {
+            const int ix = x0 + s * p.dw;
+            const bool there = (unsigned)iy < (unsigned)p.h && (unsigned)ix < (unsigned)p.w;
+            if (COUNT_PADDING)
+                count += iy < p.h + p.ph_end && ix < p.w + p.pw_end;
+            else
+                count += there;
+            float a[VEC];
+            dyno_load<VEC>(a, x + (there ? ((i64)iy * p.w + ix) * p.c : 0));
+#pragma unroll
+            for (int e = 0; e < VEC; e++) {
+                const float with = MAX ? (a[e] > v[e] || a[e] != a[e] ? a[e] : v[e]) : v[e] + a[e];
+                v[e] = there ? with : v[e];
+            }
         }
     }
     const i64 at = pixel * p.c + channel;
