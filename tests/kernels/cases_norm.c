@@ -35,6 +35,8 @@ static const struct kcase rows[] = {
     NORM("LayerNormalization", "axis=1 epsilon=0.01", "3x4x5 4x5 -", ""),
     NORM("LayerNormalization", "axis=-1", "128x768 768! 768!", ""),
     NORM("LayerNormalization", "axis=-1", "9x3 3! 3!", ""),
+    NORM("LayerNormalization", "axis=-1", "3x5120 5120! 5120! | 3x5120", "add r0 $3"),
+    NORM("LayerNormalization", "axis=-1", "2x20003 20003! -", ""),
     NORM("RMSNormalization", "axis=-1 epsilon=1e-6", "4x7x131 131!", ""),
     NORM("InstanceNormalization", "", "2x19x7x9 19! 19!", ""),
     NORM("InstanceNormalization", "epsilon=0.001", "1x32x65 32! 32!", "relu r0"),

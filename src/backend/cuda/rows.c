@@ -5,11 +5,15 @@
 
 extern const struct dyno_kernel dyno_kernel_cuda_rows;
 
+#define HELD_ELEMS_MAX 32  /* of a row, a thread */
+#define BLOCK_THREADS  512 /* where a block makes a row */
+#define ROWS_A_BLOCK   8   /* where a warp does, at most */
+
 struct rows_state {
     struct dyno_gpu_rows params;
     struct dyno_cuda_tail tail;
     bool has_bias, apart; /* apart: a thread a column of elements that lie apart */
-    int threads;
+    int threads, rows_a_block;
 };
 
 struct rows {
@@ -17,6 +21,27 @@ struct rows {
     float epsilon;
     bool centre, has_bias;
 };
+
+/* How a norm's rows, whose length is that of its constant scale, go to threads. */
+struct row_shape {
+    int vec;   /* elements a thread takes at once: 16 bytes where rows are a multiple of that */
+    int held;  /* such vectors a thread, in registers; 0: the row is too long */
+    int lanes; /* threads a row: 32, or 0: a block */
+};
+
+static struct row_shape shape_of(int64_t columns, struct dyno_layout layout)
+{
+    const int wide = layout.elem != 0 ? 8 : 4;
+    struct row_shape shape = {.vec = columns % wide == 0 ? wide : 1, .lanes = 32};
+    const int64_t vectors = columns / shape.vec;
+    const int held_max = HELD_ELEMS_MAX / shape.vec;
+    if (vectors > 32 * (int64_t)held_max)
+        shape.lanes = 0;
+    const int64_t a_thread = dyno_cuda_div_up(vectors, shape.lanes != 0 ? 32 : BLOCK_THREADS);
+    if (a_thread <= held_max)
+        shape.held = (int)(a_thread > 0 ? a_thread : 1);
+    return shape;
+}
 
 static bool row_vector(const struct dyno_site *site, uint32_t i, int64_t columns)
 {
@@ -106,9 +131,15 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
                   : rows.axis == site->ins[0].rank - 1 ? "softmax.cu"
                                                        : "softmax_columns.cu";
     dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n", type, type);
-    if (!is_softmax)
-        dyno_strbuf_printf(choices, "#define CENTRE %d\n#define BIAS %d\n", rows.centre,
-                           rows.has_bias);
+    if (!is_softmax) {
+        const struct dyno_buf *x = &site->ins[0];
+        const struct row_shape shape =
+            shape_of(dyno_cuda_count(x, rows.axis, x->rank), tactic->out_layout);
+        dyno_strbuf_printf(choices,
+                           "#define CENTRE %d\n#define BIAS %d\n#define VEC %d\n#define HELD %d\n"
+                           "#define LANES %d\n",
+                           rows.centre, rows.has_bias, shape.vec, shape.held, shape.lanes);
+    }
     dyno_cuda_tail_text(&site->step->tail, &tail, choices);
     return DYNO_OK;
 }
@@ -121,7 +152,7 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     struct rows_state *state = state_bytes;
     const struct dyno_buf *x = &site->ins[0];
     struct rows rows;
-    *state = (struct rows_state){.threads = 32};
+    *state = (struct rows_state){.threads = 32, .rows_a_block = 1};
     *workspace_bytes_out = 0;
     if (!describe(site, &rows) || !dyno_cuda_tail_plan(site, tactic, &state->tail))
         return dyno_cuda_refuse(site, err);
@@ -142,7 +173,16 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     state->has_bias = rows.has_bias;
     if (state->apart)
         state->threads = 128;
-    while (!state->apart && state->threads < 512 && 2LL * state->threads < columns)
+    if (whole && shape_of(columns, tactic->out_layout).lanes == 0) {
+        state->threads = BLOCK_THREADS;
+    } else if (whole) {
+        /* Few rows go to as many multiprocessors as there are. */
+        while (state->rows_a_block < ROWS_A_BLOCK &&
+               count / (2LL * state->rows_a_block) >= site->target->gpu.sm_count)
+            state->rows_a_block *= 2;
+        state->threads = 32 * state->rows_a_block;
+    }
+    while (!whole && !state->apart && state->threads < 512 && 2LL * state->threads < columns)
         state->threads *= 2;
     return DYNO_OK;
 }
@@ -158,7 +198,8 @@ static enum dyno_status run(struct dyno_run_args *args)
     if (state->has_bias)
         params.bias = dyno_cuda_address(args->ins[2].data);
     dyno_cuda_tail_bind(args, &state->tail, &params.tail);
-    int64_t grid[3] = {params.columns != 0 ? params.rows : 0, 1, 1};
+    const int64_t blocks = dyno_cuda_div_up(params.rows, state->rows_a_block);
+    int64_t grid[3] = {params.columns != 0 ? blocks : 0, 1, 1};
     if (state->apart)
         grid[0] = dyno_cuda_div_up(grid[0] * params.inner, state->threads);
     return dyno_cuda_launch(args, grid, state->threads, 0, &params, sizeof(params));
