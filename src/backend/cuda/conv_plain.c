@@ -125,7 +125,7 @@ enum dyno_status dyno_cuda_conv_prepare(const struct dyno_site *site,
                                         struct dyno_err *err)
 {
     struct dyno_cuda_conv_state *state = state_out;
-    *state = (struct dyno_cuda_conv_state){.params = *params};
+    *state = (struct dyno_cuda_conv_state){.params = *params, .threads = DYNO_CUDA_CONV_THREADS};
     if (!dyno_cuda_tail_plan(site, tactic, &state->tail))
         return dyno_cuda_refuse(site, err);
     if (!dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
@@ -144,5 +144,6 @@ enum dyno_status dyno_cuda_conv_run(struct dyno_run_args *args)
     params.bias = dyno_cuda_address(args->packed);
     params.weights = params.bias + (unsigned long long)params.m * sizeof(float);
     dyno_cuda_tail_bind(args, &state->tail, &params.tail);
-    return dyno_cuda_launch(args, state->grid, DYNO_CUDA_CONV_THREADS, 0, &params, sizeof(params));
+    return dyno_cuda_launch(args, state->grid, state->threads, state->shared_bytes, &params,
+                            sizeof(params));
 }

@@ -26,13 +26,16 @@ struct dyno_cuda_conv_state {
     struct dyno_gpu_conv params;
     struct dyno_cuda_tail tail;
     int64_t grid[3];
+    int threads; /* of a block */
+    uint32_t shared_bytes;
 };
 
 /* cfg[0] is one layout, channels last, for input and output; cfg[1] how many outputs a thread
  * makes, a power of two up to `longest`; the rest is zero. */
 bool dyno_cuda_conv_asks(const struct dyno_tactic *asked, uint32_t longest);
 
-/* With params and so many threads that have something to do: the rest of a `prepare`. */
+/* With params and so many threads that have something to do: the rest of a `prepare`.  A kernel
+ * with other blocks than DYNO_CUDA_CONV_THREADS sets grid, threads and shared_bytes after it. */
 DYNO_NODISCARD enum dyno_status dyno_cuda_conv_prepare(const struct dyno_site *site,
                                                        const struct dyno_tactic *tactic,
                                                        const struct dyno_gpu_conv *params,

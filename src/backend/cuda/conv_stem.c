@@ -1,0 +1,213 @@
+/* conv_stem.c - Conv of few channels on tensor cores: an image's first layer, read as the caller
+ * gives it.
+ *
+ * Packed: the bias of every output as stored (f32), then [output][channel][row][tap] in the type
+ * that is multiplied: taps of a row rounded up to 4, 8 or 16, k to 16, outputs to a block's.
+ */
+#include <string.h>
+
+#include "backend/cpu/conv.h"
+#include "backend/cuda/conv_plain.h"
+
+extern const struct dyno_kernel dyno_kernel_cuda_conv_stem;
+
+#define CHANNELS_MAX 4
+#define TAPS_MAX     16
+#define COLUMNS_MAX  64
+
+/* Outputs of a block.  Appended, never changed: engines name them by number. */
+static const struct {
+    int h, w;
+} tiles[] = {{8, 16}, {16, 16}, {4, 32}, {8, 32}, {1, 128}, {1, 256}};
+#define TILES ((uint32_t)DYNO_COUNT(tiles))
+
+struct stem {
+    struct dyno_cpu_conv conv;
+    int64_t taps;    /* of a row of the filter, as stored */
+    int64_t k;       /* as stored */
+    int64_t block;   /* channels of a block */
+    int64_t columns; /* as packed: whole blocks */
+    int64_t stored;  /* channels of the output */
+};
+
+static enum dyno_status stem_of(const struct dyno_site *site, struct dyno_layout out,
+                                struct stem *stem_out, struct dyno_err *err)
+{
+    struct stem stem = {.taps = 4};
+    struct dyno_cpu_conv *conv = &stem.conv;
+    if (site->step->op != DYNO_OP_conv || !dyno_cpu_conv_accepts(site, DYNO_OP_conv) ||
+        !dyno_cuda_readable(site, 0) || site->in_is_weight[0] || site->ins[0].rank < 3 ||
+        site->ins[0].rank > 4 || out.block != 8)
+        return dyno_cuda_refuse(site, err);
+    DYNO_TRY(dyno_cpu_conv_resolve(site, conv, err));
+    if (conv->groups != 1 || conv->c < 1 || conv->c > CHANNELS_MAX || conv->m < 1 || conv->kw < 1 ||
+        conv->kw > TAPS_MAX || conv->kh < 1 || conv->kh > TAPS_MAX || conv->dh != 1 ||
+        conv->dw != 1 || conv->sh > TAPS_MAX || conv->sw > TAPS_MAX || conv->ph < 0 || conv->pw < 0)
+        return dyno_cuda_refuse(site, err);
+    while (stem.taps < conv->kw)
+        stem.taps *= 2;
+    stem.k = dyno_cuda_div_up(conv->c * conv->kh * stem.taps, 16) * 16;
+    stem.stored = dyno_cuda_stored(conv->m, out);
+    stem.block = dyno_cuda_div_up(stem.stored, 16) * 16;
+    stem.block = stem.block < COLUMNS_MAX ? stem.block : COLUMNS_MAX;
+    stem.columns = dyno_cuda_div_up(stem.stored, stem.block) * stem.block;
+    if (conv->h > INT32_MAX / 64 || conv->w > INT32_MAX / 64 || conv->oh > INT32_MAX / 64 ||
+        conv->ow > INT32_MAX / 64 || conv->ph > INT32_MAX / 64 || conv->pw > INT32_MAX / 64 ||
+        stem.columns > INT32_MAX / 64 || conv->batch > UINT16_MAX ||
+        conv->oh * conv->ow > INT32_MAX / (conv->batch + 1))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "a Conv of %lld x %lld outputs is too large",
+                         (long long)conv->oh, (long long)conv->ow);
+    *stem_out = stem;
+    return DYNO_OK;
+}
+
+/* Of a block: weights and image, or its sums. */
+static uint32_t shared_bytes(const struct stem *stem, uint32_t tile)
+{
+    const struct dyno_cpu_conv *conv = &stem->conv;
+    const int64_t rows = (tiles[tile].h - 1) * conv->sh + conv->kh;
+    const int64_t width = ((tiles[tile].w - 1) * conv->sw + stem->taps + 1) / 2 * 2;
+    const int64_t operands = 2 * (stem->block * (stem->k + 8) + conv->c * rows * width);
+    const int64_t sums = (int64_t)tiles[tile].h * tiles[tile].w * (stem->block + 8) * 4;
+    const int64_t most = operands > sums ? operands : sums;
+    return most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+}
+
+static int64_t tiles_of(const struct stem *stem, uint32_t tile)
+{
+    return dyno_cuda_div_up(stem->conv.oh, tiles[tile].h) *
+           dyno_cuda_div_up(stem->conv.ow, tiles[tile].w);
+}
+
+/* cfg[0]: number of the output's layout; cfg[1]: tile. */
+static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
+{
+    int count = 0;
+    for (int i = 0; i < dyno_cuda_layout_count; i++) {
+        const struct dyno_layout layout = dyno_cuda_layouts[i];
+        struct stem stem = {.taps = 0};
+        if (!dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target) ||
+            stem_of(site, layout, &stem, NULL) != DYNO_OK)
+            continue;
+        for (uint32_t tile = 0; tile < TILES && count < max; tile++) {
+            if (shared_bytes(&stem, tile) > site->target->gpu.shared_bytes)
+                continue;
+            out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i, tile}};
+            dyno_cuda_tail_layouts(site, layout, &out[count]);
+            out[count].in_layouts[0] = DYNO_ROW;
+            const double outputs = (double)(tiles_of(&stem, tile) * stem.conv.batch) *
+                                   tiles[tile].h * tiles[tile].w * (double)stem.columns;
+            out[count++].est_us = (float)(dyno_cuda_move_us(site->target, 2.0 * outputs) +
+                                          2.0 * outputs * (double)stem.k / 3e8);
+        }
+    }
+    return count;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    struct stem stem = {.taps = 0};
+    struct dyno_cuda_tail tail;
+    if (asked->cfg[1] >= TILES || !dyno_cuda_rest_is_zero(asked, 2) ||
+        !dyno_cuda_asks_layout(asked, true))
+        return dyno_cuda_refuse(site, err);
+    DYNO_TRY(stem_of(site, asked->out_layout, &stem, err));
+    tactic->in_layouts[0] = DYNO_ROW;
+    if (!dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    tactic->packed_bytes = (uint64_t)stem.stored * sizeof(float) + 2U * stem.columns * stem.k;
+    return DYNO_OK;
+}
+
+static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                             void *dst, struct dyno_err *err)
+{
+    struct stem stem = {.taps = 0};
+    DYNO_TRY(stem_of(site, tactic->out_layout, &stem, err));
+    const struct dyno_cpu_conv *conv = &stem.conv;
+    const float *w = site->ins[1].data;
+    const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
+    float *bias = dst;
+    void *weights = bias + stem.stored;
+    memset(dst, 0, tactic->packed_bytes);
+    for (int64_t m = 0; m < conv->m; m++) {
+        bias[m] = has_bias ? ((const float *)site->ins[2].data)[m] : 0.0F;
+        for (int64_t row = 0; row < conv->c * conv->kh; row++) {
+            for (int64_t tap = 0; tap < conv->kw; tap++)
+                dyno_elem_store_f64((enum dyno_dtype)tactic->out_layout.elem, weights,
+                                    (size_t)(m * stem.k + row * stem.taps + tap),
+                                    (double)w[(m * conv->c * conv->kh + row) * conv->kw + tap]);
+        }
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                   const char **source_out, struct dyno_strbuf *choices,
+                                   struct dyno_err *err)
+{
+    struct stem stem = {.taps = 0};
+    struct dyno_cuda_tail tail;
+    DYNO_TRY(stem_of(site, tactic->out_layout, &stem, err));
+    if (!dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    const struct dyno_cpu_conv *conv = &stem.conv;
+    const char *type = dyno_cuda_type(tactic->out_layout);
+    *source_out = "stem.cu";
+    dyno_strbuf_printf(choices,
+                       "#define T %s\n#define TO %s\n#define VEC 8\n#define C %d\n#define KH %d\n"
+                       "#define KW %d\n#define SH %d\n#define SW %d\n#define KP %d\n"
+                       "#define TH %d\n#define TW %d\n#define BN %d\n",
+                       type, type, (int)conv->c, (int)conv->kh, (int)conv->kw, (int)conv->sh,
+                       (int)conv->sw, (int)stem.taps, tiles[tactic->cfg[1]].h,
+                       tiles[tactic->cfg[1]].w, (int)stem.block);
+    dyno_cuda_tail_text(&site->step->tail, &tail, choices);
+    return DYNO_OK;
+}
+
+static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                const void *packed, void *state_bytes,
+                                uint64_t *workspace_bytes_out, struct dyno_err *err)
+{
+    (void)packed;
+    struct stem stem = {.taps = 0};
+    struct dyno_cuda_conv_state *state = state_bytes;
+    const uint32_t tile = tactic->cfg[1];
+    *workspace_bytes_out = 0;
+    DYNO_TRY(stem_of(site, tactic->out_layout, &stem, err));
+    if (tile >= TILES)
+        return dyno_cuda_refuse(site, err);
+    const struct dyno_cpu_conv *conv = &stem.conv;
+    const struct dyno_gpu_conv params = {.batch = (int)conv->batch,
+                                         .c = (int)conv->c,
+                                         .m = (int)stem.stored,
+                                         .channels = (int)conv->m,
+                                         .h = (int)conv->h,
+                                         .w = (int)conv->w,
+                                         .oh = (int)conv->oh,
+                                         .ow = (int)conv->ow,
+                                         .ph = (int)conv->ph,
+                                         .pw = (int)conv->pw};
+    DYNO_TRY(dyno_cuda_conv_prepare(site, tactic, &params, 0, state, err));
+    state->grid[0] = tiles_of(&stem, tile);
+    state->grid[1] = stem.columns / stem.block;
+    state->grid[2] = conv->batch;
+    state->threads = tiles[tile].h * tiles[tile].w;
+    state->shared_bytes = shared_bytes(&stem, tile);
+    return DYNO_OK;
+}
+
+const struct dyno_kernel dyno_kernel_cuda_conv_stem = {
+    .name = "conv_stem_cuda",
+    .packing = 1,
+    .packed_ins = 1U << 1,
+    .state_bytes = sizeof(struct dyno_cuda_conv_state),
+    .place = DYNO_ON_GPU,
+    .enumerate = enumerate,
+    .settle = settle,
+    .pack = pack,
+    .prepare = prepare,
+    .run = dyno_cuda_conv_run,
+    .program = program_of,
+};
