@@ -58,6 +58,9 @@ DYNO_NODISCARD enum dyno_status dyno_certify_device(const struct dyno_certify_op
                                                     struct dyno_err *err);
 /* The types that it computes in, the model's own float first: "fp32+fp16"; NULL: out of memory. */
 const char *dyno_certify_precision(const struct dyno_engine *engine, struct dyno_arena *arena);
+/* Is step `idx` of an unoptimised execution one without a kernel of its own: by a slow reference,
+ * on a GPU also on the CPU, or by our kernel where a framework's library has a better one? */
+bool dyno_certify_is_opaque(const struct dyno_engine *engine, uint32_t idx);
 /* Do steps of an engine for a GPU run on the CPU? */
 bool dyno_certify_runs_on_host(const struct dyno_engine *engine);
 

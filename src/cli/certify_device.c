@@ -65,6 +65,18 @@ enum dyno_status dyno_certify_device(const struct dyno_certify_options *options,
     return device_out->on_gpu ? name_gpu(device_out, err) : name_cpu(options, device_out, err);
 }
 
+bool dyno_certify_is_opaque(const struct dyno_engine *engine, uint32_t idx)
+{
+    const struct dyno_step *step = &engine->plan->steps[idx];
+    const struct dyno_kernel *kernel = engine->kernels[idx];
+    if (kernel == NULL || (step->tactic.flags & DYNO_TACTIC_REFERENCE) != 0)
+        return true;
+    if (engine->plan->gpu.compute == 0)
+        return false;
+    return kernel->place == DYNO_ON_CPU ||
+           (step->op == DYNO_OP_conv_transpose && kernel->library == DYNO_LIBRARY_NONE);
+}
+
 bool dyno_certify_runs_on_host(const struct dyno_engine *engine)
 {
     bool any = false;
@@ -81,7 +93,7 @@ static const char *libraries_of(const struct dyno_engine *engine, struct dyno_ar
         const struct dyno_kernel *kernel = engine->kernels[s];
         char part[96];
         char version[DYNO_LIBRARY_VERSION_TEXT];
-        if (kernel == NULL || kernel->library == 0)
+        if (kernel == NULL || kernel->library == DYNO_LIBRARY_NONE)
             continue;
         dyno_library_version_text(engine->plan->steps[s].tactic.cfg[DYNO_CFG_LIBRARY], version);
         (void)snprintf(part, sizeof(part), "%s %s", dyno_cuda_library_of(kernel->library)->name,

@@ -336,13 +336,8 @@ static enum dyno_status profile(struct worker *worker, uint32_t point, struct dy
         DYNO_TRY(run_once(side, err));
         dyno_context_step_times(side->context, us);
         for (uint32_t i = 0; i < count; i++) {
-            struct dyno_step_info step;
-            dyno_engine_step(side->engine, i, &step);
             all_ns += (double)us[i] * 1e3;
-            const bool is_opaque =
-                strcmp(step.kernel, "reference") == 0 ||
-                (worker->on_gpu && side->engine->kernels[i]->place == DYNO_ON_CPU);
-            opaque_ns += is_opaque ? (double)us[i] * 1e3 : 0.0;
+            opaque_ns += dyno_certify_is_opaque(side->engine, i) ? (double)us[i] * 1e3 : 0.0;
         }
     }
     dyno_context_profile(side->context, 0);

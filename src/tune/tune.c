@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "tune/baseline.h"
 #include "tune/measure.h"
 #include "tune/pbqp.h"
 #include "tune/shapes.h"
@@ -216,7 +217,9 @@ static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
     struct dyno_site site;
     DYNO_TRY(dyno_tune_site(tuner->plan, step, tuner->bufs, tuner->options->target, tuner->arena,
                             &site, tuner->err));
-    const int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
+    int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
+    if (idx < tuner->options->open_from)
+        DYNO_TRY(dyno_tune_baseline(&site, found, &count, tuner->err));
     const float least_est = count > 0 ? found[0].est_us : 0.0F;
     const float prune = tuner->options->level >= 4 ? 10.0F : 4.0F;
     const bool closed = idx < tuner->options->open_from;

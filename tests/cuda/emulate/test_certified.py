@@ -7,7 +7,7 @@ import re
 import xml.dom.minidom
 
 from harness import check
-from onnx_bytes import good, small_values, tensor
+from onnx_bytes import attr_int, attr_ints, good, graph, model, node, small_values, tensor, value
 
 SKIPPED = 77
 LEVEL_0 = "--builderOptimizationLevel=0"
@@ -22,6 +22,7 @@ def build(t, name, onnx, *flags):
         print(got.stderr)
         raise SystemExit(SKIPPED)
     check(got.returncode == 0, flags, got.stderr)
+    return got.stdout
 
 
 def certify(t, *more, env=None):
@@ -30,6 +31,40 @@ def certify(t, *more, env=None):
 
 def read(t, report, kind):
     return json.loads((t.folder / report[kind]["file"]).read_text())
+
+
+def case_baseline(t):
+    """The unoptimised execution: every operator a step, all of them there, and the numbers of the CPU's."""
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], [attr_ints("pads", [1, 1, 1, 1])], "first"),
+        node("BatchNormalization", ["c", "s", "b", "b", "s"], ["n"], name="norm"),
+        node("Relu", ["n"], ["r"], name="relu"),
+        node("Conv", ["r", "v"], ["d"], [attr_ints("pads", [1, 1, 1, 1]), attr_int("group", 8)], "depthwise"),
+        node("MaxPool", ["d"], ["p"], [attr_ints("kernel_shape", [2, 2])], "pool"),
+        node("ConvTranspose", ["p", "u"], ["t"], name="up"),
+        node("ReduceMean", ["t"], ["m"], [attr_ints("axes", [2, 3]), attr_int("keepdims", 1)], "mean"),
+        node("Mul", ["t", "m"], ["g"], name="gate"),
+        node("GlobalAveragePool", ["g"], ["a"], name="all"),
+        node("Flatten", ["a"], ["f"], name="flat"),
+        node("MatMul", ["f", "k"], ["out/y"], name="product"),
+    ]
+    constants = [tensor("w", [8, 3, 3, 3], small_values(216)), tensor("v", [8, 1, 3, 3], small_values(72)),
+                 tensor("u", [8, 4, 2, 2], small_values(128)), tensor("k", [4, 5], small_values(20)),
+                 tensor("s", [8], [1.0 + i / 9 for i in range(8)]), tensor("b", [8], small_values(8))]
+    onnx = model(graph(nodes, [value("x", [2, 3, 6, 6])], [value("out/y", [2, 5])], constants))
+    said = build(t, "m", onnx, "--device=cuda", "--baseline", "--fp16")
+    engine = "m.engine"
+    check("; 0 steps run on the CPU" in said and "10 steps (0 layout changes, 1 views)" in said, said)
+    plain = json.loads(t.works("inspect", "engine", engine, "--json"))
+    check(len(plain["steps"]) == 10 and all(s["TacticName"] in
+          ("conv_cudnn_cuda", "conv_rows_cuda", "channel_norm_cuda", "pointwise_cuda", "pool_cuda", "reduce_cuda",
+           "matmul_cublaslt_cuda") for s in plain["steps"]), plain["steps"])
+    by = {s["Name"]: s["TacticName"] for s in plain["steps"]}
+    check(by["first"] == "conv_cudnn_cuda" and by["product"] == "matmul_cublaslt_cuda", by)
+    t.works("compare", "m.onnx", engine, "--rtol=1e-5", "--layers")
+    got = json.loads(t.works("bench", f"--onnx=m.onnx", "--baseline", "--device=cuda", "--duration=0",
+                             "--warmUp=0", "--iterations=2", "--json"))
+    check(got["gpu"] == "Emulated GPU" and got["gpu_ms"]["median"] > 0, got)
 
 
 def case_certificate(t):
@@ -43,6 +78,7 @@ def case_certificate(t):
         check(device["isa"] == "sm_80" and device["threads"] == 1, device)
         gpu = device["gpu"]
         check(gpu["compute"] == 80 and gpu["multiprocessors"] == 108 and gpu["cuda"] == 13000, gpu)
+        check(gpu["libraries"].startswith("cuDNN ") and ", cuBLAS" in gpu["libraries"], gpu)
         check(gpu["timed_by"] == ["events", "events"] and gpu["power_limit_mw"] == 0, gpu)
         check(cert["outcome"] == "trial" and cert["breaks"] == "", cert["breaks"])
         for block in sum(cert["attempts"][0]["points"][0]["control"], []):
@@ -129,9 +165,19 @@ def case_refused(t):
             "m.onnx", "--engine=w.engine", "--trial", env=SLOW)
 
 
+def case_one_shape(t):
+    """cuDNN plans for one: where sizes are open there is no unoptimised execution."""
+    build(t, "m", good("n"), "--device=cuda", "--minShapes=x:1x3x6x6", "--optShapes=x:2x3x6x6", "--maxShapes=x:4x3x6x6")
+    t.fails("E_UNSUPPORTED", "dyno certify: step 'conv': the unoptimised execution on a GPU takes Conv by cuDNN, which plans "
+            "for one shape: fix all sizes (--shapes)", "certify", "m.onnx", "--engine=m.engine", "--trial")
+
+
 def case_batches(t):
     """The batch is the smallest within 5 % of the best, on a GPU as well."""
-    build(t, "m", good("n"), "--device=cuda", "--minShapes=x:1x3x6x6", "--optShapes=x:2x3x6x6", "--maxShapes=x:4x3x6x6")
+    nodes = [node("MatMul", ["x", "m"], ["z"], name="product"), node("Relu", ["z"], ["y"], name="relu")]
+    onnx = model(graph(nodes, [value("x", ["n", 3, 16])], [value("y", ["n", 3, 8])],
+                       [tensor("m", [16, 8], small_values(128))]))
+    build(t, "m", onnx, "--device=cuda", "--minShapes=x:1x3x16", "--optShapes=x:2x3x16", "--maxShapes=x:4x3x16")
     reference = read(t, certify(t, env={"DYNO_EMULATE_CLOCK": "3000"}), "reference")
     rates = {row[0]: row[1] / row[2] for row in reference["sweep"]}
     check(list(rates) == [1, 2, 4], rates)

@@ -49,35 +49,14 @@ def case_types(t):
         t.works("compare", t.path("cpu.onnx"), engine, "--rtol=0.02", "--layers")
 
 
-def case_baseline(t):
-    """The unoptimised execution: every operator a step, all of them there, and the numbers of the CPU's."""
-    nodes = [
-        node("Conv", ["x", "w"], ["c"], [attr_ints("pads", [1, 1, 1, 1])], "first"),
-        node("BatchNormalization", ["c", "s", "b", "b", "s"], ["n"], name="norm"),
-        node("Relu", ["n"], ["r"], name="relu"),
-        node("Conv", ["r", "v"], ["d"], [attr_ints("pads", [1, 1, 1, 1]), attr_int("group", 8)], "depthwise"),
-        node("MaxPool", ["d"], ["p"], [attr_ints("kernel_shape", [2, 2])], "pool"),
-        node("ConvTranspose", ["p", "u"], ["t"], name="up"),
-        node("ReduceMean", ["t"], ["m"], [attr_ints("axes", [2, 3]), attr_int("keepdims", 1)], "mean"),
-        node("Mul", ["t", "m"], ["g"], name="gate"),
-        node("GlobalAveragePool", ["g"], ["a"], name="all"),
-        node("Flatten", ["a"], ["f"], name="flat"),
-        node("MatMul", ["f", "k"], ["out/y"], name="product"),
-    ]
-    constants = [tensor("w", [8, 3, 3, 3], small_values(216)), tensor("v", [8, 1, 3, 3], small_values(72)),
-                 tensor("u", [8, 4, 2, 2], small_values(128)), tensor("k", [4, 5], small_values(20)),
-                 tensor("s", [8], [1.0 + i / 9 for i in range(8)]), tensor("b", [8], small_values(8))]
-    onnx = model(graph(nodes, [value("x", [2, 3, 6, 6])], [value("out/y", [2, 5])], constants))
-    engine, said = build(t, "m", onnx, "--baseline", "--fp16")
-    check("; 0 steps run on the CPU" in said and "10 steps (0 layout changes, 1 views)" in said, said)
-    plain = json.loads(t.works("inspect", "engine", engine, "--json"))
-    check(len(plain["steps"]) == 10 and all(s["TacticName"] in
-          ("conv_rows_cuda", "channel_norm_cuda", "pointwise_cuda", "pool_cuda", "reduce_cuda", "matmul_ffma_cuda")
-          for s in plain["steps"]), plain["steps"])
-    t.works("compare", t.path("m.onnx"), engine, "--rtol=1e-5", "--layers")
-    got = json.loads(t.works("bench", f"--onnx={t.path('m.onnx')}", "--baseline", "--device=cuda", "--duration=0",
-                             "--warmUp=0", "--iterations=2", "--json"))
-    check(got["gpu"] == "Emulated GPU" and got["gpu_ms"]["median"] > 0, got)
+def case_baseline_without_libraries(t):
+    """A slower execution by our own kernels would be another unoptimised one: one sentence."""
+    path = t.put("m.onnx", good())
+    build(t, "probe", good())
+    for command in (("build", f"--onnx={path}", "--saveEngine=b.engine"), ("bench", f"--onnx={path}", "--duration=0")):
+        t.fails("E_UNSUPPORTED", f"dyno {command[0]}: *the unoptimised execution on a GPU takes Conv by cuDNN, as frameworks "
+                "do, which is not here: *", *command, "--device=cuda", "--baseline")
+    check(not (t.folder / "b.engine").exists())
 
 
 def case_bench_without_transfers(t):
