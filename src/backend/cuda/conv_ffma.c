@@ -3,4 +3,4 @@
 
 extern const struct dyno_kernel dyno_kernel_cuda_conv_ffma;
 
-DYNO_CUDA_PRODUCT_KERNEL(conv_ffma, false, true);
+DYNO_CUDA_PRODUCT_KERNEL(conv_ffma, DYNO_CUDA_FFMA, true);

@@ -3,4 +3,4 @@
 
 extern const struct dyno_kernel dyno_kernel_cuda_conv_mma;
 
-DYNO_CUDA_PRODUCT_KERNEL(conv_mma, true, true);
+DYNO_CUDA_PRODUCT_KERNEL(conv_mma, DYNO_CUDA_MMA, true);

@@ -3,4 +3,4 @@
 
 extern const struct dyno_kernel dyno_kernel_cuda_matmul_ffma;
 
-DYNO_CUDA_PRODUCT_KERNEL(matmul_ffma, false, false);
+DYNO_CUDA_PRODUCT_KERNEL(matmul_ffma, DYNO_CUDA_FFMA, false);

@@ -3,4 +3,4 @@
 
 extern const struct dyno_kernel dyno_kernel_cuda_matmul_mma;
 
-DYNO_CUDA_PRODUCT_KERNEL(matmul_mma, true, false);
+DYNO_CUDA_PRODUCT_KERNEL(matmul_mma, DYNO_CUDA_MMA, false);

@@ -37,6 +37,11 @@ static const struct {
 #define MMA_TILES  ((int)DYNO_COUNT(mma_tiles))
 #define FFMA_TILES ((int)DYNO_COUNT(ffma_tiles))
 
+static bool on_tensor_cores(enum dyno_cuda_unit unit)
+{
+    return unit != DYNO_CUDA_FFMA;
+}
+
 static int64_t round_up(int64_t value, int64_t step)
 {
     return dyno_cuda_div_up(value, step) * step;
@@ -134,14 +139,14 @@ static enum dyno_status matmul_of(const struct dyno_site *site, const struct dyn
 }
 
 enum dyno_status dyno_cuda_product_of(const struct dyno_site *site,
-                                      const struct dyno_tactic *tactic, bool tensor,
+                                      const struct dyno_tactic *tactic, enum dyno_cuda_unit unit,
                                       struct dyno_cuda_product *product_out, struct dyno_err *err)
 {
     struct dyno_cuda_product product = {.windows = false};
     const struct dyno_layout layout = tactic->in_layouts[0];
     const int64_t elem_bytes = layout.elem != 0 ? 2 : 4;
     if (!dyno_cuda_is_f32(&site->ins[0]) || !dyno_cuda_readable(site, 0) || site->in_is_weight[0] ||
-        !dyno_cuda_layout_known(layout) || tensor != (layout.elem != 0) ||
+        !dyno_cuda_layout_known(layout) || on_tensor_cores(unit) != (layout.elem != 0) ||
         !dyno_cuda_tail_plan(site, tactic, &product.tail))
         return dyno_cuda_refuse(site, err);
     if (site->step->op == DYNO_OP_conv)
@@ -167,9 +172,9 @@ enum dyno_status dyno_cuda_product_of(const struct dyno_site *site,
 }
 
 /* Elements that an epilogue stores at once. */
-static int vector_of(const struct dyno_cuda_product *product, bool tensor)
+static int vector_of(const struct dyno_cuda_product *product, enum dyno_cuda_unit unit)
 {
-    int vector = tensor ? 8 : 4;
+    int vector = on_tensor_cores(unit) ? 8 : 4;
     while (vector > 1 && product->ldo % vector != 0)
         vector /= 2;
     return vector;
@@ -177,13 +182,13 @@ static int vector_of(const struct dyno_cuda_product *product, bool tensor)
 
 /* --- candidates --- */
 
-static bool tile_at(uint32_t idx, bool tensor, int *bm_out, int *bn_out, int *bk_out)
+static bool tile_at(uint32_t idx, enum dyno_cuda_unit unit, int *bm_out, int *bn_out, int *bk_out)
 {
-    if (idx >= (uint32_t)(tensor ? MMA_TILES : FFMA_TILES))
+    if (idx >= (uint32_t)(on_tensor_cores(unit) ? MMA_TILES : FFMA_TILES))
         return false;
-    *bm_out = tensor ? mma_tiles[idx].bm : ffma_tiles[idx].bm;
-    *bn_out = tensor ? mma_tiles[idx].bn : ffma_tiles[idx].bn;
-    *bk_out = tensor ? mma_tiles[idx].bk : 16;
+    *bm_out = on_tensor_cores(unit) ? mma_tiles[idx].bm : ffma_tiles[idx].bm;
+    *bn_out = on_tensor_cores(unit) ? mma_tiles[idx].bn : ffma_tiles[idx].bn;
+    *bk_out = on_tensor_cores(unit) ? mma_tiles[idx].bk : 16;
     return true;
 }
 
@@ -201,12 +206,13 @@ bool dyno_cuda_ffma_tile(uint32_t idx, int *bm_out, int *bn_out, int *tm_out, in
 /* Blocks come in waves over the multiprocessors; a step over k costs its arithmetic or, in a small
  * tile, the wait for memory. */
 static double estimate(const struct dyno_site *site, const struct dyno_cuda_product *product,
-                       uint32_t tile, int split, bool tensor)
+                       uint32_t tile, int split, enum dyno_cuda_unit unit)
 {
     /* Operations of a multiprocessor in a microsecond, multiply and add. */
-    const double ops_a_us = !tensor ? 0.4e6 : (mma_tiles[tile].wgmma ? 6.0e6 : 4.0e6);
+    const double ops_a_us =
+        !on_tensor_cores(unit) ? 0.4e6 : (mma_tiles[tile].wgmma ? 6.0e6 : 4.0e6);
     int bm = 0, bn = 0, bk = 0;
-    DYNO_ASSERT(tile_at(tile, tensor, &bm, &bn, &bk) && bm > 0 && bn > 0);
+    DYNO_ASSERT(tile_at(tile, unit, &bm, &bn, &bk) && bm > 0 && bn > 0);
     const int sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
     const double blocks =
         (double)(dyno_cuda_div_up(product->m, bm) * dyno_cuda_div_up(product->ldo, bn) * split);
@@ -214,7 +220,7 @@ static double estimate(const struct dyno_site *site, const struct dyno_cuda_prod
     const double waves = ceil(blocks / (sms * resident));
     const double at_once = blocks < sms * resident ? ceil(blocks / sms) : resident;
     const double tile_us = 2.0 * bm * bn * bk / ops_a_us * at_once;
-    const double wait_us = tensor ? 0.12 : 0.25;
+    const double wait_us = on_tensor_cores(unit) ? 0.12 : 0.25;
     const double steps = ceil((double)product->k_padded / bk / split);
     return 2.5 + (split > 1 ? 1.0 : 0.0) + waves * steps * fmax(tile_us, wait_us);
 }
@@ -231,26 +237,28 @@ static int by_estimate(const void *a, const void *b)
 
 /* The most promising ways in one pair of layouts. */
 static int enumerate_layout(const struct dyno_site *site, const struct dyno_tactic *like,
-                            struct dyno_tactic *out, int max, bool tensor)
+                            struct dyno_tactic *out, int max, enum dyno_cuda_unit unit)
 {
     enum { BEST = 24 };
     struct dyno_tactic all[MMA_TILES * SPLITS];
     struct dyno_cuda_product product = {.windows = false};
     int count = 0;
-    if (dyno_cuda_product_of(site, like, tensor, &product, NULL) != DYNO_OK)
+    if (dyno_cuda_product_of(site, like, unit, &product, NULL) != DYNO_OK)
         return 0;
-    for (uint32_t tile = 0; tile < (uint32_t)(tensor ? MMA_TILES : FFMA_TILES); tile++) {
-        for (int split = 1; split <= (tensor && site->target->gpu.compute >= 90 ? 8 : 1);
+    for (uint32_t tile = 0; tile < (uint32_t)(on_tensor_cores(unit) ? MMA_TILES : FFMA_TILES);
+         tile++) {
+        for (int split = 1;
+             split <= (on_tensor_cores(unit) && site->target->gpu.compute >= 90 ? 8 : 1);
              split *= 2) {
             int bm = 0, bn = 0, bk = 0;
-            (void)tile_at(tile, tensor, &bm, &bn, &bk);
+            (void)tile_at(tile, unit, &bm, &bn, &bk);
             if ((split > 1 && product.k_padded / bk < 2LL * split) || bn > 2 * product.columns ||
-                (tensor && mma_tiles[tile].wgmma && site->target->gpu.compute != 90))
+                (on_tensor_cores(unit) && mma_tiles[tile].wgmma && site->target->gpu.compute != 90))
                 continue;
             all[count] = *like;
             all[count].cfg[0] = tile;
             all[count].cfg[1] = (uint32_t)split;
-            all[count++].est_us = (float)estimate(site, &product, tile, split, tensor);
+            all[count++].est_us = (float)estimate(site, &product, tile, split, unit);
         }
     }
     qsort(all, (size_t)count, sizeof(all[0]), by_estimate);
@@ -261,30 +269,30 @@ static int enumerate_layout(const struct dyno_site *site, const struct dyno_tact
 }
 
 int dyno_cuda_product_enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max,
-                                bool tensor, bool conv)
+                                enum dyno_cuda_unit unit, bool conv)
 {
     const enum dyno_op_id op = site->step->op;
     const bool fits = conv ? op == DYNO_OP_conv : op == DYNO_OP_mat_mul || op == DYNO_OP_gemm;
     int count = 0;
     for (int i = 0; fits && i < dyno_cuda_layout_count; i++) {
         const struct dyno_layout in = dyno_cuda_layouts[i];
-        if (dyno_cuda_is_last(in) != conv || (in.elem != 0) != tensor ||
+        if (dyno_cuda_is_last(in) != conv || (in.elem != 0) != on_tensor_cores(unit) ||
             !dyno_cuda_layout_allowed(in, site->target))
             continue;
         /* A product may leave 16 bits behind: a last layer's output is f32. */
-        for (int wide = 0; wide < (tensor && !conv ? 2 : 1); wide++) {
+        for (int wide = 0; wide < (on_tensor_cores(unit) && !conv ? 2 : 1); wide++) {
             struct dyno_tactic like = {.cfg = {0, 1}};
             like.in_layouts[0] = in;
             dyno_cuda_tail_layouts(site, wide != 0 ? DYNO_ROW : in, &like);
             like.cfg[2] = (uint32_t)i;
-            count += enumerate_layout(site, &like, out + count, max - count, tensor);
+            count += enumerate_layout(site, &like, out + count, max - count, unit);
         }
     }
     return count;
 }
 
 enum dyno_status dyno_cuda_product_settle(const struct dyno_site *site, struct dyno_tactic *tactic,
-                                          bool tensor, bool conv, struct dyno_err *err)
+                                          enum dyno_cuda_unit unit, bool conv, struct dyno_err *err)
 {
     const enum dyno_op_id op = site->step->op;
     const bool fits = conv ? op == DYNO_OP_conv : op == DYNO_OP_mat_mul || op == DYNO_OP_gemm;
@@ -292,19 +300,20 @@ enum dyno_status dyno_cuda_product_settle(const struct dyno_site *site, struct d
     int bm = 0, bn = 0, bk = 0;
     const uint32_t split = tactic->cfg[1];
     if (!fits || !dyno_cuda_rest_is_zero(tactic, 3) ||
-        !tile_at(tactic->cfg[0], tensor, &bm, &bn, &bk) ||
+        !tile_at(tactic->cfg[0], unit, &bm, &bn, &bk) ||
         tactic->cfg[2] >= (uint32_t)dyno_cuda_layout_count || split == 0 || split > 8 ||
-        (split & (split - 1)) != 0 || (!tensor && split != 1))
+        (split & (split - 1)) != 0 || (!on_tensor_cores(unit) && split != 1))
         return dyno_cuda_refuse(site, err);
     const struct dyno_layout in = dyno_cuda_layouts[tactic->cfg[2]];
-    const bool out_fits = dyno_layout_same(tactic->out_layout, in) ||
-                          (tensor && !conv && dyno_layout_same(tactic->out_layout, DYNO_ROW));
+    const bool out_fits =
+        dyno_layout_same(tactic->out_layout, in) ||
+        (on_tensor_cores(unit) && !conv && dyno_layout_same(tactic->out_layout, DYNO_ROW));
     if (dyno_cuda_is_last(in) != conv || !out_fits)
         return dyno_cuda_refuse(site, err);
     tactic->in_layouts[0] = in;
-    DYNO_TRY(dyno_cuda_product_of(site, tactic, tensor, &product, err));
+    DYNO_TRY(dyno_cuda_product_of(site, tactic, unit, &product, err));
     tactic->packed_bytes = product.packed_bytes;
-    tactic->flags = tensor || conv ? 0 : DYNO_TACTIC_BASELINE;
+    tactic->flags = on_tensor_cores(unit) || conv ? 0 : DYNO_TACTIC_BASELINE;
     return DYNO_OK;
 }
 
@@ -340,11 +349,11 @@ static float bias_at(const struct dyno_site *site, int64_t n)
 }
 
 enum dyno_status dyno_cuda_product_pack(const struct dyno_site *site,
-                                        const struct dyno_tactic *tactic, void *dst, bool tensor,
-                                        struct dyno_err *err)
+                                        const struct dyno_tactic *tactic, void *dst,
+                                        enum dyno_cuda_unit unit, struct dyno_err *err)
 {
     struct dyno_cuda_product product = {.windows = false};
-    DYNO_TRY(dyno_cuda_product_of(site, tactic, tensor, &product, err));
+    DYNO_TRY(dyno_cuda_product_of(site, tactic, unit, &product, err));
     memset(dst, 0, product.packed_bytes);
     float *bias = dst;
     float *wide = bias + product.columns;
@@ -353,7 +362,7 @@ enum dyno_status dyno_cuda_product_pack(const struct dyno_site *site,
         bias[n] = bias_at(site, n);
         for (int64_t k = 0; k < product.k; k++) {
             const float value = weight_at(site, &product, k, n);
-            if (tensor)
+            if (on_tensor_cores(unit))
                 dyno_elem_store_f64((enum dyno_dtype)tactic->in_layouts[0].elem, narrow,
                                     (size_t)(n * product.k_padded + k), (double)value);
             else
@@ -368,17 +377,17 @@ enum dyno_status dyno_cuda_product_pack(const struct dyno_site *site,
 enum dyno_status dyno_cuda_product_program(const struct dyno_site *site,
                                            const struct dyno_tactic *tactic,
                                            const char **source_out, struct dyno_strbuf *choices,
-                                           bool tensor, struct dyno_err *err)
+                                           enum dyno_cuda_unit unit, struct dyno_err *err)
 {
     struct dyno_cuda_product product = {.windows = false};
-    DYNO_TRY(dyno_cuda_product_of(site, tactic, tensor, &product, err));
+    DYNO_TRY(dyno_cuda_product_of(site, tactic, unit, &product, err));
     const char *type = dyno_cuda_type(tactic->in_layouts[0]);
     const uint32_t tile = tactic->cfg[0];
-    *source_out = tensor ? "product_mma.cu" : "product_ffma.cu";
+    *source_out = on_tensor_cores(unit) ? "product_mma.cu" : "product_ffma.cu";
     dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define WINDOWS %d\n#define VEC %d\n",
                        type, dyno_cuda_type(tactic->out_layout), product.windows,
-                       vector_of(&product, tensor));
-    if (tensor)
+                       vector_of(&product, unit));
+    if (on_tensor_cores(unit))
         dyno_strbuf_printf(
             choices,
             "#define BM %d\n#define BN %d\n#define BK %d\n"
@@ -396,10 +405,10 @@ enum dyno_status dyno_cuda_product_program(const struct dyno_site *site,
 }
 
 static void set_shared(struct dyno_cuda_product_state *state, const struct dyno_tactic *tactic,
-                       bool tensor)
+                       enum dyno_cuda_unit unit)
 {
     const uint32_t tile = tactic->cfg[0];
-    if (!tensor) {
+    if (!on_tensor_cores(unit)) {
         state->threads =
             ffma_tiles[tile].bm / ffma_tiles[tile].tm * (ffma_tiles[tile].bn / ffma_tiles[tile].tn);
         return;
@@ -413,13 +422,13 @@ static void set_shared(struct dyno_cuda_product_state *state, const struct dyno_
 
 enum dyno_status dyno_cuda_product_prepare(const struct dyno_site *site,
                                            const struct dyno_tactic *tactic, void *state_bytes,
-                                           bool tensor, struct dyno_err *err)
+                                           enum dyno_cuda_unit unit, struct dyno_err *err)
 {
     struct dyno_cuda_product product = {.windows = false};
     struct dyno_cuda_product_state *state = state_bytes;
     int bm = 0, bn = 0, bk = 0;
-    DYNO_TRY(dyno_cuda_product_of(site, tactic, tensor, &product, err));
-    if (!tile_at(tactic->cfg[0], tensor, &bm, &bn, &bk))
+    DYNO_TRY(dyno_cuda_product_of(site, tactic, unit, &product, err));
+    if (!tile_at(tactic->cfg[0], unit, &bm, &bn, &bk))
         return dyno_cuda_refuse(site, err);
     *state = (struct dyno_cuda_product_state){.params = product.params, .tail = product.tail};
     struct dyno_gpu_product *params = &state->params;
@@ -428,7 +437,7 @@ enum dyno_status dyno_cuda_product_prepare(const struct dyno_site *site,
     params->k = (int)product.k_padded;
     params->depth = (int)product.k_padded;
     params->lda = (int)product.lda;
-    params->ldb = (int)(tensor ? product.k_padded : product.columns);
+    params->ldb = (int)(on_tensor_cores(unit) ? product.k_padded : product.columns);
     params->ldo = (int)product.ldo;
     params->columns = (int)product.columns;
     if (!dyno_cuda_tail_sizes(site, tactic, &product.tail, &params->tail))
@@ -437,7 +446,7 @@ enum dyno_status dyno_cuda_product_prepare(const struct dyno_site *site,
     state->grid[1] = dyno_cuda_div_up(product.ldo, bn);
     state->grid[2] = tactic->cfg[1];
     state->b_at = (uint64_t)product.columns * sizeof(float);
-    set_shared(state, tactic, tensor);
+    set_shared(state, tactic, unit);
     return DYNO_OK;
 }
 

@@ -24,9 +24,15 @@ struct dyno_cuda_product {
     uint64_t packed_bytes;
 };
 
-/* tensor: which programs: those on tensor cores or those in plain f32. */
+/* On what a product is made, and by which program. */
+enum dyno_cuda_unit {
+    DYNO_CUDA_FFMA, /* plain f32: product_ffma.cu */
+    DYNO_CUDA_MMA,  /* tensor cores, in 16 bits: product_mma.cu */
+};
+
 DYNO_NODISCARD enum dyno_status dyno_cuda_product_of(const struct dyno_site *site,
-                                                     const struct dyno_tactic *tactic, bool tensor,
+                                                     const struct dyno_tactic *tactic,
+                                                     enum dyno_cuda_unit unit,
                                                      struct dyno_cuda_product *product_out,
                                                      struct dyno_err *err);
 
@@ -43,39 +49,40 @@ struct dyno_cuda_product_state {
     uint64_t b_at; /* bytes into the packed form */
 };
 
-/* The functions of a kernel; `tensor` as above, `conv`: Conv, else MatMul and Gemm. */
+/* The functions of a kernel; `conv`: Conv, else MatMul and Gemm. */
 int dyno_cuda_product_enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max,
-                                bool tensor, bool conv);
+                                enum dyno_cuda_unit unit, bool conv);
 enum dyno_status dyno_cuda_product_settle(const struct dyno_site *site, struct dyno_tactic *tactic,
-                                          bool tensor, bool conv, struct dyno_err *err);
+                                          enum dyno_cuda_unit unit, bool conv,
+                                          struct dyno_err *err);
 enum dyno_status dyno_cuda_product_pack(const struct dyno_site *site,
-                                        const struct dyno_tactic *tactic, void *dst, bool tensor,
-                                        struct dyno_err *err);
+                                        const struct dyno_tactic *tactic, void *dst,
+                                        enum dyno_cuda_unit unit, struct dyno_err *err);
 enum dyno_status dyno_cuda_product_prepare(const struct dyno_site *site,
                                            const struct dyno_tactic *tactic, void *state,
-                                           bool tensor, struct dyno_err *err);
+                                           enum dyno_cuda_unit unit, struct dyno_err *err);
 enum dyno_status dyno_cuda_product_program(const struct dyno_site *site,
                                            const struct dyno_tactic *tactic,
                                            const char **source_out, struct dyno_strbuf *choices,
-                                           bool tensor, struct dyno_err *err);
+                                           enum dyno_cuda_unit unit, struct dyno_err *err);
 enum dyno_status dyno_cuda_product_run(struct dyno_run_args *args);
 
 /* A kernel of these functions. */
-#define DYNO_CUDA_PRODUCT_KERNEL(kernel_name, tensor, conv)                                       \
+#define DYNO_CUDA_PRODUCT_KERNEL(kernel_name, unit, conv)                                         \
     static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)          \
     {                                                                                             \
-        return dyno_cuda_product_enumerate(site, out, max, tensor, conv);                         \
+        return dyno_cuda_product_enumerate(site, out, max, unit, conv);                           \
     }                                                                                             \
     static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked, \
                                    struct dyno_tactic *tactic, struct dyno_err *err)              \
     {                                                                                             \
         (void)asked;                                                                              \
-        return dyno_cuda_product_settle(site, tactic, tensor, conv, err);                         \
+        return dyno_cuda_product_settle(site, tactic, unit, conv, err);                           \
     }                                                                                             \
     static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,  \
                                  void *dst, struct dyno_err *err)                                 \
     {                                                                                             \
-        return dyno_cuda_product_pack(site, tactic, dst, tensor, err);                            \
+        return dyno_cuda_product_pack(site, tactic, dst, unit, err);                              \
     }                                                                                             \
     static enum dyno_status prepare(                                                              \
         const struct dyno_site *site, const struct dyno_tactic *tactic, const void *packed,       \
@@ -83,13 +90,13 @@ enum dyno_status dyno_cuda_product_run(struct dyno_run_args *args);
     {                                                                                             \
         (void)packed;                                                                             \
         *workspace_bytes_out = 0;                                                                 \
-        return dyno_cuda_product_prepare(site, tactic, state, tensor, err);                       \
+        return dyno_cuda_product_prepare(site, tactic, state, unit, err);                         \
     }                                                                                             \
     static enum dyno_status program(const struct dyno_site *site,                                 \
                                     const struct dyno_tactic *tactic, const char **source_out,    \
                                     struct dyno_strbuf *choices, struct dyno_err *err)            \
     {                                                                                             \
-        return dyno_cuda_product_program(site, tactic, source_out, choices, tensor, err);         \
+        return dyno_cuda_product_program(site, tactic, source_out, choices, unit, err);           \
     }                                                                                             \
     const struct dyno_kernel dyno_kernel_cuda_##kernel_name = {                                   \
         .name = #kernel_name "_cuda",                                                             \
