@@ -409,7 +409,8 @@ static void try_tactic(const struct kcase_data *data, const struct dyno_kernel *
 /* Its cfg is a tile and a split. */
 static bool is_product(const struct dyno_kernel *kernel)
 {
-    return strstr(kernel->name, "_mma_") != NULL || strstr(kernel->name, "_ffma_") != NULL;
+    return strstr(kernel->name, "_mma_") != NULL || strstr(kernel->name, "_ffma_") != NULL ||
+           strstr(kernel->name, "_tf32_") != NULL;
 }
 
 /* Other parameters than the estimates like: every tile and every split comes up in some case. */

@@ -146,7 +146,7 @@ enum dyno_status dyno_cuda_product_of(const struct dyno_site *site,
     const struct dyno_layout layout = tactic->in_layouts[0];
     const int64_t elem_bytes = layout.elem != 0 ? 2 : 4;
     if (!dyno_cuda_is_f32(&site->ins[0]) || !dyno_cuda_readable(site, 0) || site->in_is_weight[0] ||
-        !dyno_cuda_layout_known(layout) || on_tensor_cores(unit) != (layout.elem != 0) ||
+        !dyno_cuda_layout_known(layout) || (unit == DYNO_CUDA_MMA) != (layout.elem != 0) ||
         !dyno_cuda_tail_plan(site, tactic, &product.tail))
         return dyno_cuda_refuse(site, err);
     if (site->step->op == DYNO_OP_conv)
@@ -184,11 +184,14 @@ static int vector_of(const struct dyno_cuda_product *product, enum dyno_cuda_uni
 
 static bool tile_at(uint32_t idx, enum dyno_cuda_unit unit, int *bm_out, int *bn_out, int *bk_out)
 {
-    if (idx >= (uint32_t)(on_tensor_cores(unit) ? MMA_TILES : FFMA_TILES))
+    if (idx >= (uint32_t)(on_tensor_cores(unit) ? MMA_TILES : FFMA_TILES) ||
+        (unit == DYNO_CUDA_TF32 && mma_tiles[idx].wgmma))
         return false;
     *bm_out = on_tensor_cores(unit) ? mma_tiles[idx].bm : ffma_tiles[idx].bm;
     *bn_out = on_tensor_cores(unit) ? mma_tiles[idx].bn : ffma_tiles[idx].bn;
     *bk_out = on_tensor_cores(unit) ? mma_tiles[idx].bk : 16;
+    if (unit == DYNO_CUDA_TF32)
+        *bk_out /= 2; /* as many bytes */
     return true;
 }
 
@@ -209,8 +212,9 @@ static double estimate(const struct dyno_site *site, const struct dyno_cuda_prod
                        uint32_t tile, int split, enum dyno_cuda_unit unit)
 {
     /* Operations of a multiprocessor in a microsecond, multiply and add. */
-    const double ops_a_us =
-        !on_tensor_cores(unit) ? 0.4e6 : (mma_tiles[tile].wgmma ? 6.0e6 : 4.0e6);
+    double ops_a_us = 0.4e6;
+    if (on_tensor_cores(unit))
+        ops_a_us = unit == DYNO_CUDA_TF32 ? 2.0e6 : (mma_tiles[tile].wgmma ? 6.0e6 : 4.0e6);
     int bm = 0, bn = 0, bk = 0;
     DYNO_ASSERT(tile_at(tile, unit, &bm, &bn, &bk) && bm > 0 && bn > 0);
     const int sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
@@ -251,8 +255,8 @@ static int enumerate_layout(const struct dyno_site *site, const struct dyno_tact
              split <= (on_tensor_cores(unit) && site->target->gpu.compute >= 90 ? 8 : 1);
              split *= 2) {
             int bm = 0, bn = 0, bk = 0;
-            (void)tile_at(tile, unit, &bm, &bn, &bk);
-            if ((split > 1 && product.k_padded / bk < 2LL * split) || bn > 2 * product.columns ||
+            if (!tile_at(tile, unit, &bm, &bn, &bk) ||
+                (split > 1 && product.k_padded / bk < 2LL * split) || bn > 2 * product.columns ||
                 (on_tensor_cores(unit) && mma_tiles[tile].wgmma && site->target->gpu.compute != 90))
                 continue;
             all[count] = *like;
@@ -274,13 +278,15 @@ int dyno_cuda_product_enumerate(const struct dyno_site *site, struct dyno_tactic
     const enum dyno_op_id op = site->step->op;
     const bool fits = conv ? op == DYNO_OP_conv : op == DYNO_OP_mat_mul || op == DYNO_OP_gemm;
     int count = 0;
+    if (unit == DYNO_CUDA_TF32 && (site->target->precisions & DYNO_PRECISION_TF32) == 0)
+        return 0;
     for (int i = 0; fits && i < dyno_cuda_layout_count; i++) {
         const struct dyno_layout in = dyno_cuda_layouts[i];
-        if (dyno_cuda_is_last(in) != conv || (in.elem != 0) != on_tensor_cores(unit) ||
+        if (dyno_cuda_is_last(in) != conv || (in.elem != 0) != (unit == DYNO_CUDA_MMA) ||
             !dyno_cuda_layout_allowed(in, site->target))
             continue;
         /* A product may leave 16 bits behind: a last layer's output is f32. */
-        for (int wide = 0; wide < (on_tensor_cores(unit) && !conv ? 2 : 1); wide++) {
+        for (int wide = 0; wide < (unit == DYNO_CUDA_MMA && !conv ? 2 : 1); wide++) {
             struct dyno_tactic like = {.cfg = {0, 1}};
             like.in_layouts[0] = in;
             dyno_cuda_tail_layouts(site, wide != 0 ? DYNO_ROW : in, &like);
@@ -307,13 +313,14 @@ enum dyno_status dyno_cuda_product_settle(const struct dyno_site *site, struct d
     const struct dyno_layout in = dyno_cuda_layouts[tactic->cfg[2]];
     const bool out_fits =
         dyno_layout_same(tactic->out_layout, in) ||
-        (on_tensor_cores(unit) && !conv && dyno_layout_same(tactic->out_layout, DYNO_ROW));
+        (unit == DYNO_CUDA_MMA && !conv && dyno_layout_same(tactic->out_layout, DYNO_ROW));
     if (dyno_cuda_is_last(in) != conv || !out_fits)
         return dyno_cuda_refuse(site, err);
     tactic->in_layouts[0] = in;
     DYNO_TRY(dyno_cuda_product_of(site, tactic, unit, &product, err));
     tactic->packed_bytes = product.packed_bytes;
     tactic->flags = on_tensor_cores(unit) || conv ? 0 : DYNO_TACTIC_BASELINE;
+    tactic->flags |= unit == DYNO_CUDA_TF32 ? DYNO_TACTIC_TF32 : 0;
     return DYNO_OK;
 }
 
@@ -348,6 +355,17 @@ static float bias_at(const struct dyno_site *site, int64_t n)
     return site->step->op == DYNO_OP_gemm ? value * attrs->beta : value;
 }
 
+/* To ten bits behind the point, as the program rounds A: to the nearest. */
+static float to_tf32(float value)
+{
+    uint32_t bits = 0;
+    memcpy(&bits, &value, sizeof(bits));
+    if ((bits & 0x7F800000U) != 0x7F800000U)
+        bits = (bits + 0x1000U) & ~0x1FFFU;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
 enum dyno_status dyno_cuda_product_pack(const struct dyno_site *site,
                                         const struct dyno_tactic *tactic, void *dst,
                                         enum dyno_cuda_unit unit, struct dyno_err *err)
@@ -362,9 +380,12 @@ enum dyno_status dyno_cuda_product_pack(const struct dyno_site *site,
         bias[n] = bias_at(site, n);
         for (int64_t k = 0; k < product.k; k++) {
             const float value = weight_at(site, &product, k, n);
-            if (on_tensor_cores(unit))
-                dyno_elem_store_f64((enum dyno_dtype)tactic->in_layouts[0].elem, narrow,
-                                    (size_t)(n * product.k_padded + k), (double)value);
+            const size_t at = (size_t)(n * product.k_padded + k);
+            if (unit == DYNO_CUDA_MMA)
+                dyno_elem_store_f64((enum dyno_dtype)tactic->in_layouts[0].elem, narrow, at,
+                                    (double)value);
+            else if (unit == DYNO_CUDA_TF32)
+                wide[at] = to_tf32(value);
             else
                 wide[k * product.columns + n] = value;
         }
@@ -383,6 +404,9 @@ enum dyno_status dyno_cuda_product_program(const struct dyno_site *site,
     DYNO_TRY(dyno_cuda_product_of(site, tactic, unit, &product, err));
     const char *type = dyno_cuda_type(tactic->in_layouts[0]);
     const uint32_t tile = tactic->cfg[0];
+    int bm = 0, bn = 0, bk = 0;
+    if (!tile_at(tile, unit, &bm, &bn, &bk))
+        return dyno_cuda_refuse(site, err);
     *source_out = on_tensor_cores(unit) ? "product_mma.cu" : "product_ffma.cu";
     dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define WINDOWS %d\n#define VEC %d\n",
                        type, dyno_cuda_type(tactic->out_layout), product.windows,
@@ -392,14 +416,13 @@ enum dyno_status dyno_cuda_product_program(const struct dyno_site *site,
             choices,
             "#define BM %d\n#define BN %d\n#define BK %d\n"
             "#define WM %d\n#define WN %d\n#define STAGES %d\n#define SPLIT %u\n#define WGMMA %d\n",
-            mma_tiles[tile].bm, mma_tiles[tile].bn, mma_tiles[tile].bk, mma_tiles[tile].wm,
-            mma_tiles[tile].wn, mma_tiles[tile].stages, tactic->cfg[1], mma_tiles[tile].wgmma);
+            bm, bn, bk, mma_tiles[tile].wm, mma_tiles[tile].wn, mma_tiles[tile].stages,
+            tactic->cfg[1], mma_tiles[tile].wgmma);
     else
         dyno_strbuf_printf(choices,
                            "#define TB float\n#define BM %d\n#define BN %d\n#define TM %d\n"
                            "#define TN %d\n#define AV 4\n#define BV 4\n",
-                           ffma_tiles[tile].bm, ffma_tiles[tile].bn, ffma_tiles[tile].tm,
-                           ffma_tiles[tile].tn);
+                           bm, bn, ffma_tiles[tile].tm, ffma_tiles[tile].tn);
     dyno_cuda_tail_text(&site->step->tail, &product.tail, choices);
     return DYNO_OK;
 }

@@ -1,9 +1,9 @@
 /* product.h - matrix products on the GPU: convolution as an implicit one, MatMul and Gemm with
  * constant weights, and the tiles that their programs come in.
  *
- * Packed: the bias of each column (f32), then B: [columns][k] in 16-bit types, k as the fastest
- * axis; [k][columns] in f32.  Columns and k are padded with zeros.  The packed form does not depend
- * on the tile.
+ * Packed: the bias of each column (f32), then B: [columns][k] for tensor cores, k as the fastest
+ * axis; [k][columns] for plain f32.  Columns and k are padded with zeros.  The packed form does not
+ * depend on the tile.
  */
 #ifndef DYNO_BACKEND_CUDA_PRODUCT_H
 #define DYNO_BACKEND_CUDA_PRODUCT_H
@@ -28,6 +28,7 @@ struct dyno_cuda_product {
 enum dyno_cuda_unit {
     DYNO_CUDA_FFMA, /* plain f32: product_ffma.cu */
     DYNO_CUDA_MMA,  /* tensor cores, in 16 bits: product_mma.cu */
+    DYNO_CUDA_TF32, /* the same on f32 tensors, whose factors are rounded to TF32 */
 };
 
 DYNO_NODISCARD enum dyno_status dyno_cuda_product_of(const struct dyno_site *site,

@@ -6,6 +6,9 @@ template <typename T> struct emulate_type;
 template <> struct emulate_type<f16> {
     static constexpr emulate_op MULTIPLY = EMULATE_MULTIPLY_F16, WGMMA = EMULATE_WGMMA_F16;
 };
+template <> struct emulate_type<float> {
+    static constexpr emulate_op MULTIPLY = EMULATE_MULTIPLY_TF32;
+};
 template <> struct emulate_type<bf16> {
     static constexpr emulate_op MULTIPLY = EMULATE_MULTIPLY_BF16, WGMMA = EMULATE_WGMMA_BF16;
 };
@@ -74,6 +77,12 @@ inline void ptx_load_matrices(unsigned (&r)[4], unsigned at)
 inline void ptx_load_turned(unsigned (&r)[4], unsigned at)
 {
     emulate_load(EMULATE_LOAD_TURNED, r, at);
+}
+
+/* To the nearest, ties away from zero. */
+inline unsigned ptx_to_tf32(unsigned x)
+{
+    return (x & 0x7f800000) == 0x7f800000 ? x : (x + 0x1000) & ~0x1fffu;
 }
 
 template <typename T>

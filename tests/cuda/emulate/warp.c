@@ -100,6 +100,26 @@ static void multiply(void *const lanes[EMULATE_LANES], bool is_f16)
     }
 }
 
+/* Of 16 x 8 and 8 x 8 numbers, of which the last thirteen bits are not read. */
+static void multiply_tf32(void *const lanes[EMULATE_LANES])
+{
+    float a[16][8], b[8][8];
+    for (int i = 0; i < EMULATE_LANES; i++) {
+        const struct emulate_multiply *lane = lanes[i];
+        for (int e = 0; e < 4; e++)
+            a[i / 4 + e % 2 * 8][i % 4 + e / 2 * 4] = of_bits(lane->a[e] & ~0x1fffU);
+        for (int e = 0; e < 2; e++)
+            b[i % 4 + e * 4][i / 4] = of_bits(lane->b[e] & ~0x1fffU);
+    }
+    for (int i = 0; i < EMULATE_LANES; i++) {
+        const struct emulate_multiply *lane = lanes[i];
+        for (int e = 0; e < 4; e++) {
+            for (int k = 0; k < 8; k++)
+                lane->c[e] += a[i / 4 + e / 2 * 8][k] * b[k][i % 4 * 2 + e % 2];
+        }
+    }
+}
+
 /* Element `column` of row `row` of what a descriptor names: rows of 128 bytes whose 16-byte chunks
  * are permuted in groups of eight rows.  ("Shared memory matrix layout", 128-byte swizzle.) */
 static float described(unsigned long long descriptor, int row, int column, bool is_f16)
@@ -187,6 +207,9 @@ void emulate_warp_do(enum emulate_op op, void *const lanes[EMULATE_LANES],
     case EMULATE_MULTIPLY_F16:
     case EMULATE_MULTIPLY_BF16:
         multiply(lanes, op == EMULATE_MULTIPLY_F16);
+        break;
+    case EMULATE_MULTIPLY_TF32:
+        multiply_tf32(lanes);
         break;
     case EMULATE_WGMMA_F16:
     case EMULATE_WGMMA_BF16:

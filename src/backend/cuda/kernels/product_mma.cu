@@ -1,7 +1,8 @@
 /* product_mma.cu - matrix product on tensor cores (mma.sync or wgmma, f32 sums), rows of A from
  * memory or from windows of an image, channels last (implicit GEMM).
  *
- * Choices: T (f16, bf16), TO (type of out), BM BN BK (tile of a block; BK 32 or 64), WM WN
+ * Choices: T (f16, bf16; float: multiplied as TF32), TO (type of out), BM BN BK (tile of a block; rows
+ * of BK elements are 64 or 128 bytes), WM WN
  * (tile of a warp), STAGES (tiles in flight), SPLIT (blocks of a cluster that share the sum over k;
  * their parts meet in shared memory), WINDOWS (0, 1), VEC (elements a store), WGMMA (1: groups
  * of four warps multiply straight from shared memory, BK 64, WM 16, WN BN; compute capability 9.0).
@@ -12,23 +13,27 @@
 #define WARPS_M    (BM / WM)
 #define WARPS_N    (BN / WN)
 #define THREADS    (32 * WARPS_M * WARPS_N)
-#define CHUNKS     (BK / 8)
+#define CHUNK      (16 / (int)sizeof(T)) /* elements that are copied at once */
+#define CHUNKS     (BK / CHUNK)
 #define ROWS       (THREADS / CHUNKS) /* rows that the block copies at once */
 #define A_COPIES   (BM / ROWS)
 #define B_COPIES   (BN / ROWS)
-#define TILE_ELEMS ((BM + BN) * BK)
+#define ROW_BYTES  (BK * (int)sizeof(T))
+#define TILE_BYTES ((BM + BN) * ROW_BYTES)
 #define OUT_LD     (BN + 8) /* eight rows of pairs in different banks */
 #define TOGETHER   4 /* stores whose operands are loaded at once: no load passes a store */
 
 static_assert(BM % ROWS == 0 && BN % ROWS == 0, "a thread copies whole rows");
-static_assert(!WGMMA || (BK == 64 && WM == 16 && WN == BN && BM % 64 == 0 && BN % 64 == 0),
+static_assert(ROW_BYTES == 64 || ROW_BYTES == 128, "rows of a tile");
+static_assert(!WGMMA || (BK == 64 && sizeof(T) == 2 && WM == 16 && WN == BN && BM % 64 == 0 && BN % 64 == 0),
               "wgmma");
 static_assert(WM % 16 == 0 && WN % 16 == 0 && BM % SPLIT == 0, "tiles");
 
+/* In bytes. */
 __device__ __forceinline__ int tile_at(int row, int chunk)
 {
-    return BK == 64 ? row * 64 + ((chunk ^ (row & 7)) << 3)
-                    : row * 32 + ((chunk ^ (row >> 1 & 3)) << 3);
+    return ROW_BYTES == 128 ? row * 128 + ((chunk ^ (row & 7)) << 4)
+                            : row * 64 + ((chunk ^ (row >> 1 & 3)) << 4);
 }
 
 /* Where a thread's rows of A begin, and where on the k axis it is. */
@@ -86,7 +91,7 @@ __device__ __forceinline__ void copy_a(const rows_of_a &rows, const dyno_gpu_pro
         const bool there = rows.there[i] && k < p.lda;
         const T *from = rows.base[i] + (there ? k : 0);
 #endif
-        ptx_copy16(to + 2 * tile_at(row0 + i * ROWS, chunk), from, there ? 16 : 0);
+        ptx_copy16(to + tile_at(row0 + i * ROWS, chunk), from, there ? 16 : 0);
     }
 }
 
@@ -99,7 +104,7 @@ __device__ __forceinline__ void copy_b(const T *b, const dyno_gpu_product &p, un
     for (int i = 0; i < B_COPIES; i++) {
         const int n = n0 + row0 + i * ROWS;
         const bool there = n < p.columns;
-        ptx_copy16(to + 2 * tile_at(row0 + i * ROWS, chunk), b + (there ? (i64)n * p.ldb + k : 0),
+        ptx_copy16(to + tile_at(row0 + i * ROWS, chunk), b + (there ? (i64)n * p.ldb + k : 0),
                    there ? 16 : 0);
     }
 }
@@ -138,14 +143,19 @@ __device__ __forceinline__ void multiply_tile(float (&sum)[WM / 16][WN / 8][4], 
 {
     const int lane = threadIdx.x & 31;
 #pragma unroll
-    for (int k = 0; k < CHUNKS; k += 2) {
+    for (int k = 0; k < CHUNKS; k += 2) { /* 32 bytes of k */
         unsigned fa[WM / 16][4], fb[WN / 16][4];
 #pragma unroll
         for (int i = 0; i < WM / 16; i++)
-            ptx_load_matrices(fa[i], a + 2 * tile_at(wm + i * 16 + (lane & 15), k + (lane >> 4)));
+            ptx_load_matrices(fa[i], a + tile_at(wm + i * 16 + (lane & 15), k + (lane >> 4)));
+#pragma unroll
+        for (int i = 0; sizeof(T) == 4 && i < WM / 16; i++) /* B was rounded when it was packed */
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                fa[i][e] = ptx_to_tf32(fa[i][e]);
 #pragma unroll
         for (int j = 0; j < WN / 16; j++)
-            ptx_load_matrices(fb[j], b + 2 * tile_at(wn + j * 16 + (lane >> 4) * 8 + (lane & 7),
+            ptx_load_matrices(fb[j], b + tile_at(wn + j * 16 + (lane >> 4) * 8 + (lane & 7),
                                                      k + (lane >> 3 & 1)));
 #pragma unroll
         for (int i = 0; i < WM / 16; i++)
@@ -205,16 +215,16 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const T *a = (const T *)p.a + batch * p.a_batch;
     const T *b = (const T *)p.b + batch * p.b_batch;
 
-    int k = first * BK + (int)threadIdx.x % CHUNKS * 8;
+    int k = first * BK + (int)threadIdx.x % CHUNKS * CHUNK;
     rows_of_a rows;
     find_rows(rows, p, a, m0, k);
     float sum[WM / 16][WN / 8][4] = {};
     int copied = first;
     auto copy_tile = [&](int stage) {
         if (copied < last) {
-            const unsigned at = tiles + 2u * TILE_ELEMS * stage;
+            const unsigned at = tiles + (unsigned)TILE_BYTES * stage;
             copy_a(rows, p, at, k);
-            copy_b(b, p, at + 2 * BM * BK, n0, k);
+            copy_b(b, p, at + BM * ROW_BYTES, n0, k);
             copied++;
             k += BK;
 #if WINDOWS
@@ -236,18 +246,18 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     int stage = 0;
     for (int tile = first; tile < last; tile++) {
         ptx_copies_wait<STAGES - 2>();
-        const unsigned at = tiles + 2u * TILE_ELEMS * stage;
+        const unsigned at = tiles + (unsigned)TILE_BYTES * stage;
 #if WGMMA
         /* What was copied is seen by the tensor cores, which are done with the tile before. */
         ptx_proxy_fence();
         ptx_products_wait();
         __syncthreads();
-        begin_tile(sum[0], at, at + 2 * BM * BK);
+        begin_tile(sum[0], at, at + BM * ROW_BYTES);
         copy_tile(stage == 0 ? STAGES - 1 : stage - 1);
 #else
         __syncthreads(); /* this tile is here, and everybody is done with the one before */
         copy_tile(stage == 0 ? STAGES - 1 : stage - 1);
-        multiply_tile(sum, at, at + 2 * BM * BK, wm, wn);
+        multiply_tile(sum, at, at + BM * ROW_BYTES, wm, wn);
 #endif
         stage = stage == STAGES - 1 ? 0 : stage + 1;
     }

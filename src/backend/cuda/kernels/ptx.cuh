@@ -72,7 +72,16 @@ __device__ __forceinline__ void ptx_load_turned(unsigned (&r)[4], unsigned at)
                  : "r"(at));
 }
 
-/* c (16 x 8, f32) += a (16 x 16, rows) * b (16 x 8, columns), elements T. */
+/* The bits of an f32 with the ten behind the point that tensor cores read, to the nearest. */
+__device__ __forceinline__ unsigned ptx_to_tf32(unsigned x)
+{
+    unsigned y;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(__int_as_float((int)x)));
+    return y;
+}
+
+/* c (16 x 8, f32) += a (16 x 16, rows) * b (16 x 8, columns), elements T; float: TF32, and half of
+ * the depth. */
 template <typename T>
 __device__ __forceinline__ void ptx_multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0,
                                              unsigned b1);
@@ -194,3 +203,13 @@ __device__ __forceinline__ void ptx_cluster_load4(float *x, unsigned at)
     }
 PTX_TYPE(f16)
 PTX_TYPE(bf16)
+
+template <>
+__device__ __forceinline__ void ptx_multiply<float>(float (&c)[4], const unsigned (&a)[4],
+                                                    unsigned b0, unsigned b1)
+{
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, "
+                 "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
