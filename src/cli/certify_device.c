@@ -136,6 +136,12 @@ const char *dyno_certify_precision(const struct dyno_engine *engine, struct dyno
         if (found)
             dyno_strbuf_printf(&text, "%s%s", text.bytes > 0 ? "+" : "", rows[r].text);
     }
+    /* No type tells it: what is multiplied is rounded on the way. */
+    bool rounds = false;
+    for (uint32_t i = 0; i < engine->plan->step_count; i++)
+        rounds = rounds || (engine->plan->steps[i].tactic.flags & DYNO_TACTIC_TF32) != 0;
+    if (rounds)
+        dyno_strbuf_printf(&text, "%stf32", text.bytes > 0 ? "+" : "");
     const char *copy = dyno_arena_strdup(arena, text.bytes > 0 ? dyno_strbuf_text(&text) : "none");
     dyno_strbuf_fini(&text);
     return copy;

@@ -127,6 +127,17 @@ def case_energy(t):
         check(what in text, what, text)
 
 
+def case_tf32(t):
+    """Steps that round their factors are in the precision, though no type tells it."""
+    onnx = model(graph([node("Conv", ["x", "w"], ["y"], [attr_ints("pads", [1, 1, 1, 1])], "conv")],
+                       [value("x", [2, 16, 6, 6])], [value("y", [2, 16, 6, 6])],
+                       [tensor("w", [16, 16, 3, 3], small_values(2304))]))
+    for flags, precision in (([], "fp32"), (["--tf32"], "fp32+tf32")):
+        build(t, "m", onnx, "--device=cuda", "--lean", *flags)
+        engine = read(t, certify(t), "engine")["engine"]
+        check(engine["precision"] == precision, engine)
+
+
 def case_edited(t):
     build(t, "m", good(2), "--device=cuda")
     report = certify(t)
