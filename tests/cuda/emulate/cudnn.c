@@ -296,31 +296,65 @@ static int write_json(struct descriptor *plan)
                       (long long)s[2], (long long)s[3]);
         comma = ",";
     }
-    (void)fprintf(out, "]},\"emulated\":[");
-    for (size_t i = 0; i < sizeof(*conv) / sizeof(int64_t); i++)
-        (void)fprintf(out, "%s%lld", i > 0 ? "," : "", (long long)((const int64_t *)conv)[i]);
-    (void)fprintf(out, "],\"engine\":{\"engineId\":%d}}", engines[plan->engine].number);
+    (void)fprintf(
+        out,
+        "],\"nodes\":[{\"pad\":[%lld,%lld],\"stride\":[%lld,%lld],\"dilation\":[%lld,%lld],"
+        "\"relu\":%lld}]},\"engine\":{\"engineId\":%d}}",
+        (long long)conv->pads[0], (long long)conv->pads[1], (long long)conv->steps[0],
+        (long long)conv->steps[1], (long long)conv->dilations[0], (long long)conv->dilations[1],
+        (long long)conv->relu, engines[plan->engine].number);
     return fclose(out) == 0 ? DYNO_CUDNN_OK : DYNO_CUDNN_HOST_MEMORY;
+}
+
+/* One tensor of a text; where it ends, NULL: this is none. */
+static const char *read_tensor(const char *at, struct emulate_conv *conv)
+{
+    int id = 0, end = 0;
+    char type[16];
+    long long d[4], t[4];
+    if (sscanf(
+            at,
+            "{\"name\":\"%d\",\"dataType\":\"CUDNN_DATA_%15[A-Z0-9]\",\"dim\":[%lld,%lld,%lld,%lld],"
+            "\"stride\":[%lld,%lld,%lld,%lld],\"isVirtual\":false}%n",
+            &id, type, &d[0], &d[1], &d[2], &d[3], &t[0], &t[1], &t[2], &t[3], &end) != 10 ||
+        end == 0 || id < 1 || id >= DYNO_CUDNN_ID_END)
+        return NULL;
+    conv->has[id] = 1;
+    conv->type = strcmp(type, "HALF") == 0    ? DYNO_CUDNN_HALF
+                 : strcmp(type, "FLOAT") == 0 ? DYNO_CUDNN_FLOAT
+                                              : DYNO_CUDNN_BFLOAT16;
+    for (int i = 0; i < 4; i++) {
+        conv->dims[id][i] = d[i];
+        conv->strides[id][i] = t[i];
+    }
+    return at + end;
 }
 
 static int read_json(struct descriptor *plan)
 {
-    const char *at = strstr(find(plan, DYNO_CUDNN_PLAN_JSON)->values, "\"emulated\":[");
-    const char *engine = at != NULL ? strstr(at, "\"engineId\":") : NULL;
-    if (engine == NULL)
+    struct emulate_conv *conv = &plan->conv;
+    const char *at = strstr(find(plan, DYNO_CUDNN_PLAN_JSON)->values, "\"tensors\":[");
+    long long n[7];
+    int engine = 0;
+    for (at = at != NULL ? at + strlen("\"tensors\":") : NULL; at != NULL && *at != ']';)
+        at = read_tensor(at + 1, conv);
+    if (at == NULL ||
+        sscanf(at,
+               "],\"nodes\":[{\"pad\":[%lld,%lld],\"stride\":[%lld,%lld],\"dilation\":[%lld,%lld],"
+               "\"relu\":%lld}]},\"engine\":{\"engineId\":%d}}",
+               &n[0], &n[1], &n[2], &n[3], &n[4], &n[5], &n[6], &engine) != 8)
         return say(BAD_PARAM, "this is no plan");
-    at += strlen("\"emulated\":[");
-    for (size_t i = 0; i < sizeof(plan->conv) / sizeof(int64_t); i++) {
-        char *end = NULL;
-        ((int64_t *)&plan->conv)[i] = strtoll(at, &end, 10);
-        at = end + 1;
+    for (int i = 0; i < 2; i++) {
+        conv->pads[i] = n[i];
+        conv->steps[i] = n[2 + i];
+        conv->dilations[i] = n[4 + i];
     }
-    const long wanted = strtol(engine + strlen("\"engineId\":"), NULL, 10);
+    conv->relu = n[6];
     plan->engine = 0;
-    while (plan->engine < ENGINES && engines[plan->engine].number != wanted)
+    while (plan->engine < ENGINES && engines[plan->engine].number != engine)
         plan->engine++;
-    if (plan->engine == ENGINES || !emulate_conv_is_sound(&plan->conv))
-        return say(BAD_PARAM, "there is no engine %ld for this", wanted);
+    if (plan->engine == ENGINES || engines[plan->engine].fails || !emulate_conv_is_sound(conv))
+        return say(BAD_PARAM, "there is no engine %d for this", engine);
     return write_json(plan);
 }
 
