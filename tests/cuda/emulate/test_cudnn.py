@@ -31,9 +31,9 @@ def conv_net():
         conv("a3", "w2", "c4", "b1", strides=[2, 2]), node("Sigmoid", ["c4"], ["s4"]),
         conv("s4", "w3", "c5"), node("Flatten", ["c5"], ["out/y"]),
     ]
-    constants = [tensor("w1", [16, 3, 3, 3], small_values(432)), tensor("b1", [16], small_values(16)),
+    constants = [tensor("w1", [16, 5, 3, 3], small_values(720)), tensor("b1", [16], small_values(16)),
                  tensor("w2", [16, 16, 1, 1], small_values(256)), tensor("w3", [5, 16, 3, 3], small_values(720))]
-    return model(graph(nodes, [value("x", [2, 3, 6, 6])], [value("out/y", [2, 5])], constants)), 4
+    return model(graph(nodes, [value("x", [2, 5, 6, 6])], [value("out/y", [2, 5])], constants)), 4
 
 
 def cudnn_engine(t, name, *flags):

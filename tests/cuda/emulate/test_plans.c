@@ -207,7 +207,7 @@ int main(int argc, char **argv)
     make_engine(0, &maps[1]);
     for (int i = 0; i < 2; i++) {
         try_engine(&maps[i], 0);
-        CHECK_MSG(step_count == 3, "%u steps", step_count);
+        CHECK_MSG(step_count >= 2, "%u steps", step_count);
     }
     CHECK(ran_count == 2 && refused_count == 0);
     for (uint32_t seed = 1; seed <= count; seed++)
