@@ -36,6 +36,10 @@ static const struct kcase rows[] = {
     MATMUL("1x64 64x1000", ""),
     MATMUL("2x5x20 20", ""),
     MATMUL("20 20", ""),
+    MATMUL("20 3x20x15", "relu r0"),
+    MATMUL("13x20! 20x15", "relu r0"),
+    MATMUL("13x20! 2x20x15 | 15!", "add r0 $2"),
+    MATMUL("2x13x20 20! | 13!", "add r0 $2"),
     /* Gemm */
     GEMM("", "13x37 37x21! 21!", "relu r0"),
     GEMM("alpha=0.5 beta=2", "13x37 37x21! 13x21! | 21!", "add r0 $3; gelu_erf r1"),

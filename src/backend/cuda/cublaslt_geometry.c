@@ -59,7 +59,9 @@ static bool take_sum(const struct dyno_site *site, const struct dyno_cuda_tail *
         geometry->beta = 1.0F;
         return true;
     }
-    if ((spread != DYNO_CUDA_COLUMN && spread != DYNO_CUDA_SCALAR) || !site->in_is_weight[idx] ||
+    /* Along the last axis, which is that of rows where B is a vector. */
+    const bool along = spread == DYNO_CUDA_COLUMN && !geometry->is_vector;
+    if ((!along && spread != DYNO_CUDA_SCALAR) || !site->in_is_weight[idx] ||
         geometry->tail_bias != DYNO_LT_NONE)
         return false;
     geometry->tail_bias = idx;
@@ -134,24 +136,54 @@ static bool take_c(const struct dyno_site *site, const struct dyno_tactic *tacti
            c->dims[1] == out->dims[1] && dyno_layout_same(tactic->in_layouts[2], geometry->way.out);
 }
 
+/* An axis of one where a vector lacks it. */
+static void widen(struct dyno_buf *buf, int axis)
+{
+    if (buf->rank >= DYNO_RANK_MAX)
+        return;
+    for (int i = buf->rank; i > axis; i--)
+        buf->dims[i] = buf->dims[i - 1];
+    buf->dims[axis] = 1;
+    buf->rank++;
+}
+
+/* Both factors and the result as matrices. */
+static void widen_all(struct dyno_buf *a, struct dyno_buf *b, struct dyno_buf *out)
+{
+    const bool is_row = a->rank == 1, is_column = b->rank == 1;
+    if (is_column) {
+        widen(b, 1);
+        widen(out, out->rank);
+    }
+    if (is_row) {
+        widen(a, 0);
+        widen(out, out->rank - 1);
+    }
+}
+
 static bool matmul_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
                       struct dyno_lt_geometry *geometry)
 {
-    const struct dyno_buf *a = &site->ins[0], *b = &site->ins[1], *out = &site->outs[0];
+    struct dyno_buf a = site->ins[0], b = site->ins[1], out = site->outs[0];
     const struct dyno_gemm_attrs *attrs = site->step->attrs;
     bool a_shared = false, b_shared = false;
     geometry->b_packed = is_constant(site, 1);
-    if (!is_tensor(site, 0) || (!geometry->b_packed && !is_tensor(site, 1)) || a->rank < 2 ||
-        b->rank < 2 || out->rank < 2 || !spreads(a, out, &a_shared) || !spreads(b, out, &b_shared))
+    /* A constant A is read as it lies in the engine. */
+    const bool has_a = is_tensor(site, 0) || (is_constant(site, 0) && geometry->way.in.elem == 0);
+    if (!has_a || (!geometry->b_packed && !is_tensor(site, 1)) || a.rank < 1 || b.rank < 1)
+        return false;
+    geometry->is_vector = b.rank == 1;
+    widen_all(&a, &b, &out);
+    if (out.rank < 2 || !spreads(&a, &out, &a_shared) || !spreads(&b, &out, &b_shared))
         return false;
     const bool b_given_turned = is_gemm(site) && attrs->trans_b != 0;
     geometry->a_turned = is_gemm(site) && attrs->trans_a != 0;
     geometry->b_turned = geometry->b_packed ? geometry->way.turned : b_given_turned;
-    geometry->batch = dyno_cuda_count(out, 0, out->rank - 2);
-    geometry->m = a->dims[a->rank - (geometry->a_turned ? 1 : 2)];
-    geometry->k = a->dims[a->rank - (geometry->a_turned ? 2 : 1)];
-    geometry->n = b->dims[b->rank - (b_given_turned ? 2 : 1)];
-    if (geometry->k != b->dims[b->rank - (b_given_turned ? 1 : 2)])
+    geometry->batch = dyno_cuda_count(&out, 0, out.rank - 2);
+    geometry->m = a.dims[a.rank - (geometry->a_turned ? 1 : 2)];
+    geometry->k = a.dims[a.rank - (geometry->a_turned ? 2 : 1)];
+    geometry->n = b.dims[b.rank - (b_given_turned ? 2 : 1)];
+    if (geometry->k != b.dims[b.rank - (b_given_turned ? 1 : 2)])
         return false;
     if (b_shared && !a_shared && !geometry->a_turned) { /* one tall matrix */
         geometry->m *= geometry->batch;

@@ -186,7 +186,8 @@ static int enumerate_way(const struct dyno_site *site, const struct dyno_lt_sess
     return count;
 }
 
-#define WAYS_MAX 16
+#define WAYS_MAX  16
+#define ALGOS_MAX 10 /* of a way: the library's own order is good, if not perfect */
 
 /* The ways that the build allows; their number. */
 static int ways_of(const struct dyno_site *site, bool conv, struct dyno_lt_way ways[WAYS_MAX],

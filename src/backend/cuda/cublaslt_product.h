@@ -37,6 +37,7 @@ struct dyno_lt_geometry {
     int64_t lda, ldb, ldo;            /* elements between rows of memory */
     bool a_turned, b_turned;          /* rows of memory are rows of k, or of n */
     bool b_packed;
+    bool is_vector; /* B: the result has no axis of columns */
     float alpha, beta;
     uint32_t epilogue;
     uint32_t own_bias, tail_bias; /* inputs of the step that are summed up in the packed bias */
