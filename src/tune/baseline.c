@@ -12,17 +12,19 @@ static bool is_depthwise(const struct dyno_site *site)
            dyno_cpu_conv_resolve(site, &conv, NULL) == DYNO_OK && conv.cg == 1 && conv.groups > 1;
 }
 
-/* The library whose work the step is; NONE: nobody's. */
-static enum dyno_library library_of(const struct dyno_site *site)
+/* Whose work is the step: a library's, or NONE's?  False: no matter whose. */
+static bool is_decided(const struct dyno_site *site, enum dyno_library *library_out)
 {
     switch ((int)site->step->op) {
     case DYNO_OP_conv:
-        return is_depthwise(site) ? DYNO_LIBRARY_NONE : DYNO_LIBRARY_cudnn;
+        *library_out = is_depthwise(site) ? DYNO_LIBRARY_NONE : DYNO_LIBRARY_cudnn;
+        return true;
     case DYNO_OP_mat_mul:
     case DYNO_OP_gemm:
-        return DYNO_LIBRARY_cublaslt;
+        *library_out = DYNO_LIBRARY_cublaslt;
+        return true;
     default:
-        return DYNO_LIBRARY_NONE;
+        return false;
     }
 }
 
@@ -59,13 +61,14 @@ enum dyno_status dyno_tune_baseline(const struct dyno_site *site, struct dyno_ta
     if (!site->target->baseline || site->target->gpu.compute == 0 || *count_in_out == 0 ||
         dyno_kernel_find(out[0].kernel)->place != DYNO_ON_GPU)
         return DYNO_OK;
-    const enum dyno_library library = library_of(site);
-    if (library == DYNO_LIBRARY_NONE)
+    enum dyno_library library = DYNO_LIBRARY_NONE;
+    if (!is_decided(site, &library))
         return DYNO_OK;
     for (int i = 0; i < *count_in_out; i++) {
         if (dyno_kernel_find(out[i].kernel)->library == library)
             out[kept++] = out[i];
     }
     *count_in_out = kept;
+    DYNO_ASSERT(kept != 0 || library != DYNO_LIBRARY_NONE); /* ours does every depthwise Conv */
     return kept != 0 ? DYNO_OK : refuse(site, library, err);
 }

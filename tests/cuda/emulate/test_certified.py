@@ -61,6 +61,7 @@ def case_baseline(t):
            "matmul_cublaslt_cuda") for s in plain["steps"]), plain["steps"])
     by = {s["Name"]: s["TacticName"] for s in plain["steps"]}
     check(by["first"] == "conv_cudnn_cuda" and by["product"] == "matmul_cublaslt_cuda", by)
+    check(by["depthwise"] == by["up"] == "conv_rows_cuda", by)
     t.works("compare", "m.onnx", engine, "--rtol=1e-5", "--layers")
     got = json.loads(t.works("bench", f"--onnx=m.onnx", "--baseline", "--device=cuda", "--duration=0",
                              "--warmUp=0", "--iterations=2", "--json"))
