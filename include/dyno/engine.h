@@ -120,7 +120,13 @@ struct dyno_device_facts {
     double memory_used_bytes, memory_bytes;
     double core_mhz, memory_mhz;
     double temperature_c;
+    char uuid[96]; /* "GPU-..."; "": it does not tell */
 };
+/* The same of a device, "cuda" or "cuda:N", which is not opened for it.  E_UNSUPPORTED: nothing
+ * here tells; E_TARGET, E_IO: there is none; E_ARG.  Any thread. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_device_look(const char *device,
+                                                          struct dyno_device_facts *facts_out,
+                                                          struct dyno_err *err);
 /* E_UNSUPPORTED, with a sentence: an engine of the CPU, or nothing here tells (no
  * libnvidia-ml.so.1, a MIG slice).  Any thread. */
 DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_device_facts(

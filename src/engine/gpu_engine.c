@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/cuda/libraries.h"
+#include "backend/cuda/nvml.h"
 #include "base/mem.h"
 #include "engine/gpu_account.h"
 
@@ -228,4 +229,13 @@ enum dyno_status dyno_device_describe(const char *device, struct dyno_device_inf
     info_out->memory_bytes = cuda->gpu.memory_bytes;
     dyno_cuda_close(cuda);
     return DYNO_OK;
+}
+
+enum dyno_status dyno_device_look(const char *device, struct dyno_device_facts *facts_out,
+                                  struct dyno_err *err)
+{
+    int ordinal = 0;
+    if (!dyno_cuda_ordinal(device, &ordinal))
+        return DYNO_FAIL(err, DYNO_E_ARG, "'%.64s' names no GPU: wants cuda or cuda:N", device);
+    return dyno_cuda_look(ordinal, facts_out, err);
 }

@@ -38,6 +38,13 @@ int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, void **device)
     return strcmp(bus_id, "00000000:1b:00.0") == 0 ? 0 : NOT_FOUND;
 }
 
+int nvmlDeviceGetUUID(void *device, char *uuid, unsigned bytes)
+{
+    (void)device;
+    strncpy(uuid, "GPU-0badcafe-0000-0000-0000-000000000001", bytes);
+    return is("silent") ? NOT_SUPPORTED : 0;
+}
+
 int nvmlDeviceGetMigMode(void *device, unsigned *now, unsigned *next)
 {
     (void)device;

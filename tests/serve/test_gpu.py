@@ -455,3 +455,78 @@ def case_metering(t):
     sums = {row["model"]: row for row in json.loads(text) if row["kind"] == "delivered"}
     check(int(sums["g"]["device_ns"]) == on_gpu and "core_ns" not in sums["g"], sums)
     check(int(sums["c"]["core_ns"]) == sum(int(row["device_ns"]) for row in usage["c"]), sums)
+
+
+def scrape(server):
+    """Values of the families that cards tell, by name, each of one GPU."""
+    text = server.request("GET", "/metrics", port=server.metrics)[2].decode()
+    found = re.findall(r'^(nv_gpu_\w+|nv_energy_\w+)\{gpu_uuid="([^"]*)"\} (\S+)$', text, re.M)
+    return {name: (uuid, float(value)) for name, uuid, value in found}
+
+
+def case_what_the_card_tells(t):
+    """Under Triton's names, as often as Triton asks; a card that tells less, or nothing, has no such metric."""
+    if not has_gpu(t):
+        return
+    put(t, "g", "two_rows")
+    told = f"{library(t.build)}:{t.build}/tests/cuda/fake"
+    server = start(t, env={"LD_LIBRARY_PATH": told})
+    check(np.array_equal(ask(tritonclient.http.InferenceServerClient(f"127.0.0.1:{server.http}"), "g", images(1, 1, 64, 64)),
+                         np.maximum(images(1, 1, 64, 64), 0)))
+    wait_for(lambda: scrape(server))
+    uuid = "GPU-0badcafe-0000-0000-0000-000000000001"
+    have = scrape(server)
+    energy = have.pop("nv_energy_consumption")
+    check(have == {"nv_gpu_utilization": (uuid, 0.75), "nv_gpu_memory_total_bytes": (uuid, 1e6),
+                   "nv_gpu_memory_used_bytes": (uuid, 4e5), "nv_gpu_power_usage": (uuid, 412.5),
+                   "nv_gpu_power_limit": (uuid, 700.0)}, have)
+    check(energy[0] == uuid and energy[1] % 50 == 0, energy)
+    wait_for(lambda: scrape(server)["nv_energy_consumption"][1] > energy[1])
+    # Another child asks anew; the joules go on from where they were.
+    os.kill(child(server), signal.SIGKILL)
+    server.expected = ["GPU cuda:0", "variant 'gpu'"]
+    before = scrape(server).get("nv_energy_consumption", energy)[1]
+    wait_for(lambda: child(server) and scrape(server).get("nv_energy_consumption", (uuid, -1))[1] >= before)
+    server.stop()
+    server = start(t, env={"LD_LIBRARY_PATH": told, "FAKE_NVML": "silent"})
+    wait_for(lambda: scrape(server))
+    check({name: value for name, (_, value) in scrape(server).items()} ==
+          {"nv_gpu_memory_total_bytes": 1e6, "nv_gpu_memory_used_bytes": 4e5}, scrape(server))
+    server.stop()
+    server = start(t, env={"LD_LIBRARY_PATH": told, "FAKE_NVML": "mig"})
+    time.sleep(1.5)
+    check(not scrape(server) and server.metric("dyno_gpu_up", device="cuda:0") == 1)
+
+
+def case_certified(t):
+    """A certificate of a GPU counts there: a request is worth what it takes unoptimised; on a GPU of another name, nothing."""
+    if not has_gpu(t):
+        return
+    put(t, "g", "two_rows")
+    folder = t.folder / "certificates"
+    folder.mkdir()
+    got = subprocess.run([t.build / "dyno", "certify", f"{t.build}/serve-engines/two_rows.onnx",
+                          f"--engine={gpu_engine(t, 'two_rows')}", "--trial", "--json", f"--out={folder}",
+                          "--keep-baseline"], capture_output=True, text=True, check=False,
+                         env=env_of(t, DYNO_EMULATE_CLOCK="1000000", **{
+                             f"DYNO_{name}": str(library(t.build) / f"lib{name.lower()}-emulated.so")
+                             for name in ("CUBLASLT", "CUDNN")}))
+    check(got.returncode == 0, got.stderr)
+    report = json.loads(got.stdout)
+    t_ref = report["reference"]["points"][0]["t_ref_ns"]
+    check(t_ref > 0 and report["engine"]["s"][1] > 0, report)
+    # The class of the CPU is not that of the GPU.
+    server = start(t, "--ledger=ledger", f"--certificates={folder}", "--accept-trials", "--device-class=a CPU",
+                   "--recheck-hours=0.0003")
+    client = tritonclient.http.InferenceServerClient(f"127.0.0.1:{server.http}")
+    for rows in (1, 4):
+        ask(client, "g", images(rows, rows, 64, 64))
+    time.sleep(7)  # idle long enough for a look, which is not made on a GPU
+    check(server.metric("dyno_certificate_checks_total", verdict="stands") == 0)
+    server.stop()
+    text = subprocess.run([t.build / "dyno", "ledger", "export", "ledger"], check=True, capture_output=True,
+                          text=True, cwd=t.folder).stdout
+    usage = [r for r in csv.DictReader(text.splitlines()) if r["kind"] == "usage"]
+    check([int(r["reference_ns"]) for r in usage] == [t_ref, 4 * t_ref], usage, t_ref)
+    check(all(r["device"] == "Emulated GPU" and "uncertified" not in r["flags"] for r in usage), usage)
+    check(all(report["engine"]["address"] in r.values() for r in usage), usage)

@@ -86,6 +86,10 @@ enum dyno_status dyno_cuda_facts(const struct dyno_cuda *cuda, struct dyno_devic
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "cuda:%d tells nothing of itself: %s",
                          cuda->ordinal, why_not);
     DYNO_TRY(find(cuda, &device, err));
+    facts->uuid[0] = 0;
+    if (nvml.uuid(device, facts->uuid, sizeof(facts->uuid)) != DYNO_NVML_OK)
+        facts->uuid[0] = 0;
+    facts->uuid[sizeof(facts->uuid) - 1] = 0;
     int code = nvml.energy(device, &millijoules);
     facts->energy_j = told(code, (double)millijoules, 1e-3);
     code = nvml.power(device, &value);
@@ -104,4 +108,14 @@ enum dyno_status dyno_cuda_facts(const struct dyno_cuda *cuda, struct dyno_devic
     code = nvml.temperature(device, DYNO_NVML_SENSOR_GPU, &value);
     facts->temperature_c = told(code, value, 1.0);
     return DYNO_OK;
+}
+
+enum dyno_status dyno_cuda_look(int ordinal, struct dyno_device_facts *facts_out,
+                                struct dyno_err *err)
+{
+    struct dyno_cuda cuda = {.ordinal = ordinal};
+    DYNO_TRY(dyno_cu_load(&cuda.cu, err));
+    DYNO_TRY(
+        dyno_cu_check(cuda.cu, cuda.cu->device_get(&cuda.handle, ordinal), "to be found", err));
+    return dyno_cuda_facts(&cuda, facts_out, err);
 }

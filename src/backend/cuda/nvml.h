@@ -39,4 +39,8 @@ DYNO_NODISCARD enum dyno_status dyno_cuda_facts(const struct dyno_cuda *cuda,
                                                 struct dyno_device_facts *facts_out,
                                                 struct dyno_err *err);
 
+/* The same of GPU `ordinal`, which is not opened for it. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_look(int ordinal, struct dyno_device_facts *facts_out,
+                                               struct dyno_err *err);
+
 #endif /* DYNO_BACKEND_CUDA_NVML_H */

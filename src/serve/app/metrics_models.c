@@ -1,4 +1,7 @@
 /* metrics_models.c - of models that come and go, of the machine, and of who was refused. */
+#include <math.h>
+#include <string.h>
+
 #include "base/mem.h"
 #include "serve/app/http.h"
 
@@ -88,6 +91,45 @@ static void put_gpus(struct dyno_strbuf *out, struct dyno_manager *manager)
     }
 }
 
+/* Triton's: what the cards tell of themselves; what one does not tell is left out. */
+static void put_cards(struct dyno_strbuf *out, struct dyno_manager *manager)
+{
+    static const struct {
+        const char *name, *help, *type;
+        size_t offset_bytes; /* a double of the facts */
+    } rows[] = {
+        {"nv_gpu_utilization", "GPU utilization rate [0.0 - 1.0)", "gauge",
+         offsetof(struct dyno_device_facts, busy)},
+        {"nv_gpu_memory_total_bytes", "GPU total memory, in bytes", "gauge",
+         offsetof(struct dyno_device_facts, memory_bytes)},
+        {"nv_gpu_memory_used_bytes", "GPU used memory, in bytes", "gauge",
+         offsetof(struct dyno_device_facts, memory_used_bytes)},
+        {"nv_gpu_power_usage", "GPU power usage in watts", "gauge",
+         offsetof(struct dyno_device_facts, power_w)},
+        {"nv_gpu_power_limit", "GPU power management limit in watts", "gauge",
+         offsetof(struct dyno_device_facts, power_limit_w)},
+        {"nv_energy_consumption", "GPU energy consumption in joules since the server asked first",
+         "counter", offsetof(struct dyno_device_facts, energy_j)},
+    };
+    struct dyno_gpu_figures gpus[DYNO_GPUS_MAX];
+    const int count = dyno_manager_gpu_figures(manager, gpus);
+    for (size_t row = 0; row < DYNO_COUNT(rows); row++) {
+        bool is_told = false;
+        for (int i = 0; i < count; i++) {
+            const struct dyno_card_figures *card = &gpus[i].card;
+            double value = 0.0;
+            memcpy(&value, (const char *)&card->facts + rows[row].offset_bytes, sizeof(value));
+            if (!card->has_facts || isnan(value))
+                continue;
+            if (!is_told)
+                put_head(out, rows[row].name, rows[row].help, rows[row].type);
+            is_told = true;
+            dyno_strbuf_printf(out, "%s{gpu_uuid=\"%s\"} %.15g\n", rows[row].name,
+                               card->facts.uuid[0] != 0 ? card->facts.uuid : card->device, value);
+        }
+    }
+}
+
 /* Triton's. */
 static void put_host(struct dyno_strbuf *out, struct dyno_host *host)
 {
@@ -126,6 +168,7 @@ enum dyno_status dyno_server_print_models(struct dyno_server *server, struct dyn
     put_loads(out, &figures);
     put_slots(out, rows, count);
     put_gpus(out, server->manager);
+    put_cards(out, server->manager);
     put_host(out, &server->host);
     put_refusals(out, server->gate);
     return DYNO_OK;

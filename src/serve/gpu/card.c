@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "serve/gpu/look.h"
 #include "serve/gpu/process.h"
 
 #define HELLO_NS     UINT64_C(60000000000) /* a driver may take long to start */
@@ -29,6 +30,7 @@ struct dyno_card {
     bool has_thread;
     int wake_fd; /* the thread has something to look at */
     struct dyno_gpu_message heard;
+    struct dyno_look look;
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* state, attempt_count */
@@ -62,6 +64,7 @@ void dyno_card_look(struct dyno_card *card, struct dyno_card_figures *figures_ou
                                               .pid = card->state == CARD_UP ? (int)card->pid : 0};
     memcpy(figures_out->name, card->name, sizeof(card->name));
     (void)pthread_mutex_unlock(&card->lock);
+    figures_out->has_facts = dyno_look_read(&card->look, &figures_out->facts);
 }
 
 static void wake(const struct dyno_card *card)
@@ -126,9 +129,12 @@ enum dyno_status dyno_card_send(struct dyno_card *card, uint64_t epoch, struct d
     } else {
         call->number = message->call = ++card->call_count;
         call->verb = message->verb;
-        call->end_ns =
-            card->options.timeout_ns != 0 ? dyno_clock_ns() + card->options.timeout_ns : 0;
-        card->is_fresh = false;
+        /* A look does nothing to the child, and may be late. */
+        const bool is_look = message->verb == DYNO_GPU_LOOK;
+        call->end_ns = card->options.timeout_ns != 0 && !is_look
+                           ? dyno_clock_ns() + card->options.timeout_ns
+                           : 0;
+        card->is_fresh = card->is_fresh && is_look;
         link_call(card, call);
         if (dyno_gpu_send(card->socket, message, fd, NULL) != DYNO_OK) {
             unlink_call(card, call);
@@ -412,11 +418,18 @@ static bool serve(struct dyno_card *card, char *why_out, size_t room)
     for (;;) {
         (void)pthread_mutex_lock(&card->lock);
         const uint64_t end_ns = first_end(card);
-        const bool is_over = card->is_ending && card->calls == NULL;
+        const bool is_ending = card->is_ending;
+        const bool is_over =
+            is_ending && (card->calls == NULL ||
+                          (card->calls == &card->look.call && card->look.call.next == NULL));
         (void)pthread_mutex_unlock(&card->lock);
         if (is_over)
             return false;
-        const int got = wait_for(card, card->socket, end_ns);
+        const uint64_t look_ns = is_ending ? 0 : dyno_look_step(&card->look, card, card->epoch);
+        const bool looks = look_ns != 0 && (end_ns == 0 || look_ns < end_ns);
+        const int got = wait_for(card, card->socket, looks ? look_ns : end_ns);
+        if (got == 0 && looks)
+            continue;
         if (got > 0 && !hear(card, why_out, room))
             return true;
         if (got == 0) {
@@ -496,6 +509,7 @@ static void *keep(void *arg)
         if (card->state != CARD_UP)
             continue;
         why[0] = 0;
+        dyno_look_begin(&card->look);
         if (serve(card, why, sizeof(why))) {
             fall(card, why);
             continue;
@@ -519,6 +533,7 @@ enum dyno_status dyno_card_create(const struct dyno_card_options *options,
         return DYNO_NOMEM(err);
     card->options = *options;
     card->socket = -1;
+    dyno_look_init(&card->look);
     (void)pthread_mutex_init(&card->lock, NULL);
     (void)pthread_cond_init(&card->changed, NULL);
     card->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -558,6 +573,7 @@ void dyno_card_destroy(struct dyno_card *card)
     dyno_card_stop(card);
     if (card->wake_fd >= 0)
         (void)close(card->wake_fd);
+    dyno_look_fini(&card->look);
     (void)pthread_cond_destroy(&card->changed);
     (void)pthread_mutex_destroy(&card->lock);
     dyno_free(card);

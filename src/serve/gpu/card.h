@@ -70,7 +70,9 @@ struct dyno_card_figures {
     char name[128];        /* of the GPU; "": no child has told it yet */
     uint64_t memory_bytes; /* that it has; 0: not known */
     uint64_t restart_count;
-    int pid; /* of the child; 0: there is none */
+    int pid;                        /* of the child; 0: there is none */
+    bool has_facts;                 /* the card told of itself, not long ago */
+    struct dyno_device_facts facts; /* energy_j since it was first asked */
 };
 void dyno_card_look(struct dyno_card *card, struct dyno_card_figures *figures_out);
 const char *dyno_card_device(const struct dyno_card *card);

@@ -53,8 +53,8 @@ struct engine {
 
 struct driver {
     const char *device;
-    struct dyno_pool *pool; /* for steps on the CPU */
-    struct desk loads, runs;
+    struct dyno_pool *pool;         /* for steps on the CPU */
+    struct desk loads, runs, looks; /* looks: a management library may take its time */
     pthread_mutex_t lock; /* of the list; what is in it is used by one command at a time */
     struct engine *engines;
 };
@@ -361,6 +361,19 @@ static void run(struct driver *driver, struct command *command)
     answer_status(message, status, &err);
 }
 
+/* --- looking --- */
+
+/* That a card tells nothing is no failure of the GPU. */
+static void look(struct driver *driver, struct command *command)
+{
+    struct dyno_err err = {0};
+    struct dyno_gpu_message *message = &command->message;
+    message->status = (uint32_t)dyno_device_look(driver->device, &message->facts, &err);
+    message->tensor_count = 0;
+    (void)snprintf(message->text, sizeof(message->text), "%.511s", err.text);
+    answer(message);
+}
+
 /* --- threads --- */
 
 static void *work(void *arg)
@@ -447,7 +460,10 @@ static bool serve_one(struct driver *driver)
         dyno_free(command);
         return false;
     }
-    put(command->message.verb == DYNO_GPU_RUN ? &driver->runs : &driver->loads, command);
+    put(command->message.verb == DYNO_GPU_RUN    ? &driver->runs
+        : command->message.verb == DYNO_GPU_LOOK ? &driver->looks
+                                                 : &driver->loads,
+        command);
     return true;
 }
 
@@ -462,10 +478,11 @@ int dyno_gpu_drive(const char *device)
     if (status == DYNO_OK)
         status = dyno_threads_create(1, 0, &driver.pool, &err);
     if (status != DYNO_OK || !open_desk(&driver.loads, &driver, load) ||
-        !open_desk(&driver.runs, &driver, run))
+        !open_desk(&driver.runs, &driver, run) || !open_desk(&driver.looks, &driver, look))
         return dyno_status_exit_code(status != DYNO_OK ? status : DYNO_E_LIMIT);
     while (serve_one(&driver)) {
     }
+    close_desk(&driver.looks);
     close_desk(&driver.runs);
     close_desk(&driver.loads);
     while (driver.engines != NULL) {

@@ -10,6 +10,7 @@
  *   ADD     an instance to an engine, with the memory that its runs use
  *   RUN     an instance; inputs lie in its memory, outputs are to be put there
  *   CLOSE   an engine and its instances, none of which runs
+ *   LOOK    at what the card tells of itself
  *
  * The server believes nothing that it has not checked (card.c, remote.c); the child trusts the
  * server, which is its parent.
@@ -36,6 +37,7 @@ enum dyno_gpu_verb {
     DYNO_GPU_ADD,
     DYNO_GPU_RUN,
     DYNO_GPU_CLOSE,
+    DYNO_GPU_LOOK,
 };
 
 struct dyno_gpu_tensor {
@@ -56,6 +58,7 @@ struct dyno_gpu_message {
     uint64_t start_ns, end_ns;      /* RUN: CLOCK_MONOTONIC */
     uint64_t device_ns;             /* RUN: by events */
     uint64_t host_bytes, gpu_bytes; /* that the engine holds now */
+    struct dyno_device_facts facts; /* LOOK */
     char text[DYNO_GPU_TEXT_BYTES]; /* HELLO: name; else what is wrong */
     struct dyno_gpu_tensor tensors[DYNO_GPU_TENSORS_MAX];
 };
