@@ -1,4 +1,5 @@
 /* gpu_engine.c - what an engine has on a GPU: programs, weights, page-locked memory. */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,6 +61,45 @@ static enum dyno_status load_programs(struct dyno_engine *engine, struct dyno_er
         dyno_gpu_hold(engine, program->image_bytes);
     }
     return DYNO_OK;
+}
+
+/* --- libraries --- */
+
+/* NVIDIA's libraries take long to load (constructors by the thousand, half a gigabyte): each on a
+ * thread of its own, while the GPU is made ready. */
+struct loading {
+    pthread_t threads[DYNO_LIBRARY_COUNT];
+    bool is_running[DYNO_LIBRARY_COUNT];
+};
+
+static void *load_library(void *library)
+{
+    uint32_t version = 0;
+    /* check_libraries tells why not. */
+    const enum dyno_status ignored =
+        ((const struct dyno_cuda_library *)library)->version(&version, NULL);
+    (void)ignored;
+    return NULL;
+}
+
+static void start_loading(const struct dyno_engine *engine, struct loading *loading)
+{
+    for (uint32_t i = 0; i < engine->plan->step_count; i++) {
+        const enum dyno_library which = engine->kernels[i]->library;
+        if (which == DYNO_LIBRARY_NONE || loading->is_running[which])
+            continue;
+        void *library = (void *)(uintptr_t)dyno_cuda_library_of(which);
+        loading->is_running[which] =
+            pthread_create(&loading->threads[which], NULL, load_library, library) == 0;
+    }
+}
+
+static void end_loading(struct loading *loading)
+{
+    for (int i = 0; i < DYNO_LIBRARY_COUNT; i++) {
+        if (loading->is_running[i])
+            (void)pthread_join(loading->threads[i], NULL);
+    }
 }
 
 /* The libraries that its steps call are here, and those that made them. */
@@ -149,17 +189,25 @@ static enum dyno_status copy_weights(struct dyno_engine *engine, struct dyno_err
     return dyno_cu_check(cu, code, "to copy the weights", err);
 }
 
-enum dyno_status dyno_engine_gpu_open(struct dyno_engine *engine, int ordinal, struct dyno_err *err)
+static enum dyno_status open_gpu(struct dyno_engine *engine, int ordinal, struct dyno_err *err)
 {
-    engine->gpu = dyno_alloc(1, sizeof(*engine->gpu));
-    if (engine->gpu == NULL)
-        return DYNO_NOMEM(err);
     DYNO_TRY(dyno_cuda_open(ordinal, &engine->gpu->cuda, err));
     engine->here.gpu = engine->gpu->cuda->gpu;
     DYNO_TRY(check_card(engine, &engine->gpu->cuda->gpu, err));
-    DYNO_TRY(check_libraries(engine, err));
     DYNO_TRY(load_programs(engine, err));
     return copy_weights(engine, err);
+}
+
+enum dyno_status dyno_engine_gpu_open(struct dyno_engine *engine, int ordinal, struct dyno_err *err)
+{
+    struct loading loading = {.is_running = {false}};
+    engine->gpu = dyno_alloc(1, sizeof(*engine->gpu));
+    if (engine->gpu == NULL)
+        return DYNO_NOMEM(err);
+    start_loading(engine, &loading);
+    const enum dyno_status status = open_gpu(engine, ordinal, err);
+    end_loading(&loading);
+    return status == DYNO_OK ? check_libraries(engine, err) : status;
 }
 
 void dyno_engine_gpu_close(struct dyno_engine_gpu *gpu)
