@@ -243,9 +243,9 @@ int dyno_lt_enumerate(const struct dyno_site *site, struct dyno_tactic *out, int
         count = enumerate_baseline(site, session, out, max, conv);
     const int way_count = ways_of(site, conv, ways, layouts);
     for (int w = 0; w < way_count && count < max; w++) {
-        const int share = (max - count) / (way_count - w); /* what others leave is for the rest */
-        count +=
-            enumerate_way(site, session, &ways[w], layouts[w], out + count, share > 1 ? share : 1);
+        int share = (max - count) / (way_count - w); /* what others leave is for the rest */
+        share = share < 1 ? 1 : (share > ALGOS_MAX ? ALGOS_MAX : share);
+        count += enumerate_way(site, session, &ways[w], layouts[w], out + count, share);
     }
     return count;
 }
