@@ -11,6 +11,8 @@ typedef enum dyno_status dyno_pass_fn(struct dyno_graph *graph, bool *changed_ou
 
 enum dyno_pass_group {
     DYNO_PASS_CLEAN, /* run to a fixed point, before and after the others; safe for the baseline */
+    DYNO_PASS_WHOLE, /* once, among those that fuse: what frameworks have as one operator and an
+                      * exporter took apart; for the baseline where `wholes` says so */
     DYNO_PASS_FUSE,  /* once, in order; not for the baseline */
 };
 
@@ -25,7 +27,8 @@ extern const struct dyno_pass dyno_passes[];
 extern const size_t dyno_pass_count;
 
 struct dyno_passes_options {
-    bool baseline;    /* only the CLEAN group */
+    bool baseline;    /* only the CLEAN group ... */
+    bool wholes;      /* ... and WHOLE, as on a GPU */
     const char *only; /* run this one pass (tests); NULL: all */
     /* Called after each pass that changed the graph; may be NULL. */
     void (*after)(void *arg, const struct dyno_pass *pass, const struct dyno_graph *graph);

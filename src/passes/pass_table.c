@@ -84,9 +84,11 @@ enum dyno_status dyno_passes_run(struct dyno_graph *graph,
     if (options->only != NULL)
         return run_only(graph, options, err);
     DYNO_TRY(run_clean(graph, options, err));
-    for (size_t i = 0; i < dyno_pass_count && !options->baseline; i++) {
+    for (size_t i = 0; i < dyno_pass_count; i++) {
+        const enum dyno_pass_group group = dyno_passes[i].group;
         bool changed = false;
-        if (dyno_passes[i].group != DYNO_PASS_FUSE)
+        if (group == DYNO_PASS_CLEAN ||
+            (options->baseline && !(options->wholes && group == DYNO_PASS_WHOLE)))
             continue;
         DYNO_TRY(run_one(graph, &dyno_passes[i], options, &changed, err));
         if (changed)

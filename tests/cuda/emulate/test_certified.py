@@ -68,6 +68,21 @@ def case_baseline(t):
     check(got["gpu"] == "Emulated GPU" and got["gpu_ms"]["median"] > 0, got)
 
 
+def case_baseline_has_operators_of_frameworks(t):
+    """Gelu that an exporter took apart is one launch, as it is in frameworks; on the CPU it stays five."""
+    nodes = [node("Div", ["x", "r"], ["d"], name="d"), node("Erf", ["d"], ["e"], name="e"),
+             node("Add", ["e", "o"], ["a"], name="a"), node("Mul", ["x", "a"], ["m"], name="m"),
+             node("Mul", ["m", "h"], ["y"], name="y")]
+    onnx = model(graph(nodes, [value("x", [2, 8])], [value("y", [2, 8])],
+                       [tensor("r", [], [2 ** 0.5]), tensor("o", [], [1.0]), tensor("h", [], [0.5])]))
+    build(t, "m", onnx, "--device=cuda", "--baseline")
+    kinds = lambda: [s["LayerType"] for s in json.loads(t.works("inspect", "engine", "m.engine", "--json"))["steps"]]
+    check(kinds() == ["Gelu"], kinds())
+    t.works("compare", "m.onnx", "m.engine", "--rtol=1e-5")
+    build(t, "m", onnx, "--baseline")
+    check(len(kinds()) == 5, kinds())
+
+
 def case_certificate(t):
     """Both kinds: op by op against the engine, on one GPU, by its events; shown, verified, watched."""
     build(t, "m", good(2), "--device=cuda", "--fp16")
