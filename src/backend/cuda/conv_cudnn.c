@@ -4,8 +4,8 @@
  * Packed: what the plan is for, its text, a bias for each output as stored, the weights
  * [m][kh][kw][c / groups], each at a multiple of 256 bytes.  Rows: bias and weights as they come.
  *
- * cfg: number of the layout, bytes of the text, hash of engine and knobs, number of the engine,
- * is it a Winograd one, version of cuDNN.
+ * cfg: number of the layout (and 256: in TF32), bytes of the text, hash of engine and knobs, number
+ * of the engine, is it a Winograd one, version of cuDNN.
  */
 #include <string.h>
 
@@ -20,6 +20,8 @@ extern const struct dyno_kernel dyno_kernel_cuda_conv_cudnn;
 #define BYTES_MAX     (INT64_C(1) << 40)
 #define WORKSPACE_MAX (UINT64_C(256) << 20) /* where a build says nothing */
 #define LAYOUT_ROW    0                     /* dyno_cuda_layouts */
+
+#define LAYOUT_TF32 256U
 
 enum { CFG_LAYOUT, CFG_TEXT, CFG_KNOBS, CFG_ENGINE, CFG_WINOGRAD };
 
@@ -112,12 +114,14 @@ static bool has_bias(const struct dyno_site *site)
     return site->step->own_in_count > 2 && site->ins[2].rank >= 0;
 }
 
-static enum dyno_status take_sizes(const struct dyno_site *site, struct dyno_layout layout,
+static enum dyno_status take_sizes(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                    struct plan *plan, struct dyno_err *err)
 {
+    const struct dyno_layout layout = tactic->out_layout;
     struct dyno_cpu_conv conv = {.batch = 0};
     DYNO_TRY(dyno_cpu_conv_resolve(site, &conv, err));
     const bool is_grouped = conv.groups != 1;
+    plan->conv.tf32 = (tactic->cfg[CFG_LAYOUT] & LAYOUT_TF32) != 0;
     plan->c = conv.c;
     plan->m = conv.m;
     struct dyno_cudnn_conv *to = &plan->conv;
@@ -153,7 +157,7 @@ static enum dyno_status plan_of(const struct dyno_site *site, const struct dyno_
         !is_constant(site, 1) || (has_bias(site) && !is_constant(site, 2)) ||
         !take_tail(site, tactic, &plan))
         return dyno_cuda_refuse(site, err);
-    DYNO_TRY(take_sizes(site, layout, &plan, err));
+    DYNO_TRY(take_sizes(site, tactic, &plan, err));
     if (plan.conv.last != 0) /* engines that take z or RELU take a bias, too */
         plan.conv.has_bias = has_bias(site) || plan.z != 0 || plan.conv.has_relu != 0;
     else if (plan.z != 0 || plan.conv.has_relu != 0)
@@ -216,21 +220,22 @@ static double estimate(const struct dyno_site *site, const struct plan *plan)
                                        (double)(conv->batch * conv->c * conv->h * conv->w));
     const double ops = 2.0 * depth * outputs;
     /* Operations of a multiprocessor in a microsecond, at half of what it can. */
-    const double rate = conv->elem == DYNO_F32 ? 0.2e6 : 2.0e6;
+    const double rate = conv->elem != DYNO_F32 ? 2.0e6 : (conv->tf32 != 0 ? 1.0e6 : 0.2e6);
     /* Who does not measure takes it before our own (conv_rows.c) in any case. */
     if (conv->eager != 0)
         return 0.5 * dyno_cuda_move_us(site->target, 0.0) + ops / rate / sms;
     return dyno_cuda_move_us(site->target, bytes) + ops / rate / sms;
 }
 
-static int enumerate_layout(const struct dyno_site *site, uint32_t idx, struct dyno_tactic *out,
-                            int max)
+/* way: cfg[CFG_LAYOUT] */
+static int enumerate_way(const struct dyno_site *site, uint32_t way, struct dyno_tactic *out,
+                         int max)
 {
-    const struct dyno_layout layout = dyno_cuda_layouts[idx];
+    const struct dyno_layout layout = dyno_cuda_layouts[way & ~LAYOUT_TF32];
     const uint64_t asked = site->target->workspace_bytes_max;
     const uint64_t most =
         asked != UINT64_MAX || layout.kind == DYNO_LAYOUT_ROW ? asked : WORKSPACE_MAX;
-    struct dyno_tactic like = {.out_layout = layout};
+    struct dyno_tactic like = {.cfg = {way}, .out_layout = layout};
     struct plan plan = {.z = 0};
     struct dyno_cudnn_session *session = NULL;
     const struct dyno_cudnn_choice *choices = NULL;
@@ -246,7 +251,6 @@ static int enumerate_layout(const struct dyno_site *site, uint32_t idx, struct d
         if (choices[i].workspace_bytes > most)
             continue;
         out[count] = like;
-        out[count].cfg[CFG_LAYOUT] = idx;
         out[count].cfg[CFG_TEXT] = (uint32_t)aligned(choices[i].json_bytes);
         out[count].cfg[CFG_KNOBS] = choices[i].knobs;
         out[count].cfg[CFG_ENGINE] = choices[i].engine;
@@ -268,8 +272,12 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
         const struct dyno_layout layout = dyno_cuda_layouts[i];
         /* Rows are for who asks for nothing better. */
         const bool fits = dyno_cuda_is_last(layout) || (i == LAYOUT_ROW && site->target->baseline);
-        if (fits && dyno_cuda_layout_allowed(layout, site->target))
-            count += enumerate_layout(site, i, out + count, max - count);
+        if (!fits || !dyno_cuda_layout_allowed(layout, site->target))
+            continue;
+        count += enumerate_way(site, i, out + count, max - count);
+        if (dyno_cuda_is_last(layout) && layout.elem == 0 &&
+            (site->target->precisions & DYNO_PRECISION_TF32) != 0)
+            count += enumerate_way(site, i | LAYOUT_TF32, out + count, max - count);
     }
     return count;
 }
@@ -277,18 +285,21 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
 static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
                                struct dyno_tactic *tactic, struct dyno_err *err)
 {
-    const uint32_t idx = asked->cfg[CFG_LAYOUT];
+    const bool tf32 = (asked->cfg[CFG_LAYOUT] & LAYOUT_TF32) != 0;
+    const uint32_t idx = asked->cfg[CFG_LAYOUT] & ~LAYOUT_TF32;
     const uint32_t room = asked->cfg[CFG_TEXT];
     struct plan plan = {.z = 0};
     if (idx >= (uint32_t)dyno_cuda_layout_count ||
         (idx != LAYOUT_ROW && !dyno_cuda_is_last(dyno_cuda_layouts[idx])) ||
         !dyno_layout_same(asked->out_layout, dyno_cuda_layouts[idx]) || room == 0 ||
-        room % ALIGN != 0 || room > DYNO_CUDNN_JSON_BYTES_MAX || asked->cfg[CFG_WINOGRAD] > 1)
+        (tf32 && (idx == LAYOUT_ROW || dyno_cuda_layouts[idx].elem != 0)) || room % ALIGN != 0 ||
+        room > DYNO_CUDNN_JSON_BYTES_MAX || asked->cfg[CFG_WINOGRAD] > 1)
         return dyno_cuda_refuse(site, err);
     tactic->in_layouts[0] = dyno_cuda_layouts[idx];
     DYNO_TRY(plan_of(site, tactic, &plan, err));
     tactic->packed_bytes = plan.packed_bytes;
     tactic->flags = (idx == LAYOUT_ROW ? DYNO_TACTIC_BASELINE : 0U) |
+                    (tf32 ? DYNO_TACTIC_TF32 : 0U) |
                     (asked->cfg[CFG_WINOGRAD] != 0 ? DYNO_TACTIC_WINOGRAD : 0U);
     return DYNO_OK;
 }
@@ -408,7 +419,7 @@ static enum dyno_status run(struct dyno_run_args *args)
 
 const struct dyno_kernel dyno_kernel_cuda_conv_cudnn = {
     .name = "conv_cudnn_cuda",
-    .packing = 1,
+    .packing = 2,
     .packed_ins = 1U << 1,
     .state_bytes = sizeof(struct state),
     .place = DYNO_ON_GPU,

@@ -223,16 +223,17 @@ static bool is_wanted(const struct maker *maker, const struct dyno_cudnn_conv *c
         notes_of(maker, engine, DYNO_CUDNN_ENGINE_NUMERICAL_NOTE, DYNO_CUDNN_T_NUMERICAL_NOTE);
     const uint32_t behavior =
         notes_of(maker, engine, DYNO_CUDNN_ENGINE_BEHAVIOR_NOTE, DYNO_CUDNN_T_BEHAVIOR_NOTE);
+    const uint32_t rounds = 1U << DYNO_CUDNN_TENSOR_CORE | 1U << DYNO_CUDNN_DOWN_CONVERT;
     uint32_t unwanted = 1U << 31;
-    if (conv->elem == DYNO_F32)
-        unwanted |= 1U << DYNO_CUDNN_TENSOR_CORE | 1U << DYNO_CUDNN_DOWN_CONVERT;
+    if (conv->elem == DYNO_F32 && conv->tf32 == 0)
+        unwanted |= rounds;
     if (conv->eager == 0)
         unwanted |= 1U << DYNO_CUDNN_REDUCED_SUMS | 1U << DYNO_CUDNN_FFT |
                     1U << DYNO_CUDNN_NONDETERMINISTIC;
     if (conv->elem != DYNO_F32)
         unwanted |= 1U << DYNO_CUDNN_WINOGRAD;
     *is_winograd_out = (numbers >> DYNO_CUDNN_WINOGRAD & 1U) != 0;
-    return (numbers & unwanted) == 0 &&
+    return (numbers & unwanted) == 0 && (conv->tf32 == 0 || (numbers & rounds) != 0) &&
            (behavior & (1U << DYNO_CUDNN_RUNTIME_COMPILATION | 1U << DYNO_CUDNN_FILTER_REORDER |
                         1U << DYNO_CUDNN_BIAS_REORDER | 1U << DYNO_CUDNN_CUBLASLT | 1U << 31)) == 0;
 }

@@ -62,6 +62,20 @@ unsigned emulate_conv_threads(const struct emulate_conv_run *run)
     return (unsigned)(y[0] * y[1] * y[2] * y[3] / 16 + 1);
 }
 
+/* A factor, as the engine multiplies it. */
+static float factor(const struct emulate_conv_run *run, int id, int64_t at)
+{
+    const float value = load(run->conv.type, run->data[id], at);
+    uint32_t bits = 0;
+    if (!run->rounds || run->conv.type != DYNO_CUDNN_FLOAT)
+        return value;
+    memcpy(&bits, &value, sizeof(bits));
+    bits = (bits & 0x7F800000U) != 0x7F800000U ? (bits + 0x1000U) & ~0x1FFFU : bits;
+    float rounded = 0.0F;
+    memcpy(&rounded, &bits, sizeof(rounded));
+    return rounded;
+}
+
 static float sum_of(const struct emulate_conv_run *run, int64_t n, int64_t m, int64_t oh,
                     int64_t ow)
 {
@@ -74,10 +88,8 @@ static float sum_of(const struct emulate_conv_run *run, int64_t n, int64_t m, in
         for (int64_t kw = 0; kw < w[3] && h >= 0 && h < x[2]; kw++) {
             const int64_t at = ow * conv->steps[1] - conv->pads[1] + kw * conv->dilations[1];
             for (int64_t c = 0; c < w[1] && at >= 0 && at < x[3]; c++)
-                sum += load(conv->type, run->data[DYNO_CUDNN_X],
-                            place(conv, DYNO_CUDNN_X, n, first + c, h, at)) *
-                       load(conv->type, run->data[DYNO_CUDNN_W],
-                            place(conv, DYNO_CUDNN_W, m, c, kh, kw));
+                sum += factor(run, DYNO_CUDNN_X, place(conv, DYNO_CUDNN_X, n, first + c, h, at)) *
+                       factor(run, DYNO_CUDNN_W, place(conv, DYNO_CUDNN_W, m, c, kh, kw));
         }
     }
     return sum;

@@ -19,6 +19,7 @@ struct emulate_conv {
 
 struct emulate_conv_run {
     struct emulate_conv conv;
+    bool rounds; /* factors of f32 to TF32 */
     bool is_sum; /* of y and a bias, in rows: nothing else */
     void *data[DYNO_CUDNN_ID_END];
     void *workspace;

@@ -63,6 +63,22 @@ def case_convs(t):
     t.works("compare", path, engine, "--rtol=1e-5")
 
 
+def case_tf32(t):
+    """Engines that round are taken where TF32 is allowed, and then alone are they off."""
+    weights = tensor("w", [16, 16, 1, 1], [v / 3 for v in small_values(256)])
+    path = t.put("m.onnx", model(graph([node("Conv", ["x", "w"], ["y"], name="conv")], [value("x", [1, 16, 4, 4])],
+                                       [value("y", [1, 16, 4, 4])], [weights])))
+    probe(t)
+    rounded = {}
+    for flag in ("--noTF32", "--tf32"):
+        said = t.works("build", f"--onnx={path}", "--saveEngine=m.engine", "--device=cuda", "--verbose", flag,
+                       "--builderOptimizationLevel=0")
+        check("conv_cudnn_cuda" in said, said)
+        said = t.works("compare", path, t.path("m.engine"), "--rtol=0.01")
+        rounded[flag] = float(said.rsplit("= ", 1)[1])
+    check(rounded["--noTF32"] < 1e-6 and 1e-5 < rounded["--tf32"] < 1e-2, rounded)
+
+
 def case_tuned(t):
     """cuDNN's candidates are timed beside our own, for one version of it; what it cannot run is none."""
     probe(t)
