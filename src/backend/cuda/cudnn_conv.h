@@ -16,7 +16,7 @@ struct dyno_cudnn_conv {
     int64_t last;  /* channels last, weights [m][kh][kw][c / groups]; else [..][c][h][w] both */
     int64_t eager; /* one choice: what a framework takes that does not measure, among engines that
                     * keep f32.  Else those that give the same sums in every run */
-    int64_t tf32; /* F32: engines that round the factors to TF32, and those alone */
+    int64_t tf32;  /* F32: engines that round the factors to TF32, and those alone */
     int64_t has_z, has_bias, has_relu;
     int64_t batch, c, h, w, m, oh, ow, groups;
     int64_t kh, kw, sh, sw, dh, dw, ph, pw, ph_end, pw_end;
@@ -47,8 +47,8 @@ struct dyno_cudnn_choice {
 };
 
 /* The ways that cuDNN likes best, the best first: those whose plans can be made and need no
- * compiler, and that keep to f32 where `elem` is and `tf32` is not.  Asked once in a session, which keeps them; 0:
- * there are none. */
+ * compiler, and that keep to f32 where `elem` is and `tf32` is not.  Asked once in a session, which
+ * keeps them; 0: there are none. */
 DYNO_NODISCARD enum dyno_status dyno_cudnn_conv_choices(
     struct dyno_cudnn_session *session, const struct dyno_cudnn_conv *conv,
     const struct dyno_cudnn_choice **choices_out, int *count_out, struct dyno_err *err);

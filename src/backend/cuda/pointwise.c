@@ -16,6 +16,12 @@ struct pointwise_state {
     bool load;
 };
 
+/* cfg[0]: 1, one text for all shapes, for rows as the unoptimised execution has them. */
+static bool is_open(const struct dyno_tactic *tactic)
+{
+    return tactic->cfg[0] != 0;
+}
+
 static bool is_plain(const struct dyno_step *step)
 {
     return step->op == DYNO_OP_pointwise || step->op == DYNO_OP_identity;
@@ -101,13 +107,21 @@ static bool plan(const struct dyno_site *site, const struct dyno_tactic *tactic,
         lone.in_count = lone.own_in_count = 1;
         struct dyno_site without = *site;
         without.step = &lone;
-        return dyno_cuda_tail_plan_from(&without, tactic, 0, tail);
+        if (!dyno_cuda_tail_plan_from(&without, tactic, 0, tail))
+            return false;
+        if (is_open(tactic))
+            dyno_cuda_tail_open(&without, tail);
+        return true;
     }
     if (first != 0 && (x->rank != y->rank ||
                        memcmp(x->dims, y->dims, (size_t)x->rank * sizeof(x->dims[0])) != 0 ||
                        site->in_is_weight[0]))
         return false;
-    return dyno_cuda_tail_plan_from(site, tactic, first, tail);
+    if (!dyno_cuda_tail_plan_from(site, tactic, first, tail))
+        return false;
+    if (is_open(tactic))
+        dyno_cuda_tail_open(site, tail);
+    return true;
 }
 
 static void set_layouts(const struct dyno_site *site, struct dyno_layout layout,
@@ -123,13 +137,16 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     int count = 0;
     struct dyno_tail program;
     struct dyno_cuda_tail tail;
-    for (int i = 0; i < dyno_cuda_layout_count && count < max; i++) {
-        const struct dyno_layout layout = dyno_cuda_layouts[i];
+    /* One more for the unoptimised execution. */
+    const int ways = dyno_cuda_layout_count + (site->target->baseline ? 1 : 0);
+    for (int i = 0; i < ways && count < max; i++) {
+        const bool opens = i == dyno_cuda_layout_count;
+        const struct dyno_layout layout = opens ? DYNO_ROW : dyno_cuda_layouts[i];
         struct dyno_tactic *tactic = &out[count];
         if (!dyno_cuda_layout_allowed(layout, site->target) || site->outs[0].rank < 0 ||
             (dyno_cuda_is_last(layout) && site->outs[0].rank < 2))
             continue;
-        *tactic = (struct dyno_tactic){.est_us = 0.0F};
+        *tactic = (struct dyno_tactic){.cfg = {opens}};
         dyno_cuda_tail_layouts(site, layout, tactic);
         set_layouts(site, layout, tactic);
         if (!plan(site, tactic, &program, &tail))
@@ -149,15 +166,14 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     struct dyno_tail program;
     struct dyno_cuda_tail tail;
     if (site->step->own_in_count < 1 || site->step->own_in_count > DYNO_STEP_INS_MAX ||
-        !dyno_cuda_layout_known(asked->out_layout) || !dyno_cuda_rest_is_zero(asked, 0) ||
+        !dyno_cuda_layout_known(asked->out_layout) || !dyno_cuda_rest_is_zero(asked, 1) ||
+        asked->cfg[0] > 1 || (is_open(asked) && !dyno_cuda_is_plain(asked->out_layout)) ||
         site->outs[0].rank < (dyno_cuda_is_last(asked->out_layout) ? 2 : 0))
         return dyno_cuda_refuse(site, err);
     set_layouts(site, asked->out_layout, tactic);
     if (!plan(site, tactic, &program, &tail))
         return dyno_cuda_refuse(site, err);
-    tactic->flags = tactic->out_layout.kind == DYNO_LAYOUT_ROW && tactic->out_layout.elem == 0
-                        ? DYNO_TACTIC_BASELINE
-                        : 0;
+    tactic->flags = is_open(tactic) ? DYNO_TACTIC_BASELINE : 0;
     return DYNO_OK;
 }
 
@@ -185,7 +201,7 @@ static int vector_of(const struct dyno_site *site, const struct dyno_tactic *tac
                            ? dyno_cuda_stored(y->dims[1], tactic->out_layout)
                            : (y->rank > 0 ? y->dims[y->rank - 1] : 1);
     while (ld % vector != 0)
-        vector /= 2;
+        vector = is_open(tactic) ? 1 : vector / 2; /* an open text knows all, or one */
     return vector;
 }
 
@@ -200,7 +216,10 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
     const char *type = dyno_cuda_type(tactic->out_layout);
     *source_out = "pointwise.cu";
     dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define VEC %d\n#define LOAD %d\n",
-                       type, type, vector_of(site, tactic), is_plain(site->step));
+                       type, type, is_open(tactic) ? 4 : vector_of(site, tactic),
+                       is_plain(site->step));
+    if (is_open(tactic))
+        dyno_strbuf_puts(choices, "#define OPEN 1\n");
     dyno_cuda_tail_text(&program, &tail, choices);
     return DYNO_OK;
 }

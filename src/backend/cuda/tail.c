@@ -106,6 +106,17 @@ bool dyno_cuda_tail_plan_from(const struct dyno_site *site, const struct dyno_ta
     return true;
 }
 
+void dyno_cuda_tail_open(const struct dyno_site *site, struct dyno_cuda_tail *tail)
+{
+    for (uint32_t i = 0; i < tail->in_count; i++) {
+        const uint8_t spread = tail->ins[i].spread;
+        const bool is_fixed = site->in_is_weight[tail->ins[i].idx] &&
+                              (spread == DYNO_CUDA_SCALAR || spread == DYNO_CUDA_COLUMN);
+        if (!is_fixed)
+            tail->ins[i].spread = DYNO_CUDA_ANY;
+    }
+}
+
 struct dyno_layout dyno_cuda_operand_layout(const struct dyno_site *site, uint32_t i,
                                             struct dyno_layout out_layout)
 {
@@ -157,6 +168,13 @@ static void put_load(struct dyno_strbuf *out, const struct dyno_cuda_tail *tail,
                            "t.batch_columns + column);\n",
                            slot, type, slot);
         break;
+    case DYNO_CUDA_ANY:
+        dyno_strbuf_printf(out,
+                           "    if (t.strides[%u][0] < 0)\n"
+                           "        dyno_load<W>(x%u, (const %s *)t.in[%u] + at);\n"
+                           "    else\n",
+                           slot, slot, type, slot);
+        /* fall through */
     case DYNO_CUDA_STRIDES:
         dyno_strbuf_printf(out,
                            "    for (int i = 0; i < W; i++) {\n"
@@ -251,7 +269,12 @@ bool dyno_cuda_tail_sizes(const struct dyno_site *site, const struct dyno_tactic
         return true;
     }
     for (uint32_t i = 0; i < tail->in_count; i++) {
-        if (tail->ins[i].spread != DYNO_CUDA_STRIDES)
+        const bool is_any = tail->ins[i].spread == DYNO_CUDA_ANY;
+        if (is_any && same_shape(&site->ins[tail->ins[i].idx], out)) {
+            params_out->strides[i][0] = -1;
+            continue;
+        }
+        if (tail->ins[i].spread != DYNO_CUDA_STRIDES && !is_any)
             continue;
         if (dyno_cuda_count(out, 0, out->rank) > INT32_MAX ||
             !set_strides(&site->ins[tail->ins[i].idx], out, params_out->strides[i]))

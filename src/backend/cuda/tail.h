@@ -16,6 +16,7 @@ enum dyno_cuda_spread {
     DYNO_CUDA_COLUMN,  /* along the fastest axis, the same for every row */
     DYNO_CUDA_ITEM,    /* LAST: one value for each item of axis 0 and channel */
     DYNO_CUDA_STRIDES, /* ROW: by strides */
+    DYNO_CUDA_ANY,     /* ROW: element for element or by strides, as the run's shapes say */
 };
 
 struct dyno_cuda_tail {
@@ -34,6 +35,10 @@ bool dyno_cuda_tail_plan(const struct dyno_site *site, const struct dyno_tactic 
 /* The same with the step's inputs from `first` on as operands. */
 bool dyno_cuda_tail_plan_from(const struct dyno_site *site, const struct dyno_tactic *tactic,
                               uint32_t first, struct dyno_cuda_tail *tail_out);
+
+/* From here on the plan's text is the same for all shapes: how an operand spreads that is no vector
+ * along the rows and no number is decided when it is prepared.  For rows alone. */
+void dyno_cuda_tail_open(const struct dyno_site *site, struct dyno_cuda_tail *tail);
 
 /* For `enumerate`: out_layout, and the layouts of the tail's inputs that go with it. */
 void dyno_cuda_tail_layouts(const struct dyno_site *site, struct dyno_layout out_layout,

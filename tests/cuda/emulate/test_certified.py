@@ -83,6 +83,19 @@ def case_baseline_has_operators_of_frameworks(t):
     check(len(kinds()) == 5, kinds())
 
 
+def case_baseline_of_any_shape(t):
+    """Where no convolution is, sizes may be open: one engine for all of them, whatever is 1 or no multiple of 4."""
+    nodes = [node("MatMul", ["x", "m"], ["a"], name="p"), node("Add", ["a", "b"], ["c"], name="bias"),
+             node("Transpose", ["c"], ["t"], [attr_ints("perm", [0, 2, 1])], "t"), node("MatMul", ["c", "t"], ["s"], name="s"),
+             node("Relu", ["s"], ["r"], name="relu"), node("Add", ["r", "s"], ["u"], name="u"),
+             node("Softmax", ["u"], ["w"], [attr_int("axis", -1)], "w"), node("MatMul", ["w", "c"], ["y"], name="o")]
+    onnx = model(graph(nodes, [value("x", ["n", "s", 16])], [value("y", ["n", "s", 8])],
+                       [tensor("m", [16, 8], small_values(128)), tensor("b", [8], small_values(8))]))
+    build(t, "m", onnx, "--device=cuda", "--baseline", "--minShapes=x:1x1x16", "--optShapes=x:2x8x16", "--maxShapes=x:4x32x16")
+    for sizes in ("1x1", "1x7", "2x8", "3x5", "4x32", "1x32"):
+        t.works("compare", "m.onnx", "m.engine", f"--shapes=x:{sizes}x16", "--rtol=1e-5")
+
+
 def case_certificate(t):
     """Both kinds: op by op against the engine, on one GPU, by its events; shown, verified, watched."""
     build(t, "m", good(2), "--device=cuda", "--fp16")
@@ -183,6 +196,9 @@ def case_refused(t):
             "--engine=m.engine", "--trial", "--device=gpu1")
     t.fails("E_TARGET", "dyno certify: there is no GPU cuda:3: this machine has 1", "certify", "m.onnx",
             "--engine=m.engine", "--trial", "--device=cuda:3")
+    for name, op in (("CUDNN", "Conv by cuDNN"), ("CUBLASLT", "MatMul by cuBLAS*")):
+        t.fails("E_UNSUPPORTED", f"dyno certify: *the unoptimised execution on a GPU takes {op}, as frameworks do, which is "
+                "not here: *", "certify", "m.onnx", "--engine=m.engine", "--trial", env={f"DYNO_{name}": "none"})
     report = certify(t)
     t.fails("E_TARGET", "dyno certify: the certificate is of *", "certify", "n.onnx", "--engine=m.engine",
             f"--verify={report['engine']['file']}", "--device-class=another GPU")

@@ -1,21 +1,34 @@
 /* pointwise.cu - an element-wise program over a tensor: VEC elements a thread.
  *
- * Choices: T (of x), TO (of y), VEC, LOAD (1: the program starts with x, 0: with 0).
+ * Choices: T (of x), TO (of y), VEC, LOAD (1: the program starts with x, 0: with 0), OPEN (defined: rows
+ * of any length; where it is no multiple of VEC a thread makes one element).
  */
-extern "C" __global__ void __launch_bounds__(256)
-    dyno_main(const __grid_constant__ dyno_gpu_pointwise p)
+template <int W>
+__device__ __forceinline__ void apply(const dyno_gpu_pointwise &p)
 {
-    const i64 at = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * VEC;
+    const i64 at = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * W;
     if (at >= p.count)
         return;
     const i64 row = at / p.ld;
     const int column = (int)(at - row * p.ld);
-    float v[VEC] = {};
+    float v[W] = {};
     if (LOAD)
-        dyno_load<VEC>(v, (const T *)p.x + at);
-    dyno_tail<VEC>(v, p.tail, at, (int)row, column);
+        dyno_load<W>(v, (const T *)p.x + at);
+    dyno_tail<W>(v, p.tail, at, (int)row, column);
 #pragma unroll
-    for (int e = 0; e < VEC; e++)
+    for (int e = 0; e < W; e++)
         v[e] = column + e < p.columns ? v[e] : 0.0f;
-    dyno_store<VEC>((TO *)p.y + at, v);
+    dyno_store<W>((TO *)p.y + at, v);
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    dyno_main(const __grid_constant__ dyno_gpu_pointwise p)
+{
+#ifdef OPEN
+    if (p.ld % VEC != 0) {
+        apply<1>(p);
+        return;
+    }
+#endif
+    apply<VEC>(p);
 }
