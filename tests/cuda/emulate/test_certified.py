@@ -196,9 +196,10 @@ def case_refused(t):
             "--engine=m.engine", "--trial", "--device=gpu1")
     t.fails("E_TARGET", "dyno certify: there is no GPU cuda:3: this machine has 1", "certify", "m.onnx",
             "--engine=m.engine", "--trial", "--device=cuda:3")
+    build(t, "l", good(2), "--device=cuda", "--lean")  # needs neither itself
     for name, op in (("CUDNN", "Conv by cuDNN"), ("CUBLASLT", "MatMul by cuBLAS*")):
         t.fails("E_UNSUPPORTED", f"dyno certify: *the unoptimised execution on a GPU takes {op}, as frameworks do, which is "
-                "not here: *", "certify", "m.onnx", "--engine=m.engine", "--trial", env={f"DYNO_{name}": "none"})
+                "not here: *", "certify", "l.onnx", "--engine=l.engine", "--trial", env={f"DYNO_{name}": "none"})
     report = certify(t)
     t.fails("E_TARGET", "dyno certify: the certificate is of *", "certify", "n.onnx", "--engine=m.engine",
             f"--verify={report['engine']['file']}", "--device-class=another GPU")
