@@ -187,15 +187,21 @@ static enum dyno_status move(struct dyno_context_gpu *gpu, const struct dyno_bin
     return status;
 }
 
+/* An input on its way to the GPU, or an output, or what was written as a part of it, on its way to
+ * the caller: after the last step. */
+static bool is_io(const struct dyno_plan *plan, const struct dyno_segment *segment, uint32_t id)
+{
+    const enum dyno_role role = plan->tensors[dyno_plan_root(plan, id)].role;
+    return segment->place == DYNO_ON_GPU ? role == DYNO_ROLE_INPUT
+                                         : role == DYNO_ROLE_OUTPUT && segment->step_count == 0;
+}
+
 static enum dyno_status run_moves(struct dyno_context_gpu *gpu, const struct dyno_binding *binding,
                                   const struct dyno_segment *segment, struct dyno_err *err)
 {
-    const struct dyno_plan_tensor *tensors = gpu->engine->plan->tensors;
     for (uint32_t i = 0; i < segment->move_count; i++) {
-        const enum dyno_role role = tensors[segment->moves[i]].role;
-        if (gpu->keeps_io && (role == DYNO_ROLE_INPUT || role == DYNO_ROLE_OUTPUT))
-            continue;
-        DYNO_TRY(move(gpu, binding, segment->moves[i], segment->place, err));
+        if (!gpu->keeps_io || !is_io(gpu->engine->plan, segment, segment->moves[i]))
+            DYNO_TRY(move(gpu, binding, segment->moves[i], segment->place, err));
     }
     return DYNO_OK;
 }

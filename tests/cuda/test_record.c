@@ -549,6 +549,44 @@ static void test_transfers(void)
     record_end();
 }
 
+/* x[4,8] -> y[8,8]: both halves of the output are written in place. */
+static message halves_net(void)
+{
+    message graph = {0};
+    put_input(&graph, "x", DYNO_F32, "4,8");
+    put_output(&graph, "y", DYNO_F32, "8,8");
+    put_node(&graph, "Relu", "left", "x", "l");
+    put_node(&graph, "Sigmoid", "right", "x", "r");
+    put_node_attr(&graph, "Concat", "join", "l,r", "y", attr_int("axis", 0));
+    return model_of(&graph, 17);
+}
+
+/* Parts of an output are transfers of it. */
+static void test_parts_of_an_output(void)
+{
+    struct record *record = record_start(90);
+    struct dyno_err err = {0};
+    struct dyno_context *context = NULL;
+    struct dyno_arena *arena = dyno_arena_create();
+    const int64_t dims[2] = {4, 8};
+    struct dyno_array input = chain_array(arena, dims, 2, 1);
+    struct dyno_array output = {.data = NULL};
+    message model = halves_net();
+    struct dyno_built built = chain_build(&model, for_gpu, &err);
+    REQUIRE(dyno_context_create(built.engine, NULL, &context, &err) == DYNO_OK);
+    CHECK(dyno_context_run(context, &input, &output, &err) == DYNO_OK);
+    CHECK(record->copy_out_count == 2); /* nobody has joined them */
+    dyno_context_transfers(context, 0);
+    CHECK(dyno_context_run(context, &input, &output, &err) == DYNO_OK);
+    CHECK(record->copy_out_count == 2);
+    dyno_context_destroy(context);
+    dyno_built_fini(&built);
+    dyno_strbuf_fini(&model);
+    dyno_arena_destroy(arena);
+    CHECK(record->live_count == 0);
+    record_end();
+}
+
 /* --- names, checks --- */
 
 static void test_names(void)
@@ -625,6 +663,7 @@ int main(void)
     test_failures();
     test_memory();
     test_transfers();
+    test_parts_of_an_output();
     (void)unlink(engine_path);
     return TEST_RESULT();
 }
