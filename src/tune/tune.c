@@ -135,6 +135,21 @@ static bool same_layouts(const struct dyno_tactic *a, const struct dyno_tactic *
     return true;
 }
 
+/* For a GPU each candidate is a program to compile: a low level times the first by estimate, of
+ * each pair of layouts. */
+static bool is_timed(const struct dyno_tune_options *options, const struct dyno_tactic *found,
+                     int i, uint32_t in_count)
+{
+    static const int most[] = {0, 6, 12};
+    int before = 0;
+    if (options->target->gpu.compute == 0 || options->level < 1 ||
+        options->level >= (int)DYNO_COUNT(most))
+        return true;
+    for (int k = 0; k < i; k++)
+        before += same_layouts(&found[k], &found[i], in_count);
+    return before < most[options->level];
+}
+
 float dyno_tune_cost_us(const struct dyno_target *target, float us, uint64_t packed_bytes)
 {
     if (target->gpu.compute != 0)
@@ -231,7 +246,8 @@ static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
         bool measured = false;
         if (!closed && !is_reference)
             continue;
-        if (choice->count > 0 && (is_reference || found[i].est_us > least_est * prune + 20.0F))
+        if (choice->count > 0 && (is_reference || found[i].est_us > least_est * prune + 20.0F ||
+                                  !is_timed(tuner->options, found, i, step->in_count)))
             continue;
         if (closed && is_free(tuner, step))
             us = 0.01F;
@@ -272,7 +288,7 @@ static enum dyno_status want_programs(struct tuner *tuner, uint32_t idx)
     const int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
     for (int i = 0; i < count; i++) {
         const struct dyno_kernel *kernel = dyno_kernel_find(found[i].kernel);
-        if (kernel->place != DYNO_ON_GPU)
+        if (kernel->place != DYNO_ON_GPU || !is_timed(options, found, i, step->in_count))
             continue;
         DYNO_TRY(dyno_tune_signature(&site, &found[i], &key, tuner->err));
         if (options->cache == NULL || !dyno_tune_cache_find(options->cache, key, &us))
