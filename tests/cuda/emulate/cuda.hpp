@@ -81,6 +81,10 @@ inline float __shfl_xor_sync(unsigned, float x, int lane_mask)
     emulate_now->warp_meet(EMULATE_SHUFFLE, &lane);
     return lane.value;
 }
+inline void __syncwarp()
+{
+    (void)__shfl_xor_sync(0xffffffffu, 0.0f, 1); /* where all lanes meet */
+}
 inline size_t __cvta_generic_to_shared(const void *p)
 {
     return EMULATE_SHARED_AT +

@@ -1,0 +1,254 @@
+/* conv_patch.c - Conv over small windows on tensor cores, out of parts of the image in shared
+ * memory.
+ *
+ * Packed: the bias of every output as stored (f32), then the weights in the type of x as
+ * kernels/patch.cu says; columns up to a whole block and channels past the last are zero.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/conv.h"
+#include "backend/cuda/conv_plain.h"
+
+extern const struct dyno_kernel dyno_kernel_cuda_conv_patch;
+
+#define WINDOW_MAX 7 /* taps of an axis */
+#define STRIDE_MAX 4
+
+/* Appended, never changed: engines name them by number. */
+static const struct {
+    int h, w;     /* outputs of a block */
+    int rows;     /* of 16 outputs, of a warp */
+    int columns;  /* channels of a block */
+    int channels; /* of x at a time */
+} tiles[] = {
+    {8, 16, 2, 64, 16},  {16, 16, 2, 64, 16}, {16, 16, 4, 64, 16}, {8, 16, 2, 32, 32},
+    {16, 16, 2, 32, 32}, {8, 8, 2, 64, 16},   {16, 8, 2, 64, 16},  {8, 16, 2, 128, 16},
+    {8, 16, 2, 64, 32},  {8, 8, 1, 64, 32},   {8, 8, 1, 32, 64},   {16, 16, 2, 32, 16},
+};
+#define TILES ((uint32_t)DYNO_COUNT(tiles))
+
+struct patch {
+    struct dyno_cpu_conv conv;
+    int64_t in_stored, out_stored; /* channels */
+};
+
+static enum dyno_status patch_of(const struct dyno_site *site, struct dyno_layout layout,
+                                 struct patch *patch_out, struct dyno_err *err)
+{
+    struct patch patch = {.in_stored = 0};
+    struct dyno_cpu_conv *conv = &patch.conv;
+    if (site->step->op != DYNO_OP_conv || !dyno_cpu_conv_accepts(site, DYNO_OP_conv) ||
+        !dyno_cuda_readable(site, 0) || site->in_is_weight[0] || site->ins[0].rank != 4 ||
+        layout.block != 8)
+        return dyno_cuda_refuse(site, err);
+    DYNO_TRY(dyno_cpu_conv_resolve(site, conv, err));
+    if (conv->groups != 1 || conv->c < 1 || conv->m < 1 || conv->kw < 1 || conv->kh < 1 ||
+        conv->kw > WINDOW_MAX || conv->kh > WINDOW_MAX || conv->taps < 2 || conv->dh != 1 ||
+        conv->dw != 1 || conv->sh > STRIDE_MAX || conv->sw > STRIDE_MAX || conv->ph < 0 ||
+        conv->pw < 0)
+        return dyno_cuda_refuse(site, err);
+    patch.in_stored = dyno_cuda_stored(conv->c, layout);
+    patch.out_stored = dyno_cuda_stored(conv->m, layout);
+    if (conv->h > INT32_MAX / 64 || conv->w > INT32_MAX / 64 || conv->oh > INT32_MAX / 64 ||
+        conv->ow > INT32_MAX / 64 || conv->ph > INT32_MAX / 64 || conv->pw > INT32_MAX / 64 ||
+        patch.in_stored > INT32_MAX / 64 || patch.out_stored > INT32_MAX / 64 ||
+        conv->batch > UINT16_MAX || conv->oh * conv->ow > INT32_MAX / (conv->batch + 1))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "a Conv of %lld x %lld outputs is too large",
+                         (long long)conv->oh, (long long)conv->ow);
+    *patch_out = patch;
+    return DYNO_OK;
+}
+
+static int64_t stretches_of(const struct patch *patch, uint32_t tile)
+{
+    return dyno_cuda_div_up(patch->in_stored, tiles[tile].channels);
+}
+
+static int64_t columns_of(const struct patch *patch, uint32_t tile)
+{
+    return dyno_cuda_div_up(patch->out_stored, tiles[tile].columns) * tiles[tile].columns;
+}
+
+static int64_t blocks_of(const struct patch *patch, uint32_t tile)
+{
+    return dyno_cuda_div_up(patch->conv.oh, tiles[tile].h) *
+           dyno_cuda_div_up(patch->conv.ow, tiles[tile].w);
+}
+
+static uint64_t packed_bytes(const struct patch *patch, uint32_t tile)
+{
+    return (uint64_t)patch->out_stored * sizeof(float) +
+           2U * (uint64_t)(stretches_of(patch, tile) * tiles[tile].channels * patch->conv.taps *
+                           columns_of(patch, tile));
+}
+
+/* Of a block: the stages, or the sums of its warps. */
+static int64_t shared_bytes(const struct patch *patch, uint32_t tile)
+{
+    const struct dyno_cpu_conv *conv = &patch->conv;
+    const int64_t height = (tiles[tile].h - 1) * conv->sh + conv->kh;
+    const int64_t width =
+        dyno_cuda_div_up((tiles[tile].w - 1) * conv->sw + conv->kw, conv->sw) * conv->sw;
+    const int64_t stage =
+        2 * tiles[tile].channels * (height * width + conv->taps * tiles[tile].columns);
+    const int64_t operands = stage * (stretches_of(patch, tile) > 1 ? 2 : 1);
+    const int64_t sums =
+        (int64_t)tiles[tile].h * tiles[tile].w / tiles[tile].rows * (tiles[tile].columns + 8) * 4;
+    return operands > sums ? operands : sums;
+}
+
+/* Blocks come in waves over the multiprocessors, as many at once as shared memory holds. */
+static double estimate(const struct dyno_site *site, const struct patch *patch, uint32_t tile)
+{
+    const int sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
+    const double blocks = (double)(blocks_of(patch, tile) * patch->conv.batch *
+                                   (columns_of(patch, tile) / tiles[tile].columns));
+    const double resident = fmin(4.0, fmax(1.0, floor(220e3 / (double)shared_bytes(patch, tile))));
+    const double k = (double)(stretches_of(patch, tile) * tiles[tile].channels * patch->conv.taps);
+    const double ops = 2.0 * tiles[tile].h * tiles[tile].w * tiles[tile].columns * k;
+    const double at_once = fmin(resident, ceil(blocks / sms));
+    return 2.5 + ceil(blocks / (sms * resident)) *
+                     (1.5 + fmax(ops * at_once / 3.5e6, 0.4 * (double)stretches_of(patch, tile)));
+}
+
+static bool tile_fits(const struct dyno_site *site, const struct patch *patch, uint32_t tile)
+{
+    return shared_bytes(patch, tile) <= (int64_t)site->target->gpu.shared_bytes &&
+           tiles[tile].columns < 2 * patch->out_stored + 16 &&
+           tiles[tile].channels < 2 * patch->in_stored + 16;
+}
+
+/* cfg[0]: number of the layout; cfg[1]: tile. */
+static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
+{
+    int count = 0;
+    for (int i = 0; i < dyno_cuda_layout_count; i++) {
+        const struct dyno_layout layout = dyno_cuda_layouts[i];
+        struct patch patch = {.in_stored = 0};
+        if (!dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target) ||
+            patch_of(site, layout, &patch, NULL) != DYNO_OK)
+            continue;
+        for (uint32_t tile = 0; tile < TILES && count < max; tile++) {
+            if (!tile_fits(site, &patch, tile))
+                continue;
+            out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i, tile}};
+            dyno_cuda_tail_layouts(site, layout, &out[count]);
+            out[count].in_layouts[0] = layout;
+            out[count++].est_us = (float)estimate(site, &patch, tile);
+        }
+    }
+    return count;
+}
+
+static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
+                               struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    struct patch patch = {.in_stored = 0};
+    struct dyno_cuda_tail tail;
+    if (asked->cfg[1] >= TILES || !dyno_cuda_rest_is_zero(asked, 2) ||
+        !dyno_cuda_asks_layout(asked, true))
+        return dyno_cuda_refuse(site, err);
+    tactic->in_layouts[0] = asked->out_layout;
+    DYNO_TRY(patch_of(site, asked->out_layout, &patch, err));
+    if (!dyno_cuda_tail_plan(site, tactic, &tail) || !tile_fits(site, &patch, asked->cfg[1]))
+        return dyno_cuda_refuse(site, err);
+    tactic->packed_bytes = packed_bytes(&patch, asked->cfg[1]);
+    return DYNO_OK;
+}
+
+static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                             void *dst, struct dyno_err *err)
+{
+    struct patch patch = {.in_stored = 0};
+    const uint32_t tile = tactic->cfg[1];
+    DYNO_TRY(patch_of(site, tactic->out_layout, &patch, err));
+    const struct dyno_cpu_conv *conv = &patch.conv;
+    const float *w = site->ins[1].data;
+    const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
+    const int64_t at_once = tiles[tile].channels, columns = columns_of(&patch, tile);
+    float *bias = dst;
+    void *weights = bias + patch.out_stored;
+    memset(dst, 0, tactic->packed_bytes);
+    for (int64_t m = 0; m < conv->m; m++) {
+        bias[m] = has_bias ? ((const float *)site->ins[2].data)[m] : 0.0F;
+        for (int64_t i = 0; i < conv->c * conv->taps; i++) {
+            const int64_t c = i / conv->taps, tap = i % conv->taps;
+            const int64_t row = (c / at_once * conv->taps + tap) * columns + m;
+            dyno_elem_store_f64((enum dyno_dtype)tactic->out_layout.elem, weights,
+                                (size_t)(row * at_once + c % at_once),
+                                (double)w[m * conv->c * conv->taps + i]);
+        }
+    }
+    return DYNO_OK;
+}
+
+static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                   const char **source_out, struct dyno_strbuf *choices,
+                                   struct dyno_err *err)
+{
+    struct patch patch = {.in_stored = 0};
+    struct dyno_cuda_tail tail;
+    const uint32_t tile = tactic->cfg[1];
+    DYNO_TRY(patch_of(site, tactic->out_layout, &patch, err));
+    if (tile >= TILES || !dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    const struct dyno_cpu_conv *conv = &patch.conv;
+    const char *type = dyno_cuda_type(tactic->out_layout);
+    *source_out = "patch.cu";
+    dyno_strbuf_printf(choices,
+                       "#define T %s\n#define TO %s\n#define VEC 8\n#define KH %d\n#define KW %d\n"
+                       "#define SH %d\n#define SW %d\n#define TH %d\n#define TW %d\n#define MI %d\n"
+                       "#define BN %d\n#define CK %d\n",
+                       type, type, (int)conv->kh, (int)conv->kw, (int)conv->sh, (int)conv->sw,
+                       tiles[tile].h, tiles[tile].w, tiles[tile].rows, tiles[tile].columns,
+                       tiles[tile].channels);
+    dyno_cuda_tail_text(&site->step->tail, &tail, choices);
+    return DYNO_OK;
+}
+
+static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                const void *packed, void *state_bytes,
+                                uint64_t *workspace_bytes_out, struct dyno_err *err)
+{
+    (void)packed;
+    struct patch patch = {.in_stored = 0};
+    struct dyno_cuda_conv_state *state = state_bytes;
+    const uint32_t tile = tactic->cfg[1];
+    *workspace_bytes_out = 0;
+    DYNO_TRY(patch_of(site, tactic->out_layout, &patch, err));
+    if (tile >= TILES)
+        return dyno_cuda_refuse(site, err);
+    const struct dyno_cpu_conv *conv = &patch.conv;
+    const struct dyno_gpu_conv params = {.batch = (int)conv->batch,
+                                         .c = (int)patch.in_stored,
+                                         .m = (int)patch.out_stored,
+                                         .channels = (int)conv->m,
+                                         .h = (int)conv->h,
+                                         .w = (int)conv->w,
+                                         .oh = (int)conv->oh,
+                                         .ow = (int)conv->ow,
+                                         .ph = (int)conv->ph,
+                                         .pw = (int)conv->pw};
+    DYNO_TRY(dyno_cuda_conv_prepare(site, tactic, &params, 0, state, err));
+    state->grid[0] = blocks_of(&patch, tile);
+    state->grid[1] = columns_of(&patch, tile) / tiles[tile].columns;
+    state->grid[2] = conv->batch;
+    state->threads = tiles[tile].h * tiles[tile].w / (16 * tiles[tile].rows) * 32;
+    state->shared_bytes = (uint32_t)shared_bytes(&patch, tile);
+    return DYNO_OK;
+}
+
+const struct dyno_kernel dyno_kernel_cuda_conv_patch = {
+    .name = "conv_patch_cuda",
+    .packing = 1,
+    .packed_ins = 1U << 1,
+    .state_bytes = sizeof(struct dyno_cuda_conv_state),
+    .place = DYNO_ON_GPU,
+    .enumerate = enumerate,
+    .settle = settle,
+    .pack = pack,
+    .prepare = prepare,
+    .run = dyno_cuda_conv_run,
+    .program = program_of,
+};
