@@ -1,5 +1,5 @@
-/* dry_run.c - dry_run MODEL.onnx [sm] [fp16|bf16|baseline]: build a model for a GPU that is not
- * there, run it once through the recording driver, and print each step with where and how it runs.
+/* dry_run.c - dry_run MODEL.onnx [sm] [fp16|bf16]: build a model for a GPU that is not there, run
+ * it once through the recording driver, and print each step with where and how it runs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,13 +53,12 @@ int main(int argc, char **argv)
     struct dyno_err err = {0};
     struct dyno_built built;
     if (argc < 2) {
-        (void)fprintf(stderr, "usage: dry_run MODEL.onnx [sm] [fp16|bf16|baseline]\n");
+        (void)fprintf(stderr, "usage: dry_run MODEL.onnx [sm] [fp16|bf16]\n");
         return 2;
     }
     const struct record *record = record_start(argc > 2 ? (int)strtol(argv[2], NULL, 10) : 90);
     struct dyno_build_options options = {.onnx_path = argv[1], .device = "cuda"};
-    options.baseline = argc > 3 && strcmp(argv[3], "baseline") == 0;
-    if (argc > 3 && !options.baseline)
+    if (argc > 3)
         options.precisions =
             strcmp(argv[3], "fp16") == 0 ? DYNO_PRECISION_F16 : DYNO_PRECISION_BF16;
     if (dyno_build(&options, &built, &err) != DYNO_OK) {
