@@ -3,8 +3,10 @@
 
 Each row is a model at one shape.  "gpu_ms" is what the GPU takes (events around a run); "wall_ms" a
 whole call with inputs and outputs on the GPU: ours waits for each, PyTorch's calls are queued back to
-back; "baseline" is our unoptimised execution, which may take 1.1 times what PyTorch's eager one does; "copied_ms" is ours with both copied from and to page-locked memory.  PyTorch runs its own
-random weights of the same architecture.
+back; "copied_ms" is ours with both copied from and to page-locked memory; "gpu_bytes" what is held of
+the GPU's memory (PyTorch: the most that was reserved).  Joules are the card's own count, all that it
+took meanwhile.  "baseline" is our unoptimised execution, which may take 1.1 times what PyTorch's eager
+one does.  PyTorch runs its own random weights of the same architecture.
 """
 import argparse
 import concurrent.futures
@@ -26,8 +28,8 @@ ROWS = {
     "resnet50 b1": ("resnet50.fold", (1, 3, 224, 224), "resnet50"),
     "resnet50 b32": ("resnet50.fold", (32, 3, 224, 224), "resnet50"),
     "resnet50 b128": ("resnet50.fold", (128, 3, 224, 224), "resnet50"),
-    "yolov8s b1": ("yolov8s.raw", (1, 3, 640, 640), None),
-    "yolov8s b16": ("yolov8s.raw", (16, 3, 640, 640), None),
+    "yolov8s b1": ("yolov8s.raw", (1, 3, 640, 640), "yolov8s"),
+    "yolov8s b16": ("yolov8s.raw", (16, 3, 640, 640), "yolov8s"),
     "bert_large s128 b1": ("bert_large.raw", (1, 128), "bert"),
     "bert_large s384 b8": ("bert_large.raw", (8, 384), "bert"),
     "wav2vec2 10s b1": ("wav2vec2.fold", (1, 160000), "wav2vec2"),
@@ -90,19 +92,38 @@ def ours(kind, graph, shape, folder, seconds):
                             "--dumpProfile", "--json"))
     row.update(gpu_ms=bench["gpu_ms"]["median"], wall_ms=bench["latency_ms"]["median"],
                copied_ms=copied["latency_ms"]["median"], gpu=bench["gpu"], energy_j_item=bench.get("energy_j_item"),
-               load_ms=bench["load_ms"], arena_bytes=bench["arena_bytes"],
+               load_ms=bench["load_ms"], gpu_bytes=bench["gpu_bytes"],
                layers=[[s["name"], s["op"], s["kernel"], round(s["us"], 2)] for s in bench["layers"]])
     return row
 
 
+def energy_mj():
+    """What the card has taken since it was started; None where it does not tell."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    try:
+        pynvml.nvmlInit()
+        return pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(int(first)))
+    except (ValueError, pynvml.NVMLError):
+        return None
+
+
 def peer(kind, name, shape, seconds):
     import torch
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     half = kind.endswith("fp16")
     with torch.device("cuda"):
         if name in ("resnet50", "mobilenet_v2"):
             import torchvision
             model, x = getattr(torchvision.models, name)(), torch.randn(shape)
+        elif name == "yolov8s":
+            from yolov8 import YoloV8s
+            model, x = YoloV8s(), torch.randn(shape)
         elif name == "bert":
             from transformers import BertConfig, BertModel
             config = BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)
@@ -129,12 +150,14 @@ def peer(kind, name, shape, seconds):
             b.record()
             b.synchronize()
             times.append(a.elapsed_time(b))
-        count, start = len(times), time.monotonic()
+        count, start, before = len(times), time.monotonic(), energy_mj()
         for _ in range(count):
             model(x)
         torch.cuda.synchronize()
-        wall = (time.monotonic() - start) / count * 1e3
-    return {"gpu_ms": sorted(times)[count // 2], "wall_ms": wall, "torch": torch.__version__}
+        wall, used = (time.monotonic() - start) / count * 1e3, energy_mj()
+    return {"gpu_ms": sorted(times)[count // 2], "wall_ms": wall, "torch": torch.__version__,
+            "energy_j_item": (used - before) / 1e3 / count / shape[0] if before is not None else None,
+            "gpu_bytes": torch.cuda.max_memory_reserved()}
 
 
 def check_kernels(shards):
@@ -179,7 +202,7 @@ def table(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="build/gpu.json")
-    parser.add_argument("--only", default="*", help="rows / kinds, as a pattern")
+    parser.add_argument("--only", action="append", help="rows / kinds, as a pattern; may be given again")
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--no-peers", action="store_true")
     args = parser.parse_args()
@@ -189,7 +212,7 @@ def main():
     folder.mkdir(exist_ok=True)
 
     def keep(name, make):
-        if name in results or not fnmatch.fnmatch(name, args.only):
+        if name in results or not any(fnmatch.fnmatch(name, only) for only in args.only or ["*"]):
             return
         try:
             results[name] = make()

@@ -126,6 +126,10 @@ enum dyno_status dyno_bench_print_json(const struct dyno_bench_result *result,
     dyno_json_u64(&json, result->arena_bytes);
     dyno_json_key(&json, "tensor_bytes");
     dyno_json_u64(&json, result->tensor_bytes);
+    if (dyno_engine_gpu_bytes(session->engine) != 0) {
+        dyno_json_key(&json, "gpu_bytes");
+        dyno_json_u64(&json, dyno_engine_gpu_bytes(session->engine));
+    }
     dyno_json_key(&json, "peak_rss_bytes");
     dyno_json_u64(&json, dyno_peak_rss_bytes());
     dyno_report_ios_json(session->engine, &json);
