@@ -3,18 +3,88 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/cuda/tail.h"
+#include "backend/cuda/pointwise.h"
 
 extern const struct dyno_kernel dyno_kernel_cuda_pointwise;
 
 #define THREADS 256
 
-struct pointwise_state {
-    struct dyno_gpu_pointwise params;
-    struct dyno_cuda_tail tail;
-    int64_t blocks;
-    bool load;
-};
+/* --- a pass --- */
+
+/* Elements as stored, and as rows of the fastest axis. */
+static void sizes_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                     struct dyno_gpu_pointwise *params)
+{
+    const struct dyno_buf *y = &site->outs[0];
+    const int64_t count = dyno_cuda_count(y, 0, y->rank);
+    if (dyno_cuda_is_last(tactic->out_layout)) {
+        params->columns = (int)y->dims[1];
+        params->ld = (int)dyno_cuda_stored(y->dims[1], tactic->out_layout);
+        params->count = y->dims[1] != 0 ? count / y->dims[1] * params->ld : 0;
+        return;
+    }
+    params->ld = params->columns = y->rank > 0 ? (int)y->dims[y->rank - 1] : 1;
+    params->count = count;
+}
+
+/* open: the text knows vectors of four, or one. */
+static int vector_of(const struct dyno_site *site, const struct dyno_tactic *tactic, bool open)
+{
+    const struct dyno_buf *y = &site->outs[0];
+    int vector = tactic->out_layout.elem != 0 ? 8 : 4;
+    const int64_t ld = dyno_cuda_is_last(tactic->out_layout)
+                           ? dyno_cuda_stored(y->dims[1], tactic->out_layout)
+                           : (y->rank > 0 ? y->dims[y->rank - 1] : 1);
+    while (ld % vector != 0)
+        vector = open ? 1 : vector / 2;
+    return vector;
+}
+
+void dyno_cuda_pass_text(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                         const struct dyno_tail *program, const struct dyno_cuda_tail *tail,
+                         bool load, bool open, const char **source_out, struct dyno_strbuf *choices)
+{
+    const char *type = dyno_cuda_type(tactic->out_layout);
+    *source_out = "pointwise.cu";
+    dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define VEC %d\n#define LOAD %d\n",
+                       type, type, open ? 4 : vector_of(site, tactic, false), load);
+    if (open)
+        dyno_strbuf_puts(choices, "#define OPEN 1\n");
+    dyno_cuda_tail_text(program, tail, choices);
+}
+
+enum dyno_status dyno_cuda_pass_prepare(const struct dyno_site *site,
+                                        const struct dyno_tactic *tactic,
+                                        const struct dyno_cuda_tail *tail, bool open,
+                                        struct dyno_cuda_pass *pass_out, struct dyno_err *err)
+{
+    const struct dyno_buf *y = &site->outs[0];
+    *pass_out = (struct dyno_cuda_pass){.tail = *tail};
+    for (int i = 0; i < y->rank; i++) {
+        if (y->dims[i] > INT32_MAX / 16)
+            return DYNO_FAIL(err, DYNO_E_LIMIT, "a dimension of %lld is too large for the GPU",
+                             (long long)y->dims[i]);
+    }
+    sizes_of(site, tactic, &pass_out->params);
+    if (!dyno_cuda_tail_sizes(site, tactic, tail, &pass_out->params.tail))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand is too large");
+    pass_out->blocks =
+        dyno_cuda_div_up(pass_out->params.count / vector_of(site, tactic, open), THREADS);
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_cuda_pass_run(const struct dyno_run_args *args,
+                                    const struct dyno_cuda_pass *pass, const void *x)
+{
+    struct dyno_gpu_pointwise params = pass->params;
+    params.x = dyno_cuda_address(x);
+    params.y = dyno_cuda_address(args->outs[0].data);
+    dyno_cuda_tail_bind(args, &pass->tail, &params.tail);
+    const int64_t grid[3] = {pass->blocks, 1, 1};
+    return dyno_cuda_launch(args, grid, THREADS, 0, &params, sizeof(params));
+}
+
+/* --- operators --- */
 
 /* cfg[0]: 1, one text for all shapes, for rows as the unoptimised execution has them. */
 static bool is_open(const struct dyno_tactic *tactic)
@@ -177,34 +247,6 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     return DYNO_OK;
 }
 
-/* Elements as stored, and as rows of the fastest axis. */
-static void sizes_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                     struct dyno_gpu_pointwise *params)
-{
-    const struct dyno_buf *y = &site->outs[0];
-    const int64_t count = dyno_cuda_count(y, 0, y->rank);
-    if (dyno_cuda_is_last(tactic->out_layout)) {
-        params->columns = (int)y->dims[1];
-        params->ld = (int)dyno_cuda_stored(y->dims[1], tactic->out_layout);
-        params->count = y->dims[1] != 0 ? count / y->dims[1] * params->ld : 0;
-        return;
-    }
-    params->ld = params->columns = y->rank > 0 ? (int)y->dims[y->rank - 1] : 1;
-    params->count = count;
-}
-
-static int vector_of(const struct dyno_site *site, const struct dyno_tactic *tactic)
-{
-    const struct dyno_buf *y = &site->outs[0];
-    int vector = tactic->out_layout.elem != 0 ? 8 : 4;
-    const int64_t ld = dyno_cuda_is_last(tactic->out_layout)
-                           ? dyno_cuda_stored(y->dims[1], tactic->out_layout)
-                           : (y->rank > 0 ? y->dims[y->rank - 1] : 1);
-    while (ld % vector != 0)
-        vector = is_open(tactic) ? 1 : vector / 2; /* an open text knows all, or one */
-    return vector;
-}
-
 static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                    const char **source_out, struct dyno_strbuf *choices,
                                    struct dyno_err *err)
@@ -213,56 +255,33 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
     struct dyno_cuda_tail tail;
     if (!plan(site, tactic, &program, &tail))
         return dyno_cuda_refuse(site, err);
-    const char *type = dyno_cuda_type(tactic->out_layout);
-    *source_out = "pointwise.cu";
-    dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define VEC %d\n#define LOAD %d\n",
-                       type, type, is_open(tactic) ? 4 : vector_of(site, tactic),
-                       is_plain(site->step));
-    if (is_open(tactic))
-        dyno_strbuf_puts(choices, "#define OPEN 1\n");
-    dyno_cuda_tail_text(&program, &tail, choices);
+    dyno_cuda_pass_text(site, tactic, &program, &tail, is_plain(site->step), is_open(tactic),
+                        source_out, choices);
     return DYNO_OK;
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                const void *packed, void *state_bytes,
-                                uint64_t *workspace_bytes_out, struct dyno_err *err)
+                                const void *packed, void *state, uint64_t *workspace_bytes_out,
+                                struct dyno_err *err)
 {
     (void)packed;
-    struct pointwise_state *state = state_bytes;
     struct dyno_tail program;
-    *state = (struct pointwise_state){.load = is_plain(site->step)};
+    struct dyno_cuda_tail tail;
     *workspace_bytes_out = 0;
-    if (!plan(site, tactic, &program, &state->tail))
+    if (!plan(site, tactic, &program, &tail))
         return dyno_cuda_refuse(site, err);
-    const struct dyno_buf *y = &site->outs[0];
-    for (int i = 0; i < y->rank; i++) {
-        if (y->dims[i] > INT32_MAX / 16)
-            return DYNO_FAIL(err, DYNO_E_LIMIT, "a dimension of %lld is too large for the GPU",
-                             (long long)y->dims[i]);
-    }
-    sizes_of(site, tactic, &state->params);
-    if (!dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand is too large");
-    state->blocks = dyno_cuda_div_up(state->params.count / vector_of(site, tactic), THREADS);
-    return DYNO_OK;
+    return dyno_cuda_pass_prepare(site, tactic, &tail, is_open(tactic), state, err);
 }
 
 static enum dyno_status run(struct dyno_run_args *args)
 {
-    const struct pointwise_state *state = args->state;
-    struct dyno_gpu_pointwise params = state->params;
-    params.x = dyno_cuda_address(args->ins[0].data);
-    params.y = dyno_cuda_address(args->outs[0].data);
-    dyno_cuda_tail_bind(args, &state->tail, &params.tail);
-    const int64_t grid[3] = {state->blocks, 1, 1};
-    return dyno_cuda_launch(args, grid, THREADS, 0, &params, sizeof(params));
+    return dyno_cuda_pass_run(args, args->state, args->ins[0].data);
 }
 
 const struct dyno_kernel dyno_kernel_cuda_pointwise = {
     .name = "pointwise_cuda",
     .packing = 1,
-    .state_bytes = sizeof(struct pointwise_state),
+    .state_bytes = sizeof(struct dyno_cuda_pass),
     .place = DYNO_ON_GPU,
     .enumerate = enumerate,
     .settle = settle,
