@@ -107,7 +107,8 @@ struct dyno_kernel {
                           * keeps no raw copy, and run and prepare see its shape with data NULL */
     size_t state_bytes;
     enum dyno_place place;
-    enum dyno_library library; /* on a GPU: whose routines it calls, in the place of a program */
+    enum dyno_library library; /* on a GPU: whose routines it calls, in the place of a program
+                                * or before one (dyno_kernel_has_program) */
 
     /* The parameters worth trying for the step at its optimal shape, each with its estimate; 0 when
      * there are none.  Call it through dyno_kernel_candidates, which settles what it gives. */
@@ -134,12 +135,21 @@ struct dyno_kernel {
                                 struct dyno_err *err);
     /* Only the REFERENCE kernel may fail, and those of a GPU: with what its driver says. */
     enum dyno_status (*run)(struct dyno_run_args *args);
-    /* On a GPU, without a library: the template and the text before it, from the step and the
+    /* Of a tactic that has a program: the template and the text before it, from the step and the
      * tactic alone, as for `settle`.  An engine whose program has another text is refused. */
     enum dyno_status (*program)(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                 const char **source_out, struct dyno_strbuf *choices,
                                 struct dyno_err *err);
 };
+
+/* Does a step of this tactic have a program of ours?  On a GPU, where its kernel calls no library,
+ * or has its tail done behind the library's routine. */
+static inline bool dyno_kernel_has_program(const struct dyno_kernel *kernel,
+                                           const struct dyno_tactic *tactic)
+{
+    return kernel->place == DYNO_ON_GPU &&
+           (kernel->library == DYNO_LIBRARY_NONE || (tactic->flags & DYNO_TACTIC_PASS) != 0);
+}
 
 /* All of a tactic of this kernel from the parameters of `asked`; est_us is kept. */
 DYNO_NODISCARD enum dyno_status dyno_kernel_settle(const struct dyno_kernel *kernel,

@@ -36,7 +36,7 @@ static enum dyno_status compile_step(struct dyno_plan *plan, struct dyno_step *s
     const struct dyno_cuda_program *program = NULL;
     struct dyno_site site;
     DYNO_ASSERT(kernel != NULL);
-    if (kernel->place != DYNO_ON_GPU || kernel->library != DYNO_LIBRARY_NONE)
+    if (!dyno_kernel_has_program(kernel, &step->tactic))
         return DYNO_OK;
     DYNO_TRY(dyno_tune_site(plan, step, bufs, target, arena, &site, err));
     DYNO_TRY(dyno_cuda_programs_get(programs, kernel, &site, &step->tactic, &program, err));

@@ -34,7 +34,7 @@ static enum dyno_status find_kernels(struct dyno_engine *engine, struct dyno_err
             dyno_strbuf_fini(&want);
             return status;
         }
-        const bool has_program = kernel->place == DYNO_ON_GPU && kernel->library == 0;
+        const bool has_program = dyno_kernel_has_program(kernel, &step->tactic);
         if (kernel->place == DYNO_ON_GPU &&
             (plan->gpu.compute == 0 || has_program != (step->program != 0)))
             return DYNO_FAIL(err, DYNO_E_FORMAT, "step '%s': kernel %s has %s", step->name,

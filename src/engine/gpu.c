@@ -72,7 +72,7 @@ enum dyno_status dyno_gpu_check_program(const struct dyno_engine *engine,
                                         const struct dyno_kernel *kernel,
                                         const struct dyno_site *site, struct dyno_err *err)
 {
-    if (kernel->library != DYNO_LIBRARY_NONE)
+    if (!dyno_kernel_has_program(kernel, &site->step->tactic))
         return DYNO_OK;
     const struct dyno_program *program = &engine->plan->programs[site->step->program - 1];
     struct dyno_strbuf choices = {0};

@@ -86,6 +86,7 @@ enum dyno_tactic_flags {
     DYNO_TACTIC_WINOGRAD = 1U << 0,  /* result depends on an algorithm with larger rounding error */
     DYNO_TACTIC_REFERENCE = 1U << 1, /* the op's reference meaning: correct, slow */
     DYNO_TACTIC_BASELINE = 1U << 2,  /* allowed in an unoptimised engine */
+    DYNO_TACTIC_PASS = 1U << 4,      /* its tail is a program behind a library's routine */
     DYNO_TACTIC_TF32 = 1U << 3,      /* rounds factors of f32 to TF32: ten bits behind the point */
 };
 

@@ -89,7 +89,7 @@ static enum dyno_status begin_gpu(struct dyno_strbuf *text, const struct dyno_si
     const char *source = "";
     dyno_strbuf_clear(text);
     const enum dyno_status status =
-        kernel->library == DYNO_LIBRARY_NONE
+        dyno_kernel_has_program(kernel, tactic)
             ? dyno_cuda_program_choices(kernel, site, tactic, &source, text, err)
             : DYNO_OK;
     if (status != DYNO_OK) {

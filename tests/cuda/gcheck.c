@@ -348,8 +348,7 @@ static void execute(struct trial *trial)
         fail(trial, "no memory, or it does not pack");
     } else if (dyno_kernel_check(trial->kernel, &site, &trial->err) != DYNO_OK) {
         fail(trial, "its own tactic is refused");
-    } else if (trial->kernel->library == DYNO_LIBRARY_NONE &&
-               dyno_cuda_programs_get(programs, trial->kernel, &site, &trial->tactic, &program,
+    } else if (dyno_cuda_programs_get(programs, trial->kernel, &site, &trial->tactic, &program,
                                       &trial->err) != DYNO_OK) {
         fail(trial, "no program");
     } else if (trial->kernel->prepare(&site, &trial->tactic, trial->host_packed, state,

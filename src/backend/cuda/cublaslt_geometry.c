@@ -77,6 +77,8 @@ static bool take_tail(const struct dyno_site *site, const struct dyno_tactic *ta
     struct dyno_cuda_tail tail;
     if (!dyno_cuda_tail_plan(site, tactic, &tail))
         return false;
+    if (geometry->way.pass)
+        return program->instr_count != 0;
     for (uint32_t i = 0; i < program->instr_count; i++) {
         const struct dyno_tail_instr *instr = &program->instrs[i];
         const struct dyno_operand *operands = instr->operands;

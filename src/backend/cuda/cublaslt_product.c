@@ -18,7 +18,8 @@
 #define WAY_TURNED 0x0020U
 #define WAY_FIRST  0x0040U
 #define WAY_TF32   0x0080U
-#define WAY_UNUSED 0xFF00U
+#define WAY_PASS   0x0100U
+#define WAY_UNUSED 0xFE00U
 
 /* --- the library --- */
 
@@ -89,7 +90,7 @@ static uint32_t write_way(const struct dyno_lt_way *way, uint32_t layout_idx)
 {
     const bool wide = !dyno_layout_same(way->out, way->in);
     return layout_idx | (wide ? WAY_WIDE : 0) | (way->turned ? WAY_TURNED : 0) |
-           (way->first ? WAY_FIRST : 0) | (way->tf32 ? WAY_TF32 : 0);
+           (way->first ? WAY_FIRST : 0) | (way->tf32 ? WAY_TF32 : 0) | (way->pass ? WAY_PASS : 0);
 }
 
 static bool read_way(const struct dyno_tactic *tactic, struct dyno_lt_way *way_out)
@@ -103,8 +104,9 @@ static bool read_way(const struct dyno_tactic *tactic, struct dyno_lt_way *way_o
                                     .out = wide ? DYNO_ROW : in,
                                     .turned = (cfg & WAY_TURNED) != 0,
                                     .first = (cfg & WAY_FIRST) != 0,
-                                    .tf32 = (cfg & WAY_TF32) != 0};
-    if (way_out->tf32 && (in.elem != 0 || way_out->first))
+                                    .tf32 = (cfg & WAY_TF32) != 0,
+                                    .pass = (cfg & WAY_PASS) != 0};
+    if ((way_out->tf32 && in.elem != 0) || (way_out->first && (way_out->tf32 || way_out->pass)))
         return false;
     return !wide || (in.elem != 0 && !dyno_cuda_is_last(in));
 }
@@ -159,28 +161,45 @@ static bool comes_back(const struct dyno_lt_session *session,
            again.workspace_bytes == found->workspace_bytes;
 }
 
+/* The step as a product in this way; its tail behind it where the library cannot say it. */
+static bool take_way(const struct dyno_site *site, struct dyno_lt_way *way, uint32_t layout_idx,
+                     struct dyno_tactic *like_out, struct dyno_lt_geometry *geometry_out)
+{
+    for (int behind = 0; behind <= (site->step->tail.instr_count != 0 ? 1 : 0); behind++) {
+        way->pass = behind != 0;
+        *like_out = (struct dyno_tactic){.cfg = {write_way(way, layout_idx)}};
+        like_out->cfg[DYNO_CFG_LIBRARY] = dyno_lt_version();
+        set_layouts(site, way, like_out);
+        if (dyno_lt_geometry_of(site, like_out, way, geometry_out, NULL) == DYNO_OK)
+            return true;
+    }
+    return false;
+}
+
 /* The algorithms of one way. */
 static int enumerate_way(const struct dyno_site *site, const struct dyno_lt_session *session,
-                         const struct dyno_lt_way *way, uint32_t layout_idx,
+                         const struct dyno_lt_way *asked, uint32_t layout_idx,
                          struct dyno_tactic *out, int max)
 {
-    struct dyno_tactic like = {.cfg = {write_way(way, layout_idx)}};
+    struct dyno_lt_way way = *asked;
+    struct dyno_tactic like;
     struct dyno_lt_geometry geometry;
     struct dyno_lt_call call;
     struct dyno_lt_found found[DYNO_TACTICS_MAX];
     int count = 0;
-    like.cfg[DYNO_CFG_LIBRARY] = dyno_lt_version();
-    set_layouts(site, way, &like);
-    if (dyno_lt_geometry_of(site, &like, way, &geometry, NULL) != DYNO_OK || geometry.m < 1 ||
+    if (!take_way(site, &way, layout_idx, &like, &geometry) || geometry.m < 1 ||
         geometry.batch < 1 || dyno_lt_describe(session->lt, &geometry, &call, NULL) != DYNO_OK)
         return 0;
+    const double out_bytes = (double)(geometry.batch * geometry.m * geometry.n) *
+                             (geometry.way.out.elem != 0 ? 2.0 : 4.0);
+    const double pass_us = way.pass ? dyno_cuda_move_us(site->target, 2.0 * out_bytes) : 0.0;
     const int found_count =
-        dyno_lt_find(session, &call, workspace_max(site->target), found, way->first ? 1 : max);
+        dyno_lt_find(session, &call, workspace_max(site->target), found, way.first ? 1 : max);
     for (int i = 0; i < found_count; i++) {
         out[count] = like;
-        out[count].est_us = estimate(site, &geometry, found[i].waves, i);
-        if (way->first || (dyno_lt_algo_write(session->lt, &found[i].algo, out[count].cfg) &&
-                           comes_back(session, &geometry, &call, &found[i], out[count].cfg)))
+        out[count].est_us = estimate(site, &geometry, found[i].waves, i) + (float)pass_us;
+        if (way.first || (dyno_lt_algo_write(session->lt, &found[i].algo, out[count].cfg) &&
+                          comes_back(session, &geometry, &call, &found[i], out[count].cfg)))
             count++;
     }
     return count;
@@ -268,7 +287,7 @@ enum dyno_status dyno_lt_settle(const struct dyno_site *site, const struct dyno_
     DYNO_TRY(dyno_lt_geometry_of(site, tactic, &way, &geometry, err));
     tactic->packed_bytes = geometry.packed_bytes;
     tactic->flags = way.first && way.in.elem == 0 && !conv ? DYNO_TACTIC_BASELINE : 0;
-    tactic->flags |= way.tf32 ? DYNO_TACTIC_TF32 : 0;
+    tactic->flags |= (way.tf32 ? DYNO_TACTIC_TF32 : 0U) | (way.pass ? DYNO_TACTIC_PASS : 0U);
     return DYNO_OK;
 }
 
@@ -317,6 +336,26 @@ static enum dyno_status choose_algo(const struct dyno_site *site, const struct d
     return DYNO_OK;
 }
 
+static enum dyno_status prepare_pass(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                     struct dyno_cuda_pass *pass, struct dyno_err *err)
+{
+    struct dyno_cuda_tail tail;
+    if (!dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    return dyno_cuda_pass_prepare(site, tactic, &tail, false, pass, err);
+}
+
+enum dyno_status dyno_lt_program(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                 const char **source_out, struct dyno_strbuf *choices,
+                                 struct dyno_err *err)
+{
+    struct dyno_cuda_tail tail;
+    if (!dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    dyno_cuda_pass_text(site, tactic, &site->step->tail, &tail, true, false, source_out, choices);
+    return DYNO_OK;
+}
+
 enum dyno_status dyno_lt_prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                  const void *packed, void *state_bytes,
                                  uint64_t *workspace_bytes_out, struct dyno_err *err)
@@ -335,9 +374,12 @@ enum dyno_status dyno_lt_prepare(const struct dyno_site *site, const struct dyno
                                     .c = geometry.c,
                                     .b_packed = geometry.b_packed,
                                     .has_bias = (geometry.epilogue & DYNO_LT_WITH_BIAS) != 0,
-                                    .is_empty = geometry.m == 0 || geometry.batch == 0};
+                                    .is_empty = geometry.m == 0 || geometry.batch == 0,
+                                    .has_pass = way.pass};
     if (state->is_empty)
         return DYNO_OK;
+    if (way.pass)
+        DYNO_TRY(prepare_pass(site, tactic, &state->pass, err));
     DYNO_TRY(session_of(site, &state->session, err));
     DYNO_TRY(dyno_lt_describe(state->session->lt, &geometry, &state->call, err));
     DYNO_TRY(choose_algo(site, tactic, &geometry, state, err));
@@ -370,5 +412,6 @@ enum dyno_status dyno_lt_run(struct dyno_run_args *args)
         code = lt->multiply(state->session->handle, &call->product, &state->alpha, b, &call->a,
                             args->ins[0].data, &call->b, &state->beta, c, &call->c, d, &call->d,
                             &state->algo, workspace, state->workspace_bytes, args->gpu->stream);
-    return dyno_lt_check(lt, code, "to multiply", args->err);
+    DYNO_TRY(dyno_lt_check(lt, code, "to multiply", args->err));
+    return state->has_pass ? dyno_cuda_pass_run(args, &state->pass, d) : DYNO_OK;
 }

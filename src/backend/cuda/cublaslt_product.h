@@ -2,7 +2,7 @@
  *
  * D = epilogue(alpha A B + beta C + bias), in rows: A [m][k] and D [m][n] are tensors, B [k][n] is
  * a constant or a tensor, C is a tensor that lies as D does.  There may be many of one shape, at
- * steady distances.
+ * steady distances.  A tail that the library cannot say is a pass of our own over D behind it.
  *
  * A tactic's parameters are, in this order: types, how B lies, and the algorithm's number; its tile
  * and stages; split, reduction and swizzle; its custom option; inner shape and cluster; the
@@ -16,7 +16,7 @@
 #define DYNO_BACKEND_CUDA_CUBLASLT_PRODUCT_H
 
 #include "backend/cuda/cublaslt.h"
-#include "backend/cuda/tail.h"
+#include "backend/cuda/pointwise.h"
 
 #define DYNO_LT_NONE        UINT32_MAX
 #define DYNO_LT_ALIGN_BYTES 16 /* addresses of tensors are multiples of it */
@@ -28,6 +28,7 @@ struct dyno_lt_way {
     bool turned;            /* a constant B lies as [n][k] */
     bool first;             /* the algorithm is whatever the library takes first */
     bool tf32;              /* factors of f32 are rounded to TF32 */
+    bool pass;              /* the tail is a pass of ours behind the product */
 };
 
 struct dyno_lt_geometry {
@@ -92,7 +93,8 @@ struct dyno_lt_state {
     float alpha, beta;
     uint64_t workspace_bytes, b_at;
     uint32_t c;
-    bool b_packed, has_bias, is_empty;
+    bool b_packed, has_bias, is_empty, has_pass;
+    struct dyno_cuda_pass pass;
 };
 
 /* The functions of a kernel; `conv`: Conv, else MatMul and Gemm. */
@@ -105,6 +107,9 @@ enum dyno_status dyno_lt_prepare(const struct dyno_site *site, const struct dyno
                                  const void *packed, void *state, uint64_t *workspace_bytes_out,
                                  struct dyno_err *err);
 enum dyno_status dyno_lt_run(struct dyno_run_args *args);
+enum dyno_status dyno_lt_program(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                 const char **source_out, struct dyno_strbuf *choices,
+                                 struct dyno_err *err);
 
 /* A kernel of these functions. */
 #define DYNO_LT_KERNEL(kernel_name, conv)                                                         \
@@ -129,6 +134,7 @@ enum dyno_status dyno_lt_run(struct dyno_run_args *args);
         .pack = dyno_lt_kernel_pack,                                                              \
         .prepare = dyno_lt_prepare,                                                               \
         .run = dyno_lt_run,                                                                       \
+        .program = dyno_lt_program,                                                               \
     }
 
 #endif /* DYNO_BACKEND_CUDA_CUBLASLT_PRODUCT_H */

@@ -165,7 +165,7 @@ enum dyno_status dyno_cuda_programs_want(struct dyno_cuda_programs *programs,
                                          const struct dyno_tactic *tactic, struct dyno_err *err)
 {
     struct dyno_cuda_program *program = NULL;
-    if (kernel->library != DYNO_LIBRARY_NONE)
+    if (!dyno_kernel_has_program(kernel, tactic))
         return DYNO_OK;
     return entry_of(programs, kernel, site, tactic, &program, err);
 }
@@ -208,7 +208,7 @@ enum dyno_status dyno_cuda_programs_get(struct dyno_cuda_programs *programs,
 {
     struct dyno_cuda_program *program = NULL;
     *out = NULL;
-    if (kernel->library != DYNO_LIBRARY_NONE)
+    if (!dyno_kernel_has_program(kernel, tactic))
         return DYNO_OK;
     DYNO_TRY(entry_of(programs, kernel, site, tactic, &program, err));
     if (program->compiled.image == NULL && program->arena == NULL)
