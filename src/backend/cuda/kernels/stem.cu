@@ -17,22 +17,33 @@
 #define OUT_LD   (BN + 8) /* eight rows of pairs in different banks */
 #define PATCH_H  ((TH - 1) * SH + KH)
 #define PATCH_W  (((TW - 1) * SW + KP + 1) / 2 * 2)
-#define TOGETHER 4 /* stores whose operands are loaded at once */
+#define HELD     16 /* elements of the image that a thread asks for at once */
+#define TOGETHER 4  /* stores whose operands are loaded at once */
 
 static_assert(TW % 16 == 0 && OUTPUTS % 32 == 0 && BN % 16 == 0 && BN % VEC == 0, "tiles");
 
 /* The part of the image under the block's outputs, zero outside. */
 __device__ __forceinline__ void fill_patch(T *patch, const dyno_gpu_conv &p, int n, int y0, int x0)
 {
+    constexpr int COUNT = C * PATCH_H * PATCH_W;
     const float *x = (const float *)p.x + (i64)n * C * p.h * p.w;
-#pragma unroll 4
-    for (int i = (int)threadIdx.x; i < C * PATCH_H * PATCH_W; i += THREADS) {
-        const int row = i / PATCH_W;
-        const int c = row / PATCH_H;
-        const int iy = y0 + row - c * PATCH_H;
-        const int ix = x0 + i - row * PATCH_W;
-        const bool there = (unsigned)iy < (unsigned)p.h && (unsigned)ix < (unsigned)p.w;
-        patch[i] = dyno_of_f32<T>(there ? x[((i64)c * p.h + iy) * p.w + ix] : 0.0f);
+    for (int first = (int)threadIdx.x; first < COUNT; first += HELD * THREADS) {
+        float held[HELD];
+#pragma unroll
+        for (int u = 0; u < HELD; u++) {
+            const int i = first + u * THREADS;
+            const int row = i / PATCH_W;
+            const int c = row / PATCH_H;
+            const int iy = y0 + row - c * PATCH_H;
+            const int ix = x0 + i - row * PATCH_W;
+            const bool there =
+                i < COUNT && (unsigned)iy < (unsigned)p.h && (unsigned)ix < (unsigned)p.w;
+            held[u] = there ? x[((i64)c * p.h + iy) * p.w + ix] : 0.0f;
+        }
+#pragma unroll
+        for (int u = 0; u < HELD; u++)
+            if (first + u * THREADS < COUNT)
+                patch[first + u * THREADS] = dyno_of_f32<T>(held[u]);
     }
 }
 
