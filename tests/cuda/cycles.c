@@ -1,9 +1,10 @@
 /* cycles.c - cycles ENGINE|tiny COUNT: load an engine for a GPU, run it, unload it, COUNT times; is
  * anything left behind?  "tiny": a small network, built here.
  *
- * Another load of it stays open throughout, as in a server: what is counted is an engine's coming and
- * going, not the driver's context.  The first tenth fills what is kept for good.  After it neither this process nor the card may hold
- * more than SLACK_BYTES more at the end; of the card, where it tells and nobody else uses it.
+ * Another load of it stays open throughout, as in a server: what is counted is an engine's coming
+ * and going, not the driver's context.  The first tenth fills what is kept for good.  After it
+ * neither this process nor the card may hold more than SLACK_BYTES more at the end; of the card,
+ * where it tells and nobody else uses it.
  */
 #include <math.h>
 #include <sys/stat.h>
