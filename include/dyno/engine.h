@@ -120,7 +120,8 @@ struct dyno_device_facts {
     double memory_used_bytes, memory_bytes;
     double core_mhz, memory_mhz;
     double temperature_c;
-    char uuid[96]; /* "GPU-..."; "": it does not tell */
+    char uuid[96];   /* "GPU-..."; "": it does not tell */
+    char driver[80]; /* its version, "580.159.04"; "" */
 };
 /* The same of a device, "cuda" or "cuda:N", which is not opened for it.  E_UNSUPPORTED: nothing
  * here tells; E_TARGET, E_IO: there is none; E_ARG.  Any thread. */

@@ -178,8 +178,11 @@ static enum dyno_status describe_gpu(struct dyno_certify_subject *subject, struc
         gpu->power_limit_mw = whole(facts.power_limit_w, 1e3);
         gpu->memory_mhz = whole(facts.memory_mhz, 1.0);
     }
-    return subject->isa != NULL && gpu->libraries != NULL && gpu->host != NULL ? DYNO_OK
-                                                                               : DYNO_NOMEM(err);
+    gpu->driver = dyno_arena_strdup(subject->arena, facts.driver);
+    return subject->isa != NULL && gpu->driver != NULL && gpu->libraries != NULL &&
+                   gpu->host != NULL
+               ? DYNO_OK
+               : DYNO_NOMEM(err);
 }
 
 enum dyno_status dyno_certify_describe(struct dyno_certify_subject *subject, struct dyno_err *err)

@@ -223,9 +223,10 @@ static void print_device(const struct dyno_cert *cert)
                cert->isa, cert->threads);
         return;
     }
-    printf("  %-10s %s (%s), %s, %u multiprocessors, %.1f GiB, driver for CUDA %u.%u\n", "device",
-           cert->device_class, cert->processor, cert->isa, gpu->multiprocessors,
-           (double)gpu->memory_bytes / 1073741824.0, gpu->cuda / 1000, gpu->cuda / 10 % 100);
+    printf("  %-10s %s (%s), %s, %u multiprocessors, %.1f GiB, driver%s%s for CUDA %u.%u\n",
+           "device", cert->device_class, cert->processor, cert->isa, gpu->multiprocessors,
+           (double)gpu->memory_bytes / 1073741824.0, gpu->driver[0] != 0 ? " " : "", gpu->driver,
+           gpu->cuda / 1000, gpu->cuda / 10 % 100);
     if (gpu->power_limit_mw > 0)
         printf("  %-10s %.0f W at most, memory at %llu MHz\n", "",
                (double)gpu->power_limit_mw * 1e-3, (unsigned long long)gpu->memory_mhz);

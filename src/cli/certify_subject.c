@@ -538,9 +538,6 @@ enum dyno_status dyno_certify_fill(const struct dyno_certify_options *options,
     cert->isa = dyno_arena_strdup(arena, subject->isa);
     cert->threads = subject->threads;
     cert->gpu = subject->gpu;
-    cert->gpu.libraries =
-        subject->gpu.libraries != NULL ? dyno_arena_strdup(arena, subject->gpu.libraries) : "";
-    cert->gpu.host = subject->gpu.host != NULL ? dyno_arena_strdup(arena, subject->gpu.host) : "";
     cert->model_name = dyno_arena_strdup(arena, subject->model_name);
     cert->model = subject->model_hash;
     cert->baseline = subject->baseline_hash;
@@ -559,9 +556,8 @@ enum dyno_status dyno_certify_fill(const struct dyno_certify_options *options,
     cert->point_count = subject->point_count;
     cert->attempts = dyno_arena_alloc(arena, DYNO_CERT_ATTEMPTS_MAX, sizeof(*cert->attempts));
     if (cert->device_class == NULL || cert->processor == NULL || cert->isa == NULL ||
-        cert->gpu.libraries == NULL || cert->gpu.host == NULL || cert->model_name == NULL ||
-        cert->precision == NULL || cert->inputs == NULL || cert->axes == NULL ||
-        cert->attempts == NULL)
+        cert->model_name == NULL || cert->precision == NULL || cert->inputs == NULL ||
+        cert->axes == NULL || cert->attempts == NULL)
         return DYNO_NOMEM(err);
     return DYNO_OK;
 }

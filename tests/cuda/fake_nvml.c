@@ -32,6 +32,12 @@ int nvmlInit_v2(void)
     return is("start") ? DRIVER_AWAY : 0;
 }
 
+int nvmlSystemGetDriverVersion(char *version, unsigned bytes)
+{
+    strncpy(version, "580.1.02", bytes);
+    return is("silent") ? NOT_SUPPORTED : 0;
+}
+
 int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, void **device)
 {
     *device = &card;

@@ -43,6 +43,7 @@ static void check_told(void)
     CHECK(facts.memory_used_bytes == 400000.0 && facts.memory_bytes == 1000000.0);
     CHECK(facts.core_mhz == 1980.0 && facts.memory_mhz == 3201.0 && facts.temperature_c == 41.0);
     CHECK_STR(facts.uuid, "GPU-0badcafe-0000-0000-0000-000000000001");
+    CHECK_STR(facts.driver, "580.1.02");
     CHECK(ask(0, &later, &err) == DYNO_OK && later.energy_j - facts.energy_j == 50.0);
     /* Another card is not taken for it. */
     CHECK(ask(1, &facts, &err) == DYNO_E_UNSUPPORTED);
@@ -56,7 +57,7 @@ static void check_silent(void)
     struct dyno_err err;
     CHECK(ask(0, &facts, &err) == DYNO_OK);
     CHECK(isnan(facts.energy_j) && isnan(facts.power_w) && isnan(facts.busy));
-    CHECK(facts.uuid[0] == 0);
+    CHECK(facts.uuid[0] == 0 && facts.driver[0] == 0);
     CHECK(isnan(facts.core_mhz) && isnan(facts.temperature_c));
     CHECK(facts.memory_used_bytes == 400000.0);
 }

@@ -90,6 +90,10 @@ enum dyno_status dyno_cuda_facts(const struct dyno_cuda *cuda, struct dyno_devic
     if (nvml.uuid(device, facts->uuid, sizeof(facts->uuid)) != DYNO_NVML_OK)
         facts->uuid[0] = 0;
     facts->uuid[sizeof(facts->uuid) - 1] = 0;
+    facts->driver[0] = 0;
+    if (nvml.driver_version(facts->driver, sizeof(facts->driver)) != DYNO_NVML_OK)
+        facts->driver[0] = 0;
+    facts->driver[sizeof(facts->driver) - 1] = 0;
     int code = nvml.energy(device, &millijoules);
     facts->energy_j = told(code, (double)millijoules, 1e-3);
     code = nvml.power(device, &value);

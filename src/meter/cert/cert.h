@@ -180,8 +180,9 @@ struct dyno_cert_scenarios {
 
 /* A GPU that was measured on.  compute 0: it was the CPU. */
 struct dyno_cert_gpu {
-    uint32_t compute; /* capability: 90 for 9.0 */
-    uint32_t cuda;    /* version that its driver is for: 13000 */
+    uint32_t compute;   /* capability: 90 for 9.0 */
+    uint32_t cuda;      /* version that its driver is for: 13000 */
+    const char *driver; /* its version; "": not told */
     uint32_t multiprocessors;
     uint64_t memory_bytes;
     uint64_t power_limit_mw, memory_mhz; /* 0: it does not tell */

@@ -232,6 +232,7 @@ static enum dyno_status take_gpu(const struct reader *reader, const struct dyno_
     if (gpu->compute == 0)
         BAD(reader, "a GPU of compute capability 0");
     DYNO_TRY(take_u32(reader, part, "cuda", UINT32_MAX, &gpu->cuda));
+    DYNO_TRY(take_text(reader, part, "driver", &gpu->driver));
     DYNO_TRY(take_u32(reader, part, "multiprocessors", UINT32_MAX, &gpu->multiprocessors));
     DYNO_TRY(take_u64(reader, part, "memory_bytes", &gpu->memory_bytes));
     DYNO_TRY(take_u64(reader, part, "power_limit_mw", &gpu->power_limit_mw));

@@ -183,6 +183,7 @@ static void gpu(writer *json, const struct dyno_cert_gpu *value)
     dyno_json_object_begin(json);
     number(json, "compute", value->compute);
     number(json, "cuda", value->cuda);
+    text(json, "driver", value->driver);
     number(json, "multiprocessors", value->multiprocessors);
     number(json, "memory_bytes", value->memory_bytes);
     number(json, "power_limit_mw", value->power_limit_mw);

@@ -144,6 +144,7 @@ def case_energy(t):
     report = certify(t, env={"LD_LIBRARY_PATH": folder})
     engine = read(t, report, "engine")
     check(engine["device"]["gpu"]["power_limit_mw"] == 700000 and engine["device"]["gpu"]["memory_mhz"] == 3201)
+    check(engine["device"]["gpu"]["driver"] == "580.1.02", engine["device"])
     energy = engine["energy"]
     check(energy["estimate"] is True and energy["baseline"][0] > 0, energy)
     for side, uj in zip(("baseline", "engine"), energy["item_uj"], strict=True):

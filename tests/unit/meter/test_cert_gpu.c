@@ -5,6 +5,7 @@
 
 static const struct dyno_cert_gpu card = {.compute = 90,
                                           .cuda = 13000,
+                                          .driver = "580.1.02",
                                           .multiprocessors = 132,
                                           .memory_bytes = 150 * UINT64_C(1000000000),
                                           .power_limit_mw = 700000,
@@ -47,11 +48,13 @@ static void test_round_trip(void)
         CHECK(cert->outcome == DYNO_CERT_ACCEPTED);
         text_of(cert, &text);
         CHECK(strncmp(text.text, "{\"dyno_certificate\":2,", 22) == 0);
-        CHECK(strstr(text.text,
-                     "\"gpu\":{\"compute\":90,\"cuda\":13000,\"multiprocessors\":132,"
-                     "\"memory_bytes\":150000000000,\"power_limit_mw\":700000,"
-                     "\"memory_mhz\":3201,\"libraries\":\"cuDNN 9.19.0\","
-                     "\"host\":\"a processor\",\"timed_by\":[\"events\",\"host\"]}") != NULL);
+        CHECK(
+            strstr(
+                text.text,
+                "\"gpu\":{\"compute\":90,\"cuda\":13000,\"driver\":\"580.1.02\",\"multiprocessors\":132,"
+                "\"memory_bytes\":150000000000,\"power_limit_mw\":700000,"
+                "\"memory_mhz\":3201,\"libraries\":\"cuDNN 9.19.0\","
+                "\"host\":\"a processor\",\"timed_by\":[\"events\",\"host\"]}") != NULL);
         REQUIRE(dyno_cert_parse(text.text, text.bytes, &read, &err) == DYNO_OK);
         text_of(read, &again);
         CHECK_STR(dyno_strbuf_text(&again), dyno_strbuf_text(&text));
