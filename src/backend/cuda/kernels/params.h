@@ -122,6 +122,16 @@ struct dyno_gpu_gather {
     long long outer, axis, indices, inner;
 };
 
+/* y[i] = x[i, but along `axis` index[i]] for every i inside dims; strides of x, in elements. */
+struct dyno_gpu_gather_elements {
+    unsigned long long x, index, y;
+    unsigned int count;
+    int rank, axis;
+    long long size; /* of the axis in x */
+    unsigned int dims[DYNO_GPU_MOVE_AXES];
+    long long strides[DYNO_GPU_MOVE_AXES];
+};
+
 /* x [batch][h][w][c] -> y [batch][oh][ow][c], or in rows [batch][channels][..]: output o of an axis
  * lies at o * step + first in the input, or where `mode` says. */
 struct dyno_gpu_resize {
