@@ -74,7 +74,6 @@ struct dyno_site {
     const struct dyno_buf *outs;
     const bool *in_is_weight; /* constant over the engine's life */
     const struct dyno_target *target;
-    bool is_open; /* for `enumerate`: in the profile there are other shapes of the step */
 };
 
 /* Where a kernel of a GPU puts its launches. */

@@ -41,12 +41,6 @@ static enum dyno_status refuse(const struct dyno_site *site, enum dyno_library l
             "the unoptimised execution on a GPU takes %s by %s, as frameworks do, which "
             "is not here: %s",
             op, name, why.text);
-    if (site->is_open && library == DYNO_LIBRARY_cudnn)
-        return DYNO_FAIL(
-            err, DYNO_E_UNSUPPORTED,
-            "step '%s': the unoptimised execution on a GPU takes %s by %s, which plans "
-            "for one shape: fix all sizes (--shapes)",
-            site->step->name, op, name);
     return DYNO_FAIL(
         err, DYNO_E_UNSUPPORTED,
         "step '%s': the unoptimised execution on a GPU takes %s by %s, which does not do "

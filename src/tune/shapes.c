@@ -87,16 +87,6 @@ enum dyno_status dyno_tune_shapes(const struct dyno_plan *plan, struct dyno_aren
     return DYNO_OK;
 }
 
-/* Does a dimension of it hang on what the caller gives? */
-static bool is_open(const struct dyno_plan *plan, uint32_t id)
-{
-    const struct dyno_plan_tensor *tensor = &plan->tensors[id];
-    bool open = tensor->rank < 0;
-    for (int i = 0; i < tensor->rank; i++)
-        open = open || dyno_exprs_node(plan->exprs, tensor->dims[i]).op != DYNO_EXPR_CONST;
-    return open;
-}
-
 enum dyno_status dyno_tune_site(const struct dyno_plan *plan, const struct dyno_step *step,
                                 const struct dyno_buf *bufs, const struct dyno_target *target,
                                 struct dyno_arena *arena, struct dyno_site *site_out,
@@ -119,14 +109,7 @@ enum dyno_status dyno_tune_site(const struct dyno_plan *plan, const struct dyno_
         if (step->outs[i] != DYNO_NO_TENSOR)
             outs[i] = bufs[step->outs[i]];
     }
-    bool open = false;
-    for (uint32_t i = 0; i < step->in_count; i++)
-        open = open || (step->ins[i] != DYNO_NO_TENSOR && is_open(plan, step->ins[i]));
-    *site_out = (struct dyno_site){.step = step,
-                                   .ins = ins,
-                                   .outs = outs,
-                                   .in_is_weight = is_weight,
-                                   .target = target,
-                                   .is_open = open};
+    *site_out = (struct dyno_site){
+        .step = step, .ins = ins, .outs = outs, .in_is_weight = is_weight, .target = target};
     return DYNO_OK;
 }

@@ -1,6 +1,9 @@
 /* conv_cudnn.c - Conv by a plan of cuDNN's: channels last with the tails that its compiled engines
  * take; and plain f32 rows, as a framework does it that does not measure.
  *
+ * A plan is for one shape: at another one of the profile its text gets other sizes, and where cuDNN
+ * refuses that its own first choice stands in.
+ *
  * Packed: what the plan is for, its text, a bias for each output as stored, the weights
  * [m][kh][kw][c / groups], each at a multiple of 256 bytes.  Rows: bias and weights as they come.
  *
@@ -265,8 +268,7 @@ static int enumerate_way(const struct dyno_site *site, uint32_t way, struct dyno
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     int count = 0;
-    /* A plan is for one shape. */
-    if (site->target->libraries == NULL || site->is_open || site->step->op != DYNO_OP_conv)
+    if (site->target->libraries == NULL || site->step->op != DYNO_OP_conv)
         return 0;
     for (uint32_t i = 0; i < (uint32_t)dyno_cuda_layout_count; i++) {
         const struct dyno_layout layout = dyno_cuda_layouts[i];
@@ -348,27 +350,68 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
 
 /* --- one bound shape, one run --- */
 
-/* The text that lies in packed form, or the one that would. */
-static enum dyno_status text_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                const char *packed, const struct plan *plan,
-                                struct dyno_cudnn_session **session_out, const char **text_out,
-                                size_t *bytes_out, struct dyno_err *err)
+enum use { FOR_ANOTHER_STEP, FOR_OTHER_SIZES, FOR_OTHER_PADS, FOR_THIS };
+
+/* What a packed form is for.  Pads hang on sizes where the model says SAME. */
+static enum use use_of(const char *packed, const struct dyno_cudnn_conv *conv)
+{
+    struct dyno_cudnn_conv was;
+    memcpy(&was, packed, sizeof(was));
+    if (memcmp(&was, conv, sizeof(was)) == 0)
+        return FOR_THIS;
+    was.batch = conv->batch;
+    was.h = conv->h, was.w = conv->w, was.oh = conv->oh, was.ow = conv->ow;
+    if (memcmp(&was, conv, sizeof(was)) == 0)
+        return FOR_OTHER_SIZES;
+    was.ph = conv->ph, was.pw = conv->pw, was.ph_end = conv->ph_end, was.pw_end = conv->pw_end;
+    return memcmp(&was, conv, sizeof(was)) == 0 ? FOR_OTHER_PADS : FOR_ANOTHER_STEP;
+}
+
+/* The first plan of cuDNN's own choice at these sizes. */
+static enum dyno_status first_plan(struct state *state, struct dyno_err *err)
+{
+    const struct dyno_cudnn_conv *conv = &state->what.conv;
+    const struct dyno_cudnn_choice *choices = NULL;
+    int count = 0;
+    DYNO_TRY(dyno_cudnn_conv_choices(state->session, conv, &choices, &count, err));
+    if (count == 0)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "cuDNN has no engine for these sizes");
+    return dyno_cudnn_plan_of(state->session, conv, choices[0].json, choices[0].json_bytes,
+                              &state->plan, err);
+}
+
+/* The plan whose text lies in packed form.  At other sizes than it was made for cuDNN may refuse
+ * it; and who does not measure has another first choice there. */
+static enum dyno_status packed_plan(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                    const char *packed, struct state *state, struct dyno_err *err)
+{
+    const struct dyno_cudnn_conv *conv = &state->what.conv;
+    const char *text = packed + state->what.text_at;
+    const size_t bytes = strnlen(text, tactic->cfg[CFG_TEXT]);
+    void *session = NULL;
+    const enum use use = use_of(packed, conv);
+    if (use == FOR_ANOTHER_STEP)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "its plan for cuDNN is for another step");
+    DYNO_TRY(dyno_cuda_libraries_get(site->target->libraries, DYNO_LIBRARY_cudnn, &session, err));
+    state->session = session;
+    if (use == FOR_OTHER_PADS || (use == FOR_OTHER_SIZES && conv->eager != 0))
+        return first_plan(state, err);
+    struct dyno_err why = {0};
+    const enum dyno_status status =
+        dyno_cudnn_plan_of(state->session, conv, text, bytes, &state->plan, &why);
+    if (status == DYNO_E_IO && use == FOR_OTHER_SIZES)
+        return first_plan(state, err);
+    return status == DYNO_OK ? status : DYNO_FAIL(err, status, "%s", why.text);
+}
+
+/* The plan while a build times its candidates: its text is not packed yet. */
+static enum dyno_status chosen_plan(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                    struct state *state, struct dyno_err *err)
 {
     const struct dyno_cudnn_choice *choice = NULL;
-    void *session = NULL;
-    if (packed == NULL) {
-        DYNO_TRY(choice_of(site, tactic, plan, session_out, &choice, err));
-        *text_out = choice->json;
-        *bytes_out = choice->json_bytes;
-        return DYNO_OK;
-    }
-    if (memcmp(packed, &plan->conv, sizeof(plan->conv)) != 0)
-        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "its plan for cuDNN is for another shape");
-    DYNO_TRY(dyno_cuda_libraries_get(site->target->libraries, DYNO_LIBRARY_cudnn, &session, err));
-    *session_out = session;
-    *text_out = packed + plan->text_at;
-    *bytes_out = strnlen(*text_out, tactic->cfg[CFG_TEXT]);
-    return DYNO_OK;
+    DYNO_TRY(choice_of(site, tactic, &state->what, &state->session, &choice, err));
+    return dyno_cudnn_plan_of(state->session, &state->what.conv, choice->json, choice->json_bytes,
+                              &state->plan, err);
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -376,15 +419,15 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
                                 uint64_t *workspace_bytes_out, struct dyno_err *err)
 {
     struct state *state = state_bytes;
-    const char *text = NULL;
-    size_t bytes = 0;
     *state = (struct state){.session = NULL};
     *workspace_bytes_out = 0;
     if (site->target->libraries == NULL)
         return DYNO_FAIL(err, DYNO_E_TARGET, "it runs by cuDNN, which nobody opened");
     DYNO_TRY(plan_of(site, tactic, &state->what, err));
-    DYNO_TRY(text_of(site, tactic, packed, &state->what, &state->session, &text, &bytes, err));
-    DYNO_TRY(dyno_cudnn_plan_of(state->session, &state->what.conv, text, bytes, &state->plan, err));
+    if (packed != NULL)
+        DYNO_TRY(packed_plan(site, tactic, packed, state, err));
+    else
+        DYNO_TRY(chosen_plan(site, tactic, state, err));
     DYNO_ASSERT(state->plan != NULL);
     if (state->plan->workspace_bytes > (uint64_t)BYTES_MAX)
         return DYNO_FAIL(err, DYNO_E_LIMIT, "cuDNN wants %llu bytes of workspace",

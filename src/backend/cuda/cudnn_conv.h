@@ -60,8 +60,9 @@ struct dyno_cudnn_plan {
     uint64_t workspace_bytes;
 };
 
-/* The plan of json[bytes], which is hostile, and is to do `conv`: E_FORMAT when its tensors are not
- * those, E_IO when cuDNN refuses it.  The session keeps it. */
+/* The plan of json[bytes], which is hostile, for `conv`, whatever sizes the text was made for:
+ * E_FORMAT when its tensors or its window are not those, E_IO when cuDNN refuses it.  The session
+ * keeps it. */
 DYNO_NODISCARD enum dyno_status dyno_cudnn_plan_of(struct dyno_cudnn_session *session,
                                                    const struct dyno_cudnn_conv *conv,
                                                    const char *json, size_t bytes,

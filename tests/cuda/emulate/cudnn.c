@@ -29,20 +29,21 @@ enum {
     ATTRIBUTES_MAX = 16,
     ENGINES = 6,
     WORKSPACE = 1000,
+    ANY = 1 << 30,
 };
 
 /* In the order in which the heuristic likes them; the last is its fallback. */
 static const struct {
     int number, numerical, behavior; /* -1: no note */
-    bool fails;
+    int64_t batch_max;               /* that it does */
     int64_t workspace;
 } engines[ENGINES] = {
-    {8, -1, DYNO_CUDNN_RUNTIME_COMPILATION, false, 0},
-    {7, DYNO_CUDNN_TENSOR_CORE, -1, false, 0},
-    {3, -1, -1, true, 0},
-    {5, DYNO_CUDNN_WINOGRAD, -1, false, 0},
-    {4, -1, -1, false, WORKSPACE},
-    {0, -1, -1, false, 0},
+    {8, -1, DYNO_CUDNN_RUNTIME_COMPILATION, ANY, 0},
+    {7, DYNO_CUDNN_TENSOR_CORE, -1, 4, 0},
+    {3, -1, -1, 0, 0},
+    {5, DYNO_CUDNN_WINOGRAD, -1, 4, 0},
+    {4, -1, -1, ANY, WORKSPACE},
+    {0, -1, -1, ANY, 0},
 };
 
 struct attribute {
@@ -238,6 +239,7 @@ static void take_conv(struct emulate_conv *conv, const struct descriptor *op)
     take_tensor(conv, link(op, DYNO_CUDNN_CONV_OP_W, 0));
     for (int i = 0; i < 2; i++) {
         conv->pads[i] = number(window, DYNO_CUDNN_CONV_PADS_BEFORE, i);
+        conv->ends[i] = number(window, DYNO_CUDNN_CONV_PADS_AFTER, i);
         conv->steps[i] = number(window, DYNO_CUDNN_CONV_STRIDES, i);
         conv->dilations[i] = number(window, DYNO_CUDNN_CONV_DILATIONS, i);
     }
@@ -296,13 +298,20 @@ static int write_json(struct descriptor *plan)
                       (long long)s[2], (long long)s[3]);
         comma = ",";
     }
-    (void)fprintf(
-        out,
-        "],\"nodes\":[{\"pad\":[%lld,%lld],\"stride\":[%lld,%lld],\"dilation\":[%lld,%lld],"
-        "\"relu\":%lld}]},\"engine\":{\"engineId\":%d}}",
-        (long long)conv->pads[0], (long long)conv->pads[1], (long long)conv->steps[0],
-        (long long)conv->steps[1], (long long)conv->dilations[0], (long long)conv->dilations[1],
-        (long long)conv->relu, engines[plan->engine].number);
+    const int64_t *pads = conv->pads, *ends = conv->ends;
+    if (pads[0] == ends[0] && pads[1] == ends[1])
+        (void)fprintf(out, "],\"nodes\":[{\"pad\":[%lld,%lld]", (long long)pads[0],
+                      (long long)pads[1]);
+    else
+        (void)fprintf(out, "],\"nodes\":[{\"pad_upper\":[%lld,%lld],\"pad_lower\":[%lld,%lld]",
+                      (long long)ends[0], (long long)ends[1], (long long)pads[0],
+                      (long long)pads[1]);
+    (void)fprintf(out,
+                  ",\"stride\":[%lld,%lld],\"dilation\":[%lld,%lld],\"relu\":%lld}]},"
+                  "\"engine\":{\"engineId\":%d}}",
+                  (long long)conv->steps[0], (long long)conv->steps[1],
+                  (long long)conv->dilations[0], (long long)conv->dilations[1],
+                  (long long)conv->relu, engines[plan->engine].number);
     return fclose(out) == 0 ? DYNO_CUDNN_OK : DYNO_CUDNN_HOST_MEMORY;
 }
 
@@ -330,30 +339,51 @@ static const char *read_tensor(const char *at, struct emulate_conv *conv)
     return at + end;
 }
 
+/* The pads behind the tensors; where they end, NULL: there are none. */
+static const char *read_pads(const char *at, struct emulate_conv *conv)
+{
+    long long n[4];
+    int end = 0;
+    if (sscanf(at, "],\"nodes\":[{\"pad\":[%lld,%lld]%n", &n[2], &n[3], &end) == 2 && end != 0) {
+        n[0] = n[2];
+        n[1] = n[3];
+    } else if (sscanf(at, "],\"nodes\":[{\"pad_upper\":[%lld,%lld],\"pad_lower\":[%lld,%lld]%n",
+                      &n[0], &n[1], &n[2], &n[3], &end) != 4 ||
+               end == 0) {
+        return NULL;
+    }
+    for (int i = 0; i < 2; i++) {
+        conv->ends[i] = n[i];
+        conv->pads[i] = n[2 + i];
+    }
+    return at + end;
+}
+
 static int read_json(struct descriptor *plan)
 {
     struct emulate_conv *conv = &plan->conv;
     const char *at = strstr(find(plan, DYNO_CUDNN_PLAN_JSON)->values, "\"tensors\":[");
-    long long n[7];
+    long long n[5];
     int engine = 0;
     for (at = at != NULL ? at + strlen("\"tensors\":") : NULL; at != NULL && *at != ']';)
         at = read_tensor(at + 1, conv);
-    if (at == NULL ||
-        sscanf(at,
-               "],\"nodes\":[{\"pad\":[%lld,%lld],\"stride\":[%lld,%lld],\"dilation\":[%lld,%lld],"
-               "\"relu\":%lld}]},\"engine\":{\"engineId\":%d}}",
-               &n[0], &n[1], &n[2], &n[3], &n[4], &n[5], &n[6], &engine) != 8)
+    if (at != NULL)
+        at = read_pads(at, conv);
+    if (at == NULL || sscanf(at,
+                             ",\"stride\":[%lld,%lld],\"dilation\":[%lld,%lld],\"relu\":%lld}]},"
+                             "\"engine\":{\"engineId\":%d}}",
+                             &n[0], &n[1], &n[2], &n[3], &n[4], &engine) != 6)
         return say(BAD_PARAM, "this is no plan");
     for (int i = 0; i < 2; i++) {
-        conv->pads[i] = n[i];
-        conv->steps[i] = n[2 + i];
-        conv->dilations[i] = n[4 + i];
+        conv->steps[i] = n[i];
+        conv->dilations[i] = n[2 + i];
     }
-    conv->relu = n[6];
+    conv->relu = n[4];
     plan->engine = 0;
     while (plan->engine < ENGINES && engines[plan->engine].number != engine)
         plan->engine++;
-    if (plan->engine == ENGINES || engines[plan->engine].fails || !emulate_conv_is_sound(conv))
+    if (plan->engine == ENGINES || !emulate_conv_is_sound(conv) ||
+        conv->dims[DYNO_CUDNN_X][0] > engines[plan->engine].batch_max)
         return say(BAD_PARAM, "there is no engine %d for this", engine);
     return write_json(plan);
 }
@@ -369,7 +399,7 @@ static int make_plan(struct descriptor *plan)
         return say(BAD_PARAM, "a plan wants a configuration");
     plan->engine = config->engine;
     plan->conv = config->conv;
-    if (engines[plan->engine].fails)
+    if (plan->conv.dims[DYNO_CUDNN_X][0] > engines[plan->engine].batch_max)
         return say(NOT_SUPPORTED, "engine %d does not do it", engines[plan->engine].number);
     return write_json(plan);
 }

@@ -14,7 +14,7 @@ struct emulate_conv {
     int64_t type, relu;
     int64_t has[DYNO_CUDNN_ID_END];
     int64_t dims[DYNO_CUDNN_ID_END][4], strides[DYNO_CUDNN_ID_END][4];
-    int64_t pads[2], steps[2], dilations[2];
+    int64_t pads[2], ends[2], steps[2], dilations[2]; /* pads before and after */
 };
 
 struct emulate_conv_run {
