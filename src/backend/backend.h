@@ -132,6 +132,8 @@ struct dyno_kernel {
     enum dyno_status (*prepare)(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                 const void *packed, void *state, uint64_t *workspace_bytes_out,
                                 struct dyno_err *err);
+    /* Give back what a `prepare` that succeeded took besides its state; NULL: nothing. */
+    void (*release)(void *state);
     /* Only the REFERENCE kernel may fail, and those of a GPU: with what its driver says. */
     enum dyno_status (*run)(struct dyno_run_args *args);
     /* Of a tactic that has a program: the template and the text before it, from the step and the

@@ -281,6 +281,7 @@ static enum dyno_status prepare_step(struct dyno_binding_maker *maker, uint32_t 
     if (status == DYNO_OK)
         status = kernel->prepare(&site, &step->tactic, step->packed, bound->state, workspace_out,
                                  maker->err);
+    bound->is_prepared = status == DYNO_OK;
     if (status != DYNO_OK)
         dyno_err_prefix(maker->err, "step '%s' (%s)", step->name, dyno_ops[step->op]->onnx_name);
     return status;
@@ -438,6 +439,15 @@ static enum dyno_status fill(struct dyno_binding_maker *maker)
     return list_patches(maker);
 }
 
+static void release_steps(struct dyno_binding *binding)
+{
+    for (uint32_t s = 0; binding->steps != NULL && s < binding->fixed_step_count; s++) {
+        const struct dyno_kernel *kernel = binding->engine->kernels[s];
+        if (kernel->release != NULL && binding->steps[s].is_prepared)
+            kernel->release(binding->steps[s].state);
+    }
+}
+
 enum dyno_status dyno_binding_create(const struct dyno_engine *engine,
                                      const struct dyno_context_gpu *gpu, int thread_count,
                                      const int64_t *key, size_t key_count,
@@ -467,8 +477,10 @@ enum dyno_status dyno_binding_create(const struct dyno_engine *engine,
     maker.target.thread_count = thread_count;
     maker.target.libraries = gpu != NULL ? gpu->libraries : NULL;
     status = fill(&maker);
-    if (status != DYNO_OK)
+    if (status != DYNO_OK) {
+        release_steps(binding);
         goto out;
+    }
     *binding_out = binding;
     memory = NULL;
 out:
@@ -481,5 +493,6 @@ void dyno_binding_destroy(struct dyno_binding *binding)
     if (binding == NULL)
         return;
     dyno_gpu_binding_fini(binding);
+    release_steps(binding);
     dyno_arena_destroy(binding->memory); /* the binding lives there */
 }

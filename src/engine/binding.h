@@ -13,6 +13,7 @@ struct dyno_bound_step {
     struct dyno_buf *ins;
     struct dyno_buf *outs;
     void *state;
+    bool is_prepared;
     uint64_t workspace_offset; /* in the arena */
 };
 

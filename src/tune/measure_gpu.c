@@ -26,6 +26,7 @@ struct bench {
     uint32_t memory_count;
     uint64_t packed, workspace;
     void *state;
+    bool is_prepared;
     void *stream, *graph; /* graph NULL: its launches are long */
     void *start, *end;
     struct dyno_err *err;
@@ -107,6 +108,7 @@ static enum dyno_status prepare(struct bench *bench, const struct dyno_tactic *t
         DYNO_TRY(give(bench, tactic->packed_bytes, &bench->packed));
     const enum dyno_status status = bench->kernel->prepare(&bench->site, tactic, NULL, bench->state,
                                                            &workspace_bytes, &refusal);
+    bench->is_prepared = status == DYNO_OK;
     *able_out = status == DYNO_OK && workspace_bytes <= bench->site.target->workspace_bytes_max;
     if (refusal.status == DYNO_E_NOMEM)
         return DYNO_NOMEM(bench->err);
@@ -221,6 +223,8 @@ static void clean(struct bench *bench)
         (void)cu->event_destroy(bench->end);
     for (uint32_t i = 0; i < bench->memory_count; i++)
         dyno_cuda_free(bench->cuda, bench->memory[i]);
+    if (bench->is_prepared && bench->kernel->release != NULL)
+        bench->kernel->release(bench->state);
     dyno_free(bench->memory);
     dyno_free(bench->state);
     dyno_free(bench->ins);

@@ -337,6 +337,7 @@ static void launch(struct trial *trial, const struct dyno_cuda_program *program,
 static void execute(struct trial *trial)
 {
     uint64_t workspace_bytes = 0;
+    bool is_prepared = false;
     const struct dyno_cuda_program *program = NULL;
     const struct dyno_site site = {.step = &trial->step,
                                    .ins = trial->ins,
@@ -354,12 +355,17 @@ static void execute(struct trial *trial)
     } else if (trial->kernel->prepare(&site, &trial->tactic, trial->host_packed, state,
                                       &workspace_bytes, &trial->err) != DYNO_OK) {
         fail(trial, "it is not prepared");
-    } else if (options.compile_only == 0) {
+    } else {
+        is_prepared = true;
+    }
+    if (is_prepared && options.compile_only == 0) {
         if (give(&trial->workspace, workspace_bytes, NULL))
             launch(trial, program, state);
         else
             fail(trial, "no memory");
     }
+    if (is_prepared && trial->kernel->release != NULL)
+        trial->kernel->release(state);
     dyno_free(trial->host_packed);
     dyno_free(state);
 }

@@ -39,7 +39,7 @@ struct plan {
 
 struct state {
     struct dyno_cudnn_session *session;
-    const struct dyno_cudnn_plan *plan;
+    struct dyno_cudnn_plan plan;
     struct plan what;
 };
 
@@ -376,8 +376,8 @@ static enum dyno_status first_plan(struct state *state, struct dyno_err *err)
     DYNO_TRY(dyno_cudnn_conv_choices(state->session, conv, &choices, &count, err));
     if (count == 0)
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "cuDNN has no engine for these sizes");
-    return dyno_cudnn_plan_of(state->session, conv, choices[0].json, choices[0].json_bytes,
-                              &state->plan, err);
+    return dyno_cudnn_plan_make(state->session, conv, choices[0].json, choices[0].json_bytes,
+                                &state->plan, err);
 }
 
 /* The plan whose text lies in packed form.  At other sizes than it was made for cuDNN may refuse
@@ -398,7 +398,7 @@ static enum dyno_status packed_plan(const struct dyno_site *site, const struct d
         return first_plan(state, err);
     struct dyno_err why = {0};
     const enum dyno_status status =
-        dyno_cudnn_plan_of(state->session, conv, text, bytes, &state->plan, &why);
+        dyno_cudnn_plan_make(state->session, conv, text, bytes, &state->plan, &why);
     if (status == DYNO_E_IO && use == FOR_OTHER_SIZES)
         return first_plan(state, err);
     return status == DYNO_OK ? status : DYNO_FAIL(err, status, "%s", why.text);
@@ -410,8 +410,8 @@ static enum dyno_status chosen_plan(const struct dyno_site *site, const struct d
 {
     const struct dyno_cudnn_choice *choice = NULL;
     DYNO_TRY(choice_of(site, tactic, &state->what, &state->session, &choice, err));
-    return dyno_cudnn_plan_of(state->session, &state->what.conv, choice->json, choice->json_bytes,
-                              &state->plan, err);
+    return dyno_cudnn_plan_make(state->session, &state->what.conv, choice->json, choice->json_bytes,
+                                &state->plan, err);
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -428,13 +428,20 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
         DYNO_TRY(packed_plan(site, tactic, packed, state, err));
     else
         DYNO_TRY(chosen_plan(site, tactic, state, err));
-    DYNO_ASSERT(state->plan != NULL);
-    if (state->plan->workspace_bytes > (uint64_t)BYTES_MAX)
+    if (state->plan.workspace_bytes > (uint64_t)BYTES_MAX) {
+        dyno_cudnn_plan_drop(state->session, &state->plan);
         return DYNO_FAIL(err, DYNO_E_LIMIT, "cuDNN wants %llu bytes of workspace",
-                         (unsigned long long)state->plan->workspace_bytes);
-    if (state->plan->workspace_bytes != 0) /* it lies at a multiple of 64 */
-        *workspace_bytes_out = state->plan->workspace_bytes + ALIGN;
+                         (unsigned long long)state->plan.workspace_bytes);
+    }
+    if (state->plan.workspace_bytes != 0) /* it lies at a multiple of 64 */
+        *workspace_bytes_out = state->plan.workspace_bytes + ALIGN;
     return DYNO_OK;
+}
+
+static void release(void *state_bytes)
+{
+    struct state *state = state_bytes;
+    dyno_cudnn_plan_drop(state->session, &state->plan);
 }
 
 static enum dyno_status run(struct dyno_run_args *args)
@@ -443,7 +450,7 @@ static enum dyno_status run(struct dyno_run_args *args)
     const struct plan *plan = &state->what;
     char *packed = (char *)(uintptr_t)args->packed;
     void *workspace = NULL;
-    if (state->plan->workspace_bytes != 0)
+    if (state->plan.workspace_bytes != 0)
         workspace = (void *)(uintptr_t)aligned((uintptr_t)args->workspace);
     void *const data[DYNO_CUDNN_ID_END] = {
         [DYNO_CUDNN_X] = args->ins[0].data,
@@ -452,7 +459,7 @@ static enum dyno_status run(struct dyno_run_args *args)
         [DYNO_CUDNN_Z] = plan->z != 0 ? args->ins[plan->z].data : NULL,
         [DYNO_CUDNN_BIAS] = plan->conv.has_bias != 0 ? packed + plan->bias_at : NULL,
     };
-    DYNO_TRY(dyno_cudnn_plan_run(state->session, state->plan, args->gpu->stream, data, workspace,
+    DYNO_TRY(dyno_cudnn_plan_run(state->session, &state->plan, args->gpu->stream, data, workspace,
                                  args->err));
     if (!plan->adds_bias)
         return DYNO_OK;
@@ -471,5 +478,6 @@ const struct dyno_kernel dyno_kernel_cuda_conv_cudnn = {
     .settle = settle,
     .pack = pack,
     .prepare = prepare,
+    .release = release,
     .run = run,
 };

@@ -81,7 +81,6 @@ static enum dyno_status version_of(uint32_t *version_out, struct dyno_err *err)
 static void close_session(void *opaque)
 {
     struct dyno_cudnn_session *session = opaque;
-    dyno_cudnn_plans_drop(session);
     dyno_arena_destroy(session->arena);
     if (session->handle != NULL)
         (void)session->cudnn->destroy(session->handle);

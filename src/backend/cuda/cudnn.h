@@ -144,12 +144,9 @@ struct dyno_cudnn_session {
     uint32_t version;
     CUDNN_HANDLE handle;
     void *stream;             /* that the handle has now */
-    struct dyno_arena *arena; /* of what follows: what was found and made (cudnn_conv.h) */
+    struct dyno_arena *arena; /* of what follows: what cuDNN was asked (cudnn_conv.h) */
     struct dyno_cudnn_found *found;
-    struct dyno_cudnn_plan *plans;
+    uint32_t found_count;
 };
-
-/* Give its descriptors back. */
-void dyno_cudnn_plans_drop(struct dyno_cudnn_session *session);
 
 #endif /* DYNO_BACKEND_CUDA_CUDNN_H */

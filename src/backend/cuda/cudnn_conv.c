@@ -9,7 +9,8 @@
 #define MADE_MAX  192
 #define CFGS_MAX  64
 #define NOTES_MAX 16
-#define RANK      4 /* [n][c][h][w], whatever the strides */
+#define FOUND_MAX 512 /* of them a session keeps what it found, then it begins anew */
+#define RANK      4   /* [n][c][h][w], whatever the strides */
 
 /* Descriptors that are being made; they end together.  After a failure nothing more happens. */
 struct maker {
@@ -328,6 +329,15 @@ enum dyno_status dyno_cudnn_conv_choices(struct dyno_cudnn_session *session,
     struct dyno_cudnn_found *found = session->found;
     while (found != NULL && memcmp(&found->conv, conv, sizeof(*conv)) != 0)
         found = found->next;
+    if (found == NULL && session->found_count == FOUND_MAX) {
+        struct dyno_arena *anew = dyno_arena_create();
+        if (anew == NULL)
+            return DYNO_NOMEM(err);
+        dyno_arena_destroy(session->arena);
+        session->arena = anew;
+        session->found = NULL;
+        session->found_count = 0;
+    }
     if (found == NULL) {
         found = dyno_arena_alloc(session->arena, 1, sizeof(*found));
         if (found == NULL)
@@ -335,6 +345,7 @@ enum dyno_status dyno_cudnn_conv_choices(struct dyno_cudnn_session *session,
         found->conv = *conv;
         found->next = session->found;
         session->found = found;
+        session->found_count++;
         /* A graph or a list that cuDNN does not know has no choices. */
         for (size_t i = 0; i < DYNO_COUNT(modes) && found->count == 0; i++) {
             struct maker maker = {.session = session, .cudnn = session->cudnn};

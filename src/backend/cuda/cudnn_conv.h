@@ -54,20 +54,18 @@ DYNO_NODISCARD enum dyno_status dyno_cudnn_conv_choices(
     const struct dyno_cudnn_choice **choices_out, int *count_out, struct dyno_err *err);
 
 struct dyno_cudnn_plan {
-    struct dyno_cudnn_plan *next;
     CUDNN_DESCRIPTOR plan;
-    uint64_t key[2]; /* hashes of the text */
     uint64_t workspace_bytes;
 };
 
 /* The plan of json[bytes], which is hostile, for `conv`, whatever sizes the text was made for:
- * E_FORMAT when its tensors or its window are not those, E_IO when cuDNN refuses it.  The session
- * keeps it. */
-DYNO_NODISCARD enum dyno_status dyno_cudnn_plan_of(struct dyno_cudnn_session *session,
-                                                   const struct dyno_cudnn_conv *conv,
-                                                   const char *json, size_t bytes,
-                                                   const struct dyno_cudnn_plan **plan_out,
-                                                   struct dyno_err *err);
+ * E_FORMAT when its tensors or its window are not those, E_IO when cuDNN refuses it. */
+DYNO_NODISCARD enum dyno_status dyno_cudnn_plan_make(const struct dyno_cudnn_session *session,
+                                                     const struct dyno_cudnn_conv *conv,
+                                                     const char *json, size_t bytes,
+                                                     struct dyno_cudnn_plan *plan_out,
+                                                     struct dyno_err *err);
+void dyno_cudnn_plan_drop(const struct dyno_cudnn_session *session, struct dyno_cudnn_plan *plan);
 
 /* Put it into the stream.  data: by enum dyno_cudnn_id; NULL: the plan has no such tensor.
  * workspace: at a multiple of 256. */

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "backend/cuda/cudnn_conv.h"
-#include "base/hash.h"
 #include "base/json.h"
 #include "base/strbuf.h"
 
@@ -242,53 +241,31 @@ static enum dyno_status make_plan(const struct dyno_cudnn_session *session, cons
         plan->workspace_bytes = (uint64_t)workspace;
         return DYNO_OK;
     }
-    if (plan->plan != NULL)
-        (void)cudnn->descriptor_destroy(plan->plan);
+    dyno_cudnn_plan_drop(session, plan);
     return status != DYNO_OK ? status
                              : DYNO_FAIL(err, DYNO_E_IO, "cuDNN wants %lld bytes of workspace",
                                          (long long)workspace);
 }
 
-/* The plan of a text that was judged. */
-static enum dyno_status keep_plan(struct dyno_cudnn_session *session, const char *json,
-                                  size_t bytes, const struct dyno_cudnn_plan **plan_out,
-                                  struct dyno_err *err)
-{
-    const uint64_t key[2] = {dyno_hash64(1, json, bytes), dyno_hash64(2, json, bytes)};
-    struct dyno_cudnn_plan *plan = session->plans;
-    while (plan != NULL && memcmp(plan->key, key, sizeof(key)) != 0)
-        plan = plan->next;
-    if (plan == NULL) {
-        plan = dyno_arena_alloc(session->arena, 1, sizeof(*plan));
-        if (plan == NULL)
-            return DYNO_NOMEM(err);
-        DYNO_TRY(make_plan(session, json, bytes, plan, err));
-        memcpy(plan->key, key, sizeof(key));
-        plan->next = session->plans;
-        session->plans = plan;
-    }
-    *plan_out = plan;
-    return DYNO_OK;
-}
-
-enum dyno_status dyno_cudnn_plan_of(struct dyno_cudnn_session *session,
-                                    const struct dyno_cudnn_conv *conv, const char *json,
-                                    size_t bytes, const struct dyno_cudnn_plan **plan_out,
-                                    struct dyno_err *err)
+enum dyno_status dyno_cudnn_plan_make(const struct dyno_cudnn_session *session,
+                                      const struct dyno_cudnn_conv *conv, const char *json,
+                                      size_t bytes, struct dyno_cudnn_plan *plan_out,
+                                      struct dyno_err *err)
 {
     struct dyno_strbuf text = {0};
-    *plan_out = NULL;
+    *plan_out = (struct dyno_cudnn_plan){.plan = NULL};
     enum dyno_status status = take_text(conv, json, bytes, &text, err);
     if (status == DYNO_OK)
-        status = keep_plan(session, dyno_strbuf_text(&text), text.bytes, plan_out, err);
+        status = make_plan(session, dyno_strbuf_text(&text), text.bytes, plan_out, err);
     dyno_strbuf_fini(&text);
     return status;
 }
 
-void dyno_cudnn_plans_drop(struct dyno_cudnn_session *session)
+void dyno_cudnn_plan_drop(const struct dyno_cudnn_session *session, struct dyno_cudnn_plan *plan)
 {
-    for (; session->plans != NULL; session->plans = session->plans->next)
-        (void)session->cudnn->descriptor_destroy(session->plans->plan);
+    if (plan->plan != NULL)
+        (void)session->cudnn->descriptor_destroy(plan->plan);
+    plan->plan = NULL;
 }
 
 /* --- runs --- */

@@ -7,6 +7,7 @@
  */
 #include <dlfcn.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,7 @@ struct handle {
 
 static _Thread_local char said[256];
 static bool has_run[ENGINES];
+static atomic_int handle_count, descriptor_count;
 
 static int say(int code, const char *format, ...)
 {
@@ -111,12 +113,17 @@ int cudnnCreate(void **handle)
     if (is_to_fail("cudnnCreate"))
         return say(DYNO_CUDNN_DEVICE_MEMORY, "no memory for a handle");
     *handle = calloc(1, sizeof(struct handle));
+    atomic_fetch_add(&handle_count, 1);
     return *handle != NULL ? DYNO_CUDNN_OK : DYNO_CUDNN_HOST_MEMORY;
 }
 
 int cudnnDestroy(void *handle)
 {
     free(handle);
+    if (atomic_fetch_sub(&handle_count, 1) == 1 && descriptor_count != 0) {
+        (void)fprintf(stderr, "emulated cuDNN: %d descriptors are left\n", descriptor_count);
+        abort();
+    }
     return DYNO_CUDNN_OK;
 }
 
@@ -134,6 +141,7 @@ int cudnnBackendCreateDescriptor(int kind, void **descriptor)
     if (made == NULL)
         return DYNO_CUDNN_HOST_MEMORY;
     made->kind = kind;
+    atomic_fetch_add(&descriptor_count, 1);
     *descriptor = made;
     return DYNO_CUDNN_OK;
 }
@@ -145,6 +153,7 @@ int cudnnBackendDestroyDescriptor(void *descriptor)
         free(gone->attributes[i].values);
     free(gone->json);
     free(gone);
+    atomic_fetch_sub(&descriptor_count, 1);
     return DYNO_CUDNN_OK;
 }
 

@@ -150,7 +150,7 @@ static void check_texts(void)
     struct dyno_err err = {0};
     void *opaque = NULL;
     const struct dyno_cudnn_choice *choices = NULL;
-    const struct dyno_cudnn_plan *plan = NULL, *again = NULL;
+    struct dyno_cudnn_plan plan;
     int count = 0;
     REQUIRE(dyno_cuda_open(0, &cuda, &err) == DYNO_OK);
     struct dyno_cuda_libraries *libraries = dyno_cuda_libraries_create(cuda, NULL);
@@ -161,20 +161,20 @@ static void check_texts(void)
     CHECK(choices[0].engine == 7 && choices[1].engine == 4 && choices[1].workspace_bytes == 1000);
     const char *json = choices[1].json;
     const size_t bytes = choices[1].json_bytes;
-    CHECK(dyno_cudnn_plan_of(session, &conv, json, bytes, &plan, &err) == DYNO_OK);
-    CHECK(dyno_cudnn_plan_of(session, &conv, json, bytes, &again, &err) == DYNO_OK);
-    CHECK(plan == again && plan->workspace_bytes == 1000);
+    CHECK(dyno_cudnn_plan_make(session, &conv, json, bytes, &plan, &err) == DYNO_OK);
+    CHECK(plan.plan != NULL && plan.workspace_bytes == 1000);
+    dyno_cudnn_plan_drop(session, &plan);
     for (size_t n = 0; n < bytes; n++)
-        CHECK(dyno_cudnn_plan_of(session, &conv, json, n, &plan, &err) == DYNO_E_FORMAT);
+        CHECK(dyno_cudnn_plan_make(session, &conv, json, n, &plan, &err) == DYNO_E_FORMAT);
     /* Other sizes are put into the text; another window is another step's. */
     err = (struct dyno_err){0};
     struct dyno_cudnn_conv larger = conv;
     larger.batch = 3;
     larger.h = larger.oh = 5;
-    CHECK(dyno_cudnn_plan_of(session, &larger, json, bytes, &again, &err) == DYNO_OK);
-    CHECK(again != plan);
+    CHECK(dyno_cudnn_plan_make(session, &larger, json, bytes, &plan, &err) == DYNO_OK);
+    dyno_cudnn_plan_drop(session, &plan);
     larger.sh = 2;
-    CHECK(dyno_cudnn_plan_of(session, &larger, json, bytes, &plan, &err) == DYNO_E_FORMAT);
+    CHECK(dyno_cudnn_plan_make(session, &larger, json, bytes, &plan, &err) == DYNO_E_FORMAT);
     CHECK_MSG(strcmp(err.text, "the plan for cuDNN: its tensors or its window are not those of the "
                                "step") == 0,
               "%s", err.text);
@@ -189,13 +189,13 @@ static void check_texts(void)
         "\"stride\":[1,1,1,1]}],\"nodes\":[{\"pad\":[0,0],\"stride\":[1,1],\"dilation\":[1,1]}]}}",
     };
     for (size_t i = 0; i < DYNO_COUNT(none); i++)
-        CHECK(dyno_cudnn_plan_of(session, &conv, none[i], strlen(none[i]), &plan, &err) ==
+        CHECK(dyno_cudnn_plan_make(session, &conv, none[i], strlen(none[i]), &plan, &err) ==
               DYNO_E_FORMAT);
     static const char virtual
         [] = "{\"operationGraph\":{\"tensors\":[{\"name\":\"6\",\"isVirtual\":true,\"dim\":[9,9,9,9],"
              "\"stride\":[1,1,1,1]}],\"nodes\":[{\"pad\":[0,0],\"stride\":[1,1],\"dilation\":[1,1]}]}}";
     err = (struct dyno_err){0};
-    CHECK(dyno_cudnn_plan_of(session, &conv, virtual, strlen(virtual), &plan, &err) == DYNO_E_IO);
+    CHECK(dyno_cudnn_plan_make(session, &conv, virtual, strlen(virtual), &plan, &err) == DYNO_E_IO);
     CHECK_MSG(strcmp(err.text,
                      "cuDNN failed to make the plan: CUDNN_STATUS_BAD_PARAM (2000: this is "
                      "no plan)") == 0,
