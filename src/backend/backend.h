@@ -64,6 +64,8 @@ struct dyno_buf {
     int64_t dims[DYNO_RANK_MAX];
     int64_t batch_stride; /* BLOCK: elements between batches (a channel view inherits its base's).
                            * ROW: elements between items of axis 0 when dense. */
+    int64_t ld; /* LAST: elements between positions: channels as stored, of a channel view those of
+                 * its base.  0: no layout was given yet. */
 };
 
 /* A step with concrete shapes, while kernels are chosen or prepared.  data is NULL for tensors that

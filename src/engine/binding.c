@@ -82,6 +82,8 @@ static enum dyno_status shape_tensor(struct dyno_binding_maker *maker, uint32_t 
     const int64_t elems =
         (int64_t)(bytes * 8 / dyno_dtype_bits(dyno_layout_elem(buf->layout, buf->dtype)));
     buf->batch_stride = buf->rank > 0 && buf->dims[0] > 0 ? elems / buf->dims[0] : elems;
+    if (buf->layout.kind == DYNO_LAYOUT_LAST)
+        buf->ld = dyno_layout_stored(buf->layout, buf->dims[1]);
     if (tensor->role == DYNO_ROLE_WEIGHT)
         memcpy(&buf->data, &tensor->data, sizeof(buf->data)); /* const: kernels only read inputs */
     if (tensor->role == DYNO_ROLE_WEIGHT && bytes == 0)

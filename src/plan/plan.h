@@ -35,6 +35,13 @@ static inline bool dyno_layout_same(struct dyno_layout a, struct dyno_layout b)
     return a.kind == b.kind && a.block == b.block && a.elem == b.elem;
 }
 
+/* Channels as stored, of a tensor in LAST or BLOCK. */
+static inline int64_t dyno_layout_stored(struct dyno_layout layout, int64_t channels)
+{
+    const int64_t block = layout.block != 0 ? layout.block : 1;
+    return (channels + block - 1) / block * block;
+}
+
 /* What the elements of a tensor of `dtype` are stored as. */
 static inline enum dyno_dtype dyno_layout_elem(struct dyno_layout layout, enum dyno_dtype dtype)
 {

@@ -7,12 +7,14 @@ void dyno_tune_set_layout(struct dyno_buf *buf, struct dyno_layout layout)
 {
     uint64_t bytes = 0;
     buf->layout = layout;
-    buf->batch_stride = 0;
+    buf->batch_stride = buf->ld = 0;
     if (buf->rank < 0 || !dyno_layout_bytes(layout, buf->dtype, buf->rank, buf->dims, &bytes))
         return;
     const int64_t elems =
         (int64_t)(bytes * 8 / dyno_dtype_bits(dyno_layout_elem(layout, buf->dtype)));
     buf->batch_stride = buf->rank > 0 && buf->dims[0] > 0 ? elems / buf->dims[0] : elems;
+    if (layout.kind == DYNO_LAYOUT_LAST)
+        buf->ld = dyno_layout_stored(layout, buf->dims[1]);
 }
 
 static enum dyno_status host_data(const struct dyno_plan_tensor *tensor, const int64_t *values,

@@ -170,6 +170,8 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
         set_rows(x, state);
         return DYNO_OK;
     }
+    params->x_ld = (int)dyno_cuda_ld(x, tactic->in_layouts[0]);
+    params->y_ld = (int)dyno_cuda_ld(&site->outs[0], tactic->out_layout);
     state->grid[0] = dyno_cuda_div_up(params->c, 8LL * block);
     cut(site, params, state->grid[0]);
     state->grid[1] = params->chunks;

@@ -126,6 +126,8 @@ enum dyno_status dyno_cuda_conv_prepare(const struct dyno_site *site,
 {
     struct dyno_cuda_conv_state *state = state_out;
     *state = (struct dyno_cuda_conv_state){.params = *params, .threads = DYNO_CUDA_CONV_THREADS};
+    state->params.x_ld = (int)dyno_cuda_ld(&site->ins[0], tactic->in_layouts[0]);
+    state->params.y_ld = (int)dyno_cuda_ld(&site->outs[0], tactic->out_layout);
     if (!dyno_cuda_tail_plan(site, tactic, &state->tail))
         return dyno_cuda_refuse(site, err);
     if (!dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))

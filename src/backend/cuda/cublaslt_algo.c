@@ -67,10 +67,11 @@ enum dyno_status dyno_lt_describe(const struct dyno_lt *lt, const struct dyno_lt
         code = set_layout(lt, &call_out->b, in, g->a_turned ? g->m : g->k,
                           g->a_turned ? g->k : g->m, g->lda, g->batch, g->a_step);
     if (code == DYNO_LT_OK)
+        code = set_layout(lt, &call_out->c, out, g->n, g->m, g->ldc, g->batch, g->out_step);
+    if (code == DYNO_LT_OK)
         code = set_layout(lt, &call_out->d, out, g->n, g->m, g->ldo, g->batch, g->out_step);
     if (code == DYNO_LT_OK)
         code = set_product(lt, g, &call_out->product);
-    call_out->c = call_out->d;
     return dyno_lt_check(lt, code, "to describe a product", err);
 }
 

@@ -223,8 +223,10 @@ static bool conv_of(const struct dyno_site *site, struct dyno_lt_geometry *geome
     geometry->m = conv.batch * conv.oh * conv.ow;
     geometry->channels = conv.c;
     geometry->columns = conv.m;
-    geometry->k = geometry->lda = dyno_cuda_stored(conv.c, layout);
-    geometry->n = geometry->ldo = dyno_cuda_stored(conv.m, layout);
+    geometry->k = dyno_cuda_stored(conv.c, layout);
+    geometry->n = dyno_cuda_stored(conv.m, layout);
+    geometry->lda = dyno_cuda_ld(&site->ins[0], layout);
+    geometry->ldo = dyno_cuda_ld(&site->outs[0], layout);
     geometry->own_bias = is_absent(site, 2) ? DYNO_LT_NONE : 2;
     return true;
 }
@@ -258,6 +260,9 @@ enum dyno_status dyno_lt_geometry_of(const struct dyno_site *site, const struct 
     geometry.epilogue |= geometry.epilogue == 0 ? DYNO_LT_PLAIN : 0;
     geometry.ldb = geometry.b_turned ? geometry.k : geometry.n;
     geometry.out_step = geometry.m * geometry.n;
+    geometry.ldc = geometry.ldo;
+    if (geometry.c != DYNO_LT_NONE && dyno_cuda_is_last(way->out))
+        geometry.ldc = dyno_cuda_ld(&site->ins[geometry.c], way->out);
     geometry.b_at = has_bias ? round_up((uint64_t)geometry.n * out_bytes) : 0;
     geometry.packed_bytes = geometry.b_at;
     if (geometry.b_packed)

@@ -342,7 +342,7 @@ static enum dyno_status prepare_pass(const struct dyno_site *site, const struct 
     struct dyno_cuda_tail tail;
     if (!dyno_cuda_tail_plan(site, tactic, &tail))
         return dyno_cuda_refuse(site, err);
-    return dyno_cuda_pass_prepare(site, tactic, &tail, false, pass, err);
+    return dyno_cuda_pass_prepare(site, tactic, &site->outs[0], &tail, false, pass, err);
 }
 
 enum dyno_status dyno_lt_program(const struct dyno_site *site, const struct dyno_tactic *tactic,

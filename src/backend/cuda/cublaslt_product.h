@@ -1,7 +1,7 @@
 /* cublaslt_product.h - steps as products of cuBLASLt: MatMul, Gemm, and Conv of one tap.
  *
  * D = epilogue(alpha A B + beta C + bias), in rows: A [m][k] and D [m][n] are tensors, B [k][n] is
- * a constant or a tensor, C is a tensor that lies as D does.  There may be many of one shape, at
+ * a constant or a tensor, C is a tensor in the layout of D.  There may be many of one shape, at
  * steady distances.  A tail that the library cannot say is a pass of our own over D behind it.
  *
  * A tactic's parameters are, in this order: types, how B lies, and the algorithm's number; its tile
@@ -35,7 +35,7 @@ struct dyno_lt_geometry {
     struct dyno_lt_way way;
     int64_t batch, m, n, k;
     int64_t a_step, b_step, out_step; /* elements between two products; 0: the same for all */
-    int64_t lda, ldb, ldo;            /* elements between rows of memory */
+    int64_t lda, ldb, ldc, ldo;       /* elements between rows of memory */
     bool a_turned, b_turned;          /* rows of memory are rows of k, or of n */
     bool b_packed;
     bool is_vector; /* B: the result has no axis of columns */

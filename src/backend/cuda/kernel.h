@@ -22,8 +22,14 @@ static inline bool dyno_cuda_is_plain(struct dyno_layout layout)
 /* Channels as stored. */
 static inline int64_t dyno_cuda_stored(int64_t channels, struct dyno_layout layout)
 {
-    const int64_t block = layout.block != 0 ? layout.block : 1;
-    return (channels + block - 1) / block * block;
+    return dyno_layout_stored(layout, channels);
+}
+
+/* Elements between positions of a tensor channels last, for `prepare`: at most INT32_MAX / 16 where
+ * dims[1] is. */
+static inline int64_t dyno_cuda_ld(const struct dyno_buf *buf, struct dyno_layout layout)
+{
+    return buf->ld != 0 ? buf->ld : dyno_cuda_stored(buf->dims[1], layout);
 }
 
 /* The layouts that a GPU may give or take, `count` of them, rows of f32 first. */

@@ -145,9 +145,9 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
                          (long long)pair.batch, (long long)pair.m, (long long)pair.k,
                          (long long)pair.n);
     params->m = (int)pair.m;
-    params->n = params->ldb = params->ldo = params->columns = (int)pair.n;
+    params->n = params->ldb = params->ldo = params->columns = params->out_columns = (int)pair.n;
     params->k = (int)(dyno_cuda_div_up(pair.k, K_STEP) * K_STEP);
-    params->depth = params->lda = (int)pair.k;
+    params->depth = params->lda = params->a_columns = (int)pair.k;
     params->a_batch = pair.a_step;
     params->b_batch = pair.b_step;
     params->out_batch = pair.m * pair.n;

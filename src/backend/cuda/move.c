@@ -42,7 +42,7 @@ static void strides_of(const struct dyno_buf *buf, struct dyno_layout layout, in
         dyno_cpu_row_strides(buf->dims, buf->rank, strides);
         return;
     }
-    int64_t stride = dyno_cuda_stored(buf->dims[1], layout);
+    int64_t stride = dyno_cuda_ld(buf, layout);
     strides[1] = 1;
     for (int i = buf->rank - 1; i >= 2; i--) {
         strides[i] = stride;

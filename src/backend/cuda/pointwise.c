@@ -13,17 +13,20 @@ extern const struct dyno_kernel dyno_kernel_cuda_pointwise;
 
 /* Elements as stored, and as rows of the fastest axis. */
 static void sizes_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                     struct dyno_gpu_pointwise *params)
+                     const struct dyno_buf *x, struct dyno_gpu_pointwise *params)
 {
     const struct dyno_buf *y = &site->outs[0];
     const int64_t count = dyno_cuda_count(y, 0, y->rank);
     if (dyno_cuda_is_last(tactic->out_layout)) {
         params->columns = (int)y->dims[1];
-        params->ld = (int)dyno_cuda_stored(y->dims[1], tactic->out_layout);
-        params->count = y->dims[1] != 0 ? count / y->dims[1] * params->ld : 0;
+        params->stored = (int)dyno_cuda_stored(y->dims[1], tactic->out_layout);
+        params->x_ld = x != NULL ? (int)dyno_cuda_ld(x, tactic->out_layout) : 0;
+        params->y_ld = (int)dyno_cuda_ld(y, tactic->out_layout);
+        params->count = y->dims[1] != 0 ? count / y->dims[1] * params->stored : 0;
         return;
     }
-    params->ld = params->columns = y->rank > 0 ? (int)y->dims[y->rank - 1] : 1;
+    params->stored = params->columns = y->rank > 0 ? (int)y->dims[y->rank - 1] : 1;
+    params->x_ld = params->y_ld = params->stored;
     params->count = count;
 }
 
@@ -54,7 +57,7 @@ void dyno_cuda_pass_text(const struct dyno_site *site, const struct dyno_tactic 
 }
 
 enum dyno_status dyno_cuda_pass_prepare(const struct dyno_site *site,
-                                        const struct dyno_tactic *tactic,
+                                        const struct dyno_tactic *tactic, const struct dyno_buf *x,
                                         const struct dyno_cuda_tail *tail, bool open,
                                         struct dyno_cuda_pass *pass_out, struct dyno_err *err)
 {
@@ -65,7 +68,7 @@ enum dyno_status dyno_cuda_pass_prepare(const struct dyno_site *site,
             return DYNO_FAIL(err, DYNO_E_LIMIT, "a dimension of %lld is too large for the GPU",
                              (long long)y->dims[i]);
     }
-    sizes_of(site, tactic, &pass_out->params);
+    sizes_of(site, tactic, x, &pass_out->params);
     if (!dyno_cuda_tail_sizes(site, tactic, tail, &pass_out->params.tail))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand is too large");
     pass_out->blocks =
@@ -270,7 +273,8 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     *workspace_bytes_out = 0;
     if (!plan(site, tactic, &program, &tail))
         return dyno_cuda_refuse(site, err);
-    return dyno_cuda_pass_prepare(site, tactic, &tail, is_open(tactic), state, err);
+    const struct dyno_buf *x = is_plain(site->step) ? &site->ins[0] : NULL;
+    return dyno_cuda_pass_prepare(site, tactic, x, &tail, is_open(tactic), state, err);
 }
 
 static enum dyno_status run(struct dyno_run_args *args)

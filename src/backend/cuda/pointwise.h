@@ -20,9 +20,10 @@ void dyno_cuda_pass_text(const struct dyno_site *site, const struct dyno_tactic 
                          bool load, bool open, const char **source_out,
                          struct dyno_strbuf *choices);
 
-/* For `prepare`, with the plan of the tail's operands. */
+/* For `prepare`, with the plan of the tail's operands; x: where it begins, NULL: with 0. */
 DYNO_NODISCARD enum dyno_status dyno_cuda_pass_prepare(const struct dyno_site *site,
                                                        const struct dyno_tactic *tactic,
+                                                       const struct dyno_buf *x,
                                                        const struct dyno_cuda_tail *tail, bool open,
                                                        struct dyno_cuda_pass *pass_out,
                                                        struct dyno_err *err);

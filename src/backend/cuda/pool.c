@@ -162,8 +162,11 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     DYNO_TRY(sizes_of(site, tactic, &state->params, err));
     if (!dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand of the tail is too large");
-    const struct dyno_gpu_pool *params = &state->params;
+    struct dyno_gpu_pool *params = &state->params;
     const bool rows = dyno_cuda_is_plain(tactic->in_layouts[0]);
+    params->x_ld = rows ? 0 : (int)dyno_cuda_ld(&site->ins[0], tactic->in_layouts[0]);
+    if (dyno_cuda_is_last(tactic->out_layout))
+        params->y_ld = (int)dyno_cuda_ld(&site->outs[0], tactic->out_layout);
     const int64_t groups = rows ? params->c : params->c / tactic->in_layouts[0].block;
     if (is_global(site->step->op) && rows) {
         state->grid[0] = dyno_cuda_div_up(params->batch * groups, THREADS / 32);

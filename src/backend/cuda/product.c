@@ -77,8 +77,10 @@ static enum dyno_status conv_of(const struct dyno_site *site, const struct dyno_
     product->m = conv.batch * conv.oh * conv.ow;
     product->n = conv.m;
     product->k = conv.taps * stored;
-    product->ldo = dyno_cuda_stored(conv.m, layout);
-    product->lda = stored;
+    product->a_columns = stored;
+    product->out_columns = dyno_cuda_stored(conv.m, layout);
+    product->lda = dyno_cuda_ld(&site->ins[0], layout);
+    product->ldo = dyno_cuda_ld(&site->outs[0], layout);
     product->windows = conv.taps != 1 || conv.sh != 1 || conv.sw != 1 || conv.ph != 0 ||
                        conv.pw != 0 || conv.ph_end != 0 || conv.pw_end != 0;
     const int64_t pixels = conv.h * conv.w;
@@ -130,8 +132,8 @@ static enum dyno_status matmul_of(const struct dyno_site *site, const struct dyn
     product->m = dyno_cuda_count(a, 0, a->rank - 1);
     product->k = a->dims[a->rank - 1];
     product->n = b->dims[turned ? 0 : 1];
-    product->lda = product->k;
-    product->ldo = product->n;
+    product->lda = product->a_columns = product->k;
+    product->ldo = product->out_columns = product->n;
     if (product->k < 1 || product->n < 1 || product->k != b->dims[turned ? 1 : 0] ||
         (is_gemm && !bias_fits(site, product->n)))
         return dyno_cuda_refuse(site, err);
@@ -175,7 +177,7 @@ enum dyno_status dyno_cuda_product_of(const struct dyno_site *site,
 static int vector_of(const struct dyno_cuda_product *product, enum dyno_cuda_unit unit)
 {
     int vector = on_tensor_cores(unit) ? 8 : 4;
-    while (vector > 1 && product->ldo % vector != 0)
+    while (vector > 1 && product->out_columns % vector != 0)
         vector /= 2;
     return vector;
 }
@@ -218,8 +220,8 @@ static double estimate(const struct dyno_site *site, const struct dyno_cuda_prod
     int bm = 0, bn = 0, bk = 0;
     DYNO_ASSERT(tile_at(tile, unit, &bm, &bn, &bk) && bm > 0 && bn > 0);
     const int sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
-    const double blocks =
-        (double)(dyno_cuda_div_up(product->m, bm) * dyno_cuda_div_up(product->ldo, bn) * split);
+    const double blocks = (double)(dyno_cuda_div_up(product->m, bm) *
+                                   dyno_cuda_div_up(product->out_columns, bn) * split);
     const double resident = bm * bn >= 16384 ? 1.0 : (bm * bn >= 8192 ? 2.0 : 4.0);
     const double waves = ceil(blocks / (sms * resident));
     const double at_once = blocks < sms * resident ? ceil(blocks / sms) : resident;
@@ -331,7 +333,7 @@ static float weight_at(const struct dyno_site *site, const struct dyno_cuda_prod
 {
     const float *w = site->ins[1].data;
     if (site->step->op == DYNO_OP_conv) {
-        const int64_t stored = product->lda;
+        const int64_t stored = product->a_columns;
         const int64_t channel = k % stored;
         return channel < product->channels
                    ? w[(n * product->channels + channel) * product->taps + k / stored]
@@ -462,11 +464,13 @@ enum dyno_status dyno_cuda_product_prepare(const struct dyno_site *site,
     params->lda = (int)product.lda;
     params->ldb = (int)(on_tensor_cores(unit) ? product.k_padded : product.columns);
     params->ldo = (int)product.ldo;
+    params->a_columns = (int)product.a_columns;
+    params->out_columns = (int)product.out_columns;
     params->columns = (int)product.columns;
     if (!dyno_cuda_tail_sizes(site, tactic, &product.tail, &params->tail))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand of the tail is too large");
     state->grid[0] = dyno_cuda_div_up(product.m, bm);
-    state->grid[1] = dyno_cuda_div_up(product.ldo, bn);
+    state->grid[1] = dyno_cuda_div_up(product.out_columns, bn);
     state->grid[2] = tactic->cfg[1];
     state->b_at = (uint64_t)product.columns * sizeof(float);
     set_shared(state, tactic, unit);

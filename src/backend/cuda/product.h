@@ -17,6 +17,7 @@ struct dyno_cuda_product {
     int64_t k;                      /* as stored: rows of b before padding */
     int64_t k_padded;               /* a multiple of every tile's */
     int64_t lda, ldo;               /* elements between rows */
+    int64_t a_columns, out_columns; /* of rows, as stored */
     int64_t columns;                /* packed: a multiple of 64 */
     int64_t channels, taps;         /* convolution: k = taps * (channels as stored) */
     struct dyno_gpu_product params; /* geometry of the windows */

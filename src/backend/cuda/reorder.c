@@ -88,8 +88,11 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     *state = (struct reorder_state){.rows = is_rows(tactic), .grid = {1, 1, 1}};
     *workspace_bytes_out = 0;
     if (state->rows) {
-        state->pointwise =
-            (struct dyno_gpu_pointwise){.count = count, .ld = INT32_MAX, .columns = INT32_MAX};
+        state->pointwise = (struct dyno_gpu_pointwise){.count = count,
+                                                       .stored = INT32_MAX,
+                                                       .columns = INT32_MAX,
+                                                       .x_ld = INT32_MAX,
+                                                       .y_ld = INT32_MAX};
         state->grid[0] = dyno_cuda_div_up(count, THREADS);
         return DYNO_OK;
     }
@@ -101,8 +104,9 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     state->params = (struct dyno_gpu_reorder){
         .batch = (int)x->dims[0],
         .channels = (int)channels,
-        .x_stored = from_last ? (int)dyno_cuda_stored(channels, tactic->in_layouts[0]) : 0,
         .y_stored = to_last ? (int)dyno_cuda_stored(channels, tactic->out_layout) : 0,
+        .x_ld = from_last ? (int)dyno_cuda_ld(x, tactic->in_layouts[0]) : 0,
+        .y_ld = to_last ? (int)dyno_cuda_ld(&site->outs[0], tactic->out_layout) : 0,
         .positions = dyno_cuda_count(x, 2, x->rank),
     };
     state->params.narrow = !from_last && state->params.y_stored > 0 && state->params.y_stored <= 8;

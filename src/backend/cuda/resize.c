@@ -154,7 +154,12 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
         !dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "a Resize to %lld positions is too large",
                          (long long)pixels);
-    const int64_t vector = dyno_cuda_is_last(tactic->out_layout) ? tactic->out_layout.block : 1;
+    const bool last = dyno_cuda_is_last(tactic->out_layout);
+    const int64_t vector = last ? tactic->out_layout.block : 1;
+    if (last) {
+        state->params.x_ld = (int)dyno_cuda_ld(&site->ins[0], tactic->out_layout);
+        state->params.y_ld = (int)dyno_cuda_ld(&site->outs[0], tactic->out_layout);
+    }
     state->blocks = dyno_cuda_div_up(pixels * (state->params.c / vector), THREADS);
     return DYNO_OK;
 }

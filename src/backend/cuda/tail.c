@@ -146,11 +146,15 @@ static void put_value(struct dyno_strbuf *out, float value)
 static void put_load(struct dyno_strbuf *out, const struct dyno_cuda_tail *tail, uint32_t slot)
 {
     const char *type = dyno_cuda_type(tail->ins[slot].layout);
+    const bool last = dyno_cuda_is_last(tail->ins[slot].layout);
     dyno_strbuf_printf(out, "    float x%u[W];\n", slot);
     switch ((enum dyno_cuda_spread)tail->ins[slot].spread) {
     case DYNO_CUDA_SAME:
-        dyno_strbuf_printf(out, "    dyno_load<W>(x%u, (const %s *)t.in[%u] + at);\n", slot, type,
-                           slot);
+        dyno_strbuf_printf(out, "    dyno_load<W>(x%u, (const %s *)t.in[%u] + ", slot, type, slot);
+        if (last)
+            dyno_strbuf_printf(out, "(i64)row * t.ld[%u] + column);\n", slot);
+        else
+            dyno_strbuf_puts(out, "at);\n");
         break;
     case DYNO_CUDA_SCALAR:
         dyno_strbuf_printf(out,
@@ -165,8 +169,8 @@ static void put_load(struct dyno_strbuf *out, const struct dyno_cuda_tail *tail,
     case DYNO_CUDA_ITEM:
         dyno_strbuf_printf(out,
                            "    dyno_load<W>(x%u, (const %s *)t.in[%u] + row / t.batch_rows * "
-                           "t.batch_columns + column);\n",
-                           slot, type, slot);
+                           "t.ld[%u] + column);\n",
+                           slot, type, slot, slot);
         break;
     case DYNO_CUDA_ANY:
         dyno_strbuf_printf(out,
@@ -265,7 +269,11 @@ bool dyno_cuda_tail_sizes(const struct dyno_site *site, const struct dyno_tactic
     *params_out = (struct dyno_gpu_tail){.batch_rows = 1};
     if (dyno_cuda_is_last(tactic->out_layout)) {
         params_out->batch_rows = dyno_cuda_count(out, 2, out->rank);
-        params_out->batch_columns = dyno_cuda_stored(out->dims[1], tactic->out_layout);
+        for (uint32_t i = 0; i < tail->in_count; i++) {
+            if (dyno_cuda_is_last(tail->ins[i].layout))
+                params_out->ld[i] =
+                    (int)dyno_cuda_ld(&site->ins[tail->ins[i].idx], tail->ins[i].layout);
+        }
         return true;
     }
     for (uint32_t i = 0; i < tail->in_count; i++) {

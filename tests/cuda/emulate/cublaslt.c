@@ -287,7 +287,7 @@ static bool read_work(struct work *work, const struct dyno_lt_product *product,
 
 static bool lies_like(const struct layout *a, const struct layout *b)
 {
-    return a->type == b->type && a->rows == b->rows && a->columns == b->columns && a->ld == b->ld &&
+    return a->type == b->type && a->rows == b->rows && a->columns == b->columns &&
            a->step == b->step;
 }
 

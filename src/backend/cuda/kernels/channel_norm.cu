@@ -31,10 +31,10 @@ __device__ __forceinline__ void measure(const dyno_gpu_channel_norm &p, const T 
     const int channel = (int)blockIdx.x * CHANNELS + at;
     float shift[VEC] = {}, sum[VEC] = {}, square[VEC] = {};
     if (channel < p.c) {
-        dyno_load<VEC>(shift, x + first * p.c + channel);
+        dyno_load<VEC>(shift, x + first * p.x_ld + channel);
         for (i64 i = first + lane; i < last; i += LANES) {
             float a[VEC];
-            dyno_load<VEC>(a, x + i * p.c + channel);
+            dyno_load<VEC>(a, x + i * p.x_ld + channel);
 #pragma unroll
             for (int e = 0; e < VEC; e++) {
                 const float d = a[e] - shift[e];
@@ -59,7 +59,7 @@ __device__ __forceinline__ void measure(const dyno_gpu_channel_norm &p, const T 
     }
     const float count = (float)(last - first);
     float *part = (float *)p.parts + (((i64)blockIdx.z * p.chunks + blockIdx.y) * p.c + mine) * 2;
-    part[0] = dyno_to_f32(x[first * p.c + mine]) + all / count;
+    part[0] = dyno_to_f32(x[first * p.x_ld + mine]) + all / count;
     part[1] = fmaxf(all_squares - all * (all / count), 0.0f);
 }
 
@@ -97,7 +97,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const i64 item = (i64)blockIdx.z * p.positions;
     const i64 first = (i64)blockIdx.y * p.chunk;
     const i64 last = first + p.chunk < p.positions ? first + p.chunk : p.positions;
-    const T *x = (const T *)p.x + item * p.c;
+    const T *x = (const T *)p.x + item * p.x_ld;
     if (MOMENTS && p.phase == 0) {
         measure(p, x, first, last, one, other);
         return;
@@ -113,9 +113,9 @@ extern "C" __global__ void __launch_bounds__(256)
     if (channel >= p.c)
         return;
     for (i64 i = first + (int)threadIdx.x / 8; i < last; i += LANES) {
-        const i64 place = (item + i) * p.c + channel;
+        const i64 place = (item + i) * p.y_ld + channel;
         float v[VEC];
-        dyno_load<VEC>(v, x + i * p.c + channel);
+        dyno_load<VEC>(v, x + i * p.x_ld + channel);
 #pragma unroll
         for (int e = 0; e < VEC; e++)
             v[e] = fmaf(v[e], one[0][at + e], other[0][at + e]);

@@ -18,7 +18,7 @@ extern "C" __global__ void __launch_bounds__(128)
     const int ox = (int)(place % runs) * RUN;
     const int oy = (int)(place / runs % p.oh);
     const int n = (int)(place / runs / p.oh);
-    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.c + channel;
+    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.x_ld + channel;
     const T *weights = (const T *)p.weights + channel;
     const int x0 = ox * SW - p.pw;
     float sum[RUN][VEC];
@@ -33,7 +33,7 @@ extern "C" __global__ void __launch_bounds__(128)
         const int iy = oy * SH - p.ph + r * DH;
         if ((unsigned)iy >= (unsigned)p.h)
             continue;
-        const T *row = x + (i64)iy * p.w * p.c;
+        const T *row = x + (i64)iy * p.w * p.x_ld;
         float weight[KW][VEC];
 #pragma unroll
         for (int s = 0; s < KW; s++)
@@ -43,7 +43,7 @@ extern "C" __global__ void __launch_bounds__(128)
             if ((unsigned)(x0 + column) >= (unsigned)p.w)
                 continue;
             float a[VEC];
-            dyno_load<VEC>(a, row + (i64)(x0 + column) * p.c);
+            dyno_load<VEC>(a, row + (i64)(x0 + column) * p.x_ld);
 #pragma unroll
             for (int o = 0; o < RUN; o++) {
                 const int reach = column - o * SW;
@@ -60,7 +60,7 @@ extern "C" __global__ void __launch_bounds__(128)
     for (int o = 0; o < RUN; o++) {
         if (ox + o >= p.ow)
             break;
-        const i64 at = (pixel + o) * p.c + channel;
+        const i64 at = (pixel + o) * p.y_ld + channel;
         dyno_tail<VEC>(sum[o], p.tail, at, (int)(pixel + o), channel);
 #pragma unroll
         for (int e = 0; e < VEC; e++)

@@ -34,7 +34,7 @@ extern "C" __global__ void __launch_bounds__(128)
     const int oy = (int)(place / runs % p.oh);
     const int n = (int)(place / runs / p.oh);
     const int group = channel / MG;
-    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.c + group * CG;
+    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.x_ld + group * CG;
     const T *weights = (const T *)p.weights + (i64)group * (KH * KW) * CG * MG + (channel - group * MG);
     float sum[RUN][VEC];
     dyno_load<VEC>(sum[0], (const float *)p.bias + channel);
@@ -55,7 +55,7 @@ extern "C" __global__ void __launch_bounds__(128)
             const int ix = source(ox + o * STEP, tap % KW, p.pw, SW, DW, p.w);
             there[o] = ix >= 0;
             any = any || there[o];
-            from[o] = x + ((i64)iy * p.w + (there[o] ? ix : 0)) * p.c;
+            from[o] = x + ((i64)iy * p.w + (there[o] ? ix : 0)) * p.x_ld;
         }
         if (!any)
             continue;
@@ -89,7 +89,7 @@ extern "C" __global__ void __launch_bounds__(128)
         const int column = ox + o * STEP;
         if (column >= p.ow)
             break;
-        const i64 to = (row + column) * p.m + channel;
+        const i64 to = (row + column) * p.y_ld + channel;
         dyno_tail<VEC>(sum[o], p.tail, to, (int)(row + column), channel);
 #pragma unroll
         for (int e = 0; e < VEC; e++)

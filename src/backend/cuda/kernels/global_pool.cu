@@ -13,11 +13,11 @@ extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constan
     const int positions = p.h * p.w;
     float v[VEC] = {};
     if (channel < p.c) {
-        const T *x = (const T *)p.x + (i64)n * positions * p.c + channel;
+        const T *x = (const T *)p.x + (i64)n * positions * p.x_ld + channel;
 #pragma unroll 4
         for (int i = row; i < positions; i += 8) {
             float a[VEC];
-            dyno_load<VEC>(a, x + (i64)i * p.c);
+            dyno_load<VEC>(a, x + (i64)i * p.x_ld);
 #pragma unroll
             for (int e = 0; e < VEC; e++)
                 v[e] += a[e];
@@ -47,10 +47,10 @@ extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constan
         }
     }
 #else
-    dyno_tail<VEC>(v, p.tail, (i64)n * p.c + channel, n, channel);
+    dyno_tail<VEC>(v, p.tail, (i64)n * p.y_ld + channel, n, channel);
 #pragma unroll
     for (int e = 0; e < VEC; e++)
         v[e] = channel + e < p.channels ? v[e] : 0.0f;
-    dyno_store<VEC>((TO *)p.y + (i64)n * p.c + channel, v);
+    dyno_store<VEC>((TO *)p.y + (i64)n * p.y_ld + channel, v);
 #endif
 }

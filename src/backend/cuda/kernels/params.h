@@ -13,9 +13,9 @@
 /* Inputs of a tail, in the order of the program's text; see backend/cuda/tail.h. */
 struct dyno_gpu_tail {
     unsigned long long in[DYNO_GPU_TAIL_INS];
-    long long batch_rows;    /* rows of the output an item of axis 0 has */
-    long long batch_columns; /* elements that an operand "by batch and column" has an item */
-    int rank;                /* of what follows: operands by strides */
+    long long batch_rows;      /* rows of the output an item of axis 0 has */
+    int ld[DYNO_GPU_TAIL_INS]; /* channels last: elements between rows of an operand */
+    int rank;                  /* of what follows: operands by strides */
     int dims[DYNO_GPU_TAIL_AXES];
     int strides[DYNO_GPU_TAIL_INS][DYNO_GPU_TAIL_AXES];
 };
@@ -26,9 +26,11 @@ struct dyno_gpu_product {
     long long a_batch, b_batch, out_batch; /* elements between two products; 0: shared */
     int m, n, k;       /* k: up to a whole tile; what lies beyond the rows of `a` counts as zero */
     int depth;         /* rows of b that are there */
-    int lda, ldb, ldo; /* elements between rows; columns n.. of a row of out are zero */
+    int lda, ldb, ldo; /* elements between rows */
+    int a_columns;     /* of a that are there */
     int columns;       /* of b that are there */
-    /* rows of `a` are windows of x [batch][h][w][c] */
+    int out_columns;   /* of out that are stored; columns n.. are zero */
+    /* rows of `a` are windows of x [batch][h][w][c], positions lda apart */
     int c, h, w, oh, ow, kh, kw, sh, sw, dh, dw, ph, pw;
     struct dyno_gpu_tail tail;
 };
@@ -37,6 +39,7 @@ struct dyno_gpu_product {
 struct dyno_gpu_pool {
     unsigned long long x, y;
     int batch, c, channels; /* c: as stored; channels: those that are meant */
+    int x_ld, y_ld;         /* channels last: elements between positions */
     int h, w, oh, ow, kh, kw, sh, sw, dh, dw, ph, pw, ph_end, pw_end;
     struct dyno_gpu_tail tail;
 };
@@ -46,6 +49,7 @@ struct dyno_gpu_pool {
 struct dyno_gpu_conv {
     unsigned long long x, y, weights, bias;
     int batch, c, m, channels; /* c, m: as stored; channels: those of m that are meant */
+    int x_ld, y_ld;            /* elements between positions */
     int h, w, oh, ow, ph, pw;
     struct dyno_gpu_tail tail;
 };
@@ -59,11 +63,12 @@ struct dyno_gpu_conv_rows {
     struct dyno_gpu_tail tail;
 };
 
-/* Element-wise over count elements that lie as rows of `ld`, `columns` of them meant. */
+/* Element-wise over count elements in rows of `stored`, `columns` of them meant; rows of x and y
+ * lie x_ld and y_ld apart. */
 struct dyno_gpu_pointwise {
     unsigned long long x, y;
     long long count;
-    int ld, columns;
+    int stored, columns, x_ld, y_ld;
     struct dyno_gpu_tail tail;
 };
 
@@ -77,10 +82,11 @@ struct dyno_gpu_move {
     long long x_strides[DYNO_GPU_MOVE_AXES], y_strides[DYNO_GPU_MOVE_AXES];
 };
 
-/* x [batch][channels][positions] as rows, or [batch][positions][stored] channels last. */
+/* x [batch][channels][positions] as rows, or [batch][positions][stored] channels last, positions
+ * `ld` apart. */
 struct dyno_gpu_reorder {
     unsigned long long x, y;
-    int batch, channels, x_stored, y_stored;
+    int batch, channels, y_stored, x_ld, y_ld;
     int narrow; /* rows to channels last, at most a block of them: a thread a position */
     long long positions;
 };
@@ -112,6 +118,7 @@ struct dyno_gpu_channel_norm {
     unsigned long long x, y, scale, bias, mean, var, parts;
     long long positions, chunk;
     int batch, c, channels, group, chunks, phase;
+    int x_ld, y_ld; /* channels last: elements between positions */
     float epsilon;
     struct dyno_gpu_tail tail;
 };
@@ -137,6 +144,7 @@ struct dyno_gpu_gather_elements {
 struct dyno_gpu_resize {
     unsigned long long x, y;
     int batch, c, channels, h, w, oh, ow;
+    int x_ld, y_ld; /* channels last: elements between positions */
     double y_step, y_first, x_step, x_first;
     struct dyno_gpu_tail tail;
 };

@@ -9,23 +9,24 @@ __device__ __forceinline__ void apply(const dyno_gpu_pointwise &p)
     const i64 at = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * W;
     if (at >= p.count)
         return;
-    const i64 row = at / p.ld;
-    const int column = (int)(at - row * p.ld);
+    const i64 row = at / p.stored;
+    const int column = (int)(at - row * p.stored);
+    const i64 to = row * p.y_ld + column;
     float v[W] = {};
     if (LOAD)
-        dyno_load<W>(v, (const T *)p.x + at);
-    dyno_tail<W>(v, p.tail, at, (int)row, column);
+        dyno_load<W>(v, (const T *)p.x + row * p.x_ld + column);
+    dyno_tail<W>(v, p.tail, to, (int)row, column);
 #pragma unroll
     for (int e = 0; e < W; e++)
         v[e] = column + e < p.columns ? v[e] : 0.0f;
-    dyno_store<W>((TO *)p.y + at, v);
+    dyno_store<W>((TO *)p.y + to, v);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
     dyno_main(const __grid_constant__ dyno_gpu_pointwise p)
 {
 #ifdef OPEN
-    if (p.ld % VEC != 0) {
+    if (p.stored % VEC != 0) {
         apply<1>(p);
         return;
     }

@@ -14,7 +14,7 @@ extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constan
     const int ox = (int)(pixel % p.ow);
     const int oy = (int)(pixel / p.ow % p.oh);
     const int n = (int)(pixel / p.ow / p.oh);
-    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.c + channel;
+    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.x_ld + channel;
     const int y0 = oy * p.sh - p.ph, x0 = ox * p.sw - p.pw;
     float v[VEC];
     int count = 0;
@@ -33,7 +33,7 @@ extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constan
             else
                 count += there;
             float a[VEC];
-            dyno_load<VEC>(a, x + (there ? ((i64)iy * p.w + ix) * p.c : 0));
+            dyno_load<VEC>(a, x + (there ? ((i64)iy * p.w + ix) * p.x_ld : 0));
 #pragma unroll
             for (int e = 0; e < VEC; e++) {
                 const float with = MAX ? (a[e] > v[e] || a[e] != a[e] ? a[e] : v[e]) : v[e] + a[e];
@@ -41,7 +41,7 @@ extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constan
             }
         }
     }
-    const i64 at = pixel * p.c + channel;
+    const i64 at = pixel * p.y_ld + channel;
 #pragma unroll
     for (int e = 0; e < VEC; e++)
         v[e] = MAX ? v[e] : v[e] / (float)count;

@@ -60,7 +60,7 @@ __device__ __forceinline__ void find_rows(window_rows &rows, const dyno_gpu_prod
         const int oy = pixel / p.ow;
         rows.y[i] = m < p.m ? oy * p.sh - p.ph : -(1 << 29);
         rows.x[i] = (pixel - oy * p.ow) * p.sw - p.pw;
-        rows.base[i] = a + (i64)(m < p.m ? n : 0) * p.h * p.w * p.c;
+        rows.base[i] = a + (i64)(m < p.m ? n : 0) * p.h * p.w * p.lda;
 #else
         rows.there[i] = m < p.m;
         rows.base[i] = a + (i64)(m < p.m ? m : 0) * p.lda;
@@ -84,13 +84,13 @@ __device__ __forceinline__ void read_a(float (&to)[A_COPIES][4], const window_ro
         const int x = rows.x[i] + rows.s * p.dw;
         const bool there =
             (unsigned)y < (unsigned)p.h && (unsigned)x < (unsigned)p.w && rows.r < p.kh;
-        const T *from = rows.base[i] + (there ? ((i64)y * p.w + x) * p.c + rows.channel : 0);
+        const T *from = rows.base[i] + (there ? ((i64)y * p.w + x) * p.lda + rows.channel : 0);
 #else
         const bool there = rows.there[i];
         const T *from = rows.base[i] + k;
 #endif
         clear(to[i]);
-        read_four<AV>(to[i], from, !there ? 0 : WINDOWS ? 4 : p.lda - k);
+        read_four<AV>(to[i], from, !there ? 0 : WINDOWS ? 4 : p.a_columns - k);
     }
 }
 
@@ -190,7 +190,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #pragma unroll
         for (int j = 0; j < TN; j += VEC) {
             const int n = n0 + j / 4 * (BN * 4 / TN) + tx * 4 + j % 4;
-            if (n >= p.ldo)
+            if (n >= p.out_columns)
                 continue;
             float v[VEC];
 #pragma unroll

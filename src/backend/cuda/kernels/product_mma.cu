@@ -60,7 +60,7 @@ __device__ __forceinline__ void find_rows(rows_of_a &rows, const dyno_gpu_produc
         const int oy = pixel / p.ow;
         rows.y[i] = m < p.m ? oy * p.sh - p.ph : -(1 << 29);
         rows.x[i] = (pixel - oy * p.ow) * p.sw - p.pw;
-        rows.base[i] = a + (i64)(m < p.m ? n : 0) * p.h * p.w * p.c;
+        rows.base[i] = a + (i64)(m < p.m ? n : 0) * p.h * p.w * p.lda;
 #else
         rows.there[i] = m < p.m;
         rows.base[i] = a + (i64)(m < p.m ? m : 0) * p.lda;
@@ -86,9 +86,9 @@ __device__ __forceinline__ void copy_a(const rows_of_a &rows, const dyno_gpu_pro
         const int x = rows.x[i] + rows.s * p.dw;
         const bool there =
             (unsigned)y < (unsigned)p.h && (unsigned)x < (unsigned)p.w && rows.r < p.kh;
-        const T *from = rows.base[i] + (there ? ((i64)y * p.w + x) * p.c + rows.channel : 0);
+        const T *from = rows.base[i] + (there ? ((i64)y * p.w + x) * p.lda + rows.channel : 0);
 #else
-        const bool there = rows.there[i] && k < p.lda;
+        const bool there = rows.there[i] && k < p.a_columns;
         const T *from = rows.base[i] + (there ? k : 0);
 #endif
         ptx_copy16(to + tile_at(row0 + i * ROWS, chunk), from, there ? 16 : 0);
@@ -297,7 +297,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             const int row = part * (BM / SPLIT) + i / GROUPS;
             const int column = i % GROUPS * VEC;
             const int m = m0 + row, n = n0 + column;
-            to[u] = i < COUNT && m < p.m && n < p.ldo
+            to[u] = i < COUNT && m < p.m && n < p.out_columns
                         ? batch * p.out_batch + (i64)m * p.ldo + n
                         : -1;
             if (to[u] < 0)

@@ -14,7 +14,7 @@ extern "C" __global__ void __launch_bounds__(256)
         if (at >= p.positions)
             return;
         const T *from = (const T *)p.x + (i64)blockIdx.z * p.positions * p.channels + at;
-        TO *to = (TO *)p.y + ((i64)blockIdx.z * p.positions + at) * p.y_stored;
+        TO *to = (TO *)p.y + ((i64)blockIdx.z * p.positions + at) * p.y_ld;
         float v[8];
 #pragma unroll
         for (int c = 0; c < 8; c++)
@@ -32,15 +32,15 @@ extern "C" __global__ void __launch_bounds__(256)
     const int c0 = (int)blockIdx.y * 32;
     const i64 s0 = (i64)blockIdx.x * 32;
     const i64 n = blockIdx.z;
-    const T *x = (const T *)p.x + n * p.positions * (X_LAST ? p.x_stored : p.channels);
-    TO *y = (TO *)p.y + n * p.positions * (Y_LAST ? p.y_stored : p.channels);
+    const T *x = (const T *)p.x + n * p.positions * (X_LAST ? p.x_ld : p.channels);
+    TO *y = (TO *)p.y + n * p.positions * (Y_LAST ? p.y_ld : p.channels);
 #pragma unroll
     for (int i = row; i < 32; i += 8) {
         const int c = c0 + (X_LAST ? lane : i);
         const i64 s = s0 + (X_LAST ? i : lane);
         float v = 0.0f;
         if (c < p.channels && s < p.positions)
-            v = dyno_to_f32(x[X_LAST ? s * p.x_stored + c : c * p.positions + s]);
+            v = dyno_to_f32(x[X_LAST ? s * p.x_ld + c : c * p.positions + s]);
         tile[X_LAST ? lane : i][X_LAST ? i : lane] = v;
     }
     __syncthreads();
@@ -50,6 +50,6 @@ extern "C" __global__ void __launch_bounds__(256)
         const i64 s = s0 + (Y_LAST ? i : lane);
         const float v = tile[Y_LAST ? lane : i][Y_LAST ? i : lane];
         if (s < p.positions && c < (Y_LAST ? p.y_stored : p.channels))
-            y[Y_LAST ? s * p.y_stored + c : c * p.positions + s] = dyno_of_f32<TO>(v);
+            y[Y_LAST ? s * p.y_ld + c : c * p.positions + s] = dyno_of_f32<TO>(v);
     }
 }

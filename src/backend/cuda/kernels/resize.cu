@@ -29,7 +29,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const int ox = (int)(pixel % p.ow);
     const int oy = (int)(pixel / p.ow % p.oh);
     const int n = (int)(pixel / p.ow / p.oh);
-    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.c + channel;
+    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.x_ld + channel;
     const double fy = oy * p.y_step + p.y_first, fx = ox * p.x_step + p.x_first;
     float v[VEC];
 #if LINEAR
@@ -39,16 +39,16 @@ extern "C" __global__ void __launch_bounds__(256)
 #pragma unroll
     for (int k = 0; k < 4; k++) {
         const int iy = clamp((int)y0 + k / 2, p.h), ix = clamp((int)x0 + k % 2, p.w);
-        dyno_load<VEC>(corner[k], x + ((i64)iy * p.w + ix) * p.c);
+        dyno_load<VEC>(corner[k], x + ((i64)iy * p.w + ix) * p.x_ld);
     }
 #pragma unroll
     for (int e = 0; e < VEC; e++)
         v[e] = (1.0f - wy) * ((1.0f - wx) * corner[0][e] + wx * corner[1][e]) +
                wy * ((1.0f - wx) * corner[2][e] + wx * corner[3][e]);
 #else
-    dyno_load<VEC>(v, x + ((i64)nearest(fy, p.h) * p.w + nearest(fx, p.w)) * p.c);
+    dyno_load<VEC>(v, x + ((i64)nearest(fy, p.h) * p.w + nearest(fx, p.w)) * p.x_ld);
 #endif
-    const i64 at = pixel * p.c + channel;
+    const i64 at = pixel * p.y_ld + channel;
     dyno_tail<VEC>(v, p.tail, at, (int)pixel, channel);
 #pragma unroll
     for (int e = 0; e < VEC; e++)
