@@ -107,6 +107,8 @@ struct dyno_kernel {
     uint32_t packed_ins; /* bit i: weight input i lives on in the packed form alone: the engine
                           * keeps no raw copy, and run and prepare see its shape with data NULL */
     size_t state_bytes;
+    bool strided; /* its tensors in LAST may be channel views: positions lie dyno_buf.ld apart. Seen
+                   * by `prepare` alone; else they are dense */
     enum dyno_place place;
     enum dyno_library library; /* on a GPU: whose routines it calls, in the place of a program
                                 * or before one (dyno_kernel_has_program) */

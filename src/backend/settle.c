@@ -51,6 +51,17 @@ int dyno_kernel_candidates(const struct dyno_kernel *kernel, const struct dyno_s
 
 /* --- a tactic out of a file --- */
 
+/* A kernel that knows of no distance between positions must not meet a channel view. */
+static enum dyno_status check_distance(const struct dyno_kernel *kernel, const struct dyno_buf *buf,
+                                       const char *what, uint32_t idx, struct dyno_err *err)
+{
+    if (kernel->strided || buf->rank < 2 || buf->layout.kind != DYNO_LAYOUT_LAST ||
+        buf->ld == dyno_layout_stored(buf->layout, buf->dims[1]))
+        return DYNO_OK;
+    return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s wants %s %u to lie densely, not in another",
+                     kernel->name, what, idx);
+}
+
 static enum dyno_status check_layouts(const struct dyno_kernel *kernel,
                                       const struct dyno_site *site, struct dyno_err *err)
 {
@@ -63,12 +74,15 @@ static enum dyno_status check_layouts(const struct dyno_kernel *kernel,
         if (!dyno_layout_same(site->ins[i].layout, want))
             return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s reads input %u in another layout",
                              kernel->name, i);
+        DYNO_TRY(check_distance(kernel, &site->ins[i], "input", i, err));
     }
     for (uint32_t i = 0; i < step->out_count; i++) {
         const struct dyno_layout want = i == 0 ? step->tactic.out_layout : DYNO_ROW;
         if (site->outs[i].rank >= 0 && !dyno_layout_same(site->outs[i].layout, want))
             return DYNO_FAIL(err, DYNO_E_FORMAT, "kernel %s writes output %u in another layout",
                              kernel->name, i);
+        if (site->outs[i].rank >= 0)
+            DYNO_TRY(check_distance(kernel, &site->outs[i], "output", i, err));
     }
     return DYNO_OK;
 }

@@ -206,6 +206,7 @@ const struct dyno_kernel dyno_kernel_cuda_channel_norm = {
     .name = "channel_norm_cuda",
     .packing = 1,
     .state_bytes = sizeof(struct channel_norm_state),
+    .strided = true,
     .place = DYNO_ON_GPU,
     .enumerate = enumerate,
     .settle = settle,

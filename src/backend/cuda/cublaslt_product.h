@@ -127,6 +127,7 @@ enum dyno_status dyno_lt_program(const struct dyno_site *site, const struct dyno
         .packing = 1,                                                                             \
         .packed_ins = 1U << 1,                                                                    \
         .state_bytes = sizeof(struct dyno_lt_state),                                              \
+        .strided = true,                                                                          \
         .place = DYNO_ON_GPU,                                                                     \
         .library = DYNO_LIBRARY_cublaslt,                                                         \
         .enumerate = enumerate,                                                                   \

@@ -388,6 +388,7 @@ const struct dyno_kernel dyno_kernel_cuda_move = {
     .name = "move_cuda",
     .packing = 1,
     .state_bytes = sizeof(struct move_state),
+    .strided = true,
     .place = DYNO_ON_GPU,
     .enumerate = enumerate,
     .settle = settle,

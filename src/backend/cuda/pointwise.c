@@ -286,6 +286,7 @@ const struct dyno_kernel dyno_kernel_cuda_pointwise = {
     .name = "pointwise_cuda",
     .packing = 1,
     .state_bytes = sizeof(struct dyno_cuda_pass),
+    .strided = true,
     .place = DYNO_ON_GPU,
     .enumerate = enumerate,
     .settle = settle,

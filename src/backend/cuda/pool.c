@@ -197,6 +197,7 @@ const struct dyno_kernel dyno_kernel_cuda_pool = {
     .name = "pool_cuda",
     .packing = 1,
     .state_bytes = sizeof(struct pool_state),
+    .strided = true,
     .place = DYNO_ON_GPU,
     .enumerate = enumerate,
     .settle = settle,

@@ -105,6 +105,7 @@ enum dyno_status dyno_cuda_product_run(struct dyno_run_args *args);
         .packing = 1,                                                                             \
         .packed_ins = 1U << 1,                                                                    \
         .state_bytes = sizeof(struct dyno_cuda_product_state),                                    \
+        .strided = true,                                                                          \
         .place = DYNO_ON_GPU,                                                                     \
         .enumerate = enumerate,                                                                   \
         .settle = settle,                                                                         \

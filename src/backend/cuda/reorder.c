@@ -142,6 +142,7 @@ const struct dyno_kernel dyno_kernel_cuda_reorder = {
     .name = "reorder_cuda",
     .packing = 1,
     .state_bytes = sizeof(struct reorder_state),
+    .strided = true,
     .place = DYNO_ON_GPU,
     .enumerate = enumerate,
     .settle = settle,

@@ -179,6 +179,7 @@ const struct dyno_kernel dyno_kernel_cuda_resize = {
     .name = "resize_cuda",
     .packing = 1,
     .state_bytes = sizeof(struct resize_state),
+    .strided = true,
     .place = DYNO_ON_GPU,
     .enumerate = enumerate,
     .settle = settle,
