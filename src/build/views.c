@@ -3,11 +3,13 @@
 
 #include <string.h>
 
+#include "backend/backend.h"
 #include "ops/move.h"
 
 struct viewer {
     struct dyno_plan *plan;
     uint32_t *view_counts; /* by tensor: how many views it is the base of */
+    bool *dense;           /* by tensor: a kernel reads or writes it that takes no channel view */
     bool *drop;            /* by step */
     uint32_t count;
     struct dyno_err *err;
@@ -20,7 +22,7 @@ static bool is_row(const struct dyno_plan_tensor *tensor)
 
 static bool can_hold_views(const struct dyno_plan_tensor *tensor)
 {
-    return tensor->rank >= 0 && tensor->layout.kind != DYNO_LAYOUT_LAST &&
+    return tensor->rank >= 0 &&
            (tensor->role == DYNO_ROLE_TEMP || tensor->role == DYNO_ROLE_INPUT ||
             tensor->role == DYNO_ROLE_OUTPUT);
 }
@@ -114,7 +116,7 @@ static unsigned stored_bits(const struct dyno_plan_tensor *tensor)
 static bool can_cut(const struct dyno_plan *plan, const struct dyno_plan_tensor *whole, int axis)
 {
     if (!is_row(whole))
-        return axis == 1 && whole->layout.kind == DYNO_LAYOUT_BLOCK;
+        return axis == 1;
     for (int i = 0; i < axis; i++) {
         if (!is_one(plan, whole->dims[i]))
             return false;
@@ -150,6 +152,21 @@ static dyno_expr cut_offset(const struct dyno_plan *plan, const struct dyno_plan
     return can_begin_at(plan, bytes) ? bytes : DYNO_EXPR_NONE;
 }
 
+/* Can channels of `whole` from `start` on be this tensor, where that takes more than an offset?  In
+ * LAST kernels take a channel view or not, and what lies behind its last channel is zero. */
+static bool can_be_part(const struct viewer *viewer, uint32_t part, uint32_t whole, dyno_expr start)
+{
+    const struct dyno_plan *plan = viewer->plan;
+    const struct dyno_plan_tensor *from = &plan->tensors[whole];
+    int64_t first = 0, count = 0, all = 0;
+    if (from->layout.kind != DYNO_LAYOUT_LAST)
+        return true;
+    return !viewer->dense[part] && dyno_expr_is_const(plan->exprs, start, &first) &&
+           dyno_expr_is_const(plan->exprs, plan->tensors[part].dims[1], &count) &&
+           dyno_expr_is_const(plan->exprs, from->dims[1], &all) && first >= 0 && count > 0 &&
+           count <= all - first && (count % from->layout.block == 0 || count == all - first);
+}
+
 /* Make `part` the range of `whole` that starts at `start`; false in *done when it cannot be. */
 static enum dyno_status view_part(struct viewer *viewer, uint32_t part, uint32_t whole, int axis,
                                   dyno_expr start, bool *done)
@@ -161,7 +178,7 @@ static enum dyno_status view_part(struct viewer *viewer, uint32_t part, uint32_t
     *done = false;
     if (to->role != DYNO_ROLE_TEMP || to->base != DYNO_NO_TENSOR || to->rank < 0 ||
         !same_layout(to, from) || !can_hold_views(&plan->tensors[root]) ||
-        !can_cut(plan, from, axis))
+        !can_cut(plan, from, axis) || !can_be_part(viewer, part, whole, start))
         return DYNO_OK;
     const dyno_expr offset = cut_offset(plan, from, axis, start);
     if (offset == DYNO_EXPR_NONE)
@@ -231,6 +248,7 @@ static enum dyno_status view_split(struct viewer *viewer, uint32_t step_idx)
         all = step->outs[i] != DYNO_NO_TENSOR && part->role == DYNO_ROLE_TEMP && part->rank >= 0 &&
               same_layout(part, whole) && can_cut(plan, whole, axis) &&
               cut_offset(plan, whole, axis, start) != DYNO_EXPR_NONE &&
+              can_be_part(viewer, step->outs[i], step->ins[0], start) &&
               can_hold_views(&plan->tensors[dyno_plan_root(plan, step->ins[0])]);
         if (all)
             start = dyno_expr_add(plan->exprs, start, part->dims[axis]);
@@ -247,18 +265,75 @@ static enum dyno_status view_split(struct viewer *viewer, uint32_t step_idx)
     return DYNO_OK;
 }
 
-/* Can this input of a concatenation be written straight into it? */
-static bool can_join(const struct viewer *viewer, const struct dyno_step *step, uint32_t idx)
+/* Channels in front of input `idx` of a concatenation; input own_in_count: all of them. */
+static dyno_expr start_of(const struct dyno_plan *plan, const struct dyno_step *step, uint32_t idx,
+                          int axis)
+{
+    dyno_expr start = dyno_expr_const(plan->exprs, 0);
+    for (uint32_t i = 0; i < idx && start != DYNO_EXPR_NONE; i++)
+        start = dyno_expr_add(plan->exprs, start, plan->tensors[step->ins[i]].dims[axis]);
+    return start;
+}
+
+/* Where in the concatenation the memory that holds input `idx` would begin; false where no number
+ * says. */
+static bool place_of(const struct viewer *viewer, const struct dyno_step *step, uint32_t idx,
+                     int axis, int64_t *place_out)
 {
     const struct dyno_plan *plan = viewer->plan;
-    const struct dyno_plan_tensor *part = &plan->tensors[step->ins[idx]];
+    int64_t start = 0, offset = 0;
+    const bool known = dyno_expr_is_const(plan->exprs, start_of(plan, step, idx, axis), &start) &&
+                       dyno_expr_is_const(plan->exprs, offset_of(viewer, step->ins[idx]), &offset);
+    *place_out = start - offset;
+    return known && start >= offset;
+}
+
+/* Input `idx` is a range of channels of a tensor all of whose ranges follow each other here as they
+ * do there: that tensor can be a range of the concatenation. */
+static bool can_bring(const struct viewer *viewer, const struct dyno_step *step, uint32_t idx,
+                      int axis)
+{
+    const struct dyno_plan *plan = viewer->plan;
+    const uint32_t root = dyno_plan_root(plan, step->ins[idx]);
     const struct dyno_plan_tensor *whole = &plan->tensors[step->outs[0]];
-    for (uint32_t k = 0; k < idx; k++) {
-        if (step->ins[k] == step->ins[idx])
+    const struct dyno_plan_tensor *held = &plan->tensors[root];
+    int64_t place = 0, other = 0, count = 0, sum = 0, all = 0;
+    if (is_row(whole) || held->role != DYNO_ROLE_TEMP || !same_layout(held, whole) ||
+        !place_of(viewer, step, idx, axis, &place) ||
+        !dyno_expr_is_const(plan->exprs, held->dims[axis], &all))
+        return false;
+    for (uint32_t i = 0; i < step->own_in_count; i++) {
+        if (dyno_plan_root(plan, step->ins[i]) != root)
+            continue;
+        if (!place_of(viewer, step, i, axis, &other) || other != place ||
+            !dyno_expr_is_const(plan->exprs, plan->tensors[step->ins[i]].dims[axis], &count))
+            return false;
+        sum += count;
+    }
+    const dyno_expr start = dyno_expr_const(plan->exprs, place);
+    return sum == all && cut_offset(plan, whole, axis, start) != DYNO_EXPR_NONE &&
+           can_be_part(viewer, root, step->outs[0], start);
+}
+
+/* Can this input of a concatenation be written straight into it? */
+static bool can_join(const struct viewer *viewer, const struct dyno_step *step, uint32_t idx,
+                     int axis)
+{
+    const struct dyno_plan *plan = viewer->plan;
+    const uint32_t id = step->ins[idx];
+    const struct dyno_plan_tensor *part = &plan->tensors[id];
+    const struct dyno_plan_tensor *whole = &plan->tensors[step->outs[0]];
+    const dyno_expr start = start_of(plan, step, idx, axis);
+    if (part->role != DYNO_ROLE_TEMP || part->rank < 0 || !same_layout(part, whole) ||
+        start == DYNO_EXPR_NONE || cut_offset(plan, whole, axis, start) == DYNO_EXPR_NONE)
+        return false;
+    if (part->base != DYNO_NO_TENSOR)
+        return can_bring(viewer, step, idx, axis);
+    for (uint32_t k = 0; k < step->own_in_count; k++) {
+        if (k != idx && dyno_plan_root(plan, step->ins[k]) == id)
             return false;
     }
-    return part->role == DYNO_ROLE_TEMP && part->base == DYNO_NO_TENSOR && part->rank >= 0 &&
-           same_layout(part, whole);
+    return can_be_part(viewer, id, step->outs[0], start);
 }
 
 static enum dyno_status view_concat(struct viewer *viewer, uint32_t step_idx)
@@ -272,19 +347,27 @@ static enum dyno_status view_concat(struct viewer *viewer, uint32_t step_idx)
     if (step->tail.instr_count != 0 || whole->rank < 0 || axis < 0 || axis >= whole->rank ||
         whole->base != DYNO_NO_TENSOR || !can_hold_views(whole) || !can_cut(plan, whole, axis))
         return DYNO_OK;
-    dyno_expr start = dyno_expr_const(plan->exprs, 0);
     for (uint32_t i = 0; i < step->own_in_count; i++) {
-        if (step->ins[i] == DYNO_NO_TENSOR || !can_join(viewer, step, i) ||
-            cut_offset(plan, whole, axis, start) == DYNO_EXPR_NONE)
+        if (step->ins[i] == DYNO_NO_TENSOR || plan->tensors[step->ins[i]].rank != whole->rank)
             return DYNO_OK;
-        start = dyno_expr_add(plan->exprs, start, plan->tensors[step->ins[i]].dims[axis]);
     }
-    start = dyno_expr_const(plan->exprs, 0);
     for (uint32_t i = 0; i < step->own_in_count; i++) {
-        bool done = false;
-        DYNO_TRY(view_part(viewer, step->ins[i], out, axis, start, &done));
+        if (!can_join(viewer, step, i, axis))
+            return DYNO_OK;
+    }
+    for (uint32_t i = 0; i < step->own_in_count; i++) {
+        const uint32_t id = step->ins[i];
+        const uint32_t base = plan->tensors[id].base;
+        bool done = true;
+        int64_t place = 0;
+        if (base == DYNO_NO_TENSOR) {
+            DYNO_TRY(view_part(viewer, id, out, axis, start_of(plan, step, i, axis), &done));
+        } else if (base != out) { /* with the first of its ranges all have come */
+            DYNO_ASSERT(place_of(viewer, step, i, axis, &place));
+            DYNO_TRY(
+                view_part(viewer, base, out, axis, dyno_expr_const(plan->exprs, place), &done));
+        }
         DYNO_ASSERT(done);
-        start = dyno_expr_add(plan->exprs, start, plan->tensors[step->ins[i]].dims[axis]);
     }
     viewer->drop[step_idx] = true;
     return DYNO_OK;
@@ -308,6 +391,23 @@ static enum dyno_status view_step(struct viewer *viewer, uint32_t idx, bool in_p
     return DYNO_OK;
 }
 
+/* What each step's kernel wants of its tensors; what becomes a view is not seen by any. */
+static void find_dense(struct viewer *viewer)
+{
+    const struct dyno_plan *plan = viewer->plan;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const struct dyno_step *step = &plan->steps[s];
+        const struct dyno_kernel *kernel = dyno_kernel_find(step->tactic.kernel);
+        if (kernel != NULL && kernel->strided)
+            continue;
+        for (uint32_t i = 0; i < step->in_count + step->out_count; i++) {
+            const uint32_t id = i < step->in_count ? step->ins[i] : step->outs[i - step->in_count];
+            if (id != DYNO_NO_TENSOR)
+                viewer->dense[id] = true;
+        }
+    }
+}
+
 enum dyno_status dyno_make_views(struct dyno_plan *plan, uint32_t open_from, bool in_place,
                                  uint32_t *count_out, struct dyno_err *err)
 {
@@ -315,8 +415,10 @@ enum dyno_status dyno_make_views(struct dyno_plan *plan, uint32_t open_from, boo
     viewer.view_counts =
         dyno_arena_alloc(plan->arena, plan->tensor_count + 1U, sizeof(*viewer.view_counts));
     viewer.drop = dyno_arena_alloc(plan->arena, plan->step_count + 1U, sizeof(*viewer.drop));
-    if (viewer.view_counts == NULL || viewer.drop == NULL)
+    viewer.dense = dyno_arena_alloc(plan->arena, plan->tensor_count + 1U, sizeof(*viewer.dense));
+    if (viewer.view_counts == NULL || viewer.drop == NULL || viewer.dense == NULL)
         return DYNO_NOMEM(err);
+    find_dense(&viewer);
     for (uint32_t s = 0; s < open_from; s++)
         DYNO_TRY(view_step(&viewer, s, in_place));
     uint32_t kept = 0;

@@ -99,6 +99,19 @@ static int64_t inner_count(const struct dyno_buf *buf, int from)
     return count;
 }
 
+/* A range of channels: all of the batch and of the positions of its base.  In LAST what lies behind
+ * the last channel is zero, so there is nothing, or the padding of the base. */
+static bool is_range(const struct dyno_buf *buf, const struct dyno_buf *base, int64_t offset)
+{
+    const int64_t block = buf->layout.block;
+    const int64_t channels = buf->dims[1];
+    const bool ends = channels % block == 0 || channels == base->dims[1] - offset;
+    return offset % block == 0 && offset < INT64_MAX / 2 &&
+           offset / block + (channels + block - 1) / block <= (base->dims[1] + block - 1) / block &&
+           (buf->layout.kind != DYNO_LAYOUT_LAST || ends) && buf->dims[0] == base->dims[0] &&
+           inner_count(buf, 2) == inner_count(base, 2);
+}
+
 /* Byte offset of a view inside its base; the plan's promise is checked for these shapes. */
 static enum dyno_status place_view(struct dyno_binding_maker *maker, uint32_t id)
 {
@@ -119,14 +132,16 @@ static enum dyno_status place_view(struct dyno_binding_maker *maker, uint32_t id
              (maker->plan->gpu.compute == 0 || offset % DYNO_GPU_VIEW_BYTES == 0);
         maker->binding->offsets[id] = (uint64_t)offset;
     } else if (ok) {
-        const int64_t block = buf->layout.block;
-        ok = offset % block == 0 && offset < INT64_MAX / 2 &&
-             offset / block + (buf->dims[1] + block - 1) / block <=
-                 (base->dims[1] + block - 1) / block &&
-             buf->dims[0] == base->dims[0] && inner_count(buf, 2) == inner_count(base, 2);
+        const bool last = buf->layout.kind == DYNO_LAYOUT_LAST;
+        const int64_t step = last ? 1 : inner_count(base, 2);
+        const unsigned bits = dyno_dtype_bits(dyno_layout_elem(buf->layout, buf->dtype));
+        ok = is_range(buf, base, offset);
         buf->batch_stride = base->batch_stride;
-        maker->binding->offsets[id] =
-            ok ? (uint64_t)(offset * inner_count(base, 2)) * sizeof(float) : 0;
+        buf->ld = base->ld;
+        maker->binding->offsets[id] = ok ? (uint64_t)(offset * step) * bits / 8 : 0;
+        if (ok && last && buf->ld > INT32_MAX / 16) /* as kernels check dims[1] */
+            return DYNO_FAIL(maker->err, DYNO_E_LIMIT, "tensor '%s': one of %lld channels",
+                             maker->plan->tensors[tensor->base].name, (long long)base->dims[1]);
     }
     if (!ok)
         return DYNO_FAIL(maker->err, DYNO_E_FORMAT,

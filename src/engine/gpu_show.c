@@ -4,6 +4,17 @@
 #include "engine/binding.h"
 #include "engine/gpu.h"
 
+/* From the first element of a tensor to its last; a channel view has others between its own. */
+static uint64_t extent_of(const struct dyno_buf *buf, uint64_t bytes)
+{
+    const unsigned elem_bytes = dyno_dtype_bits(dyno_layout_elem(buf->layout, buf->dtype)) / 8;
+    if (buf->layout.kind != DYNO_LAYOUT_LAST || bytes == 0)
+        return bytes;
+    const uint64_t stored = (uint64_t)dyno_layout_stored(buf->layout, buf->dims[1]);
+    const uint64_t positions = bytes / elem_bytes / stored;
+    return ((positions - 1) * (uint64_t)buf->ld + stored) * elem_bytes;
+}
+
 /* A tensor of the GPU as rows of its own type in `rows`. */
 static void as_rows(const struct dyno_buf *buf, const void *stored, void *rows)
 {
@@ -15,11 +26,9 @@ static void as_rows(const struct dyno_buf *buf, const void *stored, void *rows)
         inner *= d >= 2 ? buf->dims[d] : 1;
     }
     const int64_t channels = last ? buf->dims[1] : 1;
-    const int64_t block = last ? buf->layout.block : 1;
-    const int64_t wide = (channels + block - 1) / block * block;
     for (int64_t i = 0; i < count; i++) {
         const int64_t from =
-            last ? (i / inner / channels * inner + i % inner) * wide + i / inner % channels : i;
+            last ? (i / inner / channels * inner + i % inner) * buf->ld + i / inner % channels : i;
         dyno_elem_store_f64(buf->dtype, rows, (size_t)i,
                             dyno_elem_load_f64(elem, stored, (size_t)from));
     }
@@ -37,6 +46,7 @@ enum dyno_status dyno_gpu_show(struct dyno_context_gpu *gpu, const struct dyno_b
         !dyno_layout_bytes(buf.layout, buf.dtype, buf.rank, buf.dims, &bytes) ||
         !dyno_layout_bytes(DYNO_ROW, buf.dtype, buf.rank, buf.dims, &row_bytes))
         return DYNO_OK;
+    bytes = extent_of(&buf, bytes);
     void *stored = dyno_alloc_raw(bytes + 1, 1);
     void *rows = dyno_alloc_raw(row_bytes + 1, 1);
     if (stored == NULL || rows == NULL) {

@@ -66,10 +66,12 @@ struct dyno_plan_tensor {
     /* A view: the bytes lie inside tensor `base`.  DYNO_NO_TENSOR: storage of its own.
      * ROW views are whole and dense (reshape) or dense slices at byte offset view_offset;
      * BLOCK views are channel ranges: view_offset counts channels and is a multiple of block, and
-     * batch and channel-block strides are those of the base.  There are no LAST views.  In a plan
-     * for a GPU offsets are multiples of DYNO_GPU_VIEW_BYTES. */
+     * batch and channel-block strides are those of the base.
+     * LAST views are channel ranges, too: positions lie as far apart as those of the base, and
+     * channels end at a multiple of block or with the base, whose padding is then theirs.  In a
+     * plan for a GPU offsets of ROW are multiples of DYNO_GPU_VIEW_BYTES. */
     uint32_t base;
-    dyno_expr view_offset; /* bytes (ROW) or channels (BLOCK) */
+    dyno_expr view_offset; /* bytes (ROW) or channels (BLOCK, LAST) */
     const void *data; /* WEIGHT: dense row-major elements; NULL with data_bytes 0 when they live
                        * in the packed form of their steps alone */
     uint64_t data_bytes;

@@ -323,6 +323,20 @@ static void launch(struct trial *trial, const struct dyno_cuda_program *program,
     }
 }
 
+/* A kernel that would take no channel view must be kept from them. */
+static void check_refusal(struct trial *trial, const struct dyno_site *site)
+{
+    struct dyno_kernel dense = *trial->kernel;
+    bool any = false;
+    for (uint32_t i = 0; i < trial->step.in_count; i++)
+        any = any || view_at(&trial->ins[i]) != 0;
+    for (uint32_t i = 0; i < trial->step.out_count; i++)
+        any = any || view_at(&trial->outs[i]) != 0;
+    dense.strided = false;
+    if (any && dyno_kernel_check(&dense, site, NULL) != DYNO_E_FORMAT)
+        fail(trial, "a dense kernel is given a channel view");
+}
+
 static void execute(struct trial *trial)
 {
     uint64_t workspace_bytes = 0;
@@ -348,6 +362,7 @@ static void execute(struct trial *trial)
         is_prepared = true;
     }
     if (is_prepared && options.compile_only == 0) {
+        check_refusal(trial, &site);
         if (give(&trial->workspace, workspace_bytes, NULL))
             launch(trial, program, state);
         else

@@ -1,10 +1,13 @@
-/* test_views.c - Concat, Slice, Split and reshapes in place: random graphs against the oracle.
+/* test_views.c - test_views [SEEDS [cuda]]: Concat, Slice, Split and reshapes in place: random
+ * graphs against the oracle, on the CPU or on a GPU.
  *
  * Channel counts that are and are not multiples of the block, batches of one and more, fixed and
  * open; the chain decides layouts itself, so both kinds of views must appear among the cases. */
+#include "backend/cuda/nvrtc.h"
 #include "chain.h"
 
-#define VALUES_MAX 40
+#define SKIPPED    77
+#define VALUES_MAX 48
 
 /* A graph being made of values [N, channels, H, W]. */
 struct maker {
@@ -16,7 +19,7 @@ struct maker {
     uint32_t random;
 };
 
-static uint32_t kinds_seen[2]; /* of views, by layout */
+static uint32_t kinds_seen[3]; /* of views, by layout */
 
 static uint32_t pick(struct maker *maker, uint32_t bound)
 {
@@ -177,12 +180,47 @@ static void add_sum(struct maker *maker)
     }
 }
 
+/* A part is read, is added to what comes of it, and all go into a concatenation: C2f of YOLOv8. */
+static void add_block(struct maker *maker)
+{
+    static const int halves[] = {8, 16, 16, 32, 4, 5};
+    const uint32_t in = any_value(maker);
+    const int half = halves[pick(maker, DYNO_COUNT(halves))];
+    const int64_t sizes[2] = {half, half};
+    char constant[16], weights[2][16], ins[96], outs[64];
+    if (maker->count + 6 > VALUES_MAX || 2 * half * maker->channels[in] > 2048)
+        return;
+    for (int i = 0; i < 2; i++)
+        (void)snprintf(weights[i], sizeof(weights[i]), "w%u", maker->serial++);
+    (void)snprintf(constant, sizeof(constant), "k%u", maker->serial++);
+    put_weight(&maker->graph, weights[0], 2 * (int64_t)half, maker->channels[in], 1, 1);
+    put_weight(&maker->graph, weights[1], half, half, 1, 1);
+    put_i64s(&maker->graph, constant, sizes, 2);
+    const uint32_t x = new_value(maker, 2 * half), a = new_value(maker, half);
+    const uint32_t b = new_value(maker, half), c = new_value(maker, half);
+    const uint32_t sum = new_value(maker, half);
+    (void)snprintf(ins, sizeof(ins), "%s,%s", name_of(in), weights[0]);
+    put_node(&maker->graph, "Conv", weights[0], ins, name_of(x));
+    (void)snprintf(ins, sizeof(ins), "%s,%s", name_of(x), constant);
+    (void)snprintf(outs, sizeof(outs), "%s,%s", name_of(a), name_of(b));
+    put_node_attr(&maker->graph, "Split", "halves", ins, outs, attr_int("axis", 1));
+    (void)snprintf(ins, sizeof(ins), "%s,%s", name_of(b), weights[1]);
+    put_node(&maker->graph, "Conv", weights[1], ins, name_of(c));
+    (void)snprintf(ins, sizeof(ins), "%s,%s", name_of(c), name_of(b));
+    put_node(&maker->graph, "Add", "residual", ins, name_of(sum));
+    (void)snprintf(ins, sizeof(ins), "%s,%s,%s", name_of(a), name_of(b), name_of(sum));
+    maker->used[a] = maker->used[b] = maker->used[c] = maker->used[sum] = true;
+    maker->used[x] = true;
+    put_node_attr(&maker->graph, "Concat", "join", ins, name_of(new_value(maker, 3 * half)),
+                  attr_int("axis", 1));
+}
+
 /* What nobody reads is an output; now and then something that is read, too. */
 static message random_model(struct maker *maker, bool open_batch, int64_t batch)
 {
     static void (*const adders[])(struct maker *) = {add_conv,   add_conv,    add_unary, add_pool,
                                                      add_concat, add_concat,  add_split, add_slice,
-                                                     add_slice,  add_reshape, add_sum};
+                                                     add_slice,  add_reshape, add_sum,   add_block};
     char dims[32];
     const int channels = 1 + (int)pick(maker, 20);
     if (open_batch)
@@ -211,7 +249,8 @@ static void count_views(const struct dyno_plan *plan)
 }
 
 static void run_case(uint32_t seed, const message *model, const struct dyno_built *built,
-                     int64_t batch, int channels, struct dyno_pool *pool, const char *what)
+                     int64_t batch, int channels, struct dyno_pool *pool, const char *what,
+                     double error_max)
 {
     struct dyno_err err = {0};
     struct dyno_array outputs[VALUES_MAX] = {{.data = NULL}};
@@ -227,38 +266,37 @@ static void run_case(uint32_t seed, const message *model, const struct dyno_buil
         struct dyno_io_info info;
         dyno_engine_output(built->engine, i, &info);
         const double error = chain_error(&outputs[i], &want[i]);
-        CHECK_MSG(error < 1e-4, "seed %u, %s, batch %lld, output %s: error %g", seed, what,
+        CHECK_MSG(error < error_max, "seed %u, %s, batch %lld, output %s: error %g", seed, what,
                   (long long)batch, info.name, error);
     }
     dyno_context_destroy(context);
     dyno_arena_destroy(arena);
 }
 
-static void test_seed(uint32_t seed, struct dyno_pool *pool)
+struct way {
+    const char *what;
+    struct dyno_build_options options;
+    double error_max;
+};
+
+static void test_seed(uint32_t seed, const struct way *ways, size_t way_count,
+                      struct dyno_pool *pool)
 {
-    static const struct {
-        const char *what;
-        uint64_t isa_mask;
-        bool baseline;
-    } ways[] = {{"all instruction sets", 0, false},
-                {"AVX2", DYNO_ISA_AVX2, false},
-                {"portable", UINT64_C(1) << 63, false},
-                {"baseline", 0, true}};
     const bool open_batch = seed % 3 == 0;
     const int64_t batch = 1 + seed % 4;
     struct maker maker = {.random = seed * 77 + 5};
     message model = random_model(&maker, open_batch, batch);
-    for (size_t w = 0; w < DYNO_COUNT(ways); w++) {
+    for (size_t w = 0; w < way_count; w++) {
         struct dyno_err err = {0};
-        struct dyno_built built = chain_build(
-            &model,
-            (struct dyno_build_options){
-                .isa_mask = ways[w].isa_mask, .baseline = ways[w].baseline, .pool = pool},
-            &err);
+        struct dyno_build_options options = ways[w].options;
+        options.pool = pool;
+        struct dyno_built built = chain_build(&model, options, &err);
         count_views(built.engine->plan);
-        run_case(seed, &model, &built, batch, maker.channels[0], pool, ways[w].what);
+        run_case(seed, &model, &built, batch, maker.channels[0], pool, ways[w].what,
+                 ways[w].error_max);
         if (open_batch)
-            run_case(seed, &model, &built, batch + 2, maker.channels[0], NULL, ways[w].what);
+            run_case(seed, &model, &built, batch + 2, maker.channels[0], NULL, ways[w].what,
+                     ways[w].error_max);
         dyno_built_fini(&built);
     }
     dyno_strbuf_fini(&model);
@@ -266,16 +304,33 @@ static void test_seed(uint32_t seed, struct dyno_pool *pool)
 
 int main(int argc, char **argv)
 {
+    static const struct way on_cpu[] = {
+        {"all instruction sets", {.isa_mask = 0}, 1e-4},
+        {"AVX2", {.isa_mask = DYNO_ISA_AVX2}, 1e-4},
+        {"portable", {.isa_mask = UINT64_C(1) << 63}, 1e-4},
+        {"baseline", {.baseline = true}, 1e-4},
+    };
+    static const struct way on_gpu[] = {
+        {"f32", {.device = "cuda"}, 1e-4},
+        {"f16", {.device = "cuda", .precisions = DYNO_PRECISION_F16}, 2e-2},
+    };
     struct dyno_pool *pool = NULL;
+    struct dyno_err err = {0};
+    int version = 0;
     const uint32_t seeds = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 150;
+    const bool gpu = argc > 2;
+    if (gpu && dyno_nvrtc_version(&version, &err) != DYNO_OK) {
+        printf("skipped: %s\n", err.text);
+        return SKIPPED;
+    }
     REQUIRE(dyno_threads_create(2, 0, &pool, NULL) == DYNO_OK);
     for (uint32_t seed = 1; seed <= seeds; seed++)
-        test_seed(seed, pool);
+        test_seed(seed, gpu ? on_gpu : on_cpu, gpu ? DYNO_COUNT(on_gpu) : DYNO_COUNT(on_cpu), pool);
     dyno_threads_destroy(pool);
-    printf("views: %u row-major, %u blocked\n", kinds_seen[DYNO_LAYOUT_ROW],
-           kinds_seen[DYNO_LAYOUT_BLOCK]);
-    CHECK(kinds_seen[DYNO_LAYOUT_ROW] > 20);
-    CHECK(kinds_seen[DYNO_LAYOUT_BLOCK] > 20);
+    printf("views: %u row-major, %u blocked, %u channels last\n", kinds_seen[DYNO_LAYOUT_ROW],
+           kinds_seen[DYNO_LAYOUT_BLOCK], kinds_seen[DYNO_LAYOUT_LAST]);
+    CHECK(kinds_seen[DYNO_LAYOUT_ROW] > (gpu ? 2 : 20));
+    CHECK(kinds_seen[gpu ? DYNO_LAYOUT_LAST : DYNO_LAYOUT_BLOCK] > (gpu ? seeds : 20));
     CHECK(dyno_mem_live_count() == 0);
     return TEST_RESULT();
 }
