@@ -203,6 +203,7 @@ const struct dyno_kernel dyno_kernel_cuda_conv_stem = {
     .packing = 1,
     .packed_ins = 1U << 1,
     .state_bytes = sizeof(struct dyno_cuda_conv_state),
+    .strided = true,
     .place = DYNO_ON_GPU,
     .enumerate = enumerate,
     .settle = settle,

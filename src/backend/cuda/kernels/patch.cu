@@ -35,7 +35,7 @@ __device__ __forceinline__ int place_of(int row, int chunk)
 __device__ __forceinline__ void copy_stage(const dyno_gpu_conv &p, unsigned to, int stretch, int n,
                                            int y0, int x0, int n0, int columns)
 {
-    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.c;
+    const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.x_ld;
     const int first = stretch * CK;
     for (int i = (int)threadIdx.x; i < PIXELS * CHUNKS; i += THREADS) {
         const int pixel = i / CHUNKS, chunk = i % CHUNKS;
@@ -45,7 +45,7 @@ __device__ __forceinline__ void copy_stage(const dyno_gpu_conv &p, unsigned to, 
         const int c = first + chunk * 8;
         const bool there =
             (unsigned)iy < (unsigned)p.h && (unsigned)ix < (unsigned)p.w && c < p.c;
-        ptx_copy16(to + 2 * place_of(pixel, chunk), x + (there ? ((i64)iy * p.w + ix) * p.c + c : 0),
+        ptx_copy16(to + 2 * place_of(pixel, chunk), x + (there ? ((i64)iy * p.w + ix) * p.x_ld + c : 0),
                    there ? 16 : 0);
     }
     const unsigned b = to + 2 * CK * PIXELS;
@@ -104,7 +104,7 @@ __device__ __forceinline__ void finish(const dyno_gpu_conv &p, const float *sums
             if (row >= 16 || oy >= p.oh || ox >= p.ow || n0 + column >= p.m)
                 continue;
             const i64 pixel = ((i64)n * p.oh + oy) * p.ow + ox;
-            to[u] = pixel * p.m + n0 + column;
+            to[u] = pixel * p.y_ld + n0 + column;
             float own[VEC];
             dyno_load<VEC>(v[u], (const float *)p.bias + n0 + column);
             dyno_load<VEC>(own, sums + row * OUT_LD + column);

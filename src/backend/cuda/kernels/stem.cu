@@ -148,7 +148,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             if (row >= OUTPUTS || oy >= p.oh || ox >= p.ow || n0 + column >= p.m)
                 continue;
             const i64 pixel = ((i64)n * p.oh + oy) * p.ow + ox;
-            to[u] = pixel * p.m + n0 + column;
+            to[u] = pixel * p.y_ld + n0 + column;
             dyno_load<VEC>(v[u], (const float *)p.bias + n0 + column);
             float own[VEC];
             dyno_load<VEC>(own, out + row * OUT_LD + column);
