@@ -95,6 +95,31 @@ def case_shapes(t):
         t.works("compare", t.path("m.onnx"), engine, f"--shapes=x:{batch}x3x6x6", "--rtol=0.02")
 
 
+def case_channel_views(t):
+    """Halves of a convolution, what comes of one of them and poolings of it, without a copy; each of them is shown right."""
+    three = [attr_ints("kernel_shape", [3, 3]), attr_ints("pads", [1, 1, 1, 1])]
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], name="first"),
+        node("Split", ["c", "s"], ["a", "b"], [attr_int("axis", 1)], "split"),
+        node("Conv", ["b", "v"], ["d"], name="one"),
+        node("Add", ["d", "b"], ["e"], name="residual"),
+        node("MaxPool", ["e"], ["p"], three, "pool"),
+        node("MaxPool", ["p"], ["q"], three, "pools"),
+        node("Concat", ["a", "b", "e", "p", "q"], ["j"], [attr_int("axis", 1)], "join"),
+        node("Conv", ["j", "u"], ["y"], name="last"),
+    ]
+    constants = [tensor("w", [32, 3, 1, 1], small_values(96)), tensor("v", [16, 16, 1, 1], small_values(256)),
+                 tensor("u", [8, 80, 1, 1], small_values(640)), tensor("s", [2], [16, 16], I64)]
+    onnx = model(graph(nodes, [value("x", ["n", 3, 6, 6])], [value("y", ["n", 8, 6, 6])], constants))
+    for name, flags, tol in (("f32", (), "1e-5"), ("f16", ("--fp16",), "0.02")):
+        engine, _ = build(t, name, onnx, *flags, "--minShapes=x:1x3x6x6", "--optShapes=x:2x3x6x6",
+                             "--maxShapes=x:5x3x6x6")
+        steps = json.loads(t.works("inspect", "engine", engine, "--json"))["steps"]
+        check(not any(s["TacticName"] == "move_cuda" for s in steps), steps)
+        for batch in (1, 2, 5):
+            t.works("compare", t.path(f"{name}.onnx"), engine, f"--shapes=x:{batch}x3x6x6", f"--rtol={tol}", "--layers")
+
+
 def case_parts(t):
     """A part that begins at no multiple of 16 bytes is a copy: vectors are read from there.  Others are views."""
     for sizes, dim, steps in (((3, 4), 7, 4), ((4, 8), 12, 3)):
