@@ -11,7 +11,8 @@
 #define COLUMNS_STEP 64
 #define K_STEP       64
 #define BYTES_MAX    (INT64_C(1) << 40)
-#define SPLITS       4 /* 1, 2, 4, 8 blocks a tile */
+#define SPLITS       4    /* 1, 2, 4, 8 blocks a tile */
+#define GROUPS_MAX   8191 /* of a convolution: a grid is at most 65535 deep */
 
 /* Tiles of product_mma.cu.  Appended, never changed: engines name them by number. */
 static const struct {
@@ -61,7 +62,8 @@ static bool is_absent(const struct dyno_site *site, uint32_t i)
 }
 
 static enum dyno_status conv_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                struct dyno_cuda_product *product, struct dyno_err *err)
+                                bool is_tensor, struct dyno_cuda_product *product,
+                                struct dyno_err *err)
 {
     struct dyno_cpu_conv conv = {.batch = 0};
     const struct dyno_layout layout = tactic->out_layout;
@@ -69,16 +71,21 @@ static enum dyno_status conv_of(const struct dyno_site *site, const struct dyno_
         !is_constant(site, 1) || (!is_constant(site, 2) && !is_absent(site, 2)))
         return dyno_cuda_refuse(site, err);
     DYNO_TRY(dyno_cpu_conv_resolve(site, &conv, err));
-    if (conv.groups != 1 || conv.k < 1 || conv.m < 1)
+    if (conv.groups < 1 || conv.k < 1 || conv.mg < 1)
         return dyno_cuda_refuse(site, err);
-    const int64_t stored = dyno_cuda_stored(conv.c, layout);
-    product->channels = conv.c;
+    /* Groups lie beside each other without padding. */
+    if (conv.groups != 1 && (!is_tensor || conv.cg % layout.block != 0 ||
+                             conv.mg % layout.block != 0 || conv.groups > GROUPS_MAX))
+        return dyno_cuda_refuse(site, err);
+    const int64_t stored = dyno_cuda_stored(conv.cg, layout);
+    product->groups = conv.groups;
+    product->channels = conv.cg;
     product->taps = conv.taps;
     product->m = conv.batch * conv.oh * conv.ow;
-    product->n = conv.m;
+    product->n = conv.mg;
     product->k = conv.taps * stored;
     product->a_columns = stored;
-    product->out_columns = dyno_cuda_stored(conv.m, layout);
+    product->out_columns = dyno_cuda_stored(conv.mg, layout);
     product->lda = dyno_cuda_ld(&site->ins[0], layout);
     product->ldo = dyno_cuda_ld(&site->outs[0], layout);
     product->windows = conv.taps != 1 || conv.sh != 1 || conv.sw != 1 || conv.ph != 0 ||
@@ -144,7 +151,7 @@ enum dyno_status dyno_cuda_product_of(const struct dyno_site *site,
                                       const struct dyno_tactic *tactic, enum dyno_cuda_unit unit,
                                       struct dyno_cuda_product *product_out, struct dyno_err *err)
 {
-    struct dyno_cuda_product product = {.windows = false};
+    struct dyno_cuda_product product = {.groups = 1};
     const struct dyno_layout layout = tactic->in_layouts[0];
     const int64_t elem_bytes = layout.elem != 0 ? 2 : 4;
     if (!dyno_cuda_is_f32(&site->ins[0]) || !dyno_cuda_readable(site, 0) || site->in_is_weight[0] ||
@@ -152,7 +159,7 @@ enum dyno_status dyno_cuda_product_of(const struct dyno_site *site,
         !dyno_cuda_tail_plan(site, tactic, &product.tail))
         return dyno_cuda_refuse(site, err);
     if (site->step->op == DYNO_OP_conv)
-        DYNO_TRY(conv_of(site, tactic, &product, err));
+        DYNO_TRY(conv_of(site, tactic, on_tensor_cores(unit), &product, err));
     else
         DYNO_TRY(matmul_of(site, tactic, &product, err));
     /* Rows of a are read 16 bytes at a time. */
@@ -164,11 +171,11 @@ enum dyno_status dyno_cuda_product_of(const struct dyno_site *site,
                          (long long)product.m, (long long)product.k, (long long)product.n);
     product.k_padded = round_up(product.k, K_STEP);
     product.columns = round_up(product.n, COLUMNS_STEP);
-    if (product.k_padded > BYTES_MAX / elem_bytes / product.columns)
+    if (product.k_padded > BYTES_MAX / elem_bytes / product.columns / product.groups)
         return DYNO_FAIL(err, DYNO_E_LIMIT, "weights of %lld x %lld are too large",
                          (long long)product.k, (long long)product.n);
     product.packed_bytes =
-        (uint64_t)(product.columns * 4 + product.k_padded * product.columns * elem_bytes);
+        (uint64_t)(product.groups * product.columns * (4 + product.k_padded * elem_bytes));
     *product_out = product;
     return DYNO_OK;
 }
@@ -220,8 +227,9 @@ static double estimate(const struct dyno_site *site, const struct dyno_cuda_prod
     int bm = 0, bn = 0, bk = 0;
     DYNO_ASSERT(tile_at(tile, unit, &bm, &bn, &bk) && bm > 0 && bn > 0);
     const int sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
-    const double blocks = (double)(dyno_cuda_div_up(product->m, bm) *
-                                   dyno_cuda_div_up(product->out_columns, bn) * split);
+    const double blocks =
+        (double)(dyno_cuda_div_up(product->m, bm) * dyno_cuda_div_up(product->out_columns, bn) *
+                 split * product->groups);
     const double resident = bm * bn >= 16384 ? 1.0 : (bm * bn >= 8192 ? 2.0 : 4.0);
     const double waves = ceil(blocks / (sms * resident));
     const double at_once = blocks < sms * resident ? ceil(blocks / sms) : resident;
@@ -376,19 +384,20 @@ enum dyno_status dyno_cuda_product_pack(const struct dyno_site *site,
     DYNO_TRY(dyno_cuda_product_of(site, tactic, unit, &product, err));
     memset(dst, 0, product.packed_bytes);
     float *bias = dst;
-    float *wide = bias + product.columns;
+    float *wide = bias + product.groups * product.columns;
     uint16_t *narrow = (uint16_t *)(void *)wide;
-    for (int64_t n = 0; n < product.n; n++) {
-        bias[n] = bias_at(site, n);
+    for (int64_t n = 0; n < product.groups * product.n; n++) {
+        const int64_t column = n / product.n * product.columns + n % product.n;
+        bias[column] = bias_at(site, n);
         for (int64_t k = 0; k < product.k; k++) {
             const float value = weight_at(site, &product, k, n);
-            const size_t at = (size_t)(n * product.k_padded + k);
+            const size_t at = (size_t)(column * product.k_padded + k);
             if (unit == DYNO_CUDA_MMA)
                 dyno_elem_store_f64((enum dyno_dtype)tactic->in_layouts[0].elem, narrow, at,
                                     (double)value);
             else if (unit == DYNO_CUDA_TF32)
                 wide[at] = to_tf32(value);
-            else
+            else /* one group */
                 wide[k * product.columns + n] = value;
         }
     }
@@ -471,8 +480,14 @@ enum dyno_status dyno_cuda_product_prepare(const struct dyno_site *site,
         return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand of the tail is too large");
     state->grid[0] = dyno_cuda_div_up(product.m, bm);
     state->grid[1] = dyno_cuda_div_up(product.out_columns, bn);
-    state->grid[2] = tactic->cfg[1];
-    state->b_at = (uint64_t)product.columns * sizeof(float);
+    state->grid[2] = tactic->cfg[1] * product.groups;
+    state->b_at = (uint64_t)(product.groups * product.columns) * sizeof(float);
+    if (product.groups != 1) {
+        params->a_batch = product.a_columns;
+        params->b_batch = product.columns * product.k_padded;
+        params->out_batch = params->column_batch = (int)product.n;
+        params->bias_batch = (int)product.columns;
+    }
     set_shared(state, tactic, unit);
     return DYNO_OK;
 }

@@ -1,9 +1,9 @@
 /* product.h - matrix products on the GPU: convolution as an implicit one, MatMul and Gemm with
  * constant weights, and the tiles that their programs come in.
  *
- * Packed: the bias of each column (f32), then B: [columns][k] for tensor cores, k as the fastest
- * axis; [k][columns] for plain f32.  Columns and k are padded with zeros.  The packed form does not
- * depend on the tile.
+ * Packed: the bias of each column (f32), then B, both group by group: [columns][k] for tensor
+ * cores, k as the fastest axis; [k][columns] for plain f32.  Columns and k are padded with zeros.
+ * The packed form does not depend on the tile.
  */
 #ifndef DYNO_BACKEND_CUDA_PRODUCT_H
 #define DYNO_BACKEND_CUDA_PRODUCT_H
@@ -20,6 +20,7 @@ struct dyno_cuda_product {
     int64_t a_columns, out_columns; /* of rows, as stored */
     int64_t columns;                /* packed: a multiple of 64 */
     int64_t channels, taps;         /* convolution: k = taps * (channels as stored) */
+    int64_t groups;                 /* so many products beside each other; of each: all of this */
     struct dyno_gpu_product params; /* geometry of the windows */
     struct dyno_cuda_tail tail;
     uint64_t packed_bytes;

@@ -24,6 +24,7 @@ struct dyno_gpu_tail {
 struct dyno_gpu_product {
     unsigned long long a, b, bias, out;
     long long a_batch, b_batch, out_batch; /* elements between two products; 0: shared */
+    int bias_batch, column_batch; /* products that are columns of one output: so far apart */
     int m, n, k;       /* k: up to a whole tile; what lies beyond the rows of `a` counts as zero */
     int depth;         /* rows of b that are there */
     int lda, ldb, ldo; /* elements between rows */

@@ -302,9 +302,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
                         : -1;
             if (to[u] < 0)
                 continue;
-            dyno_load<VEC>(v[u], (const float *)p.bias + n);
+            dyno_load<VEC>(v[u], (const float *)p.bias + batch * p.bias_batch + n);
             add_sums(v[u], out, tiles, row * OUT_LD + column);
-            dyno_tail<VEC>(v[u], p.tail, to[u], m, n);
+            dyno_tail<VEC>(v[u], p.tail, to[u], m, (int)batch * p.column_batch + n);
 #pragma unroll
             for (int e = 0; e < VEC; e++)
                 v[u][e] = n + e < p.n ? v[u][e] : 0.0f;
