@@ -87,11 +87,12 @@ static uint64_t packed_bytes(const struct patch *patch, uint32_t tile)
 static int64_t shared_bytes(const struct patch *patch, uint32_t tile)
 {
     const struct dyno_cpu_conv *conv = &patch->conv;
+    DYNO_ASSERT(conv->sw > 0);
     const int64_t height = (tiles[tile].h - 1) * conv->sh + conv->kh;
     const int64_t width =
         dyno_cuda_div_up((tiles[tile].w - 1) * conv->sw + conv->kw, conv->sw) * conv->sw;
     const int64_t stage =
-        2 * tiles[tile].channels * (height * width + conv->taps * tiles[tile].columns);
+        INT64_C(2) * tiles[tile].channels * (height * width + conv->taps * tiles[tile].columns);
     const int64_t operands = stage * (stretches_of(patch, tile) > 1 ? 2 : 1);
     const int64_t sums =
         (int64_t)tiles[tile].h * tiles[tile].w / tiles[tile].rows * (tiles[tile].columns + 8) * 4;
@@ -102,8 +103,8 @@ static int64_t shared_bytes(const struct patch *patch, uint32_t tile)
 static double estimate(const struct dyno_site *site, const struct patch *patch, uint32_t tile)
 {
     const int sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
-    const double blocks = (double)(blocks_of(patch, tile) * patch->conv.batch *
-                                   (columns_of(patch, tile) / tiles[tile].columns));
+    const int64_t column_blocks = columns_of(patch, tile) / tiles[tile].columns;
+    const double blocks = (double)(blocks_of(patch, tile) * patch->conv.batch * column_blocks);
     const double resident = fmin(4.0, fmax(1.0, floor(220e3 / (double)shared_bytes(patch, tile))));
     const double k = (double)(stretches_of(patch, tile) * tiles[tile].channels * patch->conv.taps);
     const double ops = 2.0 * tiles[tile].h * tiles[tile].w * tiles[tile].columns * k;

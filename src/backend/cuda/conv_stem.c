@@ -190,6 +190,7 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
                                          .ph = (int)conv->ph,
                                          .pw = (int)conv->pw};
     DYNO_TRY(dyno_cuda_conv_prepare(site, tactic, &params, 0, state, err));
+    DYNO_ASSERT(stem.block > 0);
     state->grid[0] = tiles_of(&stem, tile);
     state->grid[1] = stem.columns / stem.block;
     state->grid[2] = conv->batch;
