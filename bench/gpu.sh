@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# gpu.sh [--out FILE] [--only PATTERN]... [--seconds N] [--no-peers]: the CUDA back end on the GPU of this
-# machine: kernels against the references, models against the CPU, times beside PyTorch's.
+# gpu.sh [--out FILE] [--only PATTERN]... [--seconds N] [--no-peers] [--svg FILE]: the CUDA back end on the
+# GPU of this machine: kernels against the references, models against the CPU, times beside PyTorch's.
 #
 # Resumable: a row that FILE holds is not measured again; stop it when you like, and start it again.
 # DYNO names the program (build/release/dyno, built when it is not there), GCHECK and CYCLES the checks
