@@ -231,7 +231,8 @@ def case_nobody_waits_where_nobody_listens(t):
         threads = [threading.Thread(target=work) for _ in range(many)]
         for thread in threads:
             thread.start()
-        wait_for(lambda: server.metric("nv_inference_pending_request_count", model="slow") == many)
+        # All have come; on a busy machine the first may be answered before the last is sent.
+        wait_for(lambda: server.metric("nv_inference_pending_request_count", model="slow") + len(results) >= many)
         if to_worker:
             server.is_told = True
             os.kill(server.worker(), signal.SIGTERM)
