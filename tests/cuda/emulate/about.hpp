@@ -15,6 +15,12 @@ template <typename P> constexpr unsigned emulate_params_bytes(void (*)(P))
     return sizeof(P);
 }
 
+/* Of __launch_bounds__; how many blocks a multiprocessor should hold says nothing here. */
+constexpr unsigned emulate_threads(unsigned threads, unsigned = 0)
+{
+    return threads;
+}
+
 extern "C" {
 extern unsigned char __start_emulate_shared[] __attribute__((weak, visibility("hidden")));
 extern unsigned char __stop_emulate_shared[] __attribute__((weak, visibility("hidden")));
@@ -25,7 +31,7 @@ void emulate_enter(const void *params)
 }
 
 extern const emulate_about emulate_about;
-const struct emulate_about emulate_about = {EMULATE_COMPUTE,        emulate_params_bytes(dyno_main),
-                                            EMULATE_THREADS,        {EMULATE_CLUSTER},
-                                            __start_emulate_shared, __stop_emulate_shared};
+const struct emulate_about emulate_about = {
+    EMULATE_COMPUTE,   emulate_params_bytes(dyno_main), emulate_threads(EMULATE_THREADS),
+    {EMULATE_CLUSTER}, __start_emulate_shared,          __stop_emulate_shared};
 }
