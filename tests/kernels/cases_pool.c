@@ -38,6 +38,10 @@ static const struct kcase rows[] = {
     GLOBAL("GlobalAveragePool", "2x37x7x7", ""),
     GLOBAL("GlobalAveragePool", "1x16x31x33", ""),
     GLOBAL("GlobalAveragePool", "1x40x9 | 40x1!", "add r0 $1"),
+    GLOBAL("GlobalAveragePool", "1x24x97x101", ""),
+    GLOBAL("GlobalAveragePool", "2x96x64x65 | 96x1x1!", "add r0 $1; relu r1"),
+    GLOBAL("GlobalAveragePool", "1x267x23x37", ""),
+    GLOBAL("GlobalAveragePool", "3x3x61x59", "relu r0"),
     GLOBAL("GlobalAveragePool", "3x5x1x1", "relu r0"),
     {"GlobalMaxPool", "", "2x37x7x5", "", KCHECK_REL, 0.0, 0},
 };

@@ -9,6 +9,12 @@ extern const struct dyno_kernel dyno_kernel_cuda_pool;
 #define THREADS    256
 #define WINDOW_MAX 16 /* taps that are loaded at once */
 
+/* Of means over all positions. */
+#define LANES_MAX   32
+#define LOADS       4  /* that a thread has in flight, of the kernel */
+#define LOADS_ALONE 16 /* of a thread, for which a second launch does not pay */
+#define BLOCKS_A_SM 2
+
 struct pool_state {
     struct dyno_gpu_pool params;
     struct dyno_cuda_tail tail;
@@ -28,7 +34,7 @@ static enum dyno_status sizes_of(const struct dyno_site *site, const struct dyno
     struct dyno_window window = {.axes = 0};
     if (is_global(site->step->op)) {
         const int64_t positions = dyno_cuda_count(x, 2, x->rank);
-        if (positions > INT32_MAX || positions < 1)
+        if (positions > INT32_MAX - LOADS * THREADS || positions < 1) /* a thread steps past them */
             return DYNO_FAIL(err, DYNO_E_LIMIT, "a pooling of %lld positions",
                              (long long)positions);
         *params = (struct dyno_gpu_pool){.h = 1, .w = (int)positions};
@@ -131,7 +137,7 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
     if (is_global(site->step->op)) {
         *source_out = rows ? "global_pool_rows.cu" : "global_pool.cu";
         if (!rows)
-            dyno_strbuf_printf(choices, "#define SCALE 1\n#define PLAIN %d\n",
+            dyno_strbuf_printf(choices, "#define PLAIN %d\n",
                                tactic->out_layout.kind == DYNO_LAYOUT_ROW);
     } else {
         const struct dyno_pooling_attrs *attrs = site->step->attrs;
@@ -147,6 +153,32 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
     }
     dyno_cuda_tail_text(&site->step->tail, &tail, choices);
     return DYNO_OK;
+}
+
+/* Channels to threads and positions to blocks, so that all multiprocessors have something to do and
+ * neither launch leaves a thread with much more than the other. */
+static void cut(const struct dyno_site *site, struct pool_state *state, int64_t groups)
+{
+    struct dyno_gpu_pool *params = &state->params;
+    const int64_t sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
+    const int64_t columns = dyno_cuda_div_up(groups, LANES_MAX), positions = params->w;
+    const int64_t lanes = columns > 0 ? dyno_cuda_div_up(groups, columns) : 1;
+    const int64_t rows = THREADS / lanes, blocks = columns * params->batch;
+    int64_t chunks = 1;
+    if (positions > LOADS_ALONE * rows && blocks > 0) {
+        const int64_t most = positions / (LOADS * rows);
+        chunks = sms * BLOCKS_A_SM / blocks;
+        chunks = chunks < most ? chunks : most;
+        while (chunks > 1 && chunks * chunks > positions)
+            chunks--;
+        chunks = chunks > 1 ? chunks : 1;
+    }
+    params->lanes = (int)lanes;
+    params->chunk = (int)dyno_cuda_div_up(positions, chunks);
+    params->chunks = (int)dyno_cuda_div_up(positions, params->chunk);
+    state->grid[0] = columns;
+    state->grid[1] = params->chunks;
+    state->grid[2] = params->batch;
 }
 
 static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -171,8 +203,10 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     if (is_global(site->step->op) && rows) {
         state->grid[0] = dyno_cuda_div_up(params->batch * groups, THREADS / 32);
     } else if (is_global(site->step->op)) {
-        state->grid[0] = dyno_cuda_div_up(groups, 32);
-        state->grid[1] = params->batch;
+        cut(site, state, groups);
+        if (params->chunks > 1)
+            *workspace_bytes_out = (uint64_t)params->batch * (uint64_t)params->chunks *
+                                   (uint64_t)params->c * sizeof(float);
     } else {
         const int64_t pixels = (int64_t)params->batch * params->oh * params->ow;
         if (pixels > INT32_MAX)
@@ -190,7 +224,14 @@ static enum dyno_status run(struct dyno_run_args *args)
     params.x = dyno_cuda_address(args->ins[0].data);
     params.y = dyno_cuda_address(args->outs[0].data);
     dyno_cuda_tail_bind(args, &state->tail, &params.tail);
-    return dyno_cuda_launch(args, state->grid, THREADS, 0, &params, sizeof(params));
+    int64_t grid[] = {state->grid[0], state->grid[1], state->grid[2]};
+    if (params.chunks > 1) {
+        params.parts = dyno_cuda_address(args->workspace);
+        DYNO_TRY(dyno_cuda_launch(args, grid, THREADS, 0, &params, sizeof(params)));
+        grid[1] = 1;
+    }
+    params.phase = 1;
+    return dyno_cuda_launch(args, grid, THREADS, 0, &params, sizeof(params));
 }
 
 const struct dyno_kernel dyno_kernel_cuda_pool = {

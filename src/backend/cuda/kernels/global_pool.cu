@@ -1,42 +1,79 @@
-/* global_pool.cu - mean over all positions, channels last: a block makes 32 * VEC channels of one
- * item, its rows of threads share the positions.
+/* global_pool.cu - mean over all positions, channels last: a block sums a stretch of positions of
+ * p.lanes * VEC channels of one item, its rows of threads share them.
  *
- * Choices: T (of x), TO (of y), VEC, SCALE (1: mean, 0: sum), PLAIN (1: y is [batch][channels]
- * without padding).
+ * In one launch (one stretch, phase 1), or in two: sums of stretches (phase 0), then those of an item
+ * in the same way.  The order of a sum follows from the shape and the cut, not from the run.
+ *
+ * Choices: T (of x), TO (of y), VEC, PLAIN (1: y is [batch][channels] without padding).
  */
-extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constant__ dyno_gpu_pool p)
+#define LOADS 4 /* of a thread, in flight */
+
+/* v: for the first row of threads the sum of positions first to last - 1 of x, which lie ld apart.  A
+ * load past the last one is that of the last one again, so that no branch lies between loads. */
+template <typename X>
+__device__ __forceinline__ void sum(float (&v)[VEC], const X *x, i64 ld, int first, int last,
+                                    int lanes, float (&parts)[256][VEC + 1])
 {
-    __shared__ float parts[8][32][VEC + 1];
-    const int lane = threadIdx.x & 31, row = threadIdx.x >> 5;
-    const int channel = ((int)blockIdx.x * 32 + lane) * VEC;
-    const int n = (int)blockIdx.y;
-    const int positions = p.h * p.w;
-    float v[VEC] = {};
-    if (channel < p.c) {
-        const T *x = (const T *)p.x + (i64)n * positions * p.x_ld + channel;
-#pragma unroll 4
-        for (int i = row; i < positions; i += 8) {
-            float a[VEC];
-            dyno_load<VEC>(a, x + (i64)i * p.x_ld);
+    const int rows = 256 / lanes;
+    const int row = (int)threadIdx.x / lanes;
+    for (int i = first + row; row < rows && i < last; i += LOADS * rows) {
+        float a[LOADS][VEC];
+#pragma unroll
+        for (int k = 0; k < LOADS; k++) {
+            const int at = i + k * rows < last ? i + k * rows : last - 1;
+            dyno_load<VEC>(a[k], x + at * ld);
+        }
+#pragma unroll
+        for (int k = 0; k < LOADS; k++)
 #pragma unroll
             for (int e = 0; e < VEC; e++)
-                v[e] += a[e];
-        }
+                v[e] += i + k * rows < last ? a[k][e] : 0.0f;
     }
 #pragma unroll
     for (int e = 0; e < VEC; e++)
-        parts[row][lane][e] = v[e];
-    __syncthreads();
-    if (row != 0 || channel >= p.c)
+        parts[threadIdx.x][e] = v[e];
+    for (int count = rows; count > 1;) {
+        const int half = (count + 1) / 2;
+        __syncthreads();
+        if (row < count - half) {
+#pragma unroll
+            for (int e = 0; e < VEC; e++)
+                parts[threadIdx.x][e] = v[e] += parts[(int)threadIdx.x + half * lanes][e];
+        }
+        count = half;
+    }
+}
+
+/* The 4 gives a thread the registers without which the compiler puts sums between the loads. */
+extern "C" __global__ void __launch_bounds__(256, 4)
+    dyno_main(const __grid_constant__ dyno_gpu_pool p)
+{
+    __shared__ float parts[256][VEC + 1];
+    const int lane = (int)threadIdx.x % p.lanes;
+    const int channel = ((int)blockIdx.x * p.lanes + lane) * VEC;
+    const int n = (int)blockIdx.z;
+    const int positions = p.h * p.w;
+    /* Threads past the channels sum the last ones again, so that all meet. */
+    const int from = channel < p.c ? channel : p.c - VEC;
+    float *sums = (float *)p.parts + (i64)n * p.chunks * p.c;
+    float v[VEC] = {};
+    if (p.phase == 0 || p.chunks == 1) {
+        const int first = (int)blockIdx.y * p.chunk;
+        const int last = positions - first > p.chunk ? first + p.chunk : positions;
+        sum(v, (const T *)p.x + (i64)n * positions * p.x_ld + from, p.x_ld, first, last, p.lanes,
+            parts);
+    } else {
+        sum(v, sums + from, p.c, 0, p.chunks, p.lanes, parts);
+    }
+    if ((int)threadIdx.x >= p.lanes || channel >= p.c)
         return;
-#pragma unroll
-    for (int r = 1; r < 8; r++)
-#pragma unroll
-        for (int e = 0; e < VEC; e++)
-            v[e] += parts[r][lane][e];
+    if (p.phase == 0) {
+        dyno_store<VEC>(sums + (i64)blockIdx.y * p.c + channel, v);
+        return;
+    }
 #pragma unroll
     for (int e = 0; e < VEC; e++)
-        v[e] = SCALE ? v[e] / (float)positions : v[e];
+        v[e] /= (float)positions;
 #if PLAIN
 #pragma unroll
     for (int e = 0; e < VEC; e++) {

@@ -36,12 +36,16 @@ struct dyno_gpu_product {
     struct dyno_gpu_tail tail;
 };
 
-/* x, y [batch][h][w][c], or in rows [batch][channels][h][w]: one window an output. */
+/* x, y [batch][h][w][c], or in rows [batch][channels][h][w]: one window an output.  Of the mean
+ * over all positions, channels last: `lanes` threads side by side have channels; of more than one
+ * stretch of `chunk` positions the first launch (phase 0) puts the sums into parts
+ * [batch][chunks][c]. */
 struct dyno_gpu_pool {
-    unsigned long long x, y;
+    unsigned long long x, y, parts;
     int batch, c, channels; /* c: as stored; channels: those that are meant */
     int x_ld, y_ld;         /* channels last: elements between positions */
     int h, w, oh, ow, kh, kw, sh, sw, dh, dw, ph, pw, ph_end, pw_end;
+    int lanes, chunk, chunks, phase;
     struct dyno_gpu_tail tail;
 };
 
