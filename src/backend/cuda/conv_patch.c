@@ -54,8 +54,8 @@ static enum dyno_status patch_of(const struct dyno_site *site, struct dyno_layou
         conv->ow > INT32_MAX / 64 || conv->ph > INT32_MAX / 64 || conv->pw > INT32_MAX / 64 ||
         patch.in_stored > INT32_MAX / 64 || patch.out_stored > INT32_MAX / 64 ||
         conv->batch > UINT16_MAX || conv->oh * conv->ow > INT32_MAX / (conv->batch + 1))
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "a Conv of %lld x %lld outputs is too large",
-                         (long long)conv->oh, (long long)conv->ow);
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "a Conv of %lld times %lld x %lld outputs is too large",
+                         (long long)conv->batch, (long long)conv->oh, (long long)conv->ow);
     *patch_out = patch;
     return DYNO_OK;
 }
@@ -113,10 +113,10 @@ static double estimate(const struct dyno_site *site, const struct patch *patch, 
                      (1.5 + fmax(ops * at_once / 3.5e6, 0.4 * (double)stretches_of(patch, tile)));
 }
 
-static bool tile_fits(const struct dyno_site *site, const struct patch *patch, uint32_t tile)
+/* Not mostly padding. */
+static bool tile_fits(const struct patch *patch, uint32_t tile)
 {
-    return shared_bytes(patch, tile) <= (int64_t)site->target->gpu.shared_bytes &&
-           tiles[tile].columns < 2 * patch->out_stored + 16 &&
+    return tiles[tile].columns < 2 * patch->out_stored + 16 &&
            tiles[tile].channels < 2 * patch->in_stored + 16;
 }
 
@@ -131,7 +131,8 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
             patch_of(site, layout, &patch, NULL) != DYNO_OK)
             continue;
         for (uint32_t tile = 0; tile < TILES && count < max; tile++) {
-            if (!tile_fits(site, &patch, tile))
+            if (!tile_fits(&patch, tile) ||
+                shared_bytes(&patch, tile) > (int64_t)site->target->gpu.shared_bytes)
                 continue;
             out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i, tile}};
             dyno_cuda_tail_layouts(site, layout, &out[count]);
@@ -152,7 +153,7 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
         return dyno_cuda_refuse(site, err);
     tactic->in_layouts[0] = asked->out_layout;
     DYNO_TRY(patch_of(site, asked->out_layout, &patch, err));
-    if (!dyno_cuda_tail_plan(site, tactic, &tail) || !tile_fits(site, &patch, asked->cfg[1]))
+    if (!dyno_cuda_tail_plan(site, tactic, &tail) || !tile_fits(&patch, asked->cfg[1]))
         return dyno_cuda_refuse(site, err);
     tactic->packed_bytes = packed_bytes(&patch, asked->cfg[1]);
     return DYNO_OK;
@@ -236,8 +237,7 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     state->grid[1] = columns_of(&patch, tile) / tiles[tile].columns;
     state->grid[2] = conv->batch;
     state->threads = tiles[tile].h * tiles[tile].w / (16 * tiles[tile].rows) * 32;
-    state->shared_bytes = (uint32_t)shared_bytes(&patch, tile);
-    return DYNO_OK;
+    return dyno_cuda_conv_share(site, shared_bytes(&patch, tile), state, err);
 }
 
 const struct dyno_kernel dyno_kernel_cuda_conv_patch = {

@@ -137,6 +137,18 @@ enum dyno_status dyno_cuda_conv_prepare(const struct dyno_site *site,
     return DYNO_OK;
 }
 
+enum dyno_status dyno_cuda_conv_share(const struct dyno_site *site, int64_t bytes,
+                                      struct dyno_cuda_conv_state *state, struct dyno_err *err)
+{
+    const uint64_t most = site->target->gpu.shared_bytes;
+    if ((uint64_t)bytes > most || bytes > INT32_MAX)
+        return DYNO_FAIL(err, DYNO_E_LIMIT,
+                         "a block wants %lld bytes of shared memory, this GPU has %llu",
+                         (long long)bytes, (unsigned long long)most);
+    state->shared_bytes = (uint32_t)bytes;
+    return DYNO_OK;
+}
+
 enum dyno_status dyno_cuda_conv_run(struct dyno_run_args *args)
 {
     const struct dyno_cuda_conv_state *state = args->state;

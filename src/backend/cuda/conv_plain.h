@@ -35,13 +35,18 @@ struct dyno_cuda_conv_state {
 bool dyno_cuda_conv_asks(const struct dyno_tactic *asked, uint32_t longest);
 
 /* With params and so many threads that have something to do: the rest of a `prepare`.  A kernel
- * with other blocks than DYNO_CUDA_CONV_THREADS sets grid, threads and shared_bytes after it. */
+ * with other blocks than DYNO_CUDA_CONV_THREADS sets grid and threads after it. */
 DYNO_NODISCARD enum dyno_status dyno_cuda_conv_prepare(const struct dyno_site *site,
                                                        const struct dyno_tactic *tactic,
                                                        const struct dyno_gpu_conv *params,
                                                        int64_t threads,
                                                        struct dyno_cuda_conv_state *state_out,
                                                        struct dyno_err *err);
+
+/* What a block wants of shared memory; E_LIMIT when the GPU has less. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_conv_share(const struct dyno_site *site, int64_t bytes,
+                                                     struct dyno_cuda_conv_state *state,
+                                                     struct dyno_err *err);
 
 enum dyno_status dyno_cuda_conv_run(struct dyno_run_args *args);
 

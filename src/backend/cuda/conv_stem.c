@@ -55,8 +55,8 @@ static enum dyno_status stem_of(const struct dyno_site *site, struct dyno_layout
         conv->ow > INT32_MAX / 64 || conv->ph > INT32_MAX / 64 || conv->pw > INT32_MAX / 64 ||
         stem.columns > INT32_MAX / 64 || conv->batch > UINT16_MAX ||
         conv->oh * conv->ow > INT32_MAX / (conv->batch + 1))
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "a Conv of %lld x %lld outputs is too large",
-                         (long long)conv->oh, (long long)conv->ow);
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "a Conv of %lld times %lld x %lld outputs is too large",
+                         (long long)conv->batch, (long long)conv->oh, (long long)conv->ow);
     *stem_out = stem;
     return DYNO_OK;
 }
@@ -195,8 +195,7 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     state->grid[1] = stem.columns / stem.block;
     state->grid[2] = conv->batch;
     state->threads = tiles[tile].h * tiles[tile].w;
-    state->shared_bytes = shared_bytes(&stem, tile);
-    return DYNO_OK;
+    return dyno_cuda_conv_share(site, shared_bytes(&stem, tile), state, err);
 }
 
 const struct dyno_kernel dyno_kernel_cuda_conv_stem = {
