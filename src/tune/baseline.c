@@ -31,10 +31,20 @@ static bool is_decided(const struct dyno_site *site, enum dyno_library *library_
 static enum dyno_status refuse(const struct dyno_site *site, enum dyno_library library,
                                struct dyno_err *err)
 {
-    const char *name = dyno_cuda_library_of(library)->name;
     const char *op = dyno_ops[site->step->op]->onnx_name;
     struct dyno_err why = {0};
     uint32_t version = 0;
+    if (library == DYNO_LIBRARY_NONE)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "step '%s': the unoptimised execution on a GPU takes %s of a filter a "
+                         "channel by our kernel, which does not do this one",
+                         site->step->name, op);
+    const char *name = dyno_cuda_library_of(library)->name;
+    if (site->target->libraries == NULL)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "the unoptimised execution on a GPU takes %s by %s, as frameworks do, "
+                         "which this build leaves out",
+                         op, name);
     if (dyno_cuda_library_of(library)->version(&version, &why) != DYNO_OK)
         return DYNO_FAIL(
             err, DYNO_E_UNSUPPORTED,
@@ -63,6 +73,5 @@ enum dyno_status dyno_tune_baseline(const struct dyno_site *site, struct dyno_ta
             out[kept++] = out[i];
     }
     *count_in_out = kept;
-    DYNO_ASSERT(kept != 0 || library != DYNO_LIBRARY_NONE); /* ours does every depthwise Conv */
     return kept != 0 ? DYNO_OK : refuse(site, library, err);
 }

@@ -56,6 +56,8 @@ def case_baseline_without_libraries(t):
     for command in (("build", f"--onnx={path}", "--saveEngine=b.engine"), ("bench", f"--onnx={path}", "--duration=0")):
         t.fails("E_UNSUPPORTED", f"dyno {command[0]}: *the unoptimised execution on a GPU takes Conv by cuDNN, as frameworks "
                 "do, which is not here: *", *command, "--device=cuda", "--baseline")
+    t.fails("E_UNSUPPORTED", "dyno build: *the unoptimised execution on a GPU takes Conv by cuDNN, as frameworks do, which "
+            "this build leaves out*", "build", f"--onnx={path}", "--saveEngine=b.engine", "--device=cuda", "--baseline", "--lean")
     check(not (t.folder / "b.engine").exists())
 
 
