@@ -324,65 +324,70 @@ static int write_json(struct descriptor *plan)
     return fclose(out) == 0 ? DYNO_CUDNN_OK : DYNO_CUDNN_HOST_MEMORY;
 }
 
+/* Where a text goes on behind `pattern`, in which each # is a number; NULL: it is another text. */
+static const char *match(const char *at, const char *pattern, int64_t *numbers)
+{
+    for (; at != NULL && *pattern != 0; pattern++) {
+        char *end = NULL;
+        if (*pattern == '#') {
+            *numbers++ = strtoll(at, &end, 10);
+            at = end != at ? end : NULL;
+        } else {
+            at = *at == *pattern ? at + 1 : NULL;
+        }
+    }
+    return at;
+}
+
 /* One tensor of a text; where it ends, NULL: this is none. */
 static const char *read_tensor(const char *at, struct emulate_conv *conv)
 {
-    int id = 0, end = 0;
-    char type[16];
-    long long d[4], t[4];
-    if (sscanf(
-            at,
-            "{\"name\":\"%d\",\"dataType\":\"CUDNN_DATA_%15[A-Z0-9]\",\"dim\":[%lld,%lld,%lld,%lld],"
-            "\"stride\":[%lld,%lld,%lld,%lld],\"isVirtual\":false}%n",
-            &id, type, &d[0], &d[1], &d[2], &d[3], &t[0], &t[1], &t[2], &t[3], &end) != 10 ||
-        end == 0 || id < 1 || id >= DYNO_CUDNN_ID_END)
+    int64_t id = 0, n[8];
+    at = match(at, "{\"name\":\"#\",\"dataType\":\"CUDNN_DATA_", &id);
+    if (at == NULL || id < 1 || id >= DYNO_CUDNN_ID_END)
         return NULL;
     conv->has[id] = 1;
-    conv->type = strcmp(type, "HALF") == 0    ? DYNO_CUDNN_HALF
-                 : strcmp(type, "FLOAT") == 0 ? DYNO_CUDNN_FLOAT
-                                              : DYNO_CUDNN_BFLOAT16;
-    for (int i = 0; i < 4; i++) {
-        conv->dims[id][i] = d[i];
-        conv->strides[id][i] = t[i];
+    conv->type = strncmp(at, "HALF", 4) == 0    ? DYNO_CUDNN_HALF
+                 : strncmp(at, "FLOAT", 5) == 0 ? DYNO_CUDNN_FLOAT
+                                                : DYNO_CUDNN_BFLOAT16;
+    at = match(at + strspn(at, "ABFHLOT016"),
+               "\",\"dim\":[#,#,#,#],\"stride\":[#,#,#,#],\"isVirtual\":false}", n);
+    for (int i = 0; at != NULL && i < 4; i++) {
+        conv->dims[id][i] = n[i];
+        conv->strides[id][i] = n[4 + i];
     }
-    return at + end;
+    return at;
 }
 
 /* The pads behind the tensors; where they end, NULL: there are none. */
 static const char *read_pads(const char *at, struct emulate_conv *conv)
 {
-    long long n[4];
-    int end = 0;
-    if (sscanf(at, "],\"nodes\":[{\"pad\":[%lld,%lld]%n", &n[2], &n[3], &end) == 2 && end != 0) {
-        n[0] = n[2];
-        n[1] = n[3];
-    } else if (sscanf(at, "],\"nodes\":[{\"pad_upper\":[%lld,%lld],\"pad_lower\":[%lld,%lld]%n",
-                      &n[0], &n[1], &n[2], &n[3], &end) != 4 ||
-               end == 0) {
-        return NULL;
-    }
-    for (int i = 0; i < 2; i++) {
+    int64_t n[4];
+    const char *end = match(at, "],\"nodes\":[{\"pad\":[#,#]", n + 2);
+    n[0] = end != NULL ? n[2] : 0;
+    n[1] = end != NULL ? n[3] : 0;
+    if (end == NULL)
+        end = match(at, "],\"nodes\":[{\"pad_upper\":[#,#],\"pad_lower\":[#,#]", n);
+    for (int i = 0; end != NULL && i < 2; i++) {
         conv->ends[i] = n[i];
         conv->pads[i] = n[2 + i];
     }
-    return at + end;
+    return end;
 }
 
 static int read_json(struct descriptor *plan)
 {
     struct emulate_conv *conv = &plan->conv;
     const char *at = strstr(find(plan, DYNO_CUDNN_PLAN_JSON)->values, "\"tensors\":[");
-    long long n[5];
-    int engine = 0;
+    int64_t n[6];
     for (at = at != NULL ? at + strlen("\"tensors\":") : NULL; at != NULL && *at != ']';)
         at = read_tensor(at + 1, conv);
     if (at != NULL)
         at = read_pads(at, conv);
-    if (at == NULL || sscanf(at,
-                             ",\"stride\":[%lld,%lld],\"dilation\":[%lld,%lld],\"relu\":%lld}]},"
-                             "\"engine\":{\"engineId\":%d}}",
-                             &n[0], &n[1], &n[2], &n[3], &n[4], &engine) != 6)
+    if (match(at, ",\"stride\":[#,#],\"dilation\":[#,#],\"relu\":#}]},\"engine\":{\"engineId\":#}}",
+              n) == NULL)
         return say(BAD_PARAM, "this is no plan");
+    const int engine = (int)n[5];
     for (int i = 0; i < 2; i++) {
         conv->steps[i] = n[i];
         conv->dilations[i] = n[2 + i];

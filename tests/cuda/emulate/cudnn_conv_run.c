@@ -4,33 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/dtype.h"
 #include "emulate.h"
+
+static enum dyno_dtype dtype_of(int64_t type)
+{
+    if (type == DYNO_CUDNN_HALF)
+        return DYNO_F16;
+    return type == DYNO_CUDNN_FLOAT ? DYNO_F32 : DYNO_BF16;
+}
 
 static float load(int64_t type, const void *data, int64_t at)
 {
-    if (type == DYNO_CUDNN_HALF)
-        return (float)((const _Float16 *)data)[at];
-    if (type == DYNO_CUDNN_FLOAT)
-        return ((const float *)data)[at];
-    const uint32_t bits = (uint32_t)((const uint16_t *)data)[at] << 16;
-    float value = 0.0F;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
+    return (float)dyno_elem_load_f64(dtype_of(type), data, (size_t)at);
 }
 
 static void store(int64_t type, void *data, int64_t at, float value)
 {
-    uint32_t bits = 0;
-    if (type == DYNO_CUDNN_HALF) {
-        ((_Float16 *)data)[at] = (_Float16)value;
-        return;
-    }
-    if (type == DYNO_CUDNN_FLOAT) {
-        ((float *)data)[at] = value;
-        return;
-    }
-    memcpy(&bits, &value, sizeof(bits));
-    ((uint16_t *)data)[at] = value != value ? 0x7fc0U : (bits + 0x7fffU + (bits >> 16 & 1U)) >> 16;
+    dyno_elem_store_f64(dtype_of(type), data, (size_t)at, (double)value);
 }
 
 static int64_t place(const struct emulate_conv *conv, int id, int64_t n, int64_t c, int64_t h,

@@ -127,47 +127,28 @@ static void make_engine(uint32_t precisions, struct dyno_file_map *map_out)
     dyno_strbuf_fini(&model);
 }
 
-/* Texts that are none, or of other tensors, and one that is right. */
-static void check_texts(void)
+static const struct dyno_cudnn_conv conv = {.elem = DYNO_F16,
+                                            .last = 1,
+                                            .batch = 1,
+                                            .c = 8,
+                                            .h = 4,
+                                            .w = 4,
+                                            .m = 8,
+                                            .oh = 4,
+                                            .ow = 4,
+                                            .groups = 1,
+                                            .kh = 1,
+                                            .kw = 1,
+                                            .sh = 1,
+                                            .sw = 1,
+                                            .dh = 1,
+                                            .dw = 1};
+
+/* Other sizes are put into a text; another window is another step's. */
+static void check_sizes(const struct dyno_cudnn_session *session, const char *json, size_t bytes)
 {
-    static const struct dyno_cudnn_conv conv = {.elem = DYNO_F16,
-                                                .last = 1,
-                                                .batch = 1,
-                                                .c = 8,
-                                                .h = 4,
-                                                .w = 4,
-                                                .m = 8,
-                                                .oh = 4,
-                                                .ow = 4,
-                                                .groups = 1,
-                                                .kh = 1,
-                                                .kw = 1,
-                                                .sh = 1,
-                                                .sw = 1,
-                                                .dh = 1,
-                                                .dw = 1};
-    struct dyno_cuda *cuda = NULL;
     struct dyno_err err = {0};
-    void *opaque = NULL;
-    const struct dyno_cudnn_choice *choices = NULL;
     struct dyno_cudnn_plan plan;
-    int count = 0;
-    REQUIRE(dyno_cuda_open(0, &cuda, &err) == DYNO_OK);
-    struct dyno_cuda_libraries *libraries = dyno_cuda_libraries_create(cuda, NULL);
-    REQUIRE(dyno_cuda_libraries_get(libraries, DYNO_LIBRARY_cudnn, &opaque, &err) == DYNO_OK);
-    struct dyno_cudnn_session *session = opaque;
-    REQUIRE(dyno_cudnn_conv_choices(session, &conv, &choices, &count, &err) == DYNO_OK);
-    REQUIRE(count == 2); /* tensor cores, and the one with a workspace */
-    CHECK(choices[0].engine == 7 && choices[1].engine == 4 && choices[1].workspace_bytes == 1000);
-    const char *json = choices[1].json;
-    const size_t bytes = choices[1].json_bytes;
-    CHECK(dyno_cudnn_plan_make(session, &conv, json, bytes, &plan, &err) == DYNO_OK);
-    CHECK(plan.plan != NULL && plan.workspace_bytes == 1000);
-    dyno_cudnn_plan_drop(session, &plan);
-    for (size_t n = 0; n < bytes; n++)
-        CHECK(dyno_cudnn_plan_make(session, &conv, json, n, &plan, &err) == DYNO_E_FORMAT);
-    /* Other sizes are put into the text; another window is another step's. */
-    err = (struct dyno_err){0};
     struct dyno_cudnn_conv larger = conv;
     larger.batch = 3;
     larger.h = larger.oh = 5;
@@ -178,7 +159,13 @@ static void check_texts(void)
     CHECK_MSG(strcmp(err.text, "the plan for cuDNN: its tensors or its window are not those of the "
                                "step") == 0,
               "%s", err.text);
-    larger.sh = 1;
+}
+
+/* Texts that are none, or of other tensors. */
+static void check_refused(const struct dyno_cudnn_session *session)
+{
+    struct dyno_err err = {0};
+    struct dyno_cudnn_plan plan;
     static const char *const none[] = {
         "{\"operationGraph\":{\"tensors\":[],\"nodes\":[{\"pad\":[0,0],\"stride\":[1,1],"
         "\"dilation\":[1,1]}]}}",
@@ -200,13 +187,50 @@ static void check_texts(void)
                      "cuDNN failed to make the plan: CUDNN_STATUS_BAD_PARAM (2000: this is "
                      "no plan)") == 0,
               "%s", err.text);
-    /* In f32 what rounds to TF32 is left out; a framework that does not measure takes the first. */
+}
+
+/* In f32 what rounds to TF32 is left out; a framework that does not measure takes the first. */
+static void check_f32(struct dyno_cudnn_session *session)
+{
+    struct dyno_err err = {0};
+    const struct dyno_cudnn_choice *choices = NULL;
+    struct dyno_cudnn_conv larger = conv;
+    int count = 0;
+    larger.batch = 3;
+    larger.h = larger.oh = 5;
     larger.elem = DYNO_F32;
     REQUIRE(dyno_cudnn_conv_choices(session, &larger, &choices, &count, &err) == DYNO_OK);
     CHECK(count == 2 && choices[0].engine == 5 && choices[0].is_winograd && choices[1].engine == 4);
     larger.eager = 1;
     REQUIRE(dyno_cudnn_conv_choices(session, &larger, &choices, &count, &err) == DYNO_OK);
     CHECK(count == 1 && choices[0].engine == 5);
+}
+
+static void check_texts(void)
+{
+    struct dyno_cuda *cuda = NULL;
+    struct dyno_err err = {0};
+    void *opaque = NULL;
+    const struct dyno_cudnn_choice *choices = NULL;
+    struct dyno_cudnn_plan plan;
+    int count = 0;
+    REQUIRE(dyno_cuda_open(0, &cuda, &err) == DYNO_OK);
+    struct dyno_cuda_libraries *libraries = dyno_cuda_libraries_create(cuda, NULL);
+    REQUIRE(dyno_cuda_libraries_get(libraries, DYNO_LIBRARY_cudnn, &opaque, &err) == DYNO_OK);
+    struct dyno_cudnn_session *session = opaque;
+    REQUIRE(dyno_cudnn_conv_choices(session, &conv, &choices, &count, &err) == DYNO_OK);
+    REQUIRE(count == 2); /* tensor cores, and the one with a workspace */
+    CHECK(choices[0].engine == 7 && choices[1].engine == 4 && choices[1].workspace_bytes == 1000);
+    const char *json = choices[1].json;
+    const size_t bytes = choices[1].json_bytes;
+    CHECK(dyno_cudnn_plan_make(session, &conv, json, bytes, &plan, &err) == DYNO_OK);
+    CHECK(plan.plan != NULL && plan.workspace_bytes == 1000);
+    dyno_cudnn_plan_drop(session, &plan);
+    for (size_t n = 0; n < bytes; n++)
+        CHECK(dyno_cudnn_plan_make(session, &conv, json, n, &plan, &err) == DYNO_E_FORMAT);
+    check_sizes(session, json, bytes);
+    check_refused(session);
+    check_f32(session);
     dyno_cuda_libraries_destroy(libraries);
     dyno_cuda_close(cuda);
 }
