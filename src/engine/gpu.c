@@ -83,7 +83,7 @@ enum dyno_status dyno_gpu_check_program(const struct dyno_engine *engine,
                               strcmp(dyno_strbuf_text(&choices), program->choices) != 0))
         status = DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
                            "its program in the engine is not the one of kernel %s here, for these "
-                           "shapes: rebuild the engine with this version",
+                           "shapes: tune for them, or rebuild the engine with this version",
                            kernel->name);
     dyno_strbuf_fini(&choices);
     return status;
