@@ -13,20 +13,10 @@ static uint64_t round_up(uint64_t bytes)
     return (bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
 }
 
-static bool is_absent(const struct dyno_site *site, uint32_t i)
-{
-    return i >= site->step->own_in_count || site->ins[i].rank < 0;
-}
-
-static bool is_constant(const struct dyno_site *site, uint32_t i)
-{
-    return !is_absent(site, i) && site->in_is_weight[i] && site->ins[i].dtype == DYNO_F32;
-}
-
 static bool is_tensor(const struct dyno_site *site, uint32_t i)
 {
-    return !is_absent(site, i) && dyno_cuda_is_f32(&site->ins[i]) && !site->in_is_weight[i] &&
-           dyno_cuda_readable(site, i);
+    return !dyno_cuda_is_absent(site, i) && dyno_cuda_is_f32(&site->ins[i]) &&
+           !site->in_is_weight[i] && dyno_cuda_readable(site, i);
 }
 
 static bool is_gemm(const struct dyno_site *site)
@@ -103,30 +93,16 @@ static bool take_tail(const struct dyno_site *site, const struct dyno_tactic *ta
 
 /* --- MatMul and Gemm --- */
 
-/* Are the axes of `in` before its matrix those of `out`?  Or all 1 (*shared_out)? */
-static bool spreads(const struct dyno_buf *in, const struct dyno_buf *out, bool *shared_out)
-{
-    bool same = true, one = true;
-    for (int i = 0; i < out->rank - 2; i++) {
-        const int at = i - (out->rank - in->rank);
-        const int64_t dim = at < 0 ? 1 : in->dims[at];
-        same = same && dim == out->dims[i];
-        one = one && dim == 1;
-    }
-    *shared_out = one;
-    return same || one;
-}
-
 /* Gemm's C: a constant along n is a bias, a tensor of the result's shape is C. */
 static bool take_c(const struct dyno_site *site, const struct dyno_tactic *tactic,
                    struct dyno_lt_geometry *geometry)
 {
     const struct dyno_gemm_attrs *attrs = site->step->attrs;
-    if (is_absent(site, 2))
+    if (dyno_cuda_is_absent(site, 2))
         return true;
     const struct dyno_buf *c = &site->ins[2];
     const struct dyno_buf *out = &site->outs[0];
-    if (is_constant(site, 2)) {
+    if (dyno_cuda_is_constant(site, 2)) {
         const int64_t count = dyno_cuda_count(c, 0, c->rank);
         geometry->own_bias = 2;
         geometry->bias_factor = attrs->beta;
@@ -169,14 +145,16 @@ static bool matmul_of(const struct dyno_site *site, const struct dyno_tactic *ta
     struct dyno_buf a = site->ins[0], b = site->ins[1], out = site->outs[0];
     const struct dyno_gemm_attrs *attrs = site->step->attrs;
     bool a_shared = false, b_shared = false;
-    geometry->b_packed = is_constant(site, 1);
+    geometry->b_packed = dyno_cuda_is_constant(site, 1);
     /* A constant A is read as it lies in the engine. */
-    const bool has_a = is_tensor(site, 0) || (is_constant(site, 0) && geometry->way.in.elem == 0);
+    const bool has_a =
+        is_tensor(site, 0) || (dyno_cuda_is_constant(site, 0) && geometry->way.in.elem == 0);
     if (!has_a || (!geometry->b_packed && !is_tensor(site, 1)) || a.rank < 1 || b.rank < 1)
         return false;
     geometry->is_vector = b.rank == 1;
     widen_all(&a, &b, &out);
-    if (out.rank < 2 || !spreads(&a, &out, &a_shared) || !spreads(&b, &out, &b_shared))
+    if (out.rank < 2 || !dyno_cuda_batch_spreads(&a, &out, &a_shared) ||
+        !dyno_cuda_batch_spreads(&b, &out, &b_shared))
         return false;
     const bool b_given_turned = is_gemm(site) && attrs->trans_b != 0;
     geometry->a_turned = is_gemm(site) && attrs->trans_a != 0;
@@ -211,7 +189,8 @@ static bool conv_of(const struct dyno_site *site, struct dyno_lt_geometry *geome
     struct dyno_cpu_conv conv = {.batch = 0};
     const struct dyno_layout layout = geometry->way.in;
     if (!is_tensor(site, 0) || site->ins[0].rank < 3 || site->ins[0].rank > 4 ||
-        !is_constant(site, 1) || (!is_constant(site, 2) && !is_absent(site, 2)) ||
+        !dyno_cuda_is_constant(site, 1) ||
+        (!dyno_cuda_is_constant(site, 2) && !dyno_cuda_is_absent(site, 2)) ||
         dyno_cpu_conv_resolve(site, &conv, NULL) != DYNO_OK)
         return false;
     if (conv.groups != 1 || conv.taps != 1 || conv.sh != 1 || conv.sw != 1 || conv.ph != 0 ||
@@ -227,7 +206,7 @@ static bool conv_of(const struct dyno_site *site, struct dyno_lt_geometry *geome
     geometry->n = dyno_cuda_stored(conv.m, layout);
     geometry->lda = dyno_cuda_ld(&site->ins[0], layout);
     geometry->ldo = dyno_cuda_ld(&site->outs[0], layout);
-    geometry->own_bias = is_absent(site, 2) ? DYNO_LT_NONE : 2;
+    geometry->own_bias = dyno_cuda_is_absent(site, 2) ? DYNO_LT_NONE : 2;
     return true;
 }
 

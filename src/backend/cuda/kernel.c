@@ -63,6 +63,30 @@ bool dyno_cuda_is_f32(const struct dyno_buf *buf)
     return buf->rank >= 0 && buf->dtype == DYNO_F32;
 }
 
+bool dyno_cuda_is_absent(const struct dyno_site *site, uint32_t i)
+{
+    return i >= site->step->own_in_count || site->ins[i].rank < 0;
+}
+
+bool dyno_cuda_is_constant(const struct dyno_site *site, uint32_t i)
+{
+    return !dyno_cuda_is_absent(site, i) && site->in_is_weight[i] && site->ins[i].dtype == DYNO_F32;
+}
+
+bool dyno_cuda_batch_spreads(const struct dyno_buf *in, const struct dyno_buf *out,
+                             bool *shared_out)
+{
+    bool same = true, one = true;
+    for (int i = 0; i < out->rank - 2; i++) {
+        const int at = i - (out->rank - in->rank);
+        const int64_t dim = at < 0 ? 1 : in->dims[at];
+        same = same && dim == out->dims[i];
+        one = one && dim == 1;
+    }
+    *shared_out = one;
+    return same || one;
+}
+
 int64_t dyno_cuda_count(const struct dyno_buf *buf, int first, int last)
 {
     int64_t count = 1;

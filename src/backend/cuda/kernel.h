@@ -46,6 +46,13 @@ const char *dyno_cuda_type(struct dyno_layout layout);
  * follow from shapes alone are on the host. */
 bool dyno_cuda_readable(const struct dyno_site *site, uint32_t i);
 bool dyno_cuda_is_f32(const struct dyno_buf *buf);
+/* Of the op's own inputs: i is not there; it is a constant of f32. */
+bool dyno_cuda_is_absent(const struct dyno_site *site, uint32_t i);
+bool dyno_cuda_is_constant(const struct dyno_site *site, uint32_t i);
+
+/* Are the axes of `in` before its matrix those of `out`?  Or all 1 (*shared_out)? */
+bool dyno_cuda_batch_spreads(const struct dyno_buf *in, const struct dyno_buf *out,
+                             bool *shared_out);
 
 int64_t dyno_cuda_count(const struct dyno_buf *buf, int first, int last);
 static inline int64_t dyno_cuda_div_up(int64_t a, int64_t b)

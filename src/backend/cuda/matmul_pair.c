@@ -18,20 +18,6 @@ struct pair_state {
     int threads;
 };
 
-/* Are the first axes of `in`, before its matrix, those of `out`?  Or all 1 (*shared_out)? */
-static bool spreads(const struct dyno_buf *in, const struct dyno_buf *out, bool *shared_out)
-{
-    bool same = true, one = true;
-    for (int i = 0; i < out->rank - 2; i++) {
-        const int at = i - (out->rank - in->rank);
-        const int64_t dim = at < 0 ? 1 : in->dims[at];
-        same = same && dim == out->dims[i];
-        one = one && dim == 1;
-    }
-    *shared_out = one;
-    return same || one;
-}
-
 static bool pair_of(const struct dyno_site *site, struct pair *pair)
 {
     const struct dyno_buf *a = &site->ins[0], *b = &site->ins[1], *out = &site->outs[0];
@@ -40,7 +26,8 @@ static bool pair_of(const struct dyno_site *site, struct pair *pair)
     if (site->step->op != DYNO_OP_mat_mul || site->step->out_count != 1 || !dyno_cuda_is_f32(a) ||
         !dyno_cuda_is_f32(b) || !dyno_cuda_readable(site, 0) || !dyno_cuda_readable(site, 1) ||
         site->in_is_weight[0] || site->in_is_weight[1] || a->rank < 2 || b->rank < 2 ||
-        out->rank < 2 || !spreads(a, out, &a_shared) || !spreads(b, out, &b_shared))
+        out->rank < 2 || !dyno_cuda_batch_spreads(a, out, &a_shared) ||
+        !dyno_cuda_batch_spreads(b, out, &b_shared))
         return false;
     *pair = (struct pair){.batch = dyno_cuda_count(out, 0, out->rank - 2),
                           .m = a->dims[a->rank - 2],

@@ -50,17 +50,6 @@ static int64_t round_up(int64_t value, int64_t step)
 
 /* --- geometry --- */
 
-static bool is_constant(const struct dyno_site *site, uint32_t i)
-{
-    return i < site->step->own_in_count && site->ins[i].rank >= 0 && site->in_is_weight[i] &&
-           site->ins[i].dtype == DYNO_F32;
-}
-
-static bool is_absent(const struct dyno_site *site, uint32_t i)
-{
-    return i >= site->step->own_in_count || site->ins[i].rank < 0;
-}
-
 static enum dyno_status conv_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                 bool is_tensor, struct dyno_cuda_product *product,
                                 struct dyno_err *err)
@@ -68,7 +57,8 @@ static enum dyno_status conv_of(const struct dyno_site *site, const struct dyno_
     struct dyno_cpu_conv conv = {.batch = 0};
     const struct dyno_layout layout = tactic->out_layout;
     if (!dyno_cuda_is_last(layout) || site->ins[0].rank < 3 || site->ins[0].rank > 4 ||
-        !is_constant(site, 1) || (!is_constant(site, 2) && !is_absent(site, 2)))
+        !dyno_cuda_is_constant(site, 1) ||
+        (!dyno_cuda_is_constant(site, 2) && !dyno_cuda_is_absent(site, 2)))
         return dyno_cuda_refuse(site, err);
     DYNO_TRY(dyno_cpu_conv_resolve(site, &conv, err));
     if (conv.groups < 1 || conv.k < 1 || conv.mg < 1)
@@ -116,11 +106,11 @@ static enum dyno_status conv_of(const struct dyno_site *site, const struct dyno_
 /* Gemm's C as a bias: one value, or one a column. */
 static bool bias_fits(const struct dyno_site *site, int64_t n)
 {
-    if (is_absent(site, 2))
+    if (dyno_cuda_is_absent(site, 2))
         return true;
     const struct dyno_buf *c = &site->ins[2];
     const int64_t count = dyno_cuda_count(c, 0, c->rank);
-    return is_constant(site, 2) &&
+    return dyno_cuda_is_constant(site, 2) &&
            (count == 1 || (count == n && c->rank > 0 && c->dims[c->rank - 1] == n));
 }
 
@@ -132,7 +122,7 @@ static enum dyno_status matmul_of(const struct dyno_site *site, const struct dyn
     const struct dyno_buf *b = &site->ins[1];
     const bool is_gemm = step->op == DYNO_OP_gemm;
     const struct dyno_gemm_attrs *attrs = step->attrs;
-    if (!is_constant(site, 1) || b->rank != 2 || a->rank < 2 ||
+    if (!dyno_cuda_is_constant(site, 1) || b->rank != 2 || a->rank < 2 ||
         tactic->out_layout.kind != DYNO_LAYOUT_ROW || (is_gemm && attrs->trans_a != 0))
         return dyno_cuda_refuse(site, err);
     const bool turned = is_gemm && attrs->trans_b != 0;
@@ -356,7 +346,7 @@ static float weight_at(const struct dyno_site *site, const struct dyno_cuda_prod
 
 static float bias_at(const struct dyno_site *site, int64_t n)
 {
-    if (is_absent(site, 2) || site->step->op == DYNO_OP_mat_mul)
+    if (dyno_cuda_is_absent(site, 2) || site->step->op == DYNO_OP_mat_mul)
         return 0.0F;
     const struct dyno_buf *c = &site->ins[2];
     const float *bias = c->data;
