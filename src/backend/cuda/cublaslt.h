@@ -74,6 +74,7 @@ enum {
     DYNO_LT_BIAS_TYPE = 26, /* int32_t */
     /* of what algorithms are wanted */
     DYNO_LT_WORKSPACE_MAX = 1, /* uint64_t */
+    DYNO_LT_REDUCTIONS = 3,    /* uint32_t: bits, those of DYNO_LT_ALGO_REDUCTION */
     DYNO_LT_ALIGN_A = 5, /* uint32_t, as the next three: bytes that addresses are multiples of */
     DYNO_LT_ALIGN_B = 6,
     DYNO_LT_ALIGN_C = 7,
@@ -89,6 +90,9 @@ enum {
     DYNO_LT_ALGO_INNER = 7,     /* uint16_t */
     DYNO_LT_ALGO_CLUSTER = 8,   /* uint16_t */
 };
+/* How the parts of a split sum over k are added up: in the type of the output or in that of sums.
+ */
+enum { DYNO_LT_IN_PLACE = 1, DYNO_LT_AS_SUMS = 2, DYNO_LT_AS_OUTPUT = 4 };
 /* Of a product's result, after alpha A B + beta C. */
 enum {
     DYNO_LT_PLAIN = 1,

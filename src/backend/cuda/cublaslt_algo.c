@@ -78,16 +78,20 @@ enum dyno_status dyno_lt_describe(const struct dyno_lt *lt, const struct dyno_lt
 /* --- algorithms --- */
 
 int dyno_lt_find(const struct dyno_lt_session *session, struct dyno_lt_call *call,
-                 uint64_t workspace_bytes, struct dyno_lt_found *found, int max)
+                 const struct dyno_lt_geometry *geometry, uint64_t workspace_bytes,
+                 struct dyno_lt_found *found, int max)
 {
     const struct dyno_lt *lt = session->lt;
-    const uint32_t align_bytes = DYNO_LT_ALIGN_BYTES;
+    const uint32_t align_bytes = DYNO_LT_ALIGN_BYTES, reductions = DYNO_LT_AS_SUMS;
     struct dyno_lt_wish wish;
     int count = 0;
     int code = lt->wish_init(&wish, sizeof(wish));
     if (code == DYNO_LT_OK)
         code =
             lt->wish_set(&wish, DYNO_LT_WORKSPACE_MAX, &workspace_bytes, sizeof(workspace_bytes));
+    /* Sums are f32, those over parts of k, too. */
+    if (code == DYNO_LT_OK && geometry->way.out.elem != 0)
+        code = lt->wish_set(&wish, DYNO_LT_REDUCTIONS, &reductions, sizeof(reductions));
     for (int i = DYNO_LT_ALIGN_A; i <= DYNO_LT_ALIGN_D && code == DYNO_LT_OK; i++)
         code = lt->wish_set(&wish, i, &align_bytes, sizeof(align_bytes));
     if (code == DYNO_LT_OK)

@@ -193,8 +193,8 @@ static int enumerate_way(const struct dyno_site *site, const struct dyno_lt_sess
     const double out_bytes = (double)(geometry.batch * geometry.m * geometry.n) *
                              (geometry.way.out.elem != 0 ? 2.0 : 4.0);
     const double pass_us = way.pass ? dyno_cuda_move_us(site->target, 2.0 * out_bytes) : 0.0;
-    const int found_count =
-        dyno_lt_find(session, &call, workspace_max(site->target), found, way.first ? 1 : max);
+    const int found_count = dyno_lt_find(session, &call, &geometry, workspace_max(site->target),
+                                         found, way.first ? 1 : max);
     for (int i = 0; i < found_count; i++) {
         out[count] = like;
         out[count].est_us = estimate(site, &geometry, found[i].waves, i) + (float)pass_us;
@@ -326,7 +326,7 @@ static enum dyno_status choose_algo(const struct dyno_site *site, const struct d
         if (code == DYNO_LT_OK && found.workspace_bytes <= most)
             return DYNO_OK;
     }
-    if (dyno_lt_find(session, call, most, &found, 1) < 1)
+    if (dyno_lt_find(session, call, geometry, most, &found, 1) < 1)
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
                          "cuBLASLt has no algorithm for %lld products of %lld x %lld x %lld",
                          (long long)geometry->batch, (long long)geometry->m, (long long)geometry->k,

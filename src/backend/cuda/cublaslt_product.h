@@ -73,10 +73,11 @@ DYNO_NODISCARD enum dyno_status dyno_lt_describe(const struct dyno_lt *lt,
                                                  struct dyno_lt_call *call_out,
                                                  struct dyno_err *err);
 
-/* So many algorithms at most, the most promising first, with a workspace of at most so many bytes;
- * their number.  0 also where the library knows none. */
+/* So many algorithms at most, the most promising first, with a workspace of at most so many bytes,
+ * for the call that describes the geometry; their number.  0 also where the library knows none. */
 int dyno_lt_find(const struct dyno_lt_session *session, struct dyno_lt_call *call,
-                 uint64_t workspace_bytes, struct dyno_lt_found *found, int max);
+                 const struct dyno_lt_geometry *geometry, uint64_t workspace_bytes,
+                 struct dyno_lt_found *found, int max);
 
 /* An algorithm as parameters cfg[0..4], of which cfg[0] has room in its upper half.  False when it
  * does not fit in there. */

@@ -2,7 +2,8 @@
  * emulated GPU, by loops.
  *
  * It has three algorithms: 1 does everything; 2 splits the sum over k, and adds the parts up in its
- * workspace; 3 wants rows that are multiples of 16 bytes.
+ * workspace; 3 wants rows that are multiples of 16 bytes.  The parts are of the output's type
+ * unless that is unwanted.  Sums are f32 here, so with parts of 16 bits it is offered but not done.
  *
  * DYNO_EMULATE_CUBLASLT_VERSION (130100): what it says of itself.  DYNO_EMULATE_CUBLASLT_FAIL (0:
  * none): the n-th call of a process that can fail does.  DYNO_EMULATE_CUBLASLT_REFUSE (0: none):
@@ -11,6 +12,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +28,7 @@ enum { NOT_INITIALIZED = 1, INVALID = 7, EXECUTION_FAILED = 13, INTERNAL = 14 };
 
 #define TILES      3
 #define SPLITS_MAX 8
+#define REDUCTIONS (DYNO_LT_IN_PLACE | DYNO_LT_AS_SUMS | DYNO_LT_AS_OUTPUT)
 
 /* --- the driver, and failures --- */
 
@@ -192,7 +195,8 @@ int cublasLtMatmulDescSetAttribute(struct dyno_lt_product *product, int number, 
 
 int cublasLtMatmulPreferenceInit_internal(struct dyno_lt_wish *out, size_t bytes)
 {
-    const struct wish wish = {.magic = MAGIC, .align = {256, 256, 256, 256}};
+    const struct wish wish = {
+        .magic = MAGIC, .align = {256, 256, 256, 256}, .reductions = REDUCTIONS};
     CALL();
     if (bytes < sizeof(wish))
         return DYNO_LT_NO_MEMORY;
@@ -206,13 +210,14 @@ int cublasLtMatmulPreferenceSetAttribute(struct dyno_lt_wish *wish, int number, 
 {
     static const struct attribute rows[] = {
         ROW(DYNO_LT_WORKSPACE_MAX, wish, workspace_bytes),
+        ROW(DYNO_LT_REDUCTIONS, wish, reductions),
         ROW(DYNO_LT_ALIGN_A, wish, align[0]),
         ROW(DYNO_LT_ALIGN_B, wish, align[1]),
         ROW(DYNO_LT_ALIGN_C, wish, align[2]),
         ROW(DYNO_LT_ALIGN_D, wish, align[3]),
     };
     CALL();
-    return set(rows, 5, wish, number, value, bytes);
+    return set(rows, 6, wish, number, value, bytes);
 }
 
 static const struct attribute algo_rows[] = {
@@ -341,9 +346,10 @@ static int check_algo(const struct work *work, const struct algo *algo, size_t *
     }
     const bool splits = algo->id == SPLIT;
     if (algo->tile < 1 || algo->tile > TILES || algo->split < 1 || algo->split > SPLITS_MAX ||
-        splits != (algo->split > 1) || splits != (algo->reduction == 2) || algo->swizzle > 1 ||
-        algo->custom > 3 || algo->stages > 4 || algo->inner != 0 || algo->cluster > 2 ||
-        algo->split > work_depth(work))
+        splits != (algo->split > 1) || algo->swizzle > 1 ||
+        splits != (algo->reduction == DYNO_LT_AS_SUMS || algo->reduction == DYNO_LT_AS_OUTPUT) ||
+        (!splits && algo->reduction != 0) || algo->custom > 3 || algo->stages > 4 ||
+        algo->inner != 0 || algo->cluster > 2 || algo->split > work_depth(work))
         return DYNO_LT_NOT_SUPPORTED;
     if (limit != 0 && algo->id != PLAIN && d->columns >= limit)
         return DYNO_LT_NOT_SUPPORTED;
@@ -386,6 +392,8 @@ int cublasLtMatmulAlgoGetHeuristic(void *handle, struct dyno_lt_product *product
         !read_work(&work, product, a, b, c, d))
         return INVALID;
     const int code = check_work(&work);
+    const uint32_t reduction =
+        limits.reductions & DYNO_LT_AS_OUTPUT ? DYNO_LT_AS_OUTPUT : DYNO_LT_AS_SUMS;
     for (uint32_t i = 0; code == DYNO_LT_OK && i < 3 * TILES && *count < wanted; i++) {
         /* Another one each time: all kinds of them come up among the first. */
         const int id = (int)((i + work.layouts[3].rows) % 3) + PLAIN;
@@ -394,7 +402,7 @@ int cublasLtMatmulAlgoGetHeuristic(void *handle, struct dyno_lt_product *product
                             .compute = work.product.compute,
                             .tile = i / 3 + 1,
                             .split = id == SPLIT ? 2 + i : 1,
-                            .reduction = id == SPLIT ? 2 : 0,
+                            .reduction = id == SPLIT ? reduction : 0,
                             .custom = i % 4,
                             .stages = i % 5,
                             .cluster = (uint16_t)(i % 3)};
@@ -405,6 +413,7 @@ int cublasLtMatmulAlgoGetHeuristic(void *handle, struct dyno_lt_product *product
         memcpy(&next->algo, &algo, sizeof(algo));
         if (check_algo(&work, &algo, &next->workspace_bytes) == DYNO_LT_OK &&
             next->workspace_bytes <= limits.workspace_bytes &&
+            (id != SPLIT || (limits.reductions & reduction) != 0) &&
             (id != ALIGNED || limits.align[0] % 16 == 0))
             ++*count;
     }
@@ -445,6 +454,10 @@ int cublasLtMatmul(void *handle, struct dyno_lt_product *product, const void *al
     }
     if (needed > workspace_bytes || !is_aligned(workspace, 256))
         return INVALID;
+    if (work.algo.reduction == DYNO_LT_AS_OUTPUT && work.layouts[3].type != DYNO_LT_F32) {
+        (void)fputs("emulated cuBLASLt: parts of a sum would be of 16 bits\n", stderr);
+        return EXECUTION_FAILED;
+    }
     work.workspace = workspace;
     work.workspace_bytes = needed;
     const uint64_t threads =

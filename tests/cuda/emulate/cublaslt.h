@@ -27,6 +27,7 @@ struct product {
 };
 struct wish {
     uint32_t magic, align[4]; /* of A, B, C, D */
+    uint32_t reductions;
     uint64_t workspace_bytes;
 };
 struct algo {
