@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run clang-tidy 14 over every C file that the release build compiles; fail on any finding.
 
-One file a process: this version invents findings about va_list when it is given several.  A file
+One file and command a process: this version invents findings about va_list when it is given several.  A file
 is looked at again only when something that can change the verdict has changed: it, what it
 includes of the tree, its compile command, a .clang-tidy above it, clang-tidy itself.  The keys
 of clean files are kept in the folder tidy of the cache (DYNO_CACHE), for all checkouts.
@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -55,12 +56,16 @@ def key_of(source: pathlib.Path, command: str, version: bytes) -> str:
     return digest.hexdigest()
 
 
-def look(source: pathlib.Path, command: str, version: bytes, key: str) -> str:
-    """What clang-tidy says about the file; when nothing, "" and the key is kept."""
-    done = subprocess.run([TIDY, "-p", BUILD, "--quiet", source], cwd=ROOT, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def look(entry: dict, version: bytes, key: str) -> str:
+    """What clang-tidy says about the file as this command compiles it (a file may have several); when
+    nothing, "" and the key is kept."""
+    source = pathlib.Path(entry["file"])
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "compile_commands.json").write_text(json.dumps([entry]))
+        done = subprocess.run([TIDY, "-p", folder, "--quiet", source], cwd=ROOT, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode == 0:
-        if key_of(source, command, version) == key:  # nobody edited it meanwhile
+        if key_of(source, entry["command"], version) == key:  # nobody edited it meanwhile
             (STAMPS / key).touch()
         return ""
     said = done.stdout.replace(f"{ROOT}/", "").strip()
@@ -81,7 +86,7 @@ def main() -> int:
         if (STAMPS / key).is_file():
             (STAMPS / key).touch()
         else:
-            stale.append((source, entry["command"], version, key))
+            stale.append((entry, version, key))
     bad = 0
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for said in pool.map(lambda row: look(*row), stale):
