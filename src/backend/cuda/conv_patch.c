@@ -50,12 +50,7 @@ static enum dyno_status patch_of(const struct dyno_site *site, struct dyno_layou
         return dyno_cuda_refuse(site, err);
     patch.in_stored = dyno_cuda_stored(conv->c, layout);
     patch.out_stored = dyno_cuda_stored(conv->m, layout);
-    if (conv->h > INT32_MAX / 64 || conv->w > INT32_MAX / 64 || conv->oh > INT32_MAX / 64 ||
-        conv->ow > INT32_MAX / 64 || conv->ph > INT32_MAX / 64 || conv->pw > INT32_MAX / 64 ||
-        patch.in_stored > INT32_MAX / 64 || patch.out_stored > INT32_MAX / 64 ||
-        conv->batch > UINT16_MAX || conv->oh * conv->ow > INT32_MAX / (conv->batch + 1))
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "a Conv of %lld times %lld x %lld outputs is too large",
-                         (long long)conv->batch, (long long)conv->oh, (long long)conv->ow);
+    DYNO_TRY(dyno_cuda_conv_limits(conv, err));
     *patch_out = patch;
     return DYNO_OK;
 }
@@ -222,16 +217,8 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     if (tile >= TILES)
         return dyno_cuda_refuse(site, err);
     const struct dyno_cpu_conv *conv = &patch.conv;
-    const struct dyno_gpu_conv params = {.batch = (int)conv->batch,
-                                         .c = (int)patch.in_stored,
-                                         .m = (int)patch.out_stored,
-                                         .channels = (int)conv->m,
-                                         .h = (int)conv->h,
-                                         .w = (int)conv->w,
-                                         .oh = (int)conv->oh,
-                                         .ow = (int)conv->ow,
-                                         .ph = (int)conv->ph,
-                                         .pw = (int)conv->pw};
+    const struct dyno_gpu_conv params =
+        dyno_cuda_conv_params(conv, patch.in_stored, patch.out_stored);
     DYNO_TRY(dyno_cuda_conv_prepare(site, tactic, &params, 0, state, err));
     state->grid[0] = blocks_of(&patch, tile);
     state->grid[1] = columns_of(&patch, tile) / tiles[tile].columns;

@@ -111,6 +111,33 @@ enum dyno_status dyno_cuda_conv_of(const struct dyno_site *site, struct dyno_cud
 
 /* --- parameters and launches --- */
 
+enum dyno_status dyno_cuda_conv_limits(const struct dyno_cpu_conv *conv, struct dyno_err *err)
+{
+    const int64_t sizes[] = {conv->h,  conv->w,  conv->oh, conv->ow,
+                             conv->ph, conv->pw, conv->c,  conv->m};
+    bool fits = conv->batch <= UINT16_MAX && conv->oh * conv->ow <= INT32_MAX / (conv->batch + 1);
+    for (size_t i = 0; i < DYNO_COUNT(sizes); i++)
+        fits = fits && sizes[i] <= INT32_MAX / 128;
+    return fits ? DYNO_OK
+                : DYNO_FAIL(err, DYNO_E_LIMIT,
+                            "a Conv of %lld times %lld x %lld outputs is too large",
+                            (long long)conv->batch, (long long)conv->oh, (long long)conv->ow);
+}
+
+struct dyno_gpu_conv dyno_cuda_conv_params(const struct dyno_cpu_conv *conv, int64_t c, int64_t m)
+{
+    return (struct dyno_gpu_conv){.batch = (int)conv->batch,
+                                  .c = (int)c,
+                                  .m = (int)m,
+                                  .channels = (int)conv->m,
+                                  .h = (int)conv->h,
+                                  .w = (int)conv->w,
+                                  .oh = (int)conv->oh,
+                                  .ow = (int)conv->ow,
+                                  .ph = (int)conv->ph,
+                                  .pw = (int)conv->pw};
+}
+
 bool dyno_cuda_conv_asks(const struct dyno_tactic *asked, uint32_t longest)
 {
     const uint32_t run = asked->cfg[1];

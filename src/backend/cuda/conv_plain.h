@@ -30,6 +30,14 @@ struct dyno_cuda_conv_state {
     uint32_t shared_bytes;
 };
 
+struct dyno_cpu_conv; /* a Conv's geometry */
+
+/* E_LIMIT when sizes do not fit into the parameters, or the batch into a grid's depth. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_conv_limits(const struct dyno_cpu_conv *conv,
+                                                      struct dyno_err *err);
+/* c, m: channels as stored. */
+struct dyno_gpu_conv dyno_cuda_conv_params(const struct dyno_cpu_conv *conv, int64_t c, int64_t m);
+
 /* cfg[0] is one layout, channels last, for input and output; cfg[1] how many outputs a thread
  * makes, a power of two up to `longest`; the rest is zero. */
 bool dyno_cuda_conv_asks(const struct dyno_tactic *asked, uint32_t longest);

@@ -51,12 +51,7 @@ static enum dyno_status stem_of(const struct dyno_site *site, struct dyno_layout
     stem.block = dyno_cuda_div_up(stem.stored, 16) * 16;
     stem.block = stem.block < COLUMNS_MAX ? stem.block : COLUMNS_MAX;
     stem.columns = dyno_cuda_div_up(stem.stored, stem.block) * stem.block;
-    if (conv->h > INT32_MAX / 64 || conv->w > INT32_MAX / 64 || conv->oh > INT32_MAX / 64 ||
-        conv->ow > INT32_MAX / 64 || conv->ph > INT32_MAX / 64 || conv->pw > INT32_MAX / 64 ||
-        stem.columns > INT32_MAX / 64 || conv->batch > UINT16_MAX ||
-        conv->oh * conv->ow > INT32_MAX / (conv->batch + 1))
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "a Conv of %lld times %lld x %lld outputs is too large",
-                         (long long)conv->batch, (long long)conv->oh, (long long)conv->ow);
+    DYNO_TRY(dyno_cuda_conv_limits(conv, err));
     *stem_out = stem;
     return DYNO_OK;
 }
@@ -179,16 +174,7 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     if (tile >= TILES)
         return dyno_cuda_refuse(site, err);
     const struct dyno_cpu_conv *conv = &stem.conv;
-    const struct dyno_gpu_conv params = {.batch = (int)conv->batch,
-                                         .c = (int)conv->c,
-                                         .m = (int)stem.stored,
-                                         .channels = (int)conv->m,
-                                         .h = (int)conv->h,
-                                         .w = (int)conv->w,
-                                         .oh = (int)conv->oh,
-                                         .ow = (int)conv->ow,
-                                         .ph = (int)conv->ph,
-                                         .pw = (int)conv->pw};
+    const struct dyno_gpu_conv params = dyno_cuda_conv_params(conv, conv->c, stem.stored);
     DYNO_TRY(dyno_cuda_conv_prepare(site, tactic, &params, 0, state, err));
     DYNO_ASSERT(stem.block > 0);
     state->grid[0] = tiles_of(&stem, tile);
