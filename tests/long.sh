@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# tests/long.sh [KILLS [SECONDS]]: what CI repeats in a short form, in its long one; about an hour with 2000 kills.
+# tests/long.sh [KILLS [SECONDS [SERVERS]]]: what CI repeats in a short form, in its long one; about an hour with 2000 kills
+# of one server (1). Several share the kills, at the same time: about four cores each.
 #
 #   1. a writer of a ledger is killed KILLS times while three threads append: what it acknowledged is there once
 #   2. a server is killed KILLS times under load, and its fleet's PostgreSQL stopped for SECONDS (60) and started again:
@@ -10,6 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 kills=${1:-2000}
 seconds=${2:-60}
+servers=${3:-1}
 scripts/setup.sh build test >/dev/null
 cmake --preset release >build/cmake-release.log
 cmake --build --preset release --target dyno dyno_serve_program fault_ledger_kill >build/build-release.log
@@ -19,7 +21,7 @@ $python -B tests/serve/harness.py --build build/release --make-engines >/dev/nul
 code=0
 echo "== $kills kills of a writer"
 build/release/tests/fault/fault_ledger_kill "$kills" || code=1
-echo "== $kills kills of a server under load, $seconds s without PostgreSQL"
-$python -B tests/serve/long.py --build build/release --kills "$kills" --outage "$seconds" || code=1
+echo "== $kills kills of $servers servers under load, $seconds s without PostgreSQL"
+$python -B tests/serve/long.py --build build/release --kills "$kills" --outage "$seconds" --servers "$servers" || code=1
 [ "$code" -eq 0 ] && echo good || echo "failed: see above"
 exit "$code"

@@ -1,13 +1,15 @@
 """The long forms of what CI does shortly: a server under load whose workers are killed again and again, and whose fleet's
 PostgreSQL is stopped for a while and comes back.
 
-    python long.py --build BUILD [--kills 2000] [--outage 60] [--clients 3]
+    python long.py --build BUILD [--kills 2000] [--outage 60] [--clients 3] [--servers 1]
 
 Clients keep the id of each answer that they got.  At the end, in the node's ledger and in the fleet's, none of them is
 missing and none is there twice, both verify, and both have the same records.  A worker is killed after it has answered
 something, at a random moment of the second after that; one that has served for a second is started again at once.
+Several servers share the kills, each with clients and a PostgreSQL of its own, at the same time.
 """
 import argparse
+import concurrent.futures
 import http.client
 import json
 import os
@@ -138,12 +140,33 @@ def run(t, kills, outage, client_count, seed):
             clients.end()
         restarts = int(server.metric("dyno_worker_restarts_total"))
         server.stop()
-        rows = [("workers killed under load", restarts, kills), ("seconds without PostgreSQL", f"{outage:g}", None),
+        return [("seconds that it took", round(time.monotonic() - begun), None),
+                ("workers killed under load", restarts, kills), ("seconds without PostgreSQL", outage, None),
                 ("answers during that time", during, None), *count(t, pg, clients, fleet)]
-        print(f"{time.monotonic() - begun:.0f} s, {client_count} clients, seed {seed}")
-        for name, value, want in rows:
-            print(f"{value:>10}  {name}" + ("" if want in (None, value) else f": WRONG, must be {want}"))
-        return all(want in (None, value) for _, value, want in rows)
+
+
+def one_server(build, kills, outage, client_count, seed):
+    """Rows of `count` and those before them, or the sentence that says what failed."""
+    tester = Tester(build, tempfile.mkdtemp(prefix="dyno-long-"))
+    try:
+        rows = run(tester, kills, outage, client_count, seed)
+        tester.finish()
+        return rows
+    except Failure as failure:
+        return str(failure)
+    finally:
+        tester.abandon()
+        shutil.rmtree(tester.folder, ignore_errors=True)
+
+
+def total(servers):
+    """The rows of all of them: what was counted is added up, times are not."""
+    def of_all(rows):
+        values = [value for _, value, _ in rows]
+        return max(values) if rows[0][0].startswith("seconds") else sum(values)
+
+    return [(rows[0][0], of_all(rows), None if rows[0][2] is None else sum(want for _, _, want in rows))
+            for rows in zip(*servers)]
 
 
 def main():
@@ -151,20 +174,22 @@ def main():
     parser.add_argument("--build", required=True, type=lambda p: pathlib.Path(p).resolve())
     parser.add_argument("--kills", type=int, default=2000)
     parser.add_argument("--outage", type=float, default=60, help="seconds")
-    parser.add_argument("--clients", type=int, default=3)
+    parser.add_argument("--clients", type=int, default=3, help="of each server")
+    parser.add_argument("--servers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    tester = Tester(args.build, tempfile.mkdtemp(prefix="dyno-long-"))
-    try:
-        good = run(tester, args.kills, args.outage, args.clients, args.seed)
-        tester.finish()
-    except Failure as failure:
-        print(failure, file=sys.stderr)
-        good = False
-    finally:
-        tester.abandon()
-        shutil.rmtree(tester.folder, ignore_errors=True)
-    return 0 if good else 1
+    shares = [args.kills // args.servers + (i < args.kills % args.servers) for i in range(args.servers)]
+    with concurrent.futures.ProcessPoolExecutor(args.servers) as pool:
+        got = list(pool.map(one_server, *zip(*((args.build, share, args.outage, args.clients, args.seed + i)
+                                               for i, share in enumerate(shares)))))
+    failed = [what for what in got if isinstance(what, str)]
+    for what in failed:
+        print(what, file=sys.stderr)
+    rows = total([what for what in got if not isinstance(what, str)])
+    print(f"{args.servers} servers at a time, {args.clients} clients each, seeds from {args.seed}")
+    for name, value, want in rows:
+        print(f"{value:>10}  {name}" + ("" if want in (None, value) else f": WRONG, must be {want}"))
+    return 0 if not failed and all(want in (None, value) for _, value, want in rows) else 1
 
 
 if __name__ == "__main__":
