@@ -219,6 +219,12 @@ static void put_operand(struct dyno_strbuf *out, const struct dyno_cuda_tail *ta
     }
 }
 
+/* prelude.cuh has a form of its own. */
+static bool is_quick(uint8_t op)
+{
+    return op == DYNO_PW_sigmoid || op == DYNO_PW_silu;
+}
+
 void dyno_cuda_tail_text(const struct dyno_tail *program, const struct dyno_cuda_tail *tail,
                          struct dyno_strbuf *out)
 {
@@ -231,8 +237,8 @@ void dyno_cuda_tail_text(const struct dyno_tail *program, const struct dyno_cuda
                               "        const float r0 = v[i];\n");
     for (uint32_t i = 0; i < program->instr_count; i++) {
         const struct dyno_tail_instr *instr = &program->instrs[i];
-        dyno_strbuf_printf(out, "        const float r%u = dyno_pw_%s(", i + 1,
-                           dyno_pw_infos[instr->op].name);
+        dyno_strbuf_printf(out, "        const float r%u = dyno_%s_%s(", i + 1,
+                           is_quick(instr->op) ? "quick" : "pw", dyno_pw_infos[instr->op].name);
         for (int k = 0; k < 3; k++) {
             put_operand(out, tail, &instr->operands[k]);
             dyno_strbuf_puts(out, ", ");

@@ -16,6 +16,7 @@ const emulate_now *emulate_now;
 float ceilf(float);
 float cosf(float);
 float erff(float);
+float exp2f(float);
 float expf(float);
 float expm1f(float);
 float fabsf(float);

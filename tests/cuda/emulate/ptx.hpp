@@ -40,6 +40,20 @@ inline unsigned short ptx_to_bf16(float x)
     return (unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+/* What is less than 2^-126 is 0, before and after. */
+inline float emulate_flushed(float x)
+{
+    return fabsf(x) < 1.17549435e-38f ? x * 0.0f : x;
+}
+inline float ptx_exp2(float x)
+{
+    return emulate_flushed(exp2f(emulate_flushed(x)));
+}
+inline float ptx_recip(float x)
+{
+    return emulate_flushed(1.0f / emulate_flushed(x));
+}
+
 template <typename T> unsigned ptx_pack(float low, float high);
 template <> inline unsigned ptx_pack<f16>(float low, float high)
 {

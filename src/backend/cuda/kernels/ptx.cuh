@@ -31,6 +31,22 @@ __device__ __forceinline__ unsigned short ptx_to_bf16(float x)
     return y;
 }
 
+/* 2 to the x and 1 / x by the units for functions: a last bit or two off, what is less than 2^-126
+ * is 0. */
+__device__ __forceinline__ float ptx_exp2(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+__device__ __forceinline__ float ptx_recip(float x)
+{
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 /* Both as T, `low` in the low half. */
 template <typename T> __device__ __forceinline__ unsigned ptx_pack(float low, float high);
 
