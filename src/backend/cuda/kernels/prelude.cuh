@@ -108,6 +108,12 @@ template <int W, typename T> __device__ __forceinline__ void dyno_store(T *to, c
         for (int i = 0; i < W / 2; i++)
             half[i] = v[W / 2 + i];
         dyno_store<W / 2>(to + W / 2, half);
+    } else if constexpr (sizeof(T) == 2 && W % 2 == 0) {
+        dyno_words<BYTES> words;
+#pragma unroll
+        for (int i = 0; i < W / 2; i++)
+            words.w[i] = ptx_pack<T>(v[2 * i], v[2 * i + 1]);
+        *reinterpret_cast<dyno_words<BYTES> *>(to) = words;
     } else {
         union pack {
             dyno_words<BYTES> words;
