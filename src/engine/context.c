@@ -1,53 +1,15 @@
 /* context.c - runs: bound, queued, executed, completed. */
-#include <pthread.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/executor.h"
 #include "base/fp.h"
 #include "base/mem.h"
-#include "engine/binding.h"
+#include "engine/context.h"
 #include "engine/gpu.h"
 #include "engine/open.h"
 
 #define BINDINGS_MAX 16 /* sets of input shapes a context keeps prepared */
 #define KEY_MAX      ((size_t)64 * DYNO_RANK_MAX)
-
-enum run_state { RUN_IDLE, RUN_QUEUED, RUN_STARTED, RUN_DONE };
-
-struct dyno_context {
-    struct dyno_engine *engine;
-    struct dyno_pool *pool;
-    struct dyno_binding *bindings; /* most recently used first */
-    struct dyno_binding *current;  /* the one placed in the arena */
-    struct dyno_binding *bound;    /* the one bound last */
-    void *arena;
-    uint64_t arena_bytes;
-    struct dyno_arena *scratch; /* of reference kernels, emptied after each step */
-    bool has_texts;             /* ... until one makes texts: then with the next run */
-    struct dyno_arena *open;    /* tensors whose shape only the run tells; until the next run */
-    void **addresses;           /* of INPUT and OUTPUT tensors, by tensor id */
-    void **own_outputs;         /* memory of outputs the caller gave none for */
-    size_t *own_output_bytes;
-    struct dyno_array *given;     /* outputs as the caller handed them in */
-    float *step_us;               /* NULL: not profiled */
-    struct dyno_context_gpu *gpu; /* NULL: everything runs on the CPU */
-    dyno_tap_fn *tap;
-    void *tap_arg;
-
-    /* The run in flight. */
-    struct dyno_job job;
-    pthread_mutex_t lock;
-    pthread_cond_t done_cond;
-    enum run_state state;
-    struct dyno_array *inputs; /* copies */
-    struct dyno_array *outputs;
-    dyno_run_done_fn *done;
-    void *done_arg;
-    struct dyno_run_times times;
-    enum dyno_status status;
-    struct dyno_err err;
-};
 
 static void run_job(struct dyno_job *job);
 
@@ -548,53 +510,4 @@ int dyno_context_cancel(struct dyno_context *context)
         DYNO_FAIL(&context->err, DYNO_E_CANCELLED, "cancelled before it started");
     complete(context, status);
     return 1;
-}
-
-/* --- asking --- */
-
-void dyno_context_profile(struct dyno_context *context, int on)
-{
-    struct dyno_mem_account *before = dyno_mem_enter(&context->engine->account);
-    dyno_free(context->step_us);
-    context->step_us =
-        on ? dyno_alloc(context->engine->plan->step_count + 1U, sizeof(float)) : NULL;
-    dyno_mem_leave(before);
-}
-
-void dyno_context_step_times(const struct dyno_context *context, float *us_out)
-{
-    for (uint32_t i = 0; i < context->engine->plan->step_count; i++)
-        us_out[i] = context->step_us != NULL ? context->step_us[i] : 0.0F;
-}
-
-void dyno_context_tap(struct dyno_context *context, dyno_tap_fn *tap, void *arg)
-{
-    context->tap = tap;
-    context->tap_arg = arg;
-}
-
-double dyno_context_gpu_us(const struct dyno_context *context)
-{
-    return context->gpu != NULL ? context->gpu->us : 0.0;
-}
-
-void dyno_context_transfers(struct dyno_context *context, int on)
-{
-    if (context->gpu != NULL)
-        context->gpu->keeps_io = !on;
-}
-
-uint64_t dyno_context_device_ns(const struct dyno_context *context)
-{
-    return (uint64_t)(dyno_context_gpu_us(context) * 1e3 + 0.5);
-}
-
-uint64_t dyno_context_arena_bytes(const struct dyno_context *context)
-{
-    return context->bound != NULL ? context->bound->arena_bytes + context->bound->gpu_bytes : 0;
-}
-
-uint64_t dyno_context_tensor_bytes(const struct dyno_context *context)
-{
-    return context->bound != NULL ? context->bound->tensor_bytes : 0;
 }
