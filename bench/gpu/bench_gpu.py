@@ -6,7 +6,8 @@ whole call with inputs and outputs on the GPU: ours waits for each, PyTorch's ca
 back; "copied_ms" is ours with both copied from and to page-locked memory; "gpu_bytes" what is held of
 the GPU's memory (PyTorch: the most that was reserved).  Joules are the card's own count, all that it
 took meanwhile.  "baseline" is our unoptimised execution, which may take 1.1 times what PyTorch's eager
-one does.  PyTorch runs its own random weights of the same architecture.
+one does.  PyTorch runs its own random weights of the same architecture.  "launches" are the kernels of a
+run: ours are counted in its graph, PyTorch's by its profiler; copies and fills are not among them.
 """
 import argparse
 import concurrent.futures
@@ -40,6 +41,7 @@ ROWS = {
 }
 KINDS = ["fp32", "fp16", "baseline", "eager fp32", "compile fp16"]
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "baseline": 1e-4}
+FEWER_LAUNCHES = 0.6  # of the unoptimised ResNet-50's, at least
 FLAGS = {"fp16": ["--fp16"], "baseline": ["--baseline"]}
 
 
@@ -91,7 +93,7 @@ def ours(kind, graph, shape, folder, seconds):
     bench = json.loads(must(DYNO, "bench", f"--loadEngine={gpu}", f"--duration={seconds}", "--noDataTransfers",
                             "--dumpProfile", "--json"))
     row.update(gpu_ms=bench["gpu_ms"]["median"], wall_ms=bench["latency_ms"]["median"],
-               copied_ms=copied["latency_ms"]["median"], gpu=bench["gpu"], energy_j_item=bench.get("energy_j_item"),
+               copied_ms=copied["latency_ms"]["median"], launches=bench["launches"], gpu=bench["gpu"], energy_j_item=bench.get("energy_j_item"),
                load_ms=bench["load_ms"], gpu_bytes=bench["gpu_bytes"],
                layers=[[s["name"], s["op"], s["kernel"], round(s["us"], 2)] for s in bench["layers"]])
     return row
@@ -109,6 +111,21 @@ def energy_mj():
         return pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(int(first)))
     except (ValueError, pynvml.NVMLError):
         return None
+
+
+def kernels_of(call):
+    """Kernels that a call of PyTorch's launches; None where the profiler sees none."""
+    import torch
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity, profile
+    calls = 3
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+        for _ in range(calls):
+            call()
+        torch.cuda.synchronize()
+    count = sum(event.device_type == DeviceType.CUDA and not event.name.startswith(("Memcpy", "Memset"))
+                for event in seen.events())
+    return count / calls if count else None
 
 
 def peer(kind, name, shape, seconds):
@@ -155,9 +172,11 @@ def peer(kind, name, shape, seconds):
             model(x)
         torch.cuda.synchronize()
         wall, used = (time.monotonic() - start) / count * 1e3, energy_mj()
+        bytes_held = torch.cuda.max_memory_reserved()
+        launches = kernels_of(lambda: model(x)) if kind.startswith("eager") else None
     return {"gpu_ms": sorted(times)[count // 2], "wall_ms": wall, "torch": torch.__version__,
             "energy_j_item": (used - before) / 1e3 / count / shape[0] if before is not None else None,
-            "gpu_bytes": torch.cuda.max_memory_reserved()}
+            "gpu_bytes": bytes_held, "launches": launches}
 
 
 def check_kernels(shards):
@@ -182,6 +201,18 @@ def cycles(graph, count, folder):
     return {"right": code == 0, "says": (out + err).strip()}
 
 
+def fewer_launches(results):
+    """ResNet-50 at batch 1: how many of the unoptimised execution's launches are saved, of ours and of PyTorch's."""
+    count = {kind: results.get(f"resnet50 b1 / {kind}", {}).get("launches") for kind in KINDS}
+    row = {kind: count[kind] for kind in ("fp16", "baseline", "eager fp32") if count[kind]}
+    if "fp16" not in row or "baseline" not in row:
+        raise RuntimeError("ResNet-50 at batch 1 was not measured in f16 and unoptimised")
+    for kind in ("baseline", "eager fp32"):
+        if kind in row:
+            row[f"fewer than {kind}"] = 1 - row["fp16"] / row[kind]
+    return {**row, "right": row["fewer than baseline"] >= FEWER_LAUNCHES}
+
+
 def table(results):
     print(f"{'row':22} {'kind':13} {'GPU ms':>8} {'wall ms':>8} {'copied':>8} {'error':>9}  notes")
     for name in ROWS:
@@ -194,6 +225,8 @@ def table(results):
                 continue
             error = f"{row['error']:.1e}" if row.get("error") is not None else ""
             notes = "" if row.get("right", True) else "WRONG"
+            if row.get("launches"):
+                notes += f" {row['launches']:.0f} launches,"
             if "steps" in row:
                 notes += f" {row['steps']} steps, {row['cpu_steps']} on the CPU, built in {row['build_s']:.0f} s"
             copied = f"{row['copied_ms']:8.3f}" if "copied_ms" in row else " " * 8
@@ -256,6 +289,9 @@ def main():
                 keep(f"{name} / {kind}", lambda k=kind, g=graph, s=shape: ours(k, g, s, folder, args.seconds))
             elif other is not None and not args.no_peers:
                 keep(f"{name} / {kind}", lambda k=kind, o=other, s=shape: peer(k, o, s, args.seconds))
+    if any("launches" in results.get(f"resnet50 b1 / {kind}", {}) for kind in KINDS):
+        results.pop("launches", None)  # of the rows that are there now
+        keep("launches", lambda: fewer_launches(results))
     table(results)
     if args.svg:
         picture(results, args.svg)

@@ -232,6 +232,13 @@ DYNO_API void dyno_engine_step(const struct dyno_engine *engine, uint32_t idx,
 /* Nanoseconds that the last run kept the GPU busy, by its events, without copies; 0 on the CPU. */
 DYNO_API uint64_t dyno_context_device_ns(const struct dyno_context *context);
 
+/* Kernels that a run like the last one launches on the GPU, those of NVIDIA's libraries among them,
+ * copies and fills not; 0 on the CPU.  It runs nothing.  E_ARG: nothing has run with the shapes
+ * bound last. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_context_launches(struct dyno_context *context,
+                                                               uint64_t *count_out,
+                                                               struct dyno_err *err);
+
 /* For measuring, of a context on a GPU: with 0, runs from the next one on copy nothing between the
  * caller's memory and the GPU: the inputs are those of the last run that did, of the same shapes,
  * and outputs are not brought back.  1, as at first: they do.  On the CPU nothing is copied anyway.

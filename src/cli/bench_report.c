@@ -30,9 +30,9 @@ void dyno_bench_print(const struct dyno_bench_result *result, const struct dyno_
            latency->p99_us * 1e-3);
     if (result->gpu.count != 0)
         printf("GPU Compute Time: min = %.3f ms, mean = %.3f ms, median = %.3f ms, "
-               "percentile(99%%) = %.3f ms\n",
+               "percentile(99%%) = %.3f ms, %llu kernels a run\n",
                result->gpu.min_us * 1e-3, result->gpu.mean_us * 1e-3, result->gpu.median_us * 1e-3,
-               result->gpu.p99_us * 1e-3);
+               result->gpu.p99_us * 1e-3, (unsigned long long)result->launches);
     if (!isnan(result->energy_j))
         printf("Energy: %.4g J an item, %.1f W (all of the card, by its own counter)\n",
                joule_item(result), result->energy_j / result->wall_s);
@@ -109,6 +109,8 @@ enum dyno_status dyno_bench_print_json(const struct dyno_bench_result *result,
         dyno_json_str(&json, dyno_engine_device_name(session->engine));
         dyno_report_precisions_json(session->engine, &json);
         latency_json(&json, "gpu_ms", &result->gpu);
+        dyno_json_key(&json, "launches");
+        dyno_json_u64(&json, result->launches);
         dyno_json_key(&json, "data_transfers");
         dyno_json_bool(&json, !result->no_transfers);
     }

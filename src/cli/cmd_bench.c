@@ -405,6 +405,8 @@ static enum dyno_status bench(const struct options *options, const struct dyno_c
         status = run_streams(session->engine, streams, count, &result.energy_j, err);
     if (status == DYNO_OK)
         status = gather(session->engine, streams, count, arena, &result, err);
+    if (status == DYNO_OK)
+        status = dyno_context_launches(streams[0].context, &result.launches, err);
     if (status == DYNO_OK && options->export_times != NULL)
         status = export_times(options->export_times, streams, count, err);
     if (status == DYNO_OK && options->dump_profile)

@@ -40,6 +40,21 @@ uint64_t dyno_context_device_ns(const struct dyno_context *context)
     return (uint64_t)(dyno_context_gpu_us(context) * 1e3 + 0.5);
 }
 
+enum dyno_status dyno_context_launches(struct dyno_context *context, uint64_t *count_out,
+                                       struct dyno_err *err)
+{
+    *count_out = 0;
+    if (context->gpu == NULL)
+        return DYNO_OK;
+    if (context->bound == NULL || context->bound != context->current)
+        return DYNO_FAIL(err, DYNO_E_ARG, "nothing has run with these shapes");
+    struct dyno_mem_account *before = dyno_mem_enter(&context->engine->account);
+    const enum dyno_status status =
+        dyno_gpu_count_launches(context->gpu, context->bound, count_out, err);
+    dyno_mem_leave(before);
+    return status;
+}
+
 uint64_t dyno_context_arena_bytes(const struct dyno_context *context)
 {
     return context->bound != NULL ? context->bound->arena_bytes + context->bound->gpu_bytes : 0;

@@ -257,18 +257,27 @@ static bool is_to_be_captured(const struct dyno_context_gpu *gpu, struct dyno_bi
     return (has_run || !calls) && (gpu->engine->plan->flags & DYNO_PLAN_BASELINE) == 0;
 }
 
+enum dyno_status dyno_gpu_capture(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
+                                  uint32_t segment_idx, void **graph_out, struct dyno_err *err)
+{
+    const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
+    *graph_out = NULL;
+    DYNO_TRY(dyno_cu_check(cu, cu->capture_begin(gpu->stream, DYNO_CU_CAPTURE_THREAD),
+                           "to begin a graph", err));
+    enum dyno_status status =
+        run_steps(gpu, binding, &gpu->engine->schedule.segments[segment_idx], err);
+    const int code = cu->capture_end(gpu->stream, graph_out); /* also after a failure */
+    if (status == DYNO_OK)
+        status = dyno_cu_check(cu, code, "to end a graph", err);
+    return status;
+}
+
 static enum dyno_status capture(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
                                 uint32_t segment_idx, struct dyno_err *err)
 {
     const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
     void *graph = NULL;
-    DYNO_TRY(dyno_cu_check(cu, cu->capture_begin(gpu->stream, DYNO_CU_CAPTURE_THREAD),
-                           "to begin a graph", err));
-    enum dyno_status status =
-        run_steps(gpu, binding, &gpu->engine->schedule.segments[segment_idx], err);
-    const int code = cu->capture_end(gpu->stream, &graph); /* also after a failure */
-    if (status == DYNO_OK)
-        status = dyno_cu_check(cu, code, "to end a graph", err);
+    enum dyno_status status = dyno_gpu_capture(gpu, binding, segment_idx, &graph, err);
     if (status == DYNO_OK)
         status = dyno_cu_check(cu, cu->graph_instantiate(&binding->graphs[segment_idx], graph, 0),
                                "to make a graph", err);

@@ -76,6 +76,17 @@ DYNO_NODISCARD enum dyno_status dyno_gpu_bring(struct dyno_context_gpu *gpu,
                                                struct dyno_binding *binding, uint32_t segment_idx,
                                                struct dyno_err *err);
 
+/* A segment's steps as a graph that is not made ready: to be destroyed by the caller, also after a
+ * failure, unless it is NULL.  The GPU's context is entered, the binding is placed. */
+DYNO_NODISCARD enum dyno_status dyno_gpu_capture(struct dyno_context_gpu *gpu,
+                                                 struct dyno_binding *binding, uint32_t segment_idx,
+                                                 void **graph_out, struct dyno_err *err);
+/* gpu_launches.c: kernels that the steps of a binding launch, NVIDIA's own among them.  It was the
+ * last to run. */
+DYNO_NODISCARD enum dyno_status dyno_gpu_count_launches(struct dyno_context_gpu *gpu,
+                                                        struct dyno_binding *binding,
+                                                        uint64_t *count_out, struct dyno_err *err);
+
 /* Is the program in the engine the one that the kernel would have compiled for this step at these
  * shapes?  E_UNSUPPORTED when not. */
 DYNO_NODISCARD enum dyno_status dyno_gpu_check_program(const struct dyno_engine *engine,

@@ -8,6 +8,7 @@
 _Static_assert(sizeof(CUresult) == sizeof(int) && sizeof(CUdevice) == sizeof(int), "results");
 _Static_assert(sizeof(CUdevice_attribute) == sizeof(int), "enumerations");
 _Static_assert(sizeof(CUfunction_attribute) == sizeof(int), "enumerations");
+_Static_assert(sizeof(CUgraphNodeType) == sizeof(int), "enumerations");
 _Static_assert(sizeof(CUstreamCaptureMode) == sizeof(int), "enumerations");
 _Static_assert(sizeof(CUdeviceptr) == sizeof(unsigned long long), "addresses");
 _Static_assert(sizeof(CUcontext) == sizeof(void *) && sizeof(CUstream) == sizeof(void *) &&
@@ -32,6 +33,8 @@ SAME(DYNO_CU_FUNCTION_SHARED_MAX, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTE
 SAME(DYNO_CU_STREAM_NON_BLOCKING, CU_STREAM_NON_BLOCKING);
 SAME(DYNO_CU_HOST_PORTABLE, CU_MEMHOSTALLOC_PORTABLE);
 SAME(DYNO_CU_CAPTURE_THREAD, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+SAME(DYNO_CU_NODE_KERNEL, CU_GRAPH_NODE_TYPE_KERNEL);
+SAME(DYNO_CU_NODE_GRAPH, CU_GRAPH_NODE_TYPE_GRAPH);
 #ifdef CU_LAUNCH_PARAM_BUFFER_POINTER_AS_INT
 SAME(DYNO_CU_PARAMS_AT, CU_LAUNCH_PARAM_BUFFER_POINTER_AS_INT);
 SAME(DYNO_CU_PARAMS_BYTES, CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT);
@@ -50,6 +53,8 @@ SAME(DYNO_CU_PARAMS_BYTES, CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT);
 #undef CU_FUNCTION
 #undef CU_GRAPH
 #undef CU_GRAPH_EXEC
+#undef CU_GRAPH_NODE
+#undef CU_GRAPH_NODE_TYPE
 #undef CU_ADDRESS
 #define CU_RESULT             CUresult
 #define CU_DEVICE             CUdevice
@@ -63,6 +68,8 @@ SAME(DYNO_CU_PARAMS_BYTES, CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT);
 #define CU_FUNCTION           CUfunction
 #define CU_GRAPH              CUgraph
 #define CU_GRAPH_EXEC         CUgraphExec
+#define CU_GRAPH_NODE         CUgraphNode
+#define CU_GRAPH_NODE_TYPE    CUgraphNodeType
 #define CU_ADDRESS            CUdeviceptr
 // NOLINTBEGIN(bugprone-macro-parentheses): symbol and params are parts of types
 #define DYNO_CU(name, symbol, params)                                                             \

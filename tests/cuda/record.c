@@ -264,6 +264,24 @@ static int fake_capture_end(void *stream, void **graph)
     return code;
 }
 
+/* A node is its own number. */
+static int fake_graph_nodes(void *graph, void **nodes, size_t *count)
+{
+    CALL();
+    const size_t own = ((const struct graph *)graph)->launch_count;
+    for (size_t i = 0; nodes != NULL && i < *count && i < own; i++)
+        nodes[i] = (void *)(uintptr_t)(i + 1);
+    *count = own;
+    return DYNO_CU_OK;
+}
+
+static int fake_graph_node_type(void *node, int *type)
+{
+    CALL();
+    *type = DYNO_CU_NODE_KERNEL;
+    return node != NULL ? DYNO_CU_OK : ERROR_INVALID;
+}
+
 static int fake_graph_instantiate(void **exec, void *graph, unsigned long long flags)
 {
     CALL();
@@ -407,6 +425,8 @@ static const struct dyno_cu table = {
     .stream_wait = fake_wait,
     .capture_begin = fake_capture_begin,
     .capture_end = fake_capture_end,
+    .graph_nodes = fake_graph_nodes,
+    .graph_node_type = fake_graph_node_type,
     .graph_instantiate = fake_graph_instantiate,
     .graph_destroy = old_handle,
     .graph_launch = fake_graph_launch,

@@ -76,6 +76,10 @@ int main(void)
     CHECK_MSG(run_batch(context, 2, &err) == DYNO_OK, "%s", err.text);
     const uint32_t launches = record->launch_count; /* a part of a Concat or Split is one */
     CHECK(launches >= engine->plan->step_count && record->run_count == launches);
+    uint64_t counted = 0;
+    CHECK(dyno_context_launches(context, &counted, &err) == DYNO_OK && counted == launches);
+    CHECK(record->run_count == launches && record->graph_count == 0); /* counting runs nothing */
+    record->launch_count = launches;
     CHECK(run_batch(context, 2, &err) == DYNO_OK && run_batch(context, 5, &err) == DYNO_OK);
     CHECK(record->launch_count == 3 * launches && record->graph_count == 0);
     for (uint32_t i = 0; i < record->launch_count; i++)

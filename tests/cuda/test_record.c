@@ -61,6 +61,8 @@ static void test_segments(void)
     CHECK(built.report.program_count == engine->plan->program_count);
     CHECK(record->module_count == engine->plan->program_count);
     REQUIRE(dyno_context_create(built.engine, NULL, &context, &err) == DYNO_OK);
+    uint64_t counted = 0;
+    CHECK(dyno_context_launches(context, &counted, &err) == DYNO_E_ARG && counted == 0);
 
     CHECK_MSG(run_batch(context, 2, &err) == DYNO_OK, "%s", err.text);
     const uint32_t launches = record->launch_count; /* some steps are several */
@@ -81,6 +83,12 @@ static void test_segments(void)
     CHECK(record->graph_count == 3 * gpu_segments);
     CHECK(run_batch(context, 5, &err) == DYNO_OK && run_batch(context, 2, &err) == DYNO_OK);
     CHECK(record->graph_count == 3 * gpu_segments);
+
+    /* Kernels are counted without a run of them. */
+    const uint32_t before = record->launch_count;
+    CHECK(dyno_context_launches(context, &counted, &err) == DYNO_OK && counted == launches);
+    CHECK(record->graph_count == 3 * gpu_segments && record->launch_count == before + launches);
+    record->launch_count = before;
 
     /* Step by step when each is timed. */
     dyno_context_profile(context, 1);
@@ -447,6 +455,9 @@ static enum dyno_status open_and_run(struct dyno_err *err)
         status = run_batch(context, 2, err);
     if (status == DYNO_OK)
         status = run_batch(context, 4, err);
+    uint64_t launches = 0;
+    if (status == DYNO_OK)
+        status = dyno_context_launches(context, &launches, err);
     dyno_context_destroy(context);
     dyno_engine_close(engine);
     return status;

@@ -19,6 +19,7 @@
 #define CU_DEVICE_ATTRIBUTE   int
 #define CU_FUNCTION_ATTRIBUTE int
 #define CU_CAPTURE_MODE       int
+#define CU_GRAPH_NODE_TYPE    int
 #define CU_CONTEXT            void *
 #define CU_STREAM             void *
 #define CU_EVENT              void *
@@ -26,6 +27,7 @@
 #define CU_FUNCTION           void *
 #define CU_GRAPH              void *
 #define CU_GRAPH_EXEC         void *
+#define CU_GRAPH_NODE         void *
 #define CU_ADDRESS            unsigned long long
 
 enum {
@@ -52,6 +54,8 @@ enum {
     DYNO_CU_STREAM_NON_BLOCKING = 1,
     DYNO_CU_HOST_PORTABLE = 1, /* page-locked for all contexts of the process */
     DYNO_CU_CAPTURE_THREAD = 1,
+    DYNO_CU_NODE_KERNEL = 0,
+    DYNO_CU_NODE_GRAPH = 4,
     DYNO_CU_PARAMS_AT = 1,
     DYNO_CU_PARAMS_BYTES = 2,
 };

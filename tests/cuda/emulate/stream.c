@@ -288,6 +288,34 @@ int cuStreamEndCapture(void *stream, void **graph)
     return emulate_end(code != EMULATE_OK ? code : *graph != NULL ? EMULATE_OK : EMULATE_INVALID);
 }
 
+/* A node is an operation; a library's call counts as one kernel, though it may be more on a card.
+ */
+int cuGraphGetNodes(void *graph, void **nodes, size_t *count)
+{
+    const int code = emulate_begin();
+    const size_t room = *count;
+    *count = 0;
+    const struct op *op = code == EMULATE_OK ? ((const struct list *)graph)->first : NULL;
+    for (; op != NULL; op = op->next) {
+        if (nodes != NULL && *count < room)
+            nodes[*count] = (void *)(uintptr_t)op;
+        (*count)++;
+    }
+    return emulate_end(code);
+}
+
+int cuGraphNodeGetType(void *node, int *type)
+{
+    const int code = emulate_begin();
+    const enum kind kind = ((const struct op *)node)->kind;
+    *type = kind == LAUNCH || kind == CALL ? DYNO_CU_NODE_KERNEL
+            : kind == COPY                 ? 1
+            : kind == FILL                 ? 2
+            : kind == RECORD               ? 5
+                                           : DYNO_CU_NODE_GRAPH;
+    return emulate_end(code);
+}
+
 /* The same operations again. */
 int cuGraphInstantiateWithFlags(void **exec, void *graph, unsigned long long flags)
 {

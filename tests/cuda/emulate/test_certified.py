@@ -65,7 +65,7 @@ def case_baseline(t):
     t.works("compare", "m.onnx", engine, "--rtol=1e-5", "--layers")
     got = json.loads(t.works("bench", f"--onnx=m.onnx", "--baseline", "--device=cuda", "--duration=0",
                              "--warmUp=0", "--iterations=2", "--json"))
-    check(got["gpu"] == "Emulated GPU" and got["gpu_ms"]["median"] > 0, got)
+    check(got["gpu"] == "Emulated GPU" and got["gpu_ms"]["median"] > 0 and got["launches"] >= got["steps"], got)
 
 
 def case_baseline_has_operators_of_frameworks(t):
