@@ -62,6 +62,8 @@ struct dyno_buf {
     struct dyno_layout layout;
     int rank;
     int64_t dims[DYNO_RANK_MAX];
+    uint32_t open[DYNO_RANK_MAX]; /* of each size: 0: every shape of the profile has this one; else
+                                   * a number that only sizes have which are always equal */
     int64_t batch_stride; /* BLOCK: elements between batches (a channel view inherits its base's).
                            * ROW: elements between items of axis 0 when dense. */
     int64_t ld; /* LAST: elements between positions: channels as stored, of a channel view those of
@@ -76,6 +78,8 @@ struct dyno_site {
     const struct dyno_buf *outs;
     const bool *in_is_weight; /* constant over the engine's life */
     const struct dyno_target *target;
+    const struct dyno_site *others; /* of a build: the same step at the bounds of the profile */
+    uint32_t other_count;
 };
 
 /* Where a kernel of a GPU puts its launches. */
@@ -121,10 +125,10 @@ struct dyno_kernel {
      * the op's own inputs; fill in the rest.  Refuse (E_UNSUPPORTED, E_LIMIT) what pack, prepare
      * and run cannot do: another op, types, attributes, a tail, constants that are none, cfg out of
      * range, shapes.  Only these may depend on it: the step, types, layouts, dimensions, which
-     * inputs are constant, and values that prepare reads; not the target, and not the data of
-     * inputs in packed_ins, which an engine no longer has.  packed_bytes must be the same for every
-     * shape of the profile.  The op's own rule holds for the shapes, where it can tell them without
-     * the data of the run: where it cannot, the plan says what it likes. */
+     * inputs are constant, which sizes are open, and values that prepare reads; not the target,
+     * and not the data of inputs in packed_ins, which an engine no longer has.  packed_bytes must
+     * be the same for every shape of the profile.  The op's own rule holds for the shapes, where it
+     * can tell them without the data of the run: where it cannot, the plan says what it likes. */
     enum dyno_status (*settle)(const struct dyno_site *site, const struct dyno_tactic *asked,
                                struct dyno_tactic *tactic, struct dyno_err *err);
     /* Write tactic.packed_bytes; NULL when the kernel packs nothing.  Threads do not matter. */
@@ -141,7 +145,8 @@ struct dyno_kernel {
     /* Only the REFERENCE kernel may fail, and those of a GPU: with what its driver says. */
     enum dyno_status (*run)(struct dyno_run_args *args);
     /* Of a tactic that has a program: the template and the text before it, from the step and the
-     * tactic alone, as for `settle`.  An engine whose program has another text is refused. */
+     * tactic alone, as for `settle`.  An engine whose program has another text is refused: it must
+     * not depend on a size that is open. */
     enum dyno_status (*program)(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                 const char **source_out, struct dyno_strbuf *choices,
                                 struct dyno_err *err);

@@ -24,10 +24,12 @@ static enum dyno_status eval_shapes(struct dyno_binding_maker *maker)
     const size_t symbol_count = dyno_exprs_symbol_count(plan->exprs);
     int64_t *symbols = dyno_arena_alloc(memory, symbol_count + 1, sizeof(*symbols));
     maker->values = dyno_arena_alloc(memory, dyno_exprs_count(plan->exprs) + 1, sizeof(int64_t));
-    if (symbols == NULL || maker->values == NULL)
+    maker->is_open = dyno_arena_alloc(memory, dyno_exprs_count(plan->exprs) + 1, sizeof(bool));
+    if (symbols == NULL || maker->values == NULL || maker->is_open == NULL)
         return DYNO_NOMEM(maker->err);
     DYNO_TRY(dyno_engine_solve(plan, dims, ranks, symbols, maker->err));
     dyno_exprs_eval(plan->exprs, symbols, maker->values);
+    dyno_plan_open_exprs(plan, maker->is_open);
     return DYNO_OK;
 }
 
@@ -71,6 +73,7 @@ static enum dyno_status shape_tensor(struct dyno_binding_maker *maker, uint32_t 
                              "tensor '%s': dimension %d is %lld for these input shapes",
                              tensor->name, i, (long long)value);
         buf->dims[i] = value;
+        buf->open[i] = maker->is_open[tensor->dims[i]] ? tensor->dims[i] + 1 : 0;
     }
     maker->binding->is_open[id] = buf->rank < 0;
     if (buf->rank < 0)

@@ -10,6 +10,7 @@ struct dyno_binding_maker {
     struct dyno_binding *binding;
     struct dyno_target target;
     int64_t *values; /* of the expressions */
+    bool *is_open;   /* may they have others? */
     struct dyno_err *err;
 };
 

@@ -46,6 +46,35 @@ uint32_t dyno_plan_precisions(const struct dyno_plan *plan,
     return count;
 }
 
+/* One size at which the profile holds a symbol is enough: inputs that share it must agree. */
+static bool symbol_is_open(const struct dyno_plan *plan, int64_t symbol)
+{
+    for (uint32_t i = 0; i < plan->input_count; i++) {
+        const struct dyno_io *io = &plan->inputs[i];
+        const struct dyno_plan_tensor *tensor = &plan->tensors[io->tensor];
+        for (int d = 0; d < tensor->rank; d++) {
+            const struct dyno_expr_node node = dyno_exprs_node(plan->exprs, tensor->dims[d]);
+            if (node.op == DYNO_EXPR_SYMBOL && node.value == symbol && io->min[d] == io->max[d])
+                return false;
+        }
+    }
+    return true;
+}
+
+void dyno_plan_open_exprs(const struct dyno_plan *plan, bool *open_out)
+{
+    const size_t count = dyno_exprs_count(plan->exprs);
+    for (size_t e = 0; e < count; e++) {
+        const struct dyno_expr_node node = dyno_exprs_node(plan->exprs, (dyno_expr)e);
+        const dyno_expr operands[] = {node.a, node.b, node.c};
+        open_out[e] = node.op == DYNO_EXPR_SYMBOL && symbol_is_open(plan, node.value);
+        if (node.op == DYNO_EXPR_CONST || node.op == DYNO_EXPR_SYMBOL)
+            continue;
+        for (int k = 0; k < (node.op == DYNO_EXPR_SELECT ? 3 : 2); k++)
+            open_out[e] = open_out[e] || open_out[operands[k]];
+    }
+}
+
 bool dyno_layout_bytes(struct dyno_layout layout, enum dyno_dtype dtype, int rank,
                        const int64_t *dims, uint64_t *bytes_out)
 {

@@ -183,6 +183,10 @@ static inline uint32_t dyno_plan_root(const struct dyno_plan *plan, uint32_t id)
     return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
 }
 
+/* open_out[dyno_exprs_count]: may this expression have several values in the profile of the inputs?
+ * Where it is false all shapes of the profile give it the same. */
+void dyno_plan_open_exprs(const struct dyno_plan *plan, bool *open_out);
+
 /* Every promise above, and the index of everything in range: a plan out of a file is hostile. */
 enum dyno_status dyno_plan_verify(const struct dyno_plan *plan, struct dyno_err *err);
 

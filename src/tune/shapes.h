@@ -4,8 +4,16 @@
 
 #include "backend/backend.h"
 
-/* One buffer a tensor: ROW layout, dims at the profile's optimum, data set for constants and host
- * values, rank -1 where the run alone tells.  All in `arena`. */
+enum dyno_corner { DYNO_CORNER_MIN, DYNO_CORNER_OPT, DYNO_CORNER_MAX }; /* of the profile */
+
+/* One buffer a tensor: ROW layout, dims at that corner, data set for constants and host values,
+ * rank -1 where the run alone tells.  All in `arena`. */
+DYNO_NODISCARD enum dyno_status dyno_tune_shapes_at(const struct dyno_plan *plan,
+                                                    enum dyno_corner corner,
+                                                    struct dyno_arena *arena,
+                                                    struct dyno_buf **bufs_out,
+                                                    struct dyno_err *err);
+/* At the optimum. */
 DYNO_NODISCARD enum dyno_status dyno_tune_shapes(const struct dyno_plan *plan,
                                                  struct dyno_arena *arena,
                                                  struct dyno_buf **bufs_out, struct dyno_err *err);

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "tune/baseline.h"
+#include "tune/corners.h"
 #include "tune/measure.h"
 #include "tune/pbqp.h"
 #include "tune/shapes.h"
@@ -44,6 +45,7 @@ struct tuner {
     struct dyno_tune_report *report;
     struct dyno_arena *arena;
     struct dyno_buf *bufs;
+    struct dyno_tune_corners corners;
     struct choice *choices; /* by step */
     struct dyno_err *err;
 };
@@ -111,12 +113,27 @@ static int candidates_on(enum dyno_place place, const struct dyno_site *site,
     return count;
 }
 
+/* Those that run at the bounds of the profile, too; all, where none does: the CPU would be no help
+ * at the other shapes. */
+static int drop_refused(const struct dyno_site *site, struct dyno_tactic *found, int count)
+{
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+        const struct dyno_tactic tactic = found[i];
+        if (!dyno_tune_runs_at_corners(dyno_kernel_find(tactic.kernel), site, &tactic))
+            continue;
+        found[i] = found[kept]; /* those that are dropped come last */
+        found[kept++] = tactic;
+    }
+    return kept > 0 ? kept : count;
+}
+
 int dyno_tune_candidates(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     int count = 0;
     /* A step goes to the CPU only where no kernel of the GPU can do it. */
     if (site->target->gpu.compute != 0)
-        count = candidates_on(DYNO_ON_GPU, site, out, max);
+        count = drop_refused(site, out, candidates_on(DYNO_ON_GPU, site, out, max));
     if (count == 0)
         count = candidates_on(DYNO_ON_CPU, site, out, max);
     qsort(out, (size_t)count, sizeof(*out), by_estimate);
@@ -224,14 +241,21 @@ static bool is_free(const struct tuner *tuner, const struct dyno_step *step)
            tuner->plan->tensors[step->ins[0]].role != DYNO_ROLE_WEIGHT;
 }
 
+static enum dyno_status site_of(struct tuner *tuner, uint32_t idx, struct dyno_site *site_out)
+{
+    const struct dyno_step *step = &tuner->plan->steps[idx];
+    DYNO_TRY(dyno_tune_site(tuner->plan, step, tuner->bufs, tuner->options->target, tuner->arena,
+                            site_out, tuner->err));
+    return dyno_tune_corner_sites(&tuner->corners, tuner->arena, site_out, tuner->err);
+}
+
 static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
 {
     const struct dyno_step *step = &tuner->plan->steps[idx];
     struct choice *choice = &tuner->choices[idx];
     struct dyno_tactic found[CANDIDATES_MAX];
     struct dyno_site site;
-    DYNO_TRY(dyno_tune_site(tuner->plan, step, tuner->bufs, tuner->options->target, tuner->arena,
-                            &site, tuner->err));
+    DYNO_TRY(site_of(tuner, idx, &site));
     int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
     if (idx < tuner->options->open_from)
         DYNO_TRY(dyno_tune_baseline(&site, found, &count, tuner->err));
@@ -283,8 +307,7 @@ static enum dyno_status want_programs(struct tuner *tuner, uint32_t idx)
     float us = 0.0F;
     if (is_free(tuner, step))
         return DYNO_OK;
-    DYNO_TRY(dyno_tune_site(tuner->plan, step, tuner->bufs, options->target, tuner->arena, &site,
-                            tuner->err));
+    DYNO_TRY(site_of(tuner, idx, &site));
     const int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
     for (int i = 0; i < count; i++) {
         const struct dyno_kernel *kernel = dyno_kernel_find(found[i].kernel);
@@ -424,6 +447,8 @@ enum dyno_status dyno_tune(struct dyno_plan *plan, const struct dyno_tune_option
         goto out;
     }
     status = dyno_tune_shapes(plan, tuner.arena, &tuner.bufs, err);
+    if (status == DYNO_OK && options->target->gpu.compute != 0)
+        status = dyno_tune_corners_init(&tuner.corners, plan, tuner.arena, err);
     if (status == DYNO_OK)
         status = compile_programs(&tuner);
     for (uint32_t s = 0; s < plan->step_count && status == DYNO_OK; s++) {

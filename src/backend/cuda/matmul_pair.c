@@ -84,10 +84,14 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     return DYNO_OK;
 }
 
-/* Elements that can be read or stored at once of rows so long. */
-static int at_once(int64_t row)
+/* Elements that can be read or stored at once of rows as long as the last axis; 0: the run shows.
+ */
+static int at_once(const struct dyno_buf *buf)
 {
-    return row % 4 == 0 ? 4 : 1;
+    const int last = buf->rank - 1;
+    if (buf->open[last] != 0)
+        return 0;
+    return buf->dims[last] % 4 == 0 ? 4 : 1;
 }
 
 static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -106,8 +110,8 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
                        "#define T %s\n#define TB %s\n#define TO %s\n#define WINDOWS 0\n"
                        "#define BM %d\n#define BN %d\n#define TM %d\n#define TN %d\n"
                        "#define VEC %d\n#define AV %d\n#define BV %d\n",
-                       type, type, type, bm, bn, tm, tn, at_once(pair.n), at_once(pair.k),
-                       at_once(pair.n));
+                       type, type, type, bm, bn, tm, tn, at_once(&site->outs[0]),
+                       at_once(&site->ins[0]), at_once(&site->ins[1]));
     dyno_cuda_tail_text(&site->step->tail, &tail, choices);
     return DYNO_OK;
 }

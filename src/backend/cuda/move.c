@@ -303,9 +303,11 @@ static bool layouts_fit(const struct dyno_site *site, struct dyno_layout from,
         return false;
     if (!last)
         return true;
+    if (dyno_cpu_is_view(step->op) || step->op == DYNO_OP_expand || y->rank < 2 ||
+        site->ins[0].rank < 2)
+        return false;
     /* Padding channels would have to be written, too. */
-    return !dyno_cpu_is_view(step->op) && step->op != DYNO_OP_expand && y->rank >= 2 &&
-           site->ins[0].rank >= 2 && (!dyno_cuda_is_last(to) || y->dims[1] % to.block == 0);
+    return !dyno_cuda_is_last(to) || (y->open[1] == 0 && y->dims[1] % to.block == 0);
 }
 
 static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,

@@ -11,36 +11,58 @@ extern const struct dyno_kernel dyno_kernel_cuda_pointwise;
 
 /* --- a pass --- */
 
+/* Along the fastest axis. */
+static int64_t row_of(const struct dyno_site *site, const struct dyno_tactic *tactic)
+{
+    const struct dyno_buf *y = &site->outs[0];
+    if (dyno_cuda_is_last(tactic->out_layout))
+        return dyno_cuda_stored(y->dims[1], tactic->out_layout);
+    return y->rank > 0 ? y->dims[y->rank - 1] : 1;
+}
+
+/* Rows of other lengths at other shapes of the profile.  Channels last are padded to vectors. */
+static bool row_is_open(const struct dyno_site *site, const struct dyno_tactic *tactic)
+{
+    const struct dyno_buf *y = &site->outs[0];
+    return !dyno_cuda_is_last(tactic->out_layout) && y->rank > 0 && y->open[y->rank - 1] != 0;
+}
+
+static int vector_of(const struct dyno_site *site, const struct dyno_tactic *tactic, bool open)
+{
+    int vector = tactic->out_layout.elem != 0 ? 8 : 4;
+    while (!open && row_of(site, tactic) % vector != 0)
+        vector /= 2;
+    return vector;
+}
+
+/* Where no operand spreads along rows, all of them are one. */
+static bool has_columns(const struct dyno_cuda_tail *tail)
+{
+    for (uint32_t i = 0; i < tail->in_count; i++) {
+        if (tail->ins[i].spread == DYNO_CUDA_COLUMN)
+            return true;
+    }
+    return false;
+}
+
 /* Elements as stored, and as rows of the fastest axis. */
 static void sizes_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                     const struct dyno_buf *x, struct dyno_gpu_pointwise *params)
+                     const struct dyno_buf *x, bool is_one_row, struct dyno_gpu_pointwise *params)
 {
     const struct dyno_buf *y = &site->outs[0];
     const int64_t count = dyno_cuda_count(y, 0, y->rank);
+    params->stored = (int)row_of(site, tactic);
     if (dyno_cuda_is_last(tactic->out_layout)) {
         params->columns = (int)y->dims[1];
-        params->stored = (int)dyno_cuda_stored(y->dims[1], tactic->out_layout);
         params->x_ld = x != NULL ? (int)dyno_cuda_ld(x, tactic->out_layout) : 0;
         params->y_ld = (int)dyno_cuda_ld(y, tactic->out_layout);
         params->count = y->dims[1] != 0 ? count / y->dims[1] * params->stored : 0;
         return;
     }
-    params->stored = params->columns = y->rank > 0 ? (int)y->dims[y->rank - 1] : 1;
-    params->x_ld = params->y_ld = params->stored;
+    if (is_one_row && count > 0 && count <= INT32_MAX / 2)
+        params->stored = (int)count;
+    params->columns = params->x_ld = params->y_ld = params->stored;
     params->count = count;
-}
-
-/* open: the text knows vectors of four, or one. */
-static int vector_of(const struct dyno_site *site, const struct dyno_tactic *tactic, bool open)
-{
-    const struct dyno_buf *y = &site->outs[0];
-    int vector = tactic->out_layout.elem != 0 ? 8 : 4;
-    const int64_t ld = dyno_cuda_is_last(tactic->out_layout)
-                           ? dyno_cuda_stored(y->dims[1], tactic->out_layout)
-                           : (y->rank > 0 ? y->dims[y->rank - 1] : 1);
-    while (ld % vector != 0)
-        vector = open ? 1 : vector / 2;
-    return vector;
 }
 
 void dyno_cuda_pass_text(const struct dyno_site *site, const struct dyno_tactic *tactic,
@@ -48,9 +70,10 @@ void dyno_cuda_pass_text(const struct dyno_site *site, const struct dyno_tactic 
                          bool load, bool open, const char **source_out, struct dyno_strbuf *choices)
 {
     const char *type = dyno_cuda_type(tactic->out_layout);
+    open = open || row_is_open(site, tactic);
     *source_out = "pointwise.cu";
     dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define VEC %d\n#define LOAD %d\n",
-                       type, type, open ? 4 : vector_of(site, tactic, false), load);
+                       type, type, vector_of(site, tactic, open), load);
     if (open)
         dyno_strbuf_puts(choices, "#define OPEN 1\n");
     dyno_cuda_tail_text(program, tail, choices);
@@ -68,11 +91,16 @@ enum dyno_status dyno_cuda_pass_prepare(const struct dyno_site *site,
             return DYNO_FAIL(err, DYNO_E_LIMIT, "a dimension of %lld is too large for the GPU",
                              (long long)y->dims[i]);
     }
-    sizes_of(site, tactic, x, &pass_out->params);
-    if (!dyno_cuda_tail_sizes(site, tactic, tail, &pass_out->params.tail))
+    struct dyno_gpu_pointwise *params = &pass_out->params;
+    open = open || row_is_open(site, tactic);
+    sizes_of(site, tactic, x, open && !has_columns(tail), params);
+    if (!dyno_cuda_tail_sizes(site, tactic, tail, &params->tail))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand is too large");
+    /* As pointwise.cu has it. */
+    const int vector = vector_of(site, tactic, open);
+    const bool by_element = open && params->stored % vector != 0 && params->stored != params->count;
     pass_out->blocks =
-        dyno_cuda_div_up(pass_out->params.count / vector_of(site, tactic, open), THREADS);
+        dyno_cuda_div_up(dyno_cuda_div_up(params->count, by_element ? 1 : vector), THREADS);
     return DYNO_OK;
 }
 

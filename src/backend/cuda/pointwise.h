@@ -14,7 +14,8 @@ struct dyno_cuda_pass {
 };
 
 /* For `program`: over output 0 as the tactic lays it; `load`: it begins with what lies there, or in
- * another tensor like it, else with 0; `open`: one text for rows of f32 of any length. */
+ * another tensor like it, else with 0; `open`: one text for all lengths of rows, as also where the
+ * output's is open. */
 void dyno_cuda_pass_text(const struct dyno_site *site, const struct dyno_tactic *tactic,
                          const struct dyno_tail *program, const struct dyno_cuda_tail *tail,
                          bool load, bool open, const char **source_out,

@@ -3,11 +3,30 @@
 
 #include <string.h>
 
-/* Size of an operand's axis that meets axis `axis` of the output: 1 where it has none. */
+/* The operand's axis that meets axis `axis` of the output; negative: it has none. */
+static int meets(const struct dyno_buf *in, const struct dyno_buf *out, int axis)
+{
+    return axis - (out->rank - in->rank);
+}
+
+/* Its size: 1 where it has none. */
 static int64_t aligned_dim(const struct dyno_buf *in, const struct dyno_buf *out, int axis)
 {
-    const int at = axis - (out->rank - in->rank);
+    const int at = meets(in, out, axis);
     return at < 0 ? 1 : in->dims[at];
+}
+
+/* At every shape of the profile?  Programs are for all of them. */
+static bool is_always_one(const struct dyno_buf *in, const struct dyno_buf *out, int axis)
+{
+    const int at = meets(in, out, axis);
+    return at < 0 || (in->dims[at] == 1 && in->open[at] == 0);
+}
+static bool is_always_same(const struct dyno_buf *in, const struct dyno_buf *out, int axis)
+{
+    const int at = meets(in, out, axis);
+    return aligned_dim(in, out, axis) == out->dims[axis] &&
+           (at < 0 ? 0 : in->open[at]) == out->open[axis];
 }
 
 static bool spreads(const struct dyno_buf *in, const struct dyno_buf *out)
@@ -29,23 +48,42 @@ static bool same_shape(const struct dyno_buf *in, const struct dyno_buf *out)
     return true;
 }
 
-/* Only this axis may be other than 1. */
+static bool is_always_same_shape(const struct dyno_buf *in, const struct dyno_buf *out)
+{
+    for (int i = 0; i < out->rank; i++) {
+        if (!is_always_same(in, out, i))
+            return false;
+    }
+    return true;
+}
+
+/* Only this axis may be other than 1; -1: none. */
 static bool along(const struct dyno_buf *in, const struct dyno_buf *out, int axis)
 {
     for (int i = 0; i < out->rank; i++) {
-        if (aligned_dim(in, out, i) != (i == axis ? out->dims[axis] : 1))
+        if (i == axis ? !is_always_same(in, out, i) : !is_always_one(in, out, i))
             return false;
     }
-    return axis >= 0;
+    return true;
 }
 
 /* One value for each item and channel; the operand has the output's rank. */
 static bool by_item(const struct dyno_buf *in, const struct dyno_buf *out)
 {
-    bool ok = in->rank == out->rank && in->dims[0] == out->dims[0] && in->dims[1] == out->dims[1];
+    bool ok = in->rank == out->rank && is_always_same(in, out, 0) && is_always_same(in, out, 1);
     for (int i = 2; ok && i < in->rank; i++)
-        ok = in->dims[i] == 1;
+        ok = is_always_one(in, out, i);
     return ok;
+}
+
+/* An open size that may be 1, or the output's, or now one and now the other. */
+static bool is_undecided(const struct dyno_buf *in, const struct dyno_buf *out)
+{
+    for (int i = 0; i < out->rank; i++) {
+        if (!is_always_one(in, out, i) && !is_always_same(in, out, i))
+            return true;
+    }
+    return false;
 }
 
 /* False when there is no way.  An operand that several fit gets the one that fits other sizes of
@@ -58,23 +96,28 @@ static bool spread_of(const struct dyno_site *site, uint32_t i, struct dyno_layo
     const bool last = dyno_cuda_is_last(out_layout);
     if (!dyno_cuda_is_f32(in) || !dyno_cuda_readable(site, i) || !spreads(in, out))
         return false;
-    if (dyno_cuda_count(in, 0, in->rank) == 1 && dyno_cuda_is_last(layout) == false) {
+    if (along(in, out, -1) && !dyno_cuda_is_last(layout)) {
         *spread_out = DYNO_CUDA_SCALAR;
         return true;
     }
     if (last && dyno_cuda_is_last(layout)) {
-        *spread_out = same_shape(in, out) ? DYNO_CUDA_SAME : DYNO_CUDA_ITEM;
-        return same_shape(in, out) || by_item(in, out);
+        const bool is_same = is_always_same_shape(in, out);
+        *spread_out = is_same ? DYNO_CUDA_SAME : DYNO_CUDA_ITEM;
+        return is_same || by_item(in, out);
     }
     if (dyno_cuda_is_last(layout))
         return false;
-    if (along(in, out, last ? 1 : out->rank - 1) && (site->in_is_weight[i] || !last)) {
+    const int fastest = last ? 1 : out->rank - 1;
+    if (fastest >= 0 && along(in, out, fastest) && (site->in_is_weight[i] || !last)) {
         *spread_out = DYNO_CUDA_COLUMN;
         return true;
     }
     if (last || out->rank > DYNO_GPU_TAIL_AXES)
         return false;
-    *spread_out = same_shape(in, out) ? DYNO_CUDA_SAME : DYNO_CUDA_STRIDES;
+    if (is_undecided(in, out))
+        *spread_out = DYNO_CUDA_ANY;
+    else
+        *spread_out = is_always_same_shape(in, out) ? DYNO_CUDA_SAME : DYNO_CUDA_STRIDES;
     return true;
 }
 

@@ -3,7 +3,8 @@
  *
  * Choices: T, TB, TO (types of a, b and out), BM BN (tile of a block), TM TN (of a
  * thread: 4 or 8), WINDOWS (0, 1), VEC (elements a store: 4, 2, 1), AV BV (elements of a row of a and
- * of b that are read at once: 4, or 1 where rows do not lie at multiples of that).  B is [k][columns].
+ * of b that are read at once: 4, or 1 where rows do not lie at multiples of that); those three may be 0
+ * where that is seen when it runs.  B is [k][columns].
  * A thread owns groups of four rows and four columns, so that its reads of shared memory are 16
  * bytes and free of conflicts.
  */
@@ -22,11 +23,11 @@ __device__ __forceinline__ void clear(float (&v)[4])
     v[0] = v[1] = v[2] = v[3] = 0.0f;
 }
 
-/* The first `left` of four elements; the rest are zero. */
+/* The first `left` of four elements; the rest are zero.  ld: elements between rows. */
 template <int AT_ONCE, typename E>
-__device__ __forceinline__ void read_four(float (&to)[4], const E *from, int left)
+__device__ __forceinline__ void read_four(float (&to)[4], const E *from, int left, int ld)
 {
-    if constexpr (AT_ONCE == 4) {
+    if (AT_ONCE == 4 || (AT_ONCE == 0 && ld % 4 == 0)) {
         if (left > 0)
             dyno_load<4>(to, from);
     } else {
@@ -90,7 +91,7 @@ __device__ __forceinline__ void read_a(float (&to)[A_COPIES][4], const window_ro
         const T *from = rows.base[i] + k;
 #endif
         clear(to[i]);
-        read_four<AV>(to[i], from, !there ? 0 : WINDOWS ? 4 : p.a_columns - k);
+        read_four<AV>(to[i], from, !there ? 0 : WINDOWS ? 4 : p.a_columns - k, p.lda);
     }
 }
 
@@ -103,7 +104,36 @@ __device__ __forceinline__ void read_b(float (&to)[B_COPIES][4], const TB *b,
         const int k = at / (BN / 4), n = n0 + at % (BN / 4) * 4;
         clear(to[i]);
         if (k0 + k < p.depth)
-            read_four<BV>(to[i], b + (i64)(k0 + k) * p.ldb + n, p.columns - n);
+            read_four<BV>(to[i], b + (i64)(k0 + k) * p.ldb + n, p.columns - n, p.ldb);
+    }
+}
+
+/* The thread's part of the output, W elements a store. */
+template <int W>
+__device__ __forceinline__ void finish(const dyno_gpu_product &p, const float (&sum)[TM][TN],
+                                       int m_first, int n_first)
+{
+#pragma unroll
+    for (int i = 0; i < TM; i++) {
+        const int m = m_first + i / 4 * (BM * 4 / TM) + i % 4;
+        if (m >= p.m)
+            continue;
+#pragma unroll
+        for (int j = 0; j < TN; j += W) {
+            const int n = n_first + j / 4 * (BN * 4 / TN) + j % 4;
+            if (n >= p.out_columns)
+                continue;
+            float v[W];
+#pragma unroll
+            for (int e = 0; e < W; e++)
+                v[e] = sum[i][j + e] + (p.bias != 0 ? ((const float *)p.bias)[n + e] : 0.0f);
+            const i64 at = (i64)blockIdx.z * p.out_batch + (i64)m * p.ldo + n;
+            dyno_tail<W>(v, p.tail, at, m, n);
+#pragma unroll
+            for (int e = 0; e < W; e++)
+                v[e] = n + e < p.n ? v[e] : 0.0f;
+            dyno_store<W>((TO *)p.out + at, v);
+        }
     }
 }
 
@@ -182,26 +212,12 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             put(stage ^ 1);
         __syncthreads();
     }
-#pragma unroll
-    for (int i = 0; i < TM; i++) {
-        const int m = m0 + i / 4 * (BM * 4 / TM) + ty * 4 + i % 4;
-        if (m >= p.m)
-            continue;
-#pragma unroll
-        for (int j = 0; j < TN; j += VEC) {
-            const int n = n0 + j / 4 * (BN * 4 / TN) + tx * 4 + j % 4;
-            if (n >= p.out_columns)
-                continue;
-            float v[VEC];
-#pragma unroll
-            for (int e = 0; e < VEC; e++)
-                v[e] = sum[i][j + e] + (p.bias != 0 ? ((const float *)p.bias)[n + e] : 0.0f);
-            const i64 at = batch * p.out_batch + (i64)m * p.ldo + n;
-            dyno_tail<VEC>(v, p.tail, at, m, n);
-#pragma unroll
-            for (int e = 0; e < VEC; e++)
-                v[e] = n + e < p.n ? v[e] : 0.0f;
-            dyno_store<VEC>((TO *)p.out + at, v);
-        }
-    }
+#if VEC == 0
+    if (p.ldo % 4 == 0)
+        finish<4>(p, sum, m0 + ty * 4, n0 + tx * 4);
+    else
+        finish<1>(p, sum, m0 + ty * 4, n0 + tx * 4);
+#else
+    finish<VEC>(p, sum, m0 + ty * 4, n0 + tx * 4);
+#endif
 }
