@@ -1,7 +1,9 @@
 /* gcheck.c - every GPU kernel on the cases of tests/kernels, against the references.
  *
- *     gcheck [--filter=OP] [--shard=I/N] [--every=N] [--compile-only=SM] [-v]
+ *     gcheck [--filter=OP] [--shard=I/N] [--every=N] [--compile-only=SM] [--open] [-v]
  *
+ * --open: candidates for a profile in which a size is open, at several of its shapes: all with the
+ * program that the first has.
  * --every: of each kernel's trials the first, and one in N, the same ones each time.
  * Needs a GPU; with --compile-only the programs of every case are compiled and nothing runs.
  * Outputs begin as NaN, and what lies before and behind every buffer must stay as it was.  Of
@@ -17,6 +19,7 @@
 #include "backend/cuda/nvrtc.h"
 #include "backend/cuda/program.h"
 #include "base/mem.h"
+#include "gopen.h"
 #include "gplace.h"
 #include "kcase.h"
 
@@ -37,13 +40,14 @@ static const struct kcase_family *const families[] = {
 static struct {
     const char *filter;
     int shard, shards, every, compile_only;
-    bool verbose;
+    bool verbose, open;
 } options = {.filter = "", .shards = 1, .every = 1};
 
 static struct dyno_cuda *cuda;
 static struct dyno_cuda_programs *programs;
 static struct dyno_target target;
-static uint32_t run_count, fail_count, covered_count, case_count, view_count;
+static const struct dyno_cuda_program *open_program; /* of the first shape; NULL: none yet */
+static uint32_t run_count, fail_count, covered_count, case_count, view_count, dropped_count;
 
 struct memory {
     uint64_t base;
@@ -167,6 +171,14 @@ static bool is_beyond(const struct trial *trial, int64_t i, double want)
            i < dyno_tensor_count(x) && isnan(dyno_elem_load_f64(x->dtype, x->data, (size_t)i));
 }
 
+static bool stores_halves(const struct dyno_tactic *tactic, uint32_t in_count)
+{
+    bool halves = tactic->out_layout.elem != 0 || (tactic->flags & DYNO_TACTIC_TF32) != 0;
+    for (uint32_t i = 0; i < in_count && i < DYNO_STEP_INS_MAX; i++)
+        halves = halves || tactic->in_layouts[i].elem != 0;
+    return halves;
+}
+
 /* What 16 bits cannot show: random bits, and angles of a million. */
 static bool is_for_halves(const struct kcase *row)
 {
@@ -225,16 +237,6 @@ static void compare(struct trial *trial, uint32_t o)
 
 /* --- one tactic --- */
 
-static void describe(struct dyno_buf *buf, const struct dyno_tensor *tensor,
-                     struct dyno_layout layout)
-{
-    *buf = (struct dyno_buf){.dtype = tensor->dtype, .rank = tensor->rank, .layout = layout};
-    if (tensor->rank >= 0)
-        memcpy(buf->dims, tensor->dims, sizeof(buf->dims));
-    if (is_last(buf) && tensor->rank >= 2)
-        buf->ld = dyno_layout_stored(layout, buf->dims[1]);
-}
-
 /* Of a kernel that takes channel views some tensors are: others in each trial. */
 static void widen(const struct trial *trial, struct dyno_buf *buf, uint32_t idx)
 {
@@ -249,7 +251,7 @@ static bool make_ins(struct trial *trial)
     for (uint32_t i = 0; i < trial->step.in_count; i++) {
         const struct dyno_layout layout =
             i < DYNO_STEP_INS_MAX ? trial->tactic.in_layouts[i] : DYNO_ROW;
-        describe(&trial->ins[i], &data->ins[i], layout);
+        describe(&trial->ins[i], &data->ins[i], data->in_open[i], layout);
         widen(trial, &trial->ins[i], i + 1);
         trial->gpu_ins[i] = trial->ins[i];
         if (trial->ins[i].rank < 0)
@@ -270,7 +272,8 @@ static bool make_ins(struct trial *trial)
         view_count += trial->in_mem[i].at != 0;
     }
     for (uint32_t i = 0; i < trial->step.out_count; i++) {
-        describe(&trial->outs[i], &data->outs[i], i == 0 ? trial->tactic.out_layout : DYNO_ROW);
+        describe(&trial->outs[i], &data->outs[i], data->out_open[i],
+                 i == 0 ? trial->tactic.out_layout : DYNO_ROW);
         widen(trial, &trial->outs[i], 0);
         trial->gpu_outs[i] = trial->outs[i];
         if (options.compile_only == 0) {
@@ -355,11 +358,14 @@ static void execute(struct trial *trial)
     } else if (dyno_cuda_programs_get(programs, trial->kernel, &site, &trial->tactic, &program,
                                       &trial->err) != DYNO_OK) {
         fail(trial, "no program");
+    } else if (open_program != NULL && program != open_program) {
+        fail(trial, "another program than at the profile's optimum");
     } else if (trial->kernel->prepare(&site, &trial->tactic, trial->host_packed, state,
                                       &workspace_bytes, &trial->err) != DYNO_OK) {
         fail(trial, "it is not prepared");
     } else {
         is_prepared = true;
+        open_program = options.open ? program : NULL;
     }
     if (is_prepared && options.compile_only == 0) {
         check_refusal(trial, &site);
@@ -390,8 +396,6 @@ static bool is_chosen(const struct dyno_kernel *kernel)
 static void try_tactic(const struct kcase_data *data, const struct dyno_kernel *kernel,
                        const struct dyno_tactic *tactic)
 {
-    if (!is_chosen(kernel))
-        return;
     struct trial *trial = calloc(1, sizeof(*trial));
     if (trial == NULL)
         exit(EXIT_FAILURE);
@@ -437,7 +441,8 @@ static void try_others(const struct kcase_data *data, const struct dyno_kernel *
             continue;
         if (asked.cfg[1] > 1 && target.gpu.compute < 90)
             continue;
-        if (dyno_kernel_settle(kernel, site, &asked, &settled, NULL) == DYNO_OK)
+        if (dyno_kernel_settle(kernel, site, &asked, &settled, NULL) == DYNO_OK &&
+            is_chosen(kernel))
             try_tactic(data, kernel, &settled);
     }
 }
@@ -450,10 +455,7 @@ static int run_kernel(const struct kcase_data *data, const struct dyno_kernel *k
     const int count = dyno_kernel_candidates(kernel, site, tactics, DYNO_TACTICS_MAX);
     struct dyno_layout last = {.kind = 255};
     for (int t = 0; t < count; t++) {
-        bool halves = tactics[t].out_layout.elem != 0 || (tactics[t].flags & DYNO_TACTIC_TF32) != 0;
-        for (uint32_t i = 0; i < data->step.in_count && i < DYNO_STEP_INS_MAX; i++)
-            halves = halves || tactics[t].in_layouts[i].elem != 0;
-        if (halves && !is_for_halves(data->row))
+        if (stores_halves(&tactics[t], data->step.in_count) && !is_for_halves(data->row))
             continue;
         const bool first = !dyno_layout_same(last, tactics[t].out_layout);
         last = tactics[t].out_layout;
@@ -463,7 +465,8 @@ static int run_kernel(const struct kcase_data *data, const struct dyno_kernel *k
             try_others(data, kernel, site, &tactics[t], case_count + (uint32_t)t);
         /* Of those that differ in how much a thread makes, some in each case. */
         const bool in_turn = !is_product(kernel) && (case_count + (uint32_t)t) % 3 == 0;
-        if (first || in_turn || kernel->library != 0 || data->row->mode != KCHECK_SUM)
+        if ((first || in_turn || kernel->library != 0 || data->row->mode != KCHECK_SUM) &&
+            is_chosen(kernel))
             try_tactic(data, kernel, &tactics[t]);
     }
     return count;
@@ -471,28 +474,32 @@ static int run_kernel(const struct kcase_data *data, const struct dyno_kernel *k
 
 static void run_kernels(const struct kcase_data *data)
 {
-    struct dyno_buf ins[KCASE_INS_MAX], outs[KCASE_OUTS_MAX];
-    for (uint32_t i = 0; i < data->step.in_count; i++) {
-        describe(&ins[i], &data->ins[i], DYNO_ROW);
-        ins[i].data = data->in_is_known[i] ? data->ins[i].data : NULL;
-    }
-    for (uint32_t i = 0; i < data->step.out_count; i++)
-        describe(&outs[i], &data->outs[i], DYNO_ROW);
-    const struct dyno_site site = {.step = &data->step,
-                                   .ins = ins,
-                                   .outs = outs,
-                                   .in_is_weight = data->in_is_weight,
-                                   .target = &target};
+    struct place place;
     bool covered = false;
+    make_place(data, &target, &place);
     for (size_t k = 0; k < dyno_kernel_count; k++) {
         if (dyno_kernels[k]->place != DYNO_ON_GPU)
             continue;
-        covered = run_kernel(data, dyno_kernels[k], &site) > 0 || covered;
+        covered = run_kernel(data, dyno_kernels[k], &place.site) > 0 || covered;
     }
     covered_count += covered;
     if (!covered && options.verbose)
         printf("none  %s {%s} [%s] %s\n", data->row->op, data->row->attrs, data->row->ins,
                data->row->tail == NULL ? "" : data->row->tail);
+}
+
+/* --- open sizes --- */
+
+static bool is_wanted(const struct kcase *row, const struct dyno_kernel *kernel,
+                      const struct dyno_tactic *tactic, uint32_t in_count)
+{
+    open_program = NULL;
+    return (is_for_halves(row) || !stores_halves(tactic, in_count)) && is_chosen(kernel);
+}
+
+static void run_open(const struct kcase *row)
+{
+    dropped_count += gopen_run(row, &target, is_wanted, try_tactic);
 }
 
 static void run_case(const struct kcase *row)
@@ -502,6 +509,10 @@ static void run_case(const struct kcase *row)
     if (strstr(row->op, options.filter) == NULL ||
         (int)(case_count % (uint32_t)options.shards) != options.shard)
         return;
+    if (options.open) {
+        run_open(row);
+        return;
+    }
     struct kcase_data *data = dyno_alloc(1, sizeof(*data));
     if (data == NULL)
         exit(EXIT_FAILURE);
@@ -524,6 +535,8 @@ static void parse(int argc, char **argv)
             options.every = (int)strtol(argv[i] + 8, NULL, 10);
         else if (strncmp(argv[i], "--compile-only=", 15) == 0)
             options.compile_only = (int)strtol(argv[i] + 15, NULL, 10);
+        else if (strcmp(argv[i], "--open") == 0)
+            options.open = true;
         else if (strcmp(argv[i], "-v") == 0)
             options.verbose = true;
         else
@@ -570,6 +583,8 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < families[f]->count; i++)
             run_case(&families[f]->cases[i]);
     }
+    if (options.open)
+        printf("%u candidates refused at a bound of their profile, ", dropped_count);
     printf("%u cases, %u with a GPU kernel, %u trials, %u channel views, %u programs, %u failed\n",
            case_count, covered_count, run_count, view_count, dyno_cuda_programs_count(programs),
            fail_count);

@@ -73,3 +73,30 @@ void store(const struct dyno_buf *buf, const struct dyno_tensor *from, char *to)
         dyno_elem_store_f64(elem, to + view_at(buf), (size_t)place_of(buf, i),
                             dyno_elem_load_f64(from->dtype, from->data, (size_t)i));
 }
+
+void describe(struct dyno_buf *buf, const struct dyno_tensor *tensor,
+              const uint32_t open[DYNO_RANK_MAX], struct dyno_layout layout)
+{
+    *buf = (struct dyno_buf){.dtype = tensor->dtype, .rank = tensor->rank, .layout = layout};
+    if (tensor->rank >= 0)
+        memcpy(buf->dims, tensor->dims, sizeof(buf->dims));
+    memcpy(buf->open, open, sizeof(buf->open));
+    if (is_last(buf) && tensor->rank >= 2)
+        buf->ld = dyno_layout_stored(layout, buf->dims[1]);
+}
+
+void make_place(const struct kcase_data *data, const struct dyno_target *target,
+                struct place *place)
+{
+    for (uint32_t i = 0; i < data->step.in_count; i++) {
+        describe(&place->ins[i], &data->ins[i], data->in_open[i], DYNO_ROW);
+        place->ins[i].data = data->in_is_known[i] ? data->ins[i].data : NULL;
+    }
+    for (uint32_t i = 0; i < data->step.out_count; i++)
+        describe(&place->outs[i], &data->outs[i], data->out_open[i], DYNO_ROW);
+    place->site = (struct dyno_site){.step = &data->step,
+                                     .ins = place->ins,
+                                     .outs = place->outs,
+                                     .in_is_weight = data->in_is_weight,
+                                     .target = target};
+}

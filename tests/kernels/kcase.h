@@ -59,6 +59,8 @@ struct kcase_data {
     bool in_is_known[KCASE_INS_MAX];         /* weights and host values */
     struct dyno_tensor outs[KCASE_OUTS_MAX]; /* what the reference gives */
     const float *bound;                      /* SUM: of output 0, before its tail */
+    /* dyno_buf.open of their sizes; kcase_make leaves them 0. */
+    uint32_t in_open[KCASE_INS_MAX][DYNO_RANK_MAX], out_open[KCASE_OUTS_MAX][DYNO_RANK_MAX];
 };
 
 /* Parse, fill with random values, run the reference.  Everything lives in data->arena. */

@@ -97,6 +97,43 @@ def case_shapes(t):
         t.works("compare", t.path("m.onnx"), engine, f"--shapes=x:{batch}x3x6x6", "--rtol=0.02")
 
 
+def case_open_axes(t):
+    """Rows of every length of a profile: products of two tensors, their softmax, a mask that spreads, what is element-wise.
+    The engine was tuned for rows that vectors divide."""
+    nodes = [
+        node("MatMul", ["q", "k"], ["s"], name="scores"), node("Add", ["s", "m"], ["a"], name="mask"),
+        node("Softmax", ["a"], ["p"], [attr_int("axis", -1)], "softmax"),
+        node("MatMul", ["p", "v"], ["c"], name="values"),
+        node("Sigmoid", ["s"], ["g"], name="gate"), node("Mul", ["g", "p"], ["h"], name="gated"),
+        node("Tanh", ["m"], ["y"], name="rows"),
+    ]
+    onnx = model(graph(nodes, [value("q", ["n", "a", 8]), value("k", ["n", 8, "b"]), value("m", ["b"]),
+                               value("v", ["n", "b", 6])],
+                       [value("c", ["n", "a", 6]), value("h", ["n", "a", "b"]), value("y", ["b"])]))
+
+    def shapes(n, a, b):
+        return f"q:{n}x{a}x8,k:{n}x8x{b},m:{b},v:{n}x{b}x6"
+    for name, flags, tol in (("f32", (), "1e-5"), ("f16", ("--fp16",), "0.02")):
+        engine, _ = build(t, name, onnx, *flags, f"--minShapes={shapes(1, 1, 1)}", f"--optShapes={shapes(2, 4, 8)}",
+                          f"--maxShapes={shapes(2, 5, 9)}")
+        steps = json.loads(t.works("inspect", "engine", engine, "--json"))["steps"]
+        check(any(s["TacticName"] == "matmul_pair_cuda" for s in steps), steps)
+        for n, a in ((1, 1), (2, 4), (1, 5)):
+            for b in range(1, 10):
+                t.works("compare", t.path(f"{name}.onnx"), engine, f"--shapes={shapes(n, a, b)}", f"--rtol={tol}")
+
+
+def case_greatest_batch(t):
+    """What would be best at the optimum but does not do the greatest batch is not taken."""
+    for batch, kernels in ((65535, ("conv_stem_cuda", "conv_patch_cuda")), (65536, ())):
+        engine, _ = build(t, f"m{batch}", good(batch="n"), "--fp16", "--minShapes=x:1x3x6x6", "--optShapes=x:2x3x6x6",
+                          f"--maxShapes=x:{batch}x3x6x6")
+        steps = json.loads(t.works("inspect", "engine", engine, "--json"))["steps"]
+        found = [s["TacticName"] for s in steps if s["TacticName"] in ("conv_stem_cuda", "conv_patch_cuda")]
+        check(bool(found) == bool(kernels), batch, steps)
+    t.works("compare", t.path("m65536.onnx"), engine, "--shapes=x:3x3x6x6", "--rtol=0.02")
+
+
 def case_channel_views(t):
     """Halves of a convolution, what comes of one of them and poolings of it, without a copy; each of them is shown right."""
     three = [attr_ints("kernel_shape", [3, 3]), attr_ints("pads", [1, 1, 1, 1])]
