@@ -6,8 +6,9 @@
 
 struct dyno_measure_options {
     struct dyno_pool *pool;
-    double budget_us;  /* stop measuring after about this long */
-    double give_up_us; /* stop at once when the first warm run is slower than this */
+    double budget_us;       /* stop measuring after about this long */
+    double give_up_us;      /* stop at once when the first warm run is slower than this */
+    uint64_t passing_bytes; /* on a GPU: what passes through its cache between two runs of a step */
 };
 
 /* Pack, prepare and run `tactic` on made-up activations (constants are the real ones); the least of
@@ -20,7 +21,8 @@ DYNO_NODISCARD enum dyno_status dyno_measure(const struct dyno_site *site,
                                              float *us_out, struct dyno_err *err);
 
 /* The same on the GPU of `programs`, which compiles what it needs: the median of launches back to
- * back, of a graph where they are short, between events. */
+ * back, of a graph where they are short, between events.  Weights rotate through copies of
+ * passing_bytes; what the step before has made is as warm as the cache is large. */
 DYNO_NODISCARD enum dyno_status dyno_measure_gpu(const struct dyno_site *site,
                                                  const struct dyno_tactic *tactic,
                                                  struct dyno_cuda_programs *programs,

@@ -1,5 +1,7 @@
 /* measure_gpu.c - timing on a GPU: launches back to back between two events, as a graph where they
- * are short: so an engine runs them, and what the host takes for a launch is in no time. */
+ * are short: so an engine runs them, and what the host takes for a launch is in no time.  Weights
+ * are as cold as a run of the whole network leaves them: each launch reads a copy of its own, of as
+ * many as that passes through the cache. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +10,13 @@
 #include "tune/measure.h"
 #include "tune/shapes.h"
 
-#define BATCHES        5 /* the median of so many */
-#define LAUNCHES_MIN   4
-#define LAUNCHES_MAX   64
-#define GRAPH_LAUNCHES 16
-#define LONG_US        200.0 /* the host is done with its next launch before such a one is */
-#define SLACK_BYTES    256
+#define BATCHES      5 /* the median of so many */
+#define LAUNCHES_MIN 4
+#define LAUNCHES_MAX 64
+#define GRAPH_MIN    16
+#define COPIES_MAX   128
+#define LONG_US      200.0 /* the host is done with its next launch before such a one is */
+#define SLACK_BYTES  256
 
 struct bench {
     const struct dyno_cuda *cuda;
@@ -25,6 +28,9 @@ struct bench {
     uint64_t *memory; /* of inputs, outputs, packed, workspace */
     uint32_t memory_count;
     uint64_t packed, workspace;
+    uint64_t packed_bytes; /* of a copy, with what keeps the next one aligned */
+    int copies, next_copy;
+    int graph_launches;
     void *state;
     bool is_prepared;
     void *stream, *graph; /* graph NULL: its launches are long */
@@ -95,17 +101,27 @@ static enum dyno_status make_bufs(struct bench *bench, const struct dyno_site *s
     return DYNO_OK;
 }
 
+static enum dyno_status give_packed(struct bench *bench, uint64_t bytes, uint64_t passing_bytes)
+{
+    bench->copies = 1;
+    if (bytes == 0)
+        return DYNO_OK;
+    bench->packed_bytes = (bytes + SLACK_BYTES - 1) / SLACK_BYTES * SLACK_BYTES;
+    const uint64_t copies = passing_bytes / bench->packed_bytes + 1;
+    bench->copies = copies < COPIES_MAX ? (int)copies : COPIES_MAX;
+    return give(bench, bench->packed_bytes * (uint64_t)bench->copies, &bench->packed);
+}
+
 /* False in *able_out when the kernel refuses the shapes. */
 static enum dyno_status prepare(struct bench *bench, const struct dyno_tactic *tactic,
-                                bool *able_out)
+                                const struct dyno_measure_options *options, bool *able_out)
 {
     struct dyno_err refusal = {0};
     uint64_t workspace_bytes = 0;
     bench->state = dyno_alloc(1, bench->kernel->state_bytes + 64);
     if (bench->state == NULL)
         return DYNO_NOMEM(bench->err);
-    if (tactic->packed_bytes != 0)
-        DYNO_TRY(give(bench, tactic->packed_bytes, &bench->packed));
+    DYNO_TRY(give_packed(bench, tactic->packed_bytes, options->passing_bytes));
     const enum dyno_status status = bench->kernel->prepare(&bench->site, tactic, NULL, bench->state,
                                                            &workspace_bytes, &refusal);
     bench->is_prepared = status == DYNO_OK;
@@ -124,24 +140,28 @@ static enum dyno_status launch_some(struct bench *bench, int count)
     struct dyno_run_args args = {.step = bench->site.step,
                                  .ins = bench->gpu_ins,
                                  .outs = bench->gpu_outs,
-                                 .packed = (const void *)(uintptr_t)bench->packed,
                                  .state = bench->state,
                                  .workspace = (void *)(uintptr_t)bench->workspace,
                                  .gpu = &launch,
                                  .err = bench->err};
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        args.packed = (const void *)(uintptr_t)(bench->packed +
+                                                bench->packed_bytes * (uint64_t)bench->next_copy);
+        bench->next_copy = (bench->next_copy + 1) % bench->copies;
         DYNO_TRY(bench->kernel->run(&args));
+    }
     return DYNO_OK;
 }
 
-/* GRAPH_LAUNCHES of them as a graph. */
+/* Some of them as a graph, each copy of the weights in it as often as the others. */
 static enum dyno_status capture(struct bench *bench)
 {
     const struct dyno_cu *cu = bench->cuda->cu;
     void *graph = NULL;
     DYNO_TRY(dyno_cu_check(cu, cu->capture_begin(bench->stream, DYNO_CU_CAPTURE_THREAD),
                            "to begin a graph", bench->err));
-    enum dyno_status status = launch_some(bench, GRAPH_LAUNCHES);
+    bench->graph_launches = (GRAPH_MIN + bench->copies - 1) / bench->copies * bench->copies;
+    enum dyno_status status = launch_some(bench, bench->graph_launches);
     int code = cu->capture_end(bench->stream, &graph); /* also after a failure */
     if (code == DYNO_CU_OK && status == DYNO_OK)
         code = cu->graph_instantiate(&bench->graph, graph, 0);
@@ -154,12 +174,13 @@ static enum dyno_status capture(struct bench *bench)
 static enum dyno_status time_launches(struct bench *bench, int count, double *us_out)
 {
     const struct dyno_cu *cu = bench->cuda->cu;
-    const int graphs = (count + GRAPH_LAUNCHES - 1) / GRAPH_LAUNCHES;
+    const int graphs =
+        bench->graph != NULL ? (count + bench->graph_launches - 1) / bench->graph_launches : 0;
     float ms = 0.0F;
     int code = cu->event_record(bench->start, bench->stream);
     if (bench->graph == NULL && code == DYNO_CU_OK)
         DYNO_TRY(launch_some(bench, count));
-    for (int i = 0; bench->graph != NULL && i < graphs && code == DYNO_CU_OK; i++)
+    for (int i = 0; i < graphs && code == DYNO_CU_OK; i++)
         code = cu->graph_launch(bench->graph, bench->stream);
     if (code == DYNO_CU_OK)
         code = cu->event_record(bench->end, bench->stream);
@@ -167,7 +188,7 @@ static enum dyno_status time_launches(struct bench *bench, int count, double *us
         code = cu->event_wait(bench->end);
     if (code == DYNO_CU_OK)
         code = cu->event_elapsed(&ms, bench->start, bench->end);
-    *us_out = (double)ms * 1e3 / (bench->graph != NULL ? graphs * GRAPH_LAUNCHES : count);
+    *us_out = (double)ms * 1e3 / (graphs != 0 ? graphs * bench->graph_launches : count);
     return dyno_cu_check(cu, code, "to run a candidate", bench->err);
 }
 
@@ -240,7 +261,7 @@ static enum dyno_status measure(struct bench *bench, const struct dyno_site *sit
     DYNO_TRY(make_bufs(bench, site, tactic));
     DYNO_TRY(dyno_cuda_programs_get(programs, bench->kernel, &bench->site, tactic, &bench->program,
                                     bench->err));
-    DYNO_TRY(prepare(bench, tactic, &able));
+    DYNO_TRY(prepare(bench, tactic, options, &able));
     return able ? time_runs(bench, options, us_out) : DYNO_OK;
 }
 

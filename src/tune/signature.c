@@ -83,7 +83,8 @@ static void add_step(struct dyno_strbuf *text, const struct dyno_site *site,
  * tactic's parameters) the version of the library. */
 static enum dyno_status begin_gpu(struct dyno_strbuf *text, const struct dyno_site *site,
                                   const struct dyno_tactic *tactic,
-                                  const struct dyno_kernel *kernel, struct dyno_err *err)
+                                  const struct dyno_kernel *kernel, uint64_t passing_bytes,
+                                  struct dyno_err *err)
 {
     const struct dyno_gpu *gpu = &site->target->gpu;
     const char *source = "";
@@ -96,13 +97,15 @@ static enum dyno_status begin_gpu(struct dyno_strbuf *text, const struct dyno_si
         dyno_strbuf_fini(text);
         return status;
     }
-    dyno_strbuf_printf(text, "%s|graph|%s|%d|%d|%d|%d|", source, gpu->name, gpu->compute,
-                       gpu->sm_count, gpu->clock_khz, gpu->driver_version);
+    dyno_strbuf_printf(text, "%s|graph%llu|%s|%d|%d|%d|%d|", source,
+                       (unsigned long long)passing_bytes, gpu->name, gpu->compute, gpu->sm_count,
+                       gpu->clock_khz, gpu->driver_version);
     return DYNO_OK;
 }
 
 enum dyno_status dyno_tune_signature(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                     struct dyno_tune_key *key_out, struct dyno_err *err)
+                                     uint64_t passing_bytes, struct dyno_tune_key *key_out,
+                                     struct dyno_err *err)
 {
     const struct dyno_kernel *kernel = dyno_kernel_find(tactic->kernel);
     struct dyno_strbuf text = {0};
@@ -111,7 +114,7 @@ enum dyno_status dyno_tune_signature(const struct dyno_site *site, const struct 
     dyno_strbuf_printf(&text, "%s|%d|%llu|", cpu, site->target->thread_count,
                        (unsigned long long)site->target->l3_bytes);
     if (kernel->place == DYNO_ON_GPU)
-        DYNO_TRY(begin_gpu(&text, site, tactic, kernel, err));
+        DYNO_TRY(begin_gpu(&text, site, tactic, kernel, passing_bytes, err));
     add_step(&text, site, tactic);
     dyno_strbuf_printf(&text, "|%s/%u", kernel->name, kernel->packing);
     for (int i = 0; i < DYNO_TACTIC_CFGS; i++)

@@ -47,6 +47,7 @@ struct tuner {
     struct dyno_buf *bufs;
     struct dyno_tune_corners corners;
     struct choice *choices; /* by step */
+    uint64_t passing_bytes;
     struct dyno_err *err;
 };
 
@@ -202,6 +203,27 @@ static void keep(struct choice *choice, const struct option *option, uint32_t in
 
 /* --- times --- */
 
+/* What a run of the plan sends through a GPU's cache, as a power of two, so that timings serve
+ * similar plans; at most twice the cache, which leaves nothing in it. */
+static uint64_t passing_bytes(const struct tuner *tuner)
+{
+    const struct dyno_target *target = tuner->options->target;
+    const uint64_t shift = target->precisions & (DYNO_PRECISION_F16 | DYNO_PRECISION_BF16) ? 1 : 0;
+    uint64_t sum = 0, power = 1;
+    if (target->gpu.compute == 0)
+        return 0;
+    for (uint32_t i = 0; i < tuner->plan->tensor_count; i++) {
+        const struct dyno_buf *buf = &tuner->bufs[i];
+        uint64_t bytes = 0;
+        if (buf->rank >= 0 && sum <= 2 * target->gpu.l2_bytes &&
+            dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes))
+            sum += bytes >> shift;
+    }
+    while (power < sum && power < 2 * target->gpu.l2_bytes)
+        power *= 2;
+    return sum == 0 ? 0 : power;
+}
+
 static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *site,
                                 const struct dyno_tactic *tactic, double give_up_us, float *us_out,
                                 bool *measured_out)
@@ -214,15 +236,17 @@ static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *sit
     *us_out = is_reference ? tactic->est_us * REFERENCE_WEIGHT : tactic->est_us;
     if (options->level == 0 || is_reference)
         return DYNO_OK;
-    DYNO_TRY(dyno_tune_signature(site, tactic, &key, tuner->err));
+    DYNO_TRY(dyno_tune_signature(site, tactic, tuner->passing_bytes, &key, tuner->err));
     *measured_out = true;
     if (options->cache != NULL && dyno_tune_cache_find(options->cache, key, us_out)) {
         tuner->report->cached_count++;
         return DYNO_OK;
     }
     const int level = options->level < 5 ? options->level : 5;
-    const struct dyno_measure_options how = {
-        .pool = options->pool, .budget_us = budget_us[level], .give_up_us = give_up_us};
+    const struct dyno_measure_options how = {.pool = options->pool,
+                                             .budget_us = budget_us[level],
+                                             .give_up_us = give_up_us,
+                                             .passing_bytes = tuner->passing_bytes};
     if (dyno_kernel_find(tactic->kernel)->place == DYNO_ON_GPU)
         DYNO_TRY(dyno_measure_gpu(site, tactic, options->programs, &how, us_out, tuner->err));
     else
@@ -313,7 +337,7 @@ static enum dyno_status want_programs(struct tuner *tuner, uint32_t idx)
         const struct dyno_kernel *kernel = dyno_kernel_find(found[i].kernel);
         if (kernel->place != DYNO_ON_GPU || !is_timed(options, found, i, step->in_count))
             continue;
-        DYNO_TRY(dyno_tune_signature(&site, &found[i], &key, tuner->err));
+        DYNO_TRY(dyno_tune_signature(&site, &found[i], tuner->passing_bytes, &key, tuner->err));
         if (options->cache == NULL || !dyno_tune_cache_find(options->cache, key, &us))
             DYNO_TRY(
                 dyno_cuda_programs_want(options->programs, kernel, &site, &found[i], tuner->err));
@@ -449,8 +473,10 @@ enum dyno_status dyno_tune(struct dyno_plan *plan, const struct dyno_tune_option
     status = dyno_tune_shapes(plan, tuner.arena, &tuner.bufs, err);
     if (status == DYNO_OK && options->target->gpu.compute != 0)
         status = dyno_tune_corners_init(&tuner.corners, plan, tuner.arena, err);
-    if (status == DYNO_OK)
+    if (status == DYNO_OK) {
+        tuner.passing_bytes = passing_bytes(&tuner);
         status = compile_programs(&tuner);
+    }
     for (uint32_t s = 0; s < plan->step_count && status == DYNO_OK; s++) {
         status = consider(&tuner, s);
         if (options->progress != NULL)

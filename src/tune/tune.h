@@ -51,9 +51,10 @@ float dyno_tune_cost_us(const struct dyno_target *target, float us, uint64_t pac
 bool dyno_tune_better(float cost_us, uint64_t packed_bytes, float than_cost_us,
                       uint64_t than_bytes);
 
-/* Key of one timing. */
+/* Key of one timing; passing_bytes as in tune/measure.h. */
 DYNO_NODISCARD enum dyno_status dyno_tune_signature(const struct dyno_site *site,
                                                     const struct dyno_tactic *tactic,
+                                                    uint64_t passing_bytes,
                                                     struct dyno_tune_key *key_out,
                                                     struct dyno_err *err);
 
