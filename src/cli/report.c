@@ -1,6 +1,7 @@
 /* report.c - build reports, bindings, latency statistics. */
 #include "cli/report.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,6 +244,14 @@ void dyno_report_build_json(const struct dyno_build_report *report,
     count(&json, "candidates_timed", report->tune.measured_count);
     count(&json, "candidates_cached", report->tune.cached_count);
     number(&json, "predicted_us", (double)(report->tune.step_us + report->tune.reorder_us));
+    if (report->target.workspace_bytes_max != UINT64_MAX) {
+        dyno_json_key(&json, "larger_workspace");
+        dyno_json_object_begin(&json);
+        count(&json, "steps", report->tune.workspace_steps);
+        number(&json, "saves_us", (double)report->tune.workspace_us);
+        count(&json, "bytes", report->tune.workspace_bytes);
+        dyno_json_object_end(&json);
+    }
     uint64_t total_ns = 0;
     dyno_json_key(&json, "stage_ms");
     dyno_json_object_begin(&json);
@@ -284,6 +293,11 @@ void dyno_report_build_text(const struct dyno_build_report *report,
     printf("  tuning  %u candidates, %u timed, %u from the cache, %d threads\n",
            report->tune.candidate_count, report->tune.measured_count, report->tune.cached_count,
            report->target.thread_count);
+    if (report->tune.workspace_steps > 0)
+        printf("  limit   %u steps would take %.1f us less, all together, with a workspace of %.0f "
+               "MiB\n",
+               report->tune.workspace_steps, (double)report->tune.workspace_us,
+               ceil(mib(report->tune.workspace_bytes)));
     printf("  time    %.2f s (", (double)total_ns * 1e-9);
     for (int i = 0; i < DYNO_STAGE_COUNT; i++)
         printf("%s%s %.2f", i > 0 ? ", " : "", dyno_build_stage_text((enum dyno_build_stage)i),

@@ -135,8 +135,11 @@ static enum dyno_status time_runs(struct bench *bench, const struct dyno_tactic 
         bench->kernel->prepare(&bench->site, tactic, bench->packed[0], bench->state,
                                &workspace_bytes, &refusal) != DYNO_OK)
         return refusal.status == DYNO_E_NOMEM ? DYNO_NOMEM(err) : DYNO_OK;
-    if (workspace_bytes > bench->site.target->workspace_bytes_max)
+    if (workspace_bytes > bench->site.target->workspace_bytes_max ||
+        workspace_bytes < options->least_workspace_bytes)
         return DYNO_OK;
+    if (options->workspace_bytes_out != NULL)
+        *options->workspace_bytes_out = workspace_bytes;
     bench->workspace = dyno_alloc(workspace_bytes + 64, 1);
     if (bench->workspace == NULL)
         return DYNO_NOMEM(err);

@@ -6,8 +6,10 @@
 
 struct dyno_measure_options {
     struct dyno_pool *pool;
-    double budget_us;       /* stop measuring after about this long */
-    double give_up_us;      /* stop at once when the first warm run is slower than this */
+    double budget_us;               /* stop measuring after about this long */
+    double give_up_us;              /* stop at once when the first warm run is slower than this */
+    uint64_t least_workspace_bytes; /* do not time what wants less */
+    uint64_t *workspace_bytes_out;  /* what it wants, where it was timed; may be NULL */
     uint64_t passing_bytes; /* on a GPU: what passes through its cache between two runs of a step */
 };
 

@@ -125,7 +125,10 @@ static enum dyno_status prepare(struct bench *bench, const struct dyno_tactic *t
     const enum dyno_status status = bench->kernel->prepare(&bench->site, tactic, NULL, bench->state,
                                                            &workspace_bytes, &refusal);
     bench->is_prepared = status == DYNO_OK;
-    *able_out = status == DYNO_OK && workspace_bytes <= bench->site.target->workspace_bytes_max;
+    *able_out = status == DYNO_OK && workspace_bytes <= bench->site.target->workspace_bytes_max &&
+                workspace_bytes >= options->least_workspace_bytes;
+    if (*able_out && options->workspace_bytes_out != NULL)
+        *options->workspace_bytes_out = workspace_bytes;
     if (refusal.status == DYNO_E_NOMEM)
         return DYNO_NOMEM(bench->err);
     return *able_out ? give(bench, workspace_bytes, &bench->workspace) : DYNO_OK;

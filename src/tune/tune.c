@@ -224,11 +224,25 @@ static uint64_t passing_bytes(const struct tuner *tuner)
     return sum == 0 ? 0 : power;
 }
 
+static double timing_budget_us(const struct dyno_tune_options *options)
+{
+    static const double budget_us[] = {0, 4000, 10000, 25000, 60000, 150000};
+    return budget_us[options->level < 5 ? options->level : 5];
+}
+
+static enum dyno_status measure(struct tuner *tuner, const struct dyno_site *site,
+                                const struct dyno_tactic *tactic,
+                                const struct dyno_measure_options *how, float *us_out)
+{
+    if (dyno_kernel_find(tactic->kernel)->place == DYNO_ON_GPU)
+        return dyno_measure_gpu(site, tactic, tuner->options->programs, how, us_out, tuner->err);
+    return dyno_measure(site, tactic, how, us_out, tuner->err);
+}
+
 static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *site,
                                 const struct dyno_tactic *tactic, double give_up_us, float *us_out,
                                 bool *measured_out)
 {
-    static const double budget_us[] = {0, 4000, 10000, 25000, 60000, 150000};
     const struct dyno_tune_options *options = tuner->options;
     const bool is_reference = (tactic->flags & DYNO_TACTIC_REFERENCE) != 0;
     struct dyno_tune_key key;
@@ -242,19 +256,66 @@ static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *sit
         tuner->report->cached_count++;
         return DYNO_OK;
     }
-    const int level = options->level < 5 ? options->level : 5;
     const struct dyno_measure_options how = {.pool = options->pool,
-                                             .budget_us = budget_us[level],
+                                             .budget_us = timing_budget_us(options),
                                              .give_up_us = give_up_us,
                                              .passing_bytes = tuner->passing_bytes};
-    if (dyno_kernel_find(tactic->kernel)->place == DYNO_ON_GPU)
-        DYNO_TRY(dyno_measure_gpu(site, tactic, options->programs, &how, us_out, tuner->err));
-    else
-        DYNO_TRY(dyno_measure(site, tactic, &how, us_out, tuner->err));
+    DYNO_TRY(measure(tuner, site, tactic, &how, us_out));
     tuner->report->measured_count++;
     if (options->cache != NULL && isfinite(*us_out) &&
         !dyno_tune_cache_put(options->cache, key, *us_out, dyno_kernel_find(tactic->kernel)->name))
         return DYNO_NOMEM(tuner->err);
+    return DYNO_OK;
+}
+
+/* By its estimate, beside the best one. */
+static bool is_hopeless(const struct tuner *tuner, const struct dyno_tactic *tactic,
+                        const struct dyno_tactic *best)
+{
+    return tactic->est_us > best->est_us * (tuner->options->level >= 4 ? 10.0F : 4.0F) + 20.0F;
+}
+
+/* Where the user limits the workspace: what the candidates beyond the limit would save. */
+static enum dyno_status look_beyond_limit(struct tuner *tuner, const struct dyno_site *site,
+                                          double best_us)
+{
+    const uint64_t limit = tuner->options->target->workspace_bytes_max;
+    struct dyno_target unlimited = *tuner->options->target;
+    struct dyno_site wide = *site;
+    struct dyno_tactic found[CANDIDATES_MAX];
+    double wide_us = best_us;
+    uint64_t wide_bytes = 0;
+    if (limit == UINT64_MAX || tuner->options->level == 0)
+        return DYNO_OK;
+    unlimited.workspace_bytes_max = UINT64_MAX;
+    wide.target = &unlimited;
+    const int count = dyno_tune_candidates(&wide, found, CANDIDATES_MAX);
+    for (int i = 0; i < count; i++) {
+        float us = INFINITY;
+        uint64_t bytes = 0;
+        const struct dyno_measure_options how = {.pool = tuner->options->pool,
+                                                 .budget_us = timing_budget_us(tuner->options),
+                                                 .give_up_us = wide_us,
+                                                 .least_workspace_bytes = limit + 1,
+                                                 .workspace_bytes_out = &bytes,
+                                                 .passing_bytes = tuner->passing_bytes};
+        if ((found[i].flags & DYNO_TACTIC_REFERENCE) != 0 || is_hopeless(tuner, &found[i], found) ||
+            !is_timed(tuner->options, found, i, site->step->in_count))
+            continue;
+        DYNO_TRY(measure(tuner, &wide, &found[i], &how, &us));
+        tuner->report->measured_count += isfinite(us);
+        if (us < wide_us / TIE) {
+            wide_us = us;
+            wide_bytes = bytes;
+        }
+    }
+    if (wide_us < best_us) {
+        struct dyno_tune_report *report = tuner->report;
+        report->workspace_steps++;
+        report->workspace_us += (float)(best_us - wide_us);
+        if (wide_bytes > report->workspace_bytes)
+            report->workspace_bytes = wide_bytes;
+    }
     return DYNO_OK;
 }
 
@@ -283,8 +344,6 @@ static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
     int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
     if (idx < tuner->options->open_from)
         DYNO_TRY(dyno_tune_baseline(&site, found, &count, tuner->err));
-    const float least_est = count > 0 ? found[0].est_us : 0.0F;
-    const float prune = tuner->options->level >= 4 ? 10.0F : 4.0F;
     const bool closed = idx < tuner->options->open_from;
     double best = INFINITY;
     tuner->report->candidate_count += (uint32_t)count;
@@ -294,7 +353,7 @@ static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
         bool measured = false;
         if (!closed && !is_reference)
             continue;
-        if (choice->count > 0 && (is_reference || found[i].est_us > least_est * prune + 20.0F ||
+        if (choice->count > 0 && (is_reference || is_hopeless(tuner, &found[i], found) ||
                                   !is_timed(tuner->options, found, i, step->in_count)))
             continue;
         if (closed && is_free(tuner, step))
@@ -315,7 +374,7 @@ static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
     if (choice->count == 0)
         return DYNO_FAIL(tuner->err, DYNO_E_UNSUPPORTED, "step '%s': no kernel here can do %s",
                          step->name, dyno_ops[step->op]->onnx_name);
-    return DYNO_OK;
+    return closed && !is_free(tuner, step) ? look_beyond_limit(tuner, &site, best) : DYNO_OK;
 }
 
 /* --- programs --- */

@@ -29,7 +29,11 @@ struct dyno_tune_report {
     uint32_t measured_count; /* timed now */
     uint32_t cached_count;   /* taken from the cache */
     float step_us;           /* sum of the chosen candidates */
-    float reorder_us;        /* estimate of the layout changes */
+    /* Of a build with a limit: what a larger workspace would have bought. */
+    uint32_t workspace_steps; /* that would be faster */
+    float workspace_us;       /* by so much, all together, each step for itself */
+    uint64_t workspace_bytes; /* with so much */
+    float reorder_us;         /* estimate of the layout changes */
 };
 
 /* Sets tactic and measured_us of every step. E_UNSUPPORTED names a step without any kernel. */

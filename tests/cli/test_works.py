@@ -3,7 +3,7 @@ import json
 import struct
 
 from harness import check
-from onnx_bytes import good, npy, small_values
+from onnx_bytes import attr_ints, good, graph, model, node, npy, small_values, tensor, value
 
 LEVEL_0 = "--builderOptimizationLevel=0"
 
@@ -150,3 +150,17 @@ def case_printed_graph(t):
     check(text.count("// after import") == 1 and "// after" in text, text)
     text = t.works("build", "--onnx=m.onnx", "--saveEngine=m.engine", LEVEL_0, "--printGraph=all")
     check(text.count("// after ") > 2, text)
+
+
+def case_what_a_larger_workspace_would_buy(t):
+    """A limited build says it; which candidates are faster is the machine's to say, what they want is not."""
+    conv = node("Conv", ["x", "w"], ["y"], [attr_ints("pads", [1, 1, 1, 1])])
+    t.put("m.onnx", model(graph([conv], [value("x", [1, 64, 56, 56])], [value("y", [1, 64, 56, 56])],
+                                [tensor("w", [64, 64, 3, 3], small_values(64 * 64 * 9))])))
+    how = ("build", "--onnx=m.onnx", "--saveEngine=m.engine", "--builderOptimizationLevel=1", "--json")
+    check("larger_workspace" not in json.loads(t.works(*how)))
+    told = json.loads(t.works(*how, "--memPoolSize=workspace:1"))["larger_workspace"]
+    if told["steps"] == 0:
+        check(told == {"steps": 0, "saves_us": 0, "bytes": 0}, told)
+    else:
+        check(told["steps"] == 1 and told["saves_us"] > 0 and told["bytes"] > 1 << 20, told)
