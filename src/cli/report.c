@@ -244,6 +244,14 @@ void dyno_report_build_json(const struct dyno_build_report *report,
     count(&json, "candidates_timed", report->tune.measured_count);
     count(&json, "candidates_cached", report->tune.cached_count);
     number(&json, "predicted_us", (double)(report->tune.step_us + report->tune.reorder_us));
+    if (report->tune.clock.most_mhz > 0.0) {
+        dyno_json_key(&json, "tuning_clock");
+        dyno_json_object_begin(&json);
+        number(&json, "least_mhz", report->tune.clock.least_mhz);
+        number(&json, "most_mhz", report->tune.clock.most_mhz);
+        count(&json, "timings_repeated", report->tune.clock.repeated);
+        dyno_json_object_end(&json);
+    }
     if (report->target.workspace_bytes_max != UINT64_MAX) {
         dyno_json_key(&json, "larger_workspace");
         dyno_json_object_begin(&json);
@@ -293,6 +301,10 @@ void dyno_report_build_text(const struct dyno_build_report *report,
     printf("  tuning  %u candidates, %u timed, %u from the cache, %d threads\n",
            report->tune.candidate_count, report->tune.measured_count, report->tune.cached_count,
            report->target.thread_count);
+    if (report->tune.clock.most_mhz > 0.0)
+        printf("  clock   %.0f to %.0f MHz, %u timings repeated after it had fallen\n",
+               report->tune.clock.least_mhz, report->tune.clock.most_mhz,
+               report->tune.clock.repeated);
     if (report->tune.workspace_steps > 0)
         printf("  limit   %u steps would take %.1f us less, all together, with a workspace of %.0f "
                "MiB\n",

@@ -234,9 +234,16 @@ static enum dyno_status measure(struct tuner *tuner, const struct dyno_site *sit
                                 const struct dyno_tactic *tactic,
                                 const struct dyno_measure_options *how, float *us_out)
 {
-    if (dyno_kernel_find(tactic->kernel)->place == DYNO_ON_GPU)
-        return dyno_measure_gpu(site, tactic, tuner->options->programs, how, us_out, tuner->err);
-    return dyno_measure(site, tactic, how, us_out, tuner->err);
+    struct dyno_cuda_programs *programs = tuner->options->programs;
+    if (dyno_kernel_find(tactic->kernel)->place != DYNO_ON_GPU)
+        return dyno_measure(site, tactic, how, us_out, tuner->err);
+    const struct dyno_cuda *cuda = dyno_cuda_programs_device(programs);
+    DYNO_TRY(dyno_measure_gpu(site, tactic, programs, how, us_out, tuner->err));
+    if (!isfinite(*us_out) || !dyno_tune_clock_fell(&tuner->report->clock, cuda, false))
+        return DYNO_OK;
+    DYNO_TRY(dyno_measure_gpu(site, tactic, programs, how, us_out, tuner->err));
+    (void)dyno_tune_clock_fell(&tuner->report->clock, cuda, true);
+    return DYNO_OK;
 }
 
 static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *site,
@@ -534,6 +541,8 @@ enum dyno_status dyno_tune(struct dyno_plan *plan, const struct dyno_tune_option
         status = dyno_tune_corners_init(&tuner.corners, plan, tuner.arena, err);
     if (status == DYNO_OK) {
         tuner.passing_bytes = passing_bytes(&tuner);
+        if (options->level > 0 && options->programs != NULL)
+            dyno_tune_clock_init(&report_out->clock, dyno_cuda_programs_device(options->programs));
         status = compile_programs(&tuner);
     }
     for (uint32_t s = 0; s < plan->step_count && status == DYNO_OK; s++) {

@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/program.h"
 #include "tune/cache.h"
+#include "tune/clock.h"
 
 struct dyno_tune_options {
     const struct dyno_target *target;
@@ -26,9 +27,10 @@ struct dyno_tune_options {
 
 struct dyno_tune_report {
     uint32_t candidate_count;
-    uint32_t measured_count; /* timed now */
-    uint32_t cached_count;   /* taken from the cache */
-    float step_us;           /* sum of the chosen candidates */
+    uint32_t measured_count;      /* timed now */
+    uint32_t cached_count;        /* taken from the cache */
+    float step_us;                /* sum of the chosen candidates */
+    struct dyno_tune_clock clock; /* of a GPU */
     /* Of a build with a limit: what a larger workspace would have bought. */
     uint32_t workspace_steps; /* that would be faster */
     float workspace_us;       /* by so much, all together, each step for itself */

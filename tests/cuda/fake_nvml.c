@@ -1,7 +1,8 @@
 /* fake_nvml.c - a libnvidia-ml.so.1 for tests: one card, at 00000000:1b:00.0.
  *
  * FAKE_NVML=mig: it is cut into slices; FAKE_NVML=start: the library does not start;
- * FAKE_NVML=silent: the card tells only its memory.
+ * FAKE_NVML=silent: the card tells only its memory; FAKE_NVML=falls: every second time it is asked
+ * the clock of its multiprocessors is 1200 MHz.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -96,7 +97,10 @@ int nvmlDeviceGetMemoryInfo(void *device, unsigned long long *memory)
 
 int nvmlDeviceGetClockInfo(void *device, int clock, unsigned *mhz)
 {
+    static unsigned asked;
     (void)device;
+    if (clock == 1 && is("falls") && ++asked % 2 == 0)
+        return tell(mhz, 1200);
     return tell(mhz, clock == 1 ? 1980 : 3201);
 }
 

@@ -114,6 +114,18 @@ enum dyno_status dyno_cuda_facts(const struct dyno_cuda *cuda, struct dyno_devic
     return DYNO_OK;
 }
 
+double dyno_cuda_core_mhz(const struct dyno_cuda *cuda)
+{
+    NVML_DEVICE device = NULL;
+    unsigned value = 0;
+    struct dyno_err ignored = {0};
+    (void)pthread_once(&load_once, load);
+    if (why_not[0] != 0 || find(cuda, &device, &ignored) != DYNO_OK)
+        return NAN;
+    const int code = nvml.clock(device, DYNO_NVML_CLOCK_SM, &value);
+    return told(code, value, 1.0);
+}
+
 enum dyno_status dyno_cuda_look(int ordinal, struct dyno_device_facts *facts_out,
                                 struct dyno_err *err)
 {

@@ -43,4 +43,7 @@ DYNO_NODISCARD enum dyno_status dyno_cuda_facts(const struct dyno_cuda *cuda,
 DYNO_NODISCARD enum dyno_status dyno_cuda_look(int ordinal, struct dyno_device_facts *facts_out,
                                                struct dyno_err *err);
 
+/* The clock of its multiprocessors alone, which is quickly told; NAN: it tells none. */
+double dyno_cuda_core_mhz(const struct dyno_cuda *cuda);
+
 #endif /* DYNO_BACKEND_CUDA_NVML_H */

@@ -3,6 +3,7 @@
 Without g++ there is no run-time compiler, and nothing to test: exit 77.
 """
 import json
+import os
 import struct
 
 from harness import check
@@ -173,17 +174,34 @@ def case_parts(t):
         t.works("compare", t.path(f"m{dim}.onnx"), engine, "--rtol=1e-5")
 
 
+def product():
+    """Few candidates."""
+    return model(graph([node("MatMul", ["x", "m"], ["z"], name="product"), node("Relu", ["z"], ["y"], name="relu")],
+                       [value("x", [4, 16])], [value("y", [4, 8])], [tensor("m", [16, 8], small_values(128))]))
+
+
 def case_tuned(t):
     """Candidates are timed, by the emulation's own clock: the same engine twice."""
-    path = t.put("m.onnx", model(graph(
-        [node("MatMul", ["x", "m"], ["z"], name="product"), node("Relu", ["z"], ["y"], name="relu")],
-        [value("x", [4, 16])], [value("y", [4, 8])], [tensor("m", [16, 8], small_values(128))])))
+    path = t.put("m.onnx", product())
     build(t, "probe", good())
     for name in ("a", "b"):
         t.works("build", f"--onnx={path}", f"--saveEngine={name}.engine", "--device=cuda",
                 "--builderOptimizationLevel=1")
     t.works("compare", path, t.path("a.engine"), "--rtol=1e-5")
     check((t.folder / "a.engine").read_bytes() == (t.folder / "b.engine").read_bytes(), "they differ")
+
+
+def case_tuned_at_one_clock(t):
+    """A timing beside which the card's clock fell is repeated; a card that tells none is timed without."""
+    build(t, "m", product())
+    args = ("build", "--onnx=m.onnx", "--saveEngine=m.engine", "--device=cuda", "--builderOptimizationLevel=1", "--json")
+    folder = {"LD_LIBRARY_PATH": f"{os.environ['LD_LIBRARY_PATH']}:{os.environ['FAKE_NVML_FOLDER']}"}
+    for mode, repeated in (("told", False), ("falls", True)):
+        told = json.loads(t.works(*args, env={**folder, "FAKE_NVML": mode}))
+        clock = told["tuning_clock"]
+        check(clock["least_mhz"] == clock["most_mhz"] == 1980, clock)
+        check((clock["timings_repeated"] > 0) == repeated and clock["timings_repeated"] < told["candidates_timed"], clock)
+    check("tuning_clock" not in json.loads(t.works(*args, env={**folder, "FAKE_NVML": "silent"})))
 
 
 def case_no_library(t):
