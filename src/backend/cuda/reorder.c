@@ -104,12 +104,13 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     state->params = (struct dyno_gpu_reorder){
         .batch = (int)x->dims[0],
         .channels = (int)channels,
-        .y_stored = to_last ? (int)dyno_cuda_stored(channels, tactic->out_layout) : 0,
+        .stored =
+            (int)dyno_cuda_stored(channels, to_last ? tactic->out_layout : tactic->in_layouts[0]),
         .x_ld = from_last ? (int)dyno_cuda_ld(x, tactic->in_layouts[0]) : 0,
         .y_ld = to_last ? (int)dyno_cuda_ld(&site->outs[0], tactic->out_layout) : 0,
         .positions = dyno_cuda_count(x, 2, x->rank),
     };
-    state->params.narrow = !from_last && state->params.y_stored > 0 && state->params.y_stored <= 8;
+    state->params.narrow = from_last != to_last && state->params.stored <= 8;
     if (state->params.narrow != 0) {
         state->grid[0] = dyno_cuda_div_up(state->params.positions, THREADS);
         state->grid[2] = x->dims[0];

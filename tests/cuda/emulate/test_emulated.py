@@ -50,6 +50,17 @@ def case_types(t):
         t.works("compare", t.path("cpu.onnx"), engine, "--rtol=0.02", "--layers")
 
 
+def case_few_channels(t):
+    """An output of a block of channels or less goes back into rows."""
+    for channels in (1, 3, 4, 5, 8, 9):
+        conv = node("Conv", ["x", "w"], ["y"], [attr_ints("pads", [1, 1, 1, 1])], "conv")
+        onnx = model(graph([conv], [value("x", [2, 16, 9, 7])], [value("y", [2, channels, 9, 7])],
+                           [tensor("w", [channels, 16, 3, 3], small_values(channels * 144))]))
+        for name, flags in (("f32", ()), ("f16", ("--fp16",)), ("bf16", ("--bf16",))):
+            engine, _ = build(t, f"{name}-{channels}", onnx, *flags)
+            t.works("compare", t.path(f"{name}-{channels}.onnx"), engine, f"--rtol={1e-6 if name == 'f32' else 1e-2}")
+
+
 def case_baseline_without_libraries(t):
     """A slower execution by our own kernels would be another unoptimised one: one sentence."""
     path = t.put("m.onnx", good())

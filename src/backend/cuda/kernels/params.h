@@ -91,8 +91,10 @@ struct dyno_gpu_move {
  * `ld` apart. */
 struct dyno_gpu_reorder {
     unsigned long long x, y;
-    int batch, channels, y_stored, x_ld, y_ld;
-    int narrow; /* rows to channels last, at most a block of them: a thread a position */
+    int batch, channels;
+    int stored; /* channels of the side that has them last */
+    int x_ld, y_ld;
+    int narrow; /* between rows and at most eight stored channels: a thread a position */
     long long positions;
 };
 

@@ -8,23 +8,32 @@ extern "C" __global__ void __launch_bounds__(256)
     dyno_main(const __grid_constant__ dyno_gpu_reorder p)
 {
     __shared__ float tile[32][33];
-#if !X_LAST && Y_LAST
-    if (p.narrow) {
+#if X_LAST != Y_LAST
+    if (p.narrow) { /* one block of channels or two: a thread a position */
         const i64 at = (i64)blockIdx.x * blockDim.x + threadIdx.x;
         if (at >= p.positions)
             return;
-        const T *from = (const T *)p.x + (i64)blockIdx.z * p.positions * p.channels + at;
-        TO *to = (TO *)p.y + ((i64)blockIdx.z * p.positions + at) * p.y_ld;
+        const i64 row = (i64)blockIdx.z * p.positions * p.channels + at;
+        const i64 last = ((i64)blockIdx.z * p.positions + at) * (X_LAST ? p.x_ld : p.y_ld);
         float v[8];
+#if X_LAST
+        if (p.stored == 8)
+            dyno_load<8>(v, (const T *)p.x + last);
+        else
+            dyno_load<4>(*(float (*)[4])v, (const T *)p.x + last);
 #pragma unroll
         for (int c = 0; c < 8; c++)
-            v[c] = c < p.channels ? dyno_to_f32(from[c * p.positions]) : 0.0f;
-        if (p.y_stored == 8) {
-            dyno_store<8>(to, v);
-        } else {
-            const float four[4] = {v[0], v[1], v[2], v[3]};
-            dyno_store<4>(to, four);
-        }
+            if (c < p.channels)
+                ((TO *)p.y)[row + c * p.positions] = dyno_of_f32<TO>(v[c]);
+#else
+#pragma unroll
+        for (int c = 0; c < 8; c++)
+            v[c] = c < p.channels ? dyno_to_f32(((const T *)p.x)[row + c * p.positions]) : 0.0f;
+        if (p.stored == 8)
+            dyno_store<8>((TO *)p.y + last, v);
+        else
+            dyno_store<4>((TO *)p.y + last, *(const float (*)[4])v);
+#endif
         return;
     }
 #endif
@@ -49,7 +58,7 @@ extern "C" __global__ void __launch_bounds__(256)
         const int c = c0 + (Y_LAST ? lane : i);
         const i64 s = s0 + (Y_LAST ? i : lane);
         const float v = tile[Y_LAST ? lane : i][Y_LAST ? i : lane];
-        if (s < p.positions && c < (Y_LAST ? p.y_stored : p.channels))
+        if (s < p.positions && c < (Y_LAST ? p.stored : p.channels))
             y[Y_LAST ? s * p.y_ld + c : c * p.positions + s] = dyno_of_f32<TO>(v);
     }
 }
