@@ -4,6 +4,8 @@
 extern const struct dyno_kernel dyno_kernel_cuda_reorder;
 
 #define THREADS 256
+#define TILE_C  32 /* as in reorder.cu */
+#define TILE_S  64
 
 struct reorder_state {
     bool rows; /* both are rows: only the element type differs */
@@ -116,8 +118,8 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
         state->grid[2] = x->dims[0];
         return DYNO_OK;
     }
-    state->grid[0] = dyno_cuda_div_up(state->params.positions, 32);
-    state->grid[1] = dyno_cuda_div_up(channels, 32);
+    state->grid[0] = dyno_cuda_div_up(state->params.positions, TILE_S);
+    state->grid[1] = dyno_cuda_div_up(channels, TILE_C);
     state->grid[2] = x->dims[0];
     return DYNO_OK;
 }

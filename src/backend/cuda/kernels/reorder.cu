@@ -1,13 +1,17 @@
 /* reorder.cu - a tensor in another layout and element type.
  *
  * Choices: T, TO (types of x and y), X_LAST, Y_LAST (0: rows, 1: channels last).
- * Tiles of 32 channels x 32 positions go through shared memory, so that both sides are read and
- * written along their fastest axis.
+ * Tiles go through shared memory, so that both sides are read and written along their fastest axis:
+ * rows by neighbouring threads, channels by 16 bytes a thread.  What a warp writes there or reads,
+ * eight positions of 16-bit channels or four of f32, lies in 32 different banks.
  */
+#define TILE_C 32
+#define TILE_S 64
+
 extern "C" __global__ void __launch_bounds__(256)
     dyno_main(const __grid_constant__ dyno_gpu_reorder p)
 {
-    __shared__ float tile[32][33];
+    __shared__ float tile[TILE_C][TILE_S + 1];
 #if X_LAST != Y_LAST
     if (p.narrow) { /* one block of channels or two: a thread a position */
         const i64 at = (i64)blockIdx.x * blockDim.x + threadIdx.x;
@@ -37,28 +41,50 @@ extern "C" __global__ void __launch_bounds__(256)
         return;
     }
 #endif
-    const int lane = threadIdx.x & 31, row = threadIdx.x >> 5;
-    const int c0 = (int)blockIdx.y * 32;
-    const i64 s0 = (i64)blockIdx.x * 32;
+    const i64 s0 = (i64)blockIdx.x * TILE_S;
+    const int c0 = (int)blockIdx.y * TILE_C;
     const i64 n = blockIdx.z;
     const T *x = (const T *)p.x + n * p.positions * (X_LAST ? p.x_ld : p.channels);
     TO *y = (TO *)p.y + n * p.positions * (Y_LAST ? p.y_ld : p.channels);
+#if X_LAST
+    constexpr int VX = 16 / sizeof(T);
 #pragma unroll
-    for (int i = row; i < 32; i += 8) {
-        const int c = c0 + (X_LAST ? lane : i);
-        const i64 s = s0 + (X_LAST ? i : lane);
-        float v = 0.0f;
-        if (c < p.channels && s < p.positions)
-            v = dyno_to_f32(x[X_LAST ? s * p.x_ld + c : c * p.positions + s]);
-        tile[X_LAST ? lane : i][X_LAST ? i : lane] = v;
+    for (int i = threadIdx.x; i < TILE_S * TILE_C / VX; i += 256) {
+        const int c = i % (TILE_C / VX) * VX, s = i / (TILE_C / VX);
+        float v[VX] = {0.0f};
+        if (c0 + c < p.channels && s0 + s < p.positions)
+            dyno_load<VX>(v, x + (s0 + s) * p.x_ld + c0 + c);
+#pragma unroll
+        for (int k = 0; k < VX; k++)
+            tile[c + k][s] = v[k];
     }
+#else
+#pragma unroll
+    for (int i = threadIdx.x; i < TILE_S * TILE_C; i += 256) {
+        const int c = i / TILE_S, s = i % TILE_S;
+        const bool is_there = c0 + c < p.channels && s0 + s < p.positions;
+        tile[c][s] = is_there ? dyno_to_f32(x[(c0 + c) * p.positions + s0 + s]) : 0.0f;
+    }
+#endif
     __syncthreads();
+#if Y_LAST
+    constexpr int VY = 16 / sizeof(TO);
 #pragma unroll
-    for (int i = row; i < 32; i += 8) {
-        const int c = c0 + (Y_LAST ? lane : i);
-        const i64 s = s0 + (Y_LAST ? i : lane);
-        const float v = tile[Y_LAST ? lane : i][Y_LAST ? i : lane];
-        if (s < p.positions && c < (Y_LAST ? p.stored : p.channels))
-            y[Y_LAST ? s * p.y_ld + c : c * p.positions + s] = dyno_of_f32<TO>(v);
+    for (int i = threadIdx.x; i < TILE_S * TILE_C / VY; i += 256) {
+        const int c = i % (TILE_C / VY) * VY, s = i / (TILE_C / VY);
+        float v[VY];
+#pragma unroll
+        for (int k = 0; k < VY; k++)
+            v[k] = tile[c + k][s];
+        if (c0 + c < p.stored && s0 + s < p.positions)
+            dyno_store<VY>(y + (s0 + s) * p.y_ld + c0 + c, v);
     }
+#else
+#pragma unroll
+    for (int i = threadIdx.x; i < TILE_S * TILE_C; i += 256) {
+        const int c = i / TILE_S, s = i % TILE_S;
+        if (c0 + c < p.channels && s0 + s < p.positions)
+            y[(c0 + c) * p.positions + s0 + s] = dyno_of_f32<TO>(tile[c][s]);
+    }
+#endif
 }
