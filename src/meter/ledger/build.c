@@ -1,4 +1,4 @@
-/* build.c - a group in memory: numbers of names, ids of records, hashes. */
+/* build.c - a group in memory: numbers of names, hashes. */
 #include <string.h>
 #include <sys/random.h>
 
@@ -103,8 +103,8 @@ uint32_t dyno_ledger_build(struct dyno_ledger *ledger, struct dyno_ledger_entry 
          entry != NULL && group->record_count < ledger->options.group_records_max &&
          has_room(group);
          entry = entry->next) {
-        entry->record.id = (struct dyno_record_id){group->node, group->epoch,
-                                                   group->first_seq + group->record_count++};
+        DYNO_ASSERT(entry->record.id.seq == group->first_seq + group->record_count);
+        group->record_count++;
         for (size_t i = 0; i < DYNO_NAME_KINDS; i++)
             (void)number_of(ledger, entry->record.names[i]);
     }

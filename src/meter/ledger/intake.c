@@ -63,12 +63,12 @@ enum dyno_status dyno_ledger_name(struct dyno_ledger *ledger, enum dyno_name_kin
 
 /* --- entries --- */
 
-void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries)
+void dyno_ledger_push(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries)
 {
     struct dyno_err err = {0};
     struct dyno_ledger_entry *last = entries;
     for (struct dyno_ledger_entry *entry = entries; entry != NULL; entry = entry->next) {
-        entry->record.id.node = ledger->options.node;
+        entry->record.id = (struct dyno_record_id){ledger->options.node, ledger->epoch, 0};
         entry->record.voids.node = ledger->options.node;
         const bool is_right = dyno_record_check(&entry->record, &err) == DYNO_OK;
         DYNO_ASSERT(is_right && (entry->done != NULL || ledger->options.told != NULL));
@@ -76,15 +76,25 @@ void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *en
     }
     (void)pthread_mutex_lock(&ledger->lock);
     DYNO_ASSERT(!ledger->is_closing);
-    for (const struct dyno_ledger_entry *entry = entries; entry != NULL; entry = entry->next)
+    for (struct dyno_ledger_entry *entry = entries; entry != NULL; entry = entry->next) {
         for (size_t i = 0; i < DYNO_NAME_KINDS; i++)
             DYNO_ASSERT(entry->record.names[i] <= ledger->name_count);
-    const bool was_empty = ledger->first == NULL;
+        entry->record.id.seq = ++ledger->appended_seq;
+    }
     *ledger->last_next = entries;
     ledger->last_next = &last->next;
     (void)pthread_mutex_unlock(&ledger->lock);
-    if (was_empty)
-        (void)pthread_cond_signal(&ledger->wakes);
+}
+
+void dyno_ledger_wake(struct dyno_ledger *ledger)
+{
+    (void)pthread_cond_signal(&ledger->wakes); /* nothing, unless it sleeps */
+}
+
+void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries)
+{
+    dyno_ledger_push(ledger, entries);
+    dyno_ledger_wake(ledger);
 }
 
 /* --- answers that have left --- */

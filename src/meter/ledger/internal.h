@@ -40,6 +40,7 @@ struct dyno_ledger {
     pthread_mutex_t lock;
     pthread_cond_t wakes;
     struct dyno_ledger_entry *first, **last_next; /* pending */
+    uint64_t appended_seq;                        /* the last id that was given */
     struct dyno_ledger_sent sent;
     struct dyno_map handles; /* key -> handle */
     struct dyno_ledger_name *name_chunks[DYNO_NAME_CHUNKS];
@@ -84,8 +85,8 @@ void dyno_ledger_intake_fini(struct dyno_ledger *ledger);
 
 /* --- build.c: a group in memory --- */
 
-/* Makes ledger->group, header and items out of the first entries of the list, gives them their ids,
- * and returns how many they are. */
+/* Makes ledger->group, header and items out of the first entries of the list, and returns how many
+ * they are. */
 uint32_t dyno_ledger_build(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries,
                            uint64_t sent_seq);
 void dyno_ledger_build_bare(struct dyno_ledger *ledger, enum dyno_group_kind kind,

@@ -4,9 +4,9 @@
  * time writes it; anybody may read the files meanwhile (meter/ledger/reader.h).  Each start makes a
  * new file and a new epoch, which is durable before the first record.
  *
- * Any thread hands over entries.  One thread, the committer, gives them their ids in the order in
- * which it commits them, a group at a time, and tells each entry when it is on the disk: then its
- * answer may leave.  When it has left, say so (dyno_ledger_sent): after a crash records whose
+ * Any thread hands over entries, and each has its id then.  One thread, the committer, commits them
+ * in the order of their ids, a group at a time, and tells each entry when it is on the disk: then
+ * its answer may leave.  When it has left, say so (dyno_ledger_sent): after a crash records whose
  * answer is not known to have left are unconfirmed, and rated 0.
  *
  * A failed write or sync ends the process; it is never tried again, for nobody knows what is on the
@@ -81,7 +81,8 @@ enum dyno_status dyno_ledger_name(struct dyno_ledger *ledger, enum dyno_name_kin
 
 /* One record on its way.  The caller's, and not to be touched from append until `done`. */
 struct dyno_ledger_entry {
-    struct dyno_record record; /* names are handles; id (and the node of `voids`) is written */
+    struct dyno_record record; /* names are handles; id (and the node of `voids`) is written by
+                                  append */
     /* By the committer, when `status` is known: DYNO_OK, the record is durable, or E_CANCELLED.
      * Must be short and must not append; the entry is the caller's again.  NULL: options.told. */
     void (*done)(struct dyno_ledger_entry *entry);
@@ -93,6 +94,10 @@ struct dyno_ledger_entry {
 /* One or more, as a list.  Any thread; never waits for the disk.  The records must pass
  * dyno_record_check, handles be of dyno_ledger_name: what is wrong here is an error of ours. */
 void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries);
+/* The same in two steps, for who has more to append soon: until he wakes the committer, it may
+ * sleep on. */
+void dyno_ledger_push(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries);
+void dyno_ledger_wake(struct dyno_ledger *ledger);
 
 /* The answers of the usage records `seqs` of this epoch have left.  (Records of other kinds have
  * none; a void settles the one that it is of.)  Any thread.  E_NOMEM: it may be said again. */

@@ -9,6 +9,7 @@
 #include "serve/app/metering.h"
 #include "serve/app/rpc.h"
 #include "serve/app/spending.h"
+#include "serve/app/usage.h"
 #include "serve/sched/router.h"
 
 #define SPARE_MAX 256
@@ -206,12 +207,32 @@ static void to_its_thread(struct dyno_call *call)
     dyno_loop_post(call->io->loop, &call->mail);
 }
 
+static void finish_held(struct dyno_call *call)
+{
+    dyno_call_record_held(call);
+    finish(call);
+}
+
+static void deliver_held(struct dyno_mail *mail)
+{
+    finish_held((struct dyno_call *)(void *)((char *)mail - offsetof(struct dyno_call, mail)));
+}
+
 static void on_done(struct dyno_task *task)
 {
     struct dyno_call *call = (struct dyno_call *)(void *)task; /* its first member */
     call->status = task->status;
-    if (!dyno_call_record(call, deliver))
-        to_its_thread(call);
+    if (!dyno_call_is_held(call)) {
+        if (!dyno_call_record(call, deliver))
+            to_its_thread(call);
+        return;
+    }
+    if (dyno_io_here == call->io) {
+        finish_held(call);
+        return;
+    }
+    call->mail.deliver = deliver_held;
+    dyno_loop_post(call->io->loop, &call->mail);
 }
 
 /* --- waiting for a variant to be loaded --- */
@@ -457,9 +478,11 @@ const char *dyno_call_error(const struct dyno_call *call)
 static const char *record_of(struct dyno_call *call)
 {
     char *text = NULL;
-    if (call->has_entry && call->entry.record.id.seq != 0)
+    const struct dyno_record_id id =
+        call->usage != NULL ? call->usage->entry.record.id : call->entry.record.id;
+    if ((call->usage != NULL || call->has_entry) && id.seq != 0)
         text = dyno_arena_alloc(call->arena, DYNO_RECORD_TEXT_ROOM, 1);
-    return text != NULL ? dyno_record_id_text(call->entry.record.id, text) : NULL;
+    return text != NULL ? dyno_record_id_text(id, text) : NULL;
 }
 
 enum dyno_status dyno_call_result(struct dyno_call *call, struct dyno_infer_answer *answer_out,

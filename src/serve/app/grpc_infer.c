@@ -3,6 +3,7 @@
 
 #include "base/pbwire.h"
 #include "serve/app/rpc.h"
+#include "serve/app/usage.h"
 
 /* --- the answer --- */
 
@@ -94,10 +95,19 @@ static void finish_failed(struct dyno_call *call)
     dyno_grpc_finish(grpc, dyno_grpc_status_of(call->status), dyno_call_error(call));
 }
 
+/* Its answer waits for its record. */
+static void hold(struct dyno_call *call)
+{
+    if (call->usage != NULL)
+        call->usage->conn = dyno_h2_hold(&call->rpc->grpc.stream, &call->io->usage.hold,
+                                         call->usage->entry.record.id.seq);
+}
+
 static void answer_unary(struct dyno_call *call)
 {
     struct dyno_grpc_call *grpc = &call->rpc->grpc;
     struct dyno_seg *seg = NULL;
+    hold(call);
     if (call->status == DYNO_OK && grpc->stream.h2 != NULL)
         call->status = write_result(call, 0, &seg);
     call->has_left = seg != NULL;
@@ -119,6 +129,7 @@ static void answer_of_stream(struct dyno_call *call)
     struct dyno_seg *seg = NULL;
     if (grpc->stream.h2 == NULL)
         return;
+    hold(call);
     seg = call->seg;
     call->seg = NULL;
     if (call->status == DYNO_OK && seg == NULL)

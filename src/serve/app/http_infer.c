@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "serve/app/http.h"
+#include "serve/app/usage.h"
 #include "serve/v2/generate.h"
 
 #define ZIP_MIN_BYTES 512                   /* smaller answers are not worth packing */
@@ -171,6 +172,9 @@ void dyno_call_answer_http(struct dyno_call *call)
     struct dyno_visit *visit = call->visit;
     struct dyno_seg *seg = NULL;
     struct content content = {0};
+    if (call->usage != NULL)
+        call->usage->conn = dyno_http_hold(&visit->request, &call->io->usage.hold,
+                                           call->usage->entry.record.id.seq);
     if (call->status == DYNO_OK && visit->request.h1 != NULL)
         call->status = write_result(call, &seg, &content);
     if (call->status == DYNO_OK && seg != NULL)

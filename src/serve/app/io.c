@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "serve/app/http.h"
 #include "serve/app/rpc.h"
+#include "serve/app/usage.h"
 
 #define HTTP_IDLE_NS UINT64_C(300000000000)
 #define GRPC_IDLE_NS UINT64_C(7200000000000)
@@ -42,6 +43,7 @@ enum dyno_status dyno_io_open(struct dyno_io *io, int *listeners, struct dyno_er
 {
     const struct dyno_serve_options *options = &io->server->options;
     DYNO_TRY(dyno_loop_create(&io->loop, err));
+    dyno_usage_init(io);
     set_up_servers(io);
     io->http.accept = dyno_http1_accept;
     io->http.owner = &io->http_server;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "serve/app/http.h"
+#include "serve/app/usage.h"
 
 _Static_assert(DYNO_CLASSES_MAX <= DYNO_METER_CLASSES_MAX, "each class has its place");
 
@@ -42,12 +43,18 @@ static struct dyno_call *call_of(struct dyno_ledger_entry *entry)
     return (struct dyno_call *)(void *)((char *)entry - offsetof(struct dyno_call, entry));
 }
 
-static void take_status(struct dyno_call *call)
+static void refuse(struct dyno_call *call)
 {
-    if (call->entry.status != DYNO_OK && call->status == DYNO_OK)
+    if (call->status == DYNO_OK)
         call->status = DYNO_FAIL(&call->err, DYNO_E_BUSY,
                                  "usage could not be written down, so the answer is "
                                  "not given");
+}
+
+static void take_status(struct dyno_call *call)
+{
+    if (call->entry.status != DYNO_OK)
+        refuse(call);
     if (call->entry.status == DYNO_OK && call->entry.record.id.seq != 0)
         dyno_quota_post(&call->entry.record, &call->reservation);
 }
@@ -104,6 +111,9 @@ static void flush(struct dyno_io *io)
     usage->left_count = 0;
     if (left_count > 0)
         dyno_meter_left(io->server->meter, usage->left, left_count);
+    if (usage->has_pushed)
+        dyno_meter_wake(io->server->meter);
+    usage->has_pushed = false;
     if (entries != NULL)
         dyno_meter_hand_over(io->server->meter, entries);
 }
@@ -131,18 +141,15 @@ static void hand_over(struct dyno_call *call)
     dyno_loop_at_end(io->loop, &usage->turn);
 }
 
-bool dyno_call_record(struct dyno_call *call, void (*wake)(struct dyno_mail *mail))
+static struct dyno_meter_request request_of(struct dyno_call *call)
 {
-    struct dyno_server *server = call->io->server;
     const struct dyno_task *task = &call->task;
-    if (server->meter == NULL || task->batch_id == 0)
-        return false;
-    const struct dyno_meter_request request = {
+    return (struct dyno_meter_request){
         .variant = task->variant,
         .tenant_id = call->guest->tenant,
         .tenant = call->guest->name,
         .class_idx = task->class_idx,
-        .class_name = server->classes.rows[task->class_idx].name,
+        .class_name = call->io->server->classes.rows[task->class_idx].name,
         .inputs = task->inputs,
         .is_good = call->status == DYNO_OK,
         .is_cancelled = call->status == DYNO_E_CANCELLED,
@@ -155,6 +162,44 @@ bool dyno_call_record(struct dyno_call *call, void (*wake)(struct dyno_mail *mai
         .batch_count = task->batch_count,
         .reservation = &call->reservation,
     };
+}
+
+bool dyno_call_is_held(const struct dyno_call *call)
+{
+    const struct dyno_server *server = call->io->server;
+    return server->meter != NULL && !server->options.awaits_fleet && !server->options.is_relaxed &&
+           call->held == NULL;
+}
+
+void dyno_call_record_held(struct dyno_call *call)
+{
+    struct dyno_io *io = call->io;
+    if (call->task.batch_id == 0)
+        return;
+    struct dyno_usage *usage = dyno_usage_create(io);
+    const struct dyno_meter_request request = request_of(call);
+    if (usage == NULL || !dyno_meter_record(io->server->meter, &request, &usage->entry)) {
+        if (usage != NULL)
+            dyno_usage_destroy(usage);
+        refuse(call);
+        return;
+    }
+    usage->reservation = call->reservation;
+    call->reservation = (struct dyno_reservation){0};
+    call->usage = usage;
+    dyno_meter_push(io->server->meter, &usage->entry);
+    dyno_usage_begin(usage);
+    io->usage.has_pushed = true;
+    io->usage.turn.end = end_turn;
+    dyno_loop_at_end(io->loop, &io->usage.turn);
+}
+
+bool dyno_call_record(struct dyno_call *call, void (*wake)(struct dyno_mail *mail))
+{
+    struct dyno_server *server = call->io->server;
+    if (server->meter == NULL || call->task.batch_id == 0)
+        return false;
+    const struct dyno_meter_request request = request_of(call);
     call->mail.deliver = wake;
     call->has_entry = true;
     if (dyno_meter_record(server->meter, &request, &call->entry)) {
@@ -165,7 +210,7 @@ bool dyno_call_record(struct dyno_call *call, void (*wake)(struct dyno_mail *mai
     return false;
 }
 
-static void note_left(struct dyno_io *io, uint64_t seq)
+void dyno_call_left(struct dyno_io *io, uint64_t seq)
 {
     struct dyno_io_usage *usage = &io->usage;
     if (usage->left_count == DYNO_IO_LEFT_MAX)
@@ -180,15 +225,23 @@ void dyno_call_settle(struct dyno_call *call)
 {
     if (call->has_entry && dyno_meter_awaits(&call->entry)) {
         if (call->has_left && call->entry.status == DYNO_OK)
-            note_left(call->io, call->entry.record.id.seq);
+            dyno_call_left(call->io, call->entry.record.id.seq);
         else
             dyno_meter_lost(call->io->server->meter, &call->entry, &call->reservation);
     }
+    if (call->usage != NULL)
+        dyno_usage_settle(call->usage, call->has_left);
+    call->usage = NULL;
     call->has_entry = call->has_left = false;
     call->entry = (struct dyno_ledger_entry){0};
 }
 
 /* --- opening and closing --- */
+
+static void committed(void *arg, uint64_t seq)
+{
+    dyno_usage_committed(arg, seq);
+}
 
 static enum dyno_status ready(void *arg, struct dyno_arena *arena,
                               struct dyno_variant ***variants_out, size_t *count_out,
@@ -227,6 +280,7 @@ enum dyno_status dyno_server_open_meter(struct dyno_server *server, struct dyno_
                                        .ready = ready,
                                        .durable = durable,
                                        .told = told,
+                                       .committed = committed,
                                        .arg = server};
     for (int i = 0; i < options->gpu_count; i++)
         meter.gpus[i] = &server->gpu_accounts[i];
@@ -240,6 +294,8 @@ void dyno_server_close_meter(struct dyno_server *server)
         flush(&server->ios[i]);
     if (dyno_meter_destroy(server->meter, &err) != DYNO_OK)
         dyno_log(DYNO_LOG_ERROR, "the ledger: %s", err.text);
+    for (int i = 0; i < server->io_count; i++)
+        dyno_usage_fini(&server->ios[i]);
     server->meter = NULL;
 }
 

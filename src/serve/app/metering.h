@@ -14,12 +14,20 @@ enum dyno_status dyno_server_adopt(void *arg, struct dyno_variant *variant, stru
 /* May a request be taken?  E_BUSY while the ledger's disk is full, or answers would wait for
  * the fleet too long. */
 enum dyno_status dyno_call_may_run(struct dyno_call *call);
-/* The call's run is over: true when a record is on its way.  When the answer may leave, `wake` is
- * delivered on the call's own thread; its status may have become an error (also where this is
- * false). */
+/* May its answer be written before its record is durable, and wait in its connection?  Not where it
+ * has others to wait for, nor where a part of it lies in the client's memory. */
+bool dyno_call_is_held(const struct dyno_call *call);
+/* The run of such a call is over: a record is on its way, which has its id.  On the call's own
+ * thread; its status may have become an error. */
+void dyno_call_record_held(struct dyno_call *call);
+/* The run of another call is over: true when a record is on its way.  When the answer may leave,
+ * `wake` is delivered on the call's own thread; its status may have become an error (also where
+ * this is false). */
 bool dyno_call_record(struct dyno_call *call, void (*wake)(struct dyno_mail *mail));
 /* The call is over: its answer has left, or has not. */
 void dyno_call_settle(struct dyno_call *call);
+/* The answer of this record has left. */
+void dyno_call_left(struct dyno_io *io, uint64_t seq);
 
 /* What the metrics tell of it; nothing without a meter. */
 void dyno_server_print_meter(struct dyno_server *server, struct dyno_strbuf *out);

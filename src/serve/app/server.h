@@ -33,7 +33,15 @@ struct dyno_io_usage {
     struct dyno_ledger_entry *entries, **last_next; /* records that were made in this turn */
     uint64_t left[DYNO_IO_LEFT_MAX];                /* records whose answers have left */
     size_t left_count;
+    bool has_pushed;                          /* the committer shall be woken */
     struct dyno_mail *told_last, *told_first; /* the committer's: calls to be woken */
+    /* Answers that are written, and wait for their records (usage.h). */
+    struct dyno_hold hold;
+    struct dyno_usage *pending, **pending_last, *spare;
+    uint32_t spare_count;
+    struct dyno_mail bell;
+    atomic_bool is_rung;
+    bool is_awaited; /* the committer's: some of the group that it tells are of this thread */
 };
 
 struct dyno_io {
@@ -71,6 +79,7 @@ struct dyno_server {
     struct dyno_device device;                      /* the CPU */
     struct dyno_device gpu_accounts[DYNO_GPUS_MAX]; /* as options.gpus */
     struct dyno_meter *meter;                       /* NULL: nothing is metered */
+    atomic_uint_fast64_t told_seq;                  /* its records up to here are durable */
     _Atomic(struct dyno_catalog *) metered;         /* its models, once there is one */
     struct dyno_arena *arena;                       /* what the manager borrows */
     struct dyno_manager *manager;
@@ -114,6 +123,7 @@ void dyno_rpc_end_watches(struct dyno_io *io);
 extern _Thread_local struct dyno_io *dyno_io_here;
 
 struct dyno_block; /* memory from the budget */
+struct dyno_usage; /* a record that outlives its call */
 struct dyno_held;  /* a region of shared memory that an output goes to */
 
 struct dyno_call {
@@ -146,6 +156,7 @@ struct dyno_call {
     bool is_done;       /* of a stream: it waits for its turn */
     uint64_t came_ns;   /* since 1970; 0: not looked up yet */
     struct dyno_ledger_entry entry;
+    struct dyno_usage *usage;            /* instead of `entry`: the answer is held */
     struct dyno_reservation reservation; /* of its guest's budgets */
     const char *limit_policy, *limit;    /* RateLimit fields of a refusal; NULL: none */
     /* Of a stream, when it is done: its answer (NULL: to be written yet); it holds the variant no

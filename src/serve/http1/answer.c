@@ -131,6 +131,15 @@ void dyno_h1_refuse(struct dyno_h1 *h1, int status, const char *text)
     dyno_h1_refuse_with(h1, &refusal);
 }
 
+struct dyno_conn *dyno_http_hold(struct dyno_http_request *request, struct dyno_hold *hold,
+                                 uint64_t waits_for)
+{
+    if (request->h1 == NULL)
+        return NULL;
+    dyno_conn_hold(&request->h1->conn, hold, waits_for);
+    return &request->h1->conn;
+}
+
 void dyno_http_answer(struct dyno_http_request *request, int status, const char *type,
                       const char *extra, struct dyno_seg *body)
 {

@@ -83,6 +83,9 @@ const struct dyno_peer *dyno_http_peer(const struct dyno_http_request *request);
 /* The value of a header by its lower-case name; NULL: none. */
 const char *dyno_http_header(const struct dyno_http_request *request, const char *name);
 
+/* What it is answered waits in its connection; NULL where the client has gone. */
+struct dyno_conn *dyno_http_hold(struct dyno_http_request *request, struct dyno_hold *hold,
+                                 uint64_t waits_for);
 /* `type` NULL: no body.  `extra` is "" or whole header lines.  `body` is taken and may be NULL. */
 void dyno_http_answer(struct dyno_http_request *request, int status, const char *type,
                       const char *extra, struct dyno_seg *body);

@@ -290,6 +290,16 @@ const struct dyno_peer *dyno_h2_peer(const struct dyno_h2_stream *stream)
     return &stream->h2->conn.peer;
 }
 
+/* Frames are made at the end of the turn: those of streams that were answered before wait, too. */
+struct dyno_conn *dyno_h2_hold(struct dyno_h2_stream *stream, struct dyno_hold *hold,
+                               uint64_t waits_for)
+{
+    if (stream->h2 == NULL)
+        return NULL;
+    dyno_conn_hold(&stream->h2->conn, hold, waits_for);
+    return &stream->h2->conn;
+}
+
 void dyno_h2_free(struct dyno_h2_stream *stream)
 {
     dyno_slab_free(dyno_loop_slab(stream->port->loop), stream);

@@ -58,6 +58,10 @@ bool dyno_http2_accept(struct dyno_port *port, int fd); /* a dyno_accept_fn */
 /* Who opened the stream; its h2 is not NULL. */
 const struct dyno_peer *dyno_h2_peer(const struct dyno_h2_stream *stream);
 
+/* What it is told from now on waits in its connection; NULL where the stream is closed. */
+struct dyno_conn *dyno_h2_hold(struct dyno_h2_stream *stream, struct dyno_hold *hold,
+                               uint64_t waits_for);
+
 /* Headers (copied), then output as `ready` has it, then the trailers. */
 void dyno_h2_respond(struct dyno_h2_stream *stream, const struct dyno_h2_field *fields,
                      size_t count);

@@ -52,6 +52,7 @@ static void group_ends(void *arg, uint64_t last_seq)
     const struct dyno_meter *meter = arg;
     if (meter->options.quota != NULL)
         dyno_quota_group_ends(meter->options.quota, last_seq, dyno_ledger_sent_seq(meter->ledger));
+    meter->options.committed(meter->options.arg, last_seq);
 }
 
 static enum dyno_status start(struct dyno_meter *meter, struct dyno_err *err)
@@ -373,6 +374,16 @@ bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request
 void dyno_meter_hand_over(struct dyno_meter *meter, struct dyno_ledger_entry *entries)
 {
     dyno_ledger_append(meter->ledger, entries);
+}
+
+void dyno_meter_push(struct dyno_meter *meter, struct dyno_ledger_entry *entry)
+{
+    dyno_ledger_push(meter->ledger, entry);
+}
+
+void dyno_meter_wake(struct dyno_meter *meter)
+{
+    dyno_ledger_wake(meter->ledger);
 }
 
 bool dyno_meter_awaits(const struct dyno_ledger_entry *entry)

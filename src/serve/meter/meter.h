@@ -48,6 +48,8 @@ struct dyno_meter_options {
     /* Then, of the same: their answers may leave (DYNO_OK), or may not: as before, or E_BUSY, the
      * fleet has not taken them in time. */
     void (*told)(void *arg, struct dyno_ledger_entry *entries);
+    /* After a group: all records up to `seq` are durable here, and told.  By the committer. */
+    void (*committed)(void *arg, uint64_t seq);
     void *arg;
 };
 
@@ -112,6 +114,11 @@ bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request
                        struct dyno_ledger_entry *entry);
 /* Entries in a list, in the order in which they came: many at once cost little more than one. */
 void dyno_meter_hand_over(struct dyno_meter *meter, struct dyno_ledger_entry *entries);
+
+/* The same of one that has a `done` of its own, in two steps: it has its id, and many are waited
+ * for together. */
+void dyno_meter_push(struct dyno_meter *meter, struct dyno_ledger_entry *entry);
+void dyno_meter_wake(struct dyno_meter *meter);
 
 /* Is what becomes of the answer of this entry to be said?  To be asked when it is over. */
 bool dyno_meter_awaits(const struct dyno_ledger_entry *entry);

@@ -43,6 +43,7 @@ void dyno_seg_destroy(struct dyno_slab *slab, struct dyno_seg *seg)
 
 static void queue(struct dyno_conn *conn, struct dyno_seg *seg)
 {
+    seg->waits_for = conn->waits_for;
     if (conn->out_last != NULL)
         conn->out_last->next = seg;
     else
@@ -55,7 +56,7 @@ char *dyno_conn_reserve(struct dyno_conn *conn, size_t bytes)
     struct dyno_seg *last = conn->out_last;
     if (conn->closed)
         return NULL;
-    if (last != NULL && last->room_bytes - last->end >= bytes)
+    if (last != NULL && last->room_bytes - last->end >= bytes && last->waits_for == conn->waits_for)
         return last->data + last->end;
     last = dyno_seg_create(dyno_loop_slab(conn->loop), bytes > SEG_BYTES ? bytes : SEG_BYTES);
     if (last == NULL) {
@@ -94,6 +95,63 @@ void dyno_conn_give(struct dyno_conn *conn, struct dyno_seg *seg)
     dyno_conn_wake(conn);
 }
 
+/* --- holding --- */
+
+void dyno_conn_hold(struct dyno_conn *conn, struct dyno_hold *hold, uint64_t waits_for)
+{
+    conn->hold = hold;
+    if (waits_for > conn->waits_for)
+        conn->waits_for = waits_for;
+}
+
+static bool may_leave(const struct dyno_conn *conn, const struct dyno_seg *seg)
+{
+    return conn->hold == NULL || seg->waits_for <= conn->hold->due;
+}
+
+static void unlist(struct dyno_conn *conn)
+{
+    if (!conn->is_held)
+        return;
+    conn->is_held = false;
+    if (conn->held_prev != NULL)
+        conn->held_prev->held_next = conn->held_next;
+    else
+        conn->hold->first = conn->held_next;
+    if (conn->held_next != NULL)
+        conn->held_next->held_prev = conn->held_prev;
+}
+
+/* Its first segment has to wait: it is woken when something is due. */
+static void list(struct dyno_conn *conn)
+{
+    if (conn->is_held)
+        return;
+    conn->is_held = true;
+    conn->held_prev = NULL;
+    conn->held_next = conn->hold->first;
+    if (conn->held_next != NULL)
+        conn->held_next->held_prev = conn;
+    conn->hold->first = conn;
+}
+
+void dyno_hold_release(struct dyno_hold *hold, uint64_t due)
+{
+    struct dyno_conn *conn = hold->first;
+    if (due <= hold->due)
+        return;
+    hold->due = due;
+    while (conn != NULL) {
+        struct dyno_conn *next = conn->held_next;
+        if (conn->out_first != NULL && may_leave(conn, conn->out_first)) {
+            unlist(conn);
+            conn->active_ns = dyno_loop_now_ns(conn->loop); /* its peer was not slow */
+            dyno_conn_wake(conn);
+        }
+        conn = next;
+    }
+}
+
 /* --- sending --- */
 
 static void sent(struct dyno_conn *conn, size_t bytes)
@@ -118,8 +176,8 @@ static ssize_t send_plain(struct dyno_conn *conn)
 {
     struct iovec iovs[IOVS_MAX];
     struct msghdr message = {.msg_iov = iovs};
-    for (struct dyno_seg *seg = conn->out_first; seg != NULL && message.msg_iovlen < IOVS_MAX;
-         seg = seg->next)
+    for (struct dyno_seg *seg = conn->out_first;
+         seg != NULL && message.msg_iovlen < IOVS_MAX && may_leave(conn, seg); seg = seg->next)
         iovs[message.msg_iovlen++] =
             (struct iovec){.iov_base = seg->data + seg->begin, .iov_len = seg->end - seg->begin};
     const ssize_t bytes = sendmsg(conn->watch.fd, &message, MSG_NOSIGNAL);
@@ -135,7 +193,8 @@ static ssize_t send_sealed(struct dyno_conn *conn)
     const char *data = seg->data + seg->begin;
     size_t bytes = seg->end - seg->begin;
     if (bytes < DYNO_TLS_RECORD_BYTES && seg->next != NULL) {
-        for (bytes = 0; seg != NULL && bytes < DYNO_TLS_RECORD_BYTES; seg = seg->next) {
+        for (bytes = 0; seg != NULL && bytes < DYNO_TLS_RECORD_BYTES && may_leave(conn, seg);
+             seg = seg->next) {
             const size_t left = DYNO_TLS_RECORD_BYTES - bytes;
             const size_t here = seg->end - seg->begin < left ? seg->end - seg->begin : left;
             memcpy(buffer + bytes, seg->data + seg->begin, here);
@@ -161,6 +220,17 @@ static bool send_some(struct dyno_conn *conn)
     conn->active_ns = dyno_loop_now_ns(conn->loop);
     sent(conn, (size_t)bytes);
     return true;
+}
+
+/* Is there output that may leave? */
+static bool has_output(struct dyno_conn *conn)
+{
+    if (conn->out_bytes == 0)
+        return false;
+    if (may_leave(conn, conn->out_first))
+        return true;
+    list(conn);
+    return false;
 }
 
 /* Nothing more is sent.  Closing with input unread would reset the connection, and the peer might
@@ -201,7 +271,7 @@ static void pump_output(struct dyno_conn *conn)
     do {
         if (conn->ops->produce != NULL && conn->out_bytes < OUT_LOW_BYTES)
             conn->ops->produce(conn);
-    } while (!conn->closed && conn->can_write && conn->out_bytes > 0 && send_some(conn));
+    } while (!conn->closed && conn->can_write && has_output(conn) && send_some(conn));
     if (!conn->closed && conn->closing && conn->out_bytes == 0 && conn->can_write &&
         end_output(conn))
         linger(conn);
@@ -357,6 +427,9 @@ static void end_turn(struct dyno_turn *turn)
             pump_input(conn);
         return; /* closing queued another turn, which comes here */
     }
+    unlist(conn);
+    if (conn->hold != NULL)
+        conn->hold->gone(conn->hold, conn);
     while (conn->out_first != NULL) {
         struct dyno_seg *next = conn->out_first->next;
         dyno_seg_destroy(dyno_loop_slab(conn->loop), conn->out_first);

@@ -3,6 +3,10 @@
  * Belongs to one loop.  Closing is never immediate: dyno_conn_close only marks, and the protocol is
  * told by `closed` at the end of the turn, as the last call; so no callback finds its connection
  * freed under it.  Output is gathered during a turn and sent at its end.
+ *
+ * Output can be held: it is written as ever, and whoever wrote it is done with it, but it does not
+ * leave before what it waits for has happened.  What was written before it leaves meanwhile, what
+ * is written after it waits behind it.
  */
 #ifndef DYNO_SERVE_NET_CONN_H
 #define DYNO_SERVE_NET_CONN_H
@@ -13,6 +17,17 @@
 
 struct dyno_conn;
 struct dyno_port;
+
+/* What output of a loop's connections waits for: numbers that become due in order.  Zeroed, but for
+ * `gone`. */
+struct dyno_hold {
+    uint64_t due;            /* output that waits for a number up to here may leave */
+    struct dyno_conn *first; /* connections with output that may not */
+    /* A connection with a hold goes; its output is lost where it has not left. */
+    void (*gone)(struct dyno_hold *hold, const struct dyno_conn *conn);
+};
+/* All up to `due` may leave. */
+void dyno_hold_release(struct dyno_hold *hold, uint64_t due);
 
 /* The other end of a connection. */
 struct dyno_peer {
@@ -30,6 +45,7 @@ void dyno_peer_text(const struct dyno_peer *peer, char text[DYNO_PEER_TEXT_BYTES
 struct dyno_seg {
     struct dyno_seg *next;
     struct dyno_budget *budget; /* NULL, or where room_bytes were taken from */
+    uint64_t waits_for;         /* a number of the connection's hold */
     size_t room_bytes, begin, end;
     char data[];
 };
@@ -68,8 +84,12 @@ struct dyno_conn {
     struct dyno_tls_session *tls; /* NULL: bytes go as they are */
     struct dyno_seg *out_first, *out_last;
     size_t out_bytes;
-    uint64_t active_ns; /* when bytes last moved, either way */
-    bool is_paused;     /* the protocol wants no input */
+    struct dyno_hold *hold; /* NULL: none of its output ever waited */
+    uint64_t waits_for;     /* what is written now does: the largest number so far */
+    struct dyno_conn *held_next, *held_prev; /* of the hold, where is_held */
+    bool is_held;                            /* there is output that may not leave */
+    uint64_t active_ns;                      /* when bytes last moved, either way */
+    bool is_paused;                          /* the protocol wants no input */
     bool can_read, can_write;
     uint32_t read_waits, write_waits; /* the EPOLL* event that sets them again */
     bool peer_ended, told_ended;
@@ -87,6 +107,8 @@ enum dyno_status dyno_conn_open(struct dyno_conn *conn, struct dyno_port *port, 
 char *dyno_conn_reserve(struct dyno_conn *conn, size_t bytes);
 void dyno_conn_commit(struct dyno_conn *conn, size_t bytes);
 void dyno_conn_write(struct dyno_conn *conn, const void *data, size_t bytes);
+/* What is written from now on waits for this number, too. */
+void dyno_conn_hold(struct dyno_conn *conn, struct dyno_hold *hold, uint64_t waits_for);
 /* Takes the segment. */
 void dyno_conn_give(struct dyno_conn *conn, struct dyno_seg *seg);
 

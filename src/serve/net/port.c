@@ -116,7 +116,7 @@ static bool is_over(struct dyno_conn *conn, uint64_t now_ns)
     const uint64_t still_ns = now_ns - conn->active_ns;
     if (conn->lingering)
         return still_ns > LINGER_NS;
-    if ((conn->out_bytes > 0 || conn->closing) && still_ns > SEND_WAIT_NS)
+    if (!conn->is_held && (conn->out_bytes > 0 || conn->closing) && still_ns > SEND_WAIT_NS)
         return true;
     return (conn->tls != NULL && dyno_tls_is_late(conn->tls, now_ns)) ||
            conn->ops->is_late(conn, now_ns);
