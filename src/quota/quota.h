@@ -92,6 +92,18 @@ struct dyno_reservation {
     struct dyno_budget_slot *slots[DYNO_SPEND_BUDGETS_MAX];
 };
 
+/* The owner changes.  Most are of nothing, and as little is moved. */
+static inline void dyno_reservation_move(struct dyno_reservation *to, struct dyno_reservation *from)
+{
+    to->quota = NULL;
+    to->count = 0;
+    if (from->count == 0)
+        return;
+    *to = *from;
+    from->quota = NULL;
+    from->count = 0;
+}
+
 /* Why not, for machines; texts are fields of HTTP (draft-ietf-httpapi-ratelimit-headers). */
 struct dyno_quota_refusal {
     uint32_t retry_s;

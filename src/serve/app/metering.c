@@ -184,8 +184,7 @@ void dyno_call_record_held(struct dyno_call *call)
         refuse(call);
         return;
     }
-    usage->reservation = call->reservation;
-    call->reservation = (struct dyno_reservation){0};
+    dyno_reservation_move(&usage->reservation, &call->reservation);
     call->usage = usage;
     dyno_meter_push(io->server->meter, &usage->entry);
     dyno_usage_begin(usage);

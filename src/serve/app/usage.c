@@ -39,7 +39,8 @@ struct dyno_usage *dyno_usage_create(struct dyno_io *io)
     }
     if (usage == NULL)
         return NULL;
-    usage->reservation = (struct dyno_reservation){0};
+    usage->reservation.quota = NULL;
+    usage->reservation.count = 0;
     usage->entry.done = done;
     usage->entry.next = NULL;
     usage->io = io;

@@ -269,10 +269,8 @@ void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *recor
     }
     copy->meter = meter;
     copy->entry.record = *record;
-    if (reservation != NULL) {
-        copy->reservation = *reservation;
-        *reservation = (struct dyno_reservation){0};
-    }
+    if (reservation != NULL)
+        dyno_reservation_move(&copy->reservation, reservation);
     copy->entry.done = on_copy_done;
     dyno_ledger_append(meter->ledger, &copy->entry);
 }
