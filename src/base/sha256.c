@@ -99,25 +99,33 @@ SHA_TARGET static inline void store_lanes(struct sha_lanes lanes, uint32_t state
     _mm_storeu_si128((void *)(state + 4), _mm_alignr_epi8(ghcd, abef, 8));
 }
 
-/* Rounds 4 i to 4 i + 3; w: the last sixteen words of the schedule, in a ring.  Two rounds an
- * instruction (Gulley et al., "Intel SHA Extensions", 2013). */
-SHA_TARGET static inline void four_rounds(struct sha_lanes *lanes, __m128i w[4],
-                                          const uint8_t *block, int i)
+/* Four words of the schedule, w[j], and their rounds, from `round` on; w: the last sixteen words,
+ * in a ring.  Two rounds an instruction (Gulley et al., "Intel SHA Extensions", 2013).  j must be a
+ * constant wherever this ends up, or the ring lives in memory. */
+SHA_TARGET static inline void rounds_of(struct sha_lanes *lanes, __m128i w, int round)
 {
-    if (i < 4) {
-        const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
-        w[i] = _mm_loadu_si128((const void *)(block + (size_t)16 * (size_t)i));
-        w[i] = _mm_shuffle_epi8(w[i], big_endian);
-    } else {
-        const __m128i last = w[(i - 1) & 3];
-        const __m128i middle = _mm_alignr_epi8(last, w[(i - 2) & 3], 4);
-        const __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(w[i & 3], w[(i - 3) & 3]), middle);
-        w[i & 3] = _mm_sha256msg2_epu32(sum, last);
-    }
-    const __m128i rounds = _mm_loadu_si128((const void *)(sha_rounds + 4 * (size_t)i));
-    const __m128i words = _mm_add_epi32(w[i & 3], rounds);
+    const __m128i words =
+        _mm_add_epi32(w, _mm_loadu_si128((const void *)(sha_rounds + (size_t)round)));
     lanes->cdgh = _mm_sha256rnds2_epu32(lanes->cdgh, lanes->abef, words);
     lanes->abef = _mm_sha256rnds2_epu32(lanes->abef, lanes->cdgh, _mm_shuffle_epi32(words, 0x0e));
+}
+
+SHA_TARGET static inline void first_rounds(struct sha_lanes *lanes, __m128i w[4],
+                                           const uint8_t *block, int j)
+{
+    const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    w[j] = _mm_loadu_si128((const void *)(block + (size_t)16 * (size_t)j));
+    w[j] = _mm_shuffle_epi8(w[j], big_endian);
+    rounds_of(lanes, w[j], 4 * j);
+}
+
+SHA_TARGET static inline void next_rounds(struct sha_lanes *lanes, __m128i w[4], int round, int j)
+{
+    const __m128i last = w[(j + 3) & 3];
+    const __m128i middle = _mm_alignr_epi8(last, w[(j + 2) & 3], 4);
+    const __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(w[j], w[(j + 1) & 3]), middle);
+    w[j] = _mm_sha256msg2_epu32(sum, last);
+    rounds_of(lanes, w[j], round + 4 * j);
 }
 
 SHA_TARGET static inline void add_lanes(struct sha_lanes *lanes, struct sha_lanes before)
@@ -131,9 +139,17 @@ SHA_TARGET static void sha_blocks_x86(uint32_t state[8], const uint8_t *blocks, 
     struct sha_lanes lanes = load_lanes(state);
     for (; count != 0; count--, blocks += 64) {
         const struct sha_lanes before = lanes;
-        __m128i w[4] = {0};
-        for (int i = 0; i < 16; i++)
-            four_rounds(&lanes, w, blocks, i);
+        __m128i w[4];
+        first_rounds(&lanes, w, blocks, 0);
+        first_rounds(&lanes, w, blocks, 1);
+        first_rounds(&lanes, w, blocks, 2);
+        first_rounds(&lanes, w, blocks, 3);
+        for (int round = 16; round < 64; round += 16) {
+            next_rounds(&lanes, w, round, 0);
+            next_rounds(&lanes, w, round, 1);
+            next_rounds(&lanes, w, round, 2);
+            next_rounds(&lanes, w, round, 3);
+        }
         add_lanes(&lanes, before);
     }
     store_lanes(lanes, state);
@@ -147,11 +163,25 @@ SHA_TARGET static void sha_pair_x86(uint32_t states[2][8], const uint8_t *const 
     for (size_t at = 0; at < count * 64; at += 64) {
         const struct sha_lanes a_before = a;
         const struct sha_lanes b_before = b;
-        __m128i a_words[4] = {0};
-        __m128i b_words[4] = {0};
-        for (int i = 0; i < 16; i++) {
-            four_rounds(&a, a_words, blocks[0] + at, i);
-            four_rounds(&b, b_words, blocks[1] + at, i);
+        __m128i a_words[4];
+        __m128i b_words[4];
+        first_rounds(&a, a_words, blocks[0] + at, 0);
+        first_rounds(&b, b_words, blocks[1] + at, 0);
+        first_rounds(&a, a_words, blocks[0] + at, 1);
+        first_rounds(&b, b_words, blocks[1] + at, 1);
+        first_rounds(&a, a_words, blocks[0] + at, 2);
+        first_rounds(&b, b_words, blocks[1] + at, 2);
+        first_rounds(&a, a_words, blocks[0] + at, 3);
+        first_rounds(&b, b_words, blocks[1] + at, 3);
+        for (int round = 16; round < 64; round += 16) {
+            next_rounds(&a, a_words, round, 0);
+            next_rounds(&b, b_words, round, 0);
+            next_rounds(&a, a_words, round, 1);
+            next_rounds(&b, b_words, round, 1);
+            next_rounds(&a, a_words, round, 2);
+            next_rounds(&b, b_words, round, 2);
+            next_rounds(&a, a_words, round, 3);
+            next_rounds(&b, b_words, round, 3);
         }
         add_lanes(&a, a_before);
         add_lanes(&b, b_before);
