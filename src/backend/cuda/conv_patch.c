@@ -12,9 +12,6 @@
 
 extern const struct dyno_kernel dyno_kernel_cuda_conv_patch;
 
-#define WINDOW_MAX 7 /* taps of an axis */
-#define STRIDE_MAX 4
-
 /* Appended, never changed: engines name them by number. */
 static const struct {
     int h, w;     /* outputs of a block */
@@ -28,91 +25,66 @@ static const struct {
 };
 #define TILES ((uint32_t)DYNO_COUNT(tiles))
 
-struct patch {
-    struct dyno_cpu_conv conv;
-    int64_t in_stored, out_stored; /* channels */
-};
-
-static enum dyno_status patch_of(const struct dyno_site *site, struct dyno_layout layout,
-                                 struct patch *patch_out, struct dyno_err *err)
+static int64_t stretches_of(const struct dyno_cuda_window *window, uint32_t tile)
 {
-    struct patch patch = {.in_stored = 0};
-    struct dyno_cpu_conv *conv = &patch.conv;
-    if (site->step->op != DYNO_OP_conv || !dyno_cpu_conv_accepts(site, DYNO_OP_conv) ||
-        !dyno_cuda_readable(site, 0) || site->in_is_weight[0] || site->ins[0].rank != 4 ||
-        layout.block != 8)
-        return dyno_cuda_refuse(site, err);
-    DYNO_TRY(dyno_cpu_conv_resolve(site, conv, err));
-    if (conv->groups != 1 || conv->c < 1 || conv->m < 1 || conv->kw < 1 || conv->kh < 1 ||
-        conv->kw > WINDOW_MAX || conv->kh > WINDOW_MAX || conv->taps < 2 || conv->dh != 1 ||
-        conv->dw != 1 || conv->sh > STRIDE_MAX || conv->sw > STRIDE_MAX || conv->ph < 0 ||
-        conv->pw < 0)
-        return dyno_cuda_refuse(site, err);
-    patch.in_stored = dyno_cuda_stored(conv->c, layout);
-    patch.out_stored = dyno_cuda_stored(conv->m, layout);
-    DYNO_TRY(dyno_cuda_conv_limits(conv, err));
-    *patch_out = patch;
-    return DYNO_OK;
+    return dyno_cuda_div_up(window->in_stored, tiles[tile].channels);
 }
 
-static int64_t stretches_of(const struct patch *patch, uint32_t tile)
+static int64_t columns_of(const struct dyno_cuda_window *window, uint32_t tile)
 {
-    return dyno_cuda_div_up(patch->in_stored, tiles[tile].channels);
+    return dyno_cuda_div_up(window->out_stored, tiles[tile].columns) * tiles[tile].columns;
 }
 
-static int64_t columns_of(const struct patch *patch, uint32_t tile)
+static int64_t blocks_of(const struct dyno_cuda_window *window, uint32_t tile)
 {
-    return dyno_cuda_div_up(patch->out_stored, tiles[tile].columns) * tiles[tile].columns;
+    return dyno_cuda_div_up(window->conv.oh, tiles[tile].h) *
+           dyno_cuda_div_up(window->conv.ow, tiles[tile].w);
 }
 
-static int64_t blocks_of(const struct patch *patch, uint32_t tile)
+static uint64_t packed_bytes(const struct dyno_cuda_window *window, uint32_t tile)
 {
-    return dyno_cuda_div_up(patch->conv.oh, tiles[tile].h) *
-           dyno_cuda_div_up(patch->conv.ow, tiles[tile].w);
-}
-
-static uint64_t packed_bytes(const struct patch *patch, uint32_t tile)
-{
-    return (uint64_t)patch->out_stored * sizeof(float) +
-           2U * (uint64_t)(stretches_of(patch, tile) * tiles[tile].channels * patch->conv.taps *
-                           columns_of(patch, tile));
+    return (uint64_t)window->out_stored * sizeof(float) +
+           2U * (uint64_t)(stretches_of(window, tile) * tiles[tile].channels * window->conv.taps *
+                           columns_of(window, tile));
 }
 
 /* Of a block: the stages, or the sums of its warps. */
-static int64_t shared_bytes(const struct patch *patch, uint32_t tile)
+static int64_t shared_bytes(const struct dyno_cuda_window *window, uint32_t tile)
 {
-    const struct dyno_cpu_conv *conv = &patch->conv;
+    const struct dyno_cpu_conv *conv = &window->conv;
     DYNO_ASSERT(conv->sw > 0);
     const int64_t height = (tiles[tile].h - 1) * conv->sh + conv->kh;
     const int64_t width =
         dyno_cuda_div_up((tiles[tile].w - 1) * conv->sw + conv->kw, conv->sw) * conv->sw;
     const int64_t stage =
         INT64_C(2) * tiles[tile].channels * (height * width + conv->taps * tiles[tile].columns);
-    const int64_t operands = stage * (stretches_of(patch, tile) > 1 ? 2 : 1);
+    const int64_t operands = stage * (stretches_of(window, tile) > 1 ? 2 : 1);
     const int64_t sums =
         (int64_t)tiles[tile].h * tiles[tile].w / tiles[tile].rows * (tiles[tile].columns + 8) * 4;
     return operands > sums ? operands : sums;
 }
 
 /* Blocks come in waves over the multiprocessors, as many at once as shared memory holds. */
-static double estimate(const struct dyno_site *site, const struct patch *patch, uint32_t tile)
+static double estimate(const struct dyno_site *site, const struct dyno_cuda_window *window,
+                       uint32_t tile)
 {
     const int sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
-    const int64_t column_blocks = columns_of(patch, tile) / tiles[tile].columns;
-    const double blocks = (double)(blocks_of(patch, tile) * patch->conv.batch * column_blocks);
-    const double resident = fmin(4.0, fmax(1.0, floor(220e3 / (double)shared_bytes(patch, tile))));
-    const double k = (double)(stretches_of(patch, tile) * tiles[tile].channels * patch->conv.taps);
+    const int64_t column_blocks = columns_of(window, tile) / tiles[tile].columns;
+    const double blocks = (double)(blocks_of(window, tile) * window->conv.batch * column_blocks);
+    const double resident = fmin(4.0, fmax(1.0, floor(220e3 / (double)shared_bytes(window, tile))));
+    const double k =
+        (double)(stretches_of(window, tile) * tiles[tile].channels * window->conv.taps);
     const double ops = 2.0 * tiles[tile].h * tiles[tile].w * tiles[tile].columns * k;
     const double at_once = fmin(resident, ceil(blocks / sms));
     return 2.5 + ceil(blocks / (sms * resident)) *
-                     (1.5 + fmax(ops * at_once / 3.5e6, 0.4 * (double)stretches_of(patch, tile)));
+                     (1.5 + fmax(ops * at_once / 3.5e6, 0.4 * (double)stretches_of(window, tile)));
 }
 
 /* Not mostly padding. */
-static bool tile_fits(const struct patch *patch, uint32_t tile)
+static bool tile_fits(const struct dyno_cuda_window *window, uint32_t tile)
 {
-    return tiles[tile].columns < 2 * patch->out_stored + 16 &&
-           tiles[tile].channels < 2 * patch->in_stored + 16;
+    return tiles[tile].columns < 2 * window->out_stored + 16 &&
+           tiles[tile].channels < 2 * window->in_stored + 16;
 }
 
 /* cfg[0]: number of the layout; cfg[1]: tile. */
@@ -121,18 +93,18 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     int count = 0;
     for (int i = 0; i < dyno_cuda_layout_count; i++) {
         const struct dyno_layout layout = dyno_cuda_layouts[i];
-        struct patch patch = {.in_stored = 0};
+        struct dyno_cuda_window window = {.in_stored = 0};
         if (!dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target) ||
-            patch_of(site, layout, &patch, NULL) != DYNO_OK)
+            dyno_cuda_window_of(site, layout, &window, NULL) != DYNO_OK)
             continue;
         for (uint32_t tile = 0; tile < TILES && count < max; tile++) {
-            if (!tile_fits(&patch, tile) ||
-                shared_bytes(&patch, tile) > (int64_t)site->target->gpu.shared_bytes)
+            if (!tile_fits(&window, tile) ||
+                shared_bytes(&window, tile) > (int64_t)site->target->gpu.shared_bytes)
                 continue;
             out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i, tile}};
             dyno_cuda_tail_layouts(site, layout, &out[count]);
             out[count].in_layouts[0] = layout;
-            out[count++].est_us = (float)estimate(site, &patch, tile);
+            out[count++].est_us = (float)estimate(site, &window, tile);
         }
     }
     return count;
@@ -141,31 +113,31 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
 static enum dyno_status settle(const struct dyno_site *site, const struct dyno_tactic *asked,
                                struct dyno_tactic *tactic, struct dyno_err *err)
 {
-    struct patch patch = {.in_stored = 0};
+    struct dyno_cuda_window window = {.in_stored = 0};
     struct dyno_cuda_tail tail;
     if (asked->cfg[1] >= TILES || !dyno_cuda_rest_is_zero(asked, 2) ||
         !dyno_cuda_asks_layout(asked, true))
         return dyno_cuda_refuse(site, err);
     tactic->in_layouts[0] = asked->out_layout;
-    DYNO_TRY(patch_of(site, asked->out_layout, &patch, err));
-    if (!dyno_cuda_tail_plan(site, tactic, &tail) || !tile_fits(&patch, asked->cfg[1]))
+    DYNO_TRY(dyno_cuda_window_of(site, asked->out_layout, &window, err));
+    if (!dyno_cuda_tail_plan(site, tactic, &tail) || !tile_fits(&window, asked->cfg[1]))
         return dyno_cuda_refuse(site, err);
-    tactic->packed_bytes = packed_bytes(&patch, asked->cfg[1]);
+    tactic->packed_bytes = packed_bytes(&window, asked->cfg[1]);
     return DYNO_OK;
 }
 
 static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
                              void *dst, struct dyno_err *err)
 {
-    struct patch patch = {.in_stored = 0};
+    struct dyno_cuda_window window = {.in_stored = 0};
     const uint32_t tile = tactic->cfg[1];
-    DYNO_TRY(patch_of(site, tactic->out_layout, &patch, err));
-    const struct dyno_cpu_conv *conv = &patch.conv;
+    DYNO_TRY(dyno_cuda_window_of(site, tactic->out_layout, &window, err));
+    const struct dyno_cpu_conv *conv = &window.conv;
     const float *w = site->ins[1].data;
     const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
-    const int64_t at_once = tiles[tile].channels, columns = columns_of(&patch, tile);
+    const int64_t at_once = tiles[tile].channels, columns = columns_of(&window, tile);
     float *bias = dst;
-    void *weights = bias + patch.out_stored;
+    void *weights = bias + window.out_stored;
     memset(dst, 0, tactic->packed_bytes);
     for (int64_t m = 0; m < conv->m; m++) {
         bias[m] = has_bias ? ((const float *)site->ins[2].data)[m] : 0.0F;
@@ -184,13 +156,13 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
                                    const char **source_out, struct dyno_strbuf *choices,
                                    struct dyno_err *err)
 {
-    struct patch patch = {.in_stored = 0};
+    struct dyno_cuda_window window = {.in_stored = 0};
     struct dyno_cuda_tail tail;
     const uint32_t tile = tactic->cfg[1];
-    DYNO_TRY(patch_of(site, tactic->out_layout, &patch, err));
+    DYNO_TRY(dyno_cuda_window_of(site, tactic->out_layout, &window, err));
     if (tile >= TILES || !dyno_cuda_tail_plan(site, tactic, &tail))
         return dyno_cuda_refuse(site, err);
-    const struct dyno_cpu_conv *conv = &patch.conv;
+    const struct dyno_cpu_conv *conv = &window.conv;
     const char *type = dyno_cuda_type(tactic->out_layout);
     *source_out = "patch.cu";
     dyno_strbuf_printf(choices,
@@ -209,22 +181,22 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
                                 uint64_t *workspace_bytes_out, struct dyno_err *err)
 {
     (void)packed;
-    struct patch patch = {.in_stored = 0};
+    struct dyno_cuda_window window = {.in_stored = 0};
     struct dyno_cuda_conv_state *state = state_bytes;
     const uint32_t tile = tactic->cfg[1];
     *workspace_bytes_out = 0;
-    DYNO_TRY(patch_of(site, tactic->out_layout, &patch, err));
+    DYNO_TRY(dyno_cuda_window_of(site, tactic->out_layout, &window, err));
     if (tile >= TILES)
         return dyno_cuda_refuse(site, err);
-    const struct dyno_cpu_conv *conv = &patch.conv;
+    const struct dyno_cpu_conv *conv = &window.conv;
     const struct dyno_gpu_conv params =
-        dyno_cuda_conv_params(conv, patch.in_stored, patch.out_stored);
+        dyno_cuda_conv_params(conv, window.in_stored, window.out_stored);
     DYNO_TRY(dyno_cuda_conv_prepare(site, tactic, &params, 0, state, err));
-    state->grid[0] = blocks_of(&patch, tile);
-    state->grid[1] = columns_of(&patch, tile) / tiles[tile].columns;
+    state->grid[0] = blocks_of(&window, tile);
+    state->grid[1] = columns_of(&window, tile) / tiles[tile].columns;
     state->grid[2] = conv->batch;
     state->threads = tiles[tile].h * tiles[tile].w / (16 * tiles[tile].rows) * 32;
-    return dyno_cuda_conv_share(site, shared_bytes(&patch, tile), state, err);
+    return dyno_cuda_conv_share(site, shared_bytes(&window, tile), state, err);
 }
 
 const struct dyno_kernel dyno_kernel_cuda_conv_patch = {

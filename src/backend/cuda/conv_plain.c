@@ -4,7 +4,9 @@
 #include "backend/cpu/conv.h"
 #include "ops/conv_transpose.h"
 
-#define BYTES_MAX (INT64_C(1) << 40) /* of weights */
+#define BYTES_MAX  (INT64_C(1) << 40) /* of weights */
+#define WINDOW_MAX 7                  /* taps of an axis */
+#define STRIDE_MAX 4
 
 /* --- geometry --- */
 
@@ -107,6 +109,28 @@ enum dyno_status dyno_cuda_conv_of(const struct dyno_site *site, struct dyno_cud
     conv.mg = conv.m / conv.groups;
     *conv_out = conv;
     return check_sizes(site, &conv, err);
+}
+
+enum dyno_status dyno_cuda_window_of(const struct dyno_site *site, struct dyno_layout layout,
+                                     struct dyno_cuda_window *window_out, struct dyno_err *err)
+{
+    struct dyno_cuda_window window = {.in_stored = 0};
+    struct dyno_cpu_conv *conv = &window.conv;
+    if (site->step->op != DYNO_OP_conv || !dyno_cpu_conv_accepts(site, DYNO_OP_conv) ||
+        !dyno_cuda_readable(site, 0) || site->in_is_weight[0] || site->ins[0].rank != 4 ||
+        layout.block != 8)
+        return dyno_cuda_refuse(site, err);
+    DYNO_TRY(dyno_cpu_conv_resolve(site, conv, err));
+    if (conv->groups != 1 || conv->c < 1 || conv->m < 1 || conv->kw < 1 || conv->kh < 1 ||
+        conv->kw > WINDOW_MAX || conv->kh > WINDOW_MAX || conv->taps < 2 || conv->dh != 1 ||
+        conv->dw != 1 || conv->sh > STRIDE_MAX || conv->sw > STRIDE_MAX || conv->ph < 0 ||
+        conv->pw < 0)
+        return dyno_cuda_refuse(site, err);
+    window.in_stored = dyno_cuda_stored(conv->c, layout);
+    window.out_stored = dyno_cuda_stored(conv->m, layout);
+    DYNO_TRY(dyno_cuda_conv_limits(conv, err));
+    *window_out = window;
+    return DYNO_OK;
 }
 
 /* --- parameters and launches --- */

@@ -6,6 +6,7 @@
 #ifndef DYNO_BACKEND_CUDA_CONV_PLAIN_H
 #define DYNO_BACKEND_CUDA_CONV_PLAIN_H
 
+#include "backend/cpu/conv.h"
 #include "backend/cuda/tail.h"
 
 #define DYNO_CUDA_CONV_THREADS 128
@@ -30,7 +31,17 @@ struct dyno_cuda_conv_state {
     uint32_t shared_bytes;
 };
 
-struct dyno_cpu_conv; /* a Conv's geometry */
+/* A Conv over a small window: one group, no dilation, two spatial axes. */
+struct dyno_cuda_window {
+    struct dyno_cpu_conv conv;
+    int64_t in_stored, out_stored; /* channels */
+};
+
+/* Channels last in and out; refuses what is none of more than one tap and constant weights. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_window_of(const struct dyno_site *site,
+                                                    struct dyno_layout layout,
+                                                    struct dyno_cuda_window *window_out,
+                                                    struct dyno_err *err);
 
 /* E_LIMIT when sizes do not fit into the parameters, or the batch into a grid's depth. */
 DYNO_NODISCARD enum dyno_status dyno_cuda_conv_limits(const struct dyno_cpu_conv *conv,
