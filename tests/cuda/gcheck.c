@@ -1,6 +1,6 @@
 /* gcheck.c - every GPU kernel on the cases of tests/kernels, against the references.
  *
- *     gcheck [--filter=OP] [--shard=I/N] [--every=N] [--compile-only=SM] [--open] [-v]
+ *     gcheck [--filter=OP] [--kernel=NAME] [--shard=I/N] [--every=N] [--compile-only=SM] [--open] [-v]
  *
  * --open: candidates for a profile in which a size is open, at several of its shapes: all with the
  * program that the first has.
@@ -38,10 +38,10 @@ static const struct kcase_family *const families[] = {
 };
 
 static struct {
-    const char *filter;
+    const char *filter, *kernel;
     int shard, shards, every, compile_only;
     bool verbose, open;
-} options = {.filter = "", .shards = 1, .every = 1};
+} options = {.filter = "", .kernel = "", .shards = 1, .every = 1};
 
 static struct dyno_cuda *cuda;
 static struct dyno_cuda_programs *programs;
@@ -478,7 +478,8 @@ static void run_kernels(const struct kcase_data *data)
     bool covered = false;
     make_place(data, &target, &place);
     for (size_t k = 0; k < dyno_kernel_count; k++) {
-        if (dyno_kernels[k]->place != DYNO_ON_GPU)
+        if (dyno_kernels[k]->place != DYNO_ON_GPU ||
+            strstr(dyno_kernels[k]->name, options.kernel) == NULL)
             continue;
         covered = run_kernel(data, dyno_kernels[k], &place.site) > 0 || covered;
     }
@@ -528,6 +529,8 @@ static void parse(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--filter=", 9) == 0)
             options.filter = argv[i] + 9;
+        else if (strncmp(argv[i], "--kernel=", 9) == 0)
+            options.kernel = argv[i] + 9;
         else if (strncmp(argv[i], "--shard=", 8) == 0 && strchr(argv[i], '/') != NULL) {
             options.shard = (int)strtol(argv[i] + 8, NULL, 10);
             options.shards = (int)strtol(strchr(argv[i], '/') + 1, NULL, 10);
