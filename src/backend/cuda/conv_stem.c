@@ -2,12 +2,14 @@
  * gives it.
  *
  * Packed: the bias of every output as stored (f32), then [output][channel][row][tap] in the type
- * that is multiplied: taps of a row rounded up to 4, 8 or 16, k to 16, outputs to a block's.
+ * that is multiplied: taps of a row rounded up to 4, 8 or 16 (zeros behind, and one before where
+ * columns ask for it), k to 16, outputs to a block's.
  */
 #include <string.h>
 
 #include "backend/cpu/conv.h"
 #include "backend/cuda/conv_plain.h"
+#include "ops/conv.h"
 
 extern const struct dyno_kernel dyno_kernel_cuda_conv_stem;
 
@@ -24,6 +26,8 @@ static const struct {
 struct stem {
     struct dyno_cpu_conv conv;
     int64_t taps;    /* of a row of the filter, as stored */
+    int64_t lead;    /* of those, before the first: pairs of taps begin at even columns */
+    bool is_even;    /* they do */
     int64_t k;       /* as stored */
     int64_t block;   /* channels of a block */
     int64_t columns; /* as packed: whole blocks */
@@ -46,6 +50,12 @@ static enum dyno_status stem_of(const struct dyno_site *site, struct dyno_layout
         return dyno_cuda_refuse(site, err);
     while (stem.taps < conv->kw)
         stem.taps *= 2;
+    /* Padding that follows from an open width is another at another shape. */
+    const struct dyno_conv_attrs *attrs = site->step->attrs;
+    const bool is_fixed =
+        attrs->auto_pad == DYNO_AUTO_PAD_NOTSET || site->ins[0].open[site->ins[0].rank - 1] == 0;
+    stem.lead = is_fixed && conv->sw % 2 == 0 && conv->pw % 2 != 0 && conv->kw < stem.taps ? 1 : 0;
+    stem.is_even = is_fixed && conv->sw % 2 == 0 && (conv->pw + stem.lead) % 2 == 0;
     stem.k = dyno_cuda_div_up(conv->c * conv->kh * stem.taps, 16) * 16;
     stem.stored = dyno_cuda_stored(conv->m, out);
     stem.block = dyno_cuda_div_up(stem.stored, 16) * 16;
@@ -56,15 +66,15 @@ static enum dyno_status stem_of(const struct dyno_site *site, struct dyno_layout
     return DYNO_OK;
 }
 
-/* Of a block: weights and image, or its sums. */
+/* Of a block: weights, image, and what its warps store. */
 static uint32_t shared_bytes(const struct stem *stem, uint32_t tile)
 {
     const struct dyno_cpu_conv *conv = &stem->conv;
     const int64_t rows = (tiles[tile].h - 1) * conv->sh + conv->kh;
-    const int64_t width = ((tiles[tile].w - 1) * conv->sw + stem->taps + 1) / 2 * 2;
-    const int64_t operands = 2 * (stem->block * (stem->k + 8) + conv->c * rows * width);
-    const int64_t sums = (int64_t)tiles[tile].h * tiles[tile].w * (stem->block + 8) * 4;
-    const int64_t most = operands > sums ? operands : sums;
+    const int64_t width = dyno_cuda_div_up((tiles[tile].w - 1) * conv->sw + stem->taps + 3, 4) * 4;
+    const int64_t image = dyno_cuda_div_up(conv->c * rows * width, 8) * 8;
+    const int64_t outputs = (int64_t)tiles[tile].h * tiles[tile].w / 2;
+    const int64_t most = 2 * (stem->block * (stem->k + 8) + image + outputs * (stem->block + 8));
     return most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
 }
 
@@ -131,7 +141,7 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
         for (int64_t row = 0; row < conv->c * conv->kh; row++) {
             for (int64_t tap = 0; tap < conv->kw; tap++)
                 dyno_elem_store_f64((enum dyno_dtype)tactic->out_layout.elem, weights,
-                                    (size_t)(m * stem.k + row * stem.taps + tap),
+                                    (size_t)(m * stem.k + row * stem.taps + stem.lead + tap),
                                     (double)w[(m * conv->c * conv->kh + row) * conv->kw + tap]);
         }
     }
@@ -151,12 +161,13 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
     const char *type = dyno_cuda_type(tactic->out_layout);
     *source_out = "stem.cu";
     dyno_strbuf_printf(choices,
-                       "#define T %s\n#define TO %s\n#define VEC 8\n#define C %d\n#define KH %d\n"
+                       "#define T %s\n#define VEC 8\n#define C %d\n#define KH %d\n"
                        "#define KW %d\n#define SH %d\n#define SW %d\n#define KP %d\n"
+                       "#define LEAD %d\n#define EVEN %d\n"
                        "#define TH %d\n#define TW %d\n#define BN %d\n",
-                       type, type, (int)conv->c, (int)conv->kh, (int)conv->kw, (int)conv->sh,
-                       (int)conv->sw, (int)stem.taps, tiles[tactic->cfg[1]].h,
-                       tiles[tactic->cfg[1]].w, (int)stem.block);
+                       type, (int)conv->c, (int)conv->kh, (int)conv->kw, (int)conv->sh,
+                       (int)conv->sw, (int)stem.taps, (int)stem.lead, stem.is_even,
+                       tiles[tactic->cfg[1]].h, tiles[tactic->cfg[1]].w, (int)stem.block);
     dyno_cuda_tail_text(&site->step->tail, &tail, choices);
     return DYNO_OK;
 }
@@ -186,7 +197,7 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
 
 const struct dyno_kernel dyno_kernel_cuda_conv_stem = {
     .name = "conv_stem_cuda",
-    .packing = 1,
+    .packing = 2,
     .packed_ins = 1U << 1,
     .state_bytes = sizeof(struct dyno_cuda_conv_state),
     .strided = true,
