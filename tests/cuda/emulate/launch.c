@@ -17,13 +17,15 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define THREADS_MAX (EMULATE_WARPS * EMULATE_LANES) /* of a cluster */
-#define BLOCKS_MAX  8
-#define STACK_BYTES ((size_t)64 << 10)
-#define PAGE_BYTES  ((size_t)4096)
-#define SHARED_MAX  ((size_t)256 << 10)
-#define COPIES_MAX  128
-#define POISON      0xFF /* NaN in every type */
+#define THREADS_MAX  (EMULATE_WARPS * EMULATE_LANES) /* of a cluster */
+#define BLOCKS_MAX   8
+#define STACK_BYTES  ((size_t)64 << 10)
+#define PAGE_BYTES   ((size_t)4096)
+#define SHARED_MAX   ((size_t)256 << 10)
+#define COPIES_MAX   128
+#define BULKS_MAX    16 /* of a block */
+#define BARRIER_MARK 0xBA
+#define POISON       0xFF /* NaN in every type */
 
 enum state { READY, AT_WARP, AT_BLOCK, AT_CLUSTER, DONE };
 
@@ -44,9 +46,18 @@ struct thread {
     struct copy copies[COPIES_MAX];
 };
 
+/* Of any size; a barrier counts its bytes. */
+struct bulk {
+    unsigned at, barrier;
+    int bytes;
+    const unsigned char *from;
+};
+
 struct block {
     struct emulate_index idx;
     bool is_odd;
+    int bulk_count; /* copies under way */
+    struct bulk bulks[BULKS_MAX];
     unsigned done_count;   /* threads that ended */
     unsigned char *shared; /* dynamic */
     struct thread *threads;
@@ -124,6 +135,8 @@ static void begin(void)
     if (running->copy_count != 0)
         fail(EMULATE_FAILED, "a thread ends before its copies");
     running->block->done_count++;
+    if (running->block->done_count == launch->threads && running->block->bulk_count != 0)
+        fail(EMULATE_FAILED, "a block ends before its copies");
     leave(DONE);
     abort(); /* nobody resumes it */
 }
@@ -204,6 +217,91 @@ static float cluster_load(unsigned at)
     const unsigned char *mine = emulate_shared(at % EMULATE_RANK_STEP, 4);
     memcpy(&x, blocks[rank].shared + (mine - now.dynamic), 4);
     return x;
+}
+
+/* --- barriers that count copies --- */
+
+/* As it lies in shared memory. */
+struct barrier {
+    uint8_t mark, phase;
+    uint8_t arrivals, left; /* of a phase; of this one */
+    int32_t bytes;          /* that are expected and not there yet */
+};
+
+static struct barrier *barrier_at(unsigned at)
+{
+    struct barrier *barrier = emulate_shared(at, sizeof(*barrier));
+    if (barrier->mark != BARRIER_MARK)
+        fail(EMULATE_FAILED, "no barrier was made at %u", at);
+    return barrier;
+}
+
+static void barrier_init(unsigned at, int arrivals)
+{
+    struct barrier *barrier = emulate_shared(at, sizeof(*barrier));
+    if (arrivals < 1 || arrivals > UINT8_MAX)
+        fail(EMULATE_UNSUPPORTED, "a barrier of %d arrivals", arrivals);
+    *barrier = (struct barrier){BARRIER_MARK, 0, (uint8_t)arrivals, (uint8_t)arrivals, 0};
+}
+
+static void end_phase(struct barrier *barrier)
+{
+    if (barrier->left != 0 || barrier->bytes != 0)
+        return;
+    barrier->phase ^= 1;
+    barrier->left = barrier->arrivals;
+}
+
+static void barrier_expect(unsigned at, int bytes)
+{
+    struct barrier *barrier = barrier_at(at);
+    if (barrier->left == 0)
+        fail(EMULATE_FAILED, "one more arrives at a barrier than it waits for");
+    barrier->left--;
+    barrier->bytes += bytes;
+    end_phase(barrier);
+}
+
+static void do_bulk(const struct bulk *what)
+{
+    struct barrier *barrier = barrier_at(what->barrier);
+    for (unsigned i = 0; i < (unsigned)what->bytes; i += 16)
+        memcpy(emulate_shared(what->at + i, 16), what->from + i, 16);
+    barrier->bytes -= what->bytes;
+    end_phase(barrier);
+}
+
+static void bulk_copy(unsigned to, const void *from, int bytes, unsigned barrier)
+{
+    struct block *block = running->block;
+    const struct bulk what = {.at = to, .bytes = bytes, .barrier = barrier, .from = from};
+    if (bytes < 16 || bytes % 16 != 0 || (uintptr_t)from % 16 != 0)
+        fail(EMULATE_MISALIGNED, "%d bytes are copied from %p", bytes, from);
+    if (block->is_odd)
+        do_bulk(&what);
+    else if (block->bulk_count == BULKS_MAX)
+        fail(EMULATE_UNSUPPORTED, "more than %d copies are under way", BULKS_MAX);
+    else
+        block->bulks[block->bulk_count++] = what;
+}
+
+/* Whoever waits here has been given the copies that he waits for: nobody goes on meanwhile. */
+static void barrier_wait(unsigned at, int parity)
+{
+    struct block *block = running->block;
+    const struct barrier *barrier = barrier_at(at);
+    int left = 0;
+    if (barrier->phase != (parity & 1))
+        return;
+    for (int i = 0; i < block->bulk_count; i++) {
+        if (block->bulks[i].barrier == at)
+            do_bulk(&block->bulks[i]);
+        else
+            block->bulks[left++] = block->bulks[i];
+    }
+    block->bulk_count = left;
+    if (barrier->phase == (parity & 1))
+        fail(EMULATE_FAILED, "a barrier waits for what nobody has begun");
 }
 
 /* --- faults --- */
@@ -382,6 +480,10 @@ static void prepare(void)
         .copies_commit = copies_commit,
         .copies_wait = copies_wait,
         .cluster_load = cluster_load,
+        .barrier_init = barrier_init,
+        .barrier_expect = barrier_expect,
+        .barrier_wait = barrier_wait,
+        .bulk_copy = bulk_copy,
     };
 }
 
@@ -407,6 +509,7 @@ static void prepare_block(unsigned rank, struct emulate_index idx)
     const size_t bytes = (launch->shared_bytes + 1023) / 1024 * 1024;
     block->idx = idx;
     block->done_count = 0;
+    block->bulk_count = 0;
     block->is_odd = ((idx.x + idx.y + idx.z) & 1) != 0;
     block->threads = threads + (size_t)rank * launch->threads;
     block->shared = shared_maps[rank] + SHARED_MAX - bytes;

@@ -42,6 +42,9 @@ struct emulate_wgmma {
     unsigned long long a, b;
     int columns;
 };
+struct emulate_wait {
+    int left; /* groups that may run on */
+};
 
 struct emulate_index {
     unsigned x, y, z;
@@ -59,6 +62,10 @@ struct emulate_now {
     void (*copies_commit)(void);
     void (*copies_wait)(int left);
     float (*cluster_load)(unsigned at);
+    void (*barrier_init)(unsigned at, int arrivals);
+    void (*barrier_expect)(unsigned at, int bytes);
+    void (*barrier_wait)(unsigned at, int parity);
+    void (*bulk_copy)(unsigned to, const void *from, int bytes, unsigned barrier);
 };
 
 struct emulate_about {

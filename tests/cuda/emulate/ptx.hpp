@@ -107,6 +107,12 @@ void ptx_multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b
 }
 
 template <typename T>
+void ptx_multiply_32(float (*d)[4], unsigned long long a, unsigned long long b)
+{
+    emulate_wgmma lane = {d, a, b, 32};
+    emulate_now->warp_meet(emulate_type<T>::WGMMA, &lane);
+}
+template <typename T>
 void ptx_multiply_64(float (*d)[4], unsigned long long a, unsigned long long b)
 {
     emulate_wgmma lane = {d, a, b, 64};
@@ -126,15 +132,33 @@ inline void ptx_products_commit()
 {
     emulate_now->warp_meet(EMULATE_WGMMA_COMMIT, nullptr);
 }
-inline void ptx_products_wait()
+template <int LEFT> void ptx_products_wait()
 {
-    emulate_now->warp_meet(EMULATE_WGMMA_WAIT, nullptr);
+    emulate_wait lane = {LEFT};
+    emulate_now->warp_meet(EMULATE_WGMMA_WAIT, &lane);
 }
 inline void ptx_settle(float &)
 {
 }
 inline void ptx_proxy_fence()
 {
+}
+
+inline void ptx_barrier_init(unsigned at, int arrivals)
+{
+    emulate_now->barrier_init(at, arrivals);
+}
+inline void ptx_barrier_expect(unsigned at, int bytes)
+{
+    emulate_now->barrier_expect(at, bytes);
+}
+inline void ptx_barrier_wait(unsigned at, int parity)
+{
+    emulate_now->barrier_wait(at, parity);
+}
+inline void ptx_bulk_copy(unsigned to, const void *from, int bytes, unsigned barrier)
+{
+    emulate_now->bulk_copy(to, from, bytes, barrier);
 }
 
 inline void ptx_cluster_meet()

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define PENDING_MAX 32
+#define PENDING_MAX 96
 
 static float f16_table[1 << 16];
 
@@ -12,8 +12,9 @@ static float f16_table[1 << 16];
 static struct pending {
     struct emulate_wgmma lanes[EMULATE_LANES];
     bool is_f16;
+    unsigned group;
 } pending[EMULATE_WARPS][PENDING_MAX];
-static unsigned pending_counts[EMULATE_WARPS], commit_counts[EMULATE_WARPS];
+static unsigned pending_counts[EMULATE_WARPS], groups[EMULATE_WARPS];
 
 static float of_bits(uint32_t bits)
 {
@@ -120,16 +121,18 @@ static void multiply_tf32(void *const lanes[EMULATE_LANES])
     }
 }
 
-/* Element `column` of row `row` of what a descriptor names: rows of 128 bytes whose 16-byte chunks
- * are permuted in groups of eight rows.  ("Shared memory matrix layout", 128-byte swizzle.) */
+/* Element `column` of row `row` of what a descriptor names: rows of 128 bytes, or of 64, in groups
+ * of eight; which 16-byte chunks are permuted follows from the address alone, wherever the first
+ * row lies.  ("Shared memory matrix layout", swizzles of 128 and 64 bytes.) */
 static float described(unsigned long long descriptor, int row, int column, bool is_f16)
 {
     const unsigned start = (unsigned)(descriptor & 0x3fff) << 4;
     const unsigned group_bytes = (unsigned)(descriptor >> 32 & 0x3fff) << 4;
-    unsigned at = start + (unsigned)(row / 8) * group_bytes + (unsigned)(row % 8) * 128 +
+    const unsigned row_bytes = descriptor >> 62 == 2 ? 64 : 128;
+    unsigned at = start + (unsigned)(row / 8) * group_bytes + (unsigned)(row % 8) * row_bytes +
                   2 * (unsigned)column;
     uint16_t bits;
-    at ^= (at >> 7 & 7) << 4;
+    at ^= (at >> 7 & (row_bytes / 16 - 1)) << 4;
     memcpy(&bits, emulate_shared(at, 2), 2);
     return number(bits, is_f16);
 }
@@ -166,21 +169,21 @@ static void begin_group(void *const lanes[EMULATE_LANES], const struct emulate_w
     for (int i = 0; i < EMULATE_LANES; i++)
         memcpy(&what->lanes[i], lanes[i], sizeof(what->lanes[i]));
     what->is_f16 = is_f16;
+    what->group = groups[warp->number];
     if (!warp->is_late || pending_counts[warp->number] + 1 == PENDING_MAX)
         multiply_group(what, warp->idx);
     else
         pending_counts[warp->number]++;
 }
 
-static void wait_for_groups(const struct emulate_warp *warp)
+static void wait_for_groups(const struct emulate_wait *wait, const struct emulate_warp *warp)
 {
     struct pending *mine = pending[warp->number];
-    unsigned *count = &pending_counts[warp->number], *committed = &commit_counts[warp->number];
-    for (unsigned i = 0; i < *committed; i++)
-        multiply_group(&mine[i], warp->idx);
-    *count -= *committed;
-    memmove(mine, mine + *committed, *count * sizeof(*mine));
-    *committed = 0;
+    unsigned *count = &pending_counts[warp->number], done = 0;
+    while (done < *count && mine[done].group + (unsigned)wait->left < groups[warp->number])
+        multiply_group(&mine[done++], warp->idx);
+    *count -= done;
+    memmove(mine, mine + done, *count * sizeof(*mine));
 }
 
 unsigned emulate_warp_reset(void)
@@ -188,7 +191,7 @@ unsigned emulate_warp_reset(void)
     unsigned left = 0;
     for (int i = 0; i < EMULATE_WARPS; i++) {
         left += pending_counts[i];
-        pending_counts[i] = commit_counts[i] = 0;
+        pending_counts[i] = groups[i] = 0;
     }
     return left;
 }
@@ -216,10 +219,10 @@ void emulate_warp_do(enum emulate_op op, void *const lanes[EMULATE_LANES],
         begin_group(lanes, warp, op == EMULATE_WGMMA_F16);
         break;
     case EMULATE_WGMMA_COMMIT:
-        commit_counts[warp->number] = pending_counts[warp->number];
+        groups[warp->number]++;
         break;
     case EMULATE_WGMMA_WAIT:
-        wait_for_groups(warp);
+        wait_for_groups(lanes[0], warp);
         break;
     }
 }

@@ -250,7 +250,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #if WGMMA
         /* What was copied is seen by the tensor cores, which are done with the tile before. */
         ptx_proxy_fence();
-        ptx_products_wait();
+        ptx_products_wait<0>();
         __syncthreads();
         begin_tile(sum[0], at, at + BM * ROW_BYTES);
         copy_tile(stage == 0 ? STAGES - 1 : stage - 1);
@@ -262,7 +262,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
 #if WGMMA
-    ptx_products_wait();
+    ptx_products_wait<0>();
 #pragma unroll
     for (int j = 0; j < WN / 8; j++)
 #pragma unroll

@@ -104,8 +104,11 @@ __device__ __forceinline__ void ptx_multiply(float (&c)[4], const unsigned (&a)[
 
 /* --- groups of four warps that multiply out of shared memory (compute capability 9.0) --- */
 
-/* d (64 x 64 or 64 x 128, f32) += a (64 x 16) * b, given by descriptors of shared memory; runs on.
- */
+/* d (64 x 32, 64 x 64 or 64 x 128, f32) += a (64 x 16) * b, given by descriptors of shared memory;
+ * runs on. */
+template <typename T>
+__device__ __forceinline__ void ptx_multiply_32(float (*d)[4], unsigned long long a,
+                                                unsigned long long b);
 template <typename T>
 __device__ __forceinline__ void ptx_multiply_64(float (*d)[4], unsigned long long a,
                                                 unsigned long long b);
@@ -124,10 +127,10 @@ __device__ __forceinline__ void ptx_products_commit()
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
 
-/* Those of all groups are done. */
-__device__ __forceinline__ void ptx_products_wait()
+/* Those of all groups but the last LEFT are done. */
+template <int LEFT> __device__ __forceinline__ void ptx_products_wait()
 {
-    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
 }
 
 /* x is not read before what was waited for. */
@@ -140,6 +143,45 @@ __device__ __forceinline__ void ptx_settle(float &x)
 __device__ __forceinline__ void ptx_proxy_fence()
 {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* --- copies that a barrier counts (compute capability 9.0) --- */
+
+/* A barrier of 8 bytes, on which so many threads arrive a phase; seen by copies once the block has
+ * met. */
+__device__ __forceinline__ void ptx_barrier_init(unsigned at, int arrivals)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;\nfence.mbarrier_init.release.cluster;" ::"r"(
+                     at),
+                 "r"(arrivals)
+                 : "memory");
+}
+
+/* Arrives; the phase ends when so many more bytes have been copied, too. */
+__device__ __forceinline__ void ptx_barrier_expect(unsigned at, int bytes)
+{
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at), "r"(bytes)
+                 : "memory");
+}
+
+/* The phase of that parity has ended; what it waited for is seen, also by the tensor cores. */
+__device__ __forceinline__ void ptx_barrier_wait(unsigned at, int parity)
+{
+    asm volatile("{\n.reg .pred done;\nagain:\n"
+                 "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+                 "@!done bra again;\n}" ::"r"(at),
+                 "r"(parity)
+                 : "memory");
+}
+
+/* Bytes (a multiple of 16, as are the addresses), counted by a barrier of the block. */
+__device__ __forceinline__ void ptx_bulk_copy(unsigned to, const void *from, int bytes,
+                                              unsigned barrier)
+{
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1], %2, [%3];" ::"r"(to),
+                 "l"(from), "r"(bytes), "r"(barrier)
+                 : "memory");
 }
 
 /* --- clusters (compute capability 9.0) --- */
@@ -192,6 +234,16 @@ __device__ __forceinline__ void ptx_cluster_load4(float *x, unsigned at)
                      ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"        \
                      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                              \
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));              \
+    }                                                                                              \
+    template <>                                                                                    \
+    __device__ __forceinline__ void ptx_multiply_32<T>(float(*d)[4], unsigned long long a,         \
+                                                       unsigned long long b)                       \
+    {                                                                                              \
+        asm volatile("wgmma.mma_async.sync.aligned.m64n32k16.f32." #T "." #T                       \
+                     " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, "   \
+                     "%16, %17, 1, 1, 1, 0, 0;"                                                    \
+                     : PTX_D16(0)                                                                  \
+                     : "l"(a), "l"(b));                                                            \
     }                                                                                              \
     template <>                                                                                    \
     __device__ __forceinline__ void ptx_multiply_64<T>(float(*d)[4], unsigned long long a,         \
