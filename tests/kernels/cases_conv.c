@@ -27,6 +27,11 @@ static const struct kcase rows[] = {
     CONV("pads=2,1,1,0 dilations=2,3", "1x24x12x13 20x24x3x2! 20!", "relu r0"),
     CONV("auto_pad=SAME_UPPER strides=2,2", "1x17x10x9 18x17x5x5! 18!", ""),
     CONV("pads=2,2,2,2", "1x3x2x2 5x3x5x5! 5!", ""),
+    /* windows of many channels over several units of outputs */
+    CONV("pads=1,1,1,1", "2x136x11x18 72x136x3x3! 72! | 2x72x11x18", "silu r0 1; add r1 $3"),
+    CONV("pads=1,1,1,1 strides=2,2", "2x72x19x35 136x72x3x3! 136!", "silu r0 1"),
+    CONV("pads=2,2,2,2", "1x40x12x9 40x40x5x5! 40!", "relu r0"),
+    CONV("pads=0,3,1,2 strides=1,3", "1x48x9x31 24x48x2x4! -", ""),
     /* K in parts */
     CONV("pads=1,1,1,1", "1x456x5x7 20x456x3x3! 20! | 1x20x5x7", "add r0 $3; relu r1"),
     CONV("", "1x6200x3x6 17x6200x1x1! -", "silu r0 1"),
