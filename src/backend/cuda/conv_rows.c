@@ -1,10 +1,12 @@
 /* conv_rows.c - Conv, in groups or not, and ConvTranspose, in rows of f32, as frameworks have them:
- * for the unoptimised execution alone. */
+ * for the unoptimised execution, and for few outputs, where channels last are mostly padding and
+ * two changes of layout (a detector's weighted sums of bins). */
 #include "backend/cuda/conv_plain.h"
 
 extern const struct dyno_kernel dyno_kernel_cuda_conv_rows;
 
-#define THREADS 256
+#define THREADS     256
+#define OUTPUTS_MAX 4 /* channels, but of the unoptimised execution */
 
 struct conv_rows_state {
     struct dyno_gpu_conv_rows params;
@@ -15,7 +17,8 @@ struct conv_rows_state {
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     struct dyno_cuda_conv conv = {.batch = 0};
-    if (max < 1 || !site->target->baseline || dyno_cuda_conv_of(site, &conv, NULL) != DYNO_OK)
+    if (max < 1 || dyno_cuda_conv_of(site, &conv, NULL) != DYNO_OK ||
+        (!site->target->baseline && conv.m > OUTPUTS_MAX))
         return 0;
     dyno_cuda_tail_layouts(site, DYNO_ROW, &out[0]);
     const double taps =
