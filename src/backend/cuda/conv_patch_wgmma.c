@@ -97,7 +97,7 @@ static int64_t shared_bytes(const struct dyno_cuda_window *window, struct way wa
     const int64_t operands =
         tiles[tile].stages * step_bytes(window, tile) +
         image_bytes(window, tile) * (slices_of(window, tile) > way.split ? 2 : 1) +
-        UNIT_BYTES * units + 8 * tiles[tile].stages;
+        UNIT_BYTES * units + INT64_C(8) * tiles[tile].stages;
     const int64_t rows = INT64_C(64) * (way.split > 1 ? units : tiles[tile].warpgroups);
     const int64_t sums = rows * (tiles[tile].columns + 8) * 4;
     return operands > sums ? operands : sums;
@@ -105,8 +105,8 @@ static int64_t shared_bytes(const struct dyno_cuda_window *window, struct way wa
 
 static double blocks_of(const struct dyno_cuda_window *window, uint32_t tile)
 {
-    return (double)(dyno_cuda_div_up(units_of(window), units_a_block(tile)) *
-                    (columns_of(window, tile) / tiles[tile].columns));
+    const int64_t column_blocks = columns_of(window, tile) / tiles[tile].columns;
+    return (double)(dyno_cuda_div_up(units_of(window), units_a_block(tile)) * column_blocks);
 }
 
 /* In cycles: tensor cores read both operands of 64 x columns x 16 at 128 bytes a cycle; images and
