@@ -87,6 +87,19 @@ static void close_session(void *opaque)
     dyno_free(session);
 }
 
+/* The stream that it had goes, and what it was asked for others. */
+static bool rest_session(void *opaque)
+{
+    struct dyno_cudnn_session *session = opaque;
+    dyno_arena_destroy(session->arena);
+    session->arena = dyno_arena_create();
+    session->found = NULL;
+    session->found_count = 0;
+    session->stream = NULL;
+    return session->arena != NULL &&
+           session->cudnn->set_stream(session->handle, NULL) == DYNO_CUDNN_OK;
+}
+
 static enum dyno_status open_session(const struct dyno_cuda *cuda, void *stream, void **session_out,
                                      struct dyno_err *err)
 {
@@ -122,4 +135,5 @@ const struct dyno_cuda_library dyno_cuda_library_cudnn = {
     .version = version_of,
     .open = open_session,
     .close = close_session,
+    .rest = rest_session,
 };

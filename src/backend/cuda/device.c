@@ -1,12 +1,14 @@
 /* device.c - opening a GPU; its memory and its modules. */
 #include "backend/cuda/device.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 
-#define ENTRY "dyno_main"
+#define ENTRY        "dyno_main"
+#define ORDINALS_MAX 1024
 
 bool dyno_cuda_ordinal(const char *name, int *ordinal_out)
 {
@@ -18,7 +20,7 @@ bool dyno_cuda_ordinal(const char *name, int *ordinal_out)
         return false;
     const unsigned long ordinal = strtoul(name + 5, &end, 10);
     *ordinal_out = (int)ordinal;
-    return *end == 0 && ordinal < 1024;
+    return *end == 0 && ordinal < ORDINALS_MAX;
 }
 
 static enum dyno_status describe(struct dyno_cuda *cuda, struct dyno_err *err)
@@ -48,6 +50,36 @@ static enum dyno_status describe(struct dyno_cuda *cuda, struct dyno_err *err)
     return dyno_cu_check(cu, code, "to say what it is", err);
 }
 
+/* --- who has it open --- */
+
+static pthread_mutex_t users_lock = PTHREAD_MUTEX_INITIALIZER;
+static int users[ORDINALS_MAX];
+static void (*at_last_close)(const struct dyno_cuda *cuda);
+
+static void count_user(int ordinal)
+{
+    (void)pthread_mutex_lock(&users_lock);
+    users[ordinal]++;
+    (void)pthread_mutex_unlock(&users_lock);
+}
+
+static void leave(const struct dyno_cuda *cuda)
+{
+    (void)pthread_mutex_lock(&users_lock);
+    const bool is_last = --users[cuda->ordinal] == 0;
+    void (*const last)(const struct dyno_cuda *) = at_last_close;
+    (void)pthread_mutex_unlock(&users_lock);
+    if (is_last && last != NULL)
+        last(cuda);
+}
+
+void dyno_cuda_on_last_close(void (*leave_last)(const struct dyno_cuda *cuda))
+{
+    (void)pthread_mutex_lock(&users_lock);
+    at_last_close = leave_last;
+    (void)pthread_mutex_unlock(&users_lock);
+}
+
 static enum dyno_status open_ordinal(struct dyno_cuda *cuda, struct dyno_err *err)
 {
     const struct dyno_cu *cu = cuda->cu;
@@ -58,7 +90,10 @@ static enum dyno_status open_ordinal(struct dyno_cuda *cuda, struct dyno_err *er
                          cuda->ordinal, count);
     DYNO_TRY(dyno_cu_check(cu, cu->device_get(&cuda->handle, cuda->ordinal), "to be found", err));
     DYNO_TRY(describe(cuda, err));
-    return dyno_cu_check(cu, cu->context_retain(&cuda->context, cuda->handle), "to be opened", err);
+    DYNO_TRY(
+        dyno_cu_check(cu, cu->context_retain(&cuda->context, cuda->handle), "to be opened", err));
+    count_user(cuda->ordinal);
+    return DYNO_OK;
 }
 
 enum dyno_status dyno_cuda_open(int ordinal, struct dyno_cuda **cuda_out, struct dyno_err *err)
@@ -85,8 +120,10 @@ void dyno_cuda_close(struct dyno_cuda *cuda)
 {
     if (cuda == NULL)
         return;
-    if (cuda->context != NULL)
+    if (cuda->context != NULL) {
+        leave(cuda);
         (void)cuda->cu->context_release(cuda->handle);
+    }
     dyno_free(cuda);
 }
 

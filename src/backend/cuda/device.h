@@ -25,6 +25,10 @@ DYNO_NODISCARD enum dyno_status dyno_cuda_open(int ordinal, struct dyno_cuda **c
                                                struct dyno_err *err);
 void dyno_cuda_close(struct dyno_cuda *cuda); /* accepts NULL */
 
+/* Called with the last open object of a GPU in this process, before its context goes: for what was
+ * kept with that.  One function; set before any GPU is opened, or by whoever has one open. */
+void dyno_cuda_on_last_close(void (*leave)(const struct dyno_cuda *cuda));
+
 /* Make this GPU the one of the calling thread. */
 DYNO_NODISCARD enum dyno_status dyno_cuda_enter(const struct dyno_cuda *cuda, struct dyno_err *err);
 

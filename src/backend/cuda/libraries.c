@@ -1,9 +1,12 @@
 /* libraries.c - NVIDIA's libraries by number, and the sessions with them. */
 #include "backend/cuda/libraries.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 #include "base/mem.h"
+
+#define RESTING_MAX 8 /* of each library; those of all GPUs together */
 
 #define DYNO_LIBRARY(name) extern const struct dyno_cuda_library dyno_cuda_library_##name;
 #include "backend/cuda/libraries.def"
@@ -58,12 +61,68 @@ enum dyno_status dyno_cuda_library_check(enum dyno_library which, uint32_t versi
     return DYNO_OK;
 }
 
+/* --- sessions that rest --- */
+
+static pthread_mutex_t resting_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    void *session; /* NULL: none */
+    int ordinal;   /* of the GPU that it is for */
+} resting[DYNO_LIBRARY_COUNT][RESTING_MAX];
+
+static void *wake(int which, int ordinal)
+{
+    void *session = NULL;
+    (void)pthread_mutex_lock(&resting_lock);
+    for (int i = 0; i < RESTING_MAX && session == NULL; i++) {
+        if (resting[which][i].session != NULL && resting[which][i].ordinal == ordinal) {
+            session = resting[which][i].session;
+            resting[which][i].session = NULL;
+        }
+    }
+    (void)pthread_mutex_unlock(&resting_lock);
+    return session;
+}
+
+/* The GPU is the calling thread's. */
+static void lay_down(int which, int ordinal, void *session)
+{
+    bool is_kept = false;
+    if (table[which]->rest == NULL || table[which]->rest(session)) {
+        (void)pthread_mutex_lock(&resting_lock);
+        for (int i = 0; i < RESTING_MAX && !is_kept; i++) {
+            if (resting[which][i].session == NULL) {
+                resting[which][i].session = session;
+                resting[which][i].ordinal = ordinal;
+                is_kept = true;
+            }
+        }
+        (void)pthread_mutex_unlock(&resting_lock);
+    }
+    if (!is_kept)
+        table[which]->close(session);
+}
+
+static void close_resting(const struct dyno_cuda *cuda)
+{
+    /* Goes on whatever this says: there is nobody to tell. */
+    const enum dyno_status ignored = dyno_cuda_enter(cuda, NULL);
+    (void)ignored;
+    for (int which = DYNO_LIBRARY_NONE + 1; which < DYNO_LIBRARY_COUNT; which++) {
+        for (void *session = wake(which, cuda->ordinal); session != NULL;
+             session = wake(which, cuda->ordinal))
+            table[which]->close(session);
+    }
+}
+
+/* --- the sessions of a user --- */
+
 struct dyno_cuda_libraries *dyno_cuda_libraries_create(const struct dyno_cuda *cuda, void *stream)
 {
     struct dyno_cuda_libraries *libraries = dyno_alloc(1, sizeof(*libraries));
     if (libraries != NULL) {
         libraries->cuda = cuda;
         libraries->stream = stream;
+        dyno_cuda_on_last_close(close_resting);
     }
     return libraries;
 }
@@ -77,7 +136,7 @@ void dyno_cuda_libraries_destroy(struct dyno_cuda_libraries *libraries)
     (void)ignored;
     for (int i = DYNO_LIBRARY_NONE + 1; i < DYNO_LIBRARY_COUNT; i++) {
         if (libraries->slots[i].session != NULL)
-            table[i]->close(libraries->slots[i].session);
+            lay_down(i, libraries->cuda->ordinal, libraries->slots[i].session);
     }
     dyno_free(libraries);
 }
@@ -94,7 +153,8 @@ enum dyno_status dyno_cuda_libraries_get(struct dyno_cuda_libraries *libraries,
     DYNO_TRY(dyno_cuda_enter(libraries->cuda, err));
     if (*session == NULL && (why->status == DYNO_OK || why->status == DYNO_E_NOMEM)) {
         *why = (struct dyno_err){0};
-        if (library->version(&version, why) == DYNO_OK)
+        *session = wake(which, libraries->cuda->ordinal);
+        if (*session == NULL && library->version(&version, why) == DYNO_OK)
             (void)library->open(libraries->cuda, libraries->stream, session, why);
     }
     if (*session == NULL)

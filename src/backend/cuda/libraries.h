@@ -6,7 +6,9 @@
  * is part of the packed form.
  *
  * A library is loaded when somebody first asks for it, so that an engine without such steps never
- * does.  Whoever has a stream has sessions: a build, a context.  `enumerate`, `pack` and `prepare`
+ * does.  Whoever has a stream has sessions: a build, a context.  A session that is not needed any
+ * more rests until somebody wants one on the same GPU, as long as that is open: what the libraries
+ * do not give back when one ends would add up otherwise.  `enumerate`, `pack` and `prepare`
  * find them in site->target->libraries (NULL: no library is to be used, or none is at hand yet);
  * `prepare` may keep a session in its state for `run`, as a binding dies before its context.
  *
@@ -27,6 +29,9 @@ struct dyno_cuda_library {
     enum dyno_status (*open)(const struct dyno_cuda *cuda, void *stream, void **session_out,
                              struct dyno_err *err);
     void (*close)(void *session);
+    /* It has no stream and no user for a while; false: it cannot be used again.  NULL: nothing to
+     * be done. */
+    bool (*rest)(void *session);
 };
 
 const struct dyno_cuda_library *dyno_cuda_library_of(enum dyno_library which);
