@@ -50,8 +50,9 @@ static uint64_t best_gap(struct dyno_mem_item *const *busy, uint32_t busy_count,
     return best != UINT64_MAX ? best : end;
 }
 
-enum dyno_status dyno_mem_plan(struct dyno_mem_item *items, uint32_t item_count,
-                               uint64_t *total_out, uint64_t *sum_out, struct dyno_err *err)
+enum dyno_status dyno_mem_plan_apart(struct dyno_mem_item *items, uint32_t item_count,
+                                     dyno_mem_apart_fn *apart, const void *arg, uint64_t *total_out,
+                                     uint64_t *sum_out, struct dyno_err *err)
 {
     enum dyno_status status = DYNO_OK;
     struct dyno_mem_item **order = dyno_alloc(item_count + 1U, sizeof(*order));
@@ -76,8 +77,7 @@ enum dyno_status dyno_mem_plan(struct dyno_mem_item *items, uint32_t item_count,
         struct dyno_mem_item *item = order[i];
         uint32_t busy_count = 0;
         for (uint32_t k = 0; k < i; k++) {
-            if (order[k]->first_step_idx <= item->last_step_idx &&
-                order[k]->last_step_idx >= item->first_step_idx)
+            if (!apart(arg, (uint32_t)(order[k] - items), (uint32_t)(item - items)))
                 busy[busy_count++] = order[k];
         }
         qsort(busy, busy_count, sizeof(*busy), lower_first);
@@ -91,4 +91,18 @@ out:
     dyno_free(busy);
     dyno_free(order);
     return status;
+}
+
+/* One step after the other. */
+static bool live_apart(const void *arg, uint32_t a, uint32_t b)
+{
+    const struct dyno_mem_item *items = arg;
+    return items[a].first_step_idx > items[b].last_step_idx ||
+           items[a].last_step_idx < items[b].first_step_idx;
+}
+
+enum dyno_status dyno_mem_plan(struct dyno_mem_item *items, uint32_t item_count,
+                               uint64_t *total_out, uint64_t *sum_out, struct dyno_err *err)
+{
+    return dyno_mem_plan_apart(items, item_count, live_apart, items, total_out, sum_out, err);
 }
