@@ -1,6 +1,7 @@
 /* check_driver.c - our declarations of the driver (backend/cuda/driver.h) against NVIDIA's header:
  * compiled where that header is, never run.
  */
+#define __CUDA_API_VERSION_INTERNAL /* older functions are declared, too: those of CUDA 12.0 */
 #include <cuda.h>
 
 #include "backend/cuda/driver.h"
@@ -10,6 +11,7 @@ _Static_assert(sizeof(CUdevice_attribute) == sizeof(int), "enumerations");
 _Static_assert(sizeof(CUfunction_attribute) == sizeof(int), "enumerations");
 _Static_assert(sizeof(CUgraphNodeType) == sizeof(int), "enumerations");
 _Static_assert(sizeof(CUstreamCaptureMode) == sizeof(int), "enumerations");
+_Static_assert(sizeof(CUstreamCaptureStatus) == sizeof(int), "enumerations");
 _Static_assert(sizeof(CUdeviceptr) == sizeof(unsigned long long), "addresses");
 _Static_assert(sizeof(CUcontext) == sizeof(void *) && sizeof(CUstream) == sizeof(void *) &&
                    sizeof(CUgraphExec) == sizeof(void *) && sizeof(CUfunction) == sizeof(void *),
@@ -35,6 +37,7 @@ SAME(DYNO_CU_HOST_PORTABLE, CU_MEMHOSTALLOC_PORTABLE);
 SAME(DYNO_CU_CAPTURE_THREAD, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
 SAME(DYNO_CU_NODE_KERNEL, CU_GRAPH_NODE_TYPE_KERNEL);
 SAME(DYNO_CU_NODE_GRAPH, CU_GRAPH_NODE_TYPE_GRAPH);
+SAME(DYNO_CU_FOLLOW_THESE, CU_STREAM_SET_CAPTURE_DEPENDENCIES);
 #ifdef CU_LAUNCH_PARAM_BUFFER_POINTER_AS_INT
 SAME(DYNO_CU_PARAMS_AT, CU_LAUNCH_PARAM_BUFFER_POINTER_AS_INT);
 SAME(DYNO_CU_PARAMS_BYTES, CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT);
@@ -46,6 +49,7 @@ SAME(DYNO_CU_PARAMS_BYTES, CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT);
 #undef CU_DEVICE_ATTRIBUTE
 #undef CU_FUNCTION_ATTRIBUTE
 #undef CU_CAPTURE_MODE
+#undef CU_CAPTURE_STATUS
 #undef CU_CONTEXT
 #undef CU_STREAM
 #undef CU_EVENT
@@ -56,11 +60,13 @@ SAME(DYNO_CU_PARAMS_BYTES, CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT);
 #undef CU_GRAPH_NODE
 #undef CU_GRAPH_NODE_TYPE
 #undef CU_ADDRESS
+#undef CU_NUMBER
 #define CU_RESULT             CUresult
 #define CU_DEVICE             CUdevice
 #define CU_DEVICE_ATTRIBUTE   CUdevice_attribute
 #define CU_FUNCTION_ATTRIBUTE CUfunction_attribute
 #define CU_CAPTURE_MODE       CUstreamCaptureMode
+#define CU_CAPTURE_STATUS     CUstreamCaptureStatus
 #define CU_CONTEXT            CUcontext
 #define CU_STREAM             CUstream
 #define CU_EVENT              CUevent
@@ -71,6 +77,7 @@ SAME(DYNO_CU_PARAMS_BYTES, CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT);
 #define CU_GRAPH_NODE         CUgraphNode
 #define CU_GRAPH_NODE_TYPE    CUgraphNodeType
 #define CU_ADDRESS            CUdeviceptr
+#define CU_NUMBER             cuuint64_t
 // NOLINTBEGIN(bugprone-macro-parentheses): symbol and params are parts of types
 #define DYNO_CU(name, symbol, params)                                                             \
     _Static_assert(__builtin_types_compatible_p(__typeof__(&symbol), CUresult(CUDAAPI *) params), \

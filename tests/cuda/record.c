@@ -10,11 +10,16 @@
 
 static struct record record;
 
+#define FOLLOWS_MAX 256
+
 struct graph {
     uint32_t launch_count;
 };
 static struct graph capturing;
 static bool is_capturing;
+/* What the next launch that is captured follows: numbers of launches, as handles. */
+static void *heads[FOLLOWS_MAX];
+static size_t head_count;
 
 /* Every call but those that cannot fail begins with this. */
 static int call(void)
@@ -249,6 +254,34 @@ static int fake_capture_begin(void *stream, int mode)
     (void)mode;
     is_capturing = true;
     capturing.launch_count = 0;
+    head_count = 0;
+    return DYNO_CU_OK;
+}
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): as NVIDIA declares it */
+static int fake_capture_nodes(void *stream, int *status, uint64_t *id, void **graph,
+                              void *const **nodes, size_t *count)
+{
+    CALL();
+    (void)stream;
+    *status = is_capturing;
+    *nodes = heads;
+    *count = head_count;
+    return is_capturing && id == NULL && graph == NULL ? DYNO_CU_OK : ERROR_INVALID;
+}
+
+static int fake_capture_follow(void *stream, void **nodes, size_t count, unsigned flags)
+{
+    CALL();
+    (void)stream;
+    if (!is_capturing || flags != DYNO_CU_FOLLOW_THESE || count > FOLLOWS_MAX)
+        return ERROR_INVALID;
+    for (size_t i = 0; i < count; i++) {
+        if ((uintptr_t)nodes[i] == 0 || (uintptr_t)nodes[i] > record.launch_count)
+            return ERROR_INVALID;
+        heads[i] = nodes[i];
+    }
+    head_count = count;
     return DYNO_CU_OK;
 }
 
@@ -392,11 +425,15 @@ static int fake_launch(void *function, unsigned grid_x, unsigned grid_y, unsigne
         return ERROR_INVALID;
     record.launches[record.launch_count] = launch;
     record.launches[record.launch_count].params_bytes = *(const size_t *)extra[3];
+    record.launches[record.launch_count].follow_count = is_capturing ? (uint32_t)head_count : 0;
     record.launches[record.launch_count++].captured = is_capturing;
-    if (is_capturing)
+    if (is_capturing) {
         capturing.launch_count++;
-    else
+        heads[0] = (void *)(uintptr_t)record.launch_count;
+        head_count = 1;
+    } else {
         record.run_count++;
+    }
     return DYNO_CU_OK;
 }
 
@@ -427,6 +464,8 @@ static const struct dyno_cu table = {
     .capture_end = fake_capture_end,
     .graph_nodes = fake_graph_nodes,
     .graph_node_type = fake_graph_node_type,
+    .capture_nodes = fake_capture_nodes,
+    .capture_follow = fake_capture_follow,
     .graph_instantiate = fake_graph_instantiate,
     .graph_destroy = old_handle,
     .graph_launch = fake_graph_launch,

@@ -13,7 +13,8 @@
 struct record_launch {
     unsigned grid[3], threads, shared_bytes;
     size_t params_bytes;
-    bool captured; /* into a graph, not run at once */
+    bool captured;         /* into a graph, not run at once */
+    uint32_t follow_count; /* launches there that it follows */
 };
 
 struct record {

@@ -20,6 +20,7 @@
 #define CU_FUNCTION_ATTRIBUTE int
 #define CU_CAPTURE_MODE       int
 #define CU_GRAPH_NODE_TYPE    int
+#define CU_CAPTURE_STATUS     int
 #define CU_CONTEXT            void *
 #define CU_STREAM             void *
 #define CU_EVENT              void *
@@ -29,6 +30,7 @@
 #define CU_GRAPH_EXEC         void *
 #define CU_GRAPH_NODE         void *
 #define CU_ADDRESS            unsigned long long
+#define CU_NUMBER             uint64_t
 
 enum {
     DYNO_CU_OK = 0,
@@ -56,6 +58,7 @@ enum {
     DYNO_CU_CAPTURE_THREAD = 1,
     DYNO_CU_NODE_KERNEL = 0,
     DYNO_CU_NODE_GRAPH = 4,
+    DYNO_CU_FOLLOW_THESE = 1, /* the next node follows these nodes, and no others */
     DYNO_CU_PARAMS_AT = 1,
     DYNO_CU_PARAMS_BYTES = 2,
 };

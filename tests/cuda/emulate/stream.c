@@ -3,11 +3,16 @@
  * What is put on a stream waits there until somebody waits for it, as long as a real one could let
  * it wait: copies from and to memory that the driver did not give happen at once, as CUDA says.
  * Time is counted in launches and threads: the same every time, and less than what passes.
+ *
+ * The nodes of a graph run in any order in which each comes after those that it follows, another
+ * one at each launch; by the clock those that need not wait for each other run at the same time.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "api.h"
+
+#define FOLLOWS_MAX 256 /* nodes that one node of a graph waits for */
 
 enum kind { LAUNCH, COPY, FILL, RECORD, GRAPH, CALL };
 
@@ -23,11 +28,22 @@ struct op {
     struct event *event;
     const struct list *graph;
     emulate_call_fn *call; /* on data[bytes] */
+    /* Of a node of a graph: */
+    unsigned idx; /* its number there */
+    unsigned follows[FOLLOWS_MAX], follow_count;
+    unsigned waiting; /* while it runs: for so many of them */
+    bool is_done;
+    uint64_t end_ns;
     unsigned char data[];
 };
 
 struct list {
     struct op *first, *last;
+    /* While it is captured: what the next node follows. */
+    struct op *heads[FOLLOWS_MAX];
+    unsigned head_count;
+    unsigned count; /* nodes */
+    uint64_t edge_count;
 };
 
 struct stream {
@@ -43,6 +59,7 @@ struct event {
 
 static struct stream null_stream; /* the first of all */
 static uint64_t time_ns, run_count;
+static uint64_t random_state;
 int emulate_broken;
 
 /* --- doing --- */
@@ -63,6 +80,8 @@ static void launch(const struct emulate_launch *what)
         emulate_broken = emulate_launch_run(what);
 }
 
+static void run_graph(const struct list *graph);
+
 static void run_op(const struct op *op)
 {
     const unsigned char *from = op->from != NULL ? op->from : op->data;
@@ -81,9 +100,7 @@ static void run_op(const struct op *op)
         op->event->is_pending = false;
         break;
     case GRAPH:
-        for (const struct op *at = op->graph->first; at != NULL && emulate_broken == 0;
-             at = at->next)
-            run_op(at);
+        run_graph(op->graph);
         break;
     case CALL:
         count_launch(op->launch.grid[0]);
@@ -91,6 +108,65 @@ static void run_op(const struct op *op)
             emulate_broken = op->call(op->data);
         break;
     }
+}
+
+static unsigned random_below(unsigned bound)
+{
+    if (random_state == 0)
+        random_state = emulate_setting("DYNO_EMULATE_SEED", 1);
+    random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407U;
+    return (unsigned)(random_state >> 33) % bound;
+}
+
+/* One of the nodes that wait for nothing. */
+static struct op *ready_node(const struct list *graph)
+{
+    unsigned count = 0;
+    struct op *chosen = NULL;
+    for (struct op *op = graph->first; op != NULL; op = op->next) {
+        if (!op->is_done && op->waiting == 0 && random_below(++count) == 0)
+            chosen = op;
+    }
+    return chosen;
+}
+
+/* The clock of a node begins when the last is done that it follows. */
+static void run_node(const struct list *graph, struct op *node, uint64_t start_ns)
+{
+    time_ns = start_ns;
+    for (const struct op *op = graph->first; op != NULL; op = op->next) {
+        for (unsigned i = 0; i < node->follow_count; i++) {
+            if (node->follows[i] == op->idx && op->end_ns > time_ns)
+                time_ns = op->end_ns;
+        }
+    }
+    run_op(node);
+    node->is_done = true;
+    node->end_ns = time_ns;
+    for (struct op *op = graph->first; op != NULL; op = op->next) {
+        for (unsigned i = 0; i < op->follow_count; i++)
+            op->waiting -= op->follows[i] == node->idx;
+    }
+}
+
+static void run_graph(const struct list *graph)
+{
+    const uint64_t start_ns = time_ns;
+    uint64_t end_ns = time_ns;
+    for (struct op *op = graph->first; op != NULL; op = op->next) {
+        op->waiting = op->follow_count;
+        op->is_done = false;
+    }
+    for (unsigned i = 0; i < graph->count && emulate_broken == 0; i++) {
+        struct op *node = ready_node(graph);
+        if (node == NULL) { /* never: edges go back to nodes that were there before */
+            emulate_broken = EMULATE_FAILED;
+            break;
+        }
+        run_node(graph, node, start_ns);
+        end_ns = node->end_ns > end_ns ? node->end_ns : end_ns;
+    }
+    time_ns = end_ns;
 }
 
 static void clear(struct list *list)
@@ -123,6 +199,20 @@ static struct stream *stream_of(void *handle)
     return handle == NULL ? &null_stream : handle;
 }
 
+/* A new node follows the heads of what is captured, and is the only one from now on.  A test may
+ * have one of all edges left out. */
+static void link_node(struct list *list, struct op *node)
+{
+    node->idx = list->count++;
+    node->follow_count = 0;
+    for (unsigned i = 0; i < list->head_count; i++) {
+        if (++list->edge_count != emulate_setting("DYNO_EMULATE_LOSE_EDGE", 0))
+            node->follows[node->follow_count++] = list->heads[i]->idx;
+    }
+    list->heads[0] = node;
+    list->head_count = 1;
+}
+
 /* A copy of `op` and its data at the end of the stream, or of what it captures. */
 static int put(void *handle, const struct op *op, const void *data, size_t bytes)
 {
@@ -142,6 +232,8 @@ static int put(void *handle, const struct op *op, const void *data, size_t bytes
     else
         list->last->next = made;
     list->last = made;
+    if (stream->capture != NULL)
+        link_node(list, made);
     return EMULATE_OK;
 }
 
@@ -316,11 +408,50 @@ int cuGraphNodeGetType(void *node, int *type)
     return emulate_end(code);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): as NVIDIA declares it */
+int cuStreamGetCaptureInfo_v2(void *stream, int *status, uint64_t *id, void **graph,
+                              void *const **nodes, size_t *count)
+{
+    const int code = emulate_begin();
+    const struct list *list = stream_of(stream)->capture;
+    *status = list != NULL;
+    if (list == NULL || id != NULL || graph != NULL)
+        return emulate_end(code != EMULATE_OK ? code : EMULATE_INVALID);
+    *nodes = (void *const *)list->heads;
+    *count = list->head_count;
+    return emulate_end(code);
+}
+
+int cuStreamUpdateCaptureDependencies(void *stream, void **nodes, size_t count, unsigned int flags)
+{
+    int code = emulate_begin();
+    struct list *list = stream_of(stream)->capture;
+    if (code == EMULATE_OK &&
+        (list == NULL || flags != DYNO_CU_FOLLOW_THESE || count > FOLLOWS_MAX))
+        code = EMULATE_INVALID;
+    for (size_t i = 0; i < count && code == EMULATE_OK; i++) {
+        bool is_node = false, is_twice = false;
+        for (const struct op *op = list->first; op != NULL; op = op->next)
+            is_node = is_node || op == nodes[i];
+        for (size_t k = 0; k < i; k++)
+            is_twice = is_twice || nodes[k] == nodes[i];
+        if (!is_node || is_twice)
+            code = EMULATE_INVALID;
+    }
+    if (code == EMULATE_OK) {
+        for (size_t i = 0; i < count; i++)
+            list->heads[i] = nodes[i];
+        list->head_count = (unsigned)count;
+    }
+    return emulate_end(code);
+}
+
 /* The same operations again. */
 int cuGraphInstantiateWithFlags(void **exec, void *graph, unsigned long long flags)
 {
     int code = emulate_begin();
     struct stream copy = {.capture = code == EMULATE_OK ? calloc(1, sizeof(struct list)) : NULL};
+    struct op **const last = copy.capture != NULL ? &copy.capture->last : NULL;
     (void)flags;
     if (code == EMULATE_OK && copy.capture == NULL)
         code = EMULATE_NO_MEMORY;
@@ -331,6 +462,10 @@ int cuGraphInstantiateWithFlags(void **exec, void *graph, unsigned long long fla
                                  ? op->bytes
                                  : 0;
         code = put(&copy, op, op->data, bytes);
+        if (code != EMULATE_OK)
+            break;
+        memcpy((*last)->follows, op->follows, sizeof(op->follows));
+        (*last)->follow_count = op->follow_count;
     }
     if (code != EMULATE_OK && copy.capture != NULL) {
         clear(copy.capture);
