@@ -23,6 +23,15 @@ struct dyno_patch {
     uint32_t tensor;
 };
 
+/* Steps of the GPU that may run at the same time (plan/order.h). */
+struct dyno_branches {
+    uint32_t *first, *follows; /* step s waits for follows[first[s] .. first[s + 1]) */
+    uint32_t step_count, edge_count;
+    uint32_t depth;       /* steps one after the other at least, over all segments */
+    uint32_t width;       /* the most steps that are as far from the start of a segment */
+    uint64_t chain_bytes; /* of the arena, were it a chain */
+};
+
 struct dyno_binding {
     const struct dyno_engine *engine;
     struct dyno_binding *next; /* most recently used first */
@@ -46,8 +55,9 @@ struct dyno_binding {
     struct dyno_patch *gpu_patches;
     uint32_t gpu_patch_count;
     void **graphs;
-    bool *has_run;           /* by segment */
-    uint64_t gpu_generation; /* of the arena that the buffers are placed in; 0: none */
+    struct dyno_branches *branches; /* NULL: the steps of a graph are a chain */
+    bool *has_run;                  /* by segment */
+    uint64_t gpu_generation;        /* of the arena that the buffers are placed in; 0: none */
 };
 
 /* Plan the memory and prepare every step for these input dimensions.

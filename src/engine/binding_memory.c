@@ -1,7 +1,6 @@
 /* binding_memory.c - where the tensors of a binding lie, from when to when each is used. */
 #include "base/mem.h"
 #include "engine/binding_maker.h"
-#include "plan/memory.h"
 
 static bool in_arena(const struct dyno_plan_tensor *tensor)
 {
@@ -96,6 +95,7 @@ static enum dyno_status plan_gpu_memory(struct dyno_binding_maker *maker,
     }
     DYNO_TRY(dyno_mem_plan(items, plan->tensor_count + step_count, &binding->gpu_bytes, &sum,
                            maker->err));
+    DYNO_TRY(dyno_binding_plan_branches(maker, items));
     for (uint32_t i = 0; i < plan->tensor_count; i++)
         binding->gpu_offsets[i] = items[i].offset_out;
     for (uint32_t s = 0; s < step_count; s++) {

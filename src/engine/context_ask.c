@@ -29,6 +29,11 @@ double dyno_context_gpu_us(const struct dyno_context *context)
     return context->gpu != NULL ? context->gpu->us : 0.0;
 }
 
+const struct dyno_branches *dyno_context_branches(const struct dyno_context *context)
+{
+    return context->bound != NULL ? context->bound->branches : NULL;
+}
+
 void dyno_context_transfers(struct dyno_context *context, int on)
 {
     if (context->gpu != NULL)

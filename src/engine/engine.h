@@ -11,6 +11,7 @@
 #include "dyno/engine.h"
 #include "engine/schedule.h"
 
+struct dyno_branches;
 struct dyno_executor;
 struct dyno_engine_gpu;
 
@@ -53,5 +54,9 @@ void dyno_context_tap(struct dyno_context *context, dyno_tap_fn *tap, void *arg)
 
 /* Microseconds that the GPU took for the last run, without copies; 0 on the CPU. */
 double dyno_context_gpu_us(const struct dyno_context *context);
+
+/* How the steps of the GPU may overlap at the shapes that were bound last (engine/binding.h); NULL:
+ * they are a chain. */
+const struct dyno_branches *dyno_context_branches(const struct dyno_context *context);
 
 #endif /* DYNO_ENGINE_ENGINE_H */

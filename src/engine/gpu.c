@@ -6,10 +6,7 @@
 #include "base/mem.h"
 #include "engine/binding.h"
 #include "engine/gpu_account.h"
-
-/* What the driver keeps of a graph that can be launched; it does not tell. */
-#define GRAPH_BYTES      65536
-#define GRAPH_STEP_BYTES 4096
+#include "engine/gpu_capture.h"
 
 /* --- contexts --- */
 
@@ -89,11 +86,6 @@ enum dyno_status dyno_gpu_check_program(const struct dyno_engine *engine,
     return status;
 }
 
-static uint64_t graph_bytes(const struct dyno_segment *segment)
-{
-    return GRAPH_BYTES + (uint64_t)segment->step_count * GRAPH_STEP_BYTES;
-}
-
 static void drop_graphs(struct dyno_binding *binding)
 {
     const struct dyno_engine *engine = binding->engine;
@@ -101,7 +93,7 @@ static void drop_graphs(struct dyno_binding *binding)
         if (binding->graphs[i] == NULL)
             continue;
         (void)engine->gpu->cuda->cu->graph_exec_destroy(binding->graphs[i]);
-        dyno_gpu_let_go(engine, graph_bytes(&engine->schedule.segments[i]));
+        dyno_gpu_let_go(engine, dyno_gpu_graph_bytes(&engine->schedule.segments[i]));
         binding->graphs[i] = NULL;
     }
 }
@@ -208,37 +200,11 @@ static enum dyno_status run_moves(struct dyno_context_gpu *gpu, const struct dyn
 
 /* --- steps --- */
 
-static enum dyno_status run_step(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
-                                 uint32_t idx, struct dyno_err *err)
-{
-    const struct dyno_engine *engine = gpu->engine;
-    const struct dyno_step *step = &engine->plan->steps[idx];
-    struct dyno_bound_step *bound = &binding->steps[idx];
-    const struct dyno_gpu_launch launch = {
-        .cu = engine->gpu->cuda->cu,
-        .stream = gpu->stream,
-        .function = step->program != 0 ? engine->gpu->modules[step->program - 1].function : NULL,
-    };
-    const uint64_t workspace = gpu->arena + bound->workspace_offset;
-    struct dyno_run_args args = {.step = step,
-                                 .ins = bound->ins,
-                                 .outs = bound->outs,
-                                 .packed = (const void *)(uintptr_t)engine->gpu->packed[idx],
-                                 .state = bound->state,
-                                 .workspace = (void *)(uintptr_t)workspace,
-                                 .gpu = &launch,
-                                 .err = err};
-    const enum dyno_status status = engine->kernels[idx]->run(&args);
-    if (status != DYNO_OK)
-        dyno_err_prefix(err, "step '%s' (%s)", step->name, dyno_ops[step->op]->onnx_name);
-    return status;
-}
-
 static enum dyno_status run_steps(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
                                   const struct dyno_segment *segment, struct dyno_err *err)
 {
     for (uint32_t i = 0; i < segment->step_count; i++)
-        DYNO_TRY(run_step(gpu, binding, segment->first_step + i, err));
+        DYNO_TRY(dyno_gpu_run_step(gpu, binding, segment->first_step + i, err));
     return DYNO_OK;
 }
 
@@ -257,37 +223,6 @@ static bool is_to_be_captured(const struct dyno_context_gpu *gpu, struct dyno_bi
     return (has_run || !calls) && (gpu->engine->plan->flags & DYNO_PLAN_BASELINE) == 0;
 }
 
-enum dyno_status dyno_gpu_capture(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
-                                  uint32_t segment_idx, void **graph_out, struct dyno_err *err)
-{
-    const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
-    *graph_out = NULL;
-    DYNO_TRY(dyno_cu_check(cu, cu->capture_begin(gpu->stream, DYNO_CU_CAPTURE_THREAD),
-                           "to begin a graph", err));
-    enum dyno_status status =
-        run_steps(gpu, binding, &gpu->engine->schedule.segments[segment_idx], err);
-    const int code = cu->capture_end(gpu->stream, graph_out); /* also after a failure */
-    if (status == DYNO_OK)
-        status = dyno_cu_check(cu, code, "to end a graph", err);
-    return status;
-}
-
-static enum dyno_status capture(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
-                                uint32_t segment_idx, struct dyno_err *err)
-{
-    const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
-    void *graph = NULL;
-    enum dyno_status status = dyno_gpu_capture(gpu, binding, segment_idx, &graph, err);
-    if (status == DYNO_OK)
-        status = dyno_cu_check(cu, cu->graph_instantiate(&binding->graphs[segment_idx], graph, 0),
-                               "to make a graph", err);
-    if (graph != NULL)
-        (void)cu->graph_destroy(graph);
-    if (status == DYNO_OK)
-        dyno_gpu_hold(gpu->engine, graph_bytes(&gpu->engine->schedule.segments[segment_idx]));
-    return status;
-}
-
 /* --- one by one --- */
 
 static enum dyno_status run_watched(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
@@ -298,7 +233,7 @@ static enum dyno_status run_watched(struct dyno_context_gpu *gpu, struct dyno_bi
     const struct dyno_step *step = &gpu->engine->plan->steps[idx];
     float ms = 0.0F;
     int code = cu->event_record(gpu->start, gpu->stream);
-    DYNO_TRY(run_step(gpu, binding, idx, err));
+    DYNO_TRY(dyno_gpu_run_step(gpu, binding, idx, err));
     if (code == DYNO_CU_OK)
         code = cu->event_record(gpu->end, gpu->stream);
     if (code == DYNO_CU_OK)
@@ -335,7 +270,7 @@ enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu, struct dyno_binding 
         return DYNO_OK;
     }
     if (binding->graphs[segment_idx] == NULL && is_to_be_captured(gpu, binding, segment_idx))
-        DYNO_TRY(capture(gpu, binding, segment_idx, err));
+        DYNO_TRY(dyno_gpu_make_graph(gpu, binding, segment_idx, err));
     int code = cu->event_record(gpu->start, gpu->stream);
     if (binding->graphs[segment_idx] == NULL)
         DYNO_TRY(run_steps(gpu, binding, segment, err));

@@ -76,8 +76,10 @@ DYNO_NODISCARD enum dyno_status dyno_gpu_bring(struct dyno_context_gpu *gpu,
                                                struct dyno_binding *binding, uint32_t segment_idx,
                                                struct dyno_err *err);
 
-/* A segment's steps as a graph that is not made ready: to be destroyed by the caller, also after a
- * failure, unless it is NULL.  The GPU's context is entered, the binding is placed. */
+/* gpu_capture.c: a segment's steps as a graph that is not made ready.  A step follows those that
+ * binding->branches names, or where there are no branches the step before it.  To be destroyed by
+ * the caller, also after a failure, unless it is NULL.  The GPU's context is entered, the binding
+ * is placed. */
 DYNO_NODISCARD enum dyno_status dyno_gpu_capture(struct dyno_context_gpu *gpu,
                                                  struct dyno_binding *binding, uint32_t segment_idx,
                                                  void **graph_out, struct dyno_err *err);

@@ -165,7 +165,8 @@ enum dyno_plan_flags {
     DYNO_PLAN_F16 = 1U << 1, /* these were allowed besides f32; which steps use them they say */
     DYNO_PLAN_BF16 = 1U << 2,
     DYNO_PLAN_TF32 = 1U << 3,
-    DYNO_PLAN_FLAGS = (1U << 4) - 1, /* all that there are */
+    DYNO_PLAN_BRANCHES = 1U << 4,    /* on a GPU steps that need not wait for each other do not */
+    DYNO_PLAN_FLAGS = (1U << 5) - 1, /* all that there are */
 };
 #define DYNO_PLAN_PRECISIONS_MAX 4
 
