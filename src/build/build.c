@@ -24,7 +24,10 @@ struct builder {
     struct dyno_cuda *cuda; /* of a build for a GPU */
     struct dyno_cuda_libraries *libraries;
     struct dyno_cuda_programs *programs;
-    uint32_t open_from; /* steps from here on have shapes that only the run tells */
+    struct dyno_tune_cache *cache;
+    uint32_t known_count;       /* times that the file of the cache has */
+    struct dyno_engine *engine; /* has taken the plan; NULL: not yet */
+    uint32_t open_from;         /* steps from here on have shapes that only the run tells */
     uint64_t stage_start_ns;
     struct dyno_err *err;
 };
@@ -127,34 +130,44 @@ static void on_tuned(void *arg, uint32_t done, uint32_t total, const char *step_
     tell(arg, DYNO_STAGE_TUNE, done, total, step_name);
 }
 
+static enum dyno_status open_cache(struct builder *builder)
+{
+    const char *path = builder->options->timing_cache_path;
+    builder->cache = dyno_tune_cache_create();
+    if (builder->cache == NULL)
+        return DYNO_NOMEM(builder->err);
+    if (path != NULL)
+        DYNO_TRY(dyno_tune_cache_load(builder->cache, path, builder->err));
+    builder->known_count = dyno_tune_cache_count(builder->cache);
+    return DYNO_OK;
+}
+
+static enum dyno_status save_cache(struct builder *builder)
+{
+    const char *path = builder->options->timing_cache_path;
+    const uint32_t count = dyno_tune_cache_count(builder->cache);
+    if (path == NULL || count == builder->known_count)
+        return DYNO_OK;
+    builder->known_count = count;
+    return dyno_tune_cache_save(builder->cache, path, builder->err);
+}
+
 static enum dyno_status tune(struct builder *builder)
 {
     const struct dyno_build_options *options = builder->options;
-    enum dyno_status status = DYNO_OK;
-    struct dyno_tune_cache *cache = dyno_tune_cache_create();
-    if (cache == NULL)
-        return DYNO_NOMEM(builder->err);
-    if (options->timing_cache_path != NULL)
-        status = dyno_tune_cache_load(cache, options->timing_cache_path, builder->err);
-    if (status != DYNO_OK)
-        goto out;
-    const uint32_t known = dyno_tune_cache_count(cache);
+    DYNO_TRY(open_cache(builder));
     const struct dyno_tune_options how = {.target = &builder->target,
                                           .pool = options->pool,
                                           .open_from = builder->open_from,
                                           .level = options->baseline ? 0 : options->level,
-                                          .cache = cache,
+                                          .cache = builder->cache,
                                           .programs = builder->programs,
                                           .progress = on_tuned,
                                           .progress_arg = builder};
-    status = dyno_tune(builder->plan, &how, &builder->report->tune, builder->err);
-    if (status == DYNO_OK && options->timing_cache_path != NULL &&
-        dyno_tune_cache_count(cache) != known)
-        status = dyno_tune_cache_save(cache, options->timing_cache_path, builder->err);
+    DYNO_TRY(dyno_tune(builder->plan, &how, &builder->report->tune, builder->err));
+    DYNO_TRY(save_cache(builder));
     end_stage(builder, DYNO_STAGE_TUNE);
-out:
-    dyno_tune_cache_destroy(cache);
-    return status;
+    return DYNO_OK;
 }
 
 static void count_cpu_steps(const struct builder *builder)
@@ -264,6 +277,49 @@ static void set_flags(struct builder *builder)
     *flags |= (allowed & DYNO_PRECISION_TF32) != 0 ? DYNO_PLAN_TF32 : 0;
 }
 
+/* --- the whole graph --- */
+
+static enum dyno_status make_engine(struct builder *builder)
+{
+    struct dyno_plan *plan = builder->plan;
+    if (builder->engine != NULL)
+        return DYNO_OK;
+    const int ordinal = builder->cuda != NULL ? builder->cuda->ordinal : 0;
+    builder->plan = NULL; /* taken, whatever happens */
+    return dyno_engine_from_plan_on(plan, ordinal, &builder->engine, builder->err);
+}
+
+/* Both ways of running the graph, from the cache or timed. */
+static enum dyno_status time_whole(struct builder *builder)
+{
+    struct dyno_whole_times *times = &builder->report->whole;
+    struct dyno_whole_keys keys;
+    DYNO_TRY(dyno_whole_keys_make(builder->plan, &builder->target, &keys, builder->err));
+    if (dyno_whole_find(builder->cache, &keys, times))
+        return DYNO_OK;
+    DYNO_TRY(make_engine(builder));
+    DYNO_TRY(dyno_whole_time(builder->engine, times, builder->err));
+    if (!dyno_whole_put(builder->cache, &keys, times))
+        return DYNO_NOMEM(builder->err);
+    return save_cache(builder);
+}
+
+static enum dyno_status branch(struct builder *builder)
+{
+    const struct dyno_build_options *options = builder->options;
+    if (builder->plan->gpu.compute == 0 || options->baseline ||
+        options->branches == DYNO_BRANCHES_OFF)
+        return DYNO_OK;
+    bool wanted = options->branches == DYNO_BRANCHES_ON;
+    if (!wanted && options->level > 0) {
+        DYNO_TRY(time_whole(builder));
+        wanted = dyno_whole_prefers_branches(&builder->report->whole);
+    }
+    struct dyno_plan *plan = builder->engine != NULL ? builder->engine->plan : builder->plan;
+    plan->flags |= wanted ? DYNO_PLAN_BRANCHES : 0;
+    return DYNO_OK;
+}
+
 static enum dyno_status run_stages(struct builder *builder, struct dyno_built *built)
 {
     const struct dyno_build_options *options = builder->options;
@@ -274,17 +330,19 @@ static enum dyno_status run_stages(struct builder *builder, struct dyno_built *b
     set_flags(builder);
     DYNO_TRY(tune(builder));
     DYNO_TRY(finish(builder));
+    DYNO_TRY(branch(builder));
     if (options->engine_path != NULL) {
+        const struct dyno_plan *plan =
+            builder->engine != NULL ? builder->engine->plan : builder->plan;
         tell(builder, DYNO_STAGE_WRITE, 0, 1, NULL);
-        DYNO_TRY(
-            dyno_engine_write(builder->plan, &builder->target, options->engine_path, builder->err));
+        DYNO_TRY(dyno_engine_write(plan, &builder->target, options->engine_path, builder->err));
         end_stage(builder, DYNO_STAGE_WRITE);
         return DYNO_OK;
     }
-    struct dyno_plan *plan = builder->plan;
-    const int ordinal = builder->cuda != NULL ? builder->cuda->ordinal : 0;
-    builder->plan = NULL; /* taken, whatever happens */
-    return dyno_engine_from_plan_on(plan, ordinal, &built->engine, builder->err);
+    DYNO_TRY(make_engine(builder));
+    built->engine = builder->engine;
+    builder->engine = NULL;
+    return DYNO_OK;
 }
 
 enum dyno_status dyno_build(const struct dyno_build_options *options, struct dyno_built *built_out,
@@ -298,7 +356,9 @@ enum dyno_status dyno_build(const struct dyno_build_options *options, struct dyn
     enum dyno_status status = set_target(&builder);
     if (status == DYNO_OK)
         status = run_stages(&builder, built_out);
+    dyno_engine_close(builder.engine);
     dyno_plan_destroy(builder.plan);
+    dyno_tune_cache_destroy(builder.cache);
     dyno_cuda_libraries_destroy(builder.libraries);
     dyno_cuda_programs_destroy(builder.programs);
     dyno_cuda_close(builder.cuda);

@@ -10,6 +10,7 @@
 #include "onnx/import.h"
 #include "passes/pass.h"
 #include "tune/tune.h"
+#include "tune/whole.h"
 
 enum dyno_build_stage {
     DYNO_STAGE_IMPORT,
@@ -20,6 +21,13 @@ enum dyno_build_stage {
     DYNO_STAGE_COUNT
 };
 
+/* May steps of a GPU that need not wait for each other overlap? */
+enum dyno_build_branches {
+    DYNO_BRANCHES_TIMED, /* where the whole graph is faster so; without timing never */
+    DYNO_BRANCHES_ON,
+    DYNO_BRANCHES_OFF,
+};
+
 struct dyno_build_options {
     const char *onnx_path;
     const char *engine_path; /* NULL: keep it in memory */
@@ -28,11 +36,12 @@ struct dyno_build_options {
     /* Above 0: open first dimensions that `profile` does not name are 1..batch_max, tuned for
      * batch_opt (0: chosen). */
     int64_t batch_max, batch_opt;
-    struct dyno_pool *pool;        /* the engine is tuned for its threads; NULL: one */
-    bool baseline;                 /* the unoptimised execution: op by op, no fusion, no tuning */
-    bool exact;                    /* no Winograd */
-    const char *device;            /* "cuda", "cuda:N"; NULL or "cpu": the CPU */
-    uint32_t precisions;           /* enum dyno_precision: allowed besides f32, on a GPU */
+    struct dyno_pool *pool; /* the engine is tuned for its threads; NULL: one */
+    bool baseline;          /* the unoptimised execution: op by op, no fusion, no tuning */
+    bool exact;             /* no Winograd */
+    const char *device;     /* "cuda", "cuda:N"; NULL or "cpu": the CPU */
+    uint32_t precisions;    /* enum dyno_precision: allowed besides f32, on a GPU */
+    enum dyno_build_branches branches;
     bool lean;                     /* on a GPU: no kernels that call NVIDIA's libraries */
     int level;                     /* --builderOptimizationLevel, 0..5 */
     uint64_t workspace_bytes_max;  /* a kernel's workspace; 0: no limit */
@@ -61,6 +70,7 @@ struct dyno_build_report {
     uint64_t packed_bytes;
     uint64_t model_bytes;
     struct dyno_tune_report tune;
+    struct dyno_whole_times whole; /* zeros: not timed */
     struct dyno_target target;
     /* Of a build for a GPU: a line for each of NVIDIA's libraries; "" with `lean`. */
     char libraries[1024];

@@ -33,6 +33,7 @@ void dyno_bench_print(const struct dyno_bench_result *result, const struct dyno_
                "percentile(99%%) = %.3f ms, %llu kernels a run\n",
                result->gpu.min_us * 1e-3, result->gpu.mean_us * 1e-3, result->gpu.median_us * 1e-3,
                result->gpu.p99_us * 1e-3, (unsigned long long)result->launches);
+    dyno_report_branches_text(result->context);
     if (!isnan(result->energy_j))
         printf("Energy: %.4g J an item, %.1f W (all of the card, by its own counter)\n",
                joule_item(result), result->energy_j / result->wall_s);
@@ -108,6 +109,7 @@ enum dyno_status dyno_bench_print_json(const struct dyno_bench_result *result,
         dyno_json_key(&json, "gpu");
         dyno_json_str(&json, dyno_engine_device_name(session->engine));
         dyno_report_precisions_json(session->engine, &json);
+        dyno_report_branches_json(result->context, &json);
         latency_json(&json, "gpu_ms", &result->gpu);
         dyno_json_key(&json, "launches");
         dyno_json_u64(&json, result->launches);

@@ -15,9 +15,10 @@ struct dyno_bench_result {
     double wall_s;
     double energy_j; /* of the whole card, while all streams ran; NAN: it does not tell */
     uint64_t arena_bytes, tensor_bytes;
-    uint64_t launches; /* kernels that a run launches on the GPU */
-    double *us;      /* sorted, of all streams */
-    double *step_us; /* with --dumpProfile: mean of each step */
+    uint64_t launches;                  /* kernels that a run launches on the GPU */
+    const struct dyno_context *context; /* of one of the streams */
+    double *us;                         /* sorted, of all streams */
+    double *step_us;                    /* with --dumpProfile: mean of each step */
 };
 
 void dyno_bench_print(const struct dyno_bench_result *result, const struct dyno_session *session);

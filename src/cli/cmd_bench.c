@@ -293,6 +293,7 @@ static enum dyno_status gather(const struct dyno_engine *engine, const struct st
     result->items_s = result->qps * (double)(first->rank > 0 ? first->dims[0] : 1);
     result->arena_bytes = dyno_context_arena_bytes(streams[0].context);
     result->tensor_bytes = dyno_context_tensor_bytes(streams[0].context);
+    result->context = streams[0].context;
     return DYNO_OK;
 }
 

@@ -16,7 +16,7 @@
 struct options {
     struct dyno_cli_list positional;
     const char *onnx, *engine, *shapes, *min_shapes, *opt_shapes, *max_shapes;
-    const char *pool_size, *timing_cache, *device, *print_graph;
+    const char *pool_size, *timing_cache, *device, *branches, *print_graph;
     int64_t threads, level, batch_max, batch_opt;
     bool baseline, exact, fp16, bf16, tf32, no_tf32, lean, json, verbose;
 };
@@ -85,6 +85,12 @@ static const struct dyno_flag flags[] = {
              "needs the driver alone",
      .kind = DYNO_FLAG_BOOL,
      AT(lean)},
+    {.name = "--branches",
+     .value = "timed|on|off",
+     .help = "With --device=cuda: may steps that need not wait for each other overlap? `timed`, "
+             "where the whole graph was faster so",
+     .kind = DYNO_FLAG_STR,
+     AT(branches)},
     DYNO_FLAG_BASELINE(options, "Build the unoptimised execution: op by op, no fusion, no tuning"),
     DYNO_FLAG_EXACT(options),
     {.name = "--printGraph",
@@ -171,6 +177,9 @@ static enum dyno_status check(const struct options *options, struct dyno_err *er
     if (on_cpu && options->lean)
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
                          "--lean goes with --device=cuda: engines for the CPU need no library");
+    if (on_cpu && options->branches != NULL)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "--branches goes with --device=cuda: on the CPU a step has all threads");
     if (options->batch_opt > options->batch_max)
         return DYNO_FAIL(err, DYNO_E_ARG, "--optBatch=%lld is more than --maxBatch=%lld",
                          (long long)options->batch_opt, (long long)options->batch_max);
@@ -214,11 +223,28 @@ static enum dyno_status report(const struct options *options, const struct dyno_
     return status;
 }
 
+static enum dyno_status branches_of(const char *text, enum dyno_build_branches *branches_out,
+                                    struct dyno_err *err)
+{
+    static const char *const texts[] = {
+        [DYNO_BRANCHES_TIMED] = "timed", [DYNO_BRANCHES_ON] = "on", [DYNO_BRANCHES_OFF] = "off"};
+    *branches_out = DYNO_BRANCHES_TIMED;
+    for (size_t i = 0; i < DYNO_COUNT(texts); i++) {
+        if (text == NULL || strcmp(text, texts[i]) == 0) {
+            *branches_out = (enum dyno_build_branches)i;
+            return DYNO_OK;
+        }
+    }
+    return DYNO_FAIL(err, DYNO_E_ARG, "--branches=%s: it is timed, on or off", text);
+}
+
 static enum dyno_status build(const struct options *options, struct dyno_arena *arena,
                               struct dyno_pool *pool, struct dyno_err *err)
 {
     struct dyno_cli_shapes shapes;
     uint64_t workspace_bytes = 0;
+    enum dyno_build_branches branches = DYNO_BRANCHES_TIMED;
+    DYNO_TRY(branches_of(options->branches, &branches, err));
     DYNO_TRY(dyno_cli_shapes(options->shapes, options->min_shapes, options->opt_shapes,
                              options->max_shapes, arena, &shapes, err));
     DYNO_TRY(workspace_of(options->pool_size, &workspace_bytes, err));
@@ -238,6 +264,7 @@ static enum dyno_status build(const struct options *options, struct dyno_arena *
         .precisions = (options->fp16 ? DYNO_PRECISION_F16 : 0U) |
                       (options->bf16 ? DYNO_PRECISION_BF16 : 0U) |
                       (options->tf32 ? DYNO_PRECISION_TF32 : 0U),
+        .branches = branches,
         .lean = options->lean,
         .level = (int)options->level,
         .workspace_bytes_max = workspace_bytes,

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "base/json.h"
+#include "engine/binding.h"
 
 static double ms(uint64_t ns)
 {
@@ -68,6 +69,8 @@ void dyno_report_precisions_json(const struct dyno_engine *engine, struct dyno_j
     for (uint32_t i = 0; i < name_count; i++)
         dyno_json_str(json, names[i]);
     dyno_json_array_end(json);
+    dyno_json_key(json, "may_branch");
+    dyno_json_bool(json, (engine->plan->flags & DYNO_PLAN_BRANCHES) != 0);
 }
 
 void dyno_report_precisions_text(const struct dyno_engine *engine)
@@ -80,6 +83,16 @@ void dyno_report_precisions_text(const struct dyno_engine *engine)
     for (uint32_t i = 0; i < name_count; i++)
         printf("%s%s", i > 0 ? ", " : "", names[i]);
     printf("\n");
+    if ((engine->plan->flags & DYNO_PLAN_BRANCHES) != 0)
+        printf("  steps that need not wait for each other overlap\n");
+}
+
+void dyno_report_branches_text(const struct dyno_context *context)
+{
+    const struct dyno_branches *branches = dyno_context_branches(context);
+    if (branches != NULL)
+        printf("Branches: %u steps in a row at least, up to %u at once\n", branches->depth,
+               branches->width);
 }
 
 static void print_dims(const int64_t *dims, int rank)
@@ -198,6 +211,20 @@ static void count(struct dyno_json_writer *json, const char *key, uint64_t value
     dyno_json_u64(json, value);
 }
 
+void dyno_report_branches_json(const struct dyno_context *context, struct dyno_json_writer *json)
+{
+    const struct dyno_branches *branches = dyno_context_branches(context);
+    if (branches == NULL)
+        return;
+    dyno_json_key(json, "branches");
+    dyno_json_object_begin(json);
+    count(json, "steps_in_a_row", branches->depth);
+    count(json, "steps_at_once", branches->width);
+    count(json, "edges", branches->edge_count);
+    count(json, "chain_arena_bytes", branches->chain_bytes);
+    dyno_json_object_end(json);
+}
+
 void dyno_report_build_json(const struct dyno_build_report *report,
                             const struct dyno_engine *engine, const char *onnx_path,
                             const char *engine_path, struct dyno_strbuf *out)
@@ -243,6 +270,10 @@ void dyno_report_build_json(const struct dyno_build_report *report,
     count(&json, "candidates", report->tune.candidate_count);
     count(&json, "candidates_timed", report->tune.measured_count);
     count(&json, "candidates_cached", report->tune.cached_count);
+    if (report->whole.chain_us > 0.0F) {
+        number(&json, "graph_chain_us", (double)report->whole.chain_us);
+        number(&json, "graph_branches_us", (double)report->whole.branches_us);
+    }
     number(&json, "predicted_us", (double)(report->tune.step_us + report->tune.reorder_us));
     if (report->tune.clock.most_mhz > 0.0) {
         dyno_json_key(&json, "tuning_clock");
@@ -296,6 +327,10 @@ void dyno_report_build_text(const struct dyno_build_report *report,
         printf("  GPU     %s, %u programs; %u steps run on the CPU: no kernel there does them\n",
                report->target.gpu.name, report->program_count, report->cpu_step_count);
     dyno_report_precisions_text(engine);
+    if (report->whole.chain_us > 0.0F)
+        printf("  graph   %.1f us as a chain, %.1f us in branches: %s\n",
+               (double)report->whole.chain_us, (double)report->whole.branches_us,
+               (engine->plan->flags & DYNO_PLAN_BRANCHES) != 0 ? "branches" : "a chain");
     printf("  memory  %.1f MiB engine, %.1f MiB activations (%.1f MiB without sharing)\n",
            mib(dyno_engine_file_bytes(engine)), mib(arena_bytes), mib(tensor_bytes));
     printf("  tuning  %u candidates, %u timed, %u from the cache, %d threads\n",

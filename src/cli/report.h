@@ -15,9 +15,14 @@ void dyno_report_build_text(const struct dyno_build_report *report,
 struct dyno_json_writer;
 void dyno_report_ios_json(const struct dyno_engine *engine, struct dyno_json_writer *json);
 void dyno_report_ios_text(const struct dyno_engine *engine);
-/* What precisions were allowed in an engine for a GPU; nothing for the CPU. */
+/* What precisions were allowed in an engine for a GPU, and whether its steps may overlap; nothing
+ * for the CPU. */
 void dyno_report_precisions_json(const struct dyno_engine *engine, struct dyno_json_writer *json);
 void dyno_report_precisions_text(const struct dyno_engine *engine);
+/* How many steps of the GPU overlap at the shapes that the context has bound; nothing for the CPU.
+ */
+void dyno_report_branches_json(const struct dyno_context *context, struct dyno_json_writer *json);
+void dyno_report_branches_text(const struct dyno_context *context);
 /* Step `idx` as fields of an object that is open; nodes_key: what its original nodes are called. */
 void dyno_report_step_json(const struct dyno_engine *engine, uint32_t idx, const char *nodes_key,
                            struct dyno_json_writer *json);

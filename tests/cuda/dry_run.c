@@ -1,5 +1,6 @@
-/* dry_run.c - dry_run MODEL.onnx [sm] [fp16|bf16]: build a model for a GPU that is not there, run
- * it once through the recording driver, and print each step with where and how it runs.
+/* dry_run.c - dry_run MODEL.onnx [sm] [fp32|fp16|bf16] [INPUT DIMxDIMx...]: build a model for a GPU
+ * that is not there, an input of that shape, run it once through the recording driver, and print
+ * each step with where and how it runs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 #include "base/mem.h"
 #include "build/build.h"
+#include "engine/binding.h"
 #include "record.h"
 
 /* Zeros for every input at the profile's optimum, in `arena`. */
@@ -30,6 +32,16 @@ static bool make_inputs(const struct dyno_engine *engine, struct dyno_arena *are
     return true;
 }
 
+static void print_memory(const struct dyno_context *context)
+{
+    const struct dyno_branches *branches = dyno_context_branches(context);
+    printf("arena %.2f MiB\n", (double)dyno_context_arena_bytes(context) / 1048576.0);
+    if (branches != NULL)
+        printf("%u steps in a row at least, up to %u at once, %u edges; as a chain %.2f MiB\n",
+               branches->depth, branches->width, branches->edge_count,
+               (double)branches->chain_bytes / 1048576.0);
+}
+
 static int run_once(struct dyno_engine *engine, struct dyno_err *err)
 {
     struct dyno_context *context = NULL;
@@ -42,10 +54,23 @@ static int run_once(struct dyno_engine *engine, struct dyno_err *err)
                       dyno_context_create(engine, NULL, &context, err) == DYNO_OK;
     const bool ran = able && dyno_context_run(context, inputs, outputs, err) == DYNO_OK;
     if (ran)
-        printf("arena %.1f MiB\n", (double)dyno_context_arena_bytes(context) / 1048576.0);
+        print_memory(context);
     dyno_context_destroy(context);
     dyno_arena_destroy(arena);
     return !ran;
+}
+
+static bool read_shape(const char *name, const char *text, struct dyno_profile_input *profile)
+{
+    profile->name = name;
+    for (char *end = NULL; *text != 0 && profile->rank < DYNO_RANK_MAX; text = end + (*end != 0)) {
+        const int64_t dim = strtoll(text, &end, 10);
+        if (end == text || dim < 1)
+            return false;
+        profile->min[profile->rank] = profile->opt[profile->rank] = dim;
+        profile->max[profile->rank++] = dim;
+    }
+    return profile->rank != 0;
 }
 
 int main(int argc, char **argv)
@@ -53,14 +78,23 @@ int main(int argc, char **argv)
     struct dyno_err err = {0};
     struct dyno_built built;
     if (argc < 2) {
-        (void)fprintf(stderr, "usage: dry_run MODEL.onnx [sm] [fp16|bf16]\n");
+        (void)fprintf(stderr,
+                      "usage: dry_run MODEL.onnx [sm] [fp32|fp16|bf16] [INPUT DIMxDIMx...]\n");
         return 2;
     }
     const struct record *record = record_start(argc > 2 ? (int)strtol(argv[2], NULL, 10) : 90);
     struct dyno_build_options options = {.onnx_path = argv[1], .device = "cuda"};
-    if (argc > 3)
+    options.branches = DYNO_BRANCHES_ON;
+    if (argc > 3 && strcmp(argv[3], "fp32") != 0)
         options.precisions =
             strcmp(argv[3], "fp16") == 0 ? DYNO_PRECISION_F16 : DYNO_PRECISION_BF16;
+    struct dyno_profile_input profile = {0};
+    if (argc > 5 && !read_shape(argv[4], argv[5], &profile)) {
+        (void)fprintf(stderr, "'%s' is no shape\n", argv[5]);
+        return 2;
+    }
+    options.profile = &profile;
+    options.profile_count = argc > 5;
     if (dyno_build(&options, &built, &err) != DYNO_OK) {
         (void)fprintf(stderr, "%s\n", err.text);
         return 1;

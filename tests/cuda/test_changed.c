@@ -25,7 +25,8 @@ static size_t make_engine(message model, uint32_t precisions, uint8_t **bytes_ou
     char path[] = "/tmp/dyno-test-cuda-changed-XXXXXX";
     struct dyno_err err = {0};
     struct dyno_file_map map;
-    const struct dyno_build_options options = {.device = "cuda", .precisions = precisions};
+    const struct dyno_build_options options = {
+        .device = "cuda", .precisions = precisions, .branches = DYNO_BRANCHES_ON};
     (void)record_start(90);
     struct dyno_built built = chain_build(&model, options, &err);
     const int fd = mkstemp(path);

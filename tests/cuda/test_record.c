@@ -216,6 +216,7 @@ static void build_file(int compute, struct dyno_err *err)
     struct dyno_build_options options = for_gpu;
     options.onnx_path = model_path;
     options.engine_path = engine_path;
+    options.branches = DYNO_BRANCHES_ON;
     CHECK_MSG(dyno_build(&options, &built, err) == DYNO_OK, "%s", err->text);
     (void)unlink(model_path);
     dyno_built_fini(&built);

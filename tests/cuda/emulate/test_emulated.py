@@ -215,6 +215,66 @@ def case_tuned_at_one_clock(t):
     check("tuning_clock" not in json.loads(t.works(*args, env={**folder, "FAKE_NVML": "silent"})))
 
 
+def branched():
+    """A stem; two branches of two convolutions and a squeezed one, whose channels are concatenated; and a sum."""
+    pads = [attr_ints("pads", [1, 1, 1, 1])]
+    nodes = [
+        node("Conv", ["x", "w0"], ["s"], pads, "stem"),
+        node("Conv", ["s", "w1"], ["a"], pads, "a1"), node("Conv", ["a", "w2"], ["b"], pads, "a2"),
+        node("Conv", ["s", "w3"], ["c"], pads, "b1"), node("Conv", ["c", "w4"], ["d"], pads, "b2"),
+        node("GlobalAveragePool", ["s"], ["p"], name="mean"), node("Conv", ["p", "v"], ["q"], name="squeeze"),
+        node("Mul", ["s", "q"], ["e"], name="scale"),
+        node("Concat", ["b", "d", "e"], ["j"], [attr_int("axis", 1)], "join"),
+        node("Conv", ["j", "w5"], ["k"], pads, "last"), node("Conv", ["x", "w6"], ["l"], pads, "beside"),
+        node("Add", ["k", "l"], ["out/y"], name="sum"),
+    ]
+    sizes = {"w0": [8, 3, 3, 3], "w1": [16, 8, 3, 3], "w2": [8, 16, 3, 3], "w3": [16, 8, 3, 3], "w4": [8, 16, 3, 3],
+             "w5": [8, 24, 3, 3], "w6": [8, 3, 3, 3], "v": [8, 8, 1, 1]}
+    constants = [tensor(name, dims, small_values(dims[0] * dims[1] * dims[2] * dims[3])) for name, dims in sizes.items()]
+    return model(graph(nodes, [value("x", [2, 3, 6, 6])], [value("out/y", [2, 8, 6, 6])], constants))
+
+
+def case_branches(t):
+    """Steps that overlap, in many orders, give what a chain gives; an edge less is noticed."""
+    chain, _ = build(t, "chain", branched(), "--fp16", "--branches=off")
+    engine, _ = build(t, "m", branched(), "--fp16", "--branches=on")
+    check(b"steps that need not wait" not in t.works("inspect", "engine", chain).encode())
+    check("steps that need not wait for each other overlap" in t.works("inspect", "engine", engine))
+    bench = ("--duration=0", "--warmUp=0", "--iterations=3", "--json")
+    check("branches" not in json.loads(t.works("bench", f"--loadEngine={chain}", *bench)))
+    branches = json.loads(t.works("bench", f"--loadEngine={engine}", *bench))["branches"]
+    check(branches["steps_at_once"] >= 2 and branches["edges"] >= 9 and branches["steps_in_a_row"] <= 7, branches)
+    want = run(t, chain, "out-chain")
+    for seed in range(2, 12):
+        check(run(t, engine, f"out-{seed}", env={"DYNO_EMULATE_SEED": str(seed)}) == want, seed)
+    for lost in range(1, branches["edges"] + 1):
+        seeds = (str(seed) for seed in range(2, 60))
+        check(any(run(t, engine, f"out-{lost}-{seed}", env={"DYNO_EMULATE_SEED": seed, "DYNO_EMULATE_LOSE_EDGE": str(lost)})
+                  != want for seed in seeds), f"edge {lost} of {branches['edges']} is not needed")
+
+
+def case_branches_timed(t):
+    """By the emulation's clock branches overlap, so they are chosen; the same again from the cache, without a run."""
+    three = [attr_ints("kernel_shape", [3, 3]), attr_ints("pads", [1, 1, 1, 1])]
+    nodes = [node("MaxPool", ["x"], ["a"], three, "a1"), node("MaxPool", ["a"], ["b"], three, "a2"),
+             node("AveragePool", ["x"], ["c"], three, "b1"), node("AveragePool", ["c"], ["d"], three, "b2"),
+             node("Mul", ["b", "d"], ["y"], name="both")]
+    path = t.put("m.onnx", model(graph(nodes, [value("x", [2, 8, 6, 6])], [value("y", [2, 8, 6, 6])])))
+    build(t, "probe", good())
+    flags = (f"--onnx={path}", "--device=cuda", "--fp16", "--builderOptimizationLevel=1", "--timingCacheFile=times")
+    said = t.works("build", *flags, "--saveEngine=a.engine")
+    check("in branches: branches" in said, said)
+    check("overlap" in t.works("inspect", "engine", "a.engine"))
+    report = json.loads((t.folder / "a.engine.json").read_bytes())
+    check(report["may_branch"] and report["graph_branches_us"] < report["graph_chain_us"], report)
+    t.works("build", *flags, "--saveEngine=b.engine", env={"DYNO_EMULATE_FAIL": "1"})
+    check((t.folder / "a.engine").read_bytes() == (t.folder / "b.engine").read_bytes(), "they differ")
+    t.works("compare", path, "a.engine", "--rtol=0.02", "--layers")
+    t.fails("E_ARG", "dyno build: --branches=some: it is timed, on or off", "build", *flags, "--saveEngine=c.engine", "--branches=some")
+    t.fails("E_UNSUPPORTED", "dyno build: --branches goes with --device=cuda: *", "build", f"--onnx={path}",
+            "--saveEngine=c.engine", "--branches=on")
+
+
 def case_no_library(t):
     """A library that is not there is said, and missed by nobody; --lean does not look for it."""
     missing = {"DYNO_CUDNN": t.path("libcudnn.so")}

@@ -1,0 +1,211 @@
+/* whole.c - runs of a whole engine, one way and the other. */
+#include "tune/whole.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "tune/shapes.h"
+#include "tune/tune.h"
+
+#define IO_MAX      64
+#define WARM_RUNS   3 /* a graph is captured in the first or the second */
+#define RUNS_MIN    10
+#define RUNS_MAX    100
+#define BUDGET_US   100e3
+#define ROUNDS      2 /* of each way, in turns: clocks drift */
+#define CHAIN_TEXT  "graph_chain"
+#define BRANCH_TEXT "graph_branches"
+
+/* --- keys --- */
+
+static void add_ids(struct dyno_strbuf *text, const struct dyno_plan *plan, const uint32_t *ids,
+                    uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] == DYNO_NO_TENSOR)
+            dyno_strbuf_puts(text, " -");
+        else
+            dyno_strbuf_printf(text, " %u/%u", ids[i], dyno_plan_root(plan, ids[i]));
+    }
+    dyno_strbuf_puts(text, ";");
+}
+
+static enum dyno_status add_steps(struct dyno_strbuf *text, const struct dyno_plan *plan,
+                                  const struct dyno_target *target, struct dyno_arena *arena,
+                                  struct dyno_err *err)
+{
+    struct dyno_buf *bufs = NULL;
+    DYNO_TRY(dyno_tune_shapes(plan, arena, &bufs, err));
+    for (uint32_t i = 0; i < plan->tensor_count; i++)
+        dyno_tune_set_layout(&bufs[i], plan->tensors[i].layout);
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const struct dyno_step *step = &plan->steps[s];
+        struct dyno_tune_key key;
+        struct dyno_site site;
+        DYNO_TRY(dyno_tune_site(plan, step, bufs, target, arena, &site, err));
+        DYNO_TRY(dyno_tune_signature(&site, &step->tactic, 0, &key, err));
+        dyno_strbuf_printf(text, "%016llx%016llx", (unsigned long long)key.hi,
+                           (unsigned long long)key.lo);
+        add_ids(text, plan, step->ins, step->in_count);
+        add_ids(text, plan, step->outs, step->out_count);
+    }
+    return DYNO_OK;
+}
+
+static struct dyno_tune_key key_of(const struct dyno_strbuf *text, uint64_t seed)
+{
+    return (struct dyno_tune_key){.hi = dyno_hash64(seed, text->text, text->bytes),
+                                  .lo = dyno_hash64(seed + 1, text->text, text->bytes)};
+}
+
+enum dyno_status dyno_whole_keys_make(const struct dyno_plan *plan,
+                                      const struct dyno_target *target,
+                                      struct dyno_whole_keys *keys_out, struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_arena *arena = dyno_arena_create();
+    enum dyno_status status = DYNO_NOMEM(NULL);
+    if (arena != NULL) {
+        dyno_strbuf_puts(&text, "whole graph 1\n");
+        status = add_steps(&text, plan, target, arena, err);
+    }
+    if (status == DYNO_OK && !dyno_strbuf_ok(&text))
+        status = DYNO_E_NOMEM;
+    if (status == DYNO_OK)
+        *keys_out =
+            (struct dyno_whole_keys){.chain = key_of(&text, 1), .branches = key_of(&text, 3)};
+    dyno_arena_destroy(arena);
+    dyno_strbuf_fini(&text);
+    return status == DYNO_E_NOMEM ? DYNO_NOMEM(err) : status;
+}
+
+bool dyno_whole_find(const struct dyno_tune_cache *cache, const struct dyno_whole_keys *keys,
+                     struct dyno_whole_times *times_out)
+{
+    *times_out = (struct dyno_whole_times){.is_cached = true};
+    return dyno_tune_cache_find(cache, keys->chain, &times_out->chain_us) &&
+           dyno_tune_cache_find(cache, keys->branches, &times_out->branches_us);
+}
+
+bool dyno_whole_put(struct dyno_tune_cache *cache, const struct dyno_whole_keys *keys,
+                    const struct dyno_whole_times *times)
+{
+    return dyno_tune_cache_put(cache, keys->chain, times->chain_us, CHAIN_TEXT) &&
+           dyno_tune_cache_put(cache, keys->branches, times->branches_us, BRANCH_TEXT);
+}
+
+/* --- runs --- */
+
+struct runner {
+    struct dyno_engine *engine;
+    struct dyno_arena *arena; /* of the inputs */
+    struct dyno_array inputs[IO_MAX];
+    double us[RUNS_MAX];
+    struct dyno_err *err;
+};
+
+static enum dyno_status make_inputs(struct runner *runner)
+{
+    for (uint32_t i = 0; i < dyno_engine_input_count(runner->engine); i++) {
+        struct dyno_array *input = &runner->inputs[i];
+        struct dyno_io_info info;
+        int64_t count = 0;
+        dyno_engine_input(runner->engine, i, &info);
+        input->dtype = info.dtype;
+        input->rank = info.rank;
+        memcpy(input->dims, info.opt, sizeof(info.opt));
+        if (!dyno_dims_count(info.opt, info.rank, &count) ||
+            !dyno_dtype_bytes((enum dyno_dtype)info.dtype, (uint64_t)count, &input->bytes))
+            return DYNO_FAIL(runner->err, DYNO_E_LIMIT, "input '%s' is too large", info.name);
+        input->data = dyno_arena_alloc(runner->arena, input->bytes + 1, 1);
+        if (input->data == NULL)
+            return DYNO_NOMEM(runner->err);
+    }
+    return DYNO_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The median of the GPU's times, inputs and outputs lying there. */
+static enum dyno_status time_runs(struct runner *runner, struct dyno_context *context,
+                                  double *us_out)
+{
+    double spent_us = 0.0;
+    int count = 0;
+    for (int i = 0; i < WARM_RUNS; i++) {
+        struct dyno_array outputs[IO_MAX] = {{0}};
+        DYNO_TRY(dyno_context_run(context, runner->inputs, outputs, runner->err));
+    }
+    dyno_context_transfers(context, 0);
+    while (count < RUNS_MAX && (count < RUNS_MIN || spent_us < BUDGET_US)) {
+        struct dyno_array outputs[IO_MAX] = {{0}};
+        DYNO_TRY(dyno_context_run(context, runner->inputs, outputs, runner->err));
+        runner->us[count] = dyno_context_gpu_us(context);
+        spent_us += runner->us[count++];
+    }
+    qsort(runner->us, (size_t)count, sizeof(runner->us[0]), by_value);
+    *us_out = runner->us[count / 2];
+    return DYNO_OK;
+}
+
+/* The least median of one way so far into *us; 0 where there are no branches. */
+static enum dyno_status time_way(struct runner *runner, bool in_branches, float *us)
+{
+    struct dyno_context *context = NULL;
+    double now = 0.0;
+    uint32_t *flags = &runner->engine->plan->flags;
+    const uint32_t before = *flags;
+    *flags = in_branches ? before | DYNO_PLAN_BRANCHES : before & ~(uint32_t)DYNO_PLAN_BRANCHES;
+    enum dyno_status status = dyno_context_create(runner->engine, NULL, &context, runner->err);
+    struct dyno_array outputs[IO_MAX] = {{0}};
+    if (status == DYNO_OK)
+        status = dyno_context_bind(context, runner->inputs, outputs, runner->err);
+    const bool has_way =
+        status == DYNO_OK && (!in_branches || dyno_context_branches(context) != NULL);
+    if (has_way)
+        status = time_runs(runner, context, &now);
+    if (has_way && (*us <= 0.0F || (float)now < *us))
+        *us = (float)now;
+    dyno_context_destroy(context);
+    *flags = before;
+    return status;
+}
+
+enum dyno_status dyno_whole_time(struct dyno_engine *engine, struct dyno_whole_times *times_out,
+                                 struct dyno_err *err)
+{
+    enum dyno_status status = DYNO_OK;
+    *times_out = (struct dyno_whole_times){0};
+    if (dyno_engine_input_count(engine) > IO_MAX || dyno_engine_output_count(engine) > IO_MAX)
+        return DYNO_OK; /* a chain */
+    struct runner *runner = dyno_alloc(1, sizeof(*runner));
+    if (runner == NULL)
+        return DYNO_NOMEM(err);
+    runner->engine = engine;
+    runner->err = err;
+    runner->arena = dyno_arena_create();
+    status = runner->arena != NULL ? make_inputs(runner) : DYNO_NOMEM(err);
+    for (int i = 0; status == DYNO_OK && i < ROUNDS; i++) {
+        struct dyno_err why = {0};
+        runner->err = &why;
+        const enum dyno_status branched = time_way(runner, true, &times_out->branches_us);
+        runner->err = err;
+        if (branched != DYNO_OK)
+            times_out->branches_us = 0.0F; /* the chain tells whether it is the GPU itself */
+        if (branched == DYNO_OK && times_out->branches_us <= 0.0F)
+            break; /* nothing to choose */
+        status = time_way(runner, false, &times_out->chain_us);
+        if (branched != DYNO_OK)
+            break;
+    }
+    dyno_arena_destroy(runner->arena);
+    dyno_free(runner);
+    return status;
+}
