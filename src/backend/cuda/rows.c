@@ -5,9 +5,10 @@
 
 extern const struct dyno_kernel dyno_kernel_cuda_rows;
 
-#define HELD_ELEMS_MAX 32  /* of a row, a thread */
-#define BLOCK_THREADS  512 /* where a block makes a row */
-#define ROWS_A_BLOCK   8   /* where a warp does, at most */
+#define HELD_ELEMS_MAX 32   /* of a row, a thread */
+#define BLOCK_THREADS  512  /* where a block makes a row */
+#define SOFTMAX_LONG   8192 /* elements of a row from which on a block has all threads */
+#define ROWS_A_BLOCK   8    /* where a warp does, at most */
 
 struct rows_state {
     struct dyno_gpu_rows params;
@@ -182,7 +183,9 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
             state->rows_a_block *= 2;
         state->threads = 32 * state->rows_a_block;
     }
-    while (!whole && !state->apart && state->threads < 512 && 2LL * state->threads < columns)
+    const int threads_max = columns > SOFTMAX_LONG ? 1024 : 512;
+    while (!whole && !state->apart && state->threads < threads_max &&
+           2LL * state->threads < columns)
         state->threads *= 2;
     return DYNO_OK;
 }
