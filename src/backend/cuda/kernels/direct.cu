@@ -7,6 +7,18 @@
  */
 #define STEP (TRANSPOSED ? SW : 1) /* between outputs that meet the same taps */
 
+/* Of a transposed one without dilation: every so many-th tap of an output meets an input. */
+#define STEP_Y (TRANSPOSED && DH == 1 ? SH : 1)
+#define STEP_X (TRANSPOSED && DW == 1 ? SW : 1)
+#define TAPS_Y ((KH + STEP_Y - 1) / STEP_Y)
+#define TAPS_X ((KW + STEP_X - 1) / STEP_X)
+
+__device__ __forceinline__ int first_tap(int o, int pad, int stride, int dilation)
+{
+    const int first = (o + pad) % stride;
+    return !TRANSPOSED || dilation != 1 ? 0 : first < 0 ? first + stride : first;
+}
+
 /* Where tap `tap` of output `o` reads, or -1: between two inputs, or outside. */
 __device__ __forceinline__ int source(int o, int tap, int pad, int stride, int dilation, int size)
 {
@@ -43,23 +55,27 @@ extern "C" __global__ void __launch_bounds__(128)
 #pragma unroll
         for (int e = 0; e < VEC; e++)
             sum[o][e] = sum[0][e];
+    /* Taps between two inputs are left out at once: neighbouring outputs of a transposed one have
+     * others, and threads would wait for each other's. */
+    const int first_y = first_tap(oy, p.ph, SH, DH), first_x = first_tap(ox, p.pw, SW, DW);
 #pragma unroll 1
-    for (int tap = 0; tap < KH * KW; tap++) {
-        const int iy = source(oy, tap / KW, p.ph, SH, DH, p.h);
-        if (iy < 0)
+    for (int i = 0; i < TAPS_Y * TAPS_X; i++) {
+        const int ky = first_y + i / TAPS_X * STEP_Y, kx = first_x + i % TAPS_X * STEP_X;
+        const int iy = source(oy, ky, p.ph, SH, DH, p.h);
+        if (ky >= KH || kx >= KW || iy < 0)
             continue;
         const T *from[RUN];
         bool there[RUN], any = false;
 #pragma unroll
         for (int o = 0; o < RUN; o++) {
-            const int ix = source(ox + o * STEP, tap % KW, p.pw, SW, DW, p.w);
+            const int ix = source(ox + o * STEP, kx, p.pw, SW, DW, p.w);
             there[o] = ix >= 0;
             any = any || there[o];
             from[o] = x + ((i64)iy * p.w + (there[o] ? ix : 0)) * p.x_ld;
         }
         if (!any)
             continue;
-        const T *weight = weights + (i64)tap * CG * MG;
+        const T *weight = weights + (i64)(ky * KW + kx) * CG * MG;
 #pragma unroll 1
         for (int c = 0; c < CG; c += VX) {
             float a[RUN][VX];
