@@ -14,11 +14,13 @@ extern const struct dyno_kernel dyno_kernel_cuda_pool;
 #define LOADS       4  /* that a thread has in flight, of the kernel */
 #define LOADS_ALONE 16 /* of a thread, for which a second launch does not pay */
 #define BLOCKS_A_SM 2
+#define CLUSTER     8 /* blocks that share a mean, on compute capability 9.0 */
 
 struct pool_state {
     struct dyno_gpu_pool params;
     struct dyno_cuda_tail tail;
     int64_t grid[3];
+    uint32_t shared_bytes;
 };
 
 static bool is_global(enum dyno_op_id op)
@@ -26,7 +28,7 @@ static bool is_global(enum dyno_op_id op)
     return op == DYNO_OP_global_average_pool;
 }
 
-/* cfg[0]: number of the input's layout. */
+/* cfg[0]: number of the input's layout; cfg[1]: of a mean, blocks of a cluster, or 0: launches. */
 static enum dyno_status sizes_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
                                  struct dyno_gpu_pool *params, struct dyno_err *err)
 {
@@ -86,12 +88,16 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
         const struct dyno_layout outs[] = {in, dyno_cuda_row((enum dyno_dtype)in.elem), DYNO_ROW};
         const int out_count =
             is_global(site->step->op) && dyno_cuda_is_last(in) ? (in.elem != 0 ? 3 : 2) : 1;
-        for (int k = 0; k < out_count && count < max; k++) {
-            out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i}};
-            dyno_cuda_tail_layouts(site, outs[k], &out[count]);
+        const bool clusters =
+            is_global(site->step->op) && dyno_cuda_is_last(in) && site->target->gpu.compute >= 90;
+        for (int k = 0; k < out_count * (clusters ? 2 : 1) && count < max; k++) {
+            const uint32_t cluster = k < out_count ? 0 : CLUSTER;
+            out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i, cluster}};
+            dyno_cuda_tail_layouts(site, outs[k % out_count], &out[count]);
             const double bytes =
                 (in.elem != 0 ? 2.0 : 4.0) * (double)dyno_cuda_count(x, 0, x->rank) * 1.5;
-            out[count++].est_us = (float)dyno_cuda_move_us(site->target, bytes);
+            out[count++].est_us =
+                (float)(dyno_cuda_move_us(site->target, bytes) + (cluster != 0 ? 0.5 : 0.0));
         }
     }
     return count;
@@ -107,9 +113,12 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     if ((op != DYNO_OP_max_pool && op != DYNO_OP_average_pool && !is_global(op)) ||
         site->step->out_count != 1 || !dyno_cuda_is_f32(x) || !dyno_cuda_readable(site, 0) ||
         site->in_is_weight[0] || x->rank < 3 || (!is_global(op) && x->rank > 4) ||
-        asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count || !dyno_cuda_rest_is_zero(asked, 1))
+        asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count || !dyno_cuda_rest_is_zero(asked, 2))
         return dyno_cuda_refuse(site, err);
     const struct dyno_layout in = dyno_cuda_layouts[asked->cfg[0]];
+    if (asked->cfg[1] != 0 &&
+        (asked->cfg[1] != CLUSTER || !is_global(op) || !dyno_cuda_is_last(in)))
+        return dyno_cuda_refuse(site, err);
     const bool row = asked->out_layout.kind == DYNO_LAYOUT_ROW && asked->out_layout.block == 0 &&
                      (asked->out_layout.elem == in.elem || asked->out_layout.elem == 0);
     if ((!dyno_cuda_is_last(in) && !dyno_cuda_is_plain(in)) ||
@@ -137,8 +146,8 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
     if (is_global(site->step->op)) {
         *source_out = rows ? "global_pool_rows.cu" : "global_pool.cu";
         if (!rows)
-            dyno_strbuf_printf(choices, "#define PLAIN %d\n",
-                               tactic->out_layout.kind == DYNO_LAYOUT_ROW);
+            dyno_strbuf_printf(choices, "#define PLAIN %d\n#define CLUSTER %u\n",
+                               tactic->out_layout.kind == DYNO_LAYOUT_ROW, tactic->cfg[1]);
     } else {
         const struct dyno_pooling_attrs *attrs = site->step->attrs;
         struct dyno_gpu_pool params;
@@ -157,7 +166,8 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
 
 /* Channels to threads and positions to blocks, so that all multiprocessors have something to do and
  * neither launch leaves a thread with much more than the other. */
-static void cut(const struct dyno_site *site, struct pool_state *state, int64_t groups)
+static void cut(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                struct pool_state *state, int64_t groups)
 {
     struct dyno_gpu_pool *params = &state->params;
     const int64_t sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
@@ -165,7 +175,9 @@ static void cut(const struct dyno_site *site, struct pool_state *state, int64_t 
     const int64_t lanes = columns > 0 ? dyno_cuda_div_up(groups, columns) : 1;
     const int64_t rows = THREADS / lanes, blocks = columns * params->batch;
     int64_t chunks = 1;
-    if (positions > LOADS_ALONE * rows && blocks > 0) {
+    if (tactic->cfg[1] != 0) {
+        chunks = tactic->cfg[1];
+    } else if (positions > LOADS_ALONE * rows && blocks > 0) {
         const int64_t most = positions / (LOADS * rows);
         chunks = sms * BLOCKS_A_SM / blocks;
         chunks = chunks < most ? chunks : most;
@@ -178,6 +190,12 @@ static void cut(const struct dyno_site *site, struct pool_state *state, int64_t 
     params->chunks = (int)dyno_cuda_div_up(positions, params->chunk);
     state->grid[0] = columns;
     state->grid[1] = params->chunks;
+    if (tactic->cfg[1] != 0) { /* blocks past the last stretch have nothing, and all meet */
+        params->chunks = 1;
+        state->grid[1] = tactic->cfg[1];
+        state->shared_bytes =
+            (uint32_t)(THREADS * (tactic->in_layouts[0].block + 1) * (int)sizeof(float));
+    }
     state->grid[2] = params->batch;
 }
 
@@ -203,7 +221,7 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     if (is_global(site->step->op) && rows) {
         state->grid[0] = dyno_cuda_div_up(params->batch * groups, THREADS / 32);
     } else if (is_global(site->step->op)) {
-        cut(site, state, groups);
+        cut(site, tactic, state, groups);
         if (params->chunks > 1)
             *workspace_bytes_out = (uint64_t)params->batch * (uint64_t)params->chunks *
                                    (uint64_t)params->c * sizeof(float);
@@ -231,7 +249,7 @@ static enum dyno_status run(struct dyno_run_args *args)
         grid[1] = 1;
     }
     params.phase = 1;
-    return dyno_cuda_launch(args, grid, THREADS, 0, &params, sizeof(params));
+    return dyno_cuda_launch(args, grid, THREADS, state->shared_bytes, &params, sizeof(params));
 }
 
 const struct dyno_kernel dyno_kernel_cuda_pool = {

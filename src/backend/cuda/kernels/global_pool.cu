@@ -2,9 +2,11 @@
  * p.lanes * VEC channels of one item, its rows of threads share them.
  *
  * In one launch (one stretch, phase 1), or in two: sums of stretches (phase 0), then those of an item
- * in the same way.  The order of a sum follows from the shape and the cut, not from the run.
+ * in the same way.  Or the blocks of a cluster have a stretch each, and its first one adds up what
+ * they have.  The order of a sum follows from the shape and the cut, not from the run.
  *
- * Choices: T (of x), TO (of y), VEC, PLAIN (1: y is [batch][channels] without padding).
+ * Choices: T (of x), TO (of y), VEC, PLAIN (1: y is [batch][channels] without padding), CLUSTER
+ * (blocks of one; 0: none).
  */
 #define LOADS 4 /* of a thread, in flight */
 
@@ -44,11 +46,38 @@ __device__ __forceinline__ void sum(float (&v)[VEC], const X *x, i64 ld, int fir
     }
 }
 
+/* v += the sums of the other blocks of the cluster, in their order, for the first block. */
+__device__ __forceinline__ void gather(float (&v)[VEC], int lanes, float (&parts)[256][VEC + 1])
+{
+#if CLUSTER
+    ptx_cluster_meet();
+    if (blockIdx.y == 0 && (int)threadIdx.x < lanes) {
+        const unsigned mine = (unsigned)__cvta_generic_to_shared(&parts[threadIdx.x][0]);
+        for (int peer = 1; peer < CLUSTER; peer++) {
+            const unsigned from = ptx_cluster_at(mine, peer);
+#pragma unroll
+            for (int e = 0; e < VEC; e++)
+                v[e] += ptx_cluster_load(from + 4u * e);
+        }
+    }
+    ptx_cluster_meet(); /* nobody leaves while others read his sums */
+#endif
+}
+
 /* The 4 gives a thread the registers without which the compiler puts sums between the loads. */
-extern "C" __global__ void __launch_bounds__(256, 4)
+extern "C" __global__ void
+#if CLUSTER
+    __cluster_dims__(1, CLUSTER, 1)
+#endif
+    __launch_bounds__(256, 4)
     dyno_main(const __grid_constant__ dyno_gpu_pool p)
 {
+#if CLUSTER
+    extern __shared__ __align__(16) float shared[];
+    float (&parts)[256][VEC + 1] = *reinterpret_cast<float (*)[256][VEC + 1]>(shared);
+#else
     __shared__ float parts[256][VEC + 1];
+#endif
     const int lane = (int)threadIdx.x % p.lanes;
     const int channel = ((int)blockIdx.x * p.lanes + lane) * VEC;
     const int n = (int)blockIdx.z;
@@ -62,10 +91,11 @@ extern "C" __global__ void __launch_bounds__(256, 4)
         const int last = positions - first > p.chunk ? first + p.chunk : positions;
         sum(v, (const T *)p.x + (i64)n * positions * p.x_ld + from, p.x_ld, first, last, p.lanes,
             parts);
+        gather(v, p.lanes, parts);
     } else {
         sum(v, sums + from, p.c, 0, p.chunks, p.lanes, parts);
     }
-    if ((int)threadIdx.x >= p.lanes || channel >= p.c)
+    if ((int)threadIdx.x >= p.lanes || channel >= p.c || (CLUSTER && blockIdx.y != 0))
         return;
     if (p.phase == 0) {
         dyno_store<VEC>(sums + (i64)blockIdx.y * p.c + channel, v);
