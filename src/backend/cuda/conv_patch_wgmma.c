@@ -31,7 +31,8 @@ static const struct {
     {2, 1, 64, 64, false, 4, 3},  {1, 1, 32, 64, false, 4, 4},  {2, 2, 32, 32, true, 3, 3},
     {2, 1, 64, 32, true, 3, 2},   {2, 2, 64, 32, false, 4, 2},  {2, 1, 128, 32, false, 4, 2},
     {4, 1, 128, 32, false, 4, 1}, {2, 1, 64, 64, false, 3, 2},  {2, 1, 32, 32, true, 3, 4},
-    {2, 1, 32, 64, false, 4, 4},
+    {2, 1, 32, 64, false, 4, 4},  {2, 1, 128, 32, true, 3, 2},  {2, 2, 64, 32, true, 3, 2},
+    {1, 1, 64, 32, true, 3, 4},   {4, 1, 128, 32, true, 3, 1},  {2, 1, 64, 64, true, 3, 2},
 };
 #define TILES ((uint32_t)DYNO_COUNT(tiles))
 
@@ -164,7 +165,7 @@ static int by_estimate(const void *a, const void *b)
 static int enumerate_layout(const struct dyno_site *site, int number, struct dyno_tactic *out,
                             int max)
 {
-    enum { BEST = 20 };
+    enum { BEST = 24 };
     struct dyno_tactic all[TILES * SPLITS];
     struct dyno_cuda_window window = {.in_stored = 0};
     const struct dyno_layout layout = dyno_cuda_layouts[number];

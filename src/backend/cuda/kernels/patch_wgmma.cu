@@ -58,7 +58,7 @@ __device__ __forceinline__ void copy_piece(const dyno_gpu_conv &p, const unit_at
                                            int channel, int piece)
 {
     const T *x = (const T *)p.x;
-#pragma unroll
+#pragma unroll 4
     for (int u = 0; u < PIECE; u++) {
         const int i = (piece * PIECE + u) * THREADS + (int)threadIdx.x;
         if (i >= COPIES)
