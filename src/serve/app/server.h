@@ -137,7 +137,6 @@ struct dyno_call {
     struct dyno_held *held;
     struct dyno_infer infer;
     struct dyno_err err;
-    enum dyno_status status;
     struct dyno_body body;    /* what tensors point into */
     struct dyno_visit *visit; /* or */
     struct dyno_rpc *rpc;
@@ -148,15 +147,16 @@ struct dyno_call {
     struct dyno_wait wait;
     struct dyno_timer wait_timer;
     void (*resume)(struct dyno_call *call);
-    bool is_waiting;
+    enum dyno_status status; /* of the call */
     int wait_count;
-    bool was_submitted; /* to the scheduler */
-    bool has_entry;     /* a usage record was made, */
-    bool has_left;      /* and the answer was handed to a connection that lived */
-    bool is_done;       /* of a stream: it waits for its turn */
-    uint64_t came_ns;   /* since 1970; 0: not looked up yet */
+    bool is_waiting;
+    bool was_submitted;       /* to the scheduler */
+    bool has_entry;           /* a usage record was made, */
+    bool has_left;            /* and the answer was handed to a connection that lived */
+    bool is_done;             /* of a stream: it waits for its turn */
+    uint64_t came_ns;         /* since 1970; 0: not looked up yet */
+    struct dyno_usage *usage; /* instead of `entry`: the answer is held */
     struct dyno_ledger_entry entry;
-    struct dyno_usage *usage;            /* instead of `entry`: the answer is held */
     struct dyno_reservation reservation; /* of its guest's budgets */
     const char *limit_policy, *limit;    /* RateLimit fields of a refusal; NULL: none */
     /* Of a stream, when it is done: its answer (NULL: to be written yet); it holds the variant no
