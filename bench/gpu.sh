@@ -3,7 +3,8 @@
 # GPU of this machine: kernels against the references, models against the CPU, times beside PyTorch's.
 #
 # Resumable: a row that FILE holds is not measured again; stop it when you like, and start it again.
-# DYNO names the program (build/release/dyno, built when it is not there), GCHECK and CYCLES the checks
+# STREAMS names the program that plays live streams (else bench/gpu/streams.c is compiled), DYNO the program
+# (build/release/dyno, built when it is not there; dyno-serve beside it), GCHECK and CYCLES the checks
 # beside it, PYTHON an interpreter with numpy and onnx (and torch, for the peers), DYNO_NVRTC,
 # DYNO_CUDNN and DYNO_CUBLASLT NVIDIA's libraries where they are found by no other way.
 set -euo pipefail
@@ -13,7 +14,7 @@ cd "$(dirname "$0")/.."
 : "${CYCLES:=build/release/tests/cuda/cuda_cycles}" "${PYTHON:=python3}"
 if [ ! -x "$DYNO" ]; then
   cmake --preset release >/dev/null
-  cmake --build --preset release --target dyno gcheck cuda_cycles
+  cmake --build --preset release --target dyno dyno-serve gcheck cuda_cycles
 fi
 # Where nothing names them: NVIDIA's libraries as Python's packages hold them.
 while read -r variable path; do

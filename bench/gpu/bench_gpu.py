@@ -10,6 +10,7 @@ one does.  PyTorch runs its own random weights of the same architecture;
 "searched" is with cudnn.benchmark, which times cuDNN's kernels where PyTorch takes the first of a
 heuristic otherwise.  "launches" are the kernels of a
 run: ours are counted in its graph, PyTorch's by its profiler; copies and fills are not among them.
+"streams" are live ones of sound that `dyno serve` answers in time (streams.py).
 """
 import argparse
 import concurrent.futures
@@ -193,6 +194,19 @@ def check_kernels(shards):
             "says": [line for _, _, err in got for line in err.splitlines()][:20]}
 
 
+def live_streams(kind, folder, seconds):
+    """Wav2Vec2: streams of sound that are served in time (streams.py), by an engine for 1 to 32 windows at once."""
+    import streams
+    model, engine = model_file("wav2vec2.fold", folder), folder / f"streams.{kind}.engine"
+    shapes = [f"--{name}Shapes=input:{rows}x160000" for name, rows in (("min", 1), ("opt", 16), ("max", 32))]
+    must(DYNO, "build", f"--onnx={model}", f"--saveEngine={engine}", *shapes, "--device=cuda",
+         f"--timingCacheFile={folder}/cache", *FLAGS.get(kind, []))
+    bench = json.loads(must(DYNO, "bench", f"--loadEngine={engine}", "--shapes=input:16x160000", "--duration=1", "--json"))
+    args = streams.options([str(engine), f"--seconds={seconds}"])
+    return {**streams.most_streams(engine, args, max(1, bench["items_s"] / 2)), "items_s_b16": bench["items_s"],
+            "gpu": bench["gpu"]}
+
+
 def cycles(graph, count, folder):
     """Loaded, run and unloaded so often; what the process and the card hold after a tenth and at the end."""
     engine = "tiny"
@@ -236,6 +250,14 @@ def table(results):
             print(f"{name:22} {kind:21} {row['gpu_ms']:8.3f} {row['wall_ms']:8.3f} {copied} {error:>9} {notes}")
 
 
+def streams_table(results):
+    for kind in ("fp16", "baseline"):
+        row = results.get(f"streams / {kind}")
+        if row and "streams" in row:
+            print(f"live Wav2Vec2 streams, {kind}: {row['streams']}, p50 {row['p50_ms']} ms, p99 {row['p99_ms']} ms,"
+                  f" {row['rows_a_run'] or 0:.1f} windows a run")
+
+
 def picture(results, path):
     """Bars: how many times as fast as PyTorch's eager FP32, by wall time, ours in f16 and compiled f16."""
     bars = []
@@ -265,6 +287,7 @@ def main():
     parser.add_argument("--out", default="build/gpu.json")
     parser.add_argument("--only", action="append", help="rows / kinds, as a pattern; may be given again")
     parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--stream-seconds", type=float, default=10, help="for each number of streams that is tried")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--svg", help="draw what --out holds")
     args = parser.parse_args()
@@ -292,10 +315,13 @@ def main():
                 keep(f"{name} / {kind}", lambda k=kind, g=graph, s=shape: ours(k, g, s, folder, args.seconds))
             elif other is not None and not args.no_peers:
                 keep(f"{name} / {kind}", lambda k=kind, o=other, s=shape: peer(k, o, s, args.seconds))
+    for kind in ("fp16", "baseline"):
+        keep(f"streams / {kind}", lambda k=kind: live_streams(k, folder, args.stream_seconds))
     if any("launches" in results.get(f"resnet50 b1 / {kind}", {}) for kind in KINDS):
         results.pop("launches", None)  # of the rows that are there now
         keep("launches", lambda: fewer_launches(results))
     table(results)
+    streams_table(results)
     if args.svg:
         picture(results, args.svg)
     wrong = [n for n, row in results.items() if "failed" in row and row["failed"] or not row.get("right", True)]
