@@ -138,6 +138,12 @@ DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_device_facts(
 DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_alloc(struct dyno_engine *engine, size_t bytes,
                                                            void **memory_out, struct dyno_err *err);
 DYNO_API void dyno_engine_free(struct dyno_engine *engine, void *memory);
+/* The same of memory that the caller has: a mapping, whole pages.  Until dyno_engine_unlock, which
+ * comes before it is unmapped and before the engine is closed.  On the CPU nothing happens.  E_IO:
+ * it cannot be locked, and is as it was.  Any thread. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_lock(struct dyno_engine *engine, void *memory,
+                                                          size_t bytes, struct dyno_err *err);
+DYNO_API void dyno_engine_unlock(struct dyno_engine *engine, void *memory);
 /* The GPU that the engine was built for, as its driver names it; "" for an engine of the CPU. */
 DYNO_API const char *dyno_engine_device_name(const struct dyno_engine *engine);
 DYNO_API uint32_t dyno_engine_step_count(const struct dyno_engine *engine);
@@ -178,6 +184,28 @@ DYNO_NODISCARD DYNO_API enum dyno_status dyno_context_run(struct dyno_context *c
                                                           const struct dyno_array *inputs,
                                                           struct dyno_array *outputs,
                                                           struct dyno_err *err);
+
+/* --- runs that take turns --- */
+
+/* Contexts of one GPU, whatever their engines, whose runs take turns: the kernels of one begin when
+ * those of the one before it have ended, so each has the GPU to itself and its events tell what it
+ * took.  Copies of inputs and outputs overlap with the kernels of others. */
+struct dyno_turns;
+/* device: "cuda" or "cuda:N". */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_turns_create(const char *device,
+                                                           struct dyno_turns **turns_out,
+                                                           struct dyno_err *err);
+DYNO_API void dyno_turns_destroy(struct dyno_turns *turns); /* nothing runs; accepts NULL */
+
+/* The next number.  Turns are taken in the order of numbers: each must be used by a run, or passed,
+ * or all after it wait.  Any thread. */
+DYNO_API uint64_t dyno_turns_next(struct dyno_turns *turns);
+/* Do nothing with it, when its turn has come. */
+DYNO_API void dyno_turns_pass(struct dyno_turns *turns, uint64_t number);
+/* As dyno_context_run; uses the number whatever becomes of it. */
+DYNO_NODISCARD DYNO_API enum dyno_status dyno_context_run_in_turn(
+    struct dyno_context *context, struct dyno_turns *turns, uint64_t number,
+    const struct dyno_array *inputs, struct dyno_array *outputs, struct dyno_err *err);
 
 /* --- submitted runs --- */
 

@@ -502,6 +502,22 @@ enum dyno_status dyno_context_run(struct dyno_context *context, const struct dyn
     return dyno_context_wait(context, NULL, err);
 }
 
+enum dyno_status dyno_context_run_in_turn(struct dyno_context *context, struct dyno_turns *turns,
+                                          uint64_t number, const struct dyno_array *inputs,
+                                          struct dyno_array *outputs, struct dyno_err *err)
+{
+    if (context->gpu == NULL) {
+        dyno_turns_pass(turns, number);
+        return dyno_context_run(context, inputs, outputs, err);
+    }
+    context->gpu->turns = turns;
+    context->gpu->turn = number;
+    const enum dyno_status status = dyno_context_run(context, inputs, outputs, err);
+    /* It failed before its last kernels, or has none. */
+    const enum dyno_status ended = dyno_gpu_end_turn(context->gpu, status == DYNO_OK ? err : NULL);
+    return status != DYNO_OK ? status : ended;
+}
+
 int dyno_context_cancel(struct dyno_context *context)
 {
     if (!dyno_executor_take_back(executor_of(context), &context->job))

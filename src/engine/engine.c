@@ -297,6 +297,18 @@ void dyno_engine_free(struct dyno_engine *engine, void *memory)
         dyno_free(memory);
 }
 
+enum dyno_status dyno_engine_lock(struct dyno_engine *engine, void *memory, size_t bytes,
+                                  struct dyno_err *err)
+{
+    return engine->gpu != NULL ? dyno_gpu_host_lock(engine, memory, bytes, err) : DYNO_OK;
+}
+
+void dyno_engine_unlock(struct dyno_engine *engine, void *memory)
+{
+    if (engine->gpu != NULL)
+        dyno_gpu_host_unlock(engine, memory);
+}
+
 uint64_t dyno_engine_gpu_bytes(const struct dyno_engine *engine)
 {
     return engine->gpu != NULL ? atomic_load_explicit(&engine->gpu->bytes, memory_order_relaxed)

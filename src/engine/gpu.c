@@ -254,6 +254,45 @@ static enum dyno_status run_watched(struct dyno_context_gpu *gpu, struct dyno_bi
     return DYNO_OK;
 }
 
+/* --- turns --- */
+
+/* From its first kernels to its last, with whatever the CPU does between. */
+static enum dyno_status take_turn(struct dyno_context_gpu *gpu, struct dyno_err *err)
+{
+    if (gpu->turns == NULL || gpu->has_turn)
+        return DYNO_OK;
+    gpu->has_turn = true;
+    return dyno_turns_take(gpu->turns, gpu->turn, gpu->stream, err);
+}
+
+static enum dyno_status end_turn(struct dyno_context_gpu *gpu, uint32_t segment_idx,
+                                 struct dyno_err *err)
+{
+    const struct dyno_schedule *schedule = &gpu->engine->schedule;
+    if (gpu->turns == NULL)
+        return DYNO_OK;
+    for (uint32_t i = segment_idx + 1; i < schedule->segment_count; i++)
+        if (schedule->segments[i].place == DYNO_ON_GPU)
+            return DYNO_OK;
+    return dyno_gpu_end_turn(gpu, err);
+}
+
+enum dyno_status dyno_gpu_end_turn(struct dyno_context_gpu *gpu, struct dyno_err *err)
+{
+    enum dyno_status status = DYNO_OK;
+    if (gpu->turns == NULL)
+        return DYNO_OK;
+    if (gpu->has_turn) {
+        status = dyno_turns_mark(gpu->turns, gpu->stream, err);
+        dyno_turns_end(gpu->turns);
+    } else {
+        dyno_turns_pass(gpu->turns, gpu->turn);
+    }
+    gpu->turns = NULL;
+    gpu->has_turn = false;
+    return status;
+}
+
 enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
                               uint32_t segment_idx, const struct dyno_gpu_watch *watch,
                               struct dyno_err *err)
@@ -271,6 +310,7 @@ enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu, struct dyno_binding 
     }
     if (binding->graphs[segment_idx] == NULL && is_to_be_captured(gpu, binding, segment_idx))
         DYNO_TRY(dyno_gpu_make_graph(gpu, binding, segment_idx, err));
+    DYNO_TRY(take_turn(gpu, err));
     int code = cu->event_record(gpu->start, gpu->stream);
     if (binding->graphs[segment_idx] == NULL)
         DYNO_TRY(run_steps(gpu, binding, segment, err));
@@ -278,7 +318,8 @@ enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu, struct dyno_binding 
         code = cu->graph_launch(binding->graphs[segment_idx], gpu->stream);
     if (code == DYNO_CU_OK)
         code = cu->event_record(gpu->end, gpu->stream);
-    return dyno_cu_check(cu, code, "to run", err);
+    DYNO_TRY(dyno_cu_check(cu, code, "to run", err));
+    return end_turn(gpu, segment_idx, err);
 }
 
 enum dyno_status dyno_gpu_bring(struct dyno_context_gpu *gpu, struct dyno_binding *binding,

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "engine/engine.h"
+#include "engine/turns.h"
 
 struct dyno_binding;
 
@@ -37,10 +38,13 @@ struct dyno_context_gpu {
     struct dyno_cuda_libraries *libraries; /* on that stream; NULL: no step calls one */
     void *start, *end;                     /* events around a run's work */
     uint64_t arena, arena_bytes;
-    uint64_t generation; /* of the arena: graphs made in another are made again */
-    bool ran;            /* the events are those of a segment that is not counted yet */
-    double us;           /* between them, over the segments of the last run */
-    bool keeps_io;       /* inputs and outputs are not copied */
+    uint64_t generation;      /* of the arena: graphs made in another are made again */
+    bool ran;                 /* the events are those of a segment that is not counted yet */
+    double us;                /* between them, over the segments of the last run */
+    bool keeps_io;            /* inputs and outputs are not copied */
+    struct dyno_turns *turns; /* of the run in flight; NULL: it takes none, or had its own */
+    uint64_t turn;
+    bool has_turn;
 };
 
 DYNO_NODISCARD enum dyno_status dyno_context_gpu_create(const struct dyno_engine *engine,
@@ -71,6 +75,8 @@ DYNO_NODISCARD enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu,
                                              struct dyno_binding *binding, uint32_t segment_idx,
                                              const struct dyno_gpu_watch *watch,
                                              struct dyno_err *err);
+/* The run in flight has no more kernels: the next one's turn, if it takes turns. */
+enum dyno_status dyno_gpu_end_turn(struct dyno_context_gpu *gpu, struct dyno_err *err);
 /* The moves of a segment of the CPU, and the end of all that is in the stream. */
 DYNO_NODISCARD enum dyno_status dyno_gpu_bring(struct dyno_context_gpu *gpu,
                                                struct dyno_binding *binding, uint32_t segment_idx,
@@ -100,6 +106,10 @@ DYNO_NODISCARD enum dyno_status dyno_gpu_check_program(const struct dyno_engine 
 DYNO_NODISCARD enum dyno_status dyno_gpu_host_alloc(struct dyno_engine *engine, size_t bytes,
                                                     void **memory_out, struct dyno_err *err);
 void dyno_gpu_host_free(struct dyno_engine *engine, void *memory); /* accepts NULL */
+/* The same of the caller's. */
+DYNO_NODISCARD enum dyno_status dyno_gpu_host_lock(struct dyno_engine *engine, void *memory,
+                                                   size_t bytes, struct dyno_err *err);
+void dyno_gpu_host_unlock(struct dyno_engine *engine, void *memory);
 
 /* What a binding has there: its graphs. */
 void dyno_gpu_binding_fini(struct dyno_binding *binding);

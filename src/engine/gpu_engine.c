@@ -263,6 +263,21 @@ void dyno_gpu_host_free(struct dyno_engine *engine, void *memory)
     (void)engine->gpu->cuda->cu->host_free(locked);
 }
 
+enum dyno_status dyno_gpu_host_lock(struct dyno_engine *engine, void *memory, size_t bytes,
+                                    struct dyno_err *err)
+{
+    const struct dyno_cuda *cuda = engine->gpu->cuda;
+    DYNO_TRY(dyno_cuda_enter(cuda, err));
+    return dyno_cu_check(cuda->cu, cuda->cu->host_register(memory, bytes, DYNO_CU_HOST_PORTABLE),
+                         "to lock memory", err);
+}
+
+void dyno_gpu_host_unlock(struct dyno_engine *engine, void *memory)
+{
+    dyno_gpu_leave(engine->gpu->cuda);
+    (void)engine->gpu->cuda->cu->host_unregister(memory);
+}
+
 enum dyno_status dyno_device_describe(const char *device, struct dyno_device_info *info_out,
                                       struct dyno_err *err)
 {

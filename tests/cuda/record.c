@@ -1,6 +1,7 @@
 /* record.c - the driver without a GPU. */
 #include "record.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +16,17 @@ static struct record record;
 struct graph {
     uint32_t launch_count;
 };
-static struct graph capturing;
-static bool is_capturing;
+static _Thread_local struct graph capturing; /* as a capture is of its thread */
+static _Thread_local bool is_capturing;
 /* What the next launch that is captured follows: numbers of launches, as handles. */
-static void *heads[FOLLOWS_MAX];
-static size_t head_count;
+static _Thread_local void *heads[FOLLOWS_MAX];
+static _Thread_local size_t head_count;
 
 /* Every call but those that cannot fail begins with this. */
 static int call(void)
 {
-    record.call_count++;
-    if (record.fail_at == 0 || record.call_count != record.fail_at)
+    const uint64_t count = atomic_fetch_add(&record.call_count, 1) + 1;
+    if (record.fail_at == 0 || count != record.fail_at)
         return DYNO_CU_OK;
     record.failed = true;
     return record.fail_code;
@@ -140,6 +141,7 @@ static int fake_context_retain(void **context, int device)
     return new_handle(context);
 }
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the next */
 static void *retained; /* the primary context is one: its handle is freed at its release */
 static int fake_context_retain_kept(void **context, int device)
 {
@@ -147,8 +149,10 @@ static int fake_context_retain_kept(void **context, int device)
     if (code == DYNO_CU_OK) {
         /* A context each time would do; the last is enough to free as many. */
         void **link = *context;
+        (void)pthread_mutex_lock(&lock);
         link[0] = retained;
         retained = *context;
+        (void)pthread_mutex_unlock(&lock);
     }
     return code;
 }
@@ -156,10 +160,10 @@ static int fake_context_retain_kept(void **context, int device)
 static int fake_context_release(int device)
 {
     (void)device;
+    (void)pthread_mutex_lock(&lock);
     void *last = retained;
-    if (last == NULL)
-        return ERROR_INVALID;
-    retained = *(void **)last;
+    retained = last != NULL ? *(void **)last : NULL;
+    (void)pthread_mutex_unlock(&lock);
     return old_handle(last);
 }
 
@@ -201,6 +205,24 @@ static int fake_host_alloc(void **memory, size_t bytes, unsigned flags)
 static int fake_host_free(void *memory)
 {
     return old_handle(memory);
+}
+
+static int fake_host_register(void *memory, size_t bytes, unsigned flags)
+{
+    CALL();
+    (void)flags;
+    if (bytes == 0 || (uintptr_t)memory % 4096 != 0)
+        return ERROR_INVALID;
+    record.locked_count++;
+    return DYNO_CU_OK;
+}
+
+static int fake_host_unregister(void *memory)
+{
+    if ((uintptr_t)memory % 4096 != 0 || record.locked_count == 0)
+        return ERROR_INVALID;
+    record.locked_count--;
+    return DYNO_CU_OK;
 }
 
 static int fake_copy_in(unsigned long long to, const void *from, size_t bytes, void *stream)
@@ -245,6 +267,14 @@ static int fake_wait(void *stream)
     CALL();
     (void)stream;
     return DYNO_CU_OK;
+}
+
+static int fake_wait_event(void *stream, void *event, unsigned flags)
+{
+    CALL();
+    (void)flags;
+    record.wait_count++;
+    return stream != NULL && event != NULL ? DYNO_CU_OK : ERROR_INVALID;
 }
 
 static int fake_capture_begin(void *stream, int mode)
@@ -423,13 +453,14 @@ static int fake_launch(void *function, unsigned grid_x, unsigned grid_y, unsigne
     if (function == NULL || params != NULL || extra == NULL || extra[4] != NULL || block_y != 1 ||
         block_z != 1 || !is_sound(&launch) || record.launch_count == RECORD_LAUNCHES_MAX)
         return ERROR_INVALID;
-    record.launches[record.launch_count] = launch;
-    record.launches[record.launch_count].params_bytes = *(const size_t *)extra[3];
-    record.launches[record.launch_count].follow_count = is_capturing ? (uint32_t)head_count : 0;
-    record.launches[record.launch_count++].captured = is_capturing;
+    const uint32_t idx = atomic_fetch_add(&record.launch_count, 1) % RECORD_LAUNCHES_MAX;
+    record.launches[idx] = launch;
+    record.launches[idx].params_bytes = *(const size_t *)extra[3];
+    record.launches[idx].follow_count = is_capturing ? (uint32_t)head_count : 0;
+    record.launches[idx].captured = is_capturing;
     if (is_capturing) {
         capturing.launch_count++;
-        heads[0] = (void *)(uintptr_t)record.launch_count;
+        heads[0] = (void *)(uintptr_t)(idx + 1);
         head_count = 1;
     } else {
         record.run_count++;
@@ -454,12 +485,15 @@ static const struct dyno_cu table = {
     .memory_free = fake_memory_free,
     .host_alloc = fake_host_alloc,
     .host_free = fake_host_free,
+    .host_register = fake_host_register,
+    .host_unregister = fake_host_unregister,
     .copy_in = fake_copy_in,
     .copy_out = fake_copy_out,
     .fill = fake_fill,
     .stream_create = fake_stream_create,
     .stream_destroy = old_handle,
     .stream_wait = fake_wait,
+    .stream_wait_event = fake_wait_event,
     .capture_begin = fake_capture_begin,
     .capture_end = fake_capture_end,
     .graph_nodes = fake_graph_nodes,

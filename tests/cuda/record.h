@@ -1,10 +1,13 @@
 /* record.h - a driver without a GPU: memory is the host's, launches are written down.
  *
  * It stands in for libcuda through dyno_cu_replace, so everything above the driver runs as it does
- * on a GPU, except that kernels compute nothing.  One thread.
+ * on a GPU, except that kernels compute nothing.  Any thread; what happened is read, and the next
+ * failure set, while nobody calls it.
  */
 #ifndef DYNO_TESTS_CUDA_RECORD_H
 #define DYNO_TESTS_CUDA_RECORD_H
+
+#include <stdatomic.h>
 
 #include "backend/cuda/device.h"
 
@@ -23,18 +26,20 @@ struct record {
     int gpu_count; /* such GPUs: 1 */
     /* what happened */
     struct record_launch launches[RECORD_LAUNCHES_MAX];
-    uint32_t launch_count;
-    uint32_t run_count; /* launches that ran, those of graphs at each launch of the graph */
-    uint32_t graph_count, graph_launch_count;
-    uint32_t copy_in_count, copy_out_count;
-    uint64_t copied_in_bytes, copied_out_bytes;
-    uint32_t module_count; /* loaded now */
-    int opened_gpu;        /* the last one whose context was taken */
-    int64_t live_count;    /* handles and blocks that are not given back */
-    uint64_t call_count;
+    atomic_uint launch_count;
+    atomic_uint run_count; /* launches that ran, those of graphs at each launch of the graph */
+    atomic_uint graph_count, graph_launch_count;
+    atomic_uint copy_in_count, copy_out_count;
+    atomic_uint_fast64_t copied_in_bytes, copied_out_bytes;
+    atomic_uint locked_count;       /* ranges of the caller's memory that are page-locked now */
+    atomic_uint wait_count;         /* streams that were told to wait for an event */
+    atomic_uint module_count;       /* loaded now */
+    atomic_int opened_gpu;          /* the last one whose context was taken */
+    atomic_int_fast64_t live_count; /* handles and blocks that are not given back */
+    atomic_uint_fast64_t call_count;
     uint64_t fail_at; /* this call fails (1: the next) ... */
     int fail_code;    /* ... with this code */
-    bool failed;
+    atomic_bool failed;
 };
 
 /* Start anew with this machine, and be the driver from now on. */

@@ -55,6 +55,7 @@ enum {
     /* stream flags, capture modes, launch extras */
     DYNO_CU_STREAM_NON_BLOCKING = 1,
     DYNO_CU_HOST_PORTABLE = 1, /* page-locked for all contexts of the process */
+    DYNO_CU_EVENT_NO_TIMING = 2,
     DYNO_CU_CAPTURE_THREAD = 1,
     DYNO_CU_NODE_KERNEL = 0,
     DYNO_CU_NODE_GRAPH = 4,

@@ -11,7 +11,7 @@
 
 struct block {
     struct block *next;
-    unsigned char *map, *at;
+    unsigned char *map, *at; /* map NULL: the caller's, page-locked */
     size_t map_bytes, bytes;
     bool is_host;
 };
@@ -80,7 +80,8 @@ static int take(const void *at)
         return EMULATE_INVALID;
     *link = block->next;
     used_bytes -= block->is_host ? 0 : block->bytes;
-    (void)munmap(block->map, block->map_bytes);
+    if (block->map != NULL)
+        (void)munmap(block->map, block->map_bytes);
     free(block);
     return EMULATE_OK;
 }
@@ -117,5 +118,32 @@ int cuMemFreeHost(void *host)
     const int code = emulate_begin();
     (void)emulate_stream_flush_all();
     const int taken = take(host);
+    return emulate_end(code != EMULATE_OK ? code : taken);
+}
+
+/* Whole pages that nothing else of it locks already. */
+int cuMemHostRegister_v2(void *host, size_t bytes, unsigned int flags)
+{
+    int code = emulate_begin();
+    (void)flags;
+    struct block *block = NULL;
+    if (code == EMULATE_OK &&
+        (bytes == 0 || (uintptr_t)host % PAGE_BYTES != 0 || *find_block(host) != NULL))
+        code = EMULATE_INVALID;
+    if (code == EMULATE_OK && (block = calloc(1, sizeof(*block))) == NULL)
+        code = EMULATE_NO_MEMORY;
+    if (block != NULL) {
+        *block = (struct block){memory, NULL, host, 0, bytes, true};
+        memory = block;
+    }
+    return emulate_end(code);
+}
+
+int cuMemHostUnregister(void *host)
+{
+    const int code = emulate_begin();
+    (void)emulate_stream_flush_all();
+    const struct block *block = *find_block(host);
+    const int taken = block != NULL && block->map == NULL ? take(host) : EMULATE_INVALID;
     return emulate_end(code != EMULATE_OK ? code : taken);
 }

@@ -14,7 +14,7 @@
 
 #define FOLLOWS_MAX 256 /* nodes that one node of a graph waits for */
 
-enum kind { LAUNCH, COPY, FILL, RECORD, GRAPH, CALL };
+enum kind { LAUNCH, COPY, FILL, RECORD, WAIT, GRAPH, CALL };
 
 /* Something to do in order; `data` is its own. */
 struct op {
@@ -26,6 +26,8 @@ struct op {
     size_t bytes;
     unsigned char value;
     struct event *event;
+    struct stream *recorded; /* WAIT: where the event is recorded */
+    uint64_t count;          /* WAIT: the record of it that is waited for */
     const struct list *graph;
     emulate_call_fn *call; /* on data[bytes] */
     /* Of a node of a graph: */
@@ -55,12 +57,16 @@ struct stream {
 struct event {
     bool is_pending, is_recorded;
     uint64_t time_ns;
+    struct stream *stream; /* where it was recorded last */
+    uint64_t put_count, done_count;
 };
 
 static struct stream null_stream; /* the first of all */
 static uint64_t time_ns, run_count;
 static uint64_t random_state;
 int emulate_broken;
+
+static int flush(struct stream *stream);
 
 /* --- doing --- */
 
@@ -97,7 +103,12 @@ static void run_op(const struct op *op)
         break;
     case RECORD:
         op->event->time_ns = time_ns;
-        op->event->is_pending = false;
+        op->event->done_count++;
+        op->event->is_pending = op->event->done_count < op->event->put_count;
+        break;
+    case WAIT: /* what it waits for was put in before it, so nothing waits in a circle */
+        if (op->event->done_count < op->count)
+            (void)flush(op->recorded);
         break;
     case GRAPH:
         run_graph(op->graph);
@@ -181,8 +192,14 @@ static void clear(struct list *list)
 /* All that waits on a stream, until the GPU is emulate_broken. */
 static int flush(struct stream *stream)
 {
-    for (const struct op *op = stream->ops.first; op != NULL && emulate_broken == 0; op = op->next)
+    while (stream->ops.first != NULL && emulate_broken == 0) {
+        struct op *op = stream->ops.first; /* taken out: it may come here again by another stream */
+        stream->ops.first = op->next;
+        if (op->next == NULL)
+            stream->ops.last = NULL;
         run_op(op);
+        free(op);
+    }
     clear(&stream->ops);
     return emulate_broken;
 }
@@ -349,6 +366,21 @@ int cuStreamDestroy_v2(void *stream)
     return emulate_end(code);
 }
 
+int cuStreamWaitEvent(void *stream, void *handle, unsigned int flags)
+{
+    struct event *event = handle;
+    int code = emulate_begin();
+    (void)flags;
+    if (code == EMULATE_OK && event == NULL)
+        code = EMULATE_BAD_HANDLE;
+    if (code == EMULATE_OK && event->is_recorded) {
+        const struct op op = {
+            .kind = WAIT, .event = event, .recorded = event->stream, .count = event->put_count};
+        code = put(stream, &op, NULL, 0);
+    }
+    return emulate_end(code);
+}
+
 int cuStreamSynchronize(void *stream)
 {
     int code = emulate_begin();
@@ -400,11 +432,11 @@ int cuGraphNodeGetType(void *node, int *type)
 {
     const int code = emulate_begin();
     const enum kind kind = ((const struct op *)node)->kind;
-    *type = kind == LAUNCH || kind == CALL ? DYNO_CU_NODE_KERNEL
-            : kind == COPY                 ? 1
-            : kind == FILL                 ? 2
-            : kind == RECORD               ? 5
-                                           : DYNO_CU_NODE_GRAPH;
+    *type = kind == LAUNCH || kind == CALL   ? DYNO_CU_NODE_KERNEL
+            : kind == COPY                   ? 1
+            : kind == FILL                   ? 2
+            : kind == RECORD || kind == WAIT ? 5
+                                             : DYNO_CU_NODE_GRAPH;
     return emulate_end(code);
 }
 
@@ -537,6 +569,8 @@ int cuEventRecord(void *event, void *stream)
     if (code == EMULATE_OK) {
         op.event->is_pending = true;
         op.event->is_recorded = true;
+        op.event->stream = stream_of(stream);
+        op.event->put_count++;
     }
     return emulate_end(code);
 }
