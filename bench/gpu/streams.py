@@ -15,6 +15,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -111,6 +112,8 @@ def play(program, ports, streams, args):
     if row["send_p99_ms"] > SEND_LATE_MS:
         row["client_is_late"] = True
     row["in_time"] = 0 <= row["p99_ms"] <= LIMIT_MS
+    print(f"  {streams} streams: p50 {row['p50_ms']} ms, p99 {row['p99_ms']} ms, {row['answered']} of {row['asked']} answered, "
+          f"{row['rows_a_run']:.1f} windows a run, by {way}", file=sys.stderr, flush=True)
     return row
 
 
