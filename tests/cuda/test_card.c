@@ -105,6 +105,16 @@ static void lie_past(struct dyno_gpu_message *answer)
     answer->start_ns = 1;
 }
 
+static void lie_turn(struct dyno_gpu_message *answer)
+{
+    answer->turn_ns = answer->end_ns + 1;
+}
+
+static void lie_before_turn(struct dyno_gpu_message *answer)
+{
+    answer->turn_ns = answer->start_ns - 1;
+}
+
 static void lie_memory(struct dyno_gpu_message *answer)
 {
     answer->gpu_bytes = UINT64_MAX;
@@ -160,10 +170,11 @@ static void lie_deaf(struct dyno_gpu_message *answer)
 }
 
 static lie_fn *const lies[] = {
-    lie_call, lie_verb,    lie_status,    lie_count,   lie_dtype,         lie_rank,
-    lie_dims, lie_product, lie_bytes,     lie_offset,  lie_inside_inputs, lie_crooked,
-    lie_time, lie_past,    lie_memory,    lie_needs,   lie_needs_little,  lie_other,
-    lie_text, lie_short,   lie_with_file, lie_nothing, lie_deaf,
+    lie_turn,  lie_before_turn, lie_call,          lie_verb,         lie_status,
+    lie_count, lie_dtype,       lie_rank,          lie_dims,         lie_product,
+    lie_bytes, lie_offset,      lie_inside_inputs, lie_crooked,      lie_time,
+    lie_past,  lie_memory,      lie_needs,         lie_needs_little, lie_other,
+    lie_text,  lie_short,       lie_with_file,     lie_nothing,      lie_deaf,
 };
 
 /* Speaks as a child does, up to the run. */
@@ -179,10 +190,10 @@ static int tell_lies(int number)
         if (fd >= 0)
             (void)close(fd);
         const uint64_t from = dyno_gpu_align(said.tensors[0].bytes);
-        said.start_ns = said.end_ns = 0;
+        said.start_ns = said.turn_ns = said.end_ns = 0;
         said.tensor_count = 0;
         if (said.verb == DYNO_GPU_RUN) {
-            said.start_ns = said.end_ns = dyno_clock_ns();
+            said.start_ns = said.turn_ns = said.end_ns = dyno_clock_ns();
             said.tensor_count = 1;
             said.tensors[0] = (struct dyno_gpu_tensor){
                 .dtype = DYNO_F32, .rank = 2, .dims = {2, 7}, .offset = from, .bytes = 56};
@@ -287,6 +298,14 @@ static void run_over(void *arg, enum dyno_status status, const struct dyno_remot
     (void)pthread_mutex_unlock(&wait->lock);
 }
 
+static void wait_for_run(struct wait *wait)
+{
+    (void)pthread_mutex_lock(&wait->lock);
+    while (!wait->is_over)
+        (void)pthread_cond_wait(&wait->is_over_cond, &wait->lock);
+    (void)pthread_mutex_unlock(&wait->lock);
+}
+
 static enum dyno_status run(struct dyno_remote *remote, int64_t batch, struct dyno_array *output,
                             struct wait *wait)
 {
@@ -303,10 +322,7 @@ static enum dyno_status run(struct dyno_remote *remote, int64_t batch, struct dy
         wait->status = status;
         wait->err = err;
     } else {
-        (void)pthread_mutex_lock(&wait->lock);
-        while (!wait->is_over)
-            (void)pthread_cond_wait(&wait->is_over_cond, &wait->lock);
-        (void)pthread_mutex_unlock(&wait->lock);
+        wait_for_run(wait);
     }
     dyno_arena_destroy(arena);
     return wait->status;
@@ -353,10 +369,7 @@ static void test_runs(void)
     (void)pthread_mutex_init(&wait.lock, NULL);
     wait.is_over = false;
     REQUIRE(dyno_remote_submit(remotes[0], &input, &output, run_over, &wait, &err) == DYNO_OK);
-    (void)pthread_mutex_lock(&wait.lock);
-    while (!wait.is_over)
-        (void)pthread_cond_wait(&wait.is_over_cond, &wait.lock);
-    (void)pthread_mutex_unlock(&wait.lock);
+    wait_for_run(&wait);
     CHECK_MSG(wait.status == DYNO_OK, "%s", wait.err.text);
     CHECK(output.dims[0] == 2 && dyno_remote_engine_host_bytes(engine) >= before + 65536);
     dyno_arena_destroy(arena);
@@ -368,6 +381,51 @@ static void test_runs(void)
     for (int i = 0; i < 2; i++)
         dyno_remote_destroy(remotes[i]);
     dyno_remote_engine_close(engine);
+    CHECK(bench.fall_count == 0);
+    close_bench(&bench);
+}
+
+/* Several in flight: they end in the order in which they were sent, and share no time. */
+static void test_together(void)
+{
+    enum { COUNT = DYNO_GPU_LANES + 1, ROUNDS = 60 };
+    struct bench bench;
+    struct dyno_err err = {0};
+    struct dyno_remote_engine *engine = NULL;
+    struct dyno_remote *remotes[COUNT] = {NULL};
+    struct dyno_array outputs[COUNT];
+    struct wait waits[COUNT];
+    const int64_t dims[4] = {2, 3, 9, 9};
+    struct dyno_arena *arena = dyno_arena_create();
+    struct dyno_array input = chain_array(arena, dims, 4, 1);
+    uint64_t last_ns = 0;
+    open_bench(&bench, "cuda:0", 0);
+    REQUIRE(dyno_remote_engine_open(bench.card, bench.file, bench.engine, &engine, &err) ==
+            DYNO_OK);
+    for (int i = 0; i < COUNT; i++)
+        REQUIRE(dyno_remote_create(engine, &remotes[i], &err) == DYNO_OK);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < COUNT; i++) {
+            waits[i] = (struct wait){.is_over = false};
+            (void)pthread_mutex_init(&waits[i].lock, NULL);
+            (void)pthread_cond_init(&waits[i].is_over_cond, NULL);
+            REQUIRE(dyno_remote_submit(remotes[i], &input, &outputs[i], run_over, &waits[i],
+                                       &err) == DYNO_OK);
+        }
+        for (int i = 0; i < COUNT; i++) {
+            wait_for_run(&waits[i]);
+            const struct dyno_remote_times *times = &waits[i].times;
+            CHECK_MSG(waits[i].status == DYNO_OK, "%s", waits[i].err.text);
+            CHECK(outputs[i].dims[0] == 2 && outputs[i].bytes == sizeof(float) * 14);
+            CHECK(times->end_ns >= last_ns && times->start_ns <= times->end_ns);
+            CHECK(times->device_ns <= times->end_ns - times->start_ns);
+            last_ns = times->end_ns;
+        }
+    }
+    for (int i = 0; i < COUNT; i++)
+        dyno_remote_destroy(remotes[i]);
+    dyno_remote_engine_close(engine);
+    dyno_arena_destroy(arena);
     CHECK(bench.fall_count == 0);
     close_bench(&bench);
 }
@@ -568,6 +626,7 @@ int main(int argc, char **argv)
     make_engine();
     const uint64_t live = dyno_mem_live_count();
     test_runs();
+    test_together();
     test_killed();
     test_gpu_fails();
     test_not_there();

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/dtype.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "serve/gpu/wire.h"
 
@@ -21,14 +22,18 @@
 struct command {
     struct command *next;
     int fd;
+    uint64_t turn; /* of a run */
     struct dyno_gpu_message message;
 };
 
-/* Commands for one thread, in order. */
+/* Commands in order, for one thread; runs for a few: one has the GPU, another's inputs are copied
+ * meanwhile, and a third's outputs. */
 struct desk {
     struct driver *driver;
     void (*carry_out)(struct driver *driver, struct command *command);
-    pthread_t thread;
+    pthread_t threads[DYNO_GPU_LANES];
+    int thread_count;
+    struct dyno_turns *turns; /* each command has a number of these; NULL: none has */
     pthread_mutex_t lock;
     pthread_cond_t came;
     struct command *first, *last;
@@ -38,10 +43,14 @@ struct desk {
 struct instance {
     struct instance *next;
     uint32_t number;
+    pthread_mutex_t
+        lock; /* one run at a time, which the server sees to: threads see what others did */
     struct dyno_context *context;
     int fd;
+    struct dyno_engine *engine;
     char *memory;
     uint64_t bytes;
+    bool is_locked; /* the GPU fetches from there itself */
 };
 
 struct engine {
@@ -57,6 +66,12 @@ struct driver {
     struct desk loads, runs, looks; /* looks: a management library may take its time */
     pthread_mutex_t lock; /* of the list; what is in it is used by one command at a time */
     struct engine *engines;
+    /* Runs are answered in the order of their turns. */
+    struct dyno_turns *turns;
+    pthread_mutex_t answer_lock;
+    pthread_cond_t answered;
+    uint64_t answer_count;
+    uint64_t last_end_ns; /* when the last of them ended */
 };
 
 /* --- answers --- */
@@ -113,11 +128,22 @@ static struct instance *find_instance(struct driver *driver, const struct engine
     return instance;
 }
 
+static void unmap(struct instance *instance)
+{
+    if (instance->is_locked)
+        dyno_engine_unlock(instance->engine, instance->memory);
+    if (instance->memory != NULL)
+        (void)munmap(instance->memory, instance->bytes);
+    instance->is_locked = false;
+    instance->memory = NULL;
+    instance->bytes = 0;
+}
+
 static void destroy_instance(struct instance *instance)
 {
     dyno_context_destroy(instance->context);
-    if (instance->memory != NULL)
-        (void)munmap(instance->memory, instance->bytes);
+    unmap(instance);
+    (void)pthread_mutex_destroy(&instance->lock);
     if (instance->fd >= 0)
         (void)close(instance->fd);
     dyno_free(instance);
@@ -158,7 +184,8 @@ static enum dyno_status open_engine(struct driver *driver, struct command *comma
     return DYNO_OK;
 }
 
-/* As much of the file as the server says there is. */
+/* As much of the file as the server says there is.  Where it cannot be page-locked copies are
+ * slower, and all else is as it was. */
 static enum dyno_status map(struct instance *instance, uint64_t bytes, struct dyno_err *err)
 {
     struct stat info;
@@ -166,14 +193,16 @@ static enum dyno_status map(struct instance *instance, uint64_t bytes, struct dy
         return DYNO_OK;
     if (fstat(instance->fd, &info) != 0 || (uint64_t)info.st_size < bytes)
         return DYNO_FAIL(err, DYNO_E_ARG, "shared memory is smaller than it was said to be");
-    if (instance->memory != NULL)
-        (void)munmap(instance->memory, instance->bytes);
-    instance->bytes = 0;
+    unmap(instance);
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, instance->fd, 0);
-    instance->memory = memory != MAP_FAILED ? memory : NULL;
     if (memory == MAP_FAILED)
         return DYNO_NOMEM(err);
+    instance->memory = memory;
     instance->bytes = bytes;
+    struct dyno_err reason = {0};
+    instance->is_locked = dyno_engine_lock(instance->engine, memory, bytes, &reason) == DYNO_OK;
+    if (!instance->is_locked)
+        dyno_log(DYNO_LOG_WARN, "tensors are copied more slowly: %s", reason.text);
     return DYNO_OK;
 }
 
@@ -186,7 +215,9 @@ static enum dyno_status add_instance(struct driver *driver, struct command *comm
     struct instance *instance = dyno_alloc(1, sizeof(*instance));
     if (instance == NULL)
         return DYNO_NOMEM(err);
+    (void)pthread_mutex_init(&instance->lock, NULL);
     instance->number = command->message.instance;
+    instance->engine = engine->engine;
     instance->fd = command->fd;
     command->fd = -1;
     enum dyno_status status = map(instance, command->message.bytes, err);
@@ -296,15 +327,22 @@ static void give_outputs(const struct instance *instance, const struct dyno_arra
     }
 }
 
+struct turn {
+    struct dyno_turns *turns;
+    uint64_t number;
+    bool is_used;
+};
+
 /* One run's arrays: too many for a stack. */
 struct arrays {
     struct dyno_array inputs[DYNO_GPU_TENSORS_MAX], outputs[DYNO_GPU_TENSORS_MAX];
     uint64_t offsets[DYNO_GPU_TENSORS_MAX];
 };
 
+/* Uses the turn only if the engine is run. */
 static enum dyno_status run_with(const struct engine *engine, struct instance *instance,
-                                 struct arrays *arrays, struct dyno_gpu_message *message,
-                                 struct dyno_err *err)
+                                 struct arrays *arrays, struct turn *turn,
+                                 struct dyno_gpu_message *message, struct dyno_err *err)
 {
     const uint32_t count = dyno_engine_output_count(engine->engine);
     const uint64_t from = end_of_inputs(message);
@@ -326,8 +364,9 @@ static enum dyno_status run_with(const struct engine *engine, struct instance *i
     for (uint32_t i = 0; i < count; i++)
         arrays->outputs[i].data = is_open ? NULL : instance->memory + arrays->offsets[i];
     message->start_ns = dyno_clock_ns();
-    const enum dyno_status status =
-        dyno_context_run(instance->context, arrays->inputs, arrays->outputs, err);
+    turn->is_used = true;
+    const enum dyno_status status = dyno_context_run_in_turn(
+        instance->context, turn->turns, turn->number, arrays->inputs, arrays->outputs, err);
     message->end_ns = dyno_clock_ns();
     message->device_ns = dyno_context_device_ns(instance->context);
     DYNO_TRY(status);
@@ -341,24 +380,49 @@ static enum dyno_status run_with(const struct engine *engine, struct instance *i
     return DYNO_OK;
 }
 
+/* In the order of turns: then the account of the GPU, which is told of ends alone, adds up. */
+static void answer_run(struct driver *driver, uint64_t number, struct dyno_gpu_message *message,
+                       enum dyno_status status, const struct dyno_err *err)
+{
+    (void)pthread_mutex_lock(&driver->answer_lock);
+    while (driver->answer_count != number)
+        (void)pthread_cond_wait(&driver->answered, &driver->answer_lock);
+    if (message->end_ns != 0) {
+        message->turn_ns =
+            driver->last_end_ns > message->start_ns ? driver->last_end_ns : message->start_ns;
+        message->end_ns = message->turn_ns > message->end_ns ? message->turn_ns : message->end_ns;
+        driver->last_end_ns = message->end_ns;
+    }
+    answer_status(message, status, err);
+    driver->answer_count++;
+    (void)pthread_cond_broadcast(&driver->answered);
+    (void)pthread_mutex_unlock(&driver->answer_lock);
+}
+
 static void run(struct driver *driver, struct command *command)
 {
-    static struct arrays arrays; /* of the one thread that runs */
+    static _Thread_local struct arrays arrays;
     struct dyno_err err = {0};
+    struct turn turn = {.turns = driver->turns, .number = command->turn};
     struct dyno_gpu_message *message = &command->message;
     const struct engine *engine = find_engine(driver, message->engine);
     struct instance *instance =
         engine != NULL ? find_instance(driver, engine, message->instance) : NULL;
     enum dyno_status status = DYNO_OK;
     memset(&arrays, 0, sizeof(arrays));
-    if (instance != NULL)
-        status = run_with(engine, instance, &arrays, message, &err);
-    else
+    if (instance != NULL) {
+        (void)pthread_mutex_lock(&instance->lock);
+        status = run_with(engine, instance, &arrays, &turn, message, &err);
+        (void)pthread_mutex_unlock(&instance->lock);
+    } else {
         status = DYNO_FAIL(&err, DYNO_E_ARG, "there is no instance %u of engine %u",
                            message->instance, message->engine);
+    }
+    if (!turn.is_used)
+        dyno_turns_pass(driver->turns, turn.number);
     if (engine != NULL)
         tell_bytes(message, engine);
-    answer_status(message, status, &err);
+    answer_run(driver, turn.number, message, status, &err);
 }
 
 /* --- looking --- */
@@ -389,6 +453,7 @@ static void *work(void *arg)
             continue;
         }
         desk->first = command->next;
+        command->turn = desk->turns != NULL ? dyno_turns_next(desk->turns) : 0;
         (void)pthread_mutex_unlock(&desk->lock);
         desk->carry_out(desk->driver, command);
         if (command->fd >= 0)
@@ -400,14 +465,17 @@ static void *work(void *arg)
     return NULL;
 }
 
-static bool open_desk(struct desk *desk, struct driver *driver,
+static bool open_desk(struct desk *desk, struct driver *driver, int thread_count,
                       void (*carry_out)(struct driver *driver, struct command *command))
 {
     desk->driver = driver;
     desk->carry_out = carry_out;
     (void)pthread_mutex_init(&desk->lock, NULL);
     (void)pthread_cond_init(&desk->came, NULL);
-    return pthread_create(&desk->thread, NULL, work, desk) == 0;
+    while (desk->thread_count < thread_count &&
+           pthread_create(&desk->threads[desk->thread_count], NULL, work, desk) == 0)
+        desk->thread_count++;
+    return desk->thread_count == thread_count;
 }
 
 static void put(struct desk *desk, struct command *command)
@@ -427,9 +495,10 @@ static void close_desk(struct desk *desk)
 {
     (void)pthread_mutex_lock(&desk->lock);
     desk->is_ending = true;
-    (void)pthread_cond_signal(&desk->came);
+    (void)pthread_cond_broadcast(&desk->came);
     (void)pthread_mutex_unlock(&desk->lock);
-    (void)pthread_join(desk->thread, NULL);
+    for (int i = 0; i < desk->thread_count; i++)
+        (void)pthread_join(desk->threads[i], NULL);
 }
 
 /* --- the whole --- */
@@ -474,11 +543,17 @@ int dyno_gpu_drive(const char *device)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)pthread_mutex_init(&driver.lock, NULL);
+    (void)pthread_mutex_init(&driver.answer_lock, NULL);
+    (void)pthread_cond_init(&driver.answered, NULL);
     enum dyno_status status = say_hello(device, &err);
     if (status == DYNO_OK)
         status = dyno_threads_create(1, 0, &driver.pool, &err);
-    if (status != DYNO_OK || !open_desk(&driver.loads, &driver, load) ||
-        !open_desk(&driver.runs, &driver, run) || !open_desk(&driver.looks, &driver, look))
+    if (status == DYNO_OK)
+        status = dyno_turns_create(device, &driver.turns, &err);
+    driver.runs.turns = driver.turns;
+    if (status != DYNO_OK || !open_desk(&driver.loads, &driver, 1, load) ||
+        !open_desk(&driver.runs, &driver, DYNO_GPU_LANES, run) ||
+        !open_desk(&driver.looks, &driver, 1, look))
         return dyno_status_exit_code(status != DYNO_OK ? status : DYNO_E_LIMIT);
     while (serve_one(&driver)) {
     }
@@ -490,7 +565,10 @@ int dyno_gpu_drive(const char *device)
         destroy_engine(driver.engines);
         driver.engines = next;
     }
+    dyno_turns_destroy(driver.turns);
     dyno_threads_destroy(driver.pool);
+    (void)pthread_cond_destroy(&driver.answered);
+    (void)pthread_mutex_destroy(&driver.answer_lock);
     (void)pthread_mutex_destroy(&driver.lock);
     return 0;
 }

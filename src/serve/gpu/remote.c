@@ -228,7 +228,8 @@ static const char *check_run(const struct dyno_card_call *call,
     const struct dyno_remote_engine *engine = remote->engine;
     if (answer->engine != engine->number || answer->instance != remote->number)
         return "an answer of another instance";
-    if (answer->start_ns > answer->end_ns || answer->end_ns > dyno_clock_ns() ||
+    if (answer->start_ns > answer->turn_ns || answer->turn_ns > answer->end_ns ||
+        answer->end_ns > dyno_clock_ns() ||
         (answer->end_ns != 0 && answer->start_ns < remote->submit_ns))
         return "a run at another time";
     if (answer->status != DYNO_OK || answer->needs_bytes != 0)
@@ -278,6 +279,18 @@ static enum dyno_status run_again(struct dyno_remote *remote, uint64_t bytes, st
     return send(remote, err);
 }
 
+/* It took the GPU from its turn on, and if that was told late, as long as its events say: they are
+ * of another clock, which may be a little ahead. */
+static void take_times(struct dyno_remote_times *times, const struct dyno_gpu_message *answer)
+{
+    const uint64_t all_ns = answer->end_ns - answer->start_ns;
+    times->device_ns = answer->device_ns < all_ns ? answer->device_ns : all_ns;
+    times->end_ns = answer->end_ns;
+    times->start_ns = answer->end_ns - times->device_ns;
+    if (answer->turn_ns < times->start_ns)
+        times->start_ns = answer->turn_ns;
+}
+
 static void run_done(struct dyno_card_call *call, const struct dyno_gpu_message *answer,
                      const struct dyno_err *fallen)
 {
@@ -300,13 +313,8 @@ static void run_done(struct dyno_card_call *call, const struct dyno_gpu_message 
         } else {
             give_outputs(remote, answer);
         }
-        if (answer->end_ns != 0) {
-            times.start_ns = answer->start_ns;
-            times.end_ns = answer->end_ns;
-            times.device_ns = answer->device_ns; /* another clock, which may be a little ahead */
-            if (times.device_ns > times.end_ns - times.start_ns)
-                times.device_ns = times.end_ns - times.start_ns;
-        }
+        if (answer->end_ns != 0)
+            take_times(&times, answer);
     }
     remote->done(remote->done_arg, status, &times, &err);
 }

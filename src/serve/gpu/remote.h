@@ -31,7 +31,9 @@ DYNO_NODISCARD enum dyno_status dyno_remote_create(struct dyno_remote_engine *en
                                                    struct dyno_err *err);
 void dyno_remote_destroy(struct dyno_remote *remote); /* nothing runs; accepts NULL */
 
-/* Of one run, CLOCK_MONOTONIC; device_ns: that the GPU was busy, by its events. */
+/* Of one run, CLOCK_MONOTONIC, from when the run before it had ended or its own copies began; those
+ * of a GPU end in the order in which they are told.  device_ns: that the GPU was busy, by its
+ * events. */
 struct dyno_remote_times {
     uint64_t start_ns, end_ns, device_ns;
 };

@@ -1,9 +1,9 @@
 /* wire.h - what the server and the child that drives a GPU say to each other.
  *
  * Over a socket pair that keeps messages apart (SOCK_SEQPACKET), both of one build on one machine:
- * the server commands, the child answers each command once, by its number.  Tensors lie in memory
- * files that come with commands as descriptors.  A message is one struct, cut after the tensors it
- * has.
+ * the server commands, the child answers each command once, by its number, runs in their order.
+ * Tensors lie in memory files that come with commands as descriptors.  A message is one struct, cut
+ * after the tensors it has.
  *
  *   HELLO   from the child, once: what its GPU is, or why there is none
  *   OPEN    an engine, whose file comes along
@@ -26,6 +26,7 @@
 #include "dyno/engine.h"
 
 #define DYNO_GPU_FD          3 /* the child's end */
+#define DYNO_GPU_LANES       3 /* runs that the child has in hand at one time */
 #define DYNO_GPU_TENSORS_MAX 512
 #define DYNO_GPU_TEXT_BYTES  512
 #define DYNO_GPU_ALIGN_BYTES 64
@@ -55,7 +56,8 @@ struct dyno_gpu_message {
     int32_t compute;                /* HELLO */
     uint64_t bytes;                 /* HELLO: the GPU's memory; ADD, RUN: the instance's */
     uint64_t needs_bytes;           /* RUN: outputs need so much of it, and nothing was delivered */
-    uint64_t start_ns, end_ns;      /* RUN: CLOCK_MONOTONIC */
+    uint64_t start_ns, end_ns;      /* RUN: CLOCK_MONOTONIC; ends do not go back */
+    uint64_t turn_ns;               /* RUN: ... and when the one before it had ended, if later */
     uint64_t device_ns;             /* RUN: by events */
     uint64_t host_bytes, gpu_bytes; /* that the engine holds now */
     struct dyno_device_facts facts; /* LOOK */

@@ -22,7 +22,6 @@
 #define DYNO_LANES_MAX      16
 #define DYNO_GPUS_MAX       16
 #define DYNO_DEVICES_MAX    (1 + DYNO_GPUS_MAX) /* the CPU, which is the first, and GPUs */
-#define DYNO_GPU_LANES      2                   /* one thing runs there, and the next is at hand */
 #define DYNO_BATCH_COSTS    DYNO_COST_ROWS
 #define DYNO_BATCH_ROWS_MAX INT32_MAX /* what the protocol can say */
 

@@ -24,13 +24,29 @@ uint64_t emulate_memory_max(void)
     return emulate_setting("DYNO_EMULATE_MEMORY", UINT64_C(1) << 30);
 }
 
+/* The one that holds this byte; else the one that ends there: the caller's may lie side by side. */
 static struct block **find_block(const void *at)
 {
     struct block **link = &memory;
-    while (*link != NULL && ((const unsigned char *)at < (*link)->at ||
-                             (const unsigned char *)at > (*link)->at + (*link)->bytes))
-        link = &(*link)->next;
-    return link;
+    struct block **ends = NULL;
+    for (; *link != NULL; link = &(*link)->next) {
+        if ((const unsigned char *)at < (*link)->at)
+            continue;
+        const size_t offset = (size_t)((const unsigned char *)at - (*link)->at);
+        if (offset < (*link)->bytes)
+            return link;
+        if (offset == (*link)->bytes)
+            ends = link;
+    }
+    return ends != NULL ? ends : link;
+}
+
+static bool is_free(const unsigned char *from, size_t bytes)
+{
+    for (const struct block *at = memory; at != NULL; at = at->next)
+        if (from < at->at + at->bytes && at->at < from + bytes)
+            return false;
+    return true;
 }
 
 bool emulate_is_device(const void *bytes, size_t n)
@@ -128,7 +144,7 @@ int cuMemHostRegister_v2(void *host, size_t bytes, unsigned int flags)
     (void)flags;
     struct block *block = NULL;
     if (code == EMULATE_OK &&
-        (bytes == 0 || (uintptr_t)host % PAGE_BYTES != 0 || *find_block(host) != NULL))
+        (bytes == 0 || (uintptr_t)host % PAGE_BYTES != 0 || !is_free(host, bytes)))
         code = EMULATE_INVALID;
     if (code == EMULATE_OK && (block = calloc(1, sizeof(*block))) == NULL)
         code = EMULATE_NO_MEMORY;
