@@ -176,6 +176,7 @@ static void add_gpus(struct dyno_server *server, struct dyno_sched_options *sche
         dyno_device_init(&server->gpu_accounts[i], 0);
         device->account = &server->gpu_accounts[i];
         device->lane_count = DYNO_GPU_LANES;
+        device->is_serial = true;
         for (int lane = 0; lane < DYNO_GPU_LANES; lane++)
             device->lane_threads[lane] = 1;
     }

@@ -19,6 +19,12 @@ struct dyno_batch {
     void *input_memory, *output_memory;
     struct dyno_budget *budget; /* of the two */
     struct dyno_device_run mark;
+    /* What became of its run. */
+    struct dyno_hand_work finish;
+    enum dyno_status status;
+    struct dyno_instance_times times;
+    uint64_t core_ns;
+    struct dyno_err err;
     struct dyno_share *shares; /* one a task */
 };
 

@@ -2,6 +2,7 @@
 #include "serve/sched/sched.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,6 +14,7 @@
 
 #define SWEEP_GAP_NS   UINT64_C(2000000) /* what waits is looked through no more often */
 #define FINISH_POLL_NS 100000
+#define HANDS_MAX      16
 
 struct dyno_lane {
     bool is_busy;
@@ -30,6 +32,7 @@ struct dyno_sched {
     struct dyno_sched_options options;
     pthread_mutex_t lock;
     struct dyno_queue queues[DYNO_DEVICES_MAX];
+    struct dyno_hands *hands; /* for GPUs; NULL: there are none */
 
     /* The clock: wakes at wake_ns, sweeps, and asks the lanes again. */
     pthread_t clock;
@@ -95,6 +98,20 @@ static void wake_at(struct dyno_sched *sched, uint64_t ns)
     (void)pthread_cond_signal(&sched->tick);
 }
 
+/* Under the lock: when one more run would begin, as predicted. */
+static uint64_t begin_ns(const struct dyno_queue *queue, uint64_t now_ns)
+{
+    uint64_t first_ns = UINT64_MAX;
+    uint64_t last_ns = now_ns;
+    for (int i = 0; i < queue->device->lane_count; i++) {
+        const struct dyno_lane *lane = &queue->lanes[i];
+        const uint64_t ns = lane->is_busy && lane->end_ns > now_ns ? lane->end_ns : now_ns;
+        first_ns = ns < first_ns ? ns : first_ns;
+        last_ns = ns > last_ns ? ns : last_ns;
+    }
+    return queue->device->is_serial ? last_ns : first_ns;
+}
+
 /* Under the lock: something for a lane that is free, which is busy from now on. */
 static bool take_from(struct dyno_sched *sched, struct dyno_queue *queue, struct dyno_form *form)
 {
@@ -109,8 +126,8 @@ static bool take_from(struct dyno_sched *sched, struct dyno_queue *queue, struct
         *form = (struct dyno_form){.lane = i, .dropped = form->dropped};
         found = dyno_form_next(&queue->fair, now_ns, lane_count, form, &wake_ns);
         wake_at(sched, wake_ns);
+        lane->end_ns = begin_ns(queue, now_ns) + form->run_ns;
         lane->is_busy = found;
-        lane->end_ns = now_ns + form->run_ns;
     }
     return found;
 }
@@ -225,22 +242,24 @@ static void correct(struct dyno_sched *sched, const struct dyno_task *task)
                      (int64_t)task->device_ns - (int64_t)task->cost_ns);
 }
 
-static void on_done(void *arg, enum dyno_status status, const struct dyno_instance_times *times,
-                    const struct dyno_err *err)
+/* On the thread that hears of runs, or beside it. */
+static void follow_up(struct dyno_sched *sched, const struct dyno_variant *variant,
+                      struct dyno_hand_work *work, void (*carry_out)(struct dyno_hand_work *work))
 {
-    struct dyno_task *task = arg;
+    work->carry_out = carry_out;
+    if (variant->device != 0)
+        dyno_hands_give(sched->hands, work);
+    else
+        carry_out(work);
+}
+
+static void finish_one(struct dyno_hand_work *work)
+{
+    struct dyno_task *task =
+        (struct dyno_task *)(void *)((char *)work - offsetof(struct dyno_task, finish));
     struct dyno_variant *variant = task->variant;
     struct dyno_sched *sched = task->sched;
-    begin_finish(sched);
-    task->core_ns =
-        dyno_device_end(device_of(task)->account, &task->mark, times->end_ns, times->busy_ns);
-    task->start_ns = times->start_ns;
-    task->end_ns = times->end_ns;
-    task->device_ns = times->end_ns - times->start_ns;
-    task->status = status;
-    if (status != DYNO_OK) {
-        task->err = *err;
-    } else {
+    if (task->status == DYNO_OK) {
         task->status = dyno_task_keep(task);
         dyno_variant_note(variant, &task->key, task->rows, task->device_ns);
     }
@@ -254,24 +273,38 @@ static void on_done(void *arg, enum dyno_status status, const struct dyno_instan
     end_finish(sched);
 }
 
-static void on_batch_done(void *arg, enum dyno_status status,
-                          const struct dyno_instance_times *times, const struct dyno_err *err)
+static void on_done(void *arg, enum dyno_status status, const struct dyno_instance_times *times,
+                    const struct dyno_err *err)
 {
-    struct dyno_batch *batch = arg;
+    struct dyno_task *task = arg;
+    begin_finish(task->sched);
+    task->core_ns =
+        dyno_device_end(device_of(task)->account, &task->mark, times->end_ns, times->busy_ns);
+    task->start_ns = times->start_ns;
+    task->end_ns = times->end_ns;
+    task->device_ns = times->end_ns - times->start_ns;
+    task->status = status;
+    if (status != DYNO_OK)
+        task->err = *err;
+    follow_up(task->sched, task->variant, &task->finish, finish_one);
+}
+
+static void finish_batch(struct dyno_hand_work *work)
+{
+    struct dyno_batch *batch =
+        (struct dyno_batch *)(void *)((char *)work - offsetof(struct dyno_batch, finish));
+    const struct dyno_instance_times times = batch->times;
     struct dyno_variant *variant = batch->variant;
     struct dyno_task *task = batch->tasks;
     struct dyno_sched *sched = task->sched;
-    struct dyno_err own = *err;
-    begin_finish(sched);
-    const uint64_t core_ns =
-        dyno_device_end(device_of(task)->account, &batch->mark, times->end_ns, times->busy_ns);
+    enum dyno_status status = batch->status;
     if (status == DYNO_OK)
-        status = dyno_batch_keep(batch, &own);
+        status = dyno_batch_keep(batch, &batch->err);
     if (status == DYNO_OK) {
         dyno_batch_scatter(batch);
-        dyno_variant_note(variant, &task->key, batch->rows, times->end_ns - times->start_ns);
+        dyno_variant_note(variant, &task->key, batch->rows, times.end_ns - times.start_ns);
     }
-    dyno_batch_share(batch, times->end_ns - times->start_ns, core_ns);
+    dyno_batch_share(batch, times.end_ns - times.start_ns, batch->core_ns);
     dyno_variant_return(variant, batch->instance);
     (void)pthread_mutex_lock(&sched->lock);
     queue_of(sched, variant)->lanes[task->lane].is_busy = false;
@@ -280,17 +313,32 @@ static void on_batch_done(void *arg, enum dyno_status status,
     (void)pthread_mutex_unlock(&sched->lock);
     dispatch(sched);
     /* The batch goes with its last task, and so may the variant. */
+    const struct dyno_err err = batch->err;
     while (task != NULL) {
         struct dyno_task *next = task->next;
-        task->start_ns = times->start_ns;
-        task->end_ns = times->end_ns;
+        task->start_ns = times.start_ns;
+        task->end_ns = times.end_ns;
         task->status = status;
         if (status != DYNO_OK)
-            task->err = own;
+            task->err = err;
         task->done(task);
         task = next;
     }
     end_finish(sched);
+}
+
+static void on_batch_done(void *arg, enum dyno_status status,
+                          const struct dyno_instance_times *times, const struct dyno_err *err)
+{
+    struct dyno_batch *batch = arg;
+    struct dyno_task *task = batch->tasks;
+    begin_finish(task->sched);
+    batch->core_ns =
+        dyno_device_end(device_of(task)->account, &batch->mark, times->end_ns, times->busy_ns);
+    batch->status = status;
+    batch->times = *times;
+    batch->err = *err;
+    follow_up(task->sched, batch->variant, &batch->finish, finish_batch);
 }
 
 /* --- submitting --- */
@@ -320,24 +368,13 @@ static void run_here(struct dyno_sched *sched, struct dyno_task *task)
     task->done(task);
 }
 
-/* Under the lock: when the first lane is free, as predicted. */
-static uint64_t lane_wait_ns(const struct dyno_queue *queue, uint64_t now_ns)
-{
-    uint64_t wait_ns = UINT64_MAX;
-    for (int i = 0; i < queue->device->lane_count; i++) {
-        const struct dyno_lane *lane = &queue->lanes[i];
-        const uint64_t ns = lane->is_busy && lane->end_ns > now_ns ? lane->end_ns - now_ns : 0;
-        wait_ns = ns < wait_ns ? ns : wait_ns;
-    }
-    return wait_ns;
-}
-
 /* Under the lock. */
 static uint64_t predict_end(const struct dyno_queue *queue, int class_idx, uint64_t tenant,
                             uint64_t run_ns, uint64_t now_ns)
 {
-    return now_ns + lane_wait_ns(queue, now_ns) + run_ns +
-           dyno_fair_wait_ns(&queue->fair, class_idx, tenant) / (uint64_t)queue->device->lane_count;
+    const int at_once = queue->device->is_serial ? 1 : queue->device->lane_count;
+    return begin_ns(queue, now_ns) + run_ns +
+           dyno_fair_wait_ns(&queue->fair, class_idx, tenant) / (uint64_t)at_once;
 }
 
 uint64_t dyno_sched_predict_end(struct dyno_sched *sched, int class_idx, uint64_t tenant,
@@ -514,9 +551,17 @@ enum dyno_status dyno_sched_create(const struct dyno_sched_options *options,
     (void)pthread_condattr_destroy(&monotonic);
     const int code = pthread_create(&sched->clock, NULL, keep_time, sched);
     sched->has_clock = code == 0;
-    if (code != 0) {
+    enum dyno_status status = DYNO_OK;
+    if (code != 0)
+        status = DYNO_FAIL(err, DYNO_E_LIMIT, "cannot start a thread: %s", strerror(code));
+    const int gpu_count = options->device_count - 1;
+    if (status == DYNO_OK && gpu_count > 0) {
+        const int most = gpu_count * DYNO_GPU_LANES;
+        status = dyno_hands_create(most < HANDS_MAX ? most : HANDS_MAX, &sched->hands, err);
+    }
+    if (status != DYNO_OK) {
         dyno_sched_destroy(sched);
-        return DYNO_FAIL(err, DYNO_E_LIMIT, "cannot start a thread: %s", strerror(code));
+        return status;
     }
     *sched_out = sched;
     return DYNO_OK;
@@ -536,6 +581,7 @@ void dyno_sched_destroy(struct dyno_sched *sched)
      */
     while (atomic_load_explicit(&sched->finishing, memory_order_acquire) > 0)
         (void)nanosleep(&(struct timespec){.tv_nsec = FINISH_POLL_NS}, NULL);
+    dyno_hands_destroy(sched->hands);
     for (int i = 0; i < sched->options.device_count; i++)
         dyno_fair_fini(&sched->queues[i].fair);
     (void)pthread_cond_destroy(&sched->tick);

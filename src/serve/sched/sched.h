@@ -8,7 +8,8 @@
  *
  * A task is embedded in its caller's request and belongs to the scheduler from submit to `done`.
  * Any thread submits. Of a device it is known only that runs are submitted to the instances of a
- * lane and complete, one after the other.
+ * lane and complete, one after the other.  What follows a run of a GPU is done by threads of the
+ * scheduler's own (hands.h).
  */
 #ifndef DYNO_SERVE_SCHED_SCHED_H
 #define DYNO_SERVE_SCHED_SCHED_H
@@ -16,6 +17,7 @@
 #include "base/budget.h"
 #include "serve/model/variant.h"
 #include "serve/sched/class.h"
+#include "serve/sched/hands.h"
 #include "serve/watch/device.h"
 
 #define DYNO_TASK_SMALL_BYTES 512
@@ -61,11 +63,14 @@ struct dyno_task {
     struct dyno_batch *batch;       /* it ran in; NULL: alone */
     void *output_memory;            /* NULL: small */
     struct dyno_device_run mark;    /* of a run of its own */
+    struct dyno_hand_work finish;   /* of that */
     void *input_memory;             /* copies of inputs that were not aligned */
 };
 
 struct dyno_sched_device {
-    int lane_count;                        /* as many as instances were made for */
+    int lane_count; /* as many as instances were made for */
+    bool
+        is_serial; /* runs of its lanes follow each other: what overlaps is what lies around them */
     struct dyno_device *account;           /* is told of runs; NULL: nobody is */
     uint32_t lane_threads[DYNO_LANES_MAX]; /* with an account: what a run of each takes */
 };

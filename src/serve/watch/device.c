@@ -51,16 +51,20 @@ void dyno_device_begin(struct dyno_device *device, uint32_t threads, bool is_pla
     (void)pthread_mutex_unlock(&device->lock);
 }
 
-/* The time before its end that it kept the GPU busy, as far as that is not told yet. */
+/* The time that it kept the GPU busy: before its end, or where another run has had that, behind
+ * it, up to now.  (Runs follow each other on a GPU, but how long it takes until one's end is
+ * noticed varies.) */
 static uint64_t charge_busy(struct dyno_device *device, struct dyno_device_run *run,
                             uint64_t end_ns, uint64_t busy_ns)
 {
     struct dyno_timeline *timeline = &device->timeline;
+    const uint64_t present_ns = dyno_clock_ns();
     uint64_t start_ns = end_ns > busy_ns ? end_ns - busy_ns : 0;
     unlink_run(device, run);
     start_ns = start_ns > timeline->now_ns ? start_ns : timeline->now_ns;
-    if (end_ns <= start_ns)
+    if (busy_ns == 0 || present_ns <= start_ns)
         return 0;
+    end_ns = present_ns - start_ns > busy_ns ? start_ns + busy_ns : present_ns;
     dyno_timeline_begin(timeline, start_ns, 1, run->is_platform, &run->mark);
     return dyno_timeline_end(timeline, end_ns, &run->mark);
 }

@@ -3,7 +3,8 @@
  * A lock around a timeline (meter/account/timeline.h).  A CPU's capacity is the threads that runs
  * share, and a run is charged from its begin to its end.  A GPU has a capacity of 1, and what a run
  * kept busy of it is known when it is over, by its events: that much before its end is charged,
- * which no other run may have (the driver of a GPU runs one thing at a time).  So a GPU's account
+ * which no other run may have (kernels of runs follow each other on a GPU, and runs end in that
+ * order).  So a GPU's account
  * is told as of the time when the oldest run in flight was begun.  Any thread.
  */
 #ifndef DYNO_SERVE_WATCH_DEVICE_H

@@ -83,10 +83,31 @@ static void test_no_time_twice(void)
     dyno_device_begin(&device, 1, false, &c);
     const uint64_t end_ns = later(start_ns + 200000);
     CHECK(dyno_device_end(&device, &a, end_ns, 100000) == 100000);
-    CHECK(dyno_device_end(&device, &b, end_ns + 10, 100000) == 10);
+    /* What lies behind `a`, and has passed. */
+    const uint64_t of_b = dyno_device_end(&device, &b, end_ns + 10, 1000000000);
+    CHECK(of_b > 0 && of_b <= dyno_clock_ns() - end_ns);
     CHECK(dyno_device_end(&device, &c, 0, 0) == 0);
     const struct dyno_timeline_sums sums = read_sums(&device);
-    CHECK(sums.tenants_ns == 100010 && sums.running_ns == 0);
+    CHECK(sums.tenants_ns == 100000 + of_b && sums.running_ns == 0);
+    dyno_device_fini(&device);
+}
+
+/* Runs that follow each other are charged in full, whichever end was noticed late. */
+static void test_noticed_late(void)
+{
+    struct dyno_device device;
+    struct dyno_device_run a, b;
+    dyno_device_init(&device, 0);
+    const uint64_t start_ns = device.timeline.start_ns;
+    dyno_device_begin(&device, 1, false, &a);
+    dyno_device_begin(&device, 1, false, &b);
+    /* a: 100 us until 200 us, noticed 30 us later; b: 100 us until 300 us, noticed at once. */
+    (void)later(start_ns + 230000);
+    CHECK(dyno_device_end(&device, &a, start_ns + 230000, 100000) == 100000);
+    (void)later(start_ns + 330000);
+    CHECK(dyno_device_end(&device, &b, start_ns + 300000, 100000) == 100000);
+    const struct dyno_timeline_sums sums = read_sums(&device);
+    CHECK(sums.tenants_ns == 200000 && sums.idle_ns == sums.wall_ns - 200000);
     dyno_device_fini(&device);
 }
 
@@ -113,6 +134,7 @@ int main(void)
     test_busy_time();
     test_in_flight();
     test_no_time_twice();
+    test_noticed_late();
     test_cores();
     return TEST_RESULT();
 }
