@@ -266,6 +266,33 @@ def case_two_gpus(t):
         check(abs(account["tenants"] + account["platform"] + account["idle"] - account["wall"]) < 1e-8, account)
 
 
+def case_device_of_a_variant(t):
+    """It goes to the GPU that its configuration names, and to no other; a change of that loads it again."""
+    if not has_gpu(t):
+        return
+    for model in ("g", "h", "i"):
+        put(t, model, "two_rows")
+        t.configure(model, {"variants": {"gpu": {"device": "cuda:1"}}})
+    t.configure("i", {"variants": {"gpu": {"device": "cuda:7"}}})
+    server = start(t, "--device=cuda:0", "--device=cuda:1", "--model-control-mode=explicit", "--load-model=g",
+                   "--load-model=h", env={"DYNO_EMULATE_GPUS": "2"})
+    server.expected = ["model 'i' version 1 variant 'gpu': "]
+    held = lambda device: server.metric("dyno_gpu_memory_bytes", device=device)
+    check(child(server) == 0 and child(server, "cuda:1") > 0)
+    both = held("cuda:1")
+    server.error("POST", "/v2/repository/models/i/load", 500,
+                 "^failed to load 'i': .*its configuration wants the GPU cuda:7, which this server does not use", "{}")
+    t.configure("h", {"variants": {"gpu": {"device": "cuda"}}})
+    check(server.request("POST", "/v2/repository/models/h/load", "{}")[0] == 200)
+    wait_for(lambda: held("cuda:1") < both)
+    check(held("cuda:0") > 0 and child(server) > 0)
+    client = tritonclient.http.InferenceServerClient(f"127.0.0.1:{server.http}")
+    for model in ("g", "h"):
+        x = images(5, 3, 64, 64)
+        check(np.array_equal(ask(client, model, x), np.maximum(x, 0)), model)
+    server.wait_quiet()
+
+
 def case_gpu_fails_under_load(t):
     """An error of the GPU stays for its process: that one request fails by it, the others by the fall."""
     if not has_gpu(t):

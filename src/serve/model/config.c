@@ -87,7 +87,22 @@ enum dyno_status dyno_config_flag(const struct dyno_json *value, const char *nam
     return DYNO_OK;
 }
 
-/* {"accuracy": 0.98, "pinned": true} */
+/* "cuda:N", or "cuda", the first. */
+static enum dyno_status take_device(const struct dyno_json *value, const char *name,
+                                    const char **out, struct dyno_err *err)
+{
+    const char *text = value->kind == DYNO_JSON_STRING ? value->text : "";
+    const char *number = strncmp(text, "cuda:", 5) == 0 ? text + 5 : "";
+    const size_t digits = strspn(number, "0123456789");
+    const bool is_number = digits > 0 && digits <= 3 && number[digits] == 0 &&
+                           (number[0] != '0' || digits == 1) && strlen(text) == value->text_bytes;
+    if (!is_number && strcmp(text, "cuda") != 0)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "%s must be cuda or cuda:N", name);
+    *out = is_number ? text : "cuda:0";
+    return DYNO_OK;
+}
+
+/* {"accuracy": 0.98, "pinned": true, "device": "cuda:1"} */
 static enum dyno_status take_variant(const struct dyno_json *from, struct dyno_model_variant *one,
                                      struct dyno_err *err)
 {
@@ -103,8 +118,11 @@ static enum dyno_status take_variant(const struct dyno_json *from, struct dyno_m
         (void)snprintf(name, sizeof(name), "variants.%s.%.16s", from->key, at->key);
         if (strcmp(at->key, "pinned") == 0) {
             DYNO_TRY(dyno_config_flag(at, name, &one->is_pinned, err));
+        } else if (strcmp(at->key, "device") == 0) {
+            DYNO_TRY(take_device(at, name, &one->device, err));
         } else if (strcmp(at->key, "accuracy") != 0) {
-            return DYNO_FAIL(err, DYNO_E_FORMAT, "%s: a variant has accuracy and pinned", name);
+            return DYNO_FAIL(err, DYNO_E_FORMAT, "%s: a variant has accuracy, pinned and device",
+                             name);
         } else {
             if (at->kind != DYNO_JSON_NUMBER || !(at->number >= 0.0 && at->number <= 1.0))
                 return DYNO_FAIL(err, DYNO_E_FORMAT, "%s must be a number between 0 and 1", name);

@@ -82,9 +82,27 @@ static void bound_memory(struct dyno_manager *manager, int idx)
     dyno_manager_unlock_catalog(manager);
 }
 
+/* All GPUs but the one that the configuration names for it; *tried_out 0: it names none. */
+static enum dyno_status leave_to(const struct dyno_manager *manager, const char *device,
+                                 uint32_t *tried_out, struct dyno_err *err)
+{
+    *tried_out = 0;
+    if (device == NULL)
+        return DYNO_OK;
+    for (int i = 0; i < manager->gpu_count; i++)
+        if (strcmp(manager->gpus[i].name, device) == 0) {
+            *tried_out = ~(UINT32_C(1) << i);
+            return DYNO_OK;
+        }
+    return DYNO_FAIL(
+        err, DYNO_E_TARGET,
+        "its configuration wants the GPU %s, which this server does not use (--device)", device);
+}
+
 enum dyno_status dyno_gpus_place(void *arg, struct dyno_variant *variant, struct dyno_err *err)
 {
-    struct dyno_manager *manager = ((struct dyno_job *)arg)->manager;
+    const struct dyno_job *job = arg;
+    struct dyno_manager *manager = job->manager;
     struct dyno_err first = {0}; /* why the best one is not to be had */
     enum dyno_status status = DYNO_E_TARGET;
     uint32_t tried = 0;
@@ -94,12 +112,15 @@ enum dyno_status dyno_gpus_place(void *arg, struct dyno_variant *variant, struct
         return DYNO_FAIL(err, DYNO_E_TARGET,
                          "it was built for the GPU '%s', and this server uses none (--device)",
                          dyno_engine_device_name(variant->engine));
+    DYNO_TRY(leave_to(manager,
+                      dyno_model_variant_of(&job->model->config, variant->slot->name).device,
+                      &tried, err));
     while ((idx = choose(manager, tried)) >= 0) {
         struct dyno_err reason = {0};
         status = dyno_card_start(manager->gpus[idx].card, &epoch, &reason);
         if (status == DYNO_OK)
             break;
-        first = tried == 0 ? reason : first;
+        first = first.status == DYNO_OK ? reason : first;
         tried |= 1U << idx;
     }
     if (idx < 0)

@@ -52,6 +52,11 @@ uint64_t dyno_model_settings(const struct dyno_repo_model *model, struct dyno_ar
     const struct dyno_model_config *config = &model->config;
     const int64_t numbers[] = {config->has_max_batch, config->max_batch, config->instances};
     uint64_t hash = dyno_hash64(0, numbers, sizeof(numbers));
+    for (const struct dyno_model_variant *at = config->variants; at != NULL; at = at->next)
+        if (at->device != NULL) {
+            hash = dyno_hash64(hash, at->name, strlen(at->name));
+            hash = dyno_hash64(hash, at->device, strlen(at->device));
+        }
     for (const struct dyno_model_labels *at = config->labels; at != NULL; at = at->next) {
         const char *path = dyno_repo_path(arena, model->folder, at->file);
         const struct dyno_stamp stamp = path != NULL ? dyno_stamp_of(path) : (struct dyno_stamp){0};

@@ -35,8 +35,9 @@ struct dyno_model_labels {
 struct dyno_model_variant {
     const struct dyno_model_variant *next;
     const char *name;
-    double accuracy; /* 0..1; 1 when it does not say */
-    bool is_pinned;  /* or the whole model is */
+    double accuracy;    /* 0..1; 1 when it does not say */
+    bool is_pinned;     /* or the whole model is */
+    const char *device; /* "cuda:N", the GPU that it goes to; NULL: to any */
 };
 
 /* config.json of a model; every field may be absent. */

@@ -25,6 +25,11 @@ static void test_variants(struct dyno_arena *arena)
     CHECK(int8.accuracy > 0.979 && int8.accuracy < 0.981 && int8.is_pinned);
     CHECK(fp32.accuracy >= 1.0 && !fp32.is_pinned && none.accuracy >= 1.0 && !none.is_pinned);
     CHECK(dyno_model_variant_of(&config, "low").accuracy <= 0.0);
+    CHECK(int8.device == NULL && none.device == NULL);
+    CHECK(parse("{\"variants\": {\"a\": {\"device\": \"cuda\"}, \"b\": {\"device\": \"cuda:12\"}}}",
+                arena, &config, NULL) == DYNO_OK);
+    CHECK_STR(dyno_model_variant_of(&config, "a").device, "cuda:0");
+    CHECK_STR(dyno_model_variant_of(&config, "b").device, "cuda:12");
     CHECK(parse("{\"pinned\": true, \"variants\": {\"a\": {\"pinned\": false}}}", arena, &config,
                 NULL) == DYNO_OK);
     CHECK(dyno_model_variant_of(&config, "a").is_pinned &&
@@ -96,7 +101,15 @@ static const struct {
      "variants.a.accuracy must be a number between 0 and 1"},
     {"{\"variants\": {\"a\": {\"pinned\": 1}}}", "variants.a.pinned must be true or false"},
     {"{\"variants\": {\"a\": {\"acuracy\": 1}}}",
-     "variants.a.acuracy: a variant has accuracy and pinned"},
+     "variants.a.acuracy: a variant has accuracy, pinned and device"},
+    {"{\"variants\": {\"a\": {\"device\": 1}}}", "variants.a.device must be cuda or cuda:N"},
+    {"{\"variants\": {\"a\": {\"device\": \"cpu\"}}}", "variants.a.device must be cuda or cuda:N"},
+    {"{\"variants\": {\"a\": {\"device\": \"cuda:01\"}}}",
+     "variants.a.device must be cuda or cuda:N"},
+    {"{\"variants\": {\"a\": {\"device\": \"cuda:1x\"}}}",
+     "variants.a.device must be cuda or cuda:N"},
+    {"{\"variants\": {\"a\": {\"device\": \"cuda:1\\u0000\"}}}",
+     "variants.a.device must be cuda or cuda:N"},
     {"{\"pinned\": null}", "pinned must be true or false"},
 };
 
