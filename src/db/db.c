@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "db/db_fail.h"
+#include "db/log_vfs.h"
 
 #define VALUE_BYTES_MAX (1024 * 1024) /* of one text or blob, and of a row */
 
@@ -217,7 +218,9 @@ static enum dyno_status open_handle(struct dyno_db *db, int flags, struct dyno_e
     if (name == NULL)
         return DYNO_NOMEM(err);
     (void)snprintf(name, room, "%s%s", db->path[0] == '/' ? "" : "./", db->path);
-    const int code = db->sqlite->open_v2(name, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    const bool gathers = db->kind->commits_often && (flags & SQLITE_OPEN_READWRITE) != 0;
+    const int code = db->sqlite->open_v2(name, &db->handle, flags | SQLITE_OPEN_NOMUTEX,
+                                         gathers ? dyno_log_vfs() : NULL);
     dyno_free(name);
     db->device = info.st_dev;
     db->inode = info.st_ino;

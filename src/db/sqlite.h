@@ -19,6 +19,8 @@
     X(libversion)            \
     X(config)                \
     X(initialize)            \
+    X(vfs_find)              \
+    X(vfs_register)          \
     X(open_v2)               \
     X(close)                 \
     X(errmsg)                \

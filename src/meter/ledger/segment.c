@@ -20,6 +20,7 @@ const struct dyno_db_kind dyno_ledger_kind = {
     .application_id = 0x64796e6c, /* "dynl" */
     .version = 1,
     .changes = changes,
+    .commits_often = true,
 };
 
 enum dyno_status dyno_segment_path(const char *folder, uint32_t number,
