@@ -24,7 +24,7 @@ struct dyno_db_kind {
     int32_t application_id;     /* of the file's header */
     int32_t version;            /* of the schema that this build knows */
     const char *const *changes; /* [version]: SQL from schema v to v + 1, beginning with nothing */
-    bool commits_often;         /* its log is written by the commit, not by the page */
+    bool commits_often;         /* its log is written by the commit, not by the page (log_vfs.h) */
 };
 
 struct dyno_db {

@@ -3,7 +3,8 @@
  * SQLite writes a log by the page, each with a call for its head and one for itself, and syncs it
  * when the transaction ends.  Here they lie in memory until then, and are one write.  Whatever else
  * is asked of the file writes them first, so that nobody sees a difference; every other file is the
- * system's own.
+ * system's own.  This wants synchronous = FULL: with less a commit would be told to readers before
+ * it is written.
  */
 #ifndef DYNO_DB_LOG_VFS_H
 #define DYNO_DB_LOG_VFS_H
