@@ -1,6 +1,7 @@
 /* gcheck.c - every GPU kernel on the cases of tests/kernels, against the references.
  *
- *     gcheck [--filter=OP] [--kernel=NAME] [--shard=I/N] [--every=N] [--compile-only=SM] [--open] [-v]
+ *     gcheck [--filter=OP] [--kernel=NAME] [--shard=I/N] [--every=N] [--compile-only=SM] [--open]
+ * [-v]
  *
  * --open: candidates for a profile in which a size is open, at several of its shapes: all with the
  * program that the first has.
