@@ -7,10 +7,8 @@
 
 #include "base/mem.h"
 #include "tune/baseline.h"
-#include "tune/corners.h"
 #include "tune/measure.h"
-#include "tune/pbqp.h"
-#include "tune/shapes.h"
+#include "tune/tuner.h"
 
 #define CANDIDATES_MAX   192
 #define TIE              1.02F /* costs this close are the same: the smaller packed form wins */
@@ -25,31 +23,6 @@
  * timing has them in large pages and finds some in a cache.  What it misses was 3 to 27 us a
  * megabyte on one thread (Zen 4), an eighth of what the target takes memory for. */
 #define UNSEEN_SHARE 0.125F
-
-/* The best candidate of one layout signature. */
-struct option {
-    struct dyno_tactic tactic;
-    float us;
-    float cost_us;
-    bool measured;
-};
-
-struct choice {
-    struct option options[DYNO_PBQP_OPTIONS_MAX];
-    int count;
-};
-
-struct tuner {
-    struct dyno_plan *plan;
-    const struct dyno_tune_options *options;
-    struct dyno_tune_report *report;
-    struct dyno_arena *arena;
-    struct dyno_buf *bufs;
-    struct dyno_tune_corners corners;
-    struct choice *choices; /* by step */
-    uint64_t passing_bytes;
-    struct dyno_err *err;
-};
 
 float dyno_tune_reorder_us(const struct dyno_buf *buf, const struct dyno_target *target)
 {
@@ -185,11 +158,12 @@ bool dyno_tune_better(float cost_us, uint64_t packed_bytes, float than_cost_us, 
     return cost_us < than_cost_us * TIE && packed_bytes < than_bytes;
 }
 
-static void keep(struct choice *choice, const struct option *option, uint32_t in_count)
+static void keep(struct dyno_tune_choice *choice, const struct dyno_tune_option *option,
+                 uint32_t in_count)
 {
     const struct dyno_tactic *tactic = &option->tactic;
     for (int i = 0; i < choice->count; i++) {
-        struct option *old = &choice->options[i];
+        struct dyno_tune_option *old = &choice->options[i];
         if (!same_layouts(&old->tactic, tactic, in_count))
             continue;
         if (dyno_tune_better(option->cost_us, tactic->packed_bytes, old->cost_us,
@@ -205,9 +179,9 @@ static void keep(struct choice *choice, const struct option *option, uint32_t in
 
 /* What a run of the plan sends through a GPU's cache, as a power of two, so that timings serve
  * similar plans; at most twice the cache, which leaves nothing in it. */
-static uint64_t passing_bytes(const struct tuner *tuner)
+static uint64_t passing_bytes(const struct dyno_tuned *tuner)
 {
-    const struct dyno_target *target = tuner->options->target;
+    const struct dyno_target *target = tuner->options.target;
     const uint64_t shift = target->precisions & (DYNO_PRECISION_F16 | DYNO_PRECISION_BF16) ? 1 : 0;
     uint64_t sum = 0, power = 1;
     if (target->gpu.compute == 0)
@@ -230,27 +204,27 @@ static double timing_budget_us(const struct dyno_tune_options *options)
     return budget_us[options->level < 5 ? options->level : 5];
 }
 
-static enum dyno_status measure(struct tuner *tuner, const struct dyno_site *site,
+static enum dyno_status measure(struct dyno_tuned *tuner, const struct dyno_site *site,
                                 const struct dyno_tactic *tactic,
                                 const struct dyno_measure_options *how, float *us_out)
 {
-    struct dyno_cuda_programs *programs = tuner->options->programs;
+    struct dyno_cuda_programs *programs = tuner->options.programs;
     if (dyno_kernel_find(tactic->kernel)->place != DYNO_ON_GPU)
         return dyno_measure(site, tactic, how, us_out, tuner->err);
     const struct dyno_cuda *cuda = dyno_cuda_programs_device(programs);
     DYNO_TRY(dyno_measure_gpu(site, tactic, programs, how, us_out, tuner->err));
-    if (!isfinite(*us_out) || !dyno_tune_clock_fell(&tuner->report->clock, cuda, false))
+    if (!isfinite(*us_out) || !dyno_tune_clock_fell(&tuner->report.clock, cuda, false))
         return DYNO_OK;
     DYNO_TRY(dyno_measure_gpu(site, tactic, programs, how, us_out, tuner->err));
-    (void)dyno_tune_clock_fell(&tuner->report->clock, cuda, true);
+    (void)dyno_tune_clock_fell(&tuner->report.clock, cuda, true);
     return DYNO_OK;
 }
 
-static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *site,
+static enum dyno_status time_of(struct dyno_tuned *tuner, const struct dyno_site *site,
                                 const struct dyno_tactic *tactic, double give_up_us, float *us_out,
                                 bool *measured_out)
 {
-    const struct dyno_tune_options *options = tuner->options;
+    const struct dyno_tune_options *options = &tuner->options;
     const bool is_reference = (tactic->flags & DYNO_TACTIC_REFERENCE) != 0;
     struct dyno_tune_key key;
     *measured_out = false;
@@ -260,7 +234,7 @@ static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *sit
     DYNO_TRY(dyno_tune_signature(site, tactic, tuner->passing_bytes, &key, tuner->err));
     *measured_out = true;
     if (options->cache != NULL && dyno_tune_cache_find(options->cache, key, us_out)) {
-        tuner->report->cached_count++;
+        tuner->report.cached_count++;
         return DYNO_OK;
     }
     const struct dyno_measure_options how = {.pool = options->pool,
@@ -268,7 +242,7 @@ static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *sit
                                              .give_up_us = give_up_us,
                                              .passing_bytes = tuner->passing_bytes};
     DYNO_TRY(measure(tuner, site, tactic, &how, us_out));
-    tuner->report->measured_count++;
+    tuner->report.measured_count++;
     if (options->cache != NULL && isfinite(*us_out) &&
         !dyno_tune_cache_put(options->cache, key, *us_out, dyno_kernel_find(tactic->kernel)->name))
         return DYNO_NOMEM(tuner->err);
@@ -276,23 +250,23 @@ static enum dyno_status time_of(struct tuner *tuner, const struct dyno_site *sit
 }
 
 /* By its estimate, beside the best one. */
-static bool is_hopeless(const struct tuner *tuner, const struct dyno_tactic *tactic,
+static bool is_hopeless(const struct dyno_tuned *tuner, const struct dyno_tactic *tactic,
                         const struct dyno_tactic *best)
 {
-    return tactic->est_us > best->est_us * (tuner->options->level >= 4 ? 10.0F : 4.0F) + 20.0F;
+    return tactic->est_us > best->est_us * (tuner->options.level >= 4 ? 10.0F : 4.0F) + 20.0F;
 }
 
 /* Where the user limits the workspace: what the candidates beyond the limit would save. */
-static enum dyno_status look_beyond_limit(struct tuner *tuner, const struct dyno_site *site,
+static enum dyno_status look_beyond_limit(struct dyno_tuned *tuner, const struct dyno_site *site,
                                           double best_us)
 {
-    const uint64_t limit = tuner->options->target->workspace_bytes_max;
-    struct dyno_target unlimited = *tuner->options->target;
+    const uint64_t limit = tuner->options.target->workspace_bytes_max;
+    struct dyno_target unlimited = *site->target;
     struct dyno_site wide = *site;
     struct dyno_tactic found[CANDIDATES_MAX];
     double wide_us = best_us;
     uint64_t wide_bytes = 0;
-    if (limit == UINT64_MAX || tuner->options->level == 0)
+    if (limit == UINT64_MAX || tuner->options.level == 0)
         return DYNO_OK;
     unlimited.workspace_bytes_max = UINT64_MAX;
     wide.target = &unlimited;
@@ -300,24 +274,24 @@ static enum dyno_status look_beyond_limit(struct tuner *tuner, const struct dyno
     for (int i = 0; i < count; i++) {
         float us = INFINITY;
         uint64_t bytes = 0;
-        const struct dyno_measure_options how = {.pool = tuner->options->pool,
-                                                 .budget_us = timing_budget_us(tuner->options),
+        const struct dyno_measure_options how = {.pool = tuner->options.pool,
+                                                 .budget_us = timing_budget_us(&tuner->options),
                                                  .give_up_us = wide_us,
                                                  .least_workspace_bytes = limit + 1,
                                                  .workspace_bytes_out = &bytes,
                                                  .passing_bytes = tuner->passing_bytes};
         if ((found[i].flags & DYNO_TACTIC_REFERENCE) != 0 || is_hopeless(tuner, &found[i], found) ||
-            !is_timed(tuner->options, found, i, site->step->in_count))
+            !is_timed(&tuner->options, found, i, site->step->in_count))
             continue;
         DYNO_TRY(measure(tuner, &wide, &found[i], &how, &us));
-        tuner->report->measured_count += isfinite(us);
+        tuner->report.measured_count += isfinite(us);
         if (us < wide_us / TIE) {
             wide_us = us;
             wide_bytes = bytes;
         }
     }
     if (wide_us < best_us) {
-        struct dyno_tune_report *report = tuner->report;
+        struct dyno_tune_report *report = &tuner->report;
         report->workspace_steps++;
         report->workspace_us += (float)(best_us - wide_us);
         if (wide_bytes > report->workspace_bytes)
@@ -327,33 +301,33 @@ static enum dyno_status look_beyond_limit(struct tuner *tuner, const struct dyno
 }
 
 /* Views cost nothing where the plan can alias them; see build/finish.c. */
-static bool is_free(const struct tuner *tuner, const struct dyno_step *step)
+static bool is_free(const struct dyno_tuned *tuner, const struct dyno_step *step)
 {
     return (dyno_ops[step->op]->flags & DYNO_OP_VIEW) != 0 && step->tail.instr_count == 0 &&
            tuner->plan->tensors[step->ins[0]].role != DYNO_ROLE_WEIGHT;
 }
 
-static enum dyno_status site_of(struct tuner *tuner, uint32_t idx, struct dyno_site *site_out)
+static enum dyno_status site_of(struct dyno_tuned *tuner, uint32_t idx, struct dyno_site *site_out)
 {
     const struct dyno_step *step = &tuner->plan->steps[idx];
-    DYNO_TRY(dyno_tune_site(tuner->plan, step, tuner->bufs, tuner->options->target, tuner->arena,
+    DYNO_TRY(dyno_tune_site(tuner->plan, step, tuner->bufs, tuner->options.target, tuner->arena,
                             site_out, tuner->err));
     return dyno_tune_corner_sites(&tuner->corners, tuner->arena, site_out, tuner->err);
 }
 
-static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
+static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
 {
     const struct dyno_step *step = &tuner->plan->steps[idx];
-    struct choice *choice = &tuner->choices[idx];
+    struct dyno_tune_choice *choice = &tuner->choices[idx];
     struct dyno_tactic found[CANDIDATES_MAX];
     struct dyno_site site;
     DYNO_TRY(site_of(tuner, idx, &site));
     int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
-    if (idx < tuner->options->open_from)
+    if (idx < tuner->options.open_from)
         DYNO_TRY(dyno_tune_baseline(&site, found, &count, tuner->err));
-    const bool closed = idx < tuner->options->open_from;
+    const bool closed = idx < tuner->options.open_from;
     double best = INFINITY;
-    tuner->report->candidate_count += (uint32_t)count;
+    tuner->report.candidate_count += (uint32_t)count;
     for (int i = 0; i < count; i++) {
         const bool is_reference = (found[i].flags & DYNO_TACTIC_REFERENCE) != 0;
         float us = 0.0F;
@@ -361,7 +335,7 @@ static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
         if (!closed && !is_reference)
             continue;
         if (choice->count > 0 && (is_reference || is_hopeless(tuner, &found[i], found) ||
-                                  !is_timed(tuner->options, found, i, step->in_count)))
+                                  !is_timed(&tuner->options, found, i, step->in_count)))
             continue;
         if (closed && is_free(tuner, step))
             us = 0.01F;
@@ -370,10 +344,10 @@ static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
         if (!isfinite(us))
             continue;
         best = us < best ? us : best;
-        const struct option option = {
+        const struct dyno_tune_option option = {
             .tactic = found[i],
             .us = us,
-            .cost_us = dyno_tune_cost_us(tuner->options->target, us, found[i].packed_bytes),
+            .cost_us = dyno_tune_cost_us(tuner->options.target, us, found[i].packed_bytes),
             .measured = measured,
         };
         keep(choice, &option, step->in_count);
@@ -387,9 +361,9 @@ static enum dyno_status consider(struct tuner *tuner, uint32_t idx)
 /* --- programs --- */
 
 /* What `consider` may time of a step on the GPU, unless the cache knows it. */
-static enum dyno_status want_programs(struct tuner *tuner, uint32_t idx)
+static enum dyno_status want_programs(struct dyno_tuned *tuner, uint32_t idx)
 {
-    const struct dyno_tune_options *options = tuner->options;
+    const struct dyno_tune_options *options = &tuner->options;
     const struct dyno_step *step = &tuner->plan->steps[idx];
     struct dyno_tactic found[CANDIDATES_MAX];
     struct dyno_site site;
@@ -412,9 +386,9 @@ static enum dyno_status want_programs(struct tuner *tuner, uint32_t idx)
 }
 
 /* Compiling is most of a build for a GPU, and goes on all threads; timing goes one by one. */
-static enum dyno_status compile_programs(struct tuner *tuner)
+static enum dyno_status compile_programs(struct dyno_tuned *tuner)
 {
-    const struct dyno_tune_options *options = tuner->options;
+    const struct dyno_tune_options *options = &tuner->options;
     if (options->programs == NULL || options->level == 0)
         return DYNO_OK;
     for (uint32_t s = 0; s < tuner->plan->step_count && s < options->open_from; s++)
@@ -422,137 +396,67 @@ static enum dyno_status compile_programs(struct tuner *tuner)
     return dyno_cuda_programs_compile(options->programs, options->pool, tuner->err);
 }
 
-/* --- the choice --- */
+/* --- all of it --- */
 
-static struct dyno_layout in_layout(const struct dyno_tactic *tactic, uint32_t idx)
+void dyno_tuned_destroy(struct dyno_tuned *tuned)
 {
-    return idx < DYNO_STEP_INS_MAX ? tactic->in_layouts[idx] : DYNO_ROW;
+    if (tuned == NULL)
+        return;
+    dyno_arena_destroy(tuned->arena);
+    dyno_free(tuned);
 }
 
-/* Costs that hang on one step alone: its own, and changes at the edge of the graph. */
-static void node_costs(const struct tuner *tuner, uint32_t idx, const uint32_t *producer,
-                       float *costs)
+static enum dyno_status find_choices(struct dyno_tuned *tuned)
 {
-    const struct dyno_plan *plan = tuner->plan;
-    const struct dyno_step *step = &plan->steps[idx];
-    for (int o = 0; o < tuner->choices[idx].count; o++) {
-        const struct option *option = &tuner->choices[idx].options[o];
-        costs[o] = option->cost_us;
-        for (uint32_t i = 0; i < step->in_count; i++) {
-            const uint32_t id = step->ins[i];
-            if (id != DYNO_NO_TENSOR && producer[id] == UINT32_MAX &&
-                !dyno_layout_same(in_layout(&option->tactic, i), DYNO_ROW))
-                costs[o] += dyno_tune_reorder_us(&tuner->bufs[id], tuner->options->target);
-        }
-        const uint32_t out = step->outs[0];
-        if (out != DYNO_NO_TENSOR && plan->tensors[out].role == DYNO_ROLE_OUTPUT &&
-            !dyno_layout_same(option->tactic.out_layout, DYNO_ROW))
-            costs[o] += dyno_tune_reorder_us(&tuner->bufs[out], tuner->options->target);
+    const struct dyno_tune_options *options = &tuned->options;
+    const uint32_t step_count = tuned->plan->step_count;
+    tuned->arena = dyno_arena_create();
+    if (tuned->arena == NULL)
+        return DYNO_NOMEM(tuned->err);
+    tuned->choices = dyno_arena_alloc(tuned->arena, step_count + 1U, sizeof(*tuned->choices));
+    if (tuned->choices == NULL)
+        return DYNO_NOMEM(tuned->err);
+    DYNO_TRY(dyno_tune_shapes(tuned->plan, tuned->arena, &tuned->bufs, tuned->err));
+    if (options->target->gpu.compute != 0)
+        DYNO_TRY(dyno_tune_corners_init(&tuned->corners, tuned->plan, tuned->arena, tuned->err));
+    tuned->passing_bytes = passing_bytes(tuned);
+    if (options->level > 0 && options->programs != NULL)
+        dyno_tune_clock_init(&tuned->report.clock, dyno_cuda_programs_device(options->programs));
+    DYNO_TRY(compile_programs(tuned));
+    for (uint32_t s = 0; s < step_count; s++) {
+        DYNO_TRY(consider(tuned, s));
+        if (options->progress != NULL)
+            options->progress(options->progress_arg, s + 1, step_count, tuned->plan->steps[s].name);
     }
+    return DYNO_OK;
 }
 
-static enum dyno_status add_edge(const struct tuner *tuner, struct dyno_pbqp *pbqp, uint32_t from,
-                                 bool is_first_out, uint32_t to, uint32_t in_idx, uint32_t id)
+enum dyno_status dyno_tuned_create(const struct dyno_plan *plan,
+                                   const struct dyno_tune_options *options,
+                                   struct dyno_tuned **tuned_out, struct dyno_err *err)
 {
-    float costs[DYNO_PBQP_OPTIONS_MAX * DYNO_PBQP_OPTIONS_MAX];
-    const struct choice *a = &tuner->choices[from];
-    const struct choice *b = &tuner->choices[to];
-    const float us = dyno_tune_reorder_us(&tuner->bufs[id], tuner->options->target);
-    bool any = false;
-    for (int i = 0; i < a->count; i++) {
-        const struct dyno_layout made = is_first_out ? a->options[i].tactic.out_layout : DYNO_ROW;
-        for (int j = 0; j < b->count; j++) {
-            const bool same = dyno_layout_same(made, in_layout(&b->options[j].tactic, in_idx));
-            costs[i * b->count + j] = same ? 0.0F : us;
-            any = any || !same;
-        }
-    }
-    return any ? dyno_pbqp_edge(pbqp, from, to, costs, tuner->err) : DYNO_OK;
-}
-
-static void apply(struct tuner *tuner, const int *picked)
-{
-    for (uint32_t s = 0; s < tuner->plan->step_count; s++) {
-        const struct option *option = &tuner->choices[s].options[picked[s]];
-        tuner->plan->steps[s].tactic = option->tactic;
-        tuner->plan->steps[s].measured_us = option->measured ? option->us : 0.0F;
-        tuner->report->step_us += option->us;
-    }
-}
-
-static enum dyno_status assign(struct tuner *tuner)
-{
-    const struct dyno_plan *plan = tuner->plan;
-    enum dyno_status status = DYNO_OK;
-    struct dyno_pbqp *pbqp = dyno_pbqp_create(plan->step_count);
-    uint32_t *producer = dyno_arena_alloc(tuner->arena, plan->tensor_count + 1U, sizeof(*producer));
-    bool *first_out = dyno_arena_alloc(tuner->arena, plan->tensor_count + 1U, sizeof(*first_out));
-    int *picked = dyno_arena_alloc(tuner->arena, plan->step_count + 1U, sizeof(*picked));
-    if (pbqp == NULL || producer == NULL || first_out == NULL || picked == NULL) {
-        status = DYNO_NOMEM(tuner->err);
-        goto out;
-    }
-    memset(producer, 0xFF, plan->tensor_count * sizeof(*producer));
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        for (uint32_t i = 0; i < plan->steps[s].out_count; i++) {
-            if (plan->steps[s].outs[i] != DYNO_NO_TENSOR) {
-                producer[plan->steps[s].outs[i]] = s;
-                first_out[plan->steps[s].outs[i]] = i == 0;
-            }
-        }
-    }
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        float costs[DYNO_PBQP_OPTIONS_MAX];
-        node_costs(tuner, s, producer, costs);
-        dyno_pbqp_node(pbqp, s, costs, tuner->choices[s].count);
-    }
-    for (uint32_t s = 0; s < plan->step_count && status == DYNO_OK; s++) {
-        for (uint32_t i = 0; i < plan->steps[s].in_count && status == DYNO_OK; i++) {
-            const uint32_t id = plan->steps[s].ins[i];
-            if (id != DYNO_NO_TENSOR && producer[id] != UINT32_MAX && producer[id] != s)
-                status = add_edge(tuner, pbqp, producer[id], first_out[id], s, i, id);
-        }
-    }
+    struct dyno_tuned *tuned = dyno_alloc(1, sizeof(*tuned));
+    *tuned_out = NULL;
+    if (tuned == NULL)
+        return DYNO_NOMEM(err);
+    tuned->plan = plan;
+    tuned->options = *options;
+    tuned->err = err;
+    const enum dyno_status status = find_choices(tuned);
     if (status == DYNO_OK)
-        status = dyno_pbqp_solve(pbqp, picked, tuner->err);
-    if (status == DYNO_OK)
-        apply(tuner, picked);
-out:
-    dyno_pbqp_destroy(pbqp);
+        *tuned_out = tuned;
+    else
+        dyno_tuned_destroy(tuned);
     return status;
 }
 
 enum dyno_status dyno_tune(struct dyno_plan *plan, const struct dyno_tune_options *options,
                            struct dyno_tune_report *report_out, struct dyno_err *err)
 {
-    enum dyno_status status = DYNO_OK;
+    struct dyno_tuned *tuned = NULL;
     *report_out = (struct dyno_tune_report){0};
-    struct tuner tuner = {.plan = plan, .options = options, .report = report_out, .err = err};
-    tuner.arena = dyno_arena_create();
-    if (tuner.arena == NULL)
-        return DYNO_NOMEM(err);
-    tuner.choices = dyno_arena_alloc(tuner.arena, plan->step_count + 1U, sizeof(*tuner.choices));
-    if (tuner.choices == NULL) {
-        status = DYNO_NOMEM(err);
-        goto out;
-    }
-    status = dyno_tune_shapes(plan, tuner.arena, &tuner.bufs, err);
-    if (status == DYNO_OK && options->target->gpu.compute != 0)
-        status = dyno_tune_corners_init(&tuner.corners, plan, tuner.arena, err);
-    if (status == DYNO_OK) {
-        tuner.passing_bytes = passing_bytes(&tuner);
-        if (options->level > 0 && options->programs != NULL)
-            dyno_tune_clock_init(&report_out->clock, dyno_cuda_programs_device(options->programs));
-        status = compile_programs(&tuner);
-    }
-    for (uint32_t s = 0; s < plan->step_count && status == DYNO_OK; s++) {
-        status = consider(&tuner, s);
-        if (options->progress != NULL)
-            options->progress(options->progress_arg, s + 1, plan->step_count, plan->steps[s].name);
-    }
-    if (status == DYNO_OK)
-        status = assign(&tuner);
-out:
-    dyno_arena_destroy(tuner.arena);
+    DYNO_TRY(dyno_tuned_create(plan, options, &tuned, err));
+    const enum dyno_status status = dyno_tuned_choose(tuned, plan, report_out, err);
+    dyno_tuned_destroy(tuned);
     return status;
 }

@@ -38,7 +38,24 @@ struct dyno_tune_report {
     float reorder_us;         /* estimate of the layout changes */
 };
 
-/* Sets tactic and measured_us of every step. E_UNSUPPORTED names a step without any kernel. */
+/* The candidates of every step with their times, from which several plans may be made.  `plan`,
+ * which is only read, and what the options point to must outlive it, but for `cache`. E_UNSUPPORTED
+ * names a step without any kernel. */
+struct dyno_tuned;
+DYNO_NODISCARD enum dyno_status dyno_tuned_create(const struct dyno_plan *plan,
+                                                  const struct dyno_tune_options *options,
+                                                  struct dyno_tuned **tuned_out,
+                                                  struct dyno_err *err);
+void dyno_tuned_destroy(struct dyno_tuned *tuned); /* accepts NULL */
+
+/* Sets tactic and measured_us of every step of `plan`: the one that was tuned, or one that was
+ * lowered from the same graph. */
+DYNO_NODISCARD enum dyno_status dyno_tuned_choose(struct dyno_tuned *tuned, struct dyno_plan *plan,
+                                                  struct dyno_tune_report *report_out,
+                                                  struct dyno_err *err);
+
+/* Both: sets tactic and measured_us of every step. E_UNSUPPORTED names a step without any kernel.
+ */
 DYNO_NODISCARD enum dyno_status dyno_tune(struct dyno_plan *plan,
                                           const struct dyno_tune_options *options,
                                           struct dyno_tune_report *report_out,

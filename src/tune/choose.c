@@ -1,0 +1,115 @@
+/* choose.c - one candidate a step, over the whole graph. */
+#include <string.h>
+
+#include "tune/tuner.h"
+
+static struct dyno_layout in_layout(const struct dyno_tactic *tactic, uint32_t idx)
+{
+    return idx < DYNO_STEP_INS_MAX ? tactic->in_layouts[idx] : DYNO_ROW;
+}
+
+/* Costs that hang on one step alone: its own, and changes at the edge of the graph. */
+static void node_costs(const struct dyno_tuned *tuner, uint32_t idx, const uint32_t *producer,
+                       float *costs)
+{
+    const struct dyno_plan *plan = tuner->plan;
+    const struct dyno_step *step = &plan->steps[idx];
+    for (int o = 0; o < tuner->choices[idx].count; o++) {
+        const struct dyno_tune_option *option = &tuner->choices[idx].options[o];
+        costs[o] = option->cost_us;
+        for (uint32_t i = 0; i < step->in_count; i++) {
+            const uint32_t id = step->ins[i];
+            if (id != DYNO_NO_TENSOR && producer[id] == UINT32_MAX &&
+                !dyno_layout_same(in_layout(&option->tactic, i), DYNO_ROW))
+                costs[o] += dyno_tune_reorder_us(&tuner->bufs[id], tuner->options.target);
+        }
+        const uint32_t out = step->outs[0];
+        if (out != DYNO_NO_TENSOR && plan->tensors[out].role == DYNO_ROLE_OUTPUT &&
+            !dyno_layout_same(option->tactic.out_layout, DYNO_ROW))
+            costs[o] += dyno_tune_reorder_us(&tuner->bufs[out], tuner->options.target);
+    }
+}
+
+static enum dyno_status add_edge(const struct dyno_tuned *tuner, struct dyno_pbqp *pbqp,
+                                 uint32_t from, bool is_first_out, uint32_t to, uint32_t in_idx,
+                                 uint32_t id)
+{
+    float costs[DYNO_PBQP_OPTIONS_MAX * DYNO_PBQP_OPTIONS_MAX];
+    const struct dyno_tune_choice *a = &tuner->choices[from];
+    const struct dyno_tune_choice *b = &tuner->choices[to];
+    const float us = dyno_tune_reorder_us(&tuner->bufs[id], tuner->options.target);
+    bool any = false;
+    for (int i = 0; i < a->count; i++) {
+        const struct dyno_layout made = is_first_out ? a->options[i].tactic.out_layout : DYNO_ROW;
+        for (int j = 0; j < b->count; j++) {
+            const bool same = dyno_layout_same(made, in_layout(&b->options[j].tactic, in_idx));
+            costs[i * b->count + j] = same ? 0.0F : us;
+            any = any || !same;
+        }
+    }
+    return any ? dyno_pbqp_edge(pbqp, from, to, costs, tuner->err) : DYNO_OK;
+}
+
+static void apply(const struct dyno_tuned *tuner, const int *picked, struct dyno_plan *plan,
+                  struct dyno_tune_report *report)
+{
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const struct dyno_tune_option *option = &tuner->choices[s].options[picked[s]];
+        plan->steps[s].tactic = option->tactic;
+        plan->steps[s].measured_us = option->measured ? option->us : 0.0F;
+        report->step_us += option->us;
+    }
+}
+
+static enum dyno_status pick(const struct dyno_tuned *tuner, int *picked)
+{
+    const struct dyno_plan *plan = tuner->plan;
+    enum dyno_status status = DYNO_OK;
+    struct dyno_pbqp *pbqp = dyno_pbqp_create(plan->step_count);
+    uint32_t *producer = dyno_arena_alloc(tuner->arena, plan->tensor_count + 1U, sizeof(*producer));
+    bool *first_out = dyno_arena_alloc(tuner->arena, plan->tensor_count + 1U, sizeof(*first_out));
+    if (pbqp == NULL || producer == NULL || first_out == NULL) {
+        status = DYNO_NOMEM(tuner->err);
+        goto out;
+    }
+    memset(producer, 0xFF, plan->tensor_count * sizeof(*producer));
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        for (uint32_t i = 0; i < plan->steps[s].out_count; i++) {
+            if (plan->steps[s].outs[i] != DYNO_NO_TENSOR) {
+                producer[plan->steps[s].outs[i]] = s;
+                first_out[plan->steps[s].outs[i]] = i == 0;
+            }
+        }
+    }
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        float costs[DYNO_PBQP_OPTIONS_MAX];
+        node_costs(tuner, s, producer, costs);
+        dyno_pbqp_node(pbqp, s, costs, tuner->choices[s].count);
+    }
+    for (uint32_t s = 0; s < plan->step_count && status == DYNO_OK; s++) {
+        for (uint32_t i = 0; i < plan->steps[s].in_count && status == DYNO_OK; i++) {
+            const uint32_t id = plan->steps[s].ins[i];
+            if (id != DYNO_NO_TENSOR && producer[id] != UINT32_MAX && producer[id] != s)
+                status = add_edge(tuner, pbqp, producer[id], first_out[id], s, i, id);
+        }
+    }
+    if (status == DYNO_OK)
+        status = dyno_pbqp_solve(pbqp, picked, tuner->err);
+out:
+    dyno_pbqp_destroy(pbqp);
+    return status;
+}
+
+enum dyno_status dyno_tuned_choose(struct dyno_tuned *tuned, struct dyno_plan *plan,
+                                   struct dyno_tune_report *report_out, struct dyno_err *err)
+{
+    DYNO_ASSERT(plan->step_count == tuned->plan->step_count);
+    int *picked = dyno_arena_alloc(tuned->arena, plan->step_count + 1U, sizeof(*picked));
+    tuned->err = err;
+    *report_out = tuned->report;
+    if (picked == NULL)
+        return DYNO_NOMEM(err);
+    DYNO_TRY(pick(tuned, picked));
+    apply(tuned, picked, plan, report_out);
+    return DYNO_OK;
+}
