@@ -1,8 +1,8 @@
 /* cmd_compare.c - dyno compare: how far two executions of a model are apart. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/difference.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/flags.h"
@@ -274,34 +274,13 @@ static void close_execution(struct execution *execution)
 
 /* --- comparing --- */
 
-struct difference {
-    double max_abs, range, relative;
-    int64_t counts[2];
-    bool counts_differ;
-};
-
-static struct difference compare(const struct kept *a, const struct kept *b)
+static struct dyno_difference compare(const struct kept *a, const struct kept *b)
 {
-    struct difference diff = {.counts = {a->count, b->count},
-                              .counts_differ = a->count != b->count};
-    double low = INFINITY;
-    double high = -INFINITY;
-    for (int64_t i = 0; !diff.counts_differ && i < a->count; i++) {
-        if (isnan(a->values[i]) && isnan(b->values[i]))
-            continue;
-        const double abs = a->values[i] == b->values[i] ? 0.0 : fabs(a->values[i] - b->values[i]);
-        if (!(abs <= diff.max_abs))
-            diff.max_abs = isnan(abs) ? INFINITY : abs;
-        low = fmin(low, a->values[i]);
-        high = fmax(high, a->values[i]);
-    }
-    diff.range = high > low ? high - low : (fabs(high) > 0.0 && isfinite(high) ? fabs(high) : 1.0);
-    diff.relative = diff.counts_differ ? INFINITY : diff.max_abs / diff.range;
-    return diff;
+    return dyno_difference_of(a->values, a->count, b->values, b->count);
 }
 
 static void print_row(struct dyno_json_writer *json, bool as_json, const char *name,
-                      const struct difference *diff, bool ok)
+                      const struct dyno_difference *diff, bool ok)
 {
     if (!as_json && diff->counts_differ) {
         printf("BAD  %-44s has %lld elements in one, %lld in the other\n", name,
@@ -350,7 +329,7 @@ static enum dyno_status report(const struct options *options, const struct execu
         const struct kept *other = find_layer(a, b->layers[i].name);
         if (other == NULL)
             continue;
-        const struct difference diff = compare(other, &b->layers[i]);
+        const struct dyno_difference diff = compare(other, &b->layers[i]);
         const bool ok = diff.relative <= options->rtol;
         if (!ok && first_bad_layer == NULL)
             first_bad_layer = b->layers[i].name;
@@ -360,7 +339,7 @@ static enum dyno_status report(const struct options *options, const struct execu
     dyno_json_key(&json, "outputs");
     dyno_json_array_begin(&json);
     for (uint32_t i = 0; i < a->output_count && i < b->output_count; i++) {
-        const struct difference diff = compare(&a->outputs[i], &b->outputs[i]);
+        const struct dyno_difference diff = compare(&a->outputs[i], &b->outputs[i]);
         const bool ok = diff.relative <= options->rtol;
         bad_outputs += !ok;
         print_row(&json, options->json, a->outputs[i].name, &diff, ok);
