@@ -8,6 +8,11 @@ static struct dyno_layout in_layout(const struct dyno_tactic *tactic, uint32_t i
     return idx < DYNO_STEP_INS_MAX ? tactic->in_layouts[idx] : DYNO_ROW;
 }
 
+static struct dyno_layout made_layout(const struct dyno_tune_option *option, bool is_first_out)
+{
+    return is_first_out ? option->tactic.out_layout : DYNO_ROW;
+}
+
 /* Costs that hang on one step alone: its own, and changes at the edge of the graph. */
 static void node_costs(const struct dyno_tuned *tuner, uint32_t idx, const uint32_t *producer,
                        float *costs)
@@ -40,7 +45,7 @@ static enum dyno_status add_edge(const struct dyno_tuned *tuner, struct dyno_pbq
     const float us = dyno_tune_reorder_us(&tuner->bufs[id], tuner->options.target);
     bool any = false;
     for (int i = 0; i < a->count; i++) {
-        const struct dyno_layout made = is_first_out ? a->options[i].tactic.out_layout : DYNO_ROW;
+        const struct dyno_layout made = made_layout(&a->options[i], is_first_out);
         for (int j = 0; j < b->count; j++) {
             const bool same = dyno_layout_same(made, in_layout(&b->options[j].tactic, in_idx));
             costs[i * b->count + j] = same ? 0.0F : us;
@@ -48,6 +53,48 @@ static enum dyno_status add_edge(const struct dyno_tuned *tuner, struct dyno_pbq
         }
     }
     return any ? dyno_pbqp_edge(pbqp, from, to, costs, tuner->err) : DYNO_OK;
+}
+
+/* Far above any plan. */
+#define FORBIDDEN_US 1e12F
+
+/* What is not allowed there costs too much, unless there is nothing else. */
+static void forbid(const struct dyno_tuned *tuner, uint32_t idx, uint32_t allowed, float *costs)
+{
+    const struct dyno_tune_choice *choice = &tuner->choices[idx];
+    const uint32_t in_count = tuner->plan->steps[idx].in_count;
+    bool any = false;
+    for (int o = 0; o < choice->count; o++)
+        any = any || (dyno_tune_uses(&choice->options[o].tactic, in_count) & ~allowed) == 0;
+    for (int o = 0; any && o < choice->count; o++) {
+        if ((dyno_tune_uses(&choice->options[o].tactic, in_count) & ~allowed) != 0)
+            costs[o] = FORBIDDEN_US;
+    }
+}
+
+/* Of a choice for each step. */
+static float total_of(const struct dyno_tuned *tuner, const int *picked, const uint32_t *producer,
+                      const bool *first_out)
+{
+    const struct dyno_plan *plan = tuner->plan;
+    float total = 0.0F;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const struct dyno_step *step = &plan->steps[s];
+        const struct dyno_tune_option *option = &tuner->choices[s].options[picked[s]];
+        float costs[DYNO_PBQP_OPTIONS_MAX];
+        node_costs(tuner, s, producer, costs);
+        total += costs[picked[s]];
+        for (uint32_t i = 0; i < step->in_count; i++) {
+            const uint32_t id = step->ins[i];
+            const uint32_t from = id != DYNO_NO_TENSOR ? producer[id] : UINT32_MAX;
+            if (from != UINT32_MAX &&
+                !dyno_layout_same(
+                    made_layout(&tuner->choices[from].options[picked[from]], first_out[id]),
+                    in_layout(&option->tactic, i)))
+                total += dyno_tune_reorder_us(&tuner->bufs[id], tuner->options.target);
+        }
+    }
+    return total;
 }
 
 static void apply(const struct dyno_tuned *tuner, const int *picked, struct dyno_plan *plan,
@@ -61,7 +108,8 @@ static void apply(const struct dyno_tuned *tuner, const int *picked, struct dyno
     }
 }
 
-static enum dyno_status pick(const struct dyno_tuned *tuner, int *picked)
+static enum dyno_status pick(const struct dyno_tuned *tuner, const uint32_t *precisions,
+                             int *picked, float *total_out)
 {
     const struct dyno_plan *plan = tuner->plan;
     enum dyno_status status = DYNO_OK;
@@ -84,6 +132,8 @@ static enum dyno_status pick(const struct dyno_tuned *tuner, int *picked)
     for (uint32_t s = 0; s < plan->step_count; s++) {
         float costs[DYNO_PBQP_OPTIONS_MAX];
         node_costs(tuner, s, producer, costs);
+        if (precisions != NULL)
+            forbid(tuner, s, precisions[s], costs);
         dyno_pbqp_node(pbqp, s, costs, tuner->choices[s].count);
     }
     for (uint32_t s = 0; s < plan->step_count && status == DYNO_OK; s++) {
@@ -95,13 +145,16 @@ static enum dyno_status pick(const struct dyno_tuned *tuner, int *picked)
     }
     if (status == DYNO_OK)
         status = dyno_pbqp_solve(pbqp, picked, tuner->err);
+    if (status == DYNO_OK)
+        *total_out = total_of(tuner, picked, producer, first_out);
 out:
     dyno_pbqp_destroy(pbqp);
     return status;
 }
 
-enum dyno_status dyno_tuned_choose(struct dyno_tuned *tuned, struct dyno_plan *plan,
-                                   struct dyno_tune_report *report_out, struct dyno_err *err)
+enum dyno_status dyno_tuned_choose(struct dyno_tuned *tuned, const uint32_t *precisions,
+                                   struct dyno_plan *plan, struct dyno_tune_report *report_out,
+                                   struct dyno_err *err)
 {
     DYNO_ASSERT(plan->step_count == tuned->plan->step_count);
     int *picked = dyno_arena_alloc(tuned->arena, plan->step_count + 1U, sizeof(*picked));
@@ -109,7 +162,7 @@ enum dyno_status dyno_tuned_choose(struct dyno_tuned *tuned, struct dyno_plan *p
     *report_out = tuned->report;
     if (picked == NULL)
         return DYNO_NOMEM(err);
-    DYNO_TRY(pick(tuned, picked));
+    DYNO_TRY(pick(tuned, precisions, picked, &report_out->total_us));
     apply(tuned, picked, plan, report_out);
     return DYNO_OK;
 }

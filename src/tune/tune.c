@@ -114,6 +114,18 @@ int dyno_tune_candidates(const struct dyno_site *site, struct dyno_tactic *out, 
     return count;
 }
 
+uint32_t dyno_tune_uses(const struct dyno_tactic *tactic, uint32_t in_count)
+{
+    uint32_t used = (tactic->flags & DYNO_TACTIC_TF32) != 0 ? DYNO_PRECISION_TF32 : 0;
+    for (uint32_t i = 0; i <= in_count && i <= DYNO_STEP_INS_MAX; i++) {
+        const uint8_t elem = i < in_count && i < DYNO_STEP_INS_MAX ? tactic->in_layouts[i].elem
+                                                                   : tactic->out_layout.elem;
+        used |= elem == DYNO_F16 ? DYNO_PRECISION_F16 : 0;
+        used |= elem == DYNO_BF16 ? DYNO_PRECISION_BF16 : 0;
+    }
+    return used;
+}
+
 static bool same_layouts(const struct dyno_tactic *a, const struct dyno_tactic *b,
                          uint32_t in_count)
 {
@@ -158,13 +170,18 @@ bool dyno_tune_better(float cost_us, uint64_t packed_bytes, float than_cost_us, 
     return cost_us < than_cost_us * TIE && packed_bytes < than_bytes;
 }
 
+/* keep_f32: what is in f32 alone does not give way to what rounds to TF32. */
 static void keep(struct dyno_tune_choice *choice, const struct dyno_tune_option *option,
-                 uint32_t in_count)
+                 uint32_t in_count, bool keep_f32)
 {
     const struct dyno_tactic *tactic = &option->tactic;
+    const uint32_t uses = dyno_tune_uses(tactic, in_count);
+    bool has_f32 = false;
     for (int i = 0; i < choice->count; i++) {
         struct dyno_tune_option *old = &choice->options[i];
-        if (!same_layouts(&old->tactic, tactic, in_count))
+        const uint32_t old_uses = dyno_tune_uses(&old->tactic, in_count);
+        has_f32 = has_f32 || old_uses == 0;
+        if (!same_layouts(&old->tactic, tactic, in_count) || (keep_f32 && old_uses != uses))
             continue;
         if (dyno_tune_better(option->cost_us, tactic->packed_bytes, old->cost_us,
                              old->tactic.packed_bytes))
@@ -173,6 +190,8 @@ static void keep(struct dyno_tune_choice *choice, const struct dyno_tune_option 
     }
     if (choice->count < DYNO_PBQP_OPTIONS_MAX)
         choice->options[choice->count++] = *option;
+    else if (keep_f32 && uses == 0 && !has_f32)
+        choice->options[choice->count - 1] = *option;
 }
 
 /* --- times --- */
@@ -310,8 +329,11 @@ static bool is_free(const struct dyno_tuned *tuner, const struct dyno_step *step
 static enum dyno_status site_of(struct dyno_tuned *tuner, uint32_t idx, struct dyno_site *site_out)
 {
     const struct dyno_step *step = &tuner->plan->steps[idx];
-    DYNO_TRY(dyno_tune_site(tuner->plan, step, tuner->bufs, tuner->options.target, tuner->arena,
-                            site_out, tuner->err));
+    const struct dyno_target *target = tuner->options.target;
+    if (tuner->options.precisions != NULL && target->gpu.compute != 0)
+        target = &tuner->targets[tuner->options.precisions[idx] % DYNO_TUNE_MASKS];
+    DYNO_TRY(
+        dyno_tune_site(tuner->plan, step, tuner->bufs, target, tuner->arena, site_out, tuner->err));
     return dyno_tune_corner_sites(&tuner->corners, tuner->arena, site_out, tuner->err);
 }
 
@@ -326,7 +348,8 @@ static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
     if (idx < tuner->options.open_from)
         DYNO_TRY(dyno_tune_baseline(&site, found, &count, tuner->err));
     const bool closed = idx < tuner->options.open_from;
-    double best = INFINITY;
+    const bool keep_f32 = tuner->options.keep_f32;
+    double best[2] = {INFINITY, INFINITY}; /* of all, and with keep_f32 of those in f32 alone */
     tuner->report.candidate_count += (uint32_t)count;
     for (int i = 0; i < count; i++) {
         const bool is_reference = (found[i].flags & DYNO_TACTIC_REFERENCE) != 0;
@@ -334,28 +357,32 @@ static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
         bool measured = false;
         if (!closed && !is_reference)
             continue;
-        if (choice->count > 0 && (is_reference || is_hopeless(tuner, &found[i], found) ||
-                                  !is_timed(&tuner->options, found, i, step->in_count)))
+        const bool is_f32 = keep_f32 && dyno_tune_uses(&found[i], step->in_count) == 0;
+        const bool is_wanted = is_f32 && isinf(best[1]);
+        if (choice->count > 0 && !is_wanted &&
+            (is_reference || is_hopeless(tuner, &found[i], found) ||
+             !is_timed(&tuner->options, found, i, step->in_count)))
             continue;
         if (closed && is_free(tuner, step))
             us = 0.01F;
         else
-            DYNO_TRY(time_of(tuner, &site, &found[i], best * 2.5, &us, &measured));
+            DYNO_TRY(time_of(tuner, &site, &found[i], best[is_f32] * 2.5, &us, &measured));
         if (!isfinite(us))
             continue;
-        best = us < best ? us : best;
+        best[0] = us < best[0] ? us : best[0];
+        best[1] = is_f32 && us < best[1] ? us : best[1];
         const struct dyno_tune_option option = {
             .tactic = found[i],
             .us = us,
             .cost_us = dyno_tune_cost_us(tuner->options.target, us, found[i].packed_bytes),
             .measured = measured,
         };
-        keep(choice, &option, step->in_count);
+        keep(choice, &option, step->in_count, keep_f32);
     }
     if (choice->count == 0)
         return DYNO_FAIL(tuner->err, DYNO_E_UNSUPPORTED, "step '%s': no kernel here can do %s",
                          step->name, dyno_ops[step->op]->onnx_name);
-    return closed && !is_free(tuner, step) ? look_beyond_limit(tuner, &site, best) : DYNO_OK;
+    return closed && !is_free(tuner, step) ? look_beyond_limit(tuner, &site, best[0]) : DYNO_OK;
 }
 
 /* --- programs --- */
@@ -442,6 +469,10 @@ enum dyno_status dyno_tuned_create(const struct dyno_plan *plan,
     tuned->plan = plan;
     tuned->options = *options;
     tuned->err = err;
+    for (uint32_t mask = 0; mask < DYNO_TUNE_MASKS; mask++) {
+        tuned->targets[mask] = *options->target;
+        tuned->targets[mask].precisions &= mask;
+    }
     const enum dyno_status status = find_choices(tuned);
     if (status == DYNO_OK)
         *tuned_out = tuned;
@@ -456,7 +487,7 @@ enum dyno_status dyno_tune(struct dyno_plan *plan, const struct dyno_tune_option
     struct dyno_tuned *tuned = NULL;
     *report_out = (struct dyno_tune_report){0};
     DYNO_TRY(dyno_tuned_create(plan, options, &tuned, err));
-    const enum dyno_status status = dyno_tuned_choose(tuned, plan, report_out, err);
+    const enum dyno_status status = dyno_tuned_choose(tuned, NULL, plan, report_out, err);
     dyno_tuned_destroy(tuned);
     return status;
 }

@@ -18,6 +18,9 @@ struct dyno_tune_options {
     struct dyno_pool *pool; /* runs the timings; its threads are the engine's */
     uint32_t open_from; /* steps from here on run by reference: their shapes only the run tells */
     int level;          /* 0: estimates only .. 5: widest search, longest timings */
+    /* By step: enum dyno_precision allowed there, of those that the target allows; NULL: all. */
+    const uint32_t *precisions;
+    bool keep_f32; /* steps keep their best candidate in f32 alone, however slow it is */
     struct dyno_tune_cache *cache;       /* may be NULL */
     struct dyno_cuda_programs *programs; /* of a build for a GPU, with the GPU when level > 0 */
     /* Called after each step; may be NULL. */
@@ -36,6 +39,7 @@ struct dyno_tune_report {
     float workspace_us;       /* by so much, all together, each step for itself */
     uint64_t workspace_bytes; /* with so much */
     float reorder_us;         /* estimate of the layout changes */
+    float total_us;           /* what was made least: both, and what packed weights cost */
 };
 
 /* The candidates of every step with their times, from which several plans may be made.  `plan`,
@@ -49,8 +53,11 @@ DYNO_NODISCARD enum dyno_status dyno_tuned_create(const struct dyno_plan *plan,
 void dyno_tuned_destroy(struct dyno_tuned *tuned); /* accepts NULL */
 
 /* Sets tactic and measured_us of every step of `plan`: the one that was tuned, or one that was
- * lowered from the same graph. */
-DYNO_NODISCARD enum dyno_status dyno_tuned_choose(struct dyno_tuned *tuned, struct dyno_plan *plan,
+ * lowered from the same graph.  precisions: by step, allowed of those that were when it was tuned,
+ * a step that has no such candidate keeps them all; NULL: as tuned. */
+DYNO_NODISCARD enum dyno_status dyno_tuned_choose(struct dyno_tuned *tuned,
+                                                  const uint32_t *precisions,
+                                                  struct dyno_plan *plan,
                                                   struct dyno_tune_report *report_out,
                                                   struct dyno_err *err);
 
@@ -60,6 +67,9 @@ DYNO_NODISCARD enum dyno_status dyno_tune(struct dyno_plan *plan,
                                           const struct dyno_tune_options *options,
                                           struct dyno_tune_report *report_out,
                                           struct dyno_err *err);
+
+/* enum dyno_precision that a step done so uses of its first in_count inputs and its output. */
+uint32_t dyno_tune_uses(const struct dyno_tactic *tactic, uint32_t in_count);
 
 /* The step's candidates at the given site, cheapest estimate first, into out[max]; only those the
  * target allows. */

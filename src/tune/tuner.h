@@ -20,10 +20,13 @@ struct dyno_tune_choice {
     int count;
 };
 
+#define DYNO_TUNE_MASKS 8 /* sets of enum dyno_precision */
+
 struct dyno_tuned {
     const struct dyno_plan *plan;
     struct dyno_tune_options options;
-    struct dyno_tune_report report; /* of finding the choices */
+    struct dyno_target targets[DYNO_TUNE_MASKS]; /* by what is allowed of a step */
+    struct dyno_tune_report report;              /* of finding the choices */
     struct dyno_arena *arena;
     struct dyno_buf *bufs;
     struct dyno_tune_corners corners;
