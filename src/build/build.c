@@ -10,27 +10,12 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "build/batch.h"
+#include "build/budget.h"
 #include "build/finish.h"
 #include "build/open.h"
+#include "build/precision.h"
 #include "build/programs.h"
 #include "engine/format.h"
-
-struct builder {
-    const struct dyno_build_options *options;
-    struct dyno_build_report *report;
-    struct dyno_onnx_model *model;
-    struct dyno_plan *plan;
-    struct dyno_target target;
-    struct dyno_cuda *cuda; /* of a build for a GPU */
-    struct dyno_cuda_libraries *libraries;
-    struct dyno_cuda_programs *programs;
-    struct dyno_tune_cache *cache;
-    uint32_t known_count;       /* times that the file of the cache has */
-    struct dyno_engine *engine; /* has taken the plan; NULL: not yet */
-    uint32_t open_from;         /* steps from here on have shapes that only the run tells */
-    uint64_t stage_start_ns;
-    struct dyno_err *err;
-};
 
 const char *dyno_build_stage_text(enum dyno_build_stage stage)
 {
@@ -39,14 +24,14 @@ const char *dyno_build_stage_text(enum dyno_build_stage stage)
     return stage < DYNO_STAGE_COUNT ? texts[stage] : "?";
 }
 
-static void tell(const struct builder *builder, enum dyno_build_stage stage, uint32_t done,
+static void tell(const struct dyno_builder *builder, enum dyno_build_stage stage, uint32_t done,
                  uint32_t total, const char *what)
 {
     if (builder->options->progress != NULL)
         builder->options->progress(builder->options->progress_arg, stage, done, total, what);
 }
 
-static void end_stage(struct builder *builder, enum dyno_build_stage stage)
+static void end_stage(struct dyno_builder *builder, enum dyno_build_stage stage)
 {
     const uint64_t now_ns = dyno_clock_ns();
     builder->report->stage_ns[stage] = now_ns - builder->stage_start_ns;
@@ -56,7 +41,7 @@ static void end_stage(struct builder *builder, enum dyno_build_stage stage)
 
 /* --- import --- */
 
-static enum dyno_status import(struct builder *builder)
+static enum dyno_status import(struct dyno_builder *builder)
 {
     const struct dyno_build_options *options = builder->options;
     enum dyno_status status = DYNO_OK;
@@ -89,7 +74,7 @@ static enum dyno_status import(struct builder *builder)
 }
 
 /* Every name of the profile must be an input. */
-static enum dyno_status check_profile(const struct builder *builder)
+static enum dyno_status check_profile(const struct dyno_builder *builder)
 {
     const struct dyno_graph *graph = dyno_onnx_model_graph(builder->model);
     for (uint32_t i = 0; i < builder->options->profile_count; i++) {
@@ -105,7 +90,7 @@ static enum dyno_status check_profile(const struct builder *builder)
     return DYNO_OK;
 }
 
-static enum dyno_status rewrite(struct builder *builder)
+static enum dyno_status rewrite(struct dyno_builder *builder)
 {
     const struct dyno_build_options *options = builder->options;
     struct dyno_graph *graph = dyno_onnx_model_graph(builder->model);
@@ -130,7 +115,7 @@ static void on_tuned(void *arg, uint32_t done, uint32_t total, const char *step_
     tell(arg, DYNO_STAGE_TUNE, done, total, step_name);
 }
 
-static enum dyno_status open_cache(struct builder *builder)
+static enum dyno_status open_cache(struct dyno_builder *builder)
 {
     const char *path = builder->options->timing_cache_path;
     builder->cache = dyno_tune_cache_create();
@@ -142,7 +127,7 @@ static enum dyno_status open_cache(struct builder *builder)
     return DYNO_OK;
 }
 
-static enum dyno_status save_cache(struct builder *builder)
+static enum dyno_status save_cache(struct dyno_builder *builder)
 {
     const char *path = builder->options->timing_cache_path;
     const uint32_t count = dyno_tune_cache_count(builder->cache);
@@ -152,7 +137,7 @@ static enum dyno_status save_cache(struct builder *builder)
     return dyno_tune_cache_save(builder->cache, path, builder->err);
 }
 
-static enum dyno_status tune(struct builder *builder)
+static enum dyno_status tune(struct dyno_builder *builder)
 {
     const struct dyno_build_options *options = builder->options;
     DYNO_TRY(open_cache(builder));
@@ -160,17 +145,19 @@ static enum dyno_status tune(struct builder *builder)
                                           .pool = options->pool,
                                           .open_from = builder->open_from,
                                           .level = options->baseline ? 0 : options->level,
+                                          .precisions = builder->precisions,
+                                          .keep_f32 = options->accuracy_budget > 0.0,
                                           .cache = builder->cache,
                                           .programs = builder->programs,
                                           .progress = on_tuned,
                                           .progress_arg = builder};
-    DYNO_TRY(dyno_tune(builder->plan, &how, &builder->report->tune, builder->err));
+    DYNO_TRY(dyno_tuned_create(builder->plan, &how, &builder->tuned, builder->err));
     DYNO_TRY(save_cache(builder));
     end_stage(builder, DYNO_STAGE_TUNE);
     return DYNO_OK;
 }
 
-static void count_cpu_steps(const struct builder *builder)
+static void count_cpu_steps(const struct dyno_builder *builder)
 {
     const struct dyno_plan *plan = builder->plan;
     builder->report->program_count = plan->program_count;
@@ -179,26 +166,8 @@ static void count_cpu_steps(const struct builder *builder)
             dyno_kernel_find(plan->steps[s].tactic.kernel)->place == DYNO_ON_CPU;
 }
 
-static enum dyno_status finish(struct builder *builder)
-{
-    struct dyno_finish_report report;
-    tell(builder, DYNO_STAGE_PACK, 0, 1, NULL);
-    DYNO_TRY(dyno_finish(builder->plan, &builder->target, builder->open_from,
-                         !builder->options->baseline, &report, builder->err));
-    if (builder->target.gpu.compute != 0)
-        DYNO_TRY(dyno_compile_programs(builder->plan, &builder->target, builder->programs,
-                                       builder->err));
-    count_cpu_steps(builder);
-    builder->report->reorder_count = report.reorder_count;
-    builder->report->view_count = report.view_count;
-    builder->report->packed_bytes = report.packed_bytes;
-    builder->report->step_count = builder->plan->step_count;
-    end_stage(builder, DYNO_STAGE_PACK);
-    return DYNO_OK;
-}
-
 /* Those that are not here do without saying so: the build goes on with our own kernels. */
-static enum dyno_status open_libraries(struct builder *builder)
+static enum dyno_status open_libraries(struct dyno_builder *builder)
 {
     struct dyno_strbuf lines = {0};
     if (builder->options->lean)
@@ -215,7 +184,7 @@ static enum dyno_status open_libraries(struct builder *builder)
 }
 
 /* The GPU that the build is for, and where its programs are compiled. */
-static enum dyno_status open_gpu(struct builder *builder)
+static enum dyno_status open_gpu(struct dyno_builder *builder)
 {
     const struct dyno_build_options *options = builder->options;
     int ordinal = 0;
@@ -233,7 +202,7 @@ static enum dyno_status open_gpu(struct builder *builder)
     return builder->programs != NULL ? open_libraries(builder) : DYNO_NOMEM(builder->err);
 }
 
-static enum dyno_status set_target(struct builder *builder)
+static enum dyno_status set_target(struct dyno_builder *builder)
 {
     const struct dyno_build_options *options = builder->options;
     dyno_target_detect(&builder->target, options->pool);
@@ -249,7 +218,7 @@ static enum dyno_status set_target(struct builder *builder)
     return status;
 }
 
-static enum dyno_status lower(struct builder *builder)
+static enum dyno_status lower(struct dyno_builder *builder)
 {
     const struct dyno_build_options *options = builder->options;
     struct dyno_graph *graph = dyno_onnx_model_graph(builder->model);
@@ -267,7 +236,7 @@ static enum dyno_status lower(struct builder *builder)
     return status;
 }
 
-static void set_flags(struct builder *builder)
+static void set_flags(struct dyno_builder *builder)
 {
     const uint32_t allowed = builder->target.gpu.compute != 0 ? builder->target.precisions : 0;
     uint32_t *flags = &builder->plan->flags;
@@ -277,9 +246,90 @@ static void set_flags(struct builder *builder)
     *flags |= (allowed & DYNO_PRECISION_TF32) != 0 ? DYNO_PLAN_TF32 : 0;
 }
 
+/* builder->plan, without any choice. */
+static enum dyno_status make_plan(struct dyno_builder *builder)
+{
+    dyno_plan_destroy(builder->plan);
+    builder->plan = NULL;
+    DYNO_TRY(lower(builder));
+    DYNO_TRY(dyno_sort_open(builder->plan, &builder->open_from, builder->err));
+    set_flags(builder);
+    return DYNO_OK;
+}
+
+static enum dyno_status finish(struct dyno_builder *builder)
+{
+    struct dyno_finish_report report;
+    tell(builder, DYNO_STAGE_PACK, 0, 1, NULL);
+    DYNO_TRY(dyno_finish(builder->plan, &builder->target, builder->open_from,
+                         !builder->options->baseline, &report, builder->err));
+    if (builder->target.gpu.compute != 0)
+        DYNO_TRY(dyno_compile_programs(builder->plan, &builder->target, builder->options->pool,
+                                       builder->programs, builder->err));
+    count_cpu_steps(builder);
+    builder->report->reorder_count = report.reorder_count;
+    builder->report->view_count = report.view_count;
+    builder->report->packed_bytes = report.packed_bytes;
+    builder->report->step_count = builder->plan->step_count;
+    end_stage(builder, DYNO_STAGE_PACK);
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_builder_finish(struct dyno_builder *builder, const uint32_t *precisions,
+                                     void (*chosen)(void *arg, const struct dyno_plan *plan),
+                                     void *arg)
+{
+    DYNO_TRY(make_plan(builder));
+    DYNO_TRY(dyno_tuned_choose(builder->tuned, precisions, builder->plan, &builder->report->tune,
+                               builder->err));
+    if (chosen != NULL)
+        chosen(arg, builder->plan);
+    return finish(builder);
+}
+
+/* What the rules of the options leave to each step. */
+static enum dyno_status set_precisions(struct dyno_builder *builder)
+{
+    const struct dyno_build_options *options = builder->options;
+    const uint32_t allowed = builder->target.precisions;
+    if (options->layer_count == 0 && options->accuracy_budget == 0.0)
+        return DYNO_OK;
+    builder->precisions = dyno_alloc(builder->plan->step_count + 1U, sizeof(*builder->precisions));
+    if (builder->precisions == NULL)
+        return DYNO_NOMEM(builder->err);
+    return dyno_layer_precisions(builder->plan, options->layers, options->layer_count, allowed,
+                                 builder->precisions, builder->err);
+}
+
+/* The right answers, before the long work: what is wrong with the data is found at once. */
+static enum dyno_status ask_judge(struct dyno_builder *builder)
+{
+    const uint64_t start_ns = dyno_clock_ns();
+    if (!(builder->options->accuracy_budget > 0.0))
+        return DYNO_OK;
+    DYNO_TRY(dyno_judge_create(builder->options, &builder->judge, builder->err));
+    builder->stage_start_ns = dyno_clock_ns();
+    builder->report->accuracy.ns = builder->stage_start_ns - start_ns;
+    return DYNO_OK;
+}
+
+/* Into builder->plan, finished. */
+static enum dyno_status choose(struct dyno_builder *builder)
+{
+    const bool is_judged = builder->options->accuracy_budget > 0.0;
+    builder->tuned_plan = builder->plan;
+    builder->plan = NULL;
+    if (is_judged)
+        DYNO_TRY(dyno_meet_budget(builder));
+    DYNO_TRY(dyno_builder_finish(builder, builder->precisions, NULL, NULL));
+    builder->plan->accuracy_budget = (float)builder->options->accuracy_budget;
+    builder->plan->accuracy_error = (float)builder->report->accuracy.error;
+    return DYNO_OK;
+}
+
 /* --- the whole graph --- */
 
-static enum dyno_status make_engine(struct builder *builder)
+static enum dyno_status make_engine(struct dyno_builder *builder)
 {
     struct dyno_plan *plan = builder->plan;
     if (builder->engine != NULL)
@@ -290,7 +340,7 @@ static enum dyno_status make_engine(struct builder *builder)
 }
 
 /* Both ways of running the graph, from the cache or timed. */
-static enum dyno_status time_whole(struct builder *builder)
+static enum dyno_status time_whole(struct dyno_builder *builder)
 {
     struct dyno_whole_times *times = &builder->report->whole;
     struct dyno_whole_keys keys;
@@ -304,7 +354,7 @@ static enum dyno_status time_whole(struct builder *builder)
     return save_cache(builder);
 }
 
-static enum dyno_status branch(struct builder *builder)
+static enum dyno_status branch(struct dyno_builder *builder)
 {
     const struct dyno_build_options *options = builder->options;
     if (builder->plan->gpu.compute == 0 || options->baseline ||
@@ -320,16 +370,16 @@ static enum dyno_status branch(struct builder *builder)
     return DYNO_OK;
 }
 
-static enum dyno_status run_stages(struct builder *builder, struct dyno_built *built)
+static enum dyno_status run_stages(struct dyno_builder *builder, struct dyno_built *built)
 {
     const struct dyno_build_options *options = builder->options;
     DYNO_TRY(import(builder));
     DYNO_TRY(rewrite(builder));
-    DYNO_TRY(lower(builder));
-    DYNO_TRY(dyno_sort_open(builder->plan, &builder->open_from, builder->err));
-    set_flags(builder);
+    DYNO_TRY(make_plan(builder));
+    DYNO_TRY(set_precisions(builder));
+    DYNO_TRY(ask_judge(builder));
     DYNO_TRY(tune(builder));
-    DYNO_TRY(finish(builder));
+    DYNO_TRY(choose(builder));
     DYNO_TRY(branch(builder));
     if (options->engine_path != NULL) {
         const struct dyno_plan *plan =
@@ -349,15 +399,19 @@ enum dyno_status dyno_build(const struct dyno_build_options *options, struct dyn
                             struct dyno_err *err)
 {
     *built_out = (struct dyno_built){0};
-    struct builder builder = {.options = options,
-                              .report = &built_out->report,
-                              .stage_start_ns = dyno_clock_ns(),
-                              .err = err};
+    struct dyno_builder builder = {.options = options,
+                                   .report = &built_out->report,
+                                   .stage_start_ns = dyno_clock_ns(),
+                                   .err = err};
     enum dyno_status status = set_target(&builder);
     if (status == DYNO_OK)
         status = run_stages(&builder, built_out);
     dyno_engine_close(builder.engine);
     dyno_plan_destroy(builder.plan);
+    dyno_tuned_destroy(builder.tuned);
+    dyno_judge_destroy(builder.judge);
+    dyno_plan_destroy(builder.tuned_plan);
+    dyno_free(builder.precisions);
     dyno_tune_cache_destroy(builder.cache);
     dyno_cuda_libraries_destroy(builder.libraries);
     dyno_cuda_programs_destroy(builder.programs);
@@ -367,6 +421,7 @@ enum dyno_status dyno_build(const struct dyno_build_options *options, struct dyn
         const struct dyno_build_report report = built_out->report;
         dyno_built_fini(built_out);
         built_out->report = report;
+        built_out->report.accuracy = (struct dyno_accuracy_report){0}; /* its names are gone */
     }
     return status;
 }

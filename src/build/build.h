@@ -28,6 +28,12 @@ enum dyno_build_branches {
     DYNO_BRANCHES_OFF,
 };
 
+/* For the layers whose names fit the pattern ('*': any characters). */
+struct dyno_layer_precision {
+    const char *pattern;
+    uint32_t precisions; /* enum dyno_precision that are allowed, of those that the build allows */
+};
+
 struct dyno_build_options {
     const char *onnx_path;
     const char *engine_path; /* NULL: keep it in memory */
@@ -42,6 +48,16 @@ struct dyno_build_options {
     const char *device;     /* "cuda", "cuda:N"; NULL or "cpu": the CPU */
     uint32_t precisions;    /* enum dyno_precision: allowed besides f32, on a GPU */
     enum dyno_build_branches branches;
+    const struct dyno_layer_precision *layers; /* rules; see build/precision.h */
+    uint32_t layer_count;
+    /* On a GPU: the largest error allowed, as a share of an output's range (build/budget.h); 0: not
+     * judged.  `sample` gives the idx-th set of inputs for an engine of the model's shapes, in
+     * `arena`; NULL: there are no more. */
+    double accuracy_budget;
+    enum dyno_status (*sample)(void *arg, const struct dyno_engine *engine, uint32_t idx,
+                               struct dyno_arena *arena, struct dyno_array **inputs_out,
+                               struct dyno_err *err);
+    void *sample_arg;
     bool lean;                     /* on a GPU: no kernels that call NVIDIA's libraries */
     int level;                     /* --builderOptimizationLevel, 0..5 */
     uint64_t workspace_bytes_max;  /* a kernel's workspace; 0: no limit */
@@ -58,6 +74,15 @@ struct dyno_build_options {
     void *graph_arg;
 };
 
+/* How the accuracy budget was kept. */
+struct dyno_accuracy_report {
+    double free_error, error;  /* with what was fastest; of the engine */
+    uint32_t trials;           /* engines that were built and run for it */
+    const char *const *raised; /* steps that are in f32 for it; names live with the model */
+    uint32_t raised_count;
+    uint64_t ns;
+};
+
 struct dyno_build_report {
     uint64_t stage_ns[DYNO_STAGE_COUNT];
     uint32_t onnx_node_count;  /* as imported, constants and identities included */
@@ -71,6 +96,7 @@ struct dyno_build_report {
     uint64_t model_bytes;
     struct dyno_tune_report tune;
     struct dyno_whole_times whole; /* zeros: not timed */
+    struct dyno_accuracy_report accuracy;
     struct dyno_target target;
     /* Of a build for a GPU: a line for each of NVIDIA's libraries; "" with `lean`. */
     char libraries[1024];

@@ -27,6 +27,23 @@ static uint32_t number_of(struct dyno_plan *plan, const struct dyno_program *pro
     return ++plan->program_count;
 }
 
+/* Most were compiled when they were timed; those that were not, as their times were known, are
+ * compiled beside each other. */
+static enum dyno_status compile_missing(struct dyno_plan *plan, const struct dyno_buf *bufs,
+                                        const struct dyno_target *target, struct dyno_pool *pool,
+                                        struct dyno_cuda_programs *programs,
+                                        struct dyno_arena *arena, struct dyno_err *err)
+{
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const struct dyno_step *step = &plan->steps[s];
+        struct dyno_site site;
+        DYNO_TRY(dyno_tune_site(plan, step, bufs, target, arena, &site, err));
+        DYNO_TRY(dyno_cuda_programs_want(programs, dyno_kernel_find(step->tactic.kernel), &site,
+                                         &step->tactic, err));
+    }
+    return dyno_cuda_programs_compile(programs, pool, err);
+}
+
 static enum dyno_status compile_step(struct dyno_plan *plan, struct dyno_step *step,
                                      const struct dyno_buf *bufs, const struct dyno_target *target,
                                      struct dyno_cuda_programs *programs, struct dyno_arena *arena,
@@ -45,7 +62,8 @@ static enum dyno_status compile_step(struct dyno_plan *plan, struct dyno_step *s
 }
 
 enum dyno_status dyno_compile_programs(struct dyno_plan *plan, const struct dyno_target *target,
-                                       struct dyno_cuda_programs *programs, struct dyno_err *err)
+                                       struct dyno_pool *pool, struct dyno_cuda_programs *programs,
+                                       struct dyno_err *err)
 {
     enum dyno_status status = DYNO_OK;
     struct dyno_buf *bufs = NULL;
@@ -56,6 +74,8 @@ enum dyno_status dyno_compile_programs(struct dyno_plan *plan, const struct dyno
     status = plan->programs != NULL ? dyno_tune_shapes(plan, arena, &bufs, err) : DYNO_NOMEM(err);
     for (uint32_t i = 0; status == DYNO_OK && i < plan->tensor_count; i++)
         dyno_tune_set_layout(&bufs[i], plan->tensors[i].layout);
+    if (status == DYNO_OK)
+        status = compile_missing(plan, bufs, target, pool, programs, arena, err);
     for (uint32_t s = 0; status == DYNO_OK && s < plan->step_count; s++) {
         struct dyno_step *step = &plan->steps[s];
         status = compile_step(plan, step, bufs, target, programs, arena, err);

@@ -4,10 +4,11 @@
 
 #include "backend/cuda/program.h"
 
-/* After dyno_finish: gives each step on the GPU its program, each program compiled once and copied
- * into the plan. */
+/* After dyno_finish: gives each step on the GPU its program, each program compiled once, on the
+ * threads of `pool`, and copied into the plan. */
 DYNO_NODISCARD enum dyno_status dyno_compile_programs(struct dyno_plan *plan,
                                                       const struct dyno_target *target,
+                                                      struct dyno_pool *pool,
                                                       struct dyno_cuda_programs *programs,
                                                       struct dyno_err *err);
 

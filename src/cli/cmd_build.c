@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/progress.h"
 #include "cli/flags.h"
+#include "cli/precisions.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/shapes.h"
@@ -17,6 +18,9 @@ struct options {
     struct dyno_cli_list positional;
     const char *onnx, *engine, *shapes, *min_shapes, *opt_shapes, *max_shapes;
     const char *pool_size, *timing_cache, *device, *branches, *print_graph;
+    const char *layer_precisions;
+    struct dyno_cli_list load_inputs;
+    double accuracy_budget;
     int64_t threads, level, batch_max, batch_opt;
     bool baseline, exact, fp16, bf16, tf32, no_tf32, lean, json, verbose;
 };
@@ -80,6 +84,29 @@ static const struct dyno_flag flags[] = {
      .help = "What holds without --tf32, and is said here for those who say it to trtexec",
      .kind = DYNO_FLAG_BOOL,
      AT(no_tf32)},
+    {.name = "--layerPrecisions",
+     .value = "LAYER:fp32|fp16|bf16,...",
+     .help = "What --fp16, --bf16 and --tf32 allow, layer by layer: fp32 keeps a layer in f32 "
+             "altogether, fp16 and bf16 leave it those 16 bits alone; layers are named as in the "
+             "model, * stands for any characters, a name without one goes before",
+     .kind = DYNO_FLAG_STR,
+     AT(layer_precisions)},
+    {.name = "--accuracyBudget",
+     .value = "X",
+     .help = "With --fp16, --bf16 or --tf32: the largest error allowed against the unoptimised "
+             "execution in f32, as a share of an output's range; layers stay in f32 until it is "
+             "kept. 0: not judged",
+     .kind = DYNO_FLAG_F64,
+     AT(accuracy_budget),
+     .fallback = 0,
+     .min = 0,
+     .max = 0.999},
+    {.name = "--loadInputs",
+     .value = "NAME:FILE.npy",
+     .help = "Data for --accuracyBudget, whose first dimension may be longer than a batch; inputs "
+             "without any get made-up data",
+     .kind = DYNO_FLAG_LIST,
+     AT(load_inputs)},
     {.name = "--lean",
      .help = "With --device=cuda: leave out the kernels of NVIDIA's libraries, so that the engine "
              "needs the driver alone",
@@ -155,6 +182,25 @@ static enum dyno_status workspace_of(const char *text, uint64_t *bytes_out, stru
     return DYNO_OK;
 }
 
+static enum dyno_status check_budget(const struct options *options, bool on_cpu,
+                                     struct dyno_err *err)
+{
+    if (options->accuracy_budget == 0.0 && options->load_inputs.count > 0)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--loadInputs goes with --accuracyBudget");
+    if (options->accuracy_budget == 0.0)
+        return DYNO_OK;
+    if (on_cpu)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "--accuracyBudget goes with --device=cuda: the CPU's kernels are f32");
+    if (options->baseline)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--accuracyBudget is for engines: the unoptimised execution is f32");
+    if (!options->fp16 && !options->bf16 && !options->tf32)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--accuracyBudget goes with --fp16, --bf16 or --tf32: all else is f32");
+    return DYNO_OK;
+}
+
 static enum dyno_status check(const struct options *options, struct dyno_err *err)
 {
     if (options->onnx == NULL)
@@ -174,6 +220,10 @@ static enum dyno_status check(const struct options *options, struct dyno_err *er
                          "--tf32 goes with --device=cuda: the CPU has nothing like it");
     if (options->tf32 && options->no_tf32)
         return DYNO_FAIL(err, DYNO_E_ARG, "give either --tf32 or --noTF32");
+    if (on_cpu && options->layer_precisions != NULL)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "--layerPrecisions goes with --device=cuda: the CPU's kernels are f32");
+    DYNO_TRY(check_budget(options, on_cpu, err));
     if (on_cpu && options->lean)
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
                          "--lean goes with --device=cuda: engines for the CPU need no library");
@@ -249,6 +299,14 @@ static enum dyno_status build(const struct options *options, struct dyno_arena *
                              options->max_shapes, arena, &shapes, err));
     DYNO_TRY(workspace_of(options->pool_size, &workspace_bytes, err));
     struct sight sight = {.options = options};
+    const uint32_t precisions = (options->fp16 ? DYNO_PRECISION_F16 : 0U) |
+                                (options->bf16 ? DYNO_PRECISION_BF16 : 0U) |
+                                (options->tf32 ? DYNO_PRECISION_TF32 : 0U);
+    struct dyno_layer_precision *layers = NULL;
+    uint32_t layer_count = 0;
+    struct dyno_cli_samples samples = {.files = &options->load_inputs};
+    DYNO_TRY(dyno_cli_precisions(options->layer_precisions, precisions, arena, &layers,
+                                 &layer_count, err));
     struct dyno_findings findings = {0};
     const struct dyno_build_options build_options = {
         .onnx_path = options->onnx,
@@ -261,10 +319,13 @@ static enum dyno_status build(const struct options *options, struct dyno_arena *
         .baseline = options->baseline,
         .exact = options->exact,
         .device = options->device,
-        .precisions = (options->fp16 ? DYNO_PRECISION_F16 : 0U) |
-                      (options->bf16 ? DYNO_PRECISION_BF16 : 0U) |
-                      (options->tf32 ? DYNO_PRECISION_TF32 : 0U),
         .branches = branches,
+        .precisions = precisions,
+        .layers = layers,
+        .layer_count = layer_count,
+        .accuracy_budget = options->accuracy_budget,
+        .sample = dyno_cli_sample,
+        .sample_arg = &samples,
         .lean = options->lean,
         .level = (int)options->level,
         .workspace_bytes_max = workspace_bytes,

@@ -145,6 +145,7 @@ static enum dyno_status engine_json(const struct dyno_engine *engine, const char
     dyno_json_key(&json, "bytes");
     dyno_json_u64(&json, dyno_engine_file_bytes(engine));
     dyno_report_precisions_json(engine, &json);
+    dyno_report_accuracy_json(engine, &json);
     dyno_report_ios_json(engine, &json);
     dyno_json_key(&json, "steps");
     dyno_json_array_begin(&json);
@@ -158,6 +159,10 @@ static enum dyno_status engine_json(const struct dyno_engine *engine, const char
         dyno_json_str(&json, step.op);
         dyno_json_key(&json, "TacticName");
         dyno_json_str(&json, step.kernel);
+        if (dyno_report_precision(engine, i)[0] != 0) {
+            dyno_json_key(&json, "Precision");
+            dyno_json_str(&json, dyno_report_precision(engine, i));
+        }
         dyno_json_key(&json, "Metadata");
         dyno_json_array_begin(&json);
         for (uint32_t k = 0; k < step.origin_count; k++)
@@ -190,10 +195,13 @@ static enum dyno_status inspect_engine(const struct options *options, const char
             printf("  warning %s\n", dyno_engine_warning(engine));
         dyno_report_ios_text(engine);
         dyno_report_precisions_text(engine);
+        dyno_report_accuracy_text(engine);
         for (uint32_t i = 0; i < dyno_engine_step_count(engine); i++) {
             struct dyno_step_info step;
             dyno_engine_step(engine, i, &step);
-            printf("  step %-4u %-22s %-28s %s\n", i, step.op, step.kernel, step.name);
+            printf("  step %-4u %-22s %-28s %s%s%s\n", i, step.op, step.kernel,
+                   dyno_report_precision(engine, i), engine->plan->gpu.compute != 0 ? " " : "",
+                   step.name);
         }
     }
     dyno_engine_close(engine);

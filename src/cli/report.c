@@ -95,6 +95,37 @@ void dyno_report_branches_text(const struct dyno_context *context)
                branches->width);
 }
 
+void dyno_report_accuracy_json(const struct dyno_engine *engine, struct dyno_json_writer *json)
+{
+    if (!(engine->plan->accuracy_budget > 0.0F))
+        return;
+    dyno_json_key(json, "accuracy_budget");
+    dyno_json_f64(json, (double)engine->plan->accuracy_budget);
+    dyno_json_key(json, "accuracy_error");
+    dyno_json_f64(json, (double)engine->plan->accuracy_error);
+}
+
+void dyno_report_accuracy_text(const struct dyno_engine *engine)
+{
+    if (engine->plan->accuracy_budget > 0.0F)
+        printf("  error   %.3g of the output's range, %.3g allowed\n",
+               (double)engine->plan->accuracy_error, (double)engine->plan->accuracy_budget);
+}
+
+const char *dyno_report_precision(const struct dyno_engine *engine, uint32_t idx)
+{
+    const struct dyno_step *step = &engine->plan->steps[idx];
+    const uint32_t uses = dyno_tune_uses(&step->tactic, step->in_count);
+    const struct dyno_kernel *kernel = dyno_kernel_find(step->tactic.kernel);
+    if (kernel == NULL || kernel->place == DYNO_ON_CPU)
+        return "";
+    if ((uses & DYNO_PRECISION_F16) != 0)
+        return "FP16";
+    if ((uses & DYNO_PRECISION_BF16) != 0)
+        return "BF16";
+    return (uses & DYNO_PRECISION_TF32) != 0 ? "TF32" : "FP32";
+}
+
 static void print_dims(const int64_t *dims, int rank)
 {
     for (int i = 0; i < rank; i++) {
@@ -180,6 +211,10 @@ void dyno_report_step_json(const struct dyno_engine *engine, uint32_t idx, const
     dyno_json_str(json, step.op);
     dyno_json_key(json, "kernel");
     dyno_json_str(json, step.kernel);
+    if (dyno_report_precision(engine, idx)[0] != 0) {
+        dyno_json_key(json, "precision");
+        dyno_json_str(json, dyno_report_precision(engine, idx));
+    }
     dyno_json_key(json, nodes_key);
     dyno_json_array_begin(json);
     for (uint32_t k = 0; k < step.origin_count; k++)
@@ -225,6 +260,36 @@ void dyno_report_branches_json(const struct dyno_context *context, struct dyno_j
     dyno_json_object_end(json);
 }
 
+static void accuracy_json(const struct dyno_engine *engine, const struct dyno_build_report *report,
+                          struct dyno_json_writer *json)
+{
+    dyno_report_accuracy_json(engine, json);
+    if (!(engine->plan->accuracy_budget > 0.0F))
+        return;
+    number(json, "accuracy_error_without", report->accuracy.free_error);
+    count(json, "accuracy_trials", report->accuracy.trials);
+    number(json, "accuracy_ms", ms(report->accuracy.ns));
+    dyno_json_key(json, "kept_in_f32");
+    dyno_json_array_begin(json);
+    for (uint32_t i = 0; i < report->accuracy.raised_count; i++)
+        dyno_json_str(json, report->accuracy.raised[i]);
+    dyno_json_array_end(json);
+}
+
+static void accuracy_text(const struct dyno_engine *engine, const struct dyno_build_report *report,
+                          bool verbose)
+{
+    const struct dyno_accuracy_report *accuracy = &report->accuracy;
+    if (!(engine->plan->accuracy_budget > 0.0F))
+        return;
+    dyno_report_accuracy_text(engine);
+    printf("  budget  %.3g without it; %u layers kept in f32 for it, %u trials in %.2f s\n",
+           accuracy->free_error, accuracy->raised_count, accuracy->trials,
+           (double)accuracy->ns * 1e-9);
+    for (uint32_t i = 0; verbose && i < accuracy->raised_count; i++)
+        printf("  in f32  %s\n", accuracy->raised[i]);
+}
+
 void dyno_report_build_json(const struct dyno_build_report *report,
                             const struct dyno_engine *engine, const char *onnx_path,
                             const char *engine_path, struct dyno_strbuf *out)
@@ -254,6 +319,7 @@ void dyno_report_build_json(const struct dyno_build_report *report,
         count(&json, "cpu_steps", report->cpu_step_count);
         count(&json, "gpu_programs", report->program_count);
         dyno_report_precisions_json(engine, &json);
+        accuracy_json(engine, report, &json);
         dyno_json_key(&json, "libraries");
         dyno_json_str(&json, report->libraries);
     }
@@ -331,6 +397,7 @@ void dyno_report_build_text(const struct dyno_build_report *report,
         printf("  graph   %.1f us as a chain, %.1f us in branches: %s\n",
                (double)report->whole.chain_us, (double)report->whole.branches_us,
                (engine->plan->flags & DYNO_PLAN_BRANCHES) != 0 ? "branches" : "a chain");
+    accuracy_text(engine, report, verbose);
     printf("  memory  %.1f MiB engine, %.1f MiB activations (%.1f MiB without sharing)\n",
            mib(dyno_engine_file_bytes(engine)), mib(arena_bytes), mib(tensor_bytes));
     printf("  tuning  %u candidates, %u timed, %u from the cache, %d threads\n",
@@ -355,7 +422,9 @@ void dyno_report_build_text(const struct dyno_build_report *report,
     for (uint32_t i = 0; verbose && i < dyno_engine_step_count(engine); i++) {
         struct dyno_step_info step;
         dyno_engine_step(engine, i, &step);
-        printf("  step %-4u %-22s %-28s %s\n", i, step.op, step.kernel, step.name);
+        printf("  step %-4u %-22s %-28s %s%s%s\n", i, step.op, step.kernel,
+               dyno_report_precision(engine, i), engine->plan->gpu.compute != 0 ? " " : "",
+               step.name);
     }
 }
 

@@ -23,6 +23,11 @@ void dyno_report_precisions_text(const struct dyno_engine *engine);
  */
 void dyno_report_branches_json(const struct dyno_context *context, struct dyno_json_writer *json);
 void dyno_report_branches_text(const struct dyno_context *context);
+/* The accuracy budget and the error that was found; nothing where none was given. */
+void dyno_report_accuracy_json(const struct dyno_engine *engine, struct dyno_json_writer *json);
+void dyno_report_accuracy_text(const struct dyno_engine *engine);
+/* Of a GPU's step: what it stores and rounds to, "FP32", "TF32", "FP16", "BF16"; on the CPU "". */
+const char *dyno_report_precision(const struct dyno_engine *engine, uint32_t idx);
 /* Step `idx` as fields of an object that is open; nodes_key: what its original nodes are called. */
 void dyno_report_step_json(const struct dyno_engine *engine, uint32_t idx, const char *nodes_key,
                            struct dyno_json_writer *json);

@@ -10,7 +10,7 @@
 #include "plan/plan.h"
 
 #define DYNO_ENGINE_MAGIC        "\211DYNO\r\n\032"
-#define DYNO_ENGINE_VERSION      2U
+#define DYNO_ENGINE_VERSION      3U
 #define DYNO_ENGINE_HEADER_BYTES 64U
 #define DYNO_ENGINE_ENTRY_BYTES  24U /* of the section table */
 #define DYNO_ENGINE_CHUNK_BYTES  65536U

@@ -355,6 +355,13 @@ static void read_info(struct dyno_engine_reader *reader)
     reader->plan->flags = cursor_u32(&cursor);
     if ((reader->plan->flags & ~(uint32_t)DYNO_PLAN_FLAGS) != 0)
         cursor_fail(&cursor, DYNO_E_FORMAT, "plan flags %x are unknown", reader->plan->flags);
+    reader->plan->accuracy_budget = cursor_f32(&cursor);
+    reader->plan->accuracy_error = cursor_f32(&cursor);
+    if (!(reader->plan->accuracy_budget >= 0.0F && reader->plan->accuracy_budget < 1.0F &&
+          reader->plan->accuracy_error >= 0.0F &&
+          reader->plan->accuracy_error <= reader->plan->accuracy_budget))
+        cursor_fail(&cursor, DYNO_E_FORMAT, "an error of %g with a budget of %g",
+                    (double)reader->plan->accuracy_error, (double)reader->plan->accuracy_budget);
     built_on.cpu_name = cursor_name(&cursor);
     built_on.l1_bytes = cursor_u64(&cursor);
     built_on.l2_bytes = cursor_u64(&cursor);

@@ -441,6 +441,8 @@ static void put_info(struct dyno_engine_parts *parts, const struct dyno_plan *pl
     put_name(parts, out, plan->name);
     put_name(parts, out, DYNO_VERSION);
     put_u32(out, plan->flags);
+    put_f32(out, plan->accuracy_budget);
+    put_f32(out, plan->accuracy_error);
     put_name(parts, out, cpu_name);
     put_u64(out, target->l1_bytes);
     put_u64(out, target->l2_bytes);

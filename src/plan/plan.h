@@ -155,7 +155,10 @@ struct dyno_plan {
     uint32_t step_count;
     struct dyno_io *inputs, *outputs;
     uint32_t input_count, output_count;
-    uint32_t flags;      /* enum dyno_plan_flags */
+    uint32_t flags; /* enum dyno_plan_flags */
+    /* Largest error that was allowed, and that was found, as shares of an output's range; both 0:
+     * not judged. */
+    float accuracy_budget, accuracy_error;
     struct dyno_gpu gpu; /* compute 0: every step runs on the CPU */
     struct dyno_program *programs;
     uint32_t program_count;

@@ -88,6 +88,9 @@ def case_flag_values(t):
     t.fails("E_UNSUPPORTED", "dyno build: --fp16 and --bf16 go with --device=cuda: *", "build", *both, "--fp16")
     t.fails("E_UNSUPPORTED", "dyno build: --tf32 goes with --device=cuda: *", "build", *both, "--tf32")
     t.fails("E_ARG", "dyno build: give either --tf32 or --noTF32", "build", *both, "--device=cuda", "--tf32", "--noTF32")
+    t.fails("E_UNSUPPORTED", "dyno build: --layerPrecisions goes with --device=cuda: *", "build", *both, "--layerPrecisions=*:fp32")
+    t.fails("E_UNSUPPORTED", "dyno build: --accuracyBudget goes with --device=cuda: *", "build", *both, "--accuracyBudget=0.02")
+    t.fails("E_ARG", "dyno build: --accuracyBudget=1: wants a number between 0 and 0.999", "build", *both, "--accuracyBudget=1")
     t.fails("E_UNSUPPORTED", "dyno build: --lean goes with --device=cuda: *", "build", *both, "--lean")
     t.fails("E_ARG", "dyno inspect: it knows *, not 'toaster'", "inspect", "toaster", "x")
 

@@ -140,6 +140,8 @@ static struct dyno_plan *make_plan(const struct dyno_kernel *kernel)
     struct dyno_plan *plan = dyno_plan_create();
     plan->name = "hand-made";
     plan->flags = DYNO_PLAN_BASELINE;
+    plan->accuracy_budget = 0.25F;
+    plan->accuracy_error = 0.125F;
     make_tensors(plan);
     plan->step_count = 2;
     plan->steps = dyno_arena_alloc(plan->arena, 2, sizeof(*plan->steps));
@@ -271,6 +273,7 @@ static void test_round_trip(const struct dyno_kernel *kernel)
     CHECK_STR(warning, "");
     CHECK_STR(back->name, "hand-made");
     CHECK(back->flags == DYNO_PLAN_BASELINE && back->tensor_count == 7 && back->step_count == 2);
+    CHECK(back->accuracy_budget == 0.25F && back->accuracy_error == 0.125F);
     CHECK(test_same(back->tensors[1].data, weight_data, sizeof(weight_data)));
     const uint8_t *weight = back->tensors[1].data;
     CHECK(weight > bytes && weight < bytes + n && (uintptr_t)weight % 64 == 0);
@@ -579,6 +582,16 @@ static void test_foreign_build(const uint8_t *bytes, size_t n)
                    "zzzzzzzzzzzzzzzzzz" + 18 - strlen(dyno_pw_infos[DYNO_PW_COUNT - 1].name),
                    DYNO_E_UNSUPPORTED, "tail instruction 'zzz");
     check_patched(bytes, n, 8, DYNO_ENGINE_VERSION + 1, DYNO_E_UNSUPPORTED);
+    /* The error and what was allowed: beside each other, behind two names and the plan's flags. */
+    uint64_t info = 0;
+    memcpy(&info, bytes + 64 + 8, sizeof(info));
+    check_patched(bytes, n, (size_t)info + 12, 0x3e800000U, DYNO_OK);       /* 0.25 */
+    check_patched(bytes, n, (size_t)info + 12, 0x3d000000U, DYNO_E_FORMAT); /* under the error */
+    check_patched(bytes, n, (size_t)info + 12, 0x3f800000U, DYNO_E_FORMAT); /* 1 */
+    check_patched(bytes, n, (size_t)info + 12, 0x7fc00000U, DYNO_E_FORMAT); /* NaN */
+    check_patched(bytes, n, (size_t)info + 16, 0x3f000000U, DYNO_E_FORMAT); /* over the budget */
+    check_patched(bytes, n, (size_t)info + 16, 0xbe000000U, DYNO_E_FORMAT); /* negative */
+    check_patched(bytes, n, (size_t)info + 16, 0xffc00000U, DYNO_E_FORMAT); /* NaN */
     check_patched(bytes, n, 12, DYNO_ENGINE_SECTIONS + 1, DYNO_E_FORMAT);
     check_patched(bytes, n, 44, 1, DYNO_E_FORMAT);
     check_patched(bytes, n, 64 + 8, 384, DYNO_E_FORMAT);

@@ -1,0 +1,133 @@
+"""Precision layer by layer, and an accuracy budget that is kept, on the emulated GPU."""
+import json
+import struct
+
+from harness import check
+from onnx_bytes import attr_int, graph, model, node, npy, tensor, value
+
+SKIPPED = 77
+
+
+def numbers(count, scale, seed):
+    """`count` numbers in [-scale, scale) that look like chance."""
+    state, out = seed, []
+    for _ in range(count):
+        state = (state * 1664525 + 1013904223) % 2**32
+        out.append(scale * (state / 2**31 - 1))
+    return out
+
+
+def cancelling(rows=64):
+    """Two products of the same rows by nearly the same matrix, and their small difference: what 16 bits lose of either is
+    much of it.  What comes before is in both."""
+    more = numbers(512 * 256, 2.0, 3)
+    less = [a + b for a, b in zip(more, numbers(512 * 256, 0.01, 4))]
+    nodes = [node("MatMul", ["x", "a"], ["h"], name="enter"), node("Relu", ["h"], ["r"], name="relu"),
+             node("MatMul", ["r", "b"], ["g"], name="hidden"), node("Tanh", ["g"], ["t"], name="tanh"),
+             node("MatMul", ["t", "c"], ["l"], name="more"), node("MatMul", ["t", "d"], ["k"], name="less"),
+             node("Sub", ["l", "k"], ["y"], name="difference")]
+    constants = [tensor("a", [256, 512], numbers(256 * 512, 0.1, 1)), tensor("b", [512, 512], numbers(512 * 512, 0.1, 2)),
+                 tensor("c", [512, 256], more), tensor("d", [512, 256], less)]
+    return model(graph(nodes, [value("x", [rows, 256])], [value("y", [rows, 256])], constants))
+
+
+def build(t, onnx, *flags):
+    """What the build says, as JSON; from estimates, as times would be those of the emulation."""
+    path = t.put("m.onnx", onnx)
+    args = ("build", f"--onnx={path}", "--saveEngine=m.engine", "--device=cuda", "--builderOptimizationLevel=0", "--json",
+            *flags)
+    got = t.dyno(*args)
+    if "NVRTC" in got.stderr:
+        print(got.stderr)
+        raise SystemExit(SKIPPED)
+    check(got.returncode == 0 and got.stderr == "", args, got.stderr)
+    return json.loads(got.stdout)
+
+
+def precisions(t):
+    """By layer; layout changes, which are named as their tensors, left out."""
+    steps = json.loads(t.works("inspect", "engine", t.path("m.engine"), "--json"))["steps"]
+    return {s["Name"]: s["Precision"] for s in steps if s["LayerType"] != "Reorder"}
+
+
+def case_layers(t):
+    """Layers by name and by pattern; what is not in f32 by estimates is the products."""
+    half = {"enter": "FP16", "hidden": "FP16", "more": "FP16", "less": "FP16"}
+    build(t, cancelling(), "--fp16")
+    check(precisions(t) == half, precisions(t))
+    for flag, kept in (("hidden:fp32", ("hidden",)), ("*e:fp32", ("more", "less")), ("tanh:fp32", ("hidden",)),
+                       ("*:fp16,hidden:fp32", ("hidden",)), ("hidden:fp32,*:fp16", ("hidden",)), ("*:fp32", tuple(half))):
+        build(t, cancelling(), "--fp16", f"--layerPrecisions={flag}")
+        want = {name: "FP32" if name in kept or (flag == "*e:fp32" and "e" in name[-1:]) else "FP16" for name in half}
+        if flag == "*e:fp32":  # "difference" is done where "less" is
+            want = dict(half, more="FP32", less="FP32")
+        check(precisions(t) == want, flag, precisions(t), want)
+    path, rest = t.path("m.onnx"), ("--saveEngine=m.engine", "--device=cuda", "--fp16")
+    for rules, sentence in (
+            ("hidden:fp32,third:fp32", "a precision is given for 'third', which is no layer of the model"),
+            ("hidden:bf16", "--layerPrecisions: 'hidden:bf16' wants --bf16, too"),
+            ("hidden:int8", "--layerPrecisions: 'hidden:int8': there are fp32, fp16 and bf16, not 'int8'"),
+            ("hidden", "--layerPrecisions: 'hidden' is not LAYER:PRECISION")):
+        t.fails("E_ARG", f"dyno build: {sentence}", "build", f"--onnx={path}", *rest, f"--layerPrecisions={rules}")
+
+
+def case_budget(t):
+    """The layers that lose it are in f32, the others are not; the engine says what was found."""
+    free = build(t, cancelling(), "--fp16")
+    check("accuracy_budget" not in free, free)
+    t.fails("E_MISMATCH", "dyno compare: *", "compare", t.path("m.onnx"), t.path("m.engine"), "--rtol=0.02")
+    said = build(t, cancelling(), "--fp16", "--accuracyBudget=0.002")
+    check(said["accuracy_error_without"] > 0.02 and said["accuracy_error"] <= 0.002 and said["accuracy_budget"] > 0, said)
+    check(said["kept_in_f32"] == ["more", "less"] and 3 <= said["accuracy_trials"] <= 10, said)
+    check(precisions(t) == {"enter": "FP16", "hidden": "FP16", "more": "FP32", "less": "FP32"}, precisions(t))
+    t.works("compare", t.path("m.onnx"), t.path("m.engine"), "--rtol=0.002")
+    shown = json.loads(t.works("inspect", "engine", t.path("m.engine"), "--json"))
+    check(shown["accuracy_budget"] == said["accuracy_budget"] and shown["accuracy_error"] == said["accuracy_error"], shown)
+    text = t.works("inspect", "engine", t.path("m.engine"))
+    check("of the output's range, 0.002 allowed" in text and " FP32 more" in text and " FP16 hidden" in text, text)
+    first = (t.folder / "m.engine").read_bytes()
+    build(t, cancelling(), "--fp16", "--accuracyBudget=0.002")
+    check((t.folder / "m.engine").read_bytes() == first, "the same budget gives another engine")
+    # What is fastest keeps it: nothing is raised, and nothing more is tried.
+    said = build(t, cancelling(), "--fp16", "--accuracyBudget=0.5")
+    check(said["kept_in_f32"] == [] and said["accuracy_trials"] == 1, said)
+    check(abs(said["accuracy_error"] - said["accuracy_error_without"]) < 1e-6, said)
+
+
+def case_no_budget(t):
+    """What no precision keeps: a sentence with both errors, and no engine."""
+    path = t.put("m.onnx", cancelling())
+    build(t, cancelling(), "--fp16")
+    (t.folder / "m.engine").unlink()
+    t.fails("E_MISMATCH", "dyno build: the accuracy budget of 1e-08 cannot be kept: the error is * where every layer that can be "
+            "is in f32, and 0.0* without that", "build", f"--onnx={path}", "--saveEngine=m.engine", "--device=cuda", "--fp16",
+            "--builderOptimizationLevel=0", "--accuracyBudget=1e-8")
+    check(not (t.folder / "m.engine").exists())
+
+
+def case_given_data(t):
+    """On data in the caller's files, in batches: data so large that the network saturates has another error than what is made up."""
+    made_up = build(t, cancelling(), "--fp16", "--accuracyBudget=0.5")
+    x = t.put("x.npy", npy([150, 256], data=struct.pack(f"<{150 * 256}f", *numbers(150 * 256, 40.0, 9))))
+    given = build(t, cancelling(), "--fp16", "--accuracyBudget=0.5", f"--loadInputs=x:{x}")
+    check(given["accuracy_error"] != made_up["accuracy_error"], given["accuracy_error"])
+    onnx = t.path("m.onnx")
+    same = ("build", f"--onnx={onnx}", "--saveEngine=m.engine", "--device=cuda", "--builderOptimizationLevel=0")
+    t.fails("E_ARG", "dyno build: 'z:*' names no input of the engine (NAME:FILE.npy)", *same, "--fp16", "--accuracyBudget=0.5",
+            f"--loadInputs=z:{x}")
+    t.fails("E_ARG", "dyno build: --loadInputs goes with --accuracyBudget", *same, "--fp16", f"--loadInputs=x:{x}")
+    t.fails("E_ARG", "dyno build: --accuracyBudget goes with --fp16, --bf16 or --tf32: *", *same, "--accuracyBudget=0.5")
+    t.fails("E_ARG", "dyno build: --accuracyBudget is for engines: *", *same, "--fp16", "--baseline", "--accuracyBudget=0.5")
+
+
+def case_softmax(t):
+    """Logits of a range of hundreds: what 16 bits keep of them is not enough for their softmax, which names them by itself."""
+    nodes = [node("MatMul", ["x", "a"], ["l"], name="logits"), node("Softmax", ["l"], ["p"], [attr_int("axis", -1)], "softmax"),
+             node("MatMul", ["p", "b"], ["y"], name="weigh")]
+    constants = [tensor("a", [256, 512], numbers(256 * 512, 4.0, 1)), tensor("b", [512, 256], numbers(512 * 256, 1.0, 2))]
+    onnx = model(graph(nodes, [value("x", [64, 256])], [value("y", [64, 256])], constants))
+    free = build(t, onnx, "--bf16")
+    said = build(t, onnx, "--bf16", "--accuracyBudget=0.01")
+    check(said["accuracy_error_without"] > 0.01 >= said["accuracy_error"], said)
+    check("logits" in said["kept_in_f32"] and "weigh" not in said["kept_in_f32"], said, free)
+    t.works("compare", t.path("m.onnx"), t.path("m.engine"), "--rtol=0.011")
