@@ -242,9 +242,8 @@ enum dyno_status dyno_meet_budget(struct dyno_builder *builder)
     search.lossy = dyno_arena_alloc(arena, search.step_count + 1U, sizeof(*search.lossy));
     search.raised = dyno_arena_alloc(arena, search.step_count + 1U, sizeof(*search.raised));
     search.masks = dyno_arena_alloc(arena, search.step_count + 1U, sizeof(*search.masks));
-    enum dyno_status status = DYNO_NOMEM(builder->err);
-    if (search.lossy != NULL && search.raised != NULL && search.masks != NULL)
-        status = search_steps(&search);
+    const bool has_memory = search.lossy != NULL && search.raised != NULL && search.masks != NULL;
+    enum dyno_status status = has_memory ? search_steps(&search) : DYNO_NOMEM(builder->err);
     if (status == DYNO_OK)
         status = note_raised(&search);
     dyno_arena_destroy(arena);
