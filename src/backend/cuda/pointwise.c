@@ -30,7 +30,7 @@ static bool row_is_open(const struct dyno_site *site, const struct dyno_tactic *
 static int vector_of(const struct dyno_site *site, const struct dyno_tactic *tactic, bool open)
 {
     int vector = tactic->out_layout.elem != 0 ? 8 : 4;
-    while (!open && row_of(site, tactic) % vector != 0)
+    while (!open && vector > 1 && row_of(site, tactic) % vector != 0)
         vector /= 2;
     return vector;
 }
