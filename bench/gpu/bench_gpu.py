@@ -46,6 +46,7 @@ KINDS = ["fp32", "fp16", "baseline", "eager fp32", "compile fp16", "compile fp16
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "baseline": 1e-4}
 FEWER_LAUNCHES = 0.6  # of the unoptimised ResNet-50's, at least
 FLAGS = {"fp16": ["--fp16"], "baseline": ["--baseline"]}
+ROUNDS_TOO_MUCH = ["PP-OCRv6_rec_small.onnx"]  # more than the tolerance in f16, unless the build keeps a budget
 
 
 def run(*args, timeout=300):
@@ -82,7 +83,8 @@ def ours(kind, graph, shape, folder, seconds):
         must(DYNO, "build", f"--onnx={model}", f"--saveEngine={cpu}", shapes, "--builderOptimizationLevel=0")
     start = time.monotonic()
     report = json.loads(must(DYNO, "build", f"--onnx={model}", f"--saveEngine={gpu}", shapes, "--device=cuda",
-                             f"--timingCacheFile={folder}/cache", "--json", *FLAGS.get(kind, [])))
+                             f"--timingCacheFile={folder}/cache", "--json", *FLAGS.get(kind, []),
+                             *([f"--accuracyBudget={TOLERANCE[kind]}"] if kind == "fp16" and graph in ROUNDS_TOO_MUCH else [])))
     row = {"build_s": round(time.monotonic() - start, 2), "steps": report["step_count"],
            "cpu_steps": report["cpu_steps"], "programs": report["gpu_programs"],
            "engine_bytes": report["engine_bytes"]}
