@@ -95,7 +95,8 @@ static int cut(const struct search *search, struct stretch *stretches)
     while (left > 0 && count < STRETCHES_MAX) {
         const uint32_t part = length < left ? length : left;
         left -= part;
-        stretches[count++] = (struct stretch){.first = left, .count = part};
+        stretches[count] = (struct stretch){.first = left, .count = part};
+        count++;
         length = count < 2 ? 1 : length * 2;
     }
     return count;
@@ -185,7 +186,7 @@ static enum dyno_status shrink(struct search *search, struct stretch *stretch)
 static enum dyno_status search_steps(struct search *search)
 {
     const double budget = search->builder->options->accuracy_budget;
-    struct stretch stretches[STRETCHES_MAX];
+    struct stretch stretches[STRETCHES_MAX] = {{.count = 0}};
     double whole = 0.0;
     int used = 1;
     int found = 0;

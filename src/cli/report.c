@@ -290,6 +290,41 @@ static void accuracy_text(const struct dyno_engine *engine, const struct dyno_bu
         printf("  in f32  %s\n", accuracy->raised[i]);
 }
 
+static void gpu_json(const struct dyno_engine *engine, const struct dyno_build_report *report,
+                     struct dyno_json_writer *json)
+{
+    dyno_json_key(json, "gpu");
+    dyno_json_str(json, report->target.gpu.name);
+    count(json, "compute_capability", (uint64_t)report->target.gpu.compute);
+    count(json, "cpu_steps", report->cpu_step_count);
+    count(json, "gpu_programs", report->program_count);
+    dyno_report_precisions_json(engine, json);
+    accuracy_json(engine, report, json);
+    dyno_json_key(json, "libraries");
+    dyno_json_str(json, report->libraries);
+}
+
+/* How the GPU's clock went, and what a larger workspace would have bought. */
+static void tuning_json(const struct dyno_build_report *report, struct dyno_json_writer *json)
+{
+    if (report->tune.clock.most_mhz > 0.0) {
+        dyno_json_key(json, "tuning_clock");
+        dyno_json_object_begin(json);
+        number(json, "least_mhz", report->tune.clock.least_mhz);
+        number(json, "most_mhz", report->tune.clock.most_mhz);
+        count(json, "timings_repeated", report->tune.clock.repeated);
+        dyno_json_object_end(json);
+    }
+    if (report->target.workspace_bytes_max != UINT64_MAX) {
+        dyno_json_key(json, "larger_workspace");
+        dyno_json_object_begin(json);
+        count(json, "steps", report->tune.workspace_steps);
+        number(json, "saves_us", (double)report->tune.workspace_us);
+        count(json, "bytes", report->tune.workspace_bytes);
+        dyno_json_object_end(json);
+    }
+}
+
 void dyno_report_build_json(const struct dyno_build_report *report,
                             const struct dyno_engine *engine, const char *onnx_path,
                             const char *engine_path, struct dyno_strbuf *out)
@@ -312,17 +347,8 @@ void dyno_report_build_json(const struct dyno_build_report *report,
     dyno_json_key(&json, "isa");
     dyno_json_str(&json, dyno_strbuf_text(&isa));
     count(&json, "threads", (uint64_t)report->target.thread_count);
-    if (report->target.gpu.compute != 0) {
-        dyno_json_key(&json, "gpu");
-        dyno_json_str(&json, report->target.gpu.name);
-        count(&json, "compute_capability", (uint64_t)report->target.gpu.compute);
-        count(&json, "cpu_steps", report->cpu_step_count);
-        count(&json, "gpu_programs", report->program_count);
-        dyno_report_precisions_json(engine, &json);
-        accuracy_json(engine, report, &json);
-        dyno_json_key(&json, "libraries");
-        dyno_json_str(&json, report->libraries);
-    }
+    if (report->target.gpu.compute != 0)
+        gpu_json(engine, report, &json);
     count(&json, "model_bytes", report->model_bytes);
     count(&json, "engine_bytes", dyno_engine_file_bytes(engine));
     count(&json, "packed_bytes", report->packed_bytes);
@@ -341,22 +367,7 @@ void dyno_report_build_json(const struct dyno_build_report *report,
         number(&json, "graph_branches_us", (double)report->whole.branches_us);
     }
     number(&json, "predicted_us", (double)(report->tune.step_us + report->tune.reorder_us));
-    if (report->tune.clock.most_mhz > 0.0) {
-        dyno_json_key(&json, "tuning_clock");
-        dyno_json_object_begin(&json);
-        number(&json, "least_mhz", report->tune.clock.least_mhz);
-        number(&json, "most_mhz", report->tune.clock.most_mhz);
-        count(&json, "timings_repeated", report->tune.clock.repeated);
-        dyno_json_object_end(&json);
-    }
-    if (report->target.workspace_bytes_max != UINT64_MAX) {
-        dyno_json_key(&json, "larger_workspace");
-        dyno_json_object_begin(&json);
-        count(&json, "steps", report->tune.workspace_steps);
-        number(&json, "saves_us", (double)report->tune.workspace_us);
-        count(&json, "bytes", report->tune.workspace_bytes);
-        dyno_json_object_end(&json);
-    }
+    tuning_json(report, &json);
     uint64_t total_ns = 0;
     dyno_json_key(&json, "stage_ms");
     dyno_json_object_begin(&json);

@@ -48,7 +48,7 @@ static const char *next_token(const char *at, size_t *bytes_out)
 /* The which-th size that there is; 0: fewer.  Fastest axes come first. */
 static long size_of(const char *ins, int which)
 {
-    long sizes[SIZES_MAX];
+    long sizes[SIZES_MAX] = {0};
     int count = 0;
     size_t bytes = 0;
     for (const char *token = ins; (token = next_token(token, &bytes)) != NULL; token += bytes) {
