@@ -98,6 +98,7 @@ static enum dyno_status rewrite(struct dyno_builder *builder)
         .baseline = options->baseline,
         /* An exporter that knows no Gelu writes five operators; a framework's execution has one. */
         .wholes = builder->target.gpu.compute != 0,
+        .gpu = builder->target.gpu.compute != 0,
         .after = options->graph,
         .after_arg = options->graph_arg};
     DYNO_TRY(check_profile(builder));

@@ -42,6 +42,7 @@ static bool can_anchor(const struct dyno_node *node, bool pointwise_round)
     case DYNO_OP_average_pool:
     case DYNO_OP_conv:
     case DYNO_OP_conv_transpose:
+    case DYNO_OP_excitation:
     case DYNO_OP_gemm:
     case DYNO_OP_global_average_pool:
     case DYNO_OP_global_max_pool:

@@ -14,6 +14,7 @@ enum dyno_pass_group {
     DYNO_PASS_WHOLE, /* once, among those that fuse: what frameworks have as one operator and an
                       * exporter took apart; for the baseline where `wholes` says so */
     DYNO_PASS_FUSE,  /* once, in order; not for the baseline */
+    DYNO_PASS_GPU,   /* the same where `gpu` says so: what pays where launches are dear */
 };
 
 struct dyno_pass {
@@ -29,6 +30,7 @@ extern const size_t dyno_pass_count;
 struct dyno_passes_options {
     bool baseline;    /* only the CLEAN group ... */
     bool wholes;      /* ... and WHOLE, as on a GPU */
+    bool gpu;         /* the GPU group, too */
     const char *only; /* run this one pass (tests); NULL: all */
     /* Called after each pass that changed the graph; may be NULL. */
     void (*after)(void *arg, const struct dyno_pass *pass, const struct dyno_graph *graph);

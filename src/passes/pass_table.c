@@ -87,7 +87,7 @@ enum dyno_status dyno_passes_run(struct dyno_graph *graph,
     for (size_t i = 0; i < dyno_pass_count; i++) {
         const enum dyno_pass_group group = dyno_passes[i].group;
         bool changed = false;
-        if (group == DYNO_PASS_CLEAN ||
+        if (group == DYNO_PASS_CLEAN || (group == DYNO_PASS_GPU && !options->gpu) ||
             (options->baseline && !(options->wholes && group == DYNO_PASS_WHOLE)))
             continue;
         DYNO_TRY(run_one(graph, &dyno_passes[i], options, &changed, err));

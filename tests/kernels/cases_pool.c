@@ -14,6 +14,11 @@
         op, "", ins, tail, KCHECK_SUM, 2e-6, 0 \
     }
 
+#define EXCITATION(attrs, ins, tail)                          \
+    {                                                         \
+        "Excitation", attrs, ins, tail, KCHECK_RANGE, 4e-6, 0 \
+    }
+
 static const struct kcase rows[] = {
     MAX("kernel_shape=3,3 strides=2,2 pads=1,1,1,1", "2x19x14x13"),
     MAX("kernel_shape=3,3 strides=2,2 pads=1,1,1,1", "1x64x112x112"),
@@ -43,6 +48,12 @@ static const struct kcase rows[] = {
     GLOBAL("GlobalAveragePool", "1x267x23x37", ""),
     GLOBAL("GlobalAveragePool", "3x3x61x59", "relu r0"),
     GLOBAL("GlobalAveragePool", "3x5x1x1", "relu r0"),
+    EXCITATION("act=0", "2x16x9x7 4x16x1x1! 16x4x1x1! 4! 16!", ""),
+    EXCITATION("act=1", "3x37x5x6 9x37x1x1! 37x9x1x1! 9! 37!", "relu r0"),
+    EXCITATION("act=0", "1x96x40x41 24x96x1x1! 100x24x1x1!", ""),
+    EXCITATION("act=0", "2x512x3x5 128x512x1x1! 512x128x1x1! 128! 512! | 512x1x1!", "add r0 $5"),
+    EXCITATION("act=1", "1x2048x3 2048x2048x1! 1x2048x1! 2048! 1!", ""),
+    EXCITATION("act=0", "9x3x1x1 1x3x1x1! 5x1x1x1! 1!", ""),
     {"GlobalMaxPool", "", "2x37x7x5", "", KCHECK_REL, 0.0, 0},
 };
 KCASES(pool, rows)

@@ -49,6 +49,17 @@ struct dyno_gpu_pool {
     struct dyno_gpu_tail tail;
 };
 
+/* x [batch][positions][c] -> y [batch][m]: means through w1 [r][c], then w2 [m][r]. */
+struct dyno_gpu_excitation {
+    unsigned long long x, y, w1, b1, w2, b2, parts;
+    int positions, c, r, m, channels; /* c, r, m: as stored; channels: those of m that are meant */
+    int x_ld, y_ld;                   /* elements between positions */
+    int chunk;                        /* positions of a block */
+    int chunks;                       /* sums that an earlier launch left; 0: none */
+    int phase;                        /* 0: such a launch */
+    struct dyno_gpu_tail tail;
+};
+
 /* x [batch][h][w][c] -> y [batch][oh][ow][m]: weights [group][taps][c / groups][outputs a group as
  * stored], or [taps][c] where each channel has its filter. */
 struct dyno_gpu_conv {

@@ -189,6 +189,7 @@ __device__ __forceinline__ void ptx_bulk_copy(unsigned to, const void *from, int
 /* All threads of the cluster meet. */
 __device__ __forceinline__ void ptx_cluster_meet()
 {
+    __syncwarp(); /* its lanes arrive together */
     asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
 }
 
