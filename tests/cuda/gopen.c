@@ -218,7 +218,10 @@ uint32_t gopen_run(const struct kcase *row, const struct dyno_target *target,
         places[0].site.others = others;
         places[0].site.other_count = DYNO_COUNT(others);
         for (size_t k = 0; k < dyno_kernel_count && open->count > 1; k++) {
-            if (dyno_kernels[k]->place == DYNO_ON_GPU)
+            /* A plan of cuDNN's is packed at the optimum and bound from there; a trial packs anew.
+             */
+            if (dyno_kernels[k]->place == DYNO_ON_GPU &&
+                dyno_kernels[k]->library != DYNO_LIBRARY_CUDNN)
                 dropped_count +=
                     run_kernel(open, dyno_kernels[k], &places[0].site, is_wanted, attempt);
         }
