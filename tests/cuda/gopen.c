@@ -221,7 +221,7 @@ uint32_t gopen_run(const struct kcase *row, const struct dyno_target *target,
             /* A plan of cuDNN's is packed at the optimum and bound from there; a trial packs anew.
              */
             if (dyno_kernels[k]->place == DYNO_ON_GPU &&
-                dyno_kernels[k]->library != DYNO_LIBRARY_CUDNN)
+                dyno_kernels[k]->library != DYNO_LIBRARY_cudnn)
                 dropped_count +=
                     run_kernel(open, dyno_kernels[k], &places[0].site, is_wanted, attempt);
         }
