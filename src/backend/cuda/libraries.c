@@ -83,11 +83,14 @@ static void *wake(int which, int ordinal)
     return session;
 }
 
-/* The GPU is the calling thread's. */
+/* The GPU is the calling thread's.  What rests is no user's memory. */
 static void lay_down(int which, int ordinal, void *session)
 {
+    struct dyno_mem_account *before = dyno_mem_enter(NULL);
+    const bool can_rest = table[which]->rest == NULL || table[which]->rest(session);
+    dyno_mem_leave(before);
     bool is_kept = false;
-    if (table[which]->rest == NULL || table[which]->rest(session)) {
+    if (can_rest) {
         (void)pthread_mutex_lock(&resting_lock);
         for (int i = 0; i < RESTING_MAX && !is_kept; i++) {
             if (resting[which][i].session == NULL) {
@@ -153,9 +156,11 @@ enum dyno_status dyno_cuda_libraries_get(struct dyno_cuda_libraries *libraries,
     DYNO_TRY(dyno_cuda_enter(libraries->cuda, err));
     if (*session == NULL && (why->status == DYNO_OK || why->status == DYNO_E_NOMEM)) {
         *why = (struct dyno_err){0};
+        struct dyno_mem_account *before = dyno_mem_enter(NULL); /* it may outlive its user */
         *session = wake(which, libraries->cuda->ordinal);
         if (*session == NULL && library->version(&version, why) == DYNO_OK)
             (void)library->open(libraries->cuda, libraries->stream, session, why);
+        dyno_mem_leave(before);
     }
     if (*session == NULL)
         return DYNO_FAIL(err, why->status, "%s", why->text);
