@@ -28,6 +28,7 @@ struct bench {
     uint64_t *memory; /* of inputs, outputs, packed, workspace */
     uint32_t memory_count;
     uint64_t packed, workspace;
+    uint64_t tensor_bytes; /* of inputs and outputs */
     uint64_t packed_bytes; /* of a copy, with what keeps the next one aligned */
     int copies, next_copy;
     int graph_launches;
@@ -61,6 +62,7 @@ static enum dyno_status give_buf(struct bench *bench, const struct dyno_buf *buf
         return DYNO_FAIL(bench->err, DYNO_E_LIMIT, "a tensor's size overflows 64 bits");
     DYNO_TRY(give(bench, bytes, &address));
     gpu->data = (void *)(uintptr_t)address;
+    bench->tensor_bytes += bytes;
     if (buf->data == NULL || bytes == 0 || buf->dtype == DYNO_STR) {
         if (buf->dtype != DYNO_F32) /* indices: the first */
             return dyno_cu_check(bench->cuda->cu, bench->cuda->cu->fill(address, 0, bytes, NULL),
@@ -101,13 +103,14 @@ static enum dyno_status make_bufs(struct bench *bench, const struct dyno_site *s
     return DYNO_OK;
 }
 
+/* So many copies that all launches with the others send passing_bytes through the cache. */
 static enum dyno_status give_packed(struct bench *bench, uint64_t bytes, uint64_t passing_bytes)
 {
     bench->copies = 1;
     if (bytes == 0)
         return DYNO_OK;
     bench->packed_bytes = (bytes + SLACK_BYTES - 1) / SLACK_BYTES * SLACK_BYTES;
-    const uint64_t copies = passing_bytes / bench->packed_bytes + 1;
+    const uint64_t copies = passing_bytes / (bench->packed_bytes + bench->tensor_bytes) + 1;
     bench->copies = copies < COPIES_MAX ? (int)copies : COPIES_MAX;
     return give(bench, bench->packed_bytes * (uint64_t)bench->copies, &bench->packed);
 }
