@@ -297,7 +297,8 @@ static void test_locked(void)
     struct dyno_err err = {0};
     struct dyno_control *control = NULL;
     struct dyno_db other;
-    static const struct dyno_db_kind kind = {"other", 0x64796e63, 2, NULL};
+    static const struct dyno_db_kind kind = {
+        .what = "other", .application_id = 0x64796e63, .version = 2};
     dyno_control_close(case_make(&key));
     CHECK(dyno_db_open(&kind, case_path, false, 0, &other, NULL) == DYNO_OK);
     CHECK(dyno_control_open(case_path, false, 10, &control, NULL) == DYNO_OK);

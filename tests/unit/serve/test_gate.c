@@ -369,7 +369,8 @@ static void test_lost_file(void)
 /* A row that is spoilt later leaves the book as it was, until it is mended. */
 static void test_spoilt_row(void)
 {
-    static const struct dyno_db_kind kind = {"other", 0x64796e63, 2, NULL};
+    static const struct dyno_db_kind kind = {
+        .what = "other", .application_id = 0x64796e63, .version = 2};
     const struct timespec more = {.tv_nsec = 600000000};
     struct dyno_db db;
     open_all();
@@ -393,7 +394,8 @@ static void *stop_gate(void *arg)
 /* Somebody else is writing when the gate ends: it waits a little. */
 static void test_locked_at_the_end(void)
 {
-    static const struct dyno_db_kind kind = {"other", 0x64796e63, 2, NULL};
+    static const struct dyno_db_kind kind = {
+        .what = "other", .application_id = 0x64796e63, .version = 2};
     struct dyno_guest *guest = NULL;
     struct dyno_db db;
     pthread_t thread;
