@@ -51,7 +51,8 @@ struct dyno_certify_device {
 };
 
 /* What the engine is for, or without one what the certificate `like` (may be NULL) is of.  E_ARG:
- * --device names no device, or one of the other kind; E_TARGET: there is no such GPU. */
+ * --device names no device, or one of the other kind, or DYNO_ISA_DISABLE is set, which would slow
+ * the baseline down; E_TARGET: there is no such GPU. */
 DYNO_NODISCARD enum dyno_status dyno_certify_device(const struct dyno_certify_options *options,
                                                     const struct dyno_cert *like,
                                                     struct dyno_certify_device *device_out,

@@ -1,5 +1,6 @@
 /* certify_device.c - the device that is certified on: the CPU, or one GPU. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/cuda/device.h"
@@ -43,9 +44,14 @@ enum dyno_status dyno_certify_device(const struct dyno_certify_options *options,
                                      const struct dyno_cert *like,
                                      struct dyno_certify_device *device_out, struct dyno_err *err)
 {
+    const char *hidden = getenv("DYNO_ISA_DISABLE"); // NOLINT(concurrency-mt-unsafe)
     const char *asked = options->device;
     const bool asks_cpu = asked != NULL && strcmp(asked, "cpu") == 0;
     int ordinal = 0;
+    if (hidden != NULL && hidden[0] != 0)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "DYNO_ISA_DISABLE=%s would slow the baseline down: nobody chooses it",
+                         hidden);
     *device_out = (struct dyno_certify_device){.on_gpu = like != NULL && like->gpu.compute != 0};
     if (asked != NULL && !asks_cpu && !dyno_cuda_ordinal(asked, &ordinal))
         return DYNO_FAIL(err, DYNO_E_ARG, "--device=%.64s: there are cpu, cuda and cuda:N", asked);

@@ -449,11 +449,6 @@ static enum dyno_status open_all(const struct dyno_certify_options *options,
                                  struct dyno_err *err)
 {
     const struct dyno_pool_options pool = {.thread_count = (int)options->threads, .bind = true};
-    const char *hidden = getenv("DYNO_ISA_DISABLE"); // NOLINT(concurrency-mt-unsafe)
-    if (hidden != NULL && hidden[0] != 0)
-        return DYNO_FAIL(err, DYNO_E_ARG,
-                         "DYNO_ISA_DISABLE=%s would slow the baseline down: nobody chooses it",
-                         hidden);
     DYNO_TRY(dyno_certify_device(options, like, &subject->device, err));
     DYNO_TRY(dyno_pool_create(&pool, &subject->pool, err));
     if (subject->engine_path != NULL) {
