@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Run clang-tidy 14 over every C file that the release build compiles; fail on any finding.
+"""check_tidy.py [PATH]...: run clang-tidy 14 over every C file that the release build compiles, or over
+those that are PATH or under it; fail on any finding.
 
 One file and command a process: this version invents findings about va_list when it is given several.  A file
 is looked at again only when something that can change the verdict has changed: it, what it
 includes of the tree, its compile command, a .clang-tidy above it, clang-tidy itself.  The keys
 of clean files are kept in the folder tidy of the cache (DYNO_CACHE), for all checkouts.
 """
+import argparse
 import concurrent.futures
 import hashlib
 import json
@@ -73,13 +75,16 @@ def look(entry: dict, version: bytes, key: str) -> str:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", type=lambda text: pathlib.Path(text).resolve(), metavar="PATH")
+    paths = parser.parse_args().paths or [ROOT]
     version = subprocess.run([TIDY, "--version"], stdout=subprocess.PIPE, check=True).stdout
     STAMPS.mkdir(parents=True, exist_ok=True)
     stale = []
     count = 0
     for entry in json.loads((BUILD / "compile_commands.json").read_text()):
         source = pathlib.Path(entry["file"])
-        if BUILD in source.parents:
+        if BUILD in source.parents or not any(path in (source, *source.parents) for path in paths):
             continue
         count += 1
         key = key_of(source, entry["command"], version)
