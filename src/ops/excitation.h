@@ -18,6 +18,6 @@ struct dyno_excitation_attrs {
     int64_t act; /* enum dyno_excitation_act */
 };
 
-#define DYNO_EXCITATION_MAX 2048 /* C, R and M that passes make one of: kernels keep them at hand */
+#define DYNO_EXCITATION_MAX 2048 /* C, R and M of which passes make one */
 
 #endif /* DYNO_OPS_EXCITATION_H */
