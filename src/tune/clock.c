@@ -5,8 +5,7 @@
 
 #include "backend/cuda/nvml.h"
 
-#define KEPT 0.97 /* less of what it could do is a fall; a step of a clock is under one per cent \
-                   */
+#define KEPT 0.97 /* less of what it could do is a fall; steps of a clock are smaller */
 
 void dyno_tune_clock_init(struct dyno_tune_clock *clock, const struct dyno_cuda *cuda)
 {
