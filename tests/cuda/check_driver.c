@@ -1,6 +1,7 @@
 /* check_driver.c - our declarations of the driver (backend/cuda/driver.h) against NVIDIA's header:
  * compiled where that header is, never run.
  */
+/* NOLINTNEXTLINE(readability-identifier-naming): NVIDIA's name */
 #define __CUDA_API_VERSION_INTERNAL /* older functions are declared, too: those of CUDA 12.0 */
 #include <cuda.h>
 

@@ -54,13 +54,13 @@ struct bulk {
 };
 
 struct block {
-    struct emulate_index idx;
-    bool is_odd;
-    int bulk_count; /* copies under way */
-    struct bulk bulks[BULKS_MAX];
-    unsigned done_count;   /* threads that ended */
     unsigned char *shared; /* dynamic */
     struct thread *threads;
+    struct bulk bulks[BULKS_MAX];
+    struct emulate_index idx;
+    int bulk_count;      /* copies under way */
+    unsigned done_count; /* threads that ended */
+    bool is_odd;
 };
 
 static struct emulate_now now;
