@@ -126,30 +126,19 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     return DYNO_OK;
 }
 
+/* Stretches of channels one after the other, in each the taps, in each the columns. */
+static int64_t place(const struct dyno_cuda_window *window, uint32_t tile, int64_t m, int64_t c,
+                     int64_t tap)
+{
+    const int64_t at_once = tiles[tile].channels;
+    const int64_t row = (c / at_once * window->conv.taps + tap) * columns_of(window, tile) + m;
+    return row * at_once + c % at_once;
+}
+
 static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
                              void *dst, struct dyno_err *err)
 {
-    struct dyno_cuda_window window = {.in_stored = 0};
-    const uint32_t tile = tactic->cfg[1];
-    DYNO_TRY(dyno_cuda_window_of(site, tactic->out_layout, &window, err));
-    const struct dyno_cpu_conv *conv = &window.conv;
-    const float *w = site->ins[1].data;
-    const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
-    const int64_t at_once = tiles[tile].channels, columns = columns_of(&window, tile);
-    float *bias = dst;
-    void *weights = bias + window.out_stored;
-    memset(dst, 0, tactic->packed_bytes);
-    for (int64_t m = 0; m < conv->m; m++) {
-        bias[m] = has_bias ? ((const float *)site->ins[2].data)[m] : 0.0F;
-        for (int64_t i = 0; i < conv->c * conv->taps; i++) {
-            const int64_t c = i / conv->taps, tap = i % conv->taps;
-            const int64_t row = (c / at_once * conv->taps + tap) * columns + m;
-            dyno_elem_store_f64((enum dyno_dtype)tactic->out_layout.elem, weights,
-                                (size_t)(row * at_once + c % at_once),
-                                (double)w[m * conv->c * conv->taps + i]);
-        }
-    }
-    return DYNO_OK;
+    return dyno_cuda_window_pack(site, tactic, place, dst, err);
 }
 
 static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,

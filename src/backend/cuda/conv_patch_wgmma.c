@@ -230,33 +230,20 @@ static int64_t permuted(int64_t column, int64_t channel, int64_t at_once)
     return ((channel / 8) ^ turn) * 8 + channel % 8;
 }
 
+/* Blocks of columns one after the other, in each the slices of channels, in each the taps. */
+static int64_t place(const struct dyno_cuda_window *window, uint32_t tile, int64_t m, int64_t c,
+                     int64_t tap)
+{
+    const int64_t at_once = tiles[tile].channels, columns = tiles[tile].columns;
+    const int64_t slice = m / columns * slices_of(window, tile) + c / at_once;
+    const int64_t row = (slice * window->conv.taps + tap) * columns + m % columns;
+    return row * at_once + permuted(m % columns, c % at_once, at_once);
+}
+
 static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tactic *tactic,
                              void *dst, struct dyno_err *err)
 {
-    struct dyno_cuda_window window = {.in_stored = 0};
-    const uint32_t tile = tactic->cfg[1];
-    DYNO_TRY(dyno_cuda_window_of(site, tactic->out_layout, &window, err));
-    const struct dyno_cpu_conv *conv = &window.conv;
-    const float *w = site->ins[1].data;
-    const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
-    const int64_t at_once = tiles[tile].channels, columns = tiles[tile].columns;
-    const int64_t slices = slices_of(&window, tile);
-    float *bias = dst;
-    void *weights = bias + window.out_stored;
-    memset(dst, 0, tactic->packed_bytes);
-    for (int64_t m = 0; m < conv->m; m++) {
-        bias[m] = has_bias ? ((const float *)site->ins[2].data)[m] : 0.0F;
-        for (int64_t i = 0; i < conv->c * conv->taps; i++) {
-            const int64_t c = i / conv->taps, tap = i % conv->taps;
-            const int64_t row =
-                ((m / columns * slices + c / at_once) * conv->taps + tap) * columns + m % columns;
-            dyno_elem_store_f64(
-                (enum dyno_dtype)tactic->out_layout.elem, weights,
-                (size_t)(row * at_once + permuted(m % columns, c % at_once, at_once)),
-                (double)w[m * conv->c * conv->taps + i]);
-        }
-    }
-    return DYNO_OK;
+    return dyno_cuda_window_pack(site, tactic, place, dst, err);
 }
 
 static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,

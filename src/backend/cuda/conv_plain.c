@@ -1,6 +1,8 @@
 /* conv_plain.c - geometry, parameters and launches of the convolutions that are no product. */
 #include "backend/cuda/conv_plain.h"
 
+#include <string.h>
+
 #include "backend/cpu/conv.h"
 #include "ops/conv_transpose.h"
 
@@ -130,6 +132,29 @@ enum dyno_status dyno_cuda_window_of(const struct dyno_site *site, struct dyno_l
     window.out_stored = dyno_cuda_stored(conv->m, layout);
     DYNO_TRY(dyno_cuda_conv_limits(conv, err));
     *window_out = window;
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_cuda_window_pack(const struct dyno_site *site,
+                                       const struct dyno_tactic *tactic, dyno_cuda_place_fn *place,
+                                       void *dst, struct dyno_err *err)
+{
+    struct dyno_cuda_window window = {.in_stored = 0};
+    DYNO_TRY(dyno_cuda_window_of(site, tactic->out_layout, &window, err));
+    const struct dyno_cpu_conv *conv = &window.conv;
+    const float *w = site->ins[1].data;
+    const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
+    float *bias = dst;
+    void *weights = bias + window.out_stored;
+    memset(dst, 0, tactic->packed_bytes);
+    for (int64_t m = 0; m < conv->m; m++) {
+        bias[m] = has_bias ? ((const float *)site->ins[2].data)[m] : 0.0F;
+        for (int64_t i = 0; i < conv->c * conv->taps; i++)
+            dyno_elem_store_f64(
+                (enum dyno_dtype)tactic->out_layout.elem, weights,
+                (size_t)place(&window, tactic->cfg[1], m, i / conv->taps, i % conv->taps),
+                (double)w[m * conv->c * conv->taps + i]);
+    }
     return DYNO_OK;
 }
 

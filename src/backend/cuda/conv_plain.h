@@ -43,6 +43,15 @@ DYNO_NODISCARD enum dyno_status dyno_cuda_window_of(const struct dyno_site *site
                                                     struct dyno_cuda_window *window_out,
                                                     struct dyno_err *err);
 
+/* Bias and weights of a window, packed: `place` says at which element the weight of an output, an
+ * input channel and a tap lies. */
+typedef int64_t dyno_cuda_place_fn(const struct dyno_cuda_window *window, uint32_t tile, int64_t m,
+                                   int64_t c, int64_t tap);
+DYNO_NODISCARD enum dyno_status dyno_cuda_window_pack(const struct dyno_site *site,
+                                                      const struct dyno_tactic *tactic,
+                                                      dyno_cuda_place_fn *place, void *dst,
+                                                      struct dyno_err *err);
+
 /* E_LIMIT when sizes do not fit into the parameters, or the batch into a grid's depth. */
 DYNO_NODISCARD enum dyno_status dyno_cuda_conv_limits(const struct dyno_cpu_conv *conv,
                                                       struct dyno_err *err);
