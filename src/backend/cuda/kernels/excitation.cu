@@ -7,7 +7,6 @@
  * Choices: T (of x and the weights), TO (of y), VEC, CLUSTER (blocks of one; 1: none), SILU (0:
  * Relu).
  */
-#define LOADS 4 /* of a thread, in flight */
 #define WARPS 8
 
 __device__ __forceinline__ void meet()
@@ -29,48 +28,20 @@ __device__ __forceinline__ float there(const float *mine, int rank)
 #endif
 }
 
-/* sums[c] over positions first to last - 1 of x, which lie ld apart.  A load past the last one is
- * that of the last one again, so that no branch lies between loads. */
+/* sums[c] over positions first to last - 1 of x, which lie ld apart. */
 template <typename X>
 __device__ __forceinline__ void sum_stretch(float *sums, const X *x, i64 ld, int c, int first,
                                             int last, float *parts)
 {
     const int vectors = c / VEC;
     const int lanes = vectors < 256 ? vectors : 256;
-    const int rows = 256 / lanes;
-    const int lane = (int)threadIdx.x % lanes, row = (int)threadIdx.x / lanes;
+    const int lane = (int)threadIdx.x % lanes;
     for (int base = 0; base < vectors; base += lanes) {
-        const bool is_mine = row < rows && base + lane < vectors;
-        const X *from = x + (is_mine ? base + lane : 0) * VEC;
+        const bool is_mine = base + lane < vectors;
         float v[VEC] = {};
-        for (int i = first + row; is_mine && i < last; i += LOADS * rows) {
-            float a[LOADS][VEC];
-#pragma unroll
-            for (int k = 0; k < LOADS; k++) {
-                const int at = i + k * rows < last ? i + k * rows : last - 1;
-                dyno_load<VEC>(a[k], from + at * ld);
-            }
-#pragma unroll
-            for (int k = 0; k < LOADS; k++)
-#pragma unroll
-                for (int e = 0; e < VEC; e++)
-                    v[e] += i + k * rows < last ? a[k][e] : 0.0f;
-        }
-#pragma unroll
-        for (int e = 0; e < VEC; e++)
-            parts[(int)threadIdx.x * (VEC + 1) + e] = v[e];
-        for (int count = rows; count > 1;) {
-            const int half = (count + 1) / 2;
-            __syncthreads();
-            if (row < count - half) {
-#pragma unroll
-                for (int e = 0; e < VEC; e++)
-                    parts[(int)threadIdx.x * (VEC + 1) + e] = v[e] +=
-                        parts[((int)threadIdx.x + half * lanes) * (VEC + 1) + e];
-            }
-            count = half;
-        }
-        if (row == 0 && is_mine) {
+        dyno_sum_positions(v, x + (is_mine ? base + lane : 0) * VEC, ld, first, last, lanes,
+                           is_mine, parts);
+        if ((int)threadIdx.x < lanes && is_mine) {
 #pragma unroll
             for (int e = 0; e < VEC; e++)
                 sums[(base + lane) * VEC + e] = v[e];

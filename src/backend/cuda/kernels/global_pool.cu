@@ -8,44 +8,6 @@
  * Choices: T (of x), TO (of y), VEC, PLAIN (1: y is [batch][channels] without padding), CLUSTER
  * (blocks of one; 0: none).
  */
-#define LOADS 4 /* of a thread, in flight */
-
-/* v: for the first row of threads the sum of positions first to last - 1 of x, which lie ld apart.  A
- * load past the last one is that of the last one again, so that no branch lies between loads. */
-template <typename X>
-__device__ __forceinline__ void sum(float (&v)[VEC], const X *x, i64 ld, int first, int last,
-                                    int lanes, float (&parts)[256][VEC + 1])
-{
-    const int rows = 256 / lanes;
-    const int row = (int)threadIdx.x / lanes;
-    for (int i = first + row; row < rows && i < last; i += LOADS * rows) {
-        float a[LOADS][VEC];
-#pragma unroll
-        for (int k = 0; k < LOADS; k++) {
-            const int at = i + k * rows < last ? i + k * rows : last - 1;
-            dyno_load<VEC>(a[k], x + at * ld);
-        }
-#pragma unroll
-        for (int k = 0; k < LOADS; k++)
-#pragma unroll
-            for (int e = 0; e < VEC; e++)
-                v[e] += i + k * rows < last ? a[k][e] : 0.0f;
-    }
-#pragma unroll
-    for (int e = 0; e < VEC; e++)
-        parts[threadIdx.x][e] = v[e];
-    for (int count = rows; count > 1;) {
-        const int half = (count + 1) / 2;
-        __syncthreads();
-        if (row < count - half) {
-#pragma unroll
-            for (int e = 0; e < VEC; e++)
-                parts[threadIdx.x][e] = v[e] += parts[(int)threadIdx.x + half * lanes][e];
-        }
-        count = half;
-    }
-}
-
 /* v += the sums of the other blocks of the cluster, in their order, for the first block. */
 __device__ __forceinline__ void gather(float (&v)[VEC], int lanes, float (&parts)[256][VEC + 1])
 {
@@ -89,11 +51,11 @@ extern "C" __global__ void
     if (p.phase == 0 || p.chunks == 1) {
         const int first = (int)blockIdx.y * p.chunk;
         const int last = positions - first > p.chunk ? first + p.chunk : positions;
-        sum(v, (const T *)p.x + (i64)n * positions * p.x_ld + from, p.x_ld, first, last, p.lanes,
-            parts);
+        dyno_sum_positions(v, (const T *)p.x + (i64)n * positions * p.x_ld + from, p.x_ld, first,
+                           last, p.lanes, true, &parts[0][0]);
         gather(v, p.lanes, parts);
     } else {
-        sum(v, sums + from, p.c, 0, p.chunks, p.lanes, parts);
+        dyno_sum_positions(v, sums + from, p.c, 0, p.chunks, p.lanes, true, &parts[0][0]);
     }
     if ((int)threadIdx.x >= p.lanes || channel >= p.c || (CLUSTER && blockIdx.y != 0))
         return;

@@ -159,3 +159,43 @@ template <bool MAX> __device__ __forceinline__ float dyno_block_fold(float x, fl
                                         : (MAX ? -__int_as_float(0x7f800000) : 0.0f);
     return MAX ? dyno_warp_max(x) : dyno_warp_sum(x);
 }
+
+/* v: for the first `lanes` threads of 256 the sum of positions first to last - 1 of x, which lie ld
+ * apart; rows of `lanes` threads share them.  A thread to which none is mine sums nothing, and meets
+ * the others.  A load past the last position is that of the last one again, so that no branch lies
+ * between loads.  parts[256 * (W + 1)]: shared memory. */
+template <int W, typename X>
+__device__ __forceinline__ void dyno_sum_positions(float (&v)[W], const X *x, i64 ld, int first,
+                                                   int last, int lanes, bool is_mine, float *parts)
+{
+    constexpr int LOADS = 4; /* of a thread, in flight */
+    const int rows = 256 / lanes;
+    const int row = (int)threadIdx.x / lanes;
+    for (int i = first + row; is_mine && row < rows && i < last; i += LOADS * rows) {
+        float a[LOADS][W];
+#pragma unroll
+        for (int k = 0; k < LOADS; k++) {
+            const int at = i + k * rows < last ? i + k * rows : last - 1;
+            dyno_load<W>(a[k], x + at * ld);
+        }
+#pragma unroll
+        for (int k = 0; k < LOADS; k++)
+#pragma unroll
+            for (int e = 0; e < W; e++)
+                v[e] += i + k * rows < last ? a[k][e] : 0.0f;
+    }
+#pragma unroll
+    for (int e = 0; e < W; e++)
+        parts[(int)threadIdx.x * (W + 1) + e] = v[e];
+    for (int count = rows; count > 1;) {
+        const int half = (count + 1) / 2;
+        __syncthreads();
+        if (row < count - half) {
+#pragma unroll
+            for (int e = 0; e < W; e++)
+                parts[(int)threadIdx.x * (W + 1) + e] = v[e] +=
+                    parts[((int)threadIdx.x + half * lanes) * (W + 1) + e];
+        }
+        count = half;
+    }
+}
