@@ -48,6 +48,11 @@ void dyno_progress_step(struct dyno_progress *progress, uint64_t count, const ch
         draw(progress, item);
 }
 
+void dyno_progress_say(const struct dyno_progress *progress, const char *text)
+{
+    (void)fprintf(stderr, "%s%s\n", progress->is_visible ? "\r\033[K" : "", text);
+}
+
 void dyno_progress_end(struct dyno_progress *progress)
 {
     if (progress->is_visible) {

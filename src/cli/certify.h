@@ -24,7 +24,7 @@ struct dyno_certify_options {
     const char *suspend, *reinstate, *reason, *watch, *baseline;
     const char *shapes, *min_shapes, *opt_shapes, *max_shapes;
     const char *device, *device_class, *svg, *factors, *anchor;
-    int64_t threads, term_days, attempts;
+    int64_t threads, term_days, attempts, processes;
     double accuracy, p99_ms;
     bool top_1, new_reference, keep_baseline, trial, json;
 };
@@ -39,7 +39,8 @@ struct dyno_certify_schedule {
     uint32_t processes, blocks;
     double segment_ms, scenario_s; /* scenario_s: single runs of the first batch, each side */
 };
-struct dyno_certify_schedule dyno_certify_schedule(bool is_trial);
+/* process_count: of what is no trial. */
+struct dyno_certify_schedule dyno_certify_schedule(bool is_trial, int64_t process_count);
 
 /* --- the device --- */
 
@@ -129,6 +130,12 @@ DYNO_NODISCARD enum dyno_status dyno_certify_fill(const struct dyno_certify_opti
 
 /* --- measuring --- */
 
+/* Blocks of the process that measures that do not count, and the most that disturbed one. */
+struct dyno_certify_drops {
+    uint32_t tried_count, count;
+    struct dyno_cert_disturbance most;
+};
+
 struct dyno_certify_campaign {
     const struct dyno_certify_options *options;
     const struct dyno_certify_subject *subject;
@@ -136,6 +143,7 @@ struct dyno_certify_campaign {
     int64_t batch_max; /* of the scenarios */
     struct dyno_progress progress;
     uint64_t steps_done, steps_total, start_ns;
+    struct dyno_certify_drops drops;
 };
 
 /* The baseline's throughput at growing batches, into a reference certificate. */

@@ -1,6 +1,7 @@
 /* certify_campaign.c - starts fresh processes that measure and collects what they print. */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,13 +18,13 @@
 #define RUNS_ROOM  8192U
 #define ARGS_MAX   (3 * DYNO_CLI_LIST_MAX + 16)
 
-struct dyno_certify_schedule dyno_certify_schedule(bool is_trial)
+struct dyno_certify_schedule dyno_certify_schedule(bool is_trial, int64_t process_count)
 {
     if (is_trial)
         return (struct dyno_certify_schedule){
             .processes = 3, .blocks = 2, .segment_ms = 10.0, .scenario_s = 0.1};
     /* A little over a second: clocks and counters are read outside the runs. */
-    return (struct dyno_certify_schedule){.processes = DYNO_CERT_PROCESSES,
+    return (struct dyno_certify_schedule){.processes = (uint32_t)process_count,
                                           .blocks = DYNO_CERT_BLOCKS,
                                           .segment_ms = (double)DYNO_CERT_SEGMENT_NS * 1e-6,
                                           .scenario_s = 40.0};
@@ -34,11 +35,14 @@ struct dyno_certify_schedule dyno_certify_schedule(bool is_trial)
 static void step(struct dyno_certify_campaign *campaign, const char *what)
 {
     char text[64];
+    char dropped[24] = "";
     campaign->steps_done++;
     const double used_s = (double)(dyno_clock_ns() - campaign->start_ns) * 1e-9;
     const double share = (double)campaign->steps_done / (double)campaign->steps_total;
     const double left_s = share > 0.0 && share < 1.0 ? used_s / share - used_s : 0.0;
-    (void)snprintf(text, sizeof(text), "%s, about %d:%02d left", what, (int)left_s / 60,
+    if (campaign->drops.count > 0)
+        (void)snprintf(dropped, sizeof(dropped), ", %u dropped", campaign->drops.count);
+    (void)snprintf(text, sizeof(text), "%s%s, about %d:%02d left", what, dropped, (int)left_s / 60,
                    (int)left_s % 60);
     dyno_progress_step(&campaign->progress, 1, text);
 }
@@ -268,6 +272,41 @@ static enum dyno_status take_block(char *at, uint32_t point_count, uint64_t *poi
     return DYNO_OK;
 }
 
+static const struct dyno_cert *any_cert(const struct collect *collect)
+{
+    return collect->certs[0] != NULL ? collect->certs[0] : collect->certs[1];
+}
+
+static void count_drop(struct collect *collect, const struct dyno_cert_block *block)
+{
+    struct dyno_certify_drops *drops = &collect->campaign->drops;
+    const struct dyno_cert *cert = any_cert(collect);
+    drops->tried_count++;
+    if (dyno_cert_block_counts(cert, block))
+        return;
+    const struct dyno_cert_disturbance by =
+        dyno_cert_block_disturbance(block, cert->gpu.compute != 0);
+    drops->count++;
+    drops->most.clock = fmax(drops->most.clock, by.clock);
+    drops->most.taken = fmax(drops->most.taken, by.taken);
+}
+
+/* What a process lost, and why: whoever waits may want to make the machine quiet. */
+static void tell_drops(const struct collect *collect)
+{
+    const struct dyno_certify_drops *drops = &collect->campaign->drops;
+    char text[200];
+    if (drops->count == 0)
+        return;
+    (void)snprintf(text, sizeof(text),
+                   "process %u of %u: %u of %u blocks dropped: others took up to %.1f %% of a "
+                   "block (%.0f %% may be), the clock moved by up to %.1f %% (%.0f %%)",
+                   collect->process + 1, collect->campaign->schedule.processes, drops->count,
+                   drops->tried_count, drops->most.taken * 100.0, DYNO_CERT_STEAL * 100.0,
+                   drops->most.clock * 100.0, DYNO_CERT_CLOCK_DRIFT * 100.0);
+    dyno_progress_say(&collect->campaign->progress, text);
+}
+
 static enum dyno_status on_block(struct collect *collect, char *at, bool is_control,
                                  struct dyno_err *err)
 {
@@ -284,6 +323,7 @@ static enum dyno_status on_block(struct collect *collect, char *at, bool is_cont
         else if (collect->certs[c]->kind == DYNO_CERT_ENGINE)
             add_block(&to->speedup, collect->process, room, &block);
     }
+    count_drop(collect, &block);
     step(collect->campaign, is_control ? "A/A control" : "speed-up");
     return DYNO_OK;
 }
@@ -362,6 +402,35 @@ static enum dyno_status begin_attempt(const struct dyno_certify_campaign *campai
     return ok ? DYNO_OK : DYNO_NOMEM(err);
 }
 
+static bool has_enough(const struct dyno_cert *cert, const struct dyno_cert_series *series,
+                       uint32_t process)
+{
+    const struct dyno_cert_process *of = &series->processes[process];
+    uint32_t count = 0;
+    for (uint32_t b = 0; b < of->count; b++)
+        count += dyno_cert_block_counts(cert, &of->blocks[b]) ? 1 : 0;
+    return count >= cert->block_count;
+}
+
+/* Has the last process what is wanted of it?  If not, the attempt is refused, and further ones
+ * would only take time. */
+static bool is_complete(const struct collect *collect)
+{
+    for (int c = 0; c < 2; c++) {
+        const struct dyno_cert *cert = collect->certs[c];
+        if (cert == NULL)
+            continue;
+        const struct dyno_cert_attempt *attempt = &cert->attempts[cert->attempt_count - 1];
+        for (uint32_t i = 0; i < cert->point_count; i++) {
+            if (!has_enough(cert, &attempt->points[i].control, collect->process) ||
+                (cert->kind == DYNO_CERT_ENGINE &&
+                 !has_enough(cert, &attempt->points[i].speedup, collect->process)))
+                return false;
+        }
+    }
+    return true;
+}
+
 enum dyno_status dyno_certify_attempt(struct dyno_certify_campaign *campaign, uint64_t batch,
                                       struct dyno_cert *reference, struct dyno_cert *engine,
                                       struct dyno_err *err)
@@ -376,9 +445,13 @@ enum dyno_status dyno_certify_attempt(struct dyno_certify_campaign *campaign, ui
     struct dyno_arena *arena = engine != NULL ? engine->arena : reference->arena;
     for (uint32_t i = 0; i < campaign->subject->point_count; i++)
         DYNO_TRY(add_point(campaign, &worker, batch, i, arena, err));
-    for (uint32_t p = 0; p < campaign->schedule.processes; p++) {
+    bool can_stand = true;
+    for (uint32_t p = 0; can_stand && p < campaign->schedule.processes; p++) {
         collect.process = p;
+        campaign->drops = (struct dyno_certify_drops){0};
         DYNO_TRY(run_worker(campaign, &worker, err));
+        tell_drops(&collect);
+        can_stand = is_complete(&collect);
     }
     return DYNO_OK;
 }

@@ -191,7 +191,7 @@ static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_er
     job->campaign = (struct dyno_certify_campaign){
         .options = job->options,
         .subject = &job->subject,
-        .schedule = dyno_certify_schedule(job->options->trial),
+        .schedule = dyno_certify_schedule(job->options->trial, job->options->processes),
     };
     job->engine = dyno_cert_create(DYNO_CERT_ENGINE);
     if (job->engine == NULL)
@@ -234,6 +234,20 @@ static enum dyno_status keep_baseline(const struct dyno_certify_job *job, struct
     return status;
 }
 
+/* What whoever measures can do about a refusal. */
+static const char *hint_of(const struct dyno_cert *refused)
+{
+    bool is_wide = false;
+    for (uint32_t i = 0; i < refused->point_count; i++) {
+        const struct dyno_cert_interval *control = &dyno_cert_points(refused)[i].control_log;
+        is_wide = is_wide || control->upper - control->lower >= 2.0 * DYNO_CERT_HALF_WIDTH;
+    }
+    return is_wide && strcmp(refused->rule, "control") == 0 &&
+                   refused->process_count < DYNO_CERT_PROCESSES_MAX
+               ? "; more processes make it narrower (--processes)"
+               : "";
+}
+
 static enum dyno_status save_all(struct dyno_certify_job *job, struct dyno_err *err)
 {
     struct dyno_strbuf reference_path = {0};
@@ -257,8 +271,8 @@ static enum dyno_status save_all(struct dyno_certify_job *job, struct dyno_err *
     if (job->reference != NULL && job->reference->outcome == DYNO_CERT_REFUSED)
         refused = job->reference;
     if (status == DYNO_OK && refused->outcome == DYNO_CERT_REFUSED)
-        status = DYNO_FAIL(err, DYNO_E_BUSY, "the %s certificate is refused: %s",
-                           dyno_cert_kind_text(refused->kind), refused->reason);
+        status = DYNO_FAIL(err, DYNO_E_BUSY, "the %s certificate is refused: %s%s",
+                           dyno_cert_kind_text(refused->kind), refused->reason, hint_of(refused));
     if (status == DYNO_OK && job->options->factors != NULL)
         status = dyno_certify_note_factor(job->options->factors,
                                           job->cited != NULL ? job->cited : job->reference,

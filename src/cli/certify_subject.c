@@ -522,7 +522,8 @@ enum dyno_status dyno_certify_fill(const struct dyno_certify_options *options,
                                    const struct dyno_certify_subject *subject,
                                    struct dyno_cert *cert, struct dyno_err *err)
 {
-    const struct dyno_certify_schedule schedule = dyno_certify_schedule(options->trial);
+    const struct dyno_certify_schedule schedule =
+        dyno_certify_schedule(options->trial, options->processes);
     struct dyno_arena *arena = cert->arena;
     cert->program = "dyno " DYNO_VERSION;
     cert->issued_s = dyno_now_s();

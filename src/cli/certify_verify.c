@@ -73,7 +73,7 @@ static enum dyno_status measure_again(struct dyno_certify_job *job, const struct
     job->campaign = (struct dyno_certify_campaign){
         .options = job->options,
         .subject = &job->subject,
-        .schedule = dyno_certify_schedule(job->options->trial),
+        .schedule = dyno_certify_schedule(job->options->trial, job->options->processes),
     };
     DYNO_TRY(dyno_certify_check_threads(job, cert, err));
     DYNO_TRY(dyno_certify_check_baseline(job, cert, err));

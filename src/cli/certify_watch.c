@@ -142,7 +142,7 @@ static enum dyno_status watch_it(struct dyno_certify_job *job, const struct dyno
     job->campaign = (struct dyno_certify_campaign){
         .options = job->options,
         .subject = &job->subject,
-        .schedule = dyno_certify_schedule(cert->is_trial),
+        .schedule = dyno_certify_schedule(cert->is_trial, cert->process_count),
     };
     DYNO_TRY(dyno_certify_check_threads(job, cert, err));
     DYNO_TRY(dyno_certify_check_baseline(job, cert, err));

@@ -407,6 +407,7 @@ def case_flags(t):
     t.fails("E_ARG", "dyno certify: give only one of --show, --verify, --watch, --suspend and --reinstate", "certify",
             "--show=a", "--verify=b")
     t.fails("E_ARG", "dyno certify: --accuracy=0.5: *", "certify", "m.onnx", "--accuracy=0.5")
+    t.fails("E_ARG", "dyno certify: --processes=4: *", "certify", "m.onnx", "--processes=4")
     t.fails("E_IO", "dyno certify: *nothing.json*", "certify", "--show=nothing.json")
     t.fails("E_ARG", "dyno certify-worker: only 'dyno certify' starts this command",
             "certify-worker")

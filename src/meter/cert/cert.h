@@ -76,6 +76,12 @@ double dyno_cert_block_log_ratio(const struct dyno_cert_block *block);
  * against itself on each side: what a side's own load makes of it is part of what that side takes.
  */
 bool dyno_cert_block_held(const struct dyno_cert_block *block, bool on_gpu);
+/* How much of it did, as shares: what the clock moved by, what others took. */
+struct dyno_cert_disturbance {
+    double clock, taken;
+};
+struct dyno_cert_disturbance dyno_cert_block_disturbance(const struct dyno_cert_block *block,
+                                                         bool on_gpu);
 
 struct dyno_cert_process {
     struct dyno_cert_block *blocks;

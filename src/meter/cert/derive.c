@@ -62,6 +62,32 @@ bool dyno_cert_block_held(const struct dyno_cert_block *block, bool on_gpu)
            (double)steal_ns <= (double)ns * DYNO_CERT_STEAL;
 }
 
+/* Of the slowest to the fastest of two timed chains. */
+static double moved(uint64_t a_ns, uint64_t b_ns)
+{
+    const double least = (double)(a_ns < b_ns ? a_ns : b_ns);
+    const double most = (double)(a_ns < b_ns ? b_ns : a_ns);
+    return least > 0.0 ? most / least - 1.0 : 0.0;
+}
+
+struct dyno_cert_disturbance dyno_cert_block_disturbance(const struct dyno_cert_block *block,
+                                                         bool on_gpu)
+{
+    const struct dyno_cert_segment *s = block->segments;
+    struct dyno_cert_disturbance out = {0};
+    double ns = 0.0;
+    for (int i = 0; i < 4; i++) {
+        ns += (double)s[i].ns;
+        out.taken += (double)s[i].steal_ns;
+        for (int k = 0; k < i && !on_gpu; k++)
+            out.clock = fmax(out.clock, moved(s[k].chain_ns, s[i].chain_ns));
+    }
+    if (on_gpu)
+        out.clock = fmax(moved(s[0].chain_ns, s[3].chain_ns), moved(s[1].chain_ns, s[2].chain_ns));
+    out.taken /= ns;
+    return out;
+}
+
 bool dyno_cert_block_counts(const struct dyno_cert *cert, const struct dyno_cert_block *block)
 {
     return cert->is_trial || dyno_cert_block_held(block, cert->gpu.compute != 0);
@@ -124,6 +150,15 @@ static double half_width(const struct dyno_cert_interval *interval)
     return (interval->upper - interval->lower) / 2.0;
 }
 
+/* Processes that are empty come after one that made the attempt end. */
+static uint32_t begun_count(const struct dyno_cert_series *series)
+{
+    uint32_t count = 0;
+    while (count < series->count && series->processes[count].count > 0)
+        count++;
+    return count;
+}
+
 /* False when an interval cannot be made: then the point has none. */
 static bool count_blocks(const struct dyno_cert *cert, const struct dyno_cert_series *series,
                          const struct values *values, struct dyno_cert_point *point,
@@ -138,7 +173,7 @@ static bool count_blocks(const struct dyno_cert *cert, const struct dyno_cert_se
         point->kept_count += values->groups[p].count;
         point->dropped_count += process->count - values->groups[p].count;
         enough = enough && values->groups[p].count > 0;
-        if (held < cert->block_count)
+        if (process->count > 0 && held < cert->block_count)
             REFUSE(reason, "clock",
                    "process %u: %u of %u blocks had a steady clock and the processor to "
                    "themselves, %u are wanted",
@@ -180,6 +215,9 @@ static enum dyno_status derive_point(const struct dyno_cert *cert, uint32_t idx,
         DYNO_TRY(take_values(cert, &point->speedup, dyno_cert_block_log_ratio, &speedup, err));
         enough = count_blocks(cert, &point->speedup, &speedup, point, reason) && enough;
     }
+    const uint32_t begun = begun_count(&point->control);
+    if (begun < n)
+        REFUSE(reason, "clock", "the attempt ended after %u of %u processes", begun, n);
     judge_opaque(point, reason);
     if (!enough)
         return DYNO_OK;

@@ -152,11 +152,16 @@ static enum dyno_status check_series(const struct dyno_cert *cert, const char *w
                                      const struct dyno_cert_series *series, uint32_t *total_blocks,
                                      struct dyno_err *err)
 {
+    bool has_ended = false;
     if (series->count != cert->process_count)
         BAD("%s: %u processes instead of %u", what, series->count, cert->process_count);
     for (uint32_t p = 0; p < series->count; p++) {
         const struct dyno_cert_process *process = &series->processes[p];
-        if (process->count < cert->block_count)
+        /* An attempt ends with the first process that has not what is wanted of it. */
+        has_ended = has_ended || (p > 0 && process->count == 0 && !cert->is_trial);
+        if (has_ended && process->count == 0)
+            continue;
+        if (has_ended || process->count < cert->block_count)
             BAD("%s: process %u has %u blocks instead of %u", what, p + 1, process->count,
                 cert->block_count);
         *total_blocks += process->count;
