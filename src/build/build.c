@@ -184,6 +184,17 @@ static enum dyno_status open_libraries(struct dyno_builder *builder)
     return DYNO_OK;
 }
 
+/* What only steps may use that an accuracy budget takes out of 16 bits.  TF32 holds every number
+ * that f16 and bf16 do, so whoever allows those loses nothing by it that was not allowed. */
+static uint32_t for_budget(const struct dyno_build_options *options)
+{
+    const uint32_t narrow = DYNO_PRECISION_F16 | DYNO_PRECISION_BF16;
+    return options->accuracy_budget > 0.0 && (options->precisions & narrow) != 0 &&
+                   !options->no_tf32
+               ? DYNO_PRECISION_TF32
+               : 0;
+}
+
 /* The GPU that the build is for, and where its programs are compiled. */
 static enum dyno_status open_gpu(struct dyno_builder *builder)
 {
@@ -198,7 +209,7 @@ static enum dyno_status open_gpu(struct dyno_builder *builder)
     DYNO_TRY(dyno_cuda_open(ordinal, &builder->cuda, builder->err));
     builder->target.gpu = builder->cuda->gpu;
     /* Whatever is allowed elsewhere, the unoptimised execution is f32, and so are its products. */
-    builder->target.precisions = options->baseline ? 0 : options->precisions;
+    builder->target.precisions = options->baseline ? 0 : options->precisions | for_budget(options);
     builder->programs = dyno_cuda_programs_create(builder->cuda, builder->target.gpu.compute);
     return builder->programs != NULL ? open_libraries(builder) : DYNO_NOMEM(builder->err);
 }
@@ -244,7 +255,8 @@ static void set_flags(struct dyno_builder *builder)
     *flags |= builder->options->baseline ? DYNO_PLAN_BASELINE : 0;
     *flags |= (allowed & DYNO_PRECISION_F16) != 0 ? DYNO_PLAN_F16 : 0;
     *flags |= (allowed & DYNO_PRECISION_BF16) != 0 ? DYNO_PLAN_BF16 : 0;
-    *flags |= (allowed & DYNO_PRECISION_TF32) != 0 ? DYNO_PLAN_TF32 : 0;
+    *flags |=
+        (allowed & builder->options->precisions & DYNO_PRECISION_TF32) != 0 ? DYNO_PLAN_TF32 : 0;
 }
 
 /* builder->plan, without any choice. */
@@ -283,6 +295,10 @@ enum dyno_status dyno_builder_finish(struct dyno_builder *builder, const uint32_
     DYNO_TRY(make_plan(builder));
     DYNO_TRY(dyno_tuned_choose(builder->tuned, precisions, builder->plan, &builder->report->tune,
                                builder->err));
+    for (uint32_t s = 0; s < builder->plan->step_count; s++) {
+        const bool rounds = (builder->plan->steps[s].tactic.flags & DYNO_TACTIC_TF32) != 0;
+        builder->plan->flags |= rounds ? DYNO_PLAN_TF32 : 0; /* for the budget, if not asked for */
+    }
     if (chosen != NULL)
         chosen(arg, builder->plan);
     return finish(builder);
@@ -322,7 +338,8 @@ static enum dyno_status choose(struct dyno_builder *builder)
     builder->plan = NULL;
     if (is_judged)
         DYNO_TRY(dyno_meet_budget(builder));
-    DYNO_TRY(dyno_builder_finish(builder, builder->precisions, NULL, NULL));
+    DYNO_TRY(dyno_builder_finish(builder, builder->precisions, is_judged ? dyno_budget_note : NULL,
+                                 builder));
     builder->plan->accuracy_budget = (float)builder->options->accuracy_budget;
     builder->plan->accuracy_error = (float)builder->report->accuracy.error;
     return DYNO_OK;

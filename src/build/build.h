@@ -47,6 +47,7 @@ struct dyno_build_options {
     bool exact;             /* no Winograd */
     const char *device;     /* "cuda", "cuda:N"; NULL or "cpu": the CPU */
     uint32_t precisions;    /* enum dyno_precision: allowed besides f32, on a GPU */
+    bool no_tf32;           /* not in place of 16 bits either, for an accuracy budget */
     enum dyno_build_branches branches;
     const struct dyno_layer_precision *layers; /* rules; see build/precision.h */
     uint32_t layer_count;
@@ -74,11 +75,18 @@ struct dyno_build_options {
     void *graph_arg;
 };
 
+/* A step that an accuracy budget takes out of what was fastest. */
+struct dyno_raised {
+    const char *name; /* lives with the model */
+    uint32_t step;    /* in the order of the plan that was tuned */
+    bool is_tf32;     /* rounds to TF32; else it is in f32 alone */
+};
+
 /* How the accuracy budget was kept. */
 struct dyno_accuracy_report {
-    double free_error, error;  /* with what was fastest; of the engine */
-    uint32_t trials;           /* engines that were built and run for it */
-    const char *const *raised; /* steps that are in f32 for it; names live with the model */
+    double free_error, error;   /* with what was fastest; of the engine */
+    uint32_t trials;            /* engines that were built and run for it */
+    struct dyno_raised *raised; /* in order */
     uint32_t raised_count;
     uint64_t ns;
 };

@@ -81,7 +81,8 @@ static const struct dyno_flag flags[] = {
      .kind = DYNO_FLAG_BOOL,
      AT(tf32)},
     {.name = "--noTF32",
-     .help = "What holds without --tf32, and is said here for those who say it to trtexec",
+     .help = "What holds without --tf32, but that --accuracyBudget may take layers from 16 bits to "
+             "TF32: with this flag not even that",
      .kind = DYNO_FLAG_BOOL,
      AT(no_tf32)},
     {.name = "--layerPrecisions",
@@ -94,8 +95,8 @@ static const struct dyno_flag flags[] = {
     {.name = "--accuracyBudget",
      .value = "X",
      .help = "With --fp16, --bf16 or --tf32: the largest error allowed against the unoptimised "
-             "execution in f32, as a share of an output's range; layers stay in f32 until it is "
-             "kept. 0: not judged",
+             "execution in f32, as a share of an output's range; layers go from 16 bits to TF32 "
+             "(unless --noTF32) or f32 until it is kept. 0: not judged",
      .kind = DYNO_FLAG_F64,
      AT(accuracy_budget),
      .fallback = 0,
@@ -321,6 +322,7 @@ static enum dyno_status build(const struct options *options, struct dyno_arena *
         .device = options->device,
         .branches = branches,
         .precisions = precisions,
+        .no_tf32 = options->no_tf32,
         .layers = layers,
         .layer_count = layer_count,
         .accuracy_budget = options->accuracy_budget,

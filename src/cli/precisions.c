@@ -33,9 +33,9 @@ static enum dyno_status parse_rule(const char *text, size_t bytes, uint32_t allo
         if ((rows[i].precision & ~allowed) != 0)
             return DYNO_FAIL(err, DYNO_E_ARG, "--layerPrecisions: '%.*s' wants %s, too", (int)bytes,
                              text, rows[i].flag);
-        /* A layer that may be in 16 bits may also do what other layers in f32 may. */
+        /* A layer that may be in 16 bits may also do what other layers in f32 may, if anything. */
         rule->precisions = rows[i].precision;
-        rule->precisions |= rows[i].precision != 0 ? allowed & DYNO_PRECISION_TF32 : 0U;
+        rule->precisions |= rows[i].precision != 0 ? DYNO_PRECISION_TF32 : 0U;
         return DYNO_OK;
     }
     return DYNO_FAIL(err, DYNO_E_ARG,

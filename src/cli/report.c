@@ -269,11 +269,15 @@ static void accuracy_json(const struct dyno_engine *engine, const struct dyno_bu
     number(json, "accuracy_error_without", report->accuracy.free_error);
     count(json, "accuracy_trials", report->accuracy.trials);
     number(json, "accuracy_ms", ms(report->accuracy.ns));
-    dyno_json_key(json, "kept_in_f32");
-    dyno_json_array_begin(json);
-    for (uint32_t i = 0; i < report->accuracy.raised_count; i++)
-        dyno_json_str(json, report->accuracy.raised[i]);
-    dyno_json_array_end(json);
+    for (int tf32 = 0; tf32 < 2; tf32++) {
+        dyno_json_key(json, tf32 != 0 ? "raised_to_tf32" : "kept_in_f32");
+        dyno_json_array_begin(json);
+        for (uint32_t i = 0; i < report->accuracy.raised_count; i++) {
+            if (report->accuracy.raised[i].is_tf32 == (tf32 != 0))
+                dyno_json_str(json, report->accuracy.raised[i].name);
+        }
+        dyno_json_array_end(json);
+    }
 }
 
 static void accuracy_text(const struct dyno_engine *engine, const struct dyno_build_report *report,
@@ -283,11 +287,16 @@ static void accuracy_text(const struct dyno_engine *engine, const struct dyno_bu
     if (!(engine->plan->accuracy_budget > 0.0F))
         return;
     dyno_report_accuracy_text(engine);
-    printf("  budget  %.3g without it; %u layers kept in f32 for it, %u trials in %.2f s\n",
-           accuracy->free_error, accuracy->raised_count, accuracy->trials,
+    uint32_t tf32_count = 0;
+    for (uint32_t i = 0; i < accuracy->raised_count; i++)
+        tf32_count += accuracy->raised[i].is_tf32;
+    printf("  budget  %.3g without it; %u layers kept in f32 for it, %u in TF32, %u trials in "
+           "%.2f s\n",
+           accuracy->free_error, accuracy->raised_count - tf32_count, tf32_count, accuracy->trials,
            (double)accuracy->ns * 1e-9);
     for (uint32_t i = 0; verbose && i < accuracy->raised_count; i++)
-        printf("  in f32  %s\n", accuracy->raised[i]);
+        printf("  in %s %s\n", accuracy->raised[i].is_tf32 ? "tf32" : "f32 ",
+               accuracy->raised[i].name);
 }
 
 static void gpu_json(const struct dyno_engine *engine, const struct dyno_build_report *report,

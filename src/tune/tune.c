@@ -170,7 +170,7 @@ bool dyno_tune_better(float cost_us, uint64_t packed_bytes, float than_cost_us, 
     return cost_us < than_cost_us * TIE && packed_bytes < than_bytes;
 }
 
-/* keep_f32: what is in f32 alone does not give way to what rounds to TF32. */
+/* keep_f32: what is in f32 alone does not give way to what rounds to TF32, nor that to 16 bits. */
 static void keep(struct dyno_tune_choice *choice, const struct dyno_tune_option *option,
                  uint32_t in_count, bool keep_f32)
 {
@@ -337,6 +337,17 @@ static enum dyno_status site_of(struct dyno_tuned *tuner, uint32_t idx, struct d
     return dyno_tune_corner_sites(&tuner->corners, tuner->arena, site_out, tuner->err);
 }
 
+/* Of candidates, with keep_f32: any at all, those in f32 alone, those that round to TF32 and have
+ * no 16 bits. */
+enum kind { ANY, F32_ALONE, TF32_ALONE, KINDS };
+
+static enum kind kind_of(uint32_t uses)
+{
+    if (uses == 0)
+        return F32_ALONE;
+    return uses == DYNO_PRECISION_TF32 ? TF32_ALONE : ANY;
+}
+
 static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
 {
     const struct dyno_step *step = &tuner->plan->steps[idx];
@@ -349,7 +360,7 @@ static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
         DYNO_TRY(dyno_tune_baseline(&site, found, &count, tuner->err));
     const bool closed = idx < tuner->options.open_from;
     const bool keep_f32 = tuner->options.keep_f32;
-    double best[2] = {INFINITY, INFINITY}; /* of all, and with keep_f32 of those in f32 alone */
+    double best[KINDS] = {INFINITY, INFINITY, INFINITY};
     tuner->report.candidate_count += (uint32_t)count;
     for (int i = 0; i < count; i++) {
         const bool is_reference = (found[i].flags & DYNO_TACTIC_REFERENCE) != 0;
@@ -357,8 +368,8 @@ static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
         bool measured = false;
         if (!closed && !is_reference)
             continue;
-        const bool is_f32 = keep_f32 && dyno_tune_uses(&found[i], step->in_count) == 0;
-        const bool is_wanted = is_f32 && isinf(best[1]);
+        const enum kind kind = keep_f32 ? kind_of(dyno_tune_uses(&found[i], step->in_count)) : ANY;
+        const bool is_wanted = kind != ANY && isinf(best[kind]);
         if (choice->count > 0 && !is_wanted &&
             (is_reference || is_hopeless(tuner, &found[i], found) ||
              !is_timed(&tuner->options, found, i, step->in_count)))
@@ -366,11 +377,11 @@ static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
         if (closed && is_free(tuner, step))
             us = 0.01F;
         else
-            DYNO_TRY(time_of(tuner, &site, &found[i], best[is_f32] * 2.5, &us, &measured));
+            DYNO_TRY(time_of(tuner, &site, &found[i], best[kind] * 2.5, &us, &measured));
         if (!isfinite(us))
             continue;
-        best[0] = us < best[0] ? us : best[0];
-        best[1] = is_f32 && us < best[1] ? us : best[1];
+        best[ANY] = us < best[ANY] ? us : best[ANY];
+        best[kind] = us < best[kind] ? us : best[kind];
         const struct dyno_tune_option option = {
             .tactic = found[i],
             .us = us,
@@ -382,7 +393,7 @@ static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
     if (choice->count == 0)
         return DYNO_FAIL(tuner->err, DYNO_E_UNSUPPORTED, "step '%s': no kernel here can do %s",
                          step->name, dyno_ops[step->op]->onnx_name);
-    return closed && !is_free(tuner, step) ? look_beyond_limit(tuner, &site, best[0]) : DYNO_OK;
+    return closed && !is_free(tuner, step) ? look_beyond_limit(tuner, &site, best[ANY]) : DYNO_OK;
 }
 
 /* --- programs --- */

@@ -20,7 +20,7 @@ struct dyno_tune_options {
     int level;          /* 0: estimates only .. 5: widest search, longest timings */
     /* By step: enum dyno_precision allowed there, of those that the target allows; NULL: all. */
     const uint32_t *precisions;
-    bool keep_f32; /* steps keep their best candidate in f32 alone, however slow it is */
+    bool keep_f32; /* steps keep their best candidates in f32 alone and in TF32, however slow */
     struct dyno_tune_cache *cache;       /* may be NULL */
     struct dyno_cuda_programs *programs; /* of a build for a GPU, with the GPU when level > 0 */
     /* Called after each step; may be NULL. */

@@ -94,6 +94,45 @@ def case_budget(t):
     check(abs(said["accuracy_error"] - said["accuracy_error_without"]) < 1e-6, said)
 
 
+def faint():
+    """Weights too small for f16, which keeps a few bits of them; TF32 keeps ten."""
+    nodes = [node("MatMul", ["x", "a"], ["h"], name="faint"), node("Relu", ["h"], ["r"], name="relu"),
+             node("MatMul", ["r", "b"], ["g"], name="loud"), node("Tanh", ["g"], ["t"], name="tanh"),
+             node("MatMul", ["t", "c"], ["y"], name="leave")]
+    constants = [tensor("a", [256, 256], numbers(256 * 256, 1e-6, 1)), tensor("b", [256, 256], numbers(256 * 256, 1e4, 2)),
+                 tensor("c", [256, 64], numbers(256 * 64, 0.1, 3))]
+    return model(graph(nodes, [value("x", [16, 256])], [value("y", [16, 64])], constants))
+
+
+def case_tf32(t):
+    """Layers that need no more than TF32 go there, and no further; that it happened is said."""
+    said = build(t, faint(), "--fp16", "--accuracyBudget=0.005")
+    check(said["accuracy_error_without"] > 0.01 and said["accuracy_error"] <= 0.005, said)
+    check(said["raised_to_tf32"] == ["faint"] and said["kept_in_f32"] == [] and said["accuracy_trials"] <= 10, said)
+    check(precisions(t) == {"faint": "TF32", "loud": "FP16", "leave": "FP16"} and "tf32" in said["precisions"], precisions(t), said)
+    t.works("compare", t.path("m.onnx"), t.path("m.engine"), "--rtol=0.005")
+    first = (t.folder / "m.engine").read_bytes()
+    build(t, faint(), "--fp16", "--accuracyBudget=0.005")
+    check((t.folder / "m.engine").read_bytes() == first, "the same budget gives another engine")
+    # A layer that is to be f32 altogether is that; a layer that may be f16 may be TF32.
+    for rule, want in (("faint:fp32", "FP32"), ("*:fp16", "TF32")):
+        said = build(t, faint(), "--fp16", "--accuracyBudget=0.005", f"--layerPrecisions={rule}")
+        check(precisions(t) == {"faint": want, "loud": "FP16", "leave": "FP16"}, rule, precisions(t), said)
+    # Where it is declined, and where the budget is too small for it, f32.
+    for flags in (("--noTF32", "--accuracyBudget=0.005"), ("--accuracyBudget=0.00005",)):
+        said = build(t, faint(), "--fp16", *flags)
+        check("faint" in said["kept_in_f32"] and precisions(t)["faint"] == "FP32", said)
+    check("tf32" not in build(t, faint(), "--fp16", "--noTF32", "--accuracyBudget=0.005")["precisions"])
+    # Nobody asked, and what is fastest keeps the budget: no TF32.
+    said = build(t, faint(), "--fp16", "--accuracyBudget=0.5")
+    check(said["raised_to_tf32"] == [] and set(precisions(t).values()) == {"FP16"} and "tf32" not in said["precisions"], said)
+    # Asked for without 16 bits, it is what is left where it keeps the budget, and f32 where not.
+    said = build(t, faint(), "--tf32", "--accuracyBudget=0.01")
+    check(said["accuracy_trials"] == 1 and set(precisions(t).values()) == {"TF32"}, said)
+    said = build(t, faint(), "--tf32", "--accuracyBudget=0.0001")
+    check(said["raised_to_tf32"] == [] and said["kept_in_f32"], said)
+
+
 def case_no_budget(t):
     """What no precision keeps: a sentence with both errors, and no engine."""
     path = t.put("m.onnx", cancelling())
@@ -126,8 +165,8 @@ def case_softmax(t):
              node("MatMul", ["p", "b"], ["y"], name="weigh")]
     constants = [tensor("a", [256, 512], numbers(256 * 512, 4.0, 1)), tensor("b", [512, 256], numbers(512 * 256, 1.0, 2))]
     onnx = model(graph(nodes, [value("x", [64, 256])], [value("y", [64, 256])], constants))
-    free = build(t, onnx, "--bf16")
-    said = build(t, onnx, "--bf16", "--accuracyBudget=0.01")
-    check(said["accuracy_error_without"] > 0.01 >= said["accuracy_error"], said)
-    check("logits" in said["kept_in_f32"] and "weigh" not in said["kept_in_f32"], said, free)
-    t.works("compare", t.path("m.onnx"), t.path("m.engine"), "--rtol=0.011")
+    for flags, where in (((), "raised_to_tf32"), (("--noTF32",), "kept_in_f32")):
+        said = build(t, onnx, "--bf16", "--accuracyBudget=0.01", *flags)
+        check(said["accuracy_error_without"] > 0.01 >= said["accuracy_error"], said)
+        check("logits" in said[where] and precisions(t)["weigh"] == "BF16", said)
+        t.works("compare", t.path("m.onnx"), t.path("m.engine"), "--rtol=0.011")
