@@ -23,6 +23,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import postgres  # noqa: E402
 
 HOUR_NS = 3_600_000_000_000
+BOOK = {"tariffs": [{"name": "flat", "version": 1, "currency": "USD", "kind": "flat-epu", "epu_hour": "1.7",
+                     "classes": {"batch": "0.3"}, "device_cores": 2}],
+        "grants": [{"tariff": "flat"}]}
 
 
 def quota(t, *args):
@@ -408,147 +411,6 @@ def case_alerts(t):
     server.expected = ["has used 900 %"]
     check(infer(server, key)[0] == 200)
     time.sleep(2.5)
-    server.stop()
-
-
-BOOK = {"tariffs": [{"name": "flat", "version": 1, "currency": "USD", "kind": "flat-epu", "epu_hour": "1.7",
-                     "classes": {"batch": "0.3"}, "device_cores": 2}],
-        "grants": [{"tariff": "flat"}]}
-
-
-def case_money_agrees_with_the_invoice(t):
-    """What is posted is what the invoice charges, to the nano-unit or two."""
-    (t.folder / "book.json").write_text(json.dumps(BOOK))
-    key = add(t, "acme", "--class=realtime")
-    quota(t, "set", "acme", "--money=100", "--currency=USD", "--period=none")
-    server = start(t, f"--tariffs={t.folder}/book.json")
-    batch = json.dumps({**json.loads(BODY), "parameters": {"sla": "batch"}})
-    for i in range(100):
-        check(infer(server, key, batch if i % 3 == 0 else BODY)[0] == 200)
-    server.stop()
-    got = subprocess.run([t.build / "dyno", "invoice", f"--ledger={t.folder}/ledger", "--since=2026-01-01", "--json",
-                          f"--tariffs={t.folder}/book.json"], capture_output=True, text=True, check=True)
-    lines = [line for line in json.loads(got.stdout)["lines"] if line["kind"] == "usage"]
-    exact = sum(float(line["exact"]) for line in lines)
-    posted = int(quota(t, "show", "acme")[0]["used_nano"]) / 1e9
-    check(len(lines) == 2 and exact > 0 and abs(exact - posted) <= 3.1e-9, exact, posted, lines)
-
-
-def case_cold_starts_and_devices_are_counted(t):
-    """As the invoice has them: the engine that a request waited for, and work in the reference device's units; the same
-    when the ledger is counted anew."""
-    tariff = {**BOOK["tariffs"][0], "device_hour": "3", "cold_start": True}
-    (t.folder / "book.json").write_text(json.dumps({**BOOK, "tariffs": [tariff]}))
-    (t.folder / "table.json").write_text(json.dumps({"dyno_device_factors": 1, "reference": "slow", "devices": [
-        {"class": "slow", "factor_1e9": 1000000000, "source": "definition"},
-        {"class": "fast", "factor_1e9": 300000000, "source": "elsewhere", "from": "a test"}]}))
-    made_of = (f"--tariffs={t.folder}/book.json", f"--factors={t.folder}/table.json")
-    flags = (*made_of, "--model-control-mode=demand", "--device-class=fast")
-    key = add(t, "acme", "--class=realtime")
-    quota(t, "set", "acme", "--money=100000", "--currency=USD", "--period=none")
-    quota(t, "set", "acme", "--epu-hours=1000", "--period=none")
-    server = start(t, *flags)
-    for _ in range(5):
-        check(infer(server, key)[0] == 200)
-    server.stop()
-    got = subprocess.run([t.build / "dyno", "invoice", f"--ledger={t.folder}/ledger", "--since=2026-01-01", "--json",
-                          *made_of], capture_output=True, text=True, check=True)
-    lines = [line for line in json.loads(got.stdout)["lines"] if line["kind"] in ("usage", "cold-start")]
-    check({line["kind"] for line in lines} == {"usage", "cold-start"}, lines)
-    work = sum(int(line["reference_ns"]) for line in lines if line["kind"] == "usage")
-    plain = sum(r["reference_ns"] for r in records(t, t.folder / "ledger") if r["kind"] == "usage")
-    check(work > 3 * plain, work, plain)
-    money = sum(float(line["exact"]) for line in lines)
-
-    def check_used():
-        by_unit = {b["unit"]: b for b in quota(t, "show", "acme")}
-        check(int(by_unit["epu-hours"]["used_reference_ns"]) == work, by_unit, work)
-        posted = int(by_unit["USD"]["used_nano"]) / 1e9
-        check(abs(money - posted) <= 1e-9 * (len(lines) + 1) + 1e-12 * money, money, posted, lines)
-    check_used()
-    with sqlite3.connect(t.folder / "c.db") as db:  # of which nobody knows any more
-        db.execute("DELETE FROM budget_share")
-        db.execute("DELETE FROM budget_node")
-    db.close()
-    start(t, *flags).stop()
-    check_used()
-    bad = start(t, f"--tariffs={t.folder}/book.json", f"--factors={t.folder}/table.json", "--device-class=unknown")
-    status, head, answer = infer(bad, key)
-    check(status == 503 and "table.json has no row of device 'unknown'" in answer["error"], answer)
-    check(int(head["retry-after"]) > 0, head)
-    bad.stop()
-
-
-GAIN = {"tariffs": [{"name": "share", "version": 1, "currency": "USD", "kind": "gain-share", "device_hour": "3",
-                     "share": "0.5", "speed_up_max": "8", "classes": {"standard": "1.1"},
-                     "tiers": {"mode": "graduated", "steps": [{"up_to_epu_hours": "1", "factor": "1"}, {"factor": "0.5"}]}}],
-        "grants": [{"tariff": "share"}]}
-ROWS = json.dumps({"inputs": [{"name": "x", "shape": [1, 64, 64], "datatype": "FP32", "data": [0.5] * 4096}]})
-TWO_ROWS = json.dumps({"inputs": [{"name": "x", "shape": [2, 64, 64], "datatype": "FP32", "data": [0.5] * 8192}]})
-
-
-def case_certified_work_is_known_before(t):
-    """To the reference-ns: as many requests as were paid for, and not one more; money by the certificate's speed-up."""
-    shutil.copy(t.build / "serve-engines/two_rows.onnx", t.folder / "m.onnx")
-    shutil.copy(t.engine("two_rows"), t.folder / "m.engine")
-    got = subprocess.run([t.build / "dyno", "certify", "m.onnx", "--engine=m.engine", "--trial"], cwd=t.folder,
-                         capture_output=True, text=True, check=False, timeout=110)
-    check(got.returncode == 0, got.stderr)
-    (t.folder / "book.json").write_text(json.dumps(GAIN))
-    flags = (f"--certificates={t.folder}", "--accept-trials", f"--tariffs={t.folder}/book.json")
-    path = "/v2/models/two_rows/infer"
-    key, rich = add(t, "acme"), add(t, "rich")
-    quota(t, "set", "rich", "--money=1", "--currency=USD", "--period=none")
-    server = start(t, *flags, models=("two_rows",))
-    check(infer(server, rich, ROWS, path)[0] == 200)
-    server.stop()
-    item_ns = usage(t)[1]
-    check(item_ns > 0)
-    limit = -(-7 * item_ns // 3600)  # seven items, in units of 1e-9 EPU-hours
-    check(limit * 3600 < 8 * item_ns, item_ns)
-    quota(t, "set", "acme", f"--epu-hours={limit / 1e9:.9f}", "--period=month", "--alerts=none")
-    server = start(t, *flags, models=("two_rows",))
-
-    def ask(body):
-        """Its answer; what is only waiting for another part of the budget waits."""
-        for _ in range(100):
-            status, head, answer = infer(server, key, body, path)
-            if status != 429 or "asking for another part" not in answer["error"]:
-                break
-            time.sleep(0.1)
-        return status, head, answer
-    check([ask(TWO_ROWS)[0] for _ in range(3)] == [200] * 3)
-    status, head, answer = ask(TWO_ROWS)
-    check(status == 429, answer)
-    check(ask(ROWS)[0] == 200)
-    status, head, answer = ask(ROWS)
-    check(status == 429 and f'r={(limit * 3600 - 7 * item_ns) // 3600000};' in head["ratelimit"], head, item_ns)
-    for i in range(20):
-        check(infer(server, rich, TWO_ROWS if i % 2 else ROWS, path)[0] == 200)
-    server.stop()
-    check(used_ns(t) == 7 * item_ns, used_ns(t), item_ns)
-    got = subprocess.run([t.build / "dyno", "invoice", f"--ledger={t.folder}/ledger", "--since=2026-01-01", "--json",
-                          f"--tariffs={t.folder}/book.json", f"--certificates={t.folder}", "--tenant=rich"],
-                         capture_output=True, text=True, check=True)
-    exact = sum(float(line["exact"]) for line in json.loads(got.stdout)["lines"] if line["kind"] == "usage")
-    posted = int(quota(t, "show", "rich")[0]["used_nano"]) / 1e9
-    check(exact > 0 and abs(exact - posted) <= 1.1e-9, exact, posted)
-
-
-def case_prepaid_money_is_used_up(t):
-    (t.folder / "book.json").write_text(json.dumps(BOOK))
-    key = add(t, "acme")
-    quota(t, "set", "acme", "--money=0.000001", f"--tariffs={t.folder}/book.json", "--period=none", "--alerts=none")
-    server = start(t, f"--tariffs={t.folder}/book.json")
-    for _ in range(20000):
-        status, head, answer = infer(server, key)
-        if status != 200:
-            break
-    check(status == 429 and re.search(r"has used up its prepaid 0\.000001 USD: 0\.\d+ left(, and this request "
-                                      r"takes 0\.\d+)?; again when it is topped up$", answer["error"]), answer)
-    check(head["ratelimit-policy"] == '"budget-1";q=1;qu="micro-USD"', head)
-    quota(t, "topup", "acme", "--money=1", "--currency=USD")
-    comes_true("the credit", lambda: infer(server, key)[0] == 200)
     server.stop()
 
 
