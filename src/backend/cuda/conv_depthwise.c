@@ -29,7 +29,8 @@ static enum dyno_status sizes_of(const struct dyno_site *site, const struct dyno
     if (conv->c > INT32_MAX / 16 || conv->h > INT32_MAX / 16 || conv->w > INT32_MAX / 16 ||
         conv->sh > INT32_MAX / 16 || conv->dh > INT32_MAX / 16 / conv->kh ||
         conv->ph > INT32_MAX / 16 || conv->pw > INT32_MAX / 16 || conv->batch > INT32_MAX / 16 ||
-        conv->oh * conv->ow > INT32_MAX / (conv->batch + 1))
+        /* a thread, of which there are fewer than 2^31, has four channels or more */
+        conv->oh * conv->ow > INT32_MAX / (conv->batch + 1) / (conv->c / 4 + 1))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "a depthwise Conv whose sizes are too large");
     return DYNO_OK;
 }
