@@ -8,6 +8,8 @@
  * Relu).
  */
 #define WARPS 8
+#define STEP  (CLUSTER * WARPS) /* between two rows of a warp */
+#define ROWS  4                 /* that a warp has at hand at a time */
 
 __device__ __forceinline__ void meet()
 {
@@ -50,18 +52,42 @@ __device__ __forceinline__ void sum_stretch(float *sums, const X *x, i64 ld, int
     }
 }
 
-/* For all lanes: row[count] . v[count]; count is a multiple of VEC. */
-__device__ __forceinline__ float dot(const T *row, const float *v, int count)
+/* Rows first, first + STEP, .. of w [count rows][width] . v[width], for all lanes; width is a multiple
+ * of VEC.  ROWS at a time, so that none waits for the memory alone; those past the last are as the
+ * last. */
+__device__ __forceinline__ void dots(float (&out)[ROWS], const T *w, int first, int count,
+                                     const float *v, int width)
 {
-    float sum = 0.0f;
-    for (int k = ((int)threadIdx.x & 31) * VEC; k < count; k += 32 * VEC) {
-        float w[VEC];
-        dyno_load<VEC>(w, row + k);
 #pragma unroll
-        for (int e = 0; e < VEC; e++)
-            sum = fmaf(w[e], v[k + e], sum);
+    for (int j = 0; j < ROWS; j++)
+        out[j] = 0.0f;
+    for (int k = ((int)threadIdx.x & 31) * VEC; k < width; k += 32 * VEC) {
+        float row[ROWS][VEC];
+#pragma unroll
+        for (int j = 0; j < ROWS; j++) {
+            const int i = first + j * STEP < count ? first + j * STEP : count - 1;
+            dyno_load<VEC>(row[j], w + (i64)i * width + k);
+        }
+#pragma unroll
+        for (int j = 0; j < ROWS; j++)
+#pragma unroll
+            for (int e = 0; e < VEC; e++)
+                out[j] = fmaf(row[j][e], v[k + e], out[j]);
     }
-    return dyno_warp_sum(sum);
+#pragma unroll
+    for (int j = 0; j < ROWS; j++)
+        out[j] = dyno_warp_sum(out[j]);
+}
+
+/* y[item][channel], once its bias is added. */
+__device__ __forceinline__ void put(const dyno_gpu_excitation &p, i64 item, int channel, float sum)
+{
+    float v[1] = {sum + ((const float *)p.b2)[channel]};
+    if (channel < p.channels)
+        dyno_tail<1>(v, p.tail, item * p.y_ld + channel, (int)item, channel);
+    else
+        v[0] = 0.0f;
+    dyno_store<1>((TO *)p.y + item * p.y_ld + channel, v);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -98,25 +124,28 @@ extern "C" __global__ void __launch_bounds__(256)
         means[i] = sum / (float)p.positions;
     }
     __syncthreads();
-    for (int i = rank * WARPS + warp; i < p.r; i += CLUSTER * WARPS) {
-        const float a = dot((const T *)p.w1 + (i64)i * p.c, means, p.c) + ((const float *)p.b1)[i];
-        if ((threadIdx.x & 31) == 0)
-            own[i] = SILU ? dyno_quick_silu(a, 0.0f, 0.0f, 1.0f, 0.0f) : fmaxf(a, 0.0f);
+    for (int i = rank * WARPS + warp; i < p.r; i += ROWS * STEP) {
+        float a[ROWS];
+        dots(a, (const T *)p.w1, i, p.r, means, p.c);
+#pragma unroll
+        for (int j = 0; j < ROWS; j++)
+            if ((threadIdx.x & 31) == 0 && i + j * STEP < p.r) {
+                a[j] += ((const float *)p.b1)[i + j * STEP];
+                own[i + j * STEP] = SILU ? dyno_quick_silu(a[j], 0.0f, 0.0f, 1.0f, 0.0f)
+                                         : fmaxf(a[j], 0.0f);
+            }
     }
     meet();
     for (int i = threadIdx.x; i < p.r; i += 256)
         hidden[i] = there(own + i, i / WARPS % CLUSTER);
     __syncthreads();
-    for (int i = rank * WARPS + warp; i < p.m; i += CLUSTER * WARPS) {
-        const float a = dot((const T *)p.w2 + (i64)i * p.r, hidden, p.r) + ((const float *)p.b2)[i];
-        if ((threadIdx.x & 31) == 0) {
-            float v[1] = {a};
-            if (i < p.channels)
-                dyno_tail<1>(v, p.tail, n * p.y_ld + i, (int)n, i);
-            else
-                v[0] = 0.0f;
-            dyno_store<1>((TO *)p.y + n * p.y_ld + i, v);
-        }
+    for (int i = rank * WARPS + warp; i < p.m; i += ROWS * STEP) {
+        float a[ROWS];
+        dots(a, (const T *)p.w2, i, p.m, hidden, p.r);
+#pragma unroll
+        for (int j = 0; j < ROWS; j++)
+            if ((threadIdx.x & 31) == 0 && i + j * STEP < p.m)
+                put(p, n, i + j * STEP, a[j]);
     }
     meet(); /* nobody leaves while others read what is his */
 }
