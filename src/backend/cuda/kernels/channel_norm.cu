@@ -119,10 +119,7 @@ extern "C" __global__ void __launch_bounds__(256)
 #pragma unroll
         for (int e = 0; e < VEC; e++)
             v[e] = fmaf(v[e], one[0][at + e], other[0][at + e]);
-        dyno_tail<VEC>(v, p.tail, place, (int)(item + i), channel);
-#pragma unroll
-        for (int e = 0; e < VEC; e++)
-            v[e] = channel + e < p.channels ? v[e] : 0.0f;
+        dyno_finish(v, p, place, (int)(item + i), channel);
         dyno_store<VEC>((TO *)p.y + place, v);
     }
 }

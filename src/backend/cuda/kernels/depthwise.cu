@@ -84,10 +84,7 @@ extern "C" __global__ void __launch_bounds__(128)
         if (ox + o >= p.ow)
             break;
         const i64 at = (pixel + o) * p.y_ld + channel;
-        dyno_tail<VEC>(sum[o], p.tail, at, (int)(pixel + o), channel);
-#pragma unroll
-        for (int e = 0; e < VEC; e++)
-            sum[o][e] = channel + e < p.channels ? sum[o][e] : 0.0f;
+        dyno_finish(sum[o], p, at, (int)(pixel + o), channel);
         dyno_store<VEC>((TO *)p.y + at, sum[o]);
     }
 }

@@ -106,10 +106,7 @@ extern "C" __global__ void __launch_bounds__(128)
         if (column >= p.ow)
             break;
         const i64 to = (row + column) * p.y_ld + channel;
-        dyno_tail<VEC>(sum[o], p.tail, to, (int)(row + column), channel);
-#pragma unroll
-        for (int e = 0; e < VEC; e++)
-            sum[o][e] = channel + e < p.channels ? sum[o][e] : 0.0f;
+        dyno_finish(sum[o], p, to, (int)(row + column), channel);
         dyno_store<VEC>((TO *)p.y + to, sum[o]);
     }
 }

@@ -76,10 +76,7 @@ extern "C" __global__ void
         }
     }
 #else
-    dyno_tail<VEC>(v, p.tail, (i64)n * p.y_ld + channel, n, channel);
-#pragma unroll
-    for (int e = 0; e < VEC; e++)
-        v[e] = channel + e < p.channels ? v[e] : 0.0f;
+    dyno_finish(v, p, (i64)n * p.y_ld + channel, n, channel);
     dyno_store<VEC>((TO *)p.y + (i64)n * p.y_ld + channel, v);
 #endif
 }

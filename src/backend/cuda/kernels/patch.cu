@@ -111,15 +111,9 @@ __device__ __forceinline__ void finish(const dyno_gpu_conv &p, const float *sums
 #pragma unroll
             for (int e = 0; e < VEC; e++)
                 v[u][e] += own[e];
-            dyno_tail<VEC>(v[u], p.tail, to[u], (int)pixel, n0 + column);
-#pragma unroll
-            for (int e = 0; e < VEC; e++)
-                v[u][e] = n0 + column + e < p.channels ? v[u][e] : 0.0f;
+            dyno_finish(v[u], p, to[u], (int)pixel, n0 + column);
         }
-#pragma unroll
-        for (int u = 0; u < TOGETHER; u++)
-            if (to[u] >= 0)
-                dyno_store<VEC>((TO *)p.y + to[u], v[u]);
+        dyno_store_all((TO *)p.y, to, v);
     }
 }
 

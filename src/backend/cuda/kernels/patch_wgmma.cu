@@ -129,20 +129,8 @@ __device__ __forceinline__ i64 finish(const dyno_gpu_conv &p, float (&v)[VEC], i
     const i64 to = pixel * p.y_ld + column;
     dyno_load<VEC>(v, (const float *)p.bias + column);
     add(v);
-    dyno_tail<VEC>(v, p.tail, to, (int)pixel, column);
-#pragma unroll
-    for (int e = 0; e < VEC; e++)
-        v[e] = column + e < p.channels ? v[e] : 0.0f;
+    dyno_finish(v, p, to, (int)pixel, column);
     return to;
-}
-
-__device__ __forceinline__ void store(const dyno_gpu_conv &p, const i64 (&to)[TOGETHER],
-                                      const float (&v)[TOGETHER][VEC])
-{
-#pragma unroll
-    for (int u = 0; u < TOGETHER; u++)
-        if (to[u] >= 0)
-            dyno_store<VEC>((TO *)p.y + to[u], v[u]);
 }
 
 #if SPLIT > 1
@@ -180,7 +168,7 @@ __device__ __forceinline__ void finish_part(const dyno_gpu_conv &p, unsigned sum
                                    }
                            });
         }
-        store(p, to, v);
+        dyno_store_all((TO *)p.y, to, v);
     }
 }
 #else
@@ -207,7 +195,7 @@ __device__ __forceinline__ void finish_rows(const dyno_gpu_conv &p, const float 
                                        sum[e] += own[e];
                                });
         }
-        store(p, to, v);
+        dyno_store_all((TO *)p.y, to, v);
     }
 }
 #endif

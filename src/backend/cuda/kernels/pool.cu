@@ -45,9 +45,6 @@ extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constan
 #pragma unroll
     for (int e = 0; e < VEC; e++)
         v[e] = MAX ? v[e] : v[e] / (float)count;
-    dyno_tail<VEC>(v, p.tail, at, (int)pixel, channel);
-#pragma unroll
-    for (int e = 0; e < VEC; e++)
-        v[e] = channel + e < p.channels ? v[e] : 0.0f;
+    dyno_finish(v, p, at, (int)pixel, channel);
     dyno_store<VEC>((TO *)p.y + at, v);
 }

@@ -199,3 +199,31 @@ __device__ __forceinline__ void dyno_sum_positions(float (&v)[W], const X *x, i6
         count = half;
     }
 }
+
+/* The step's tail, which comes behind this (backend/cuda/tail.h). */
+template <int W>
+__device__ __forceinline__ void dyno_tail(float (&v)[W], const dyno_gpu_tail &t, i64 at, int row,
+                                          int column);
+
+/* W channels of an output from `channel` on, which belong at element `at` of y: the tail, and zeros
+ * past those that are meant. */
+template <int W, typename P>
+__device__ __forceinline__ void dyno_finish(float (&v)[W], const P &p, i64 at, int row, int channel)
+{
+    dyno_tail<W>(v, p.tail, at, row, channel);
+#pragma unroll
+    for (int e = 0; e < W; e++)
+        v[e] = channel + e < p.channels ? v[e] : 0.0f;
+}
+
+/* Vectors to elements of y, those of which belong anywhere (to >= 0): after what they were made of
+ * was loaded, as no load passes a store. */
+template <int W, int COUNT, typename Y>
+__device__ __forceinline__ void dyno_store_all(Y *y, const i64 (&to)[COUNT],
+                                               const float (&v)[COUNT][W])
+{
+#pragma unroll
+    for (int u = 0; u < COUNT; u++)
+        if (to[u] >= 0)
+            dyno_store<W>(y + to[u], v[u]);
+}

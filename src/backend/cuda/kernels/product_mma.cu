@@ -309,10 +309,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             for (int e = 0; e < VEC; e++)
                 v[u][e] = n + e < p.n ? v[u][e] : 0.0f;
         }
-#pragma unroll
-        for (int u = 0; u < TOGETHER; u++)
-            if (to[u] >= 0)
-                dyno_store<VEC>((TO *)p.out + to[u], v[u]);
+        dyno_store_all((TO *)p.out, to, v);
     }
 #if SPLIT > 1
     ptx_cluster_meet(); /* nobody leaves while others read his part */

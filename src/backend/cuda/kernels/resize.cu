@@ -49,9 +49,6 @@ extern "C" __global__ void __launch_bounds__(256)
     dyno_load<VEC>(v, x + ((i64)nearest(fy, p.h) * p.w + nearest(fx, p.w)) * p.x_ld);
 #endif
     const i64 at = pixel * p.y_ld + channel;
-    dyno_tail<VEC>(v, p.tail, at, (int)pixel, channel);
-#pragma unroll
-    for (int e = 0; e < VEC; e++)
-        v[e] = channel + e < p.channels ? v[e] : 0.0f;
+    dyno_finish(v, p, at, (int)pixel, channel);
     dyno_store<VEC>((TO *)p.y + at, v);
 }
