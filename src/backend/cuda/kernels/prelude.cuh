@@ -200,6 +200,65 @@ __device__ __forceinline__ void dyno_sum_positions(float (&v)[W], const X *x, i6
     }
 }
 
+/* Where a thread's rows of the left factor begin: rows of memory, or (WINDOWS) windows of an image,
+ * and where on the k axis it is there. */
+template <typename T, int COUNT, bool WINDOWS> struct dyno_factor_rows {
+    const T *base[COUNT];
+    bool there[COUNT];
+};
+template <typename T, int COUNT> struct dyno_factor_rows<T, COUNT, true> {
+    const T *base[COUNT];
+    int y[COUNT], x[COUNT];
+    int channel, r, s;
+};
+
+/* COUNT rows from `first` on, `step` apart; those past the last are as the first, and not there. */
+template <typename T, int COUNT, bool WINDOWS>
+__device__ __forceinline__ void dyno_find_rows(dyno_factor_rows<T, COUNT, WINDOWS> &rows,
+                                               const dyno_gpu_product &p, const T *a, int first,
+                                               int step, int k)
+{
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+        const int m = first + i * step;
+        if constexpr (WINDOWS) {
+            const int plane = p.oh * p.ow;
+            const int n = m / plane;
+            const int pixel = m - n * plane;
+            const int oy = pixel / p.ow;
+            rows.y[i] = m < p.m ? oy * p.sh - p.ph : -(1 << 29);
+            rows.x[i] = (pixel - oy * p.ow) * p.sw - p.pw;
+            rows.base[i] = a + (i64)(m < p.m ? n : 0) * p.h * p.w * p.lda;
+        } else {
+            rows.there[i] = m < p.m;
+            rows.base[i] = a + (i64)(m < p.m ? m : 0) * p.lda;
+        }
+    }
+    if constexpr (WINDOWS) {
+        const int tap = k / p.c;
+        rows.channel = k - tap * p.c;
+        rows.r = tap / p.kw;
+        rows.s = tap - rows.r * p.kw;
+    }
+}
+
+/* So many elements on along the k axis. */
+template <typename T, int COUNT, bool WINDOWS>
+__device__ __forceinline__ void dyno_step_rows(dyno_factor_rows<T, COUNT, WINDOWS> &rows,
+                                               const dyno_gpu_product &p, int by)
+{
+    if constexpr (WINDOWS) {
+        rows.channel += by;
+        while (rows.channel >= p.c) {
+            rows.channel -= p.c;
+            if (++rows.s == p.kw) {
+                rows.s = 0;
+                rows.r++;
+            }
+        }
+    }
+}
+
 /* The step's tail, which comes behind this (backend/cuda/tail.h). */
 template <int W>
 __device__ __forceinline__ void dyno_tail(float (&v)[W], const dyno_gpu_tail &t, i64 at, int row,

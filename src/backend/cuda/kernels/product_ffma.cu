@@ -38,44 +38,9 @@ __device__ __forceinline__ void read_four(float (&to)[4], const E *from, int lef
     }
 }
 
-struct window_rows {
-    const T *base[A_COPIES];
-#if WINDOWS
-    int y[A_COPIES], x[A_COPIES];
-    int channel, r, s;
-#else
-    bool there[A_COPIES];
-#endif
-};
+typedef dyno_factor_rows<T, A_COPIES, WINDOWS> factor_rows;
 
-__device__ __forceinline__ void find_rows(window_rows &rows, const dyno_gpu_product &p, const T *a,
-                                          int m0, int k)
-{
-#pragma unroll
-    for (int i = 0; i < A_COPIES; i++) {
-        const int m = m0 + (int)threadIdx.x / CHUNKS + i * ROWS;
-#if WINDOWS
-        const int plane = p.oh * p.ow;
-        const int n = m / plane;
-        const int pixel = m - n * plane;
-        const int oy = pixel / p.ow;
-        rows.y[i] = m < p.m ? oy * p.sh - p.ph : -(1 << 29);
-        rows.x[i] = (pixel - oy * p.ow) * p.sw - p.pw;
-        rows.base[i] = a + (i64)(m < p.m ? n : 0) * p.h * p.w * p.lda;
-#else
-        rows.there[i] = m < p.m;
-        rows.base[i] = a + (i64)(m < p.m ? m : 0) * p.lda;
-#endif
-    }
-#if WINDOWS
-    const int tap = k / p.c;
-    rows.channel = k - tap * p.c;
-    rows.r = tap / p.kw;
-    rows.s = tap - rows.r * p.kw;
-#endif
-}
-
-__device__ __forceinline__ void read_a(float (&to)[A_COPIES][4], const window_rows &rows,
+__device__ __forceinline__ void read_a(float (&to)[A_COPIES][4], const factor_rows &rows,
                                        const dyno_gpu_product &p, int k)
 {
 #pragma unroll
@@ -149,8 +114,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const int chunk = (int)threadIdx.x % CHUNKS, row0 = (int)threadIdx.x / CHUNKS;
     const int ty = (int)threadIdx.x / (BN / TN), tx = (int)threadIdx.x % (BN / TN);
     int k = chunk * 4;
-    window_rows rows;
-    find_rows(rows, p, a, m0, k);
+    factor_rows rows;
+    dyno_find_rows(rows, p, a, m0 + (int)threadIdx.x / CHUNKS, ROWS, k);
     float sum[TM][TN] = {};
     float ra[A_COPIES][4], rb[B_COPIES][4];
 
@@ -178,16 +143,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         const int stage = tile & 1;
         if (tile + 1 < tiles) {
             k += BK;
-#if WINDOWS
-            rows.channel += BK;
-            while (rows.channel >= p.c) {
-                rows.channel -= p.c;
-                if (++rows.s == p.kw) {
-                    rows.s = 0;
-                    rows.r++;
-                }
-            }
-#endif
+            dyno_step_rows(rows, p, BK);
             read_a(ra, rows, p, k);
             read_b(rb, b, p, n0, (tile + 1) * BK);
         }

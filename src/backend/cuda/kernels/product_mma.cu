@@ -36,45 +36,9 @@ __device__ __forceinline__ int tile_at(int row, int chunk)
                             : row * 64 + ((chunk ^ (row >> 1 & 3)) << 4);
 }
 
-/* Where a thread's rows of A begin, and where on the k axis it is. */
-struct rows_of_a {
-    const T *base[A_COPIES];
-#if WINDOWS
-    int y[A_COPIES], x[A_COPIES];
-    int channel, r, s;
-#else
-    bool there[A_COPIES];
-#endif
-};
+typedef dyno_factor_rows<T, A_COPIES, WINDOWS> factor_rows;
 
-__device__ __forceinline__ void find_rows(rows_of_a &rows, const dyno_gpu_product &p, const T *a,
-                                          int m0, int k)
-{
-#pragma unroll
-    for (int i = 0; i < A_COPIES; i++) {
-        const int m = m0 + (int)threadIdx.x / CHUNKS + i * ROWS;
-#if WINDOWS
-        const int plane = p.oh * p.ow;
-        const int n = m / plane;
-        const int pixel = m - n * plane;
-        const int oy = pixel / p.ow;
-        rows.y[i] = m < p.m ? oy * p.sh - p.ph : -(1 << 29);
-        rows.x[i] = (pixel - oy * p.ow) * p.sw - p.pw;
-        rows.base[i] = a + (i64)(m < p.m ? n : 0) * p.h * p.w * p.lda;
-#else
-        rows.there[i] = m < p.m;
-        rows.base[i] = a + (i64)(m < p.m ? m : 0) * p.lda;
-#endif
-    }
-#if WINDOWS
-    const int tap = k / p.c;
-    rows.channel = k - tap * p.c;
-    rows.r = tap / p.kw;
-    rows.s = tap - rows.r * p.kw;
-#endif
-}
-
-__device__ __forceinline__ void copy_a(const rows_of_a &rows, const dyno_gpu_product &p,
+__device__ __forceinline__ void copy_a(const factor_rows &rows, const dyno_gpu_product &p,
                                        unsigned to, int k)
 {
     const int row0 = (int)threadIdx.x / CHUNKS;
@@ -216,8 +180,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const T *b = (const T *)p.b + batch * p.b_batch;
 
     int k = first * BK + (int)threadIdx.x % CHUNKS * CHUNK;
-    rows_of_a rows;
-    find_rows(rows, p, a, m0, k);
+    factor_rows rows;
+    dyno_find_rows(rows, p, a, m0 + (int)threadIdx.x / CHUNKS, ROWS, k);
     float sum[WM / 16][WN / 8][4] = {};
     int copied = first;
     auto copy_tile = [&](int stage) {
@@ -227,16 +191,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             copy_b(b, p, at + BM * ROW_BYTES, n0, k);
             copied++;
             k += BK;
-#if WINDOWS
-            rows.channel += BK;
-            while (rows.channel >= p.c) {
-                rows.channel -= p.c;
-                if (++rows.s == p.kw) {
-                    rows.s = 0;
-                    rows.r++;
-                }
-            }
-#endif
+            dyno_step_rows(rows, p, BK);
         }
         ptx_copies_commit();
     };
