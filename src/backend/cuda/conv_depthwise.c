@@ -109,65 +109,28 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
     return DYNO_OK;
 }
 
-static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                   const char **source_out, struct dyno_strbuf *choices,
-                                   struct dyno_err *err)
+static enum dyno_status describe(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                 struct dyno_cuda_conv_state *state, struct dyno_strbuf *choices,
+                                 struct dyno_err *err)
 {
-    struct dyno_cpu_conv conv = {.batch = 0};
-    struct dyno_cuda_tail tail;
-    DYNO_TRY(sizes_of(site, tactic, &conv, err));
-    if (!dyno_cuda_tail_plan(site, tactic, &tail))
-        return dyno_cuda_refuse(site, err);
-    const char *type = dyno_cuda_type(tactic->out_layout);
-    *source_out = "depthwise.cu";
-    dyno_strbuf_printf(choices,
-                       "#define T %s\n#define TO %s\n#define VEC %d\n#define RUN %u\n"
-                       "#define KH %d\n#define KW %d\n#define SH %d\n#define SW %d\n"
-                       "#define DH %d\n#define DW %d\n",
-                       type, type, tactic->out_layout.block, tactic->cfg[1], (int)conv.kh,
-                       (int)conv.kw, (int)conv.sh, (int)conv.sw, (int)conv.dh, (int)conv.dw);
-    dyno_cuda_tail_text(&site->step->tail, &tail, choices);
-    return DYNO_OK;
-}
-
-static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                const void *packed, void *state_bytes,
-                                uint64_t *workspace_bytes_out, struct dyno_err *err)
-{
-    (void)packed;
     struct dyno_cpu_conv conv = {.batch = 0};
     const struct dyno_layout layout = tactic->in_layouts[0];
-    *workspace_bytes_out = 0;
     DYNO_TRY(sizes_of(site, tactic, &conv, err));
     if (layout.block < 1)
         return dyno_cuda_refuse(site, err);
     const int64_t stored = dyno_cuda_stored(conv.c, layout);
-    const struct dyno_gpu_conv params = {.batch = (int)conv.batch,
-                                         .c = (int)stored,
-                                         .m = (int)stored,
-                                         .channels = (int)conv.c,
-                                         .h = (int)conv.h,
-                                         .w = (int)conv.w,
-                                         .oh = (int)conv.oh,
-                                         .ow = (int)conv.ow,
-                                         .ph = (int)conv.ph,
-                                         .pw = (int)conv.pw};
-    const int64_t places = conv.batch * conv.oh * dyno_cuda_div_up(conv.ow, tactic->cfg[1]);
-    return dyno_cuda_conv_prepare(site, tactic, &params, places * (stored / layout.block),
-                                  state_bytes, err);
+    const int64_t runs = dyno_cuda_div_up(conv.ow, tactic->cfg[1]);
+    state->params = dyno_cuda_conv_params(&conv, stored, stored);
+    dyno_cuda_conv_spread(conv.batch * conv.oh * runs * (stored / layout.block), state);
+    if (choices == NULL)
+        return DYNO_OK;
+    dyno_cuda_conv_types(tactic, choices);
+    dyno_strbuf_printf(choices,
+                       "#define RUN %u\n#define KH %d\n#define KW %d\n#define SH %d\n"
+                       "#define SW %d\n#define DH %d\n#define DW %d\n",
+                       tactic->cfg[1], (int)conv.kh, (int)conv.kw, (int)conv.sh, (int)conv.sw,
+                       (int)conv.dh, (int)conv.dw);
+    return DYNO_OK;
 }
 
-const struct dyno_kernel dyno_kernel_cuda_conv_depthwise = {
-    .name = "conv_depthwise_cuda",
-    .packing = 1,
-    .packed_ins = 1U << 1,
-    .state_bytes = sizeof(struct dyno_cuda_conv_state),
-    .strided = true,
-    .place = DYNO_ON_GPU,
-    .enumerate = enumerate,
-    .settle = settle,
-    .pack = pack,
-    .prepare = prepare,
-    .run = dyno_cuda_conv_run,
-    .program = program_of,
-};
+DYNO_CUDA_CONV_KERNEL(conv_depthwise, 1, "depthwise.cu");

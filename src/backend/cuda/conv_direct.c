@@ -114,70 +114,39 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
     return DYNO_OK;
 }
 
-static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                   const char **source_out, struct dyno_strbuf *choices,
-                                   struct dyno_err *err)
+static enum dyno_status describe(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                 struct dyno_cuda_conv_state *state, struct dyno_strbuf *choices,
+                                 struct dyno_err *err)
 {
     struct direct direct = {.mg_stored = 0};
-    struct dyno_cuda_tail tail;
+    const struct dyno_cuda_conv *conv = &direct.conv;
     const struct dyno_layout layout = tactic->out_layout;
     DYNO_TRY(direct_of(site, layout, &direct, err));
-    if (!dyno_cuda_tail_plan(site, tactic, &tail))
-        return dyno_cuda_refuse(site, err);
-    const char *type = dyno_cuda_type(layout);
-    *source_out = "direct.cu";
+    const int64_t stored = dyno_cuda_stored(conv->m, layout);
+    const int64_t step = conv->is_transposed ? conv->sw : 1;
+    const int64_t runs = dyno_cuda_div_up(conv->ow, tactic->cfg[1] * step) * step;
+    state->params = (struct dyno_gpu_conv){.batch = (int)conv->batch,
+                                           .c = (int)dyno_cuda_stored(conv->c, layout),
+                                           .m = (int)stored,
+                                           .channels = (int)conv->m,
+                                           .h = (int)conv->h,
+                                           .w = (int)conv->w,
+                                           .oh = (int)conv->oh,
+                                           .ow = (int)conv->ow,
+                                           .ph = (int)conv->ph,
+                                           .pw = (int)conv->pw};
+    dyno_cuda_conv_spread(conv->batch * conv->oh * runs * (stored / layout.block), state);
+    if (choices == NULL)
+        return DYNO_OK;
+    dyno_cuda_conv_types(tactic, choices);
     dyno_strbuf_printf(choices,
-                       "#define T %s\n#define TO %s\n#define VEC %d\n#define RUN %u\n"
-                       "#define TRANSPOSED %d\n#define KH %d\n#define KW %d\n#define SH %d\n"
-                       "#define SW %d\n#define DH %d\n#define DW %d\n#define CG %d\n"
-                       "#define MG %d\n#define VX %d\n",
-                       type, type, layout.block, tactic->cfg[1], direct.conv.is_transposed,
-                       (int)direct.conv.kh, (int)direct.conv.kw, (int)direct.conv.sh,
-                       (int)direct.conv.sw, (int)direct.conv.dh, (int)direct.conv.dw,
-                       (int)direct.conv.cg, (int)direct.mg_stored,
-                       direct.conv.cg % layout.block == 0 ? layout.block : 1);
-    dyno_cuda_tail_text(&site->step->tail, &tail, choices);
+                       "#define RUN %u\n#define TRANSPOSED %d\n#define KH %d\n#define KW %d\n"
+                       "#define SH %d\n#define SW %d\n#define DH %d\n#define DW %d\n"
+                       "#define CG %d\n#define MG %d\n#define VX %d\n",
+                       tactic->cfg[1], conv->is_transposed, (int)conv->kh, (int)conv->kw,
+                       (int)conv->sh, (int)conv->sw, (int)conv->dh, (int)conv->dw, (int)conv->cg,
+                       (int)direct.mg_stored, conv->cg % layout.block == 0 ? layout.block : 1);
     return DYNO_OK;
 }
 
-static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                const void *packed, void *state_bytes,
-                                uint64_t *workspace_bytes_out, struct dyno_err *err)
-{
-    (void)packed;
-    const struct dyno_layout layout = tactic->in_layouts[0];
-    struct direct direct = {.mg_stored = 0};
-    *workspace_bytes_out = 0;
-    DYNO_TRY(direct_of(site, layout, &direct, err));
-    const struct dyno_cuda_conv d = direct.conv;
-    const int64_t stored = dyno_cuda_stored(d.m, layout);
-    const struct dyno_gpu_conv params = {.batch = (int)d.batch,
-                                         .c = (int)dyno_cuda_stored(d.c, layout),
-                                         .m = (int)stored,
-                                         .channels = (int)d.m,
-                                         .h = (int)d.h,
-                                         .w = (int)d.w,
-                                         .oh = (int)d.oh,
-                                         .ow = (int)d.ow,
-                                         .ph = (int)d.ph,
-                                         .pw = (int)d.pw};
-    const int64_t step = d.is_transposed ? d.sw : 1;
-    const int64_t runs = dyno_cuda_div_up(d.ow, tactic->cfg[1] * step) * step;
-    return dyno_cuda_conv_prepare(
-        site, tactic, &params, d.batch * d.oh * runs * (stored / layout.block), state_bytes, err);
-}
-
-const struct dyno_kernel dyno_kernel_cuda_conv_direct = {
-    .name = "conv_direct_cuda",
-    .packing = 1,
-    .packed_ins = 1U << 1,
-    .state_bytes = sizeof(struct dyno_cuda_conv_state),
-    .strided = true,
-    .place = DYNO_ON_GPU,
-    .enumerate = enumerate,
-    .settle = settle,
-    .pack = pack,
-    .prepare = prepare,
-    .run = dyno_cuda_conv_run,
-    .program = program_of,
-};
+DYNO_CUDA_CONV_KERNEL(conv_direct, 1, "direct.cu");

@@ -246,65 +246,36 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
     return dyno_cuda_window_pack(site, tactic, place, dst, err);
 }
 
-static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                   const char **source_out, struct dyno_strbuf *choices,
-                                   struct dyno_err *err)
+static enum dyno_status describe(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                 struct dyno_cuda_conv_state *state, struct dyno_strbuf *choices,
+                                 struct dyno_err *err)
 {
     struct dyno_cuda_window window = {.in_stored = 0};
-    struct dyno_cuda_tail tail;
-    const uint32_t tile = tactic->cfg[1];
-    DYNO_TRY(dyno_cuda_window_of(site, tactic->out_layout, &window, err));
-    if (!way_fits(&window, way_of(tactic)) || !dyno_cuda_tail_plan(site, tactic, &tail))
-        return dyno_cuda_refuse(site, err);
     const struct dyno_cpu_conv *conv = &window.conv;
-    const char *type = dyno_cuda_type(tactic->out_layout);
-    *source_out = "patch_wgmma.cu";
+    const struct way way = way_of(tactic);
+    const uint32_t tile = way.tile;
+    DYNO_TRY(dyno_cuda_window_of(site, tactic->out_layout, &window, err));
+    if (!way_fits(&window, way))
+        return dyno_cuda_refuse(site, err);
+    state->params = dyno_cuda_conv_params(conv, window.in_stored, window.out_stored);
+    state->grid[0] = dyno_cuda_div_up(units_of(&window), units_a_block(tile));
+    state->grid[1] = columns_of(&window, tile) / tiles[tile].columns;
+    state->grid[2] = way.split;
+    state->threads = tiles[tile].warpgroups * 128;
+    state->shared_bytes = shared_bytes(&window, way);
+    if (choices == NULL)
+        return DYNO_OK;
+    dyno_cuda_conv_types(tactic, choices);
     dyno_strbuf_printf(choices,
-                       "#define T %s\n#define TO %s\n#define VEC 8\n#define KH %d\n#define KW %d\n"
-                       "#define SH %d\n#define SW %d\n#define WARPGROUPS %d\n#define MI %d\n"
-                       "#define BN %d\n#define CK %d\n#define TAPS_A_STEP %d\n#define STAGES %d\n"
-                       "#define RESIDENT %d\n#define SPLIT %u\n",
-                       type, type, (int)conv->kh, (int)conv->kw, (int)conv->sh, (int)conv->sw,
+                       "#define KH %d\n#define KW %d\n#define SH %d\n#define SW %d\n"
+                       "#define WARPGROUPS %d\n#define MI %d\n#define BN %d\n#define CK %d\n"
+                       "#define TAPS_A_STEP %d\n#define STAGES %d\n#define RESIDENT %d\n"
+                       "#define SPLIT %u\n",
+                       (int)conv->kh, (int)conv->kw, (int)conv->sh, (int)conv->sw,
                        tiles[tile].warpgroups, tiles[tile].units, tiles[tile].columns,
                        tiles[tile].channels, (int)taps_a_step(&window, tile), tiles[tile].stages,
-                       tiles[tile].resident, tactic->cfg[2]);
-    dyno_cuda_tail_text(&site->step->tail, &tail, choices);
+                       tiles[tile].resident, way.split);
     return DYNO_OK;
 }
 
-static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                const void *packed, void *state_bytes,
-                                uint64_t *workspace_bytes_out, struct dyno_err *err)
-{
-    (void)packed;
-    struct dyno_cuda_window window = {.in_stored = 0};
-    struct dyno_cuda_conv_state *state = state_bytes;
-    const uint32_t tile = tactic->cfg[1];
-    *workspace_bytes_out = 0;
-    DYNO_TRY(dyno_cuda_window_of(site, tactic->out_layout, &window, err));
-    if (!way_fits(&window, way_of(tactic)))
-        return dyno_cuda_refuse(site, err);
-    const struct dyno_gpu_conv params =
-        dyno_cuda_conv_params(&window.conv, window.in_stored, window.out_stored);
-    DYNO_TRY(dyno_cuda_conv_prepare(site, tactic, &params, 0, state, err));
-    state->grid[0] = dyno_cuda_div_up(units_of(&window), units_a_block(tile));
-    state->grid[1] = columns_of(&window, tile) / tiles[tile].columns;
-    state->grid[2] = tactic->cfg[2];
-    state->threads = tiles[tile].warpgroups * 128;
-    return dyno_cuda_conv_share(site, shared_bytes(&window, way_of(tactic)), state, err);
-}
-
-const struct dyno_kernel dyno_kernel_cuda_conv_patch_wgmma = {
-    .name = "conv_patch_wgmma_cuda",
-    .packing = 1,
-    .packed_ins = 1U << 1,
-    .state_bytes = sizeof(struct dyno_cuda_conv_state),
-    .strided = true,
-    .place = DYNO_ON_GPU,
-    .enumerate = enumerate,
-    .settle = settle,
-    .pack = pack,
-    .prepare = prepare,
-    .run = dyno_cuda_conv_run,
-    .program = program_of,
-};
+DYNO_CUDA_CONV_KERNEL(conv_patch_wgmma, 1, "patch_wgmma.cu");

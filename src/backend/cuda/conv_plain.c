@@ -1,4 +1,5 @@
-/* conv_plain.c - geometry, parameters and launches of the convolutions that are no product. */
+/* conv_plain.c - geometry, parameters, programs and launches of the convolutions that are no
+ * product. */
 #include "backend/cuda/conv_plain.h"
 
 #include <string.h>
@@ -194,34 +195,51 @@ bool dyno_cuda_conv_asks(const struct dyno_tactic *asked, uint32_t longest)
            dyno_cuda_rest_is_zero(asked, 2) && dyno_cuda_asks_layout(asked, true);
 }
 
+void dyno_cuda_conv_types(const struct dyno_tactic *tactic, struct dyno_strbuf *choices)
+{
+    const char *type = dyno_cuda_type(tactic->out_layout);
+    dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define VEC %d\n", type, type,
+                       tactic->out_layout.block);
+}
+
+void dyno_cuda_conv_spread(int64_t threads, struct dyno_cuda_conv_state *state)
+{
+    state->grid[0] = dyno_cuda_div_up(threads, DYNO_CUDA_CONV_THREADS);
+    state->grid[1] = state->grid[2] = 1;
+    state->threads = DYNO_CUDA_CONV_THREADS;
+}
+
+enum dyno_status dyno_cuda_conv_program(const struct dyno_site *site,
+                                        const struct dyno_tactic *tactic,
+                                        dyno_cuda_conv_describe_fn *describe,
+                                        struct dyno_strbuf *choices, struct dyno_err *err)
+{
+    struct dyno_cuda_conv_state state = {.threads = 0};
+    DYNO_TRY(describe(site, tactic, &state, choices, err));
+    if (!dyno_cuda_tail_plan(site, tactic, &state.tail))
+        return dyno_cuda_refuse(site, err);
+    dyno_cuda_tail_text(&site->step->tail, &state.tail, choices);
+    return DYNO_OK;
+}
+
 enum dyno_status dyno_cuda_conv_prepare(const struct dyno_site *site,
                                         const struct dyno_tactic *tactic,
-                                        const struct dyno_gpu_conv *params, int64_t threads,
-                                        struct dyno_cuda_conv_state *state_out,
-                                        struct dyno_err *err)
+                                        dyno_cuda_conv_describe_fn *describe,
+                                        struct dyno_cuda_conv_state *state, struct dyno_err *err)
 {
-    struct dyno_cuda_conv_state *state = state_out;
-    *state = (struct dyno_cuda_conv_state){.params = *params, .threads = DYNO_CUDA_CONV_THREADS};
+    const uint64_t most = site->target->gpu.shared_bytes;
+    *state = (struct dyno_cuda_conv_state){.threads = 0};
+    DYNO_TRY(describe(site, tactic, state, NULL, err));
     state->params.x_ld = (int)dyno_cuda_ld(&site->ins[0], tactic->in_layouts[0]);
     state->params.y_ld = (int)dyno_cuda_ld(&site->outs[0], tactic->out_layout);
     if (!dyno_cuda_tail_plan(site, tactic, &state->tail))
         return dyno_cuda_refuse(site, err);
     if (!dyno_cuda_tail_sizes(site, tactic, &state->tail, &state->params.tail))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "an operand of the tail is too large");
-    state->grid[0] = dyno_cuda_div_up(threads, DYNO_CUDA_CONV_THREADS);
-    state->grid[1] = state->grid[2] = 1;
-    return DYNO_OK;
-}
-
-enum dyno_status dyno_cuda_conv_share(const struct dyno_site *site, int64_t bytes,
-                                      struct dyno_cuda_conv_state *state, struct dyno_err *err)
-{
-    const uint64_t most = site->target->gpu.shared_bytes;
-    if ((uint64_t)bytes > most || bytes > INT32_MAX)
+    if ((uint64_t)state->shared_bytes > most || state->shared_bytes > INT32_MAX)
         return DYNO_FAIL(err, DYNO_E_LIMIT,
                          "a block wants %lld bytes of shared memory, this GPU has %llu",
-                         (long long)bytes, (unsigned long long)most);
-    state->shared_bytes = (uint32_t)bytes;
+                         (long long)state->shared_bytes, (unsigned long long)most);
     return DYNO_OK;
 }
 
@@ -234,6 +252,6 @@ enum dyno_status dyno_cuda_conv_run(struct dyno_run_args *args)
     params.bias = dyno_cuda_address(args->packed);
     params.weights = params.bias + (unsigned long long)params.m * sizeof(float);
     dyno_cuda_tail_bind(args, &state->tail, &params.tail);
-    return dyno_cuda_launch(args, state->grid, state->threads, state->shared_bytes, &params,
-                            sizeof(params));
+    return dyno_cuda_launch(args, state->grid, state->threads, (uint32_t)state->shared_bytes,
+                            &params, sizeof(params));
 }

@@ -1,5 +1,6 @@
-/* conv_plain.h - what the convolutions that are no product have in common: geometry, parameters and
- * launches.
+/* conv_plain.h - what the convolutions that are no product have in common: geometry, parameters,
+ * programs and launches.  A kernel of them writes enumerate, settle and pack, and one function that
+ * describes it: DYNO_CUDA_CONV_KERNEL makes the rest.
  *
  * Packed: the bias of every output as stored (f32), then the weights in the type of x.
  */
@@ -28,7 +29,7 @@ struct dyno_cuda_conv_state {
     struct dyno_cuda_tail tail;
     int64_t grid[3];
     int threads; /* of a block */
-    uint32_t shared_bytes;
+    int64_t shared_bytes;
 };
 
 /* A Conv over a small window: one group, no dilation, two spatial axes. */
@@ -62,20 +63,64 @@ struct dyno_gpu_conv dyno_cuda_conv_params(const struct dyno_cpu_conv *conv, int
  * makes, a power of two up to `longest`; the rest is zero. */
 bool dyno_cuda_conv_asks(const struct dyno_tactic *asked, uint32_t longest);
 
-/* With params and so many threads that have something to do: the rest of a `prepare`.  A kernel
- * with other blocks than DYNO_CUDA_CONV_THREADS sets grid and threads after it. */
-DYNO_NODISCARD enum dyno_status dyno_cuda_conv_prepare(const struct dyno_site *site,
-                                                       const struct dyno_tactic *tactic,
-                                                       const struct dyno_gpu_conv *params,
-                                                       int64_t threads,
-                                                       struct dyno_cuda_conv_state *state_out,
-                                                       struct dyno_err *err);
+/* Choices that most of them begin with: T (of x and the weights), TO (of y), VEC (channels of 16
+ * bytes). */
+void dyno_cuda_conv_types(const struct dyno_tactic *tactic, struct dyno_strbuf *choices);
 
-/* What a block wants of shared memory; E_LIMIT when the GPU has less. */
-DYNO_NODISCARD enum dyno_status dyno_cuda_conv_share(const struct dyno_site *site, int64_t bytes,
-                                                     struct dyno_cuda_conv_state *state,
-                                                     struct dyno_err *err);
+/* Blocks of DYNO_CUDA_CONV_THREADS for so many threads that have something to do. */
+void dyno_cuda_conv_spread(int64_t threads, struct dyno_cuda_conv_state *state);
 
+/* What is special about a kernel: of a step and its tactic the geometry (params), the grid, threads
+ * and shared memory of its launch; and, where `choices` is not NULL, what its program is told.  All
+ * else of *state is zero.  Refuses what is no step, or no tactic, of this kernel. */
+typedef enum dyno_status dyno_cuda_conv_describe_fn(const struct dyno_site *site,
+                                                    const struct dyno_tactic *tactic,
+                                                    struct dyno_cuda_conv_state *state,
+                                                    struct dyno_strbuf *choices,
+                                                    struct dyno_err *err);
+
+/* The functions of a kernel that follow from its description.  E_LIMIT when the tail is too large,
+ * or a block wants more shared memory than the GPU has. */
+enum dyno_status dyno_cuda_conv_program(const struct dyno_site *site,
+                                        const struct dyno_tactic *tactic,
+                                        dyno_cuda_conv_describe_fn *describe,
+                                        struct dyno_strbuf *choices, struct dyno_err *err);
+enum dyno_status dyno_cuda_conv_prepare(const struct dyno_site *site,
+                                        const struct dyno_tactic *tactic,
+                                        dyno_cuda_conv_describe_fn *describe,
+                                        struct dyno_cuda_conv_state *state, struct dyno_err *err);
 enum dyno_status dyno_cuda_conv_run(struct dyno_run_args *args);
+
+/* A kernel of these, and of the enumerate, settle, pack and describe that stand before it. */
+#define DYNO_CUDA_CONV_KERNEL(kernel_name, packing_number, source)                             \
+    static enum dyno_status prepare(                                                           \
+        const struct dyno_site *site, const struct dyno_tactic *tactic, const void *packed,    \
+        void *state, uint64_t *workspace_bytes_out, struct dyno_err *err)                      \
+    {                                                                                          \
+        (void)packed;                                                                          \
+        *workspace_bytes_out = 0;                                                              \
+        return dyno_cuda_conv_prepare(site, tactic, describe, state, err);                     \
+    }                                                                                          \
+    static enum dyno_status program(const struct dyno_site *site,                              \
+                                    const struct dyno_tactic *tactic, const char **source_out, \
+                                    struct dyno_strbuf *choices, struct dyno_err *err)         \
+    {                                                                                          \
+        *source_out = (source);                                                                \
+        return dyno_cuda_conv_program(site, tactic, describe, choices, err);                   \
+    }                                                                                          \
+    const struct dyno_kernel dyno_kernel_cuda_##kernel_name = {                                \
+        .name = #kernel_name "_cuda",                                                          \
+        .packing = (packing_number),                                                           \
+        .packed_ins = 1U << 1,                                                                 \
+        .state_bytes = sizeof(struct dyno_cuda_conv_state),                                    \
+        .strided = true,                                                                       \
+        .place = DYNO_ON_GPU,                                                                  \
+        .enumerate = enumerate,                                                                \
+        .settle = settle,                                                                      \
+        .pack = pack,                                                                          \
+        .prepare = prepare,                                                                    \
+        .run = dyno_cuda_conv_run,                                                             \
+        .program = program,                                                                    \
+    }
 
 #endif /* DYNO_BACKEND_CUDA_CONV_PLAIN_H */

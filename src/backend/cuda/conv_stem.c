@@ -148,64 +148,34 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
     return DYNO_OK;
 }
 
-static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                   const char **source_out, struct dyno_strbuf *choices,
-                                   struct dyno_err *err)
+static enum dyno_status describe(const struct dyno_site *site, const struct dyno_tactic *tactic,
+                                 struct dyno_cuda_conv_state *state, struct dyno_strbuf *choices,
+                                 struct dyno_err *err)
 {
     struct stem stem = {.taps = 0};
-    struct dyno_cuda_tail tail;
-    DYNO_TRY(stem_of(site, tactic->out_layout, &stem, err));
-    if (!dyno_cuda_tail_plan(site, tactic, &tail))
-        return dyno_cuda_refuse(site, err);
     const struct dyno_cpu_conv *conv = &stem.conv;
-    const char *type = dyno_cuda_type(tactic->out_layout);
-    *source_out = "stem.cu";
+    const uint32_t tile = tactic->cfg[1];
+    DYNO_TRY(stem_of(site, tactic->out_layout, &stem, err));
+    if (tile >= TILES)
+        return dyno_cuda_refuse(site, err);
+    DYNO_ASSERT(stem.block > 0);
+    state->params = dyno_cuda_conv_params(conv, conv->c, stem.stored);
+    state->grid[0] = tiles_of(&stem, tile);
+    state->grid[1] = stem.columns / stem.block;
+    state->grid[2] = conv->batch;
+    state->threads = tiles[tile].h * tiles[tile].w;
+    state->shared_bytes = shared_bytes(&stem, tile);
+    if (choices == NULL)
+        return DYNO_OK;
     dyno_strbuf_printf(choices,
                        "#define T %s\n#define VEC 8\n#define C %d\n#define KH %d\n"
                        "#define KW %d\n#define SH %d\n#define SW %d\n#define KP %d\n"
                        "#define LEAD %d\n#define EVEN %d\n"
                        "#define TH %d\n#define TW %d\n#define BN %d\n",
-                       type, (int)conv->c, (int)conv->kh, (int)conv->kw, (int)conv->sh,
-                       (int)conv->sw, (int)stem.taps, (int)stem.lead, stem.is_even,
-                       tiles[tactic->cfg[1]].h, tiles[tactic->cfg[1]].w, (int)stem.block);
-    dyno_cuda_tail_text(&site->step->tail, &tail, choices);
+                       dyno_cuda_type(tactic->out_layout), (int)conv->c, (int)conv->kh,
+                       (int)conv->kw, (int)conv->sh, (int)conv->sw, (int)stem.taps, (int)stem.lead,
+                       stem.is_even, tiles[tile].h, tiles[tile].w, (int)stem.block);
     return DYNO_OK;
 }
 
-static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_tactic *tactic,
-                                const void *packed, void *state_bytes,
-                                uint64_t *workspace_bytes_out, struct dyno_err *err)
-{
-    (void)packed;
-    struct stem stem = {.taps = 0};
-    struct dyno_cuda_conv_state *state = state_bytes;
-    const uint32_t tile = tactic->cfg[1];
-    *workspace_bytes_out = 0;
-    DYNO_TRY(stem_of(site, tactic->out_layout, &stem, err));
-    if (tile >= TILES)
-        return dyno_cuda_refuse(site, err);
-    const struct dyno_cpu_conv *conv = &stem.conv;
-    const struct dyno_gpu_conv params = dyno_cuda_conv_params(conv, conv->c, stem.stored);
-    DYNO_TRY(dyno_cuda_conv_prepare(site, tactic, &params, 0, state, err));
-    DYNO_ASSERT(stem.block > 0);
-    state->grid[0] = tiles_of(&stem, tile);
-    state->grid[1] = stem.columns / stem.block;
-    state->grid[2] = conv->batch;
-    state->threads = tiles[tile].h * tiles[tile].w;
-    return dyno_cuda_conv_share(site, shared_bytes(&stem, tile), state, err);
-}
-
-const struct dyno_kernel dyno_kernel_cuda_conv_stem = {
-    .name = "conv_stem_cuda",
-    .packing = 2,
-    .packed_ins = 1U << 1,
-    .state_bytes = sizeof(struct dyno_cuda_conv_state),
-    .strided = true,
-    .place = DYNO_ON_GPU,
-    .enumerate = enumerate,
-    .settle = settle,
-    .pack = pack,
-    .prepare = prepare,
-    .run = dyno_cuda_conv_run,
-    .program = program_of,
-};
+DYNO_CUDA_CONV_KERNEL(conv_stem, 2, "stem.cu");
