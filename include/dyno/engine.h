@@ -159,15 +159,27 @@ DYNO_NODISCARD DYNO_API enum dyno_status dyno_context_create(struct dyno_engine 
 /* Waits for what is in flight.  Accepts NULL. */
 DYNO_API void dyno_context_destroy(struct dyno_context *context);
 
+enum dyno_location {
+    DYNO_IN_HOST,  /* this process's own */
+    DYNO_IN_DEVICE /* of the GPU that the engine runs on */
+};
+
 /* An array of the caller's.  For an input all fields are read.  For an output: data NULL means
  * "memory of the context" and dtype, rank, dims, data and bytes are filled when the run completes
- * (valid until the next submit or destroy); data set means "write here", and bytes is its room. */
+ * (valid until the next submit or destroy); data set means "write here", and bytes is its room.
+ *
+ * Memory of the GPU is any that the process has there (cuMemAlloc, cudaMalloc, a framework's
+ * tensor), by its address; of an output it is always the caller's.  What fills an input must have
+ * ended when the run is begun, and outputs are there when it has completed; no stream of the
+ * caller's is waited for.  E_UNSUPPORTED: a step that runs on the CPU touches that input or output
+ * (dyno inspect shows them), or the output's shape is known only when it is made. */
 struct dyno_array {
     void *data;
     size_t bytes;
     int dtype;
     int rank;
     int64_t dims[DYNO_API_RANK_MAX];
+    enum dyno_location location; /* where data lies */
 };
 
 /* Shapes of outputs for given input shapes, without running: fills dtype, rank, dims and bytes of

@@ -23,7 +23,7 @@ class IoInfo(ctypes.Structure):
 
 class Array(ctypes.Structure):
     _fields_ = [("data", ctypes.c_void_p), ("bytes", ctypes.c_size_t), ("dtype", ctypes.c_int),
-                ("rank", ctypes.c_int), ("dims", ctypes.c_int64 * _RANK)]
+                ("rank", ctypes.c_int), ("dims", ctypes.c_int64 * _RANK), ("location", ctypes.c_int)]
 
 
 def _candidates():

@@ -214,6 +214,33 @@ enum dyno_status dyno_context_bind(struct dyno_context *context, const struct dy
 
 /* --- inputs and outputs --- */
 
+/* An input or output of the caller's that may lie on the GPU: note whether it does. */
+static enum dyno_status take_place(struct dyno_context *context, const struct dyno_io *io,
+                                   const char *what, const struct dyno_array *array,
+                                   struct dyno_err *err)
+{
+    const struct dyno_engine *engine = context->engine;
+    if (array->location != DYNO_IN_HOST && array->location != DYNO_IN_DEVICE)
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s '%s': there is no location %d", what, io->name,
+                         (int)array->location);
+    if (context->gpu != NULL)
+        context->gpu->is_there[dyno_plan_root(engine->plan, io->tensor)] =
+            array->location == DYNO_IN_DEVICE;
+    if (array->location == DYNO_IN_HOST)
+        return DYNO_OK;
+    if (context->gpu == NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "%s '%s': lies in memory of a GPU, and the engine is for the CPU", what,
+                         io->name);
+    const uint32_t step = engine->schedule.cpu_step[dyno_plan_root(engine->plan, io->tensor)];
+    if (step != UINT32_MAX)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "%s '%s': step '%s' touches it on the CPU, so it cannot lie in memory of "
+                         "the GPU",
+                         what, io->name, engine->plan->steps[step].name);
+    return DYNO_OK;
+}
+
 static enum dyno_status take_inputs(struct dyno_context *context,
                                     const struct dyno_binding *binding, struct dyno_err *err)
 {
@@ -221,6 +248,7 @@ static enum dyno_status take_inputs(struct dyno_context *context,
     for (uint32_t i = 0; i < plan->input_count; i++) {
         const struct dyno_buf *buf = &binding->bufs[plan->inputs[i].tensor];
         uint64_t bytes = 0;
+        DYNO_TRY(take_place(context, &plan->inputs[i], "input", &context->inputs[i], err));
         (void)dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes);
         if (context->inputs[i].bytes < bytes || (bytes != 0 && context->inputs[i].data == NULL))
             return DYNO_FAIL(err, DYNO_E_ARG, "input '%s': holds %zu bytes, its shape wants %llu",
@@ -261,7 +289,17 @@ static enum dyno_status take_outputs(struct dyno_context *context,
         void *const given = array->data;
         const size_t room = array->bytes;
         context->given[i] = *array;
+        DYNO_TRY(take_place(context, &plan->outputs[i], "output", array, err));
+        if (array->location == DYNO_IN_DEVICE && given == NULL)
+            return DYNO_FAIL(err, DYNO_E_ARG,
+                             "output '%s': lies in memory of the GPU, and its address is not given",
+                             plan->outputs[i].name);
         dyno_binding_describe(binding, plan->outputs[i].tensor, array);
+        if (array->rank < 0 && array->location == DYNO_IN_DEVICE)
+            return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                             "output '%s': its shape is known only when it is made, so it cannot "
+                             "lie in memory of the GPU",
+                             plan->outputs[i].name);
         if (array->rank < 0)
             continue; /* placed when it is made */
         if (given != NULL && room < array->bytes)

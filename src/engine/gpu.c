@@ -37,7 +37,8 @@ enum dyno_status dyno_context_gpu_create(const struct dyno_engine *engine,
     if (gpu == NULL)
         return DYNO_NOMEM(err);
     gpu->engine = engine;
-    const enum dyno_status status = make_stream(gpu, err);
+    gpu->is_there = dyno_alloc(engine->plan->tensor_count + 1U, sizeof(*gpu->is_there));
+    const enum dyno_status status = gpu->is_there != NULL ? make_stream(gpu, err) : DYNO_NOMEM(err);
     if (status == DYNO_OK)
         *gpu_out = gpu;
     else
@@ -60,6 +61,7 @@ void dyno_context_gpu_destroy(struct dyno_context_gpu *gpu)
         (void)cuda->cu->stream_destroy(gpu->stream);
     dyno_cuda_free(cuda, gpu->arena);
     dyno_gpu_let_go(gpu->engine, gpu->arena_bytes);
+    dyno_free(gpu->is_there);
     dyno_free(gpu);
 }
 
@@ -170,9 +172,15 @@ static enum dyno_status move(struct dyno_context_gpu *gpu, const struct dyno_bin
     if (buf->rank < 0 ||
         !dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes) || bytes == 0)
         return DYNO_OK;
-    const int code = to == DYNO_ON_GPU
-                         ? cu->copy_in(address, buf->data, (size_t)bytes, gpu->stream)
-                         : cu->copy_out(buf->data, address, (size_t)bytes, gpu->stream);
+    const uint64_t there = (uint64_t)(uintptr_t)buf->data;
+    int code = DYNO_CU_OK;
+    if (gpu->is_there[dyno_plan_root(gpu->engine->plan, id)])
+        code = to == DYNO_ON_GPU ? cu->copy_within(address, there, (size_t)bytes, gpu->stream)
+                                 : cu->copy_within(there, address, (size_t)bytes, gpu->stream);
+    else if (to == DYNO_ON_GPU)
+        code = cu->copy_in(address, buf->data, (size_t)bytes, gpu->stream);
+    else
+        code = cu->copy_out(buf->data, address, (size_t)bytes, gpu->stream);
     const enum dyno_status status = dyno_cu_check(cu, code, "to copy a tensor", err);
     if (status != DYNO_OK)
         dyno_err_prefix(err, "tensor '%s'", gpu->engine->plan->tensors[id].name);

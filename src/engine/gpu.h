@@ -42,6 +42,7 @@ struct dyno_context_gpu {
     bool ran;                 /* the events are those of a segment that is not counted yet */
     double us;                /* between them, over the segments of the last run */
     bool keeps_io;            /* inputs and outputs are not copied */
+    bool *is_there;           /* by tensor: that input or output of the caller's is on the GPU */
     struct dyno_turns *turns; /* of the run in flight; NULL: it takes none, or had its own */
     uint64_t turn;
     bool has_turn;

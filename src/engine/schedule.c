@@ -65,6 +65,14 @@ static void touch(struct maker *maker, enum dyno_place place, uint32_t id)
     on[dyno_plan_root(maker->plan, id)] = true;
 }
 
+static void touch_in_step(struct maker *maker, enum dyno_place place, uint32_t id, uint32_t idx)
+{
+    uint32_t *first = &maker->schedule->cpu_step[dyno_plan_root(maker->plan, id)];
+    touch(maker, place, id);
+    if (place == DYNO_ON_CPU && *first == UINT32_MAX)
+        *first = idx;
+}
+
 static void begin_segment(struct maker *maker, enum dyno_place place, uint32_t first_step)
 {
     maker->segment = &maker->schedule->segments[maker->schedule->segment_count++];
@@ -81,13 +89,13 @@ static enum dyno_status add_step(struct maker *maker, uint32_t idx, enum dyno_pl
     for (uint32_t i = 0; i < step->in_count; i++) {
         if (step->ins[i] == DYNO_NO_TENSOR)
             continue;
-        touch(maker, place, step->ins[i]);
+        touch_in_step(maker, place, step->ins[i], idx);
         DYNO_TRY(read(maker, place, step->ins[i]));
     }
     for (uint32_t i = 0; i < step->out_count; i++) {
         if (step->outs[i] == DYNO_NO_TENSOR)
             continue;
-        touch(maker, place, step->outs[i]);
+        touch_in_step(maker, place, step->outs[i], idx);
         write(maker, place, step->outs[i]);
     }
     return DYNO_OK;
@@ -98,6 +106,8 @@ static enum dyno_status fill(struct maker *maker, const struct dyno_kernel *cons
     const struct dyno_plan *plan = maker->plan;
     for (uint32_t i = 0; i < plan->tensor_count; i++)
         maker->first[0][i] = maker->first[1][i] = maker->next[i] = DYNO_NO_TENSOR;
+    for (uint32_t i = 0; i < plan->tensor_count; i++)
+        maker->schedule->cpu_step[i] = UINT32_MAX;
     for (uint32_t i = 0; i < plan->input_count; i++)
         write(maker, DYNO_ON_CPU, plan->inputs[i].tensor);
     for (uint32_t s = 0; s < plan->step_count; s++)
@@ -122,8 +132,10 @@ enum dyno_status dyno_schedule_make(const struct dyno_plan *plan,
         dyno_arena_alloc(plan->arena, plan->step_count + 2U, sizeof(struct dyno_segment));
     schedule_out->on_cpu = dyno_arena_alloc(plan->arena, plan->tensor_count + 1U, sizeof(bool));
     schedule_out->on_gpu = dyno_arena_alloc(plan->arena, plan->tensor_count + 1U, sizeof(bool));
-    if (lists == NULL || schedule_out->segments == NULL || schedule_out->on_cpu == NULL ||
-        schedule_out->on_gpu == NULL) {
+    schedule_out->cpu_step =
+        dyno_arena_alloc(plan->arena, plan->tensor_count + 1U, sizeof(uint32_t));
+    if (lists == NULL || schedule_out->cpu_step == NULL || schedule_out->segments == NULL ||
+        schedule_out->on_cpu == NULL || schedule_out->on_gpu == NULL) {
         status = DYNO_NOMEM(err);
         goto out;
     }

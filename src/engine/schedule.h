@@ -20,6 +20,7 @@ struct dyno_schedule {
     struct dyno_segment *segments; /* the last one has no steps: its moves bring outputs home */
     uint32_t segment_count;
     bool *on_cpu, *on_gpu; /* by tensor without a base: who touches it or a view of it */
+    uint32_t *cpu_step; /* the first step of the CPU that does; UINT32_MAX: the caller, or nobody */
 };
 
 /* kernels: one a step.  In the plan's arena. */

@@ -245,6 +245,15 @@ static int fake_copy_out(void *to, unsigned long long from, size_t bytes, void *
     return DYNO_CU_OK;
 }
 
+static int fake_copy_within(unsigned long long to, unsigned long long from, size_t bytes,
+                            void *stream)
+{
+    CALL();
+    (void)stream;
+    memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)from, bytes);
+    return DYNO_CU_OK;
+}
+
 static int fake_fill(unsigned long long to, unsigned char value, size_t bytes, void *stream)
 {
     CALL();
@@ -488,6 +497,7 @@ static const struct dyno_cu table = {
     .host_register = fake_host_register,
     .host_unregister = fake_host_unregister,
     .copy_in = fake_copy_in,
+    .copy_within = fake_copy_within,
     .copy_out = fake_copy_out,
     .fill = fake_fill,
     .stream_create = fake_stream_create,

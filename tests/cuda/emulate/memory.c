@@ -163,3 +163,13 @@ int cuMemHostUnregister(void *host)
     const int taken = block != NULL && block->map == NULL ? take(host) : EMULATE_INVALID;
     return emulate_end(code != EMULATE_OK ? code : taken);
 }
+
+/* --- copies --- */
+
+/* Like one from page-locked memory: what lies there is read when its turn comes. */
+int cuMemcpyDtoDAsync_v2(unsigned long long to, unsigned long long from, size_t bytes, void *stream)
+{
+    const void *there = (const void *)(uintptr_t)from;
+    return emulate_is_device(there, bytes) ? cuMemcpyHtoDAsync_v2(to, there, bytes, stream)
+                                           : EMULATE_INVALID;
+}

@@ -301,7 +301,7 @@ int emulate_library_device(int *compute, int *sm_count)
 
 int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, void *stream)
 {
-    const bool is_ours = emulate_is_pinned(from);
+    const bool is_ours = emulate_is_pinned(from) || emulate_is_device(from, bytes);
     const struct op op = {.kind = COPY,
                           .to = (unsigned char *)(uintptr_t)to,
                           .from = is_ours ? from : NULL,
