@@ -3,9 +3,13 @@
     import dyno
     e = dyno.Engine("m.engine")
     outs = e.run({"x": array})
+    e.run({"x": array}, into={"y": tensor})     # written where it lies, on the host or the GPU
 
 A thin layer over the C API (dyno/engine.h) by ctypes.  Inputs that are C-contiguous and of the
 engine's type are read in place; outputs are new numpy arrays that the engine writes into directly.
+Whatever has a __cuda_array_interface__ (arrays of PyTorch, CuPy, Numba) is read, or written, on the
+GPU that the engine runs on: what fills an input must have ended before (torch.cuda.synchronize());
+outputs are there when run returns.
 An Engine may be shared by threads: each thread gets a context of its own.
 """
 import ctypes
@@ -25,6 +29,48 @@ _NUMPY = {
     14: np.complex64, 15: np.complex128,
 }
 _OPEN = 2**63 - 1
+
+
+def _contiguous_strides(shape, item_bytes):
+    strides = []
+    for size in reversed(shape):
+        strides.insert(0, item_bytes)
+        item_bytes *= size
+    return tuple(strides)
+
+
+class _Given:
+    """An array of the caller's: address, bytes, type, shape, and on which side."""
+
+    def __init__(self, what, value, is_written):
+        device = getattr(value, "__cuda_array_interface__", None)
+        self.location = 0 if device is None else 1
+        self.value = value
+        if device is not None:
+            self.dtype, self.shape = np.dtype(device["typestr"]), tuple(device["shape"])
+            self.address, read_only = device["data"]
+            strides = device.get("strides")
+            contiguous = strides is None or tuple(strides) == _contiguous_strides(self.shape, self.dtype.itemsize)
+            writable = not read_only
+        else:
+            if not is_written:  # no copy when it is already so
+                value = np.asarray(value)
+                self.value = value = np.ascontiguousarray(value).reshape(value.shape)
+            elif not isinstance(value, np.ndarray):
+                raise DynoError(f"{what}: is a {type(value).__name__}, wants a numpy array or one of the GPU's")
+            self.dtype, self.shape, self.address = value.dtype, value.shape, value.ctypes.data
+            contiguous, writable = value.flags.c_contiguous, value.flags.writeable
+        self.bytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        if len(self.shape) > 8:
+            raise DynoError(f"{what}: has {len(self.shape)} dimensions, at most 8")
+        if not contiguous:
+            raise DynoError(f"{what}: is not C-contiguous")
+        if is_written and not writable:
+            raise DynoError(f"{what}: is read-only")
+
+    def check_type(self, what, tensor):
+        if self.dtype != tensor.dtype:
+            raise DynoError(f"{what}: is {self.dtype}, wants {tensor.dtype}")
 
 
 class Tensor:
@@ -92,33 +138,47 @@ class Engine:
         for slot, tensor in zip(arrays, self.inputs):
             if tensor.name not in feeds:
                 raise DynoError(f"input {tensor.name!r} is missing")
-            value = np.asarray(feeds[tensor.name])
-            if value.dtype != tensor.dtype:
-                raise DynoError(f"input {tensor.name!r}: is {value.dtype}, wants {tensor.dtype}")
-            if value.ndim > 8:
-                raise DynoError(f"input {tensor.name!r}: has {value.ndim} dimensions, at most 8")
-            value = np.ascontiguousarray(value).reshape(value.shape)  # no copy when it is already so
-            keep.append(value)
-            slot.data, slot.bytes = value.ctypes.data, value.nbytes
-            slot.dtype, slot.rank = tensor.onnx_dtype, value.ndim
-            slot.dims[: value.ndim] = value.shape
+            what = f"input {tensor.name!r}"
+            given = _Given(what, feeds[tensor.name], is_written=False)
+            given.check_type(what, tensor)
+            keep.append(given.value)
+            slot.data, slot.bytes, slot.location = given.address, given.bytes, given.location
+            slot.dtype, slot.rank = tensor.onnx_dtype, len(given.shape)
+            slot.dims[: slot.rank] = given.shape
         return arrays, keep
 
-    def run(self, feeds):
-        """Run on a dict of name -> array; returns a dict of name -> new array."""
+    def _place_output(self, slot, tensor, into):
+        """Where an output shall be written: the caller's array, a new one, or None: the context's memory."""
+        known = slot.rank >= 0 and tensor.dtype is not None
+        shape = tuple(slot.dims[: slot.rank]) if known else None
+        if tensor.name not in into:
+            array = np.empty(shape, tensor.dtype) if known else None
+            if known:
+                slot.data, slot.bytes = array.ctypes.data, array.nbytes
+            return array
+        what = f"output {tensor.name!r}"
+        if not known:
+            raise DynoError(f"{what}: its shape is known only when it is made")
+        given = _Given(what, into[tensor.name], is_written=True)
+        given.check_type(what, tensor)
+        if given.shape != shape:
+            raise DynoError(f"{what}: has shape {given.shape}, wants {shape}")
+        slot.data, slot.bytes, slot.location = given.address, given.bytes, given.location
+        return into[tensor.name]
+
+    def run(self, feeds, into=None):
+        """Run on a dict of name -> array; returns a dict of name -> new array, or the one of `into`."""
         if not self._engine:
             raise DynoError("the engine is closed")
+        into = into or {}
+        unknown = set(into) - {t.name for t in self.outputs}
+        if unknown:
+            raise DynoError(f"no output is called {sorted(unknown)[0]!r}; there are {[t.name for t in self.outputs]}")
         context, err = self._context(), Err()
         inputs, keep = self._bind_inputs(feeds)
         outputs = (Array * max(1, len(self.outputs)))()
         check(self._lib.dyno_context_bind(context, inputs, outputs, ctypes.byref(err)), err)
-        results = []
-        for slot, tensor in zip(outputs, self.outputs):
-            array = None
-            if slot.rank >= 0 and tensor.dtype is not None:
-                array = np.empty(tuple(slot.dims[: slot.rank]), tensor.dtype)
-                slot.data, slot.bytes = array.ctypes.data, array.nbytes
-            results.append(array)
+        results = [self._place_output(slot, tensor, into) for slot, tensor in zip(outputs, self.outputs)]
         check(self._lib.dyno_context_run(context, inputs, outputs, ctypes.byref(err)), err)
         del keep
         return {t.name: self._result(a, s, t) for a, s, t in zip(results, outputs, self.outputs)}

@@ -164,6 +164,31 @@ class Python(unittest.TestCase):
             self.assertTrue(first.flags.writeable and first.flags.owndata)
         np.testing.assert_array_equal(first, before)  # also after the engine is gone
 
+    def test_outputs_go_where_they_shall(self):
+        with dyno.Engine(self.path) as engine:
+            x = images(2)
+            want = self.check_run(engine, x)
+            y = np.zeros((2, 5), np.float32)
+            self.assertIs(engine.run({"x": x}, into={"out/y": y})["out/y"], y)
+            np.testing.assert_array_equal(y, want)
+            fixed = np.zeros((2, 5), np.float32)
+            fixed.flags.writeable = False
+            for given, says in ((np.zeros((2, 4), np.float32), r"has shape \(2, 4\), wants \(2, 5\)"),
+                                (np.zeros((2, 5)), "is float64, wants float32"),
+                                (np.zeros((2, 10), np.float32)[:, ::2], "is not C-contiguous"),
+                                (fixed, "is read-only"), ([0.0] * 10, "is a list, wants a numpy array.*")):
+                with self.assertRaisesRegex(dyno.DynoError, f"^output 'out/y': {says}$"):
+                    engine.run({"x": x}, into={"out/y": given})
+            with self.assertRaisesRegex(dyno.DynoError, r"^no output is called 'y'; there are \['out/y'\]$"):
+                engine.run({"x": x}, into={"y": y})
+
+    def test_memory_of_a_gpu_without_one(self):
+        class There:
+            __cuda_array_interface__ = {"shape": (2, 3, 6, 6), "typestr": "<f4", "data": (4096, False), "version": 3}
+        with dyno.Engine(self.path) as engine:
+            with self.assertRaisesRegex(dyno.DynoError, "^input 'x': lies in memory of a GPU, and the engine is for the CPU$"):
+                engine.run({"x": There()})
+
     def test_shapes_that_depend_on_data(self):
         nodes = [ob.node("Greater", ["x", "zero"], ["mask"]),
                  ob.node("NonZero", ["mask"], ["where"], name="list")]
