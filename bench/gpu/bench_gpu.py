@@ -3,7 +3,7 @@
 
 Each row is a model at one shape.  "gpu_ms" is what the GPU takes (events around a run); "wall_ms" a
 whole call with inputs and outputs on the GPU: ours waits for each, PyTorch's calls are queued back to
-back; "copied_ms" is ours with both copied from and to page-locked memory; "gpu_bytes" what is held of
+back; "lean fp16" has our own kernels alone; "copied_ms" is ours with both copied from and to page-locked memory; "gpu_bytes" what is held of
 the GPU's memory (PyTorch: the most that was reserved).  Joules are the card's own count, all that it
 took meanwhile.  "baseline" is our unoptimised execution, which may take 1.1 times what PyTorch's eager
 one does.  PyTorch runs its own random weights of the same architecture;
@@ -42,10 +42,11 @@ ROWS = {
     "ppocr det 640 b1": ("PP-OCRv6_det_small.onnx", (1, 3, 640, 640), None),
     "ppocr rec b6": ("PP-OCRv6_rec_small.onnx", (6, 3, 48, 320), None),
 }
-KINDS = ["fp32", "fp16", "baseline", "eager fp32", "compile fp16", "compile fp16 searched"]
-TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "baseline": 1e-4}
+KINDS = ["fp32", "fp16", "lean fp16", "tf32", "bf16", "baseline", "eager fp32", "compile fp16", "compile fp16 searched"]
+TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "lean fp16": 2e-2, "tf32": 1e-2, "bf16": 5e-2, "baseline": 1e-4}
 FEWER_LAUNCHES = 0.6  # of the unoptimised ResNet-50's, at least
-FLAGS = {"fp16": ["--fp16"], "baseline": ["--baseline"]}
+FLAGS = {"fp16": ["--fp16"], "lean fp16": ["--fp16", "--lean"], "tf32": ["--tf32"], "bf16": ["--bf16"],
+         "baseline": ["--baseline"]}
 ROUNDS_TOO_MUCH = ["PP-OCRv6_rec_small.onnx"]  # more than the tolerance in f16, unless the build keeps a budget
 
 
@@ -84,7 +85,7 @@ def ours(kind, graph, shape, folder, seconds):
     start = time.monotonic()
     report = json.loads(must(DYNO, "build", f"--onnx={model}", f"--saveEngine={gpu}", shapes, "--device=cuda",
                              f"--timingCacheFile={folder}/cache", "--json", *FLAGS.get(kind, []),
-                             *([f"--accuracyBudget={TOLERANCE[kind]}"] if kind == "fp16" and graph in ROUNDS_TOO_MUCH else [])))
+                             *([f"--accuracyBudget={TOLERANCE[kind]}"] if kind.endswith("fp16") and graph in ROUNDS_TOO_MUCH else [])))
     row = {"build_s": round(time.monotonic() - start, 2), "steps": report["step_count"],
            "cpu_steps": report["cpu_steps"], "programs": report["gpu_programs"],
            "engine_bytes": report["engine_bytes"]}
