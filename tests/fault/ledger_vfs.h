@@ -7,15 +7,20 @@
 #ifndef DYNO_TESTS_FAULT_LEDGER_VFS_H
 #define DYNO_TESTS_FAULT_LEDGER_VFS_H
 
-#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
 #include "db/sqlite.h"
 #include "test.h"
 
 enum vfs_op_kind { VFS_CREATE, VFS_WRITE, VFS_TRUNCATE, VFS_SYNC, VFS_DELETE, VFS_ACK };
+
+/* How a call fails.  A write that is short has written half of what it was given; on a full disk,
+ * too.  A sync says that the disk is full, or that it is broken; both are the same to it. */
+enum vfs_failure { VFS_BROKEN, VFS_SHORT, VFS_NO_SPACE };
 
 struct vfs_op {
     enum vfs_op_kind kind;
@@ -25,18 +30,21 @@ struct vfs_op {
     uint8_t *data;
 };
 
-#define VFS_OPS_MAX 20000
+#define VFS_OPS_MAX    20000
+#define VFS_PAGE_BYTES 4096 /* of our databases: SQLite's default */
 
 static struct {
     pthread_mutex_t lock;
     const struct dyno_sqlite *sqlite;
     sqlite3_vfs *real;
     sqlite3_vfs shim;
-    bool keeps;               /* a list of what is done */
-    atomic_bool is_full;      /* the disk: writes that make a file longer fail */
-    _Atomic uint64_t calls;   /* writes, sizes, syncs and deletions */
-    _Atomic uint64_t fail_at; /* this call fails; 0: none */
-    _Atomic uint64_t *failed; /* told when it did; may be NULL */
+    bool keeps;                /* a list of what is done */
+    atomic_bool is_full;       /* the disk: writes that make a file longer fail */
+    _Atomic uint64_t calls;    /* writes, sizes, syncs and deletions */
+    _Atomic uint64_t fail_at;  /* this call fails; 0: none */
+    enum vfs_failure failure;  /* how */
+    _Atomic uint64_t *failed;  /* told when it did, 1 + its enum vfs_op_kind; may be NULL */
+    _Atomic uint64_t gathered; /* writes of more than SQLite itself writes a call */
     size_t op_count;
     struct vfs_op ops[VFS_OPS_MAX];
 } vfs = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -73,13 +81,13 @@ static inline void vfs_note(enum vfs_op_kind kind, const char *name, int64_t off
 }
 
 /* Count a call; true when it is the one that fails. */
-static inline bool vfs_fails(void)
+static inline bool vfs_fails(enum vfs_op_kind kind)
 {
     const uint64_t call = atomic_fetch_add(&vfs.calls, 1) + 1;
     if (call != atomic_load(&vfs.fail_at))
         return false;
     if (vfs.failed != NULL)
-        atomic_store(vfs.failed, 1);
+        atomic_store(vfs.failed, 1 + (uint64_t)kind);
     return true;
 }
 
@@ -101,23 +109,34 @@ static inline int vfs_read(sqlite3_file *file, void *data, int bytes, sqlite3_in
     return vfs_real(file)->pMethods->xRead(vfs_real(file), data, bytes, offset);
 }
 
-static inline int vfs_write(sqlite3_file *file, const void *data, int bytes, sqlite3_int64 offset)
+static inline int vfs_put(sqlite3_file *file, const void *data, int bytes, sqlite3_int64 offset)
 {
-    sqlite3_int64 size = 0;
-    if (vfs_fails())
-        return SQLITE_IOERR_WRITE;
-    (void)vfs_real(file)->pMethods->xFileSize(vfs_real(file), &size);
-    if (atomic_load(&vfs.is_full) && offset + bytes > size)
-        return SQLITE_FULL;
     const int code = vfs_real(file)->pMethods->xWrite(vfs_real(file), data, bytes, offset);
     if (code == SQLITE_OK)
         vfs_note(VFS_WRITE, ((struct vfs_file *)file)->name, offset, data, (size_t)bytes);
     return code;
 }
 
+static inline int vfs_write(sqlite3_file *file, const void *data, int bytes, sqlite3_int64 offset)
+{
+    sqlite3_int64 size = 0;
+    if (bytes > VFS_PAGE_BYTES)
+        (void)atomic_fetch_add(&vfs.gathered, 1);
+    if (vfs_fails(VFS_WRITE)) {
+        if (vfs.failure != VFS_BROKEN && bytes > 1)
+            (void)vfs_put(file, data, bytes / 2, offset);
+        errno = vfs.failure == VFS_NO_SPACE ? ENOSPC : EIO;
+        return vfs.failure == VFS_NO_SPACE ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+    }
+    (void)vfs_real(file)->pMethods->xFileSize(vfs_real(file), &size);
+    if (atomic_load(&vfs.is_full) && offset + bytes > size)
+        return SQLITE_FULL;
+    return vfs_put(file, data, bytes, offset);
+}
+
 static inline int vfs_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
-    if (vfs_fails())
+    if (vfs_fails(VFS_TRUNCATE))
         return SQLITE_IOERR_TRUNCATE;
     const int code = vfs_real(file)->pMethods->xTruncate(vfs_real(file), size);
     if (code == SQLITE_OK)
@@ -127,8 +146,10 @@ static inline int vfs_truncate(sqlite3_file *file, sqlite3_int64 size)
 
 static inline int vfs_sync(sqlite3_file *file, int flags)
 {
-    if (vfs_fails())
+    if (vfs_fails(VFS_SYNC)) {
+        errno = vfs.failure == VFS_NO_SPACE ? ENOSPC : EIO;
         return SQLITE_IOERR_FSYNC;
+    }
     const int code = vfs_real(file)->pMethods->xSync(vfs_real(file), flags);
     if (code == SQLITE_OK)
         vfs_note(VFS_SYNC, ((struct vfs_file *)file)->name, 0, NULL, 0);
@@ -234,7 +255,7 @@ static inline int vfs_open(sqlite3_vfs *self, const char *path, sqlite3_file *fi
 static inline int vfs_delete(sqlite3_vfs *self, const char *path, int sync_dir)
 {
     (void)self;
-    if (vfs_fails())
+    if (vfs_fails(VFS_DELETE))
         return SQLITE_IOERR_DELETE;
     const int code = vfs.real->xDelete(vfs.real, path, sync_dir);
     if (code == SQLITE_OK)
@@ -242,29 +263,22 @@ static inline int vfs_delete(sqlite3_vfs *self, const char *path, int sync_dir)
     return code;
 }
 
-/* Takes the place of the system's own VFS for the rest of the process. */
+/* Takes the place of the system's own VFS for the rest of the process: call it before the first
+ * database is opened, so that the one that gathers (db/log_vfs.h) stands on it, too. */
 static inline void vfs_install(void)
 {
-    sqlite3_vfs *(*find)(const char *) = NULL;
-    int (*add)(sqlite3_vfs *, int) = NULL;
     if (dyno_sqlite_get(&vfs.sqlite, NULL) != DYNO_OK || vfs.sqlite == NULL)
         abort();
     REQUIRE(vfs.sqlite->initialize() == SQLITE_OK);
-    void *library = dlopen(DYNO_SQLITE_LIBRARY, RTLD_NOW | RTLD_NOLOAD);
-    REQUIRE(library != NULL);
-    void *found = dlsym(library, "sqlite3_vfs_find");
-    memcpy((void *)&find, &found, sizeof(found));
-    found = dlsym(library, "sqlite3_vfs_register");
-    memcpy((void *)&add, &found, sizeof(found));
-    REQUIRE(find != NULL && add != NULL);
-    vfs.real = find(NULL);
+    vfs.real = vfs.sqlite->vfs_find(NULL);
+    REQUIRE(vfs.real != NULL);
     vfs.shim = *vfs.real;
     vfs.shim.zName = "dyno-test";
     vfs.shim.szOsFile = (int)sizeof(struct vfs_file) + vfs.real->szOsFile;
     vfs.shim.pNext = NULL;
     vfs.shim.xOpen = vfs_open;
     vfs.shim.xDelete = vfs_delete;
-    REQUIRE(add(&vfs.shim, 1) == SQLITE_OK);
+    REQUIRE(vfs.sqlite->vfs_register(&vfs.shim, 1) == SQLITE_OK);
 }
 
 static inline void vfs_forget(void)
