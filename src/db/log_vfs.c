@@ -25,14 +25,26 @@ static sqlite3_file *real_of(sqlite3_file *file)
     return (sqlite3_file *)(void *)((struct log_file *)(void *)file + 1);
 }
 
-/* What cannot be written is forgotten: its transaction fails, and writes it again or never. */
+/* For who only looks: when that fails, SQLite may take back one statement and go on with the
+ * transaction, whose frames it takes for written.  They stay here. */
 static int flush(sqlite3_file *file)
 {
     struct log_file *log = (struct log_file *)(void *)file;
     sqlite3_file *real = real_of(file);
-    const int bytes = log->bytes;
-    log->bytes = 0;
-    return bytes == 0 ? SQLITE_OK : real->pMethods->xWrite(real, log->data, bytes, log->at);
+    const int code =
+        log->bytes == 0 ? SQLITE_OK : real->pMethods->xWrite(real, log->data, log->bytes, log->at);
+    if (code == SQLITE_OK)
+        log->bytes = 0;
+    return code;
+}
+
+/* For who writes or syncs: what cannot be written is forgotten, for its transaction fails, and is
+ * written again or never. */
+static int flush_or_forget(sqlite3_file *file)
+{
+    const int code = flush(file);
+    ((struct log_file *)(void *)file)->bytes = 0;
+    return code;
 }
 
 /* --- the file --- */
@@ -40,7 +52,7 @@ static int flush(sqlite3_file *file)
 static int log_close(sqlite3_file *file)
 {
     sqlite3_file *real = real_of(file);
-    const int flushed = flush(file);
+    const int flushed = flush_or_forget(file);
     dyno_free(((struct log_file *)(void *)file)->data);
     const int closed = real->pMethods->xClose(real);
     return flushed != SQLITE_OK ? flushed : closed;
@@ -51,7 +63,7 @@ static int log_write(sqlite3_file *file, const void *data, int bytes, sqlite3_in
     struct log_file *log = (struct log_file *)(void *)file;
     sqlite3_file *real = real_of(file);
     if (log->bytes > 0 && (offset != log->at + log->bytes || bytes > GATHER_BYTES - log->bytes)) {
-        const int code = flush(file);
+        const int code = flush_or_forget(file);
         if (code != SQLITE_OK)
             return code;
     }
@@ -76,14 +88,14 @@ static int log_read(sqlite3_file *file, void *data, int bytes, sqlite3_int64 off
 static int log_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
     sqlite3_file *real = real_of(file);
-    const int code = flush(file);
+    const int code = flush_or_forget(file);
     return code != SQLITE_OK ? code : real->pMethods->xTruncate(real, size);
 }
 
 static int log_sync(sqlite3_file *file, int flags)
 {
     sqlite3_file *real = real_of(file);
-    const int code = flush(file);
+    const int code = flush_or_forget(file);
     return code != SQLITE_OK ? code : real->pMethods->xSync(real, flags);
 }
 

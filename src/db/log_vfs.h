@@ -4,7 +4,8 @@
  * when the transaction ends.  Here they lie in memory until then, and are one write.  Whatever else
  * is asked of the file writes them first, so that nobody sees a difference; every other file is the
  * system's own.  This wants synchronous = FULL: with less a commit would be told to readers before
- * it is written.
+ * it is written.  And one connection at a time that writes: what a transaction had gathered is
+ * written even when it is taken back, later, where another writer's frames might lie by then.
  */
 #ifndef DYNO_DB_LOG_VFS_H
 #define DYNO_DB_LOG_VFS_H
