@@ -1,11 +1,12 @@
 """Everything at once, for as long as it is told: clients come, go and misbehave while models load and unload.
 
-    python soak.py --build BUILD [--seconds 20] [--model-memory BYTES]
+    python soak.py --build BUILD [--seconds 20] [--model-memory BYTES] [--ledger]
 
-Every answer is checked against what the engine itself gives (the Python package runs it in this process),
-every error must be one that was asked for, and at the end the server has nothing in flight, holds no more
-memory than before, and ends with 0.  Under the address sanitizer that is where leaks show.  With a bound on the memory
-of models they are loaded on demand, and go for each other all the time.
+Every answer is checked against what it must be, every error must be one that was asked for, and at the end the server
+has nothing in flight, holds no more memory than before, and ends with 0.  Under the address sanitizer that is where leaks
+show.  With a bound on the memory of models they are loaded on demand, and go for each other all the time.  With a ledger
+answers are held until their records are durable; the server is told to end while everybody still asks, and whoever got an
+answer is in the ledger, once.
 """
 import argparse
 import json
@@ -15,6 +16,7 @@ import random
 import shutil
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,7 +28,7 @@ import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent.parent / "python")]
+sys.path.insert(0, str(HERE))
 
 from harness import Failure, Tester, check  # noqa: E402
 
@@ -44,13 +46,13 @@ CLASSES = ("realtime", "standard", "batch", None)
 
 class Soak:
     def __init__(self, tester, server, seed, is_bound):
-        import dyno
         self.is_bound = is_bound
         self.tester, self.server, self.seed = tester, server, seed
-        self.engines = {m: dyno.Engine(str(tester.engine(m)), threads=1) for m in SHAPES}
         self.lock = threading.Lock()
         self.stopping = threading.Event()
         self.counts, self.wrong = {}, []
+        self.records = []  # of the answers that came, where there is a ledger
+        self.is_ending = False  # the server was told to: whoever hears nothing any more was not wronged
 
     def count(self, name):
         with self.lock:
@@ -61,20 +63,27 @@ class Soak:
             self.wrong.append(" ".join(str(w) for w in what)[:500])
         self.stopping.set()
 
-    def want(self, model, array):
-        engine = self.engines[model]
-        return engine.run({engine.inputs[0].name: array})[engine.outputs[0].name]
-
     def judge(self, model, array, got):
-        want = self.want(model, array)
+        # Numbers that are not negative come back from all but one (harness.make_models).
+        raised = np.exp(array) if model == "soft" else array
+        want = raised / raised.sum(axis=0) if model == "soft" else array
         if got is None or got.shape != want.shape or not np.allclose(got, want, 1e-4, 1e-5):
             self.fail("a wrong answer of", model, array.shape, "got", None if got is None else got.shape)
         self.count("right answers")
 
+    def note_record(self, parameters):
+        """What an answer says of its record: a dictionary over HTTP, messages over gRPC."""
+        if "record" in parameters:
+            record = parameters["record"]
+            with self.lock:
+                self.records.append(record if isinstance(record, str) else record.string_param)
+
     def excuse(self, model, error, how):
         """Was this asked for?"""
         text = str(error)
-        if model in COMING and any(g in text for g in GONE):
+        if self.is_ending:
+            self.count("turned away at the end")
+        elif model in COMING and any(g in text for g in GONE):
             self.count("model was away")
         elif self.is_bound and any(p.replace("ENGINE", f"{model}/1/fp32") in text for p in PUT_OFF):
             self.count("model was put off")
@@ -110,7 +119,9 @@ class Soak:
             if rng.random() < 0.2:
                 how["compression_algorithm"] = rng.choice(["gzip", "deflate"])
             try:
-                self.judge(model, array, client.infer(model, [item], **how).as_numpy("y"))
+                got = client.infer(model, [item], **how)
+                self.note_record(got.get_response().parameters)
+                self.judge(model, array, got.as_numpy("y"))
             except InferenceServerException as error:
                 self.excuse(model, error, how)
             if rng.random() < 0.02:  # come again as another connection
@@ -128,7 +139,9 @@ class Soak:
                     how[name] = rng.choice(["gzip", "deflate"])
             wanted = [triton_http.InferRequestedOutput("y", binary_data=array.size > 5000 or rng.random() < 0.5)]
             try:
-                self.judge(model, array, client.infer(model, [item], outputs=wanted, **how).as_numpy("y"))
+                got = client.infer(model, [item], outputs=wanted, **how)
+                self.note_record(got.get_response().get("parameters", {}))
+                self.judge(model, array, got.as_numpy("y"))
             except InferenceServerException as error:
                 self.excuse(model, error, how)
             if rng.random() < 0.02:
@@ -154,7 +167,9 @@ class Soak:
                 if len(asked) == 20:
                     break
             for _ in asked:
-                if not done.acquire(timeout=120):
+                if self.is_ending:
+                    done.acquire(timeout=1)
+                elif not done.acquire(timeout=120):
                     self.fail("a stream does not answer")
             client.stop_stream()
             client.close()
@@ -162,6 +177,7 @@ class Soak:
                 if error is not None:
                     self.excuse(model, error, {})
                 else:
+                    self.note_record(result.get_response().parameters)
                     self.judge(model, array, result.as_numpy("y"))
 
     # --- clients that do not ---
@@ -257,7 +273,14 @@ class Soak:
             self.server.json("POST", "/v2/repository/index")
             time.sleep(0.2 + rng.random() * 0.2)
 
-    def run(self, seconds):
+    def end_under_load(self):
+        """Told to end while everybody asks."""
+        self.is_ending = True
+        self.server.tell_to_end()
+        self.server.process.wait(60)
+        self.stopping.set()
+
+    def run(self, seconds, ends=False):
         jobs = [self.over_grpc, self.over_grpc, self.over_http, self.over_http, self.over_streams, self.cancel,
                 self.half_requests, self.nonsense, self.load_and_unload, self.watch]
         threads = []
@@ -267,6 +290,8 @@ class Soak:
         for thread in threads:
             thread.start()
         self.stopping.wait(seconds)
+        if ends:
+            self.end_under_load()
         self.stopping.set()
         for thread in threads:
             thread.join()
@@ -275,19 +300,32 @@ class Soak:
         try:
             job(rng)
         except Exception as error:  # a client that breaks is a finding, too
-            self.fail(job.__name__, "breaks:", type(error).__name__, error)
+            if not self.is_ending:
+                self.fail(job.__name__, "breaks:", type(error).__name__, error)
 
 
-def soak(build, seconds, seed, memory):
+def check_ledger(build, ledger, told):
+    """Whoever got an answer is in it, once; nobody else was given his id."""
+    got = subprocess.run([build / "dyno", "ledger", "verify", ledger], capture_output=True, text=True, check=False)
+    check(got.returncode == 0, got.stderr)
+    got = subprocess.run([build / "dyno", "ledger", "export", ledger, "--json"], capture_output=True, text=True, check=True)
+    ids = [row["id"] for row in map(json.loads, got.stdout.splitlines()) if row["kind"] == "usage"]
+    check(told and len(told) == len(set(told)), "an id was told twice, or none")
+    check(len(ids) == len(set(ids)) and set(told) <= set(ids), "missing:", sorted(set(told) - set(ids))[:5])
+    print(f"{len(ids)} records, {len(told)} of them of answers that came")
+
+
+def soak(build, seconds, seed, memory, has_ledger):
     folder = tempfile.mkdtemp(prefix="dyno-soak-")
     tester = Tester(build, folder)
     try:
         for model in COMING:
             tester.put(model, model)
-        server = tester.start(f"--model-control-mode={'demand' if memory else 'explicit'}",
+        ledger = tester.folder / "ledger"
+        server = tester.start(*([f"--ledger={ledger}"] if has_ledger else []), f"--model-control-mode={'demand' if memory else 'explicit'}",
                               f"--model-memory={memory or '0'}", *(f"--load-model={m}" for m in SHAPES),
                               "--max-in-flight=256", models=[m for m in SHAPES if m not in COMING])
-        server.expected += ["^warning: "] + ["^warn: model "] * bool(memory)
+        server.expected += ["^warning: "] + ["^warn: model "] * bool(memory) + ["uncertified"] * has_ledger
         work = Soak(tester, server, seed, bool(memory))
         work.run(min(seconds, 5))  # what is made once is made
         work.stopping.clear()
@@ -300,7 +338,13 @@ def soak(build, seconds, seed, memory):
               f"{int(server.metric('dyno_heap_bytes')) // 1024} KiB")
         check(not work.wrong, "\n".join(work.wrong[:5]))
         check(work.counts.get("right answers", 0) > seconds, "hardly an answer")
+        if has_ledger:
+            work.stopping.clear()
+            work.run(min(seconds, 2), ends=True)
+            check(not work.wrong, "\n".join(work.wrong[:5]))
         tester.finish()
+        if has_ledger:
+            check_ledger(build, ledger, work.records)
     finally:
         tester.abandon()
         shutil.rmtree(folder, ignore_errors=True)
@@ -312,9 +356,10 @@ def main():
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model-memory", metavar="BYTES", help="as 4M: models are loaded on demand within this")
+    parser.add_argument("--ledger", action="store_true", help="metered, and ended under load")
     args = parser.parse_args()
     try:
-        soak(args.build, args.seconds, args.seed, args.model_memory)
+        soak(args.build, args.seconds, args.seed, args.model_memory, args.ledger)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1
