@@ -79,7 +79,7 @@ static bool was_told(const char *what)
 static bool wait_for(const char *what)
 {
     const uint64_t start_ns = dyno_clock_ns();
-    while (!was_told(what) && dyno_clock_ns() - start_ns < UINT64_C(20000000000))
+    while (!was_told(what) && dyno_clock_ns() - start_ns < UINT64_C(300000000000))
         (void)usleep(2000);
     const bool is_there = was_told(what);
     CHECK_MSG(is_there, "no '%s' in '%s'", what, story.text);
