@@ -11,9 +11,6 @@
 
 #define IO_MAX      64
 #define WARM_RUNS   3 /* a graph is captured in the first or the second */
-#define RUNS_MIN    10
-#define RUNS_MAX    100
-#define BUDGET_US   100e3
 #define ROUNDS      2 /* of each way, in turns: clocks drift */
 #define CHAIN_TEXT  "graph_chain"
 #define BRANCH_TEXT "graph_branches"
@@ -98,32 +95,91 @@ bool dyno_whole_put(struct dyno_tune_cache *cache, const struct dyno_whole_keys 
 
 /* --- runs --- */
 
-struct runner {
-    struct dyno_engine *engine;
+struct dyno_whole_run {
+    struct dyno_context *context;
     struct dyno_arena *arena; /* of the inputs */
     struct dyno_array inputs[IO_MAX];
-    double us[RUNS_MAX];
-    struct dyno_err *err;
+    bool is_warm;
+    double us[DYNO_WHOLE_RUNS_MAX];
 };
 
-static enum dyno_status make_inputs(struct runner *runner)
+void dyno_whole_run_close(struct dyno_whole_run *run)
 {
-    for (uint32_t i = 0; i < dyno_engine_input_count(runner->engine); i++) {
-        struct dyno_array *input = &runner->inputs[i];
+    if (run == NULL)
+        return;
+    dyno_context_destroy(run->context);
+    dyno_arena_destroy(run->arena);
+    dyno_free(run);
+}
+
+static bool fits(const struct dyno_engine *engine)
+{
+    return dyno_engine_input_count(engine) <= IO_MAX && dyno_engine_output_count(engine) <= IO_MAX;
+}
+
+static enum dyno_status make_inputs(struct dyno_whole_run *run, const struct dyno_engine *engine,
+                                    struct dyno_err *err)
+{
+    for (uint32_t i = 0; i < dyno_engine_input_count(engine); i++) {
+        struct dyno_array *input = &run->inputs[i];
         struct dyno_io_info info;
         int64_t count = 0;
-        dyno_engine_input(runner->engine, i, &info);
+        dyno_engine_input(engine, i, &info);
         input->dtype = info.dtype;
         input->rank = info.rank;
         memcpy(input->dims, info.opt, sizeof(info.opt));
         if (!dyno_dims_count(info.opt, info.rank, &count) ||
             !dyno_dtype_bytes((enum dyno_dtype)info.dtype, (uint64_t)count, &input->bytes))
-            return DYNO_FAIL(runner->err, DYNO_E_LIMIT, "input '%s' is too large", info.name);
-        input->data = dyno_arena_alloc(runner->arena, input->bytes + 1, 1);
+            return DYNO_FAIL(err, DYNO_E_LIMIT, "input '%s' is too large", info.name);
+        input->data = dyno_arena_alloc(run->arena, input->bytes + 1, 1);
         if (input->data == NULL)
-            return DYNO_NOMEM(runner->err);
+            return DYNO_NOMEM(err);
     }
     return DYNO_OK;
+}
+
+static enum dyno_status bind(struct dyno_whole_run *run, struct dyno_engine *engine,
+                             struct dyno_err *err)
+{
+    struct dyno_array outputs[IO_MAX] = {{0}};
+    run->arena = dyno_arena_create();
+    if (run->arena == NULL)
+        return DYNO_NOMEM(err);
+    DYNO_TRY(make_inputs(run, engine, err));
+    DYNO_TRY(dyno_context_create(engine, NULL, &run->context, err));
+    return dyno_context_bind(run->context, run->inputs, outputs, err);
+}
+
+enum dyno_status dyno_whole_run_open(struct dyno_engine *engine, bool in_branches,
+                                     struct dyno_whole_run **run_out, struct dyno_err *err)
+{
+    uint32_t *flags = &engine->plan->flags;
+    const uint32_t before = *flags;
+    *run_out = NULL;
+    if (!fits(engine))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "more than %d inputs or outputs", IO_MAX);
+    struct dyno_whole_run *run = dyno_alloc(1, sizeof(*run));
+    if (run == NULL)
+        return DYNO_NOMEM(err);
+    *flags = in_branches ? before | DYNO_PLAN_BRANCHES : before & ~(uint32_t)DYNO_PLAN_BRANCHES;
+    const enum dyno_status status = bind(run, engine, err);
+    *flags = before;
+    if (status == DYNO_OK)
+        *run_out = run;
+    else
+        dyno_whole_run_close(run);
+    return status;
+}
+
+bool dyno_whole_run_has_branches(const struct dyno_whole_run *run)
+{
+    return dyno_context_branches(run->context) != NULL;
+}
+
+static enum dyno_status run_once(struct dyno_whole_run *run, struct dyno_err *err)
+{
+    struct dyno_array outputs[IO_MAX] = {{0}};
+    return dyno_context_run(run->context, run->inputs, outputs, err);
 }
 
 static int by_value(const void *a, const void *b)
@@ -133,79 +189,60 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The median of the GPU's times, inputs and outputs lying there. */
-static enum dyno_status time_runs(struct runner *runner, struct dyno_context *context,
-                                  double *us_out)
+enum dyno_status dyno_whole_run_time(struct dyno_whole_run *run,
+                                     const struct dyno_whole_effort *effort, double *us_out,
+                                     struct dyno_err *err)
 {
     double spent_us = 0.0;
     int count = 0;
-    for (int i = 0; i < WARM_RUNS; i++) {
-        struct dyno_array outputs[IO_MAX] = {{0}};
-        DYNO_TRY(dyno_context_run(context, runner->inputs, outputs, runner->err));
+    for (int i = 0; i < WARM_RUNS && !run->is_warm; i++)
+        DYNO_TRY(run_once(run, err));
+    run->is_warm = true;
+    dyno_context_transfers(run->context, 0);
+    while (count < effort->runs_max && (count < effort->runs_min || spent_us < effort->us)) {
+        DYNO_TRY(run_once(run, err));
+        run->us[count] = dyno_context_gpu_us(run->context);
+        spent_us += run->us[count++];
     }
-    dyno_context_transfers(context, 0);
-    while (count < RUNS_MAX && (count < RUNS_MIN || spent_us < BUDGET_US)) {
-        struct dyno_array outputs[IO_MAX] = {{0}};
-        DYNO_TRY(dyno_context_run(context, runner->inputs, outputs, runner->err));
-        runner->us[count] = dyno_context_gpu_us(context);
-        spent_us += runner->us[count++];
-    }
-    qsort(runner->us, (size_t)count, sizeof(runner->us[0]), by_value);
-    *us_out = runner->us[count / 2];
+    qsort(run->us, (size_t)count, sizeof(run->us[0]), by_value);
+    *us_out = run->us[count / 2];
     return DYNO_OK;
 }
 
+/* --- both ways --- */
+
 /* The least median of one way so far into *us; 0 where there are no branches. */
-static enum dyno_status time_way(struct runner *runner, bool in_branches, float *us)
+static enum dyno_status time_way(struct dyno_engine *engine, bool in_branches, float *us,
+                                 struct dyno_err *err)
 {
-    struct dyno_context *context = NULL;
+    static const struct dyno_whole_effort effort = {
+        .runs_min = 10, .runs_max = DYNO_WHOLE_RUNS_MAX, .us = 100e3};
+    struct dyno_whole_run *run = NULL;
     double now = 0.0;
-    uint32_t *flags = &runner->engine->plan->flags;
-    const uint32_t before = *flags;
-    *flags = in_branches ? before | DYNO_PLAN_BRANCHES : before & ~(uint32_t)DYNO_PLAN_BRANCHES;
-    enum dyno_status status = dyno_context_create(runner->engine, NULL, &context, runner->err);
-    struct dyno_array outputs[IO_MAX] = {{0}};
-    if (status == DYNO_OK)
-        status = dyno_context_bind(context, runner->inputs, outputs, runner->err);
-    const bool has_way =
-        status == DYNO_OK && (!in_branches || dyno_context_branches(context) != NULL);
+    enum dyno_status status = dyno_whole_run_open(engine, in_branches, &run, err);
+    const bool has_way = status == DYNO_OK && (!in_branches || dyno_whole_run_has_branches(run));
     if (has_way)
-        status = time_runs(runner, context, &now);
+        status = dyno_whole_run_time(run, &effort, &now, err);
     if (has_way && (*us <= 0.0F || (float)now < *us))
         *us = (float)now;
-    dyno_context_destroy(context);
-    *flags = before;
+    dyno_whole_run_close(run);
     return status;
 }
 
 enum dyno_status dyno_whole_time(struct dyno_engine *engine, struct dyno_whole_times *times_out,
                                  struct dyno_err *err)
 {
-    enum dyno_status status = DYNO_OK;
     *times_out = (struct dyno_whole_times){0};
-    if (dyno_engine_input_count(engine) > IO_MAX || dyno_engine_output_count(engine) > IO_MAX)
-        return DYNO_OK; /* a chain */
-    struct runner *runner = dyno_alloc(1, sizeof(*runner));
-    if (runner == NULL)
-        return DYNO_NOMEM(err);
-    runner->engine = engine;
-    runner->err = err;
-    runner->arena = dyno_arena_create();
-    status = runner->arena != NULL ? make_inputs(runner) : DYNO_NOMEM(err);
-    for (int i = 0; status == DYNO_OK && i < ROUNDS; i++) {
+    for (int i = 0; i < ROUNDS && fits(engine); i++) { /* what does not fit is a chain */
         struct dyno_err why = {0};
-        runner->err = &why;
-        const enum dyno_status branched = time_way(runner, true, &times_out->branches_us);
-        runner->err = err;
+        const enum dyno_status branched = time_way(engine, true, &times_out->branches_us, &why);
         if (branched != DYNO_OK)
             times_out->branches_us = 0.0F; /* the chain tells whether it is the GPU itself */
         if (branched == DYNO_OK && times_out->branches_us <= 0.0F)
             break; /* nothing to choose */
-        status = time_way(runner, false, &times_out->chain_us);
+        DYNO_TRY(time_way(engine, false, &times_out->chain_us, err));
         if (branched != DYNO_OK)
             break;
     }
-    dyno_arena_destroy(runner->arena);
-    dyno_free(runner);
-    return status;
+    return DYNO_OK;
 }

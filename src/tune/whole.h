@@ -35,8 +35,33 @@ bool dyno_whole_find(const struct dyno_tune_cache *cache, const struct dyno_whol
 bool dyno_whole_put(struct dyno_tune_cache *cache, const struct dyno_whole_keys *keys,
                     const struct dyno_whole_times *times);
 
-/* Run an engine that nobody else has yet, at the profile's optimum, on zeros.  Leaves the flag of
- * its plan as it was. */
+/* An engine in a context of its own, to be run again and again at the profile's optimum, on zeros;
+ * inputs and outputs stay on the GPU.  One thread.  The engine outlives it, and nobody else makes
+ * contexts of it meanwhile. */
+struct dyno_whole_run;
+/* E_LIMIT: it has too many inputs or outputs for that.  in_branches: whatever the flag of its plan
+ * says, which is left as it was. */
+DYNO_NODISCARD enum dyno_status dyno_whole_run_open(struct dyno_engine *engine, bool in_branches,
+                                                    struct dyno_whole_run **run_out,
+                                                    struct dyno_err *err);
+void dyno_whole_run_close(struct dyno_whole_run *run); /* accepts NULL */
+
+/* Do steps of it overlap at these shapes? */
+bool dyno_whole_run_has_branches(const struct dyno_whole_run *run);
+
+struct dyno_whole_effort {
+    int runs_min, runs_max; /* of 1..DYNO_WHOLE_RUNS_MAX */
+    double us;              /* no more runs than runs_min after that long on the GPU */
+};
+#define DYNO_WHOLE_RUNS_MAX 100
+
+/* The median time of so many runs on the GPU, microseconds.  The first time a few come before them:
+ * in those the graph is captured. */
+DYNO_NODISCARD enum dyno_status dyno_whole_run_time(struct dyno_whole_run *run,
+                                                    const struct dyno_whole_effort *effort,
+                                                    double *us_out, struct dyno_err *err);
+
+/* Both ways of an engine that nobody else has yet.  Leaves the flag of its plan as it was. */
 DYNO_NODISCARD enum dyno_status dyno_whole_time(struct dyno_engine *engine,
                                                 struct dyno_whole_times *times_out,
                                                 struct dyno_err *err);
