@@ -15,6 +15,7 @@
 #include "build/open.h"
 #include "build/precision.h"
 #include "build/programs.h"
+#include "build/whole.h"
 #include "engine/format.h"
 
 const char *dyno_build_stage_text(enum dyno_build_stage stage)
@@ -24,8 +25,8 @@ const char *dyno_build_stage_text(enum dyno_build_stage stage)
     return stage < DYNO_STAGE_COUNT ? texts[stage] : "?";
 }
 
-static void tell(const struct dyno_builder *builder, enum dyno_build_stage stage, uint32_t done,
-                 uint32_t total, const char *what)
+void dyno_builder_tell(const struct dyno_builder *builder, enum dyno_build_stage stage,
+                       uint32_t done, uint32_t total, const char *what)
 {
     if (builder->options->progress != NULL)
         builder->options->progress(builder->options->progress_arg, stage, done, total, what);
@@ -36,7 +37,7 @@ static void end_stage(struct dyno_builder *builder, enum dyno_build_stage stage)
     const uint64_t now_ns = dyno_clock_ns();
     builder->report->stage_ns[stage] = now_ns - builder->stage_start_ns;
     builder->stage_start_ns = now_ns;
-    tell(builder, stage, 1, 1, NULL);
+    dyno_builder_tell(builder, stage, 1, 1, NULL);
 }
 
 /* --- import --- */
@@ -59,7 +60,7 @@ static enum dyno_status import(struct dyno_builder *builder)
                                                      .batch_max = options->batch_max,
                                                      .problem = options->problem,
                                                      .problem_arg = options->problem_arg};
-    tell(builder, DYNO_STAGE_IMPORT, 0, 1, NULL);
+    dyno_builder_tell(builder, DYNO_STAGE_IMPORT, 0, 1, NULL);
     status = dyno_onnx_import(options->onnx_path, &import_options, &builder->model, builder->err);
     dyno_free(profiles);
     if (status != DYNO_OK)
@@ -102,7 +103,7 @@ static enum dyno_status rewrite(struct dyno_builder *builder)
         .after = options->graph,
         .after_arg = options->graph_arg};
     DYNO_TRY(check_profile(builder));
-    tell(builder, DYNO_STAGE_PASSES, 0, 1, NULL);
+    dyno_builder_tell(builder, DYNO_STAGE_PASSES, 0, 1, NULL);
     DYNO_TRY(dyno_passes_run(graph, &passes, builder->err));
     builder->report->graph_node_count = graph->node_count;
     end_stage(builder, DYNO_STAGE_PASSES);
@@ -113,7 +114,7 @@ static enum dyno_status rewrite(struct dyno_builder *builder)
 
 static void on_tuned(void *arg, uint32_t done, uint32_t total, const char *step_name)
 {
-    tell(arg, DYNO_STAGE_TUNE, done, total, step_name);
+    dyno_builder_tell(arg, DYNO_STAGE_TUNE, done, total, step_name);
 }
 
 static enum dyno_status open_cache(struct dyno_builder *builder)
@@ -128,7 +129,7 @@ static enum dyno_status open_cache(struct dyno_builder *builder)
     return DYNO_OK;
 }
 
-static enum dyno_status save_cache(struct dyno_builder *builder)
+enum dyno_status dyno_builder_save_cache(struct dyno_builder *builder)
 {
     const char *path = builder->options->timing_cache_path;
     const uint32_t count = dyno_tune_cache_count(builder->cache);
@@ -153,7 +154,7 @@ static enum dyno_status tune(struct dyno_builder *builder)
                                           .progress = on_tuned,
                                           .progress_arg = builder};
     DYNO_TRY(dyno_tuned_create(builder->plan, &how, &builder->tuned, builder->err));
-    DYNO_TRY(save_cache(builder));
+    DYNO_TRY(dyno_builder_save_cache(builder));
     end_stage(builder, DYNO_STAGE_TUNE);
     return DYNO_OK;
 }
@@ -273,7 +274,7 @@ static enum dyno_status make_plan(struct dyno_builder *builder)
 static enum dyno_status finish(struct dyno_builder *builder)
 {
     struct dyno_finish_report report;
-    tell(builder, DYNO_STAGE_PACK, 0, 1, NULL);
+    dyno_builder_tell(builder, DYNO_STAGE_PACK, 0, 1, NULL);
     DYNO_TRY(dyno_finish(builder->plan, &builder->target, builder->open_from,
                          !builder->options->baseline, &report, builder->err));
     if (builder->target.gpu.compute != 0)
@@ -345,48 +346,7 @@ static enum dyno_status choose(struct dyno_builder *builder)
     return DYNO_OK;
 }
 
-/* --- the whole graph --- */
-
-static enum dyno_status make_engine(struct dyno_builder *builder)
-{
-    struct dyno_plan *plan = builder->plan;
-    if (builder->engine != NULL)
-        return DYNO_OK;
-    const int ordinal = builder->cuda != NULL ? builder->cuda->ordinal : 0;
-    builder->plan = NULL; /* taken, whatever happens */
-    return dyno_engine_from_plan_on(plan, ordinal, &builder->engine, builder->err);
-}
-
-/* Both ways of running the graph, from the cache or timed. */
-static enum dyno_status time_whole(struct dyno_builder *builder)
-{
-    struct dyno_whole_times *times = &builder->report->whole;
-    struct dyno_whole_keys keys;
-    DYNO_TRY(dyno_whole_keys_make(builder->plan, &builder->target, &keys, builder->err));
-    if (dyno_whole_find(builder->cache, &keys, times))
-        return DYNO_OK;
-    DYNO_TRY(make_engine(builder));
-    DYNO_TRY(dyno_whole_time(builder->engine, times, builder->err));
-    if (!dyno_whole_put(builder->cache, &keys, times))
-        return DYNO_NOMEM(builder->err);
-    return save_cache(builder);
-}
-
-static enum dyno_status branch(struct dyno_builder *builder)
-{
-    const struct dyno_build_options *options = builder->options;
-    if (builder->plan->gpu.compute == 0 || options->baseline ||
-        options->branches == DYNO_BRANCHES_OFF)
-        return DYNO_OK;
-    bool wanted = options->branches == DYNO_BRANCHES_ON;
-    if (!wanted && options->level > 0) {
-        DYNO_TRY(time_whole(builder));
-        wanted = dyno_whole_prefers_branches(&builder->report->whole);
-    }
-    struct dyno_plan *plan = builder->engine != NULL ? builder->engine->plan : builder->plan;
-    plan->flags |= wanted ? DYNO_PLAN_BRANCHES : 0;
-    return DYNO_OK;
-}
+/* --- all of it --- */
 
 static enum dyno_status run_stages(struct dyno_builder *builder, struct dyno_built *built)
 {
@@ -398,16 +358,16 @@ static enum dyno_status run_stages(struct dyno_builder *builder, struct dyno_bui
     DYNO_TRY(ask_judge(builder));
     DYNO_TRY(tune(builder));
     DYNO_TRY(choose(builder));
-    DYNO_TRY(branch(builder));
+    DYNO_TRY(dyno_builder_branch(builder));
     if (options->engine_path != NULL) {
         const struct dyno_plan *plan =
             builder->engine != NULL ? builder->engine->plan : builder->plan;
-        tell(builder, DYNO_STAGE_WRITE, 0, 1, NULL);
+        dyno_builder_tell(builder, DYNO_STAGE_WRITE, 0, 1, NULL);
         DYNO_TRY(dyno_engine_write(plan, &builder->target, options->engine_path, builder->err));
         end_stage(builder, DYNO_STAGE_WRITE);
         return DYNO_OK;
     }
-    DYNO_TRY(make_engine(builder));
+    DYNO_TRY(dyno_builder_engine(builder));
     built->engine = builder->engine;
     builder->engine = NULL;
     return DYNO_OK;

@@ -33,4 +33,11 @@ DYNO_NODISCARD enum dyno_status dyno_builder_finish(
     struct dyno_builder *builder, const uint32_t *precisions,
     void (*chosen)(void *arg, const struct dyno_plan *plan), void *arg);
 
+/* To the progress of the options, if there is any. */
+void dyno_builder_tell(const struct dyno_builder *builder, enum dyno_build_stage stage,
+                       uint32_t done, uint32_t total, const char *what);
+
+/* The file of the timing cache, where there is one and it lacks something. */
+DYNO_NODISCARD enum dyno_status dyno_builder_save_cache(struct dyno_builder *builder);
+
 #endif /* DYNO_BUILD_BUILDER_H */
