@@ -94,13 +94,10 @@ static bool has_program(const struct dyno_kernel *kernel, const struct dyno_site
     return same;
 }
 
-/* Routines of libraries are not asked: what they do not do there they have a stand-in for. */
 static bool is_prepared(const struct dyno_kernel *kernel, const struct dyno_site *site,
                         const struct dyno_tactic *tactic)
 {
     uint64_t workspace_bytes = 0;
-    if (kernel->library != DYNO_LIBRARY_NONE)
-        return true;
     void *state = dyno_alloc(1, kernel->state_bytes + 64);
     const bool done = state != NULL &&
                       kernel->prepare(site, tactic, NULL, state, &workspace_bytes, NULL) == DYNO_OK;
@@ -110,30 +107,35 @@ static bool is_prepared(const struct dyno_kernel *kernel, const struct dyno_site
     return done && workspace_bytes <= site->target->workspace_bytes_max;
 }
 
-static bool runs_at(const struct dyno_kernel *kernel, const struct dyno_site *site,
-                    const struct dyno_site *other, const struct dyno_tactic *tactic)
+bool dyno_tune_prepares(const struct dyno_kernel *kernel, const struct dyno_site *site,
+                        const struct dyno_tactic *tactic)
 {
     const struct dyno_step *step = site->step;
-    bool ok = is_settled(kernel, other, tactic) && has_program(kernel, site, other, tactic);
     struct dyno_buf *bufs = dyno_alloc((size_t)step->in_count + step->out_count + 1, sizeof(*bufs));
-    if (!ok || bufs == NULL) {
-        dyno_free(bufs);
+    if (bufs == NULL)
         return false;
-    }
-    struct dyno_site laid = *other;
+    struct dyno_site laid = *site;
     laid.ins = bufs;
     laid.outs = bufs + step->in_count;
     for (uint32_t i = 0; i < step->in_count; i++) {
-        bufs[i] = other->ins[i];
+        bufs[i] = site->ins[i];
         dyno_tune_set_layout(&bufs[i], i < DYNO_STEP_INS_MAX ? tactic->in_layouts[i] : DYNO_ROW);
     }
     for (uint32_t i = 0; i < step->out_count; i++) {
-        bufs[step->in_count + i] = other->outs[i];
+        bufs[step->in_count + i] = site->outs[i];
         dyno_tune_set_layout(&bufs[step->in_count + i], i == 0 ? tactic->out_layout : DYNO_ROW);
     }
-    ok = is_prepared(kernel, &laid, tactic);
+    const bool ok = is_prepared(kernel, &laid, tactic);
     dyno_free(bufs);
     return ok;
+}
+
+/* Routines of libraries are not asked: what they do not do there they have a stand-in for. */
+static bool runs_at(const struct dyno_kernel *kernel, const struct dyno_site *site,
+                    const struct dyno_site *other, const struct dyno_tactic *tactic)
+{
+    return is_settled(kernel, other, tactic) && has_program(kernel, site, other, tactic) &&
+           (kernel->library != DYNO_LIBRARY_NONE || dyno_tune_prepares(kernel, other, tactic));
 }
 
 bool dyno_tune_runs_at_corners(const struct dyno_kernel *kernel, const struct dyno_site *site,

@@ -30,6 +30,10 @@ DYNO_NODISCARD enum dyno_status dyno_tune_corner_sites(const struct dyno_tune_co
                                                        struct dyno_site *site,
                                                        struct dyno_err *err);
 
+/* Does it take the shapes of `site`, with a workspace within the target's limit? */
+bool dyno_tune_prepares(const struct dyno_kernel *kernel, const struct dyno_site *site,
+                        const struct dyno_tactic *tactic);
+
 /* Would this candidate, settled at `site`, be bound at its others? */
 bool dyno_tune_runs_at_corners(const struct dyno_kernel *kernel, const struct dyno_site *site,
                                const struct dyno_tactic *tactic);

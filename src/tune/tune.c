@@ -239,6 +239,13 @@ static enum dyno_status measure(struct dyno_tuned *tuner, const struct dyno_site
     return DYNO_OK;
 }
 
+/* It may have been timed by a build without a limit of the workspace, or with a higher one. */
+static bool is_within_limit(const struct dyno_site *site, const struct dyno_tactic *tactic)
+{
+    return site->target->workspace_bytes_max == UINT64_MAX ||
+           dyno_tune_prepares(dyno_kernel_find(tactic->kernel), site, tactic);
+}
+
 static enum dyno_status time_of(struct dyno_tuned *tuner, const struct dyno_site *site,
                                 const struct dyno_tactic *tactic, double give_up_us, float *us_out,
                                 bool *measured_out)
@@ -254,6 +261,8 @@ static enum dyno_status time_of(struct dyno_tuned *tuner, const struct dyno_site
     *measured_out = true;
     if (options->cache != NULL && dyno_tune_cache_find(options->cache, key, us_out)) {
         tuner->report.cached_count++;
+        if (!is_within_limit(site, tactic))
+            *us_out = INFINITY;
         return DYNO_OK;
     }
     const struct dyno_measure_options how = {.pool = options->pool,

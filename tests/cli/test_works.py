@@ -164,3 +164,20 @@ def case_what_a_larger_workspace_would_buy(t):
         check(told == {"steps": 0, "saves_us": 0, "bytes": 0}, told)
     else:
         check(told["steps"] == 1 and told["saves_us"] > 0 and told["bytes"] > 1 << 20, told)
+
+
+def case_a_limit_holds_for_known_times(t):
+    """What wants more workspace than is allowed is not taken because a build without a limit has timed it."""
+    conv = node("Conv", ["x", "w"], ["y"], [attr_ints("pads", [1, 1, 1, 1])])
+    t.put("m.onnx", model(graph([conv], [value("x", [1, 64, 56, 56])], [value("y", [1, 64, 56, 56])],
+                                [tensor("w", [64, 64, 3, 3], small_values(64 * 64 * 9))])))
+    how = ("build", "--onnx=m.onnx", "--saveEngine=m.engine", "--builderOptimizationLevel=1", "--timingCacheFile=times")
+    t.works(*how)
+    lines = (t.folder / "times").read_text().splitlines()
+    check(any("winograd" in line for line in lines), lines)
+    best = [" ".join((line.split()[0], "0.01", line.split()[2])) if "winograd" in line else line for line in lines]
+    for limit, is_taken in (((), True), (("--memPoolSize=workspace:0.0001",), False)):
+        t.put("times", ("\n".join(best) + "\n").encode())
+        t.works(*how, *limit)
+        steps = json.loads(t.works("inspect", "engine", "m.engine", "--json"))["steps"]
+        check(any("winograd" in step["TacticName"] for step in steps) == is_taken, limit, steps)
