@@ -163,6 +163,7 @@ static void count_cpu_steps(const struct dyno_builder *builder)
 {
     const struct dyno_plan *plan = builder->plan;
     builder->report->program_count = plan->program_count;
+    builder->report->cpu_step_count = 0; /* of the last plan: there may have been trials */
     for (uint32_t s = 0; plan->gpu.compute != 0 && s < plan->step_count; s++)
         builder->report->cpu_step_count +=
             dyno_kernel_find(plan->steps[s].tactic.kernel)->place == DYNO_ON_CPU;

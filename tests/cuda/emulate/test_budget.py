@@ -3,7 +3,7 @@ import json
 import struct
 
 from harness import check
-from onnx_bytes import attr_int, graph, model, node, npy, tensor, value
+from onnx_bytes import I64, attr_int, graph, model, node, npy, tensor, value
 
 SKIPPED = 77
 
@@ -170,3 +170,13 @@ def case_softmax(t):
         check(said["accuracy_error_without"] > 0.01 >= said["accuracy_error"], said)
         check("logits" in said[where] and precisions(t)["weigh"] == "BF16", said)
         t.works("compare", t.path("m.onnx"), t.path("m.engine"), "--rtol=0.011")
+
+
+def case_steps_on_the_cpu(t):
+    """Engines that were only tried are not counted."""
+    nodes = [node("MatMul", ["x", "a"], ["h"], name="enter"), node("CumSum", ["h", "n"], ["y"], name="sum")]
+    onnx = model(graph(nodes, [value("x", [4, 16])], [value("y", [4, 16])],
+                       [tensor("a", [16, 16], numbers(256, 0.1, 1)), tensor("n", [], [1], I64)]))
+    check(build(t, onnx, "--fp16")["cpu_steps"] == 1)
+    told = build(t, onnx, "--fp16", "--accuracyBudget=0.5")
+    check(told["accuracy_trials"] == 1 and told["cpu_steps"] == 1, told)
