@@ -250,10 +250,12 @@ static enum dyno_status lower(struct dyno_builder *builder)
     return status;
 }
 
-static void set_flags(struct dyno_builder *builder)
+static void set_facts(struct dyno_builder *builder)
 {
     const uint32_t allowed = builder->target.gpu.compute != 0 ? builder->target.precisions : 0;
     uint32_t *flags = &builder->plan->flags;
+    builder->plan->accuracy_budget = (float)builder->options->accuracy_budget;
+    builder->plan->accuracy_error = (float)builder->report->accuracy.error;
     *flags |= builder->options->baseline ? DYNO_PLAN_BASELINE : 0;
     *flags |= (allowed & DYNO_PRECISION_F16) != 0 ? DYNO_PLAN_F16 : 0;
     *flags |= (allowed & DYNO_PRECISION_BF16) != 0 ? DYNO_PLAN_BF16 : 0;
@@ -268,7 +270,7 @@ static enum dyno_status make_plan(struct dyno_builder *builder)
     builder->plan = NULL;
     DYNO_TRY(lower(builder));
     DYNO_TRY(dyno_sort_open(builder->plan, &builder->open_from, builder->err));
-    set_flags(builder);
+    set_facts(builder);
     return DYNO_OK;
 }
 
@@ -340,11 +342,8 @@ static enum dyno_status choose(struct dyno_builder *builder)
     builder->plan = NULL;
     if (is_judged)
         DYNO_TRY(dyno_meet_budget(builder));
-    DYNO_TRY(dyno_builder_finish(builder, builder->precisions, is_judged ? dyno_budget_note : NULL,
-                                 builder));
-    builder->plan->accuracy_budget = (float)builder->options->accuracy_budget;
-    builder->plan->accuracy_error = (float)builder->report->accuracy.error;
-    return DYNO_OK;
+    return dyno_builder_finish(builder, builder->precisions, is_judged ? dyno_budget_note : NULL,
+                               builder);
 }
 
 /* --- all of it --- */
@@ -361,8 +360,7 @@ static enum dyno_status run_stages(struct dyno_builder *builder, struct dyno_bui
     DYNO_TRY(choose(builder));
     DYNO_TRY(dyno_builder_branch(builder));
     if (options->engine_path != NULL) {
-        const struct dyno_plan *plan =
-            builder->engine != NULL ? builder->engine->plan : builder->plan;
+        const struct dyno_plan *plan = dyno_builder_plan(builder);
         dyno_builder_tell(builder, DYNO_STAGE_WRITE, 0, 1, NULL);
         DYNO_TRY(dyno_engine_write(plan, &builder->target, options->engine_path, builder->err));
         end_stage(builder, DYNO_STAGE_WRITE);
