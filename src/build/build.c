@@ -15,6 +15,7 @@
 #include "build/open.h"
 #include "build/precision.h"
 #include "build/programs.h"
+#include "build/retime.h"
 #include "build/whole.h"
 #include "engine/format.h"
 
@@ -142,11 +143,14 @@ enum dyno_status dyno_builder_save_cache(struct dyno_builder *builder)
 static enum dyno_status tune(struct dyno_builder *builder)
 {
     const struct dyno_build_options *options = builder->options;
+    const int level = options->baseline ? 0 : options->level;
     DYNO_TRY(open_cache(builder));
     const struct dyno_tune_options how = {.target = &builder->target,
                                           .pool = options->pool,
                                           .open_from = builder->open_from,
-                                          .level = options->baseline ? 0 : options->level,
+                                          .level = level,
+                                          .retime =
+                                              dyno_retime_bounds(level, options->retime_seconds),
                                           .precisions = builder->precisions,
                                           .keep_f32 = options->accuracy_budget > 0.0,
                                           .cache = builder->cache,
@@ -348,6 +352,14 @@ static enum dyno_status choose(struct dyno_builder *builder)
 
 /* --- all of it --- */
 
+static enum dyno_status run_whole(struct dyno_builder *builder)
+{
+    bool changed = false;
+    DYNO_TRY(dyno_builder_branch(builder));
+    DYNO_TRY(dyno_builder_retime(builder, &changed));
+    return changed ? dyno_builder_branch(builder) : DYNO_OK; /* of what it is now */
+}
+
 static enum dyno_status run_stages(struct dyno_builder *builder, struct dyno_built *built)
 {
     const struct dyno_build_options *options = builder->options;
@@ -358,7 +370,7 @@ static enum dyno_status run_stages(struct dyno_builder *builder, struct dyno_bui
     DYNO_TRY(ask_judge(builder));
     DYNO_TRY(tune(builder));
     DYNO_TRY(choose(builder));
-    DYNO_TRY(dyno_builder_branch(builder));
+    DYNO_TRY(run_whole(builder));
     if (options->engine_path != NULL) {
         const struct dyno_plan *plan = dyno_builder_plan(builder);
         dyno_builder_tell(builder, DYNO_STAGE_WRITE, 0, 1, NULL);
@@ -398,7 +410,9 @@ enum dyno_status dyno_build(const struct dyno_build_options *options, struct dyn
         const struct dyno_build_report report = built_out->report;
         dyno_built_fini(built_out);
         built_out->report = report;
-        built_out->report.accuracy = (struct dyno_accuracy_report){0}; /* its names are gone */
+        /* Their names are gone. */
+        built_out->report.accuracy = (struct dyno_accuracy_report){0};
+        built_out->report.retime = (struct dyno_retime_report){.trial_count = 0};
     }
     return status;
 }

@@ -59,8 +59,11 @@ struct dyno_build_options {
                                struct dyno_arena *arena, struct dyno_array **inputs_out,
                                struct dyno_err *err);
     void *sample_arg;
-    bool lean;                     /* on a GPU: no kernels that call NVIDIA's libraries */
-    int level;                     /* --builderOptimizationLevel, 0..5 */
+    bool lean; /* on a GPU: no kernels that call NVIDIA's libraries */
+    int level; /* --builderOptimizationLevel, 0..5 */
+    /* On a GPU, with timing: seconds for trying alternatives in runs of the whole graph; 0: what
+     * the level gives, below 0: none. */
+    double retime_seconds;
     uint64_t workspace_bytes_max;  /* a kernel's workspace; 0: no limit */
     const char *timing_cache_path; /* NULL: none; read, and written after the build */
     uint64_t isa_mask;             /* instruction sets to use; 0: all of this machine */
@@ -91,6 +94,24 @@ struct dyno_accuracy_report {
     uint64_t ns;
 };
 
+/* Another candidate in runs of the whole graph (tune/retime.h). */
+struct dyno_retime_trial {
+    const char *step_name; /* the first of the steps that were changed; lives with the model */
+    uint32_t step_count;
+    struct dyno_tactic chosen, other;
+    float chosen_us, other_us; /* of a step, timed alone */
+    float saves_us;            /* a run of the whole graph; what the cache says is left saves 0 */
+    bool is_taken, is_cached;
+};
+struct dyno_retime_report {
+    struct dyno_retime_trial trials[DYNO_RETIME_TRIALS_MAX];
+    uint32_t trial_count, taken_count, cached_count;
+    float graph_us; /* a run before the first trial that was not in the cache; 0: all were */
+    bool is_cut;    /* there were more that could have been tried */
+    struct dyno_err failure; /* what ended it; DYNO_OK: nothing */
+    uint64_t ns;
+};
+
 struct dyno_build_report {
     uint64_t stage_ns[DYNO_STAGE_COUNT];
     uint32_t onnx_node_count;  /* as imported, constants and identities included */
@@ -104,6 +125,7 @@ struct dyno_build_report {
     uint64_t model_bytes;
     struct dyno_tune_report tune;
     struct dyno_whole_times whole; /* zeros: not timed */
+    struct dyno_retime_report retime;
     struct dyno_accuracy_report accuracy;
     struct dyno_target target;
     /* Of a build for a GPU: a line for each of NVIDIA's libraries; "" with `lean`. */

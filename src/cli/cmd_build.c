@@ -20,11 +20,12 @@ struct options {
     const char *pool_size, *timing_cache, *device, *branches, *print_graph;
     const char *layer_precisions;
     struct dyno_cli_list load_inputs;
-    double accuracy_budget;
+    double accuracy_budget, retime_budget;
     int64_t threads, level, batch_max, batch_opt;
     bool baseline, exact, fp16, bf16, tf32, no_tf32, lean, json, verbose;
 };
 
+#define NOT_GIVEN (-1.0)
 #define AT(field) DYNO_FLAG_AT(options, field)
 static const struct dyno_flag flags[] = {
     {.name = "--onnx",
@@ -119,6 +120,16 @@ static const struct dyno_flag flags[] = {
              "where the whole graph was faster so",
      .kind = DYNO_FLAG_STR,
      AT(branches)},
+    {.name = "--retimeBudget",
+     .value = "SECONDS",
+     .help = "With --device=cuda: time for trying, in runs of the whole graph, what was nearly as "
+             "fast as the chosen kernels when timed alone; 0: none. Without it 8 at "
+             "--builderOptimizationLevel=4, 30 at 5, none below",
+     .kind = DYNO_FLAG_F64,
+     AT(retime_budget),
+     .fallback = NOT_GIVEN,
+     .min = 0,
+     .max = 86400},
     DYNO_FLAG_BASELINE(options, "Build the unoptimised execution: op by op, no fusion, no tuning"),
     DYNO_FLAG_EXACT(options),
     {.name = "--printGraph",
@@ -231,6 +242,9 @@ static enum dyno_status check(const struct options *options, struct dyno_err *er
     if (on_cpu && options->branches != NULL)
         return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
                          "--branches goes with --device=cuda: on the CPU a step has all threads");
+    if (on_cpu && options->retime_budget >= 0.0)
+        return DYNO_FAIL(err, DYNO_E_UNSUPPORTED,
+                         "--retimeBudget goes with --device=cuda: the CPU's graphs are not timed");
     if (options->batch_opt > options->batch_max)
         return DYNO_FAIL(err, DYNO_E_ARG, "--optBatch=%lld is more than --maxBatch=%lld",
                          (long long)options->batch_opt, (long long)options->batch_max);
@@ -260,6 +274,9 @@ static enum dyno_status report(const struct options *options, const struct dyno_
     struct dyno_strbuf json = {0};
     struct dyno_engine *engine = NULL;
     status = dyno_engine_open_on(options->engine, options->device, &engine, err);
+    /* A trial may have broken the GPU for this process; the engine is not of that trial. */
+    if (status != DYNO_OK && built->report.retime.failure.status != DYNO_OK)
+        status = dyno_engine_inspect(options->engine, &engine, err);
     if (status != DYNO_OK)
         return status;
     dyno_report_build_json(&built->report, engine, options->onnx, options->engine, &json);
@@ -330,6 +347,9 @@ static enum dyno_status build(const struct options *options, struct dyno_arena *
         .sample_arg = &samples,
         .lean = options->lean,
         .level = (int)options->level,
+        .retime_seconds = options->retime_budget < 0.0    ? 0.0
+                          : options->retime_budget == 0.0 ? -1.0
+                                                          : options->retime_budget,
         .workspace_bytes_max = workspace_bytes,
         .timing_cache_path = options->timing_cache,
         .progress = on_progress,

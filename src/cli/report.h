@@ -11,8 +11,13 @@ void dyno_report_build_text(const struct dyno_build_report *report,
                             const struct dyno_engine *engine, const char *onnx_path,
                             const char *engine_path, bool verbose);
 
-/* Inputs or outputs of an engine as a JSON array / as text lines. */
+/* What was tried in runs of the whole graph; nothing where nothing was. */
 struct dyno_json_writer;
+void dyno_report_retime_json(const struct dyno_retime_report *report,
+                             struct dyno_json_writer *json);
+void dyno_report_retime_text(const struct dyno_retime_report *report, bool verbose);
+
+/* Inputs or outputs of an engine as a JSON array / as text lines. */
 void dyno_report_ios_json(const struct dyno_engine *engine, struct dyno_json_writer *json);
 void dyno_report_ios_text(const struct dyno_engine *engine);
 /* What precisions were allowed in an engine for a GPU, and whether its steps may overlap; nothing

@@ -102,9 +102,11 @@ static void apply(const struct dyno_tuned *tuner, const int *picked, struct dyno
 {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const struct dyno_tune_option *option = &tuner->choices[s].options[picked[s]];
-        plan->steps[s].tactic = option->tactic;
-        plan->steps[s].measured_us = option->measured ? option->us : 0.0F;
-        report->step_us += option->us;
+        const struct dyno_rival *rival = tuner->taken != NULL ? tuner->taken[s] : NULL;
+        const float us = rival != NULL ? rival->us : option->us;
+        plan->steps[s].tactic = rival != NULL ? rival->tactic : option->tactic;
+        plan->steps[s].measured_us = option->measured ? us : 0.0F;
+        report->step_us += us;
     }
 }
 
@@ -163,6 +165,7 @@ enum dyno_status dyno_tuned_choose(struct dyno_tuned *tuned, const uint32_t *pre
     if (picked == NULL)
         return DYNO_NOMEM(err);
     DYNO_TRY(pick(tuned, precisions, picked, &report_out->total_us));
+    tuned->picked = picked;
     apply(tuned, picked, plan, report_out);
     return DYNO_OK;
 }

@@ -126,8 +126,8 @@ uint32_t dyno_tune_uses(const struct dyno_tactic *tactic, uint32_t in_count)
     return used;
 }
 
-static bool same_layouts(const struct dyno_tactic *a, const struct dyno_tactic *b,
-                         uint32_t in_count)
+bool dyno_tune_same_layouts(const struct dyno_tactic *a, const struct dyno_tactic *b,
+                            uint32_t in_count)
 {
     if (!dyno_layout_same(a->out_layout, b->out_layout))
         return false;
@@ -149,7 +149,7 @@ static bool is_timed(const struct dyno_tune_options *options, const struct dyno_
         options->level >= (int)DYNO_COUNT(most))
         return true;
     for (int k = 0; k < i; k++)
-        before += same_layouts(&found[k], &found[i], in_count);
+        before += dyno_tune_same_layouts(&found[k], &found[i], in_count);
     return before < most[options->level];
 }
 
@@ -181,7 +181,8 @@ static void keep(struct dyno_tune_choice *choice, const struct dyno_tune_option 
         struct dyno_tune_option *old = &choice->options[i];
         const uint32_t old_uses = dyno_tune_uses(&old->tactic, in_count);
         has_f32 = has_f32 || old_uses == 0;
-        if (!same_layouts(&old->tactic, tactic, in_count) || (keep_f32 && old_uses != uses))
+        if (!dyno_tune_same_layouts(&old->tactic, tactic, in_count) ||
+            (keep_f32 && old_uses != uses))
             continue;
         if (dyno_tune_better(option->cost_us, tactic->packed_bytes, old->cost_us,
                              old->tactic.packed_bytes))
@@ -335,7 +336,7 @@ static bool is_free(const struct dyno_tuned *tuner, const struct dyno_step *step
            tuner->plan->tensors[step->ins[0]].role != DYNO_ROLE_WEIGHT;
 }
 
-static enum dyno_status site_of(struct dyno_tuned *tuner, uint32_t idx, struct dyno_site *site_out)
+enum dyno_status dyno_tuned_site(struct dyno_tuned *tuner, uint32_t idx, struct dyno_site *site_out)
 {
     const struct dyno_step *step = &tuner->plan->steps[idx];
     const struct dyno_target *target = tuner->options.target;
@@ -363,7 +364,7 @@ static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
     struct dyno_tune_choice *choice = &tuner->choices[idx];
     struct dyno_tactic found[CANDIDATES_MAX];
     struct dyno_site site;
-    DYNO_TRY(site_of(tuner, idx, &site));
+    DYNO_TRY(dyno_tuned_site(tuner, idx, &site));
     int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
     if (idx < tuner->options.open_from)
         DYNO_TRY(dyno_tune_baseline(&site, found, &count, tuner->err));
@@ -371,6 +372,11 @@ static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
     const bool keep_f32 = tuner->options.keep_f32;
     double best[KINDS] = {INFINITY, INFINITY, INFINITY};
     tuner->report.candidate_count += (uint32_t)count;
+    if (dyno_tuned_has_rivals(tuner) && closed && !is_free(tuner, step)) {
+        choice->timed = dyno_arena_alloc(tuner->arena, (size_t)count + 1, sizeof(*choice->timed));
+        if (choice->timed == NULL)
+            return DYNO_NOMEM(tuner->err);
+    }
     for (int i = 0; i < count; i++) {
         const bool is_reference = (found[i].flags & DYNO_TACTIC_REFERENCE) != 0;
         float us = 0.0F;
@@ -398,6 +404,8 @@ static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
             .measured = measured,
         };
         keep(choice, &option, step->in_count, keep_f32);
+        if (choice->timed != NULL && measured)
+            choice->timed[choice->timed_count++] = option;
     }
     if (choice->count == 0)
         return DYNO_FAIL(tuner->err, DYNO_E_UNSUPPORTED, "step '%s': no kernel here can do %s",
@@ -418,7 +426,7 @@ static enum dyno_status want_programs(struct dyno_tuned *tuner, uint32_t idx)
     float us = 0.0F;
     if (is_free(tuner, step))
         return DYNO_OK;
-    DYNO_TRY(site_of(tuner, idx, &site));
+    DYNO_TRY(dyno_tuned_site(tuner, idx, &site));
     const int count = dyno_tune_candidates(&site, found, CANDIDATES_MAX);
     for (int i = 0; i < count; i++) {
         const struct dyno_kernel *kernel = dyno_kernel_find(found[i].kernel);

@@ -12,6 +12,7 @@
 #include "backend/cuda/program.h"
 #include "tune/cache.h"
 #include "tune/clock.h"
+#include "tune/retime.h"
 
 struct dyno_tune_options {
     const struct dyno_target *target;
@@ -21,6 +22,7 @@ struct dyno_tune_options {
     /* By step: enum dyno_precision allowed there, of those that the target allows; NULL: all. */
     const uint32_t *precisions;
     bool keep_f32; /* steps keep their best candidates in f32 alone and in TF32, however slow */
+    struct dyno_retime_bounds retime;    /* of what is tried again in the whole graph */
     struct dyno_tune_cache *cache;       /* may be NULL */
     struct dyno_cuda_programs *programs; /* of a build for a GPU, with the GPU when level > 0 */
     /* Called after each step; may be NULL. */

@@ -199,6 +199,8 @@ enum dyno_status dyno_whole_run_time(struct dyno_whole_run *run,
         DYNO_TRY(run_once(run, err));
     run->is_warm = true;
     dyno_context_transfers(run->context, 0);
+    for (int i = 0; i < effort->runs_before; i++)
+        DYNO_TRY(run_once(run, err));
     while (count < effort->runs_max && (count < effort->runs_min || spent_us < effort->us)) {
         DYNO_TRY(run_once(run, err));
         run->us[count] = dyno_context_gpu_us(run->context);

@@ -50,6 +50,7 @@ void dyno_whole_run_close(struct dyno_whole_run *run); /* accepts NULL */
 bool dyno_whole_run_has_branches(const struct dyno_whole_run *run);
 
 struct dyno_whole_effort {
+    int runs_before;        /* that do not count */
     int runs_min, runs_max; /* of 1..DYNO_WHOLE_RUNS_MAX */
     double us;              /* no more runs than runs_min after that long on the GPU */
 };

@@ -24,6 +24,9 @@ int emulate_end(int code);
 uint64_t emulate_setting(const char *name, uint64_t otherwise);
 uint64_t emulate_memory_max(void);
 
+/* A launch alone follows its like, in a network another one: what a test has that cost. */
+uint64_t emulate_change_ns(const struct emulate_launch *what);
+
 /* What went wrong with a launch; nothing works after that.  Inside of a call. */
 extern int emulate_broken;
 

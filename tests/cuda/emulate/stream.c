@@ -81,6 +81,7 @@ static void count_launch(uint64_t threads)
 
 static void launch(const struct emulate_launch *what)
 {
+    time_ns += emulate_change_ns(what);
     count_launch((uint64_t)what->grid[0] * what->grid[1] * what->grid[2] * what->threads);
     if (emulate_broken == 0)
         emulate_broken = emulate_launch_run(what);
