@@ -30,6 +30,10 @@ static enum dyno_status direct_of(const struct dyno_site *site, struct dyno_layo
     if (direct->mg_stored % layout.block != 0 ||
         (!conv->is_transposed && (conv->groups == 1 || conv->cg == 1)))
         return dyno_cuda_refuse(site, err);
+    /* Threads have numbers of 32 bits, and four outputs or more each. */
+    if (conv->oh * conv->ow >
+        INT32_MAX / (conv->batch + 1) / (dyno_cuda_stored(conv->m, layout) / 4 + 1))
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "a convolution of too many outputs");
     return DYNO_OK;
 }
 

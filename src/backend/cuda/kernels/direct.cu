@@ -31,20 +31,23 @@ __device__ __forceinline__ int source(int o, int tap, int pad, int stride, int d
     return (unsigned)at < (unsigned)size ? at : -1;
 }
 
+/* VX elements of x as they lie in memory. */
+typedef dyno_words<VX * (int)sizeof(T)> packed;
+
 extern "C" __global__ void __launch_bounds__(128)
     dyno_main(const __grid_constant__ dyno_gpu_conv p)
 {
-    const int vectors = p.m / VEC;
-    const int runs = (p.ow + RUN * STEP - 1) / (RUN * STEP) * STEP; /* a row */
-    const i64 unit = (i64)blockIdx.x * blockDim.x + threadIdx.x;
-    const int channel = (int)(unit % vectors) * VEC;
-    const i64 place = unit / vectors;
-    if (place >= (i64)p.batch * p.oh * runs)
-        return;
-    const int at = (int)(place % runs);
+    const unsigned vectors = p.m / VEC;
+    const unsigned runs = (p.ow + RUN * STEP - 1) / (RUN * STEP) * STEP; /* a row */
+    const unsigned unit = blockIdx.x * blockDim.x + threadIdx.x;
+    const unsigned place = unit / vectors, line = place / runs;
+    const int channel = (int)(unit - place * vectors) * VEC;
+    const int at = (int)(place - line * runs);
     const int ox = at / STEP * (RUN * STEP) + at % STEP;
-    const int oy = (int)(place / runs % p.oh);
-    const int n = (int)(place / runs / p.oh);
+    const int n = (int)(line / p.oh);
+    const int oy = (int)line - n * p.oh;
+    if (n >= p.batch)
+        return;
     const int group = channel / MG;
     const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.x_ld + group * CG;
     const T *weights = (const T *)p.weights + (i64)group * (KH * KW) * CG * MG + (channel - group * MG);
@@ -78,15 +81,15 @@ extern "C" __global__ void __launch_bounds__(128)
         const T *weight = weights + (i64)(ky * KW + kx) * CG * MG;
 #pragma unroll 1
         for (int c = 0; c < CG; c += VX) {
+            /* None waits for another, as those in branches of their own would. */
+            packed x_at[RUN];
             float a[RUN][VX];
 #pragma unroll
-            for (int o = 0; o < RUN; o++) {
+            for (int o = 0; o < RUN; o++)
+                x_at[o] = there[o] ? *reinterpret_cast<const packed *>(from[o] + c) : packed{};
 #pragma unroll
-                for (int i = 0; i < VX; i++)
-                    a[o][i] = 0.0f;
-                if (there[o])
-                    dyno_load<VX>(a[o], from[o] + c);
-            }
+            for (int o = 0; o < RUN; o++)
+                dyno_load<VX>(a[o], reinterpret_cast<const T *>(&x_at[o]));
 #pragma unroll
             for (int i = 0; i < VX; i++) {
                 float w[VEC];
