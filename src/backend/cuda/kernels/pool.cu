@@ -7,13 +7,14 @@ extern "C" __global__ void __launch_bounds__(256) dyno_main(const __grid_constan
 {
     const int groups = p.c / VEC;
     const i64 unit = (i64)blockIdx.x * blockDim.x + threadIdx.x;
-    const int channel = (int)(unit % groups) * VEC;
     const i64 pixel = unit / groups;
-    if (pixel >= (i64)p.batch * p.oh * p.ow)
+    const int channel = (int)(unit - pixel * groups) * VEC;
+    const unsigned line = (unsigned)pixel / p.ow; /* there are fewer than 2^31 pixels */
+    const int ox = (int)((unsigned)pixel - line * p.ow);
+    const int n = (int)(line / p.oh);
+    const int oy = (int)line - n * p.oh;
+    if (n >= p.batch)
         return;
-    const int ox = (int)(pixel % p.ow);
-    const int oy = (int)(pixel / p.ow % p.oh);
-    const int n = (int)(pixel / p.ow / p.oh);
     const T *x = (const T *)p.x + (i64)n * p.h * p.w * p.x_ld + channel;
     const int y0 = oy * p.sh - p.ph, x0 = ox * p.sw - p.pw;
     float v[VEC];
