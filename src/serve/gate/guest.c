@@ -168,10 +168,10 @@ static struct dyno_keyholder *renew(struct dyno_keyholder *holder)
 enum dyno_status dyno_guest_begin(struct dyno_guest *guest, uint32_t *retry_s_out,
                                   struct dyno_err *err)
 {
-    const struct dyno_moment now = {.now_s = dyno_now_s(), .now_ns = dyno_clock_ns()};
     *retry_s_out = 0;
     if (guest->tenant == 0)
         return DYNO_OK;
+    const struct dyno_moment now = {.now_s = dyno_now_s(), .now_ns = dyno_clock_ns()};
     struct dyno_keyholder *holder = renew(holder_of(guest));
     if (holder == NULL)
         return counted(gate_of(guest), not_known(err));
