@@ -1,9 +1,12 @@
-/* cmd_inspect.c - dyno inspect: what is in a model or an engine, and what this build makes of it.
+/* cmd_inspect.c - dyno inspect: what is in a model or an engine, what this build makes of it, and
+ * what a GPU is to builds.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/cuda/libraries.h"
+#include "backend/cuda/nvrtc.h"
 #include "base/json.h"
 #include "cli/flags.h"
 #include "cli/report.h"
@@ -249,29 +252,131 @@ static enum dyno_status inspect_capability(const struct options *options, const 
     return status;
 }
 
+/* --- device --- */
+
+/* What a build uses beside the driver. */
+struct tool {
+    const char *key, *name;
+    bool is_there;
+    char version[DYNO_LIBRARY_VERSION_TEXT];
+    struct dyno_err why_not;
+};
+
+#define TOOLS_MAX DYNO_LIBRARY_COUNT /* NVRTC in the place of NONE */
+
+static void cuda_version_text(int version, char text_out[DYNO_LIBRARY_VERSION_TEXT])
+{
+    (void)snprintf(text_out, DYNO_LIBRARY_VERSION_TEXT, "%d.%d", version / 1000,
+                   version % 1000 / 10);
+}
+
+static void find_tools(struct tool tools[TOOLS_MAX])
+{
+    static const char *const keys[TOOLS_MAX] = {
+#define DYNO_LIBRARY(name) [DYNO_LIBRARY_##name] = #name,
+#include "backend/cuda/libraries.def"
+#undef DYNO_LIBRARY
+    };
+    int nvrtc = 0;
+    tools[0] = (struct tool){.key = "nvrtc", .name = "NVRTC"};
+    tools[0].is_there = dyno_nvrtc_version(&nvrtc, &tools[0].why_not) == DYNO_OK;
+    cuda_version_text(nvrtc, tools[0].version);
+    for (int i = DYNO_LIBRARY_NONE + 1; i < TOOLS_MAX; i++) {
+        const struct dyno_cuda_library *library = dyno_cuda_library_of((enum dyno_library)i);
+        uint32_t version = 0;
+        tools[i] = (struct tool){.key = keys[i], .name = library->name};
+        tools[i].is_there = library->version(&version, &tools[i].why_not) == DYNO_OK;
+        dyno_library_version_text(version, tools[i].version);
+    }
+}
+
+/* Nothing in it changes by itself (the card's free memory, its clock), nor with its number. */
+static enum dyno_status device_json(const struct dyno_gpu *gpu, const struct tool tools[TOOLS_MAX],
+                                    struct dyno_err *err)
+{
+    char compute[DYNO_LIBRARY_VERSION_TEXT];
+    char driver[DYNO_LIBRARY_VERSION_TEXT];
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    (void)snprintf(compute, sizeof(compute), "%d.%d", gpu->compute / 10, gpu->compute % 10);
+    cuda_version_text(gpu->driver_version, driver);
+    dyno_json_object_begin(&json);
+    dyno_json_key(&json, "name");
+    dyno_json_str(&json, gpu->name);
+    dyno_json_key(&json, "compute");
+    dyno_json_str(&json, compute);
+    dyno_json_key(&json, "multiprocessors");
+    dyno_json_i64(&json, gpu->sm_count);
+    dyno_json_key(&json, "memory_bytes");
+    dyno_json_u64(&json, gpu->memory_bytes);
+    dyno_json_key(&json, "driver");
+    dyno_json_str(&json, driver);
+    for (int i = 0; i < TOOLS_MAX; i++) {
+        dyno_json_key(&json, tools[i].key);
+        if (tools[i].is_there)
+            dyno_json_str(&json, tools[i].version);
+        else
+            dyno_json_null(&json);
+    }
+    dyno_json_object_end(&json);
+    return print_and_free(&text, err);
+}
+
+/* What builds for it depend on. */
+static enum dyno_status inspect_device(const struct options *options, const char *device,
+                                       struct dyno_err *err)
+{
+    struct tool tools[TOOLS_MAX];
+    struct dyno_cuda *cuda = NULL;
+    int ordinal = 0;
+    if (!dyno_cuda_ordinal(device, &ordinal))
+        return DYNO_FAIL(err, DYNO_E_ARG, "'%.64s' names no GPU: wants cuda or cuda:N", device);
+    DYNO_TRY(dyno_cuda_open(ordinal, &cuda, err));
+    const struct dyno_gpu gpu = cuda->gpu;
+    dyno_cuda_close(cuda);
+    find_tools(tools);
+    if (options->json)
+        return device_json(&gpu, tools, err);
+    printf("%s: %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", device, gpu.name,
+           gpu.compute / 10, gpu.compute % 10, gpu.sm_count,
+           (double)gpu.memory_bytes / 1073741824.0);
+    printf("  driver for CUDA %d.%d\n", gpu.driver_version / 1000, gpu.driver_version % 1000 / 10);
+    for (int i = 0; i < TOOLS_MAX; i++) {
+        if (tools[i].is_there)
+            printf("  %s %s\n", tools[i].name, tools[i].version);
+        else
+            printf("  no %s: %s\n", tools[i].name, tools[i].why_not.text);
+    }
+    return DYNO_OK;
+}
+
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     const struct options *options = opaque;
     static const struct {
         const char *what;
         enum dyno_status (*inspect)(const struct options *, const char *, struct dyno_err *);
-    } rows[] = {
-        {"model", inspect_model}, {"engine", inspect_engine}, {"capability", inspect_capability}};
+    } rows[] = {{"model", inspect_model},
+                {"engine", inspect_engine},
+                {"capability", inspect_capability},
+                {"device", inspect_device}};
     for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
         if (strcmp(options->positional.items[0], rows[i].what) == 0)
             return rows[i].inspect(options, options->positional.items[1], err);
     }
-    return DYNO_FAIL(err, DYNO_E_ARG, "it knows model, engine and capability, not '%s'",
+    return DYNO_FAIL(err, DYNO_E_ARG, "it knows model, engine, capability and device, not '%s'",
                      options->positional.items[0]);
 }
 
 const struct dyno_command dyno_command_inspect = {
     .name = "inspect",
-    .summary = "Show what is in a model or an engine, or which steps lack a fast kernel",
-    .positional = "model|engine|capability FILE",
+    .summary = "Show what is in a model or an engine, what lacks a fast kernel, or what a GPU is",
+    .positional = "model|engine|capability FILE | device cuda[:N]",
     .positional_min = 2,
     .positional_max = 2,
-    .text = "",
+    .text = "`device` tells what engines for a GPU depend on: the card, its driver, the run-time "
+            "compiler and NVIDIA's libraries as `dyno build` finds them. Where --json says the "
+            "same on two machines, an engine of one is as good on the other.",
     .flags = flags,
     .flag_count = DYNO_COUNT(flags),
     .options_bytes = sizeof(struct options),

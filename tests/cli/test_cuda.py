@@ -22,6 +22,9 @@ def case_no_driver(t):
                        "cannot be loaded)", "build", f"--onnx={model}", "--saveEngine=m.engine", f"--device={device}")
         check(device.startswith("cuda"), line)
     t.works("build", f"--onnx={model}", "--saveEngine=m.engine", "--device=cpu", "--builderOptimizationLevel=0")
+    t.fails("E_TARGET", "dyno inspect: this machine cannot run CUDA: it has no NVIDIA driver (libcuda.so.1 cannot be "
+            "loaded)", "inspect", "device", "cuda")
+    t.fails("E_ARG", "dyno inspect: 'cpu' names no GPU: wants cuda or cuda:N", "inspect", "device", "cpu")
 
 
 def case_named_devices(t):

@@ -132,3 +132,20 @@ def case_fails(t):
                        "--builderOptimizationLevel=0", "--verbose", env={"DYNO_EMULATE_CUDNN_FAIL": call})
         check("conv_cudnn_cuda" not in said and ("library no cuDNN: " in said) == (call == "cudnnCreate"), said)
     check(t.works("inspect", "engine", engine) != "", "an engine is looked at without a library")
+
+
+def case_inspected(t):
+    """What a GPU is to builds: the versions that they find, or why there is none; the same where the same is here."""
+    probe(t)
+    facts = json.loads(t.works("inspect", "device", "cuda:0", "--json"))
+    check(list(facts) == ["name", "compute", "multiprocessors", "memory_bytes", "driver", "nvrtc", "cublaslt", "cudnn"], facts)
+    check(facts["name"] == "Emulated GPU" and facts["driver"] == "13.0" and facts["cudnn"] == "9.19.0", facts)
+    check(facts["nvrtc"] and json.loads(t.works("inspect", "device", "cuda", "--json")) == facts, facts)
+    other = json.loads(t.works("inspect", "device", "cuda", "--json", env={"DYNO_EMULATE_CUDNN_VERSION": "91800"}))
+    check({**facts, "cudnn": "9.18.0"} == other, other)
+    none = {"DYNO_CUDNN": "/none", "DYNO_NVRTC": "/none"}
+    check({**facts, "cudnn": None, "nvrtc": None} == json.loads(t.works("inspect", "device", "cuda", "--json", env=none)))
+    said = t.works("inspect", "device", "cuda", env=none)
+    check("cuda: Emulated GPU, compute capability 8.0" in said and "driver for CUDA 13.0" in said, said)
+    check("no cuDNN: the file that DYNO_CUDNN names does not load" in said and "no NVRTC: " in said, said)
+    t.fails("E_TARGET", "dyno inspect: there is no GPU cuda:1: this machine has 1", "inspect", "device", "cuda:1")
