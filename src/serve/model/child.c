@@ -28,10 +28,11 @@ struct child {
     pid_t pid;
     int pid_fd;  /* -1: this kernel has none */
     int text_fd; /* its standard error; -1 at the end */
+    int out_fd;  /* its standard output, which is kept; -1: nobody reads it, or it has ended */
     uint64_t start_ns;
     bool is_cancelled, is_late;
     char text[TEXT_BYTES], first[DYNO_CHILD_SAID_BYTES];
-    size_t text_bytes, first_bytes;
+    size_t text_bytes, first_bytes, out_bytes;
     bool has_first; /* the whole line, or as much as is kept of it */
 };
 
@@ -40,7 +41,7 @@ struct child {
 struct start {
     const struct dyno_child_options *options;
     pid_t parent;
-    int null_fd, text_fd, failed_fd; /* all above 3 */
+    int null_fd, out_fd, text_fd, failed_fd; /* all above 3 */
 };
 
 /* Where memory is short the builder goes, not the server. */
@@ -82,7 +83,7 @@ _Noreturn static void become(const struct start *start)
     offer_to_oom();
     for (int number = 1; number < NSIG; number++)
         (void)sigaction(number, &usual, NULL);
-    if (dup2(start->null_fd, 0) == 0 && dup2(start->null_fd, 1) == 1 &&
+    if (dup2(start->null_fd, 0) == 0 && dup2(start->out_fd, 1) == 1 &&
         dup2(start->text_fd, 2) == 2 && dup3(start->failed_fd, 3, O_CLOEXEC) == 3) {
         close_from(4);
         (void)sigemptyset(&empty);
@@ -135,6 +136,7 @@ static enum dyno_status start(struct child *child, struct dyno_err *err)
 {
     const char *path = child->options->path;
     int text[2] = {-1, -1};
+    int out[2] = {-1, -1};
     int failed[2] = {-1, -1};
     int error = 0;
     struct start start = {.options = child->options, .parent = getpid()};
@@ -143,11 +145,13 @@ static enum dyno_status start(struct child *child, struct dyno_err *err)
         null_fd = memfd_create("null", MFD_CLOEXEC);
     start.null_fd = null_fd >= 0 ? fcntl(null_fd, F_DUPFD_CLOEXEC, 4) : -1;
     enum dyno_status status = DYNO_OK;
-    if (start.null_fd < 0 || !open_pipe(text) || !open_pipe(failed)) {
+    if (start.null_fd < 0 || !open_pipe(text) || !open_pipe(failed) ||
+        (child->options->out != NULL && !open_pipe(out))) {
         status = DYNO_FAIL(err, DYNO_E_IO, "cannot start '%s': %s", path, strerror(errno));
         goto out;
     }
     start.text_fd = text[1];
+    start.out_fd = out[1] >= 0 ? out[1] : start.null_fd;
     start.failed_fd = failed[1];
     child->pid = start_process(&start);
     if (child->pid < 0) {
@@ -164,9 +168,14 @@ static enum dyno_status start(struct child *child, struct dyno_err *err)
     child->text_fd = text[0];
     text[0] = -1;
     (void)fcntl(child->text_fd, F_SETFL, O_NONBLOCK);
+    child->out_fd = out[0];
+    out[0] = -1;
+    if (child->out_fd >= 0)
+        (void)fcntl(child->out_fd, F_SETFL, O_NONBLOCK);
 out:
     for (int i = 0; i < 2; i++) {
         close_fd(&text[i]);
+        close_fd(&out[i]);
         close_fd(&failed[i]);
     }
     close_fd(&start.null_fd);
@@ -191,30 +200,46 @@ static void keep_first(struct child *child, const char *more, size_t bytes)
     child->has_first = end != NULL || child->first_bytes == sizeof(child->first);
 }
 
-/* Keep the end of what it says. */
-static void hear(struct child *child)
+/* The end of what it says is kept. */
+static void keep_last(struct child *child, const char *more, size_t bytes)
+{
+    if (child->text_bytes + bytes > TEXT_BYTES) {
+        const size_t gone = child->text_bytes + bytes - TEXT_BYTES;
+        memmove(child->text, child->text + gone, child->text_bytes - gone);
+        child->text_bytes -= gone;
+    }
+    memcpy(child->text + child->text_bytes, more, bytes);
+    child->text_bytes += bytes;
+}
+
+/* The beginning of what it gives out is. */
+static void keep_out(struct child *child, const char *more, size_t bytes)
+{
+    const struct dyno_child_options *options = child->options;
+    const size_t room = options->out_room - 1 - child->out_bytes;
+    const size_t kept = bytes < room ? bytes : room;
+    memcpy(options->out + child->out_bytes, more, kept);
+    child->out_bytes += kept;
+}
+
+/* All that is there of one of the two. */
+static void hear(struct child *child, int *fd)
 {
     char more[1024];
-    for (;;) {
-        const ssize_t got = read(child->text_fd, more, sizeof(more));
-        if (got < 0 && (errno == EINTR || errno == EAGAIN)) {
-            if (errno == EAGAIN)
-                return;
+    while (*fd >= 0) {
+        const ssize_t got = read(*fd, more, sizeof(more));
+        if (got < 0 && errno == EINTR)
             continue;
-        }
-        if (got <= 0) {
-            close_fd(&child->text_fd);
+        if (got < 0 && errno == EAGAIN)
             return;
+        if (got <= 0) {
+            close_fd(fd);
+        } else if (fd == &child->out_fd) {
+            keep_out(child, more, (size_t)got);
+        } else {
+            keep_first(child, more, (size_t)got);
+            keep_last(child, more, (size_t)got);
         }
-        const size_t bytes = (size_t)got;
-        keep_first(child, more, bytes);
-        if (child->text_bytes + bytes > TEXT_BYTES) {
-            const size_t gone = child->text_bytes + bytes - TEXT_BYTES;
-            memmove(child->text, child->text + gone, child->text_bytes - gone);
-            child->text_bytes -= gone;
-        }
-        memcpy(child->text + child->text_bytes, more, bytes);
-        child->text_bytes += bytes;
     }
 }
 
@@ -243,13 +268,16 @@ static void wait_for_end(struct child *child)
     const struct dyno_child_options *options = child->options;
     bool is_killed = false;
     while (!has_ended(child)) {
-        struct pollfd fds[3] = {{child->pid_fd, POLLIN, 0},
+        struct pollfd fds[4] = {{child->pid_fd, POLLIN, 0},
                                 {child->text_fd, POLLIN, 0},
-                                {is_killed ? -1 : options->cancel_fd, POLLIN, 0}};
-        if (poll(fds, 3, wait_ms(child, is_killed)) < 0 && errno != EINTR)
+                                {is_killed ? -1 : options->cancel_fd, POLLIN, 0},
+                                {child->out_fd, POLLIN, 0}};
+        if (poll(fds, 4, wait_ms(child, is_killed)) < 0 && errno != EINTR)
             continue;
         if (fds[1].revents != 0)
-            hear(child);
+            hear(child, &child->text_fd);
+        if (fds[3].revents != 0)
+            hear(child, &child->out_fd);
         if (is_killed)
             continue;
         child->is_cancelled = (fds[2].revents & POLLIN) != 0;
@@ -320,17 +348,21 @@ enum dyno_status dyno_child_run(const struct dyno_child_options *options,
                                 struct dyno_child_end *end_out, struct dyno_err *err)
 {
     struct child child = {
-        .options = options, .pid_fd = -1, .text_fd = -1, .start_ns = dyno_clock_ns()};
+        .options = options, .pid_fd = -1, .text_fd = -1, .out_fd = -1, .start_ns = dyno_clock_ns()};
     int status = 0;
+    DYNO_ASSERT(options->out == NULL || options->out_room > 0);
     *end_out = (struct dyno_child_end){0};
+    if (options->out != NULL)
+        memset(options->out, 0, options->out_room);
     DYNO_TRY(start(&child, err));
     wait_for_end(&child);
     (void)kill(-child.pid, SIGKILL); /* whatever it has left */
     while (waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
     }
-    if (child.text_fd >= 0)
-        hear(&child);
+    hear(&child, &child.text_fd);
+    hear(&child, &child.out_fd);
     close_fd(&child.text_fd);
+    close_fd(&child.out_fd);
     close_fd(&child.pid_fd);
     end_out->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     end_out->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;

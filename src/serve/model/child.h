@@ -11,6 +11,7 @@
 #define DYNO_SERVE_MODEL_CHILD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -23,6 +24,10 @@ struct dyno_child_options {
     const char *const *env;  /* "NAME=value", NULL ends them */
     uint64_t timeout_ns;     /* it is killed after that; 0: never */
     int cancel_fd;           /* it is killed when this can be read; -1: never */
+    /* out[out_room] gets the beginning of what it writes to standard output, and a 0; NULL: that
+     * goes nowhere. */
+    char *out;
+    size_t out_room;
 };
 
 /* What became of it. */

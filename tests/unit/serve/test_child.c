@@ -76,6 +76,33 @@ static void test_what_it_says(void)
     CHECK_STR(end.said_first, "a?b");
 }
 
+/* The beginning of its standard output, for who asks; all of it is read. */
+static void test_what_it_gives(void)
+{
+    struct dyno_child_end end;
+    char out[16];
+    const char *script[] = {"sh", "-c", "printf 'a\\nb\\n'; echo no >&2", NULL};
+    struct dyno_child_options options = {.path = "/bin/sh",
+                                         .args = script,
+                                         .env = env,
+                                         .cancel_fd = -1,
+                                         .out = out,
+                                         .out_room = sizeof(out)};
+    CHECK(dyno_child_run(&options, &end, NULL) == DYNO_OK);
+    CHECK_STR(out, "a\nb\n");
+    CHECK_STR(end.said, "no");
+    script[2] = "head -c 3000000 /dev/zero | tr '\\0' x";
+    CHECK(dyno_child_run(&options, &end, NULL) == DYNO_OK);
+    CHECK_STR(out, "xxxxxxxxxxxxxxx");
+    script[2] = ":";
+    CHECK(dyno_child_run(&options, &end, NULL) == DYNO_OK);
+    CHECK_STR(out, "");
+    /* Not waited for when it is left to somebody. */
+    script[2] = "echo b; exec >&-; exec sleep 0.1";
+    CHECK(dyno_child_run(&options, &end, NULL) == DYNO_OK);
+    CHECK_STR(out, "b\n");
+}
+
 static void test_not_started(void)
 {
     struct dyno_err err = {0};
@@ -207,6 +234,7 @@ int main(void)
     const int before = fd_count();
     test_ends();
     test_what_it_says();
+    test_what_it_gives();
     test_not_started();
     test_late();
     test_cancelled();
