@@ -281,11 +281,12 @@ static void want_builds(struct dyno_job *job, size_t *wait_count_out)
 {
     struct dyno_order *order = job->order;
     *wait_count_out = 0;
-    if (order->is_second && order->build_reason.status != DYNO_OK)
-        job->reason = order->build_reason;
     if (!order->is_second && job->has_builds)
         (void)!dyno_workshop_want(job->manager->workshop, order, job->model, wait_count_out,
                                   &job->reason);
+    /* Also of one that failed before the others were asked for: then there is no second time. */
+    if (*wait_count_out == 0 && order->build_reason.status != DYNO_OK)
+        job->reason = order->build_reason;
     if (is_whole(order))
         dyno_workshop_retain(job->manager->workshop, job->model);
 }
