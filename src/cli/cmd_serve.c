@@ -58,7 +58,8 @@ static const struct dyno_flag flags[] = {
     {.name = "--device",
      .value = "cpu|cuda[:N]",
      .help = "A GPU that engines for one may run on, in a process of its own; may be given again; "
-             "without any the first, which is left alone until an engine wants it; cpu: none",
+             "a model.onnx is built for the first; without any the first that is there, which is "
+             "left alone until an engine wants it; cpu: none",
      .kind = DYNO_FLAG_LIST,
      AT(devices)},
     {.name = "--gpu-memory",

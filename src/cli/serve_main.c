@@ -155,7 +155,8 @@ static enum dyno_status take_devices(const struct dyno_serve_flags *flags,
     const struct dyno_cli_list *devices = &flags->devices;
     options->gpu_timeout_s = flags->gpu_timeout_s;
     DYNO_TRY(take_bytes("--gpu-memory", flags->gpu_memory, &options->gpu_bytes_max, err));
-    if (devices->count == 0)
+    options->is_gpu_assumed = devices->count == 0;
+    if (options->is_gpu_assumed)
         return add_gpu(options, 0, err);
     for (uint32_t i = 0; i < devices->count; i++) {
         int ordinal = 0;

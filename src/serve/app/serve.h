@@ -26,6 +26,7 @@ struct dyno_serve_options {
     uint64_t memory_bytes_max;       /* of all loaded engines; 0: any */
     const char *gpus[DYNO_GPUS_MAX]; /* "cuda:N", each once, that engines may run on */
     int gpu_count;
+    bool is_gpu_assumed;    /* nobody named it: this machine may have none */
     uint64_t gpu_bytes_max; /* of each, of all loaded engines; 0: nine tenths of what it has */
     double gpu_timeout_s;   /* for what a GPU is told to do; 0: none */
     const char *control_db; /* tenants and keys; NULL: everybody is let in */

@@ -87,6 +87,7 @@ static enum dyno_status create_manager(struct dyno_server *server, struct dyno_e
         .adopt = server->meter != NULL ? dyno_server_adopt : NULL,
         .adopt_arg = server,
         .gpu_count = options->gpu_count,
+        .is_gpu_assumed = options->is_gpu_assumed,
         .gpu_program = "/proc/self/exe",
         .gpu_bytes_max = options->gpu_bytes_max,
         .gpu_timeout_ns = (uint64_t)(options->gpu_timeout_s * 1e9),

@@ -87,18 +87,19 @@ enum dyno_status dyno_config_flag(const struct dyno_json *value, const char *nam
     return DYNO_OK;
 }
 
-/* "cuda:N", or "cuda", the first. */
-static enum dyno_status take_device(const struct dyno_json *value, const char *name,
-                                    const char **out, struct dyno_err *err)
+enum dyno_status dyno_config_device(const struct dyno_json *value, const char *name,
+                                    bool may_be_cpu, const char **out, struct dyno_err *err)
 {
     const char *text = value->kind == DYNO_JSON_STRING ? value->text : "";
     const char *number = strncmp(text, "cuda:", 5) == 0 ? text + 5 : "";
     const size_t digits = strspn(number, "0123456789");
     const bool is_number = digits > 0 && digits <= 3 && number[digits] == 0 &&
                            (number[0] != '0' || digits == 1) && strlen(text) == value->text_bytes;
-    if (!is_number && strcmp(text, "cuda") != 0)
-        return DYNO_FAIL(err, DYNO_E_FORMAT, "%s must be cuda or cuda:N", name);
-    *out = is_number ? text : "cuda:0";
+    const bool is_cpu = may_be_cpu && strcmp(text, "cpu") == 0;
+    if (!is_number && !is_cpu && strcmp(text, "cuda") != 0)
+        return DYNO_FAIL(err, DYNO_E_FORMAT, "%s must be %scuda or cuda:N", name,
+                         may_be_cpu ? "cpu, " : "");
+    *out = is_number || is_cpu ? text : "cuda:0";
     return DYNO_OK;
 }
 
@@ -119,7 +120,7 @@ static enum dyno_status take_variant(const struct dyno_json *from, struct dyno_m
         if (strcmp(at->key, "pinned") == 0) {
             DYNO_TRY(dyno_config_flag(at, name, &one->is_pinned, err));
         } else if (strcmp(at->key, "device") == 0) {
-            DYNO_TRY(take_device(at, name, &one->device, err));
+            DYNO_TRY(dyno_config_device(at, name, false, &one->device, err));
         } else if (strcmp(at->key, "accuracy") != 0) {
             return DYNO_FAIL(err, DYNO_E_FORMAT, "%s: a variant has accuracy, pinned and device",
                              name);
@@ -158,6 +159,11 @@ struct dyno_model_variant dyno_model_variant_of(const struct dyno_model_config *
             found = *at;
     found.is_pinned = found.is_pinned || config->is_pinned;
     return found;
+}
+
+bool dyno_model_builds_on_gpu(const struct dyno_model_config *config)
+{
+    return config->build.device != NULL && strcmp(config->build.device, "cpu") != 0;
 }
 
 enum dyno_status dyno_model_config_parse(const char *text, size_t bytes, struct dyno_arena *arena,

@@ -11,8 +11,12 @@ enum dyno_status dyno_config_whole(const struct dyno_json *value, const char *na
 enum dyno_status dyno_config_flag(const struct dyno_json *value, const char *name, bool *out,
                                   struct dyno_err *err);
 
-/* {"max_batch": 8, "opt_batch": 4, "level": 3, "exact": false, "baseline": true, "shapes": {...}};
- * texts are in `arena`. */
+/* "cuda:N", or "cuda", the first; "cpu" where that may be. */
+enum dyno_status dyno_config_device(const struct dyno_json *value, const char *name,
+                                    bool may_be_cpu, const char **out, struct dyno_err *err);
+
+/* {"max_batch": 8, "level": 3, "shapes": {...}, "device": "cuda:1", "fp16": true, ...}; texts are
+ * in `arena`. */
 enum dyno_status dyno_config_build(const struct dyno_json *object, struct dyno_arena *arena,
                                    struct dyno_make_wish *build, struct dyno_err *err);
 

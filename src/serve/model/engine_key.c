@@ -197,8 +197,8 @@ out:
 /* --- the key --- */
 
 enum dyno_status dyno_engine_key_make(const uint8_t sum[32], const char *const *args,
-                                      const char *builder, struct dyno_engine_key *key_out,
-                                      struct dyno_err *err)
+                                      const char *gpu, const char *builder,
+                                      struct dyno_engine_key *key_out, struct dyno_err *err)
 {
     static const char digits[] = "0123456789abcdef";
     struct dyno_sha256 sha;
@@ -219,6 +219,7 @@ enum dyno_status dyno_engine_key_make(const uint8_t sum[32], const char *const *
     for (; *args != NULL; args++)
         dyno_sha256_update(&sha, *args, strlen(*args) + 1);
     dyno_sha256_update(&sha, "", 1);
+    dyno_sha256_update(&sha, gpu, strlen(gpu) + 1);
     dyno_sha256_update(&sha, sum, 32);
     dyno_sha256_final(&sha, digest);
     for (size_t i = 0; i < sizeof(digest); i++) {

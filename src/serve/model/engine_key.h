@@ -31,11 +31,12 @@ struct dyno_engine_key {
     char text[65];
 };
 
-/* args: the builder's flags without paths, NULL ends them; builder: its path, whose file's size and
- * time stand for what it is.  This build's version and the machine go in by themselves.
- * E_NOT_FOUND: there is no such builder. */
+/* args: the builder's flags without paths, NULL ends them; gpu: what it tells of the GPU that it
+ * builds for, "" of the CPU; builder: its path, whose file's size and time stand for what it is.
+ * This build's version and the machine go in by themselves.  E_NOT_FOUND: there is no such builder.
+ */
 DYNO_NODISCARD enum dyno_status dyno_engine_key_make(const uint8_t sum[32], const char *const *args,
-                                                     const char *builder,
+                                                     const char *gpu, const char *builder,
                                                      struct dyno_engine_key *key_out,
                                                      struct dyno_err *err);
 

@@ -94,37 +94,68 @@ static enum dyno_status leave_to(const struct dyno_manager *manager, const char 
             *tried_out = ~(UINT32_C(1) << i);
             return DYNO_OK;
         }
-    return DYNO_FAIL(
-        err, DYNO_E_TARGET,
-        "its configuration wants the GPU %s, which this server does not use (--device)", device);
+    return DYNO_FAIL(err, DYNO_E_TARGET, DYNO_GPU_NOT_USED, device);
+}
+
+/* The GPU that the configuration names for a slot; NULL: any. */
+static const char *named_for(const struct dyno_job *job, const struct dyno_slot *slot)
+{
+    const struct dyno_model_config *config = &job->model->config;
+    const char *device = dyno_model_variant_of(config, slot->name).device;
+    if (device != NULL || !slot->is_foreign)
+        return device;
+    /* An engine that is there until one for the CPU is may be anywhere. */
+    return dyno_model_builds_on_gpu(config) ? config->build.device : NULL;
+}
+
+/* Is it called so (NULL: anything)? */
+static bool is_its_kind(const struct dyno_manager *manager, int idx, const char *name)
+{
+    struct dyno_card_figures figures;
+    if (name == NULL)
+        return true;
+    dyno_card_look(manager->gpus[idx].card, &figures);
+    return strcmp(figures.name, name) == 0;
+}
+
+/* The one that has most left, of those that can be had and are not in `tried`: one of that name
+ * (NULL: any), if there is one.  -1: none, for the reason in err. */
+static int find_card(struct dyno_manager *manager, uint32_t tried, const char *name,
+                     struct dyno_err *err)
+{
+    uint64_t epoch = 0;
+    int other = -1;
+    for (int idx = choose(manager, tried); idx >= 0; idx = choose(manager, tried)) {
+        struct dyno_err reason = {0};
+        tried |= UINT32_C(1) << idx;
+        if (dyno_card_start(manager->gpus[idx].card, &epoch, &reason) != DYNO_OK)
+            *err = err->status == DYNO_OK ? reason : *err; /* why the best one is not to be had */
+        else if (is_its_kind(manager, idx, name))
+            return idx;
+        else
+            other = other < 0 ? idx : other;
+    }
+    return other;
 }
 
 enum dyno_status dyno_gpus_place(void *arg, struct dyno_variant *variant, struct dyno_err *err)
 {
     const struct dyno_job *job = arg;
     struct dyno_manager *manager = job->manager;
-    struct dyno_err first = {0}; /* why the best one is not to be had */
-    enum dyno_status status = DYNO_E_TARGET;
+    const char *name = dyno_engine_device_name(variant->engine);
+    struct dyno_err reason = {0};
     uint32_t tried = 0;
-    uint64_t epoch = 0;
-    int idx = -1;
     if (manager->gpu_count == 0)
         return DYNO_FAIL(err, DYNO_E_TARGET,
                          "it was built for the GPU '%s', and this server uses none (--device)",
-                         dyno_engine_device_name(variant->engine));
-    DYNO_TRY(leave_to(manager,
-                      dyno_model_variant_of(&job->model->config, variant->slot->name).device,
-                      &tried, err));
-    while ((idx = choose(manager, tried)) >= 0) {
-        struct dyno_err reason = {0};
-        status = dyno_card_start(manager->gpus[idx].card, &epoch, &reason);
-        if (status == DYNO_OK)
-            break;
-        first = first.status == DYNO_OK ? reason : first;
-        tried |= 1U << idx;
-    }
+                         name);
+    /* What was built here was built for one of ours; they need not be all alike. */
+    if (!variant->slot->is_foreign)
+        name = NULL;
+    DYNO_TRY(leave_to(manager, named_for(job, variant->slot), &tried, err));
+    const int idx = find_card(manager, tried, name, &reason);
     if (idx < 0)
-        return DYNO_FAIL(err, first.status, "%s", first.text);
+        return DYNO_FAIL(err, reason.status, "%s", reason.text);
     bound_memory(manager, idx);
     variant->gpu = &manager->gpus[idx];
     variant->device = 1 + idx;

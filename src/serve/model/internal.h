@@ -112,6 +112,10 @@ bool dyno_manager_tell_model(struct dyno_manager *manager, const char *model, co
 
 /* --- GPUs --- */
 
+/* A sentence about the one that is named. */
+#define DYNO_GPU_NOT_USED \
+    "its configuration wants the GPU %s, which this server does not use (--device)"
+
 enum dyno_status dyno_gpus_create(struct dyno_manager *manager, struct dyno_err *err);
 /* Nothing runs any more: end the children, and with them all that they hold. */
 void dyno_gpus_stop(struct dyno_manager *manager);

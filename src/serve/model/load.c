@@ -52,6 +52,8 @@ uint64_t dyno_model_settings(const struct dyno_repo_model *model, struct dyno_ar
     const struct dyno_model_config *config = &model->config;
     const int64_t numbers[] = {config->has_max_batch, config->max_batch, config->instances};
     uint64_t hash = dyno_hash64(0, numbers, sizeof(numbers));
+    if (dyno_model_builds_on_gpu(config))
+        hash = dyno_hash64(hash, config->build.device, strlen(config->build.device));
     for (const struct dyno_model_variant *at = config->variants; at != NULL; at = at->next)
         if (at->device != NULL) {
             hash = dyno_hash64(hash, at->name, strlen(at->name));

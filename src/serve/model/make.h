@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "serve/model/engine_cache.h"
+#include "serve/model/make_gpus.h"
 #include "serve/model/recipe.h"
 
 struct dyno_make_job {
@@ -44,6 +45,7 @@ struct dyno_make_shop {
     struct dyno_maker_options options;
     const char *const *env;
     struct dyno_make_counts counts;
+    struct dyno_make_gpus gpus;
     pthread_mutex_t tell_lock; /* held while something is told, and while a job is cancelled */
 };
 

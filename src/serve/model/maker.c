@@ -78,6 +78,7 @@ enum dyno_status dyno_maker_create(const struct dyno_maker_options *options,
     (void)pthread_mutex_init(&maker->lock, NULL);
     (void)pthread_cond_init(&maker->work, NULL);
     (void)pthread_mutex_init(&maker->shop.tell_lock, NULL);
+    dyno_make_gpus_init(&maker->shop.gpus);
     (void)signal(SIGCHLD, SIG_DFL); /* ignored ones have no exit code */
     maker->shop.options = *options;
     if (maker->shop.options.thread_count == 0)
@@ -297,6 +298,7 @@ enum dyno_status dyno_maker_want(struct dyno_maker *maker, const char *model, ui
         stamp = 0; /* what is wrong with it is told later */
     DYNO_TRY(dyno_recipe_create(folder, wish, maker->shop.options.thread_count, &recipe, err));
     enum dyno_status status = DYNO_OK;
+    dyno_make_gpus_wish(&maker->shop.gpus);
     (void)pthread_mutex_lock(&maker->lock);
     if (maker->is_ending)
         goto out;
@@ -442,6 +444,7 @@ void dyno_maker_destroy(struct dyno_maker *maker)
         dyno_free((void *)(uintptr_t)maker->env[i]);
     dyno_free(maker->builder);
     (void)pthread_cond_destroy(&maker->work);
+    dyno_make_gpus_fini(&maker->shop.gpus);
     (void)pthread_mutex_destroy(&maker->shop.tell_lock);
     (void)pthread_mutex_destroy(&maker->lock);
     dyno_free(maker);

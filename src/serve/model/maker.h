@@ -6,6 +6,10 @@
  * tuned engine alone is told of when it was there already.  Reasons are told without the paths of
  * this machine, and logged with them.
  *
+ * For a GPU its key holds what the builder tells of it (make_gpus.h), and one build runs there at
+ * a time.  Where there can be no baseline (it is by libraries of NVIDIA's) the tuned engine is the
+ * first.
+ *
  * Any thread may ask.  Builds are waited for, and `told` is called, on threads of the maker's own,
  * which begin with the first request.
  */
@@ -30,7 +34,18 @@ struct dyno_make_wish {
     const char *min_shapes, *opt_shapes, *max_shapes; /* as the flags take them */
     bool has_level, exact, no_baseline;
     int64_t level; /* --builderOptimizationLevel */
+    /* Of builds for a GPU alone. */
+    bool fp16, bf16, tf32, lean;
+    double accuracy_budget;       /* of the tuned engine; 0: it is not judged */
+    const char *layer_precisions; /* as the flag takes them */
+    const char *device;           /* "cuda:N"; "cpu" or NULL: the CPU */
+    /* Nobody has named that GPU: where it tells that there is none, engines are for the CPU. */
+    bool is_device_assumed;
+    const char *refusal; /* why nothing can be built so; NULL: it can be tried */
 };
+
+/* The name of the first member that a build for the CPU cannot have ("fp16"); NULL: it has none. */
+const char *dyno_make_wish_of_gpu(const struct dyno_make_wish *wish);
 
 enum dyno_made_stage { DYNO_MADE_BASELINE, DYNO_MADE_TUNED };
 

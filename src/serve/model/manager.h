@@ -84,6 +84,7 @@ struct dyno_manager_options {
     struct dyno_device *device; /* that runs are charged to; NULL: to none */
     struct dyno_gpu_options gpus[DYNO_GPUS_MAX];
     int gpu_count;
+    bool is_gpu_assumed;                        /* nobody named it: this machine may have none */
     const char *gpu_program;                    /* that drives them, with --drive-gpu NAME */
     uint64_t gpu_bytes_max;                     /* of each; 0: nine tenths of what it has */
     uint64_t gpu_timeout_ns;                    /* for what one is told to do; 0: none */

@@ -43,7 +43,9 @@ void dyno_program_find(const char *named, char *path_out, size_t room)
 
 bool dyno_program_may_know(const char *item)
 {
-    static const char *const names[] = {"PATH=", "HOME=", "TMPDIR=", "LANG=", "LC_ALL=", "DYNO_"};
+    static const char *const names[] = {"PATH=",   "HOME=", "TMPDIR=",          "LANG=",
+                                        "LC_ALL=", "DYNO_", "LD_LIBRARY_PATH=", "CUDA_",
+                                        "NVIDIA_"};
     for (size_t i = 0; i < DYNO_COUNT(names); i++)
         if (strncmp(item, names[i], strlen(names[i])) == 0)
             return true;

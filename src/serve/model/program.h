@@ -9,8 +9,8 @@
  * there is none, where it would lie beside this program. */
 void dyno_program_find(const char *named, char *path_out, size_t room);
 
-/* May it know this "NAME=value" of our environment: where programs are, what is written where, and
- * what is ours? */
+/* May it know this "NAME=value" of our environment: where programs and libraries are, what is
+ * written where, which GPUs there are, and what is ours? */
 bool dyno_program_may_know(const char *item);
 
 #endif /* DYNO_SERVE_MODEL_PROGRAM_H */

@@ -5,13 +5,21 @@
 #include "base/arena.h"
 #include "serve/model/maker.h"
 
-#define DYNO_RECIPE_ARGS_MAX 16 /* of one stage, with the NULL that ends them */
+#define DYNO_RECIPE_ARGS_MAX 20 /* of one stage, with the NULL that ends them */
+
+/* For one device. */
+struct dyno_recipe_way {
+    const char *device;         /* "cuda:N"; NULL: the CPU */
+    const char *refusal;        /* why nothing can be built so; NULL: it can be tried */
+    const char *const *args[2]; /* flags of the builder by stage, but for the device; NULL ends */
+};
 
 /* What was asked for; not changed after it was made. */
 struct dyno_recipe {
     struct dyno_arena *arena; /* with this struct in it */
     const char *folder;
-    const char *const *args[2]; /* flags of the builder by stage, NULL ends them */
+    struct dyno_recipe_way ways[2]; /* the second where the first turns out not to be here */
+    int way_count;
     bool has_baseline;
 };
 DYNO_NODISCARD enum dyno_status dyno_recipe_create(const char *folder,

@@ -59,6 +59,9 @@ struct dyno_model_config {
 struct dyno_model_variant dyno_model_variant_of(const struct dyno_model_config *config,
                                                 const char *name);
 
+/* Does it name a GPU that engines are built on? */
+bool dyno_model_builds_on_gpu(const struct dyno_model_config *config);
+
 struct dyno_repo_variant {
     struct dyno_repo_variant *next;
     const char *name; /* of the file without .engine */

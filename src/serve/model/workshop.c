@@ -272,11 +272,36 @@ static enum dyno_status start_maker(struct dyno_workshop *workshop, struct dyno_
     return dyno_maker_create(&maker, &workshop->maker, err);
 }
 
+/* Which device the engines of a model are built for.  wish_out: its wish with that, and texts that
+ * live as long as the model and the call's `refusal`. */
+static void place(const struct dyno_workshop *workshop, const struct dyno_repo_model *model,
+                  struct dyno_make_wish *wish_out, char *refusal, size_t room)
+{
+    const struct dyno_manager *manager = workshop->manager;
+    const char *device = model->config.build.device;
+    *wish_out = model->config.build;
+    for (int i = DYNO_MADE_TUNED; i >= DYNO_MADE_BASELINE && device == NULL; i--)
+        device = dyno_model_variant_of(&model->config, stage_names[i]).device;
+    wish_out->is_device_assumed = device == NULL && manager->options.is_gpu_assumed;
+    if (device == NULL)
+        device = manager->gpu_count > 0 ? manager->gpus[0].name : "cpu";
+    wish_out->device = device;
+    for (int i = 0; i < manager->gpu_count; i++)
+        if (strcmp(manager->gpus[i].name, device) == 0)
+            return;
+    if (strcmp(device, "cpu") == 0)
+        return;
+    (void)snprintf(refusal, room, DYNO_GPU_NOT_USED, device);
+    wish_out->refusal = refusal;
+}
+
 static enum dyno_status want_one(struct dyno_workshop *workshop, struct dyno_order *order,
                                  const struct dyno_repo_model *model,
                                  const struct dyno_repo_version *version, struct dyno_err *err)
 {
     const bool was_ready = is_ready(workshop, model->name, version->number, -1);
+    struct dyno_make_wish wish;
+    char refusal[256];
     bool is_pending = false;
     enum dyno_status status = DYNO_OK;
     if (workshop->is_off)
@@ -293,8 +318,9 @@ static enum dyno_status want_one(struct dyno_workshop *workshop, struct dyno_ord
     if (!was_ready)
         announce(workshop, model->name, version->number, DYNO_MADE_BASELINE, false,
                  "its engine is looked for");
-    status = dyno_maker_want(workshop->maker, model->name, version->number, version->folder,
-                             &model->config.build, true, &is_pending, err);
+    place(workshop, model, &wish, refusal, sizeof(refusal));
+    status = dyno_maker_want(workshop->maker, model->name, version->number, version->folder, &wish,
+                             true, &is_pending, err);
     if (status != DYNO_OK || (!is_pending && was_ready))
         take_waiting(workshop, order, version->number);
     return status;
@@ -328,10 +354,13 @@ enum dyno_status dyno_workshop_want(struct dyno_workshop *workshop, struct dyno_
 bool dyno_workshop_is_outdated(struct dyno_workshop *workshop, const struct dyno_repo_model *model)
 {
     struct dyno_maker *maker = maker_of(workshop);
+    struct dyno_make_wish wish;
+    char refusal[256];
+    place(workshop, model, &wish, refusal, sizeof(refusal));
     for (const struct dyno_repo_version *at = model->versions; at != NULL && maker != NULL;
          at = at->next)
-        if (dyno_workshop_is_ours(at) && dyno_maker_is_outdated(maker, model->name, at->number,
-                                                                at->folder, &model->config.build))
+        if (dyno_workshop_is_ours(at) &&
+            dyno_maker_is_outdated(maker, model->name, at->number, at->folder, &wish))
             return true;
     return false;
 }

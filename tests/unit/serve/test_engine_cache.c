@@ -359,23 +359,25 @@ static void test_keys(void)
     uint8_t sum[32] = {1};
     const char *const args[] = {"--level=3", "--threads=2", NULL};
     const char *const joined[] = {"--level=3--threads=2", NULL};
-    struct dyno_engine_key keys[5];
+    struct dyno_engine_key keys[7];
     put(at("builder"), "a program");
-    CHECK(dyno_engine_key_make(sum, args, at("builder"), &keys[0], NULL) == DYNO_OK);
-    CHECK(dyno_engine_key_make(sum, args, at("builder"), &keys[1], NULL) == DYNO_OK);
+    CHECK(dyno_engine_key_make(sum, args, "", at("builder"), &keys[0], NULL) == DYNO_OK);
+    CHECK(dyno_engine_key_make(sum, args, "", at("builder"), &keys[1], NULL) == DYNO_OK);
     CHECK_STR(keys[1].text, keys[0].text);
     CHECK(strspn(keys[0].text, "0123456789abcdef") == 64);
-    CHECK(dyno_engine_key_make(sum, joined, at("builder"), &keys[1], NULL) == DYNO_OK);
-    CHECK(dyno_engine_key_make(sum, args + 1, at("builder"), &keys[2], NULL) == DYNO_OK);
+    CHECK(dyno_engine_key_make(sum, joined, "", at("builder"), &keys[1], NULL) == DYNO_OK);
+    CHECK(dyno_engine_key_make(sum, args + 1, "", at("builder"), &keys[2], NULL) == DYNO_OK);
     put(at("builder"), "another program");
-    CHECK(dyno_engine_key_make(sum, args, at("builder"), &keys[3], NULL) == DYNO_OK);
+    CHECK(dyno_engine_key_make(sum, args, "", at("builder"), &keys[3], NULL) == DYNO_OK);
     sum[31] = 1;
-    CHECK(dyno_engine_key_make(sum, args, at("builder"), &keys[4], NULL) == DYNO_OK);
-    for (int i = 0; i < 5; i++)
+    CHECK(dyno_engine_key_make(sum, args, "", at("builder"), &keys[4], NULL) == DYNO_OK);
+    CHECK(dyno_engine_key_make(sum, args, "a GPU", at("builder"), &keys[5], NULL) == DYNO_OK);
+    CHECK(dyno_engine_key_make(sum, args, "another", at("builder"), &keys[6], NULL) == DYNO_OK);
+    for (int i = 0; i < 7; i++)
         for (int k = 0; k < i; k++)
             CHECK(strcmp(keys[i].text, keys[k].text) != 0);
     struct dyno_err err = {0};
-    CHECK(dyno_engine_key_make(sum, args, "/nowhere/dyno", &keys[0], &err) == DYNO_E_NOT_FOUND);
+    CHECK(dyno_engine_key_make(sum, args, "", "/nowhere/dyno", &keys[0], &err) == DYNO_E_NOT_FOUND);
     CHECK(strstr(err.text, "/nowhere/dyno") != NULL);
 }
 

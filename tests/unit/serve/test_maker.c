@@ -16,17 +16,24 @@
 
 static const char script[] =
     "#!/bin/sh\n"
+    "here=$(dirname \"$0\")\n"
+    "if test $1 = inspect; then\n"
+    "  echo \"asked $2 $3 $4\" >>\"$here/log\"\n"
+    "  test -f \"$here/gpu\" && exec cat \"$here/gpu\"\n"
+    "  echo 'dyno inspect: there is no driver' >&2; exit 78\n"
+    "fi\n"
     "stage=tuned\n"
     "for a; do case $a in\n"
     "  --saveEngine=*) out=${a#*=};;\n"
     "  --onnx=*) onnx=${a#*=};;\n"
     "  --baseline) stage=baseline;;\n"
+    "  --device=*|--fp16) more=\"$more $a\";;\n"
     "esac; done\n"
-    "here=$(dirname \"$0\")\n"
-    "echo \"$stage $(basename \"$(dirname \"$(dirname \"$onnx\")\")\")\" >>\"$here/log\"\n"
+    "echo \"$stage $(basename \"$(dirname \"$(dirname \"$onnx\")\")\")$more\" >>\"$here/log\"\n"
     "what=$(cat \"$onnx\")\n"
     "case $stage-$what in\n"
     "  *-broken) echo 'dyno build: the model is broken' >&2; exit 65;;\n"
+    "  baseline-bare) echo 'dyno build: no library for it' >&2; exit 69;;\n"
     "  tuned-half) echo 'dyno build: no kernel for it' >&2; exit 69;;\n"
     "  tuned-slow) echo $$ >\"$here/pid\"; echo half >\"$out.tmp-1\"; exec sleep 600;;\n"
     "  tuned-changes) echo fine >\"$onnx\"; touch -d '1 hour ago' \"$onnx\";;\n"
@@ -290,6 +297,80 @@ static bool is_gone(long pid)
     return is_gone_now(pid);
 }
 
+/* --- for a GPU --- */
+
+static const struct dyno_make_wish on_gpu = {.device = "cuda:1", .fp16 = true};
+static const struct dyno_make_wish maybe_on_gpu = {.device = "cuda:0", .is_device_assumed = true};
+
+static void want_as(struct dyno_maker *maker, const char *name, const char *path,
+                    const struct dyno_make_wish *wish)
+{
+    bool is_pending = false;
+    forget();
+    (void)unlink(at("log"));
+    CHECK(dyno_maker_want(maker, name, 1, path, wish, true, &is_pending, NULL) == DYNO_OK);
+}
+
+/* The builder tells what it is, and is asked once for both engines. */
+static void test_gpu(void)
+{
+    struct dyno_engine_cache *cache = NULL;
+    struct dyno_maker *maker = create(&cache, at("builder"));
+    const char *path = model("m", "fine");
+    char before[sizeof(story.path)];
+    put(at("gpu"), "a card");
+    want_as(maker, "m", path, &on_gpu);
+    CHECK(wait_for("m/1 baseline builds"));
+    CHECK(wait_for("m/1 tuned there"));
+    CHECK_STR(contents(at("log")), "asked device cuda:1 --json\nbaseline m --device=cuda:1\n"
+                                   "tuned m --fp16 --device=cuda:1\n");
+    CHECK(!dyno_maker_is_outdated(maker, "m", 1, path, &on_gpu));
+    CHECK(dyno_maker_is_outdated(maker, "m", 1, path, &plain));
+    CHECK(dyno_maker_is_outdated(maker, "m", 1, path, &maybe_on_gpu));
+    /* Of another card, or with another library, it is another engine. */
+    memcpy(before, story.path, sizeof(before));
+    put(at("gpu"), "a card, and another library");
+    want_as(maker, "m", path, &on_gpu);
+    CHECK(wait_for("m/1 tuned there") && strcmp(story.path, before) != 0);
+    /* No library for the baseline: the tuned engine is the first, and on the CPU there is none. */
+    want_as(maker, "bare", model("bare", "bare"), &on_gpu);
+    CHECK(wait_for("bare/1 tuned there"));
+    CHECK_STR(story.text, "bare/1 baseline builds, bare/1 tuned builds, bare/1 tuned there, ");
+    want_as(maker, "bare", at("bare/1"), &plain);
+    CHECK(wait_for("bare/1 baseline failed"));
+    CHECK_STR(story.reason, "no library for it");
+    end(maker, cache);
+}
+
+static void test_no_gpu(void)
+{
+    struct dyno_engine_cache *cache = NULL;
+    struct dyno_maker *maker = create(&cache, at("builder"));
+    const char *path = model("m", "fine");
+    (void)unlink(at("gpu"));
+    want_as(maker, "m", path, &on_gpu);
+    CHECK(wait_for("m/1 baseline failed"));
+    CHECK_STR(story.reason, "there is no driver");
+    CHECK_STR(contents(at("log")), "asked device cuda:1 --json\n");
+    want_as(maker, "m", path, &maybe_on_gpu);
+    CHECK(wait_for("m/1 tuned there"));
+    CHECK_STR(contents(at("log")), "asked device cuda:0 --json\nbaseline m\ntuned m\n");
+    const struct dyno_make_wish half = {
+        .device = "cuda:0", .is_device_assumed = true, .fp16 = true};
+    want_as(maker, "m", path, &half);
+    CHECK(wait_for("m/1 baseline failed"));
+    CHECK_STR(story.reason, "its configuration has build.fp16, which goes with a GPU, and it is "
+                            "built for the CPU");
+    const struct dyno_make_wish refused = {.refusal = "not here"};
+    want_as(maker, "m", path, &refused);
+    CHECK(wait_for("m/1 baseline failed"));
+    CHECK_STR(story.reason, "not here");
+    CHECK_STR(contents(at("log")), "");
+    CHECK(!dyno_maker_is_outdated(maker, "m", 1, path, &refused));
+    CHECK(dyno_maker_is_outdated(maker, "m", 1, path, &plain));
+    end(maker, cache);
+}
+
 static void test_dropped(void)
 {
     struct dyno_engine_cache *cache = NULL;
@@ -380,7 +461,7 @@ static void test_changes(void)
 
 /* Each allocation fails once, in whichever thread makes it: an error, or a failure that is told of,
  * and nothing is left behind. */
-static bool try_without(uint64_t nth, const char *path)
+static bool try_without(uint64_t nth, const char *path, const struct dyno_make_wish *wish)
 {
     struct dyno_engine_cache *cache = NULL;
     struct dyno_maker *maker = NULL;
@@ -397,7 +478,7 @@ static bool try_without(uint64_t nth, const char *path)
     if (status == DYNO_OK)
         status = dyno_maker_create(&options, &maker, NULL);
     if (status == DYNO_OK)
-        status = dyno_maker_want(maker, "m", 1, path, &plain, false, &is_pending, NULL);
+        status = dyno_maker_want(maker, "m", 1, path, wish, false, &is_pending, NULL);
     if (status == DYNO_OK)
         CHECK(wait_for("m/1 baseline failed"));
     else
@@ -411,13 +492,14 @@ static bool try_without(uint64_t nth, const char *path)
     return is_whole;
 }
 
-static void test_memory(void)
+static void test_memory(const struct dyno_make_wish *wish)
 {
     const char *path = model("m", "broken");
     int lost_count = 0;
     bool is_whole = false;
-    for (uint64_t nth = 1; nth <= 36; nth++) { /* there are fewer, and one can be done without */
-        is_whole = try_without(nth, path);
+    put(at("gpu"), "a card");
+    for (uint64_t nth = 1; nth <= 48; nth++) { /* there are fewer, and one can be done without */
+        is_whole = try_without(nth, path, wish);
         lost_count += !is_whole;
     }
     CHECK_MSG(lost_count > 10 && is_whole, "%d mattered", lost_count);
@@ -433,12 +515,15 @@ int main(void)
     test_both_stages();
     test_baselines_first();
     test_failures();
+    test_gpu();
+    test_no_gpu();
     test_dropped();
     test_stopped();
     test_other_wish();
     test_other_file();
     test_changes();
-    test_memory();
+    test_memory(&plain);
+    test_memory(&maybe_on_gpu);
     CHECK(dyno_mem_live_count() == 0);
     char command[128];
     (void)snprintf(command, sizeof(command), "rm -rf '%s'", folder);

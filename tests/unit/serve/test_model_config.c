@@ -65,6 +65,33 @@ static void test_build(struct dyno_arena *arena)
     CHECK(build->max_batch == 0);
 }
 
+static void test_build_for_a_gpu(struct dyno_arena *arena)
+{
+    struct dyno_model_config config;
+    const struct dyno_make_wish *build = &config.build;
+    CHECK(parse("{\"build\": {}}", arena, &config, NULL) == DYNO_OK);
+    CHECK(build->device == NULL && !build->fp16 && !build->bf16 && !build->tf32 && !build->lean &&
+          build->accuracy_budget == 0.0 && build->layer_precisions == NULL &&
+          dyno_make_wish_of_gpu(build) == NULL);
+    CHECK(
+        parse(
+            "{\"build\": {\"device\": \"cuda:1\", \"fp16\": true, \"tf32\": true, \"bf16\": false, "
+            "\"accuracy_budget\": 0.02, \"layer_precisions\": {\"*oftmax*\": \"fp32\", "
+            "\"a:0\": \"fp16\"}}}",
+            arena, &config, NULL) == DYNO_OK);
+    CHECK_STR(build->device, "cuda:1");
+    CHECK(build->fp16 && build->tf32 && !build->bf16 && !build->lean &&
+          build->accuracy_budget == 0.02);
+    CHECK_STR(build->layer_precisions, "*oftmax*:fp32,a:0:fp16");
+    CHECK_STR(dyno_make_wish_of_gpu(build), "fp16");
+    CHECK(parse("{\"build\": {\"device\": \"cuda\", \"lean\": true}}", arena, &config, NULL) ==
+          DYNO_OK);
+    CHECK_STR(build->device, "cuda:0");
+    CHECK_STR(dyno_make_wish_of_gpu(build), "lean");
+    CHECK(parse("{\"build\": {\"device\": \"cpu\"}}", arena, &config, NULL) == DYNO_OK);
+    CHECK_STR(build->device, "cpu");
+}
+
 static const struct {
     const char *text, *says;
 } bad[] = {
@@ -79,7 +106,27 @@ static const struct {
     {"{\"build\": {\"level\": 6}}", "build.level must be a whole number between 0 and 5"},
     {"{\"build\": {\"exact\": 1}}", "build.exact must be true or false"},
     {"{\"build\": {\"threads\": 1}}",
-     "build.threads is not known (there are max_batch, opt_batch, level, exact, baseline, shapes)"},
+     "build.threads is not known (there are max_batch, opt_batch, level, exact, baseline, shapes, "
+     "device, fp16, bf16, tf32, lean, accuracy_budget, layer_precisions)"},
+    {"{\"build\": {\"device\": \"gpu\"}}", "build.device must be cpu, cuda or cuda:N"},
+    {"{\"build\": {\"device\": \"cuda:01\"}}", "build.device must be cpu, cuda or cuda:N"},
+    {"{\"build\": {\"device\": 0}}", "build.device must be cpu, cuda or cuda:N"},
+    {"{\"build\": {\"fp16\": 1}}", "build.fp16 must be true or false"},
+    {"{\"build\": {\"lean\": \"yes\"}}", "build.lean must be true or false"},
+    {"{\"build\": {\"device\": \"cpu\", \"tf32\": true}}",
+     "build.tf32 goes with a GPU, and build.device is cpu"},
+    {"{\"build\": {\"layer_precisions\": {\"a\": \"fp32\"}, \"device\": \"cpu\"}}",
+     "build.layer_precisions goes with a GPU, and build.device is cpu"},
+    {"{\"build\": {\"accuracy_budget\": 0.02}}",
+     "build.accuracy_budget goes with fp16, bf16 or tf32: all else is f32"},
+    {"{\"build\": {\"accuracy_budget\": 1, \"fp16\": true}}",
+     "build.accuracy_budget must be a number between 0 and 0.999"},
+    {"{\"build\": {\"layer_precisions\": []}}",
+     "build.layer_precisions must be an object of precisions by layer"},
+    {"{\"build\": {\"layer_precisions\": {\"a\": \"int8\"}}}",
+     "build.layer_precisions.a must be fp32, fp16 or bf16, and no comma be in its name"},
+    {"{\"build\": {\"layer_precisions\": {\"a,b\": \"fp32\"}}}",
+     "build.layer_precisions.a,b must be fp32, fp16 or bf16, and no comma be in its name"},
     {"{\"build\": {\"shapes\": {}}}", "build.shapes must be an object of shapes by input"},
     {"{\"build\": {\"shapes\": {\"x\": [-1]}}}",
      "a size in build.shapes must be a whole number between 0 and 2147483647"},
@@ -129,6 +176,7 @@ int main(void)
     REQUIRE(arena != NULL);
     test_variants(arena);
     test_build(arena);
+    test_build_for_a_gpu(arena);
     test_refusals(arena);
     dyno_arena_destroy(arena);
     CHECK(dyno_mem_live_count() == 0);
