@@ -3,14 +3,14 @@
 
 Each row is a model at one shape.  "gpu_ms" is what the GPU takes (events around a run); "wall_ms" a
 whole call with inputs and outputs on the GPU: ours waits for each, PyTorch's calls are queued back to
-back; "lean fp16" has our own kernels alone; "copied_ms" is ours with both copied from and to page-locked memory; "gpu_bytes" what is held of
-the GPU's memory (PyTorch: the most that was reserved).  Joules are the card's own count, all that it
-took meanwhile.  "baseline" is our unoptimised execution, which may take 1.1 times what PyTorch's eager
-one does.  PyTorch runs its own random weights of the same architecture;
-"searched" is with cudnn.benchmark, which times cuDNN's kernels where PyTorch takes the first of a
-heuristic otherwise.  "launches" are the kernels of a
-run: ours are counted in its graph, PyTorch's by its profiler; copies and fills are not among them.
-"streams" are live ones of sound that `dyno serve` answers in time (streams.py).
+back; "lean fp16" has our own kernels alone; "copied_ms" is ours with both copied from and to page-locked
+memory; "gpu_bytes" what is held of the GPU's memory (PyTorch: the most that was reserved).  Joules are
+the card's own count, all that it took meanwhile.  "baseline" is our unoptimised execution, which may
+take 1.1 times what PyTorch's eager one does.  PyTorch runs its own random weights of the same
+architecture; "searched" is with cudnn.benchmark, which times cuDNN's kernels where PyTorch takes the
+first of a heuristic otherwise.  "launches" are the kernels of a run: ours are counted in its graph,
+PyTorch's by its profiler; copies and fills are not among them.  "streams" are live ones of sound that
+`dyno serve` answers in time (streams.py).
 """
 import argparse
 import concurrent.futures

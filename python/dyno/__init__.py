@@ -8,8 +8,9 @@
 A thin layer over the C API (dyno/engine.h) by ctypes.  Inputs that are C-contiguous and of the
 engine's type are read in place; outputs are new numpy arrays that the engine writes into directly.
 Whatever has a __cuda_array_interface__ (arrays of PyTorch, CuPy, Numba) is read, or written, on the
-GPU that the engine runs on: what fills an input must have ended before (torch.cuda.synchronize());
-outputs are there when run returns.
+GPU that the engine runs on.  The stream that such an array names is waited for; PyTorch's name none:
+what fills or reads them must have ended before (torch.cuda.synchronize()).  Outputs are there when
+run returns.
 An Engine may be shared by threads: each thread gets a context of its own.
 """
 import ctypes
@@ -39,6 +40,15 @@ def _contiguous_strides(shape, item_bytes):
     return tuple(strides)
 
 
+def _wait_for(what, stream):
+    """What is in a stream of the caller's, by the driver, whose context is current on this thread."""
+    if stream == 0:
+        raise DynoError(f"{what}: stream 0 is two streams: 1 or 2 is meant")
+    code = ctypes.CDLL("libcuda.so.1").cuStreamSynchronize(ctypes.c_void_p(stream))
+    if code != 0:
+        raise DynoError(f"{what}: its stream cannot be waited for, the driver says {code}")
+
+
 class _Given:
     """An array of the caller's: address, bytes, type, shape, and on which side."""
 
@@ -52,6 +62,8 @@ class _Given:
             strides = device.get("strides")
             contiguous = strides is None or tuple(strides) == _contiguous_strides(self.shape, self.dtype.itemsize)
             writable = not read_only
+            if device.get("stream") is not None:
+                _wait_for(what, device["stream"])
         else:
             if not is_written:  # no copy when it is already so
                 value = np.asarray(value)

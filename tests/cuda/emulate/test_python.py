@@ -73,6 +73,12 @@ def main():
                 np.testing.assert_array_equal(y.read(), want)
             strides = There(x, strides=(432, 144, 24, 4))
             np.testing.assert_array_equal(engine.run({"x": strides})["out/y"], want)
+            stream = ctypes.c_void_p()
+            works("cuStreamCreate", ctypes.byref(stream), 1)
+            late = There(np.zeros_like(x), stream=stream.value)
+            works("cuMemcpyHtoDAsync_v2", late.address, ctypes.c_void_p(x.ctypes.data), ctypes.c_size_t(x.nbytes), stream)
+            np.testing.assert_array_equal(engine.run({"x": late})["out/y"], want)
+            fails(engine, "input 'x': stream 0 is two streams", {"x": There(x, stream=0)})
             fails(engine, "input 'x': is not C-contiguous", {"x": There(x, strides=(432, 144, 4, 24))})
             fails(engine, "input 'x': is float64, wants float32", {"x": There(x.astype(np.float64))})
             fails(engine, "output 'out/y': is read-only", {"x": x},
