@@ -10,8 +10,9 @@
 #include "tune/tune.h"
 
 #define IO_MAX      64
-#define WARM_RUNS   3 /* a graph is captured in the first or the second */
-#define ROUNDS      2 /* of each way, in turns: clocks drift */
+#define WARM_RUNS   3     /* a graph is captured in the first or the second */
+#define ROUNDS      2     /* of each way, in turns: clocks drift */
+#define NO_TIME_US  1e-3F /* what the cache makes of no time at all */
 #define CHAIN_TEXT  "graph_chain"
 #define BRANCH_TEXT "graph_branches"
 
@@ -82,8 +83,13 @@ bool dyno_whole_find(const struct dyno_tune_cache *cache, const struct dyno_whol
                      struct dyno_whole_times *times_out)
 {
     *times_out = (struct dyno_whole_times){.is_cached = true};
-    return dyno_tune_cache_find(cache, keys->chain, &times_out->chain_us) &&
-           dyno_tune_cache_find(cache, keys->branches, &times_out->branches_us);
+    const bool found = dyno_tune_cache_find(cache, keys->chain, &times_out->chain_us) &&
+                       dyno_tune_cache_find(cache, keys->branches, &times_out->branches_us);
+    if (times_out->branches_us <= NO_TIME_US)
+        times_out->branches_us = 0.0F;
+    if (times_out->chain_us <= NO_TIME_US)
+        times_out->chain_us = 0.0F;
+    return found;
 }
 
 bool dyno_whole_put(struct dyno_tune_cache *cache, const struct dyno_whole_keys *keys,
