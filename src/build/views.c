@@ -1,4 +1,4 @@
-/* views.c - reshapes, slices and concatenations without copies. */
+/* views.c - reshapes, slices, concatenations, and changes of layout and order without copies. */
 #include "build/views.h"
 
 #include <string.h>
@@ -373,6 +373,45 @@ static enum dyno_status view_concat(struct viewer *viewer, uint32_t step_idx)
     return DYNO_OK;
 }
 
+/* --- changes of layout and order that move nothing --- */
+
+/* May `id`, with what views it, be a view inside `root`, which lies in another way? */
+static bool can_follow(const struct viewer *viewer, uint32_t id, uint32_t root)
+{
+    const struct dyno_plan *plan = viewer->plan;
+    const struct dyno_plan_tensor *tensor = &plan->tensors[id];
+    const struct dyno_plan_tensor *held = &plan->tensors[root];
+    /* Offsets are bytes of rows, and of what lies otherwise than its base. */
+    return tensor->role == DYNO_ROLE_TEMP && tensor->base == DYNO_NO_TENSOR &&
+           can_hold_views(held) && (is_row(tensor) || viewer->view_counts[id] == 0) &&
+           (is_row(tensor) || tensor->layout.kind != held->layout.kind);
+}
+
+static enum dyno_status view_same(struct viewer *viewer, uint32_t step_idx)
+{
+    struct dyno_plan *plan = viewer->plan;
+    const struct dyno_step *step = &plan->steps[step_idx];
+    const uint32_t in = step->ins[0];
+    const uint32_t out = step->outs[0];
+    if (in == DYNO_NO_TENSOR || out == DYNO_NO_TENSOR ||
+        !dyno_plan_moves_nothing(plan, step, plan->tensors[in].layout, plan->tensors[out].layout))
+        return DYNO_OK;
+    const struct dyno_plan_tensor *from = &plan->tensors[in];
+    const struct dyno_plan_tensor *to = &plan->tensors[out];
+    const uint32_t root = dyno_plan_root(plan, in);
+    const bool is_range = root != in && !is_row(from) && same_layout(from, &plan->tensors[root]);
+    if (!is_range && can_follow(viewer, out, root)) {
+        DYNO_TRY(set_view(viewer, out, root, offset_of(viewer, in)));
+    } else if (to->role == DYNO_ROLE_OUTPUT && from->role == DYNO_ROLE_TEMP && root == in &&
+               viewer->view_counts[in] == 0) {
+        DYNO_TRY(set_view(viewer, in, out, dyno_expr_const(plan->exprs, 0)));
+    } else {
+        return DYNO_OK;
+    }
+    viewer->drop[step_idx] = true;
+    return DYNO_OK;
+}
+
 /* --- all --- */
 
 static enum dyno_status view_step(struct viewer *viewer, uint32_t idx, bool in_place)
@@ -421,6 +460,11 @@ enum dyno_status dyno_make_views(struct dyno_plan *plan, uint32_t open_from, boo
     find_dense(&viewer);
     for (uint32_t s = 0; s < open_from; s++)
         DYNO_TRY(view_step(&viewer, s, in_place));
+    /* Then those that need their tensors dense, as ranges of channels are not. */
+    for (uint32_t s = 0; s < open_from && in_place; s++) {
+        if (!viewer.drop[s])
+            DYNO_TRY(view_same(&viewer, s));
+    }
     uint32_t kept = 0;
     for (uint32_t s = 0; s < plan->step_count; s++) {
         if (!viewer.drop[s])

@@ -115,6 +115,12 @@ static bool is_range(const struct dyno_buf *buf, const struct dyno_buf *base, in
            inner_count(buf, 2) == inner_count(base, 2);
 }
 
+/* All that is there of a tensor are its elements. */
+static bool has_no_padding(const struct dyno_buf *buf)
+{
+    return buf->layout.kind == DYNO_LAYOUT_ROW || buf->dims[1] % buf->layout.block == 0;
+}
+
 /* Byte offset of a view inside its base; the plan's promise is checked for these shapes. */
 static enum dyno_status place_view(struct dyno_binding_maker *maker, uint32_t id)
 {
@@ -127,12 +133,14 @@ static enum dyno_status place_view(struct dyno_binding_maker *maker, uint32_t id
     bool ok = buf->rank >= 0 && base->rank >= 0 && dyno_expr_value_ok(offset) && offset >= 0 &&
               dyno_layout_bytes(base->layout, base->dtype, base->rank, base->dims, &base_bytes) &&
               dyno_layout_bytes(buf->layout, buf->dtype, buf->rank, buf->dims, &bytes);
-    if (ok && buf->layout.kind == DYNO_LAYOUT_ROW) {
+    const bool turned = buf->layout.kind != base->layout.kind;
+    if (ok && (turned || buf->layout.kind == DYNO_LAYOUT_ROW)) {
         const unsigned elem_bytes =
             (dyno_dtype_bits(dyno_layout_elem(buf->layout, buf->dtype)) + 7) / 8;
         ok = (uint64_t)offset <= base_bytes && bytes <= base_bytes - (uint64_t)offset &&
              offset % elem_bytes == 0 &&
-             (maker->plan->gpu.compute == 0 || offset % DYNO_GPU_VIEW_BYTES == 0);
+             (maker->plan->gpu.compute == 0 || offset % DYNO_GPU_VIEW_BYTES == 0) &&
+             (!turned || (has_no_padding(buf) && has_no_padding(base)));
         maker->binding->offsets[id] = (uint64_t)offset;
     } else if (ok) {
         const bool last = buf->layout.kind == DYNO_LAYOUT_LAST;
@@ -206,13 +214,18 @@ static enum dyno_status check_shapes(struct dyno_binding_maker *maker, const str
     return DYNO_OK;
 }
 
-/* Where a tensor lies in the memory of its root: [first, last) in bytes, or in channel blocks. */
+/* Where a tensor lies in the memory of its root: [first, last) in bytes, or in channel blocks; all
+ * of it where they are told apart. */
 static void extent_of(const struct dyno_binding_maker *maker, uint32_t id, uint64_t *first_out,
                       uint64_t *last_out)
 {
     const struct dyno_plan_tensor *tensor = &maker->plan->tensors[id];
     const struct dyno_buf *buf = &maker->binding->bufs[id];
     *first_out = 0;
+    *last_out = UINT64_MAX;
+    if (tensor->base != DYNO_NO_TENSOR &&
+        maker->binding->bufs[tensor->base].layout.kind != buf->layout.kind)
+        return;
     if (tensor->base != DYNO_NO_TENSOR)
         *first_out = (uint64_t)maker->values[tensor->view_offset];
     if (buf->layout.kind == DYNO_LAYOUT_ROW) {

@@ -68,10 +68,12 @@ struct dyno_plan_tensor {
      * BLOCK views are channel ranges: view_offset counts channels and is a multiple of block, and
      * batch and channel-block strides are those of the base.
      * LAST views are channel ranges, too: positions lie as far apart as those of the base, and
-     * channels end at a multiple of block or with the base, whose padding is then theirs.  In a
-     * plan for a GPU offsets of ROW are multiples of DYNO_GPU_VIEW_BYTES. */
+     * channels end at a multiple of block or with the base, whose padding is then theirs.
+     * A view of another kind of layout than its base's is dense, without padding, at a byte
+     * offset; its base has no padding either.  In a plan for a GPU byte offsets are multiples of
+     * DYNO_GPU_VIEW_BYTES. */
     uint32_t base;
-    dyno_expr view_offset; /* bytes (ROW) or channels (BLOCK, LAST) */
+    dyno_expr view_offset; /* bytes (ROW, another kind) or channels (BLOCK, LAST) */
     const void *data; /* WEIGHT: dense row-major elements; NULL with data_bytes 0 when they live
                        * in the packed form of their steps alone */
     uint64_t data_bytes;
@@ -186,6 +188,18 @@ static inline uint32_t dyno_plan_root(const struct dyno_plan *plan, uint32_t id)
 {
     return plan->tensors[id].base != DYNO_NO_TENSOR ? plan->tensors[id].base : id;
 }
+
+/* Tensors `from` and `to`, whose axis i is axis perm[i] of `from` (NULL: i), in these layouts: do
+ * they hold the same bytes, in every shape of the profile?  Then neither has padding, and the axes
+ * that may be longer than 1 lie in one order. */
+bool dyno_plan_same_bytes(const struct dyno_plan *plan, uint32_t from,
+                          struct dyno_layout from_layout, uint32_t to, struct dyno_layout to_layout,
+                          const int64_t *perm);
+
+/* Is the step a Transpose or a Reorder that, from and to these layouts, leaves all bytes where they
+ * are? */
+bool dyno_plan_moves_nothing(const struct dyno_plan *plan, const struct dyno_step *step,
+                             struct dyno_layout from_layout, struct dyno_layout to_layout);
 
 /* open_out[dyno_exprs_count]: may this expression have several values in the profile of the inputs?
  * Where it is false all shapes of the profile give it the same. */

@@ -13,6 +13,18 @@ static struct dyno_layout made_layout(const struct dyno_tune_option *option, boo
     return is_first_out ? option->tactic.out_layout : DYNO_ROW;
 }
 
+/* Microseconds to have tensor `id` in another layout. */
+static float change_us(const struct dyno_tuned *tuner, uint32_t id, struct dyno_layout from,
+                       struct dyno_layout to)
+{
+    const struct dyno_target *target = tuner->options.target;
+    if (dyno_layout_same(from, to) ||
+        (!target->baseline && tuner->plan->tensors[id].role != DYNO_ROLE_WEIGHT &&
+         dyno_plan_same_bytes(tuner->plan, id, from, id, to, NULL)))
+        return 0.0F;
+    return dyno_tune_reorder_us(&tuner->bufs[id], target);
+}
+
 /* Costs that hang on one step alone: its own, and changes at the edge of the graph. */
 static void node_costs(const struct dyno_tuned *tuner, uint32_t idx, const uint32_t *producer,
                        float *costs)
@@ -24,14 +36,12 @@ static void node_costs(const struct dyno_tuned *tuner, uint32_t idx, const uint3
         costs[o] = option->cost_us;
         for (uint32_t i = 0; i < step->in_count; i++) {
             const uint32_t id = step->ins[i];
-            if (id != DYNO_NO_TENSOR && producer[id] == UINT32_MAX &&
-                !dyno_layout_same(in_layout(&option->tactic, i), DYNO_ROW))
-                costs[o] += dyno_tune_reorder_us(&tuner->bufs[id], tuner->options.target);
+            if (id != DYNO_NO_TENSOR && producer[id] == UINT32_MAX)
+                costs[o] += change_us(tuner, id, DYNO_ROW, in_layout(&option->tactic, i));
         }
         const uint32_t out = step->outs[0];
-        if (out != DYNO_NO_TENSOR && plan->tensors[out].role == DYNO_ROLE_OUTPUT &&
-            !dyno_layout_same(option->tactic.out_layout, DYNO_ROW))
-            costs[o] += dyno_tune_reorder_us(&tuner->bufs[out], tuner->options.target);
+        if (out != DYNO_NO_TENSOR && plan->tensors[out].role == DYNO_ROLE_OUTPUT)
+            costs[o] += change_us(tuner, out, option->tactic.out_layout, DYNO_ROW);
     }
 }
 
@@ -42,14 +52,13 @@ static enum dyno_status add_edge(const struct dyno_tuned *tuner, struct dyno_pbq
     float costs[DYNO_PBQP_OPTIONS_MAX * DYNO_PBQP_OPTIONS_MAX];
     const struct dyno_tune_choice *a = &tuner->choices[from];
     const struct dyno_tune_choice *b = &tuner->choices[to];
-    const float us = dyno_tune_reorder_us(&tuner->bufs[id], tuner->options.target);
     bool any = false;
     for (int i = 0; i < a->count; i++) {
         const struct dyno_layout made = made_layout(&a->options[i], is_first_out);
         for (int j = 0; j < b->count; j++) {
-            const bool same = dyno_layout_same(made, in_layout(&b->options[j].tactic, in_idx));
-            costs[i * b->count + j] = same ? 0.0F : us;
-            any = any || !same;
+            const float us = change_us(tuner, id, made, in_layout(&b->options[j].tactic, in_idx));
+            costs[i * b->count + j] = us;
+            any = any || us > 0.0F;
         }
     }
     return any ? dyno_pbqp_edge(pbqp, from, to, costs, tuner->err) : DYNO_OK;
@@ -87,11 +96,11 @@ static float total_of(const struct dyno_tuned *tuner, const int *picked, const u
         for (uint32_t i = 0; i < step->in_count; i++) {
             const uint32_t id = step->ins[i];
             const uint32_t from = id != DYNO_NO_TENSOR ? producer[id] : UINT32_MAX;
-            if (from != UINT32_MAX &&
-                !dyno_layout_same(
+            if (from != UINT32_MAX)
+                total += change_us(
+                    tuner, id,
                     made_layout(&tuner->choices[from].options[picked[from]], first_out[id]),
-                    in_layout(&option->tactic, i)))
-                total += dyno_tune_reorder_us(&tuner->bufs[id], tuner->options.target);
+                    in_layout(&option->tactic, i));
         }
     }
     return total;

@@ -336,6 +336,15 @@ static bool is_free(const struct dyno_tuned *tuner, const struct dyno_step *step
            tuner->plan->tensors[step->ins[0]].role != DYNO_ROLE_WEIGHT;
 }
 
+/* So do a Transpose and a Reorder that leave all bytes where they are. */
+static bool is_same(const struct dyno_tuned *tuner, const struct dyno_step *step,
+                    const struct dyno_tactic *tactic)
+{
+    return !tuner->options.target->baseline &&
+           tuner->plan->tensors[step->ins[0]].role != DYNO_ROLE_WEIGHT &&
+           dyno_plan_moves_nothing(tuner->plan, step, tactic->in_layouts[0], tactic->out_layout);
+}
+
 enum dyno_status dyno_tuned_site(struct dyno_tuned *tuner, uint32_t idx, struct dyno_site *site_out)
 {
     const struct dyno_step *step = &tuner->plan->steps[idx];
@@ -389,14 +398,17 @@ static enum dyno_status consider(struct dyno_tuned *tuner, uint32_t idx)
             (is_reference || is_hopeless(tuner, &found[i], found) ||
              !is_timed(&tuner->options, found, i, step->in_count)))
             continue;
-        if (closed && is_free(tuner, step))
+        const bool is_nothing = closed && (is_free(tuner, step) || is_same(tuner, step, &found[i]));
+        if (is_nothing)
             us = 0.01F;
         else
             DYNO_TRY(time_of(tuner, &site, &found[i], best[kind] * 2.5, &us, &measured));
         if (!isfinite(us))
             continue;
-        best[ANY] = us < best[ANY] ? us : best[ANY];
-        best[kind] = us < best[kind] ? us : best[kind];
+        if (!is_nothing) { /* what moves something is not held against what does not */
+            best[ANY] = us < best[ANY] ? us : best[ANY];
+            best[kind] = us < best[kind] ? us : best[kind];
+        }
         const struct dyno_tune_option option = {
             .tactic = found[i],
             .us = us,

@@ -20,6 +20,7 @@ struct maker {
 };
 
 static uint32_t kinds_seen[3]; /* of views, by layout */
+static uint32_t turned_seen;   /* of views that lie otherwise than their base */
 
 static uint32_t pick(struct maker *maker, uint32_t bound)
 {
@@ -165,6 +166,44 @@ static void add_reshape(struct maker *maker)
              name_of(new_value(maker, maker->channels[in])));
 }
 
+/* Channels behind the positions, something that is done row by row there, and back. */
+static void add_turn(struct maker *maker)
+{
+    static const int64_t there[4] = {0, 2, 3, 1};
+    static const int64_t back[4] = {0, 3, 1, 2};
+    const uint32_t in = any_value(maker);
+    char names[2][16];
+    for (int i = 0; i < 2; i++)
+        (void)snprintf(names[i], sizeof(names[i]), "k%u", maker->serial++);
+    put_node_attr(&maker->graph, "Transpose", "turn", name_of(in), names[0],
+                  attr_ints("perm", there, 4));
+    put_node_attr(&maker->graph, "Softmax", "rows", names[0], names[1], attr_int("axis", -1));
+    put_node_attr(&maker->graph, "Transpose", "unturn", names[1],
+                  name_of(new_value(maker, maker->channels[in])), attr_ints("perm", back, 4));
+}
+
+/* Means of channels, done as rows, times the channels. */
+static void add_gate(struct maker *maker)
+{
+    const uint32_t in = any_value(maker);
+    const int64_t rows[2] = {0, maker->channels[in]};
+    const int64_t back[4] = {0, maker->channels[in], 1, 1};
+    char names[6][16];
+    char ins[64];
+    for (int i = 0; i < 6; i++)
+        (void)snprintf(names[i], sizeof(names[i]), "k%u", maker->serial++);
+    put_i64s(&maker->graph, names[0], rows, 2);
+    put_i64s(&maker->graph, names[1], back, 4);
+    put_node(&maker->graph, "GlobalAveragePool", "mean", name_of(in), names[2]);
+    (void)snprintf(ins, sizeof(ins), "%s,%s", names[2], names[0]);
+    put_node(&maker->graph, "Reshape", "flat", ins, names[3]);
+    put_node_attr(&maker->graph, "Softmax", "share", names[3], names[4], attr_int("axis", -1));
+    (void)snprintf(ins, sizeof(ins), "%s,%s", names[4], names[1]);
+    put_node(&maker->graph, "Reshape", "unflat", ins, names[5]);
+    (void)snprintf(ins, sizeof(ins), "%s,%s", name_of(in), names[5]);
+    put_node(&maker->graph, "Mul", "gate", ins, name_of(new_value(maker, maker->channels[in])));
+}
+
 static void add_sum(struct maker *maker)
 {
     const uint32_t a = any_value(maker);
@@ -218,9 +257,9 @@ static void add_block(struct maker *maker)
 /* What nobody reads is an output; now and then something that is read, too. */
 static message random_model(struct maker *maker, bool open_batch, int64_t batch)
 {
-    static void (*const adders[])(struct maker *) = {add_conv,   add_conv,    add_unary, add_pool,
-                                                     add_concat, add_concat,  add_split, add_slice,
-                                                     add_slice,  add_reshape, add_sum,   add_block};
+    static void (*const adders[])(struct maker *) = {
+        add_conv,  add_conv,  add_unary,   add_pool, add_concat, add_concat, add_split,
+        add_slice, add_slice, add_reshape, add_sum,  add_block,  add_turn,   add_gate};
     char dims[32];
     const int channels = 1 + (int)pick(maker, 20);
     if (open_batch)
@@ -243,8 +282,11 @@ static message random_model(struct maker *maker, bool open_batch, int64_t batch)
 static void count_views(const struct dyno_plan *plan)
 {
     for (uint32_t i = 0; i < plan->tensor_count; i++) {
-        if (plan->tensors[i].base != DYNO_NO_TENSOR)
-            kinds_seen[plan->tensors[i].layout.kind]++;
+        const uint32_t base = plan->tensors[i].base;
+        if (base == DYNO_NO_TENSOR)
+            continue;
+        kinds_seen[plan->tensors[i].layout.kind]++;
+        turned_seen += plan->tensors[base].layout.kind != plan->tensors[i].layout.kind;
     }
 }
 
@@ -327,8 +369,10 @@ int main(int argc, char **argv)
     for (uint32_t seed = 1; seed <= seeds; seed++)
         test_seed(seed, gpu ? on_gpu : on_cpu, gpu ? DYNO_COUNT(on_gpu) : DYNO_COUNT(on_cpu), pool);
     dyno_threads_destroy(pool);
-    printf("views: %u row-major, %u blocked, %u channels last\n", kinds_seen[DYNO_LAYOUT_ROW],
-           kinds_seen[DYNO_LAYOUT_BLOCK], kinds_seen[DYNO_LAYOUT_LAST]);
+    printf("views: %u row-major, %u blocked, %u channels last, %u in another layout\n",
+           kinds_seen[DYNO_LAYOUT_ROW], kinds_seen[DYNO_LAYOUT_BLOCK], kinds_seen[DYNO_LAYOUT_LAST],
+           turned_seen);
+    CHECK(turned_seen > seeds / 10);
     CHECK(kinds_seen[DYNO_LAYOUT_ROW] > (gpu ? 2 : 20));
     CHECK(kinds_seen[gpu ? DYNO_LAYOUT_LAST : DYNO_LAYOUT_BLOCK] > (gpu ? seeds : 20));
     CHECK(dyno_mem_live_count() == 0);
