@@ -3,8 +3,9 @@
  *
  * A text file, one entry a line: 32 hex digits of key, microseconds, the kernel's name for a human.
  * The key covers the step (op, attributes, tail, shapes, layouts), the kernel with its packing
- * version and configuration, the processor, and the number of threads.  Files may be concatenated;
- * the least time wins.  One thread at a time.
+ * version and configuration, the processor, and the number of threads.  Whole graphs (tune/whole.h)
+ * and what trials in them gave (tune/retime.h) have keys and names of their own.  Files may be
+ * concatenated; the least time wins.  One thread at a time.
  */
 #ifndef DYNO_TUNE_CACHE_H
 #define DYNO_TUNE_CACHE_H

@@ -49,7 +49,9 @@ static enum dyno_status find_groups(struct groups *groups)
     struct dyno_tuned *tuned = groups->tuned;
     for (uint32_t s = 0; s < tuned->plan->step_count; s++) {
         groups->first[s] = NO_GROUP;
-        if (tuned->choices[s].timed_count < 2 || !chosen_of(tuned, s)->measured)
+        /* A run of the graph is the time of its GPU. */
+        if (tuned->choices[s].timed_count < 2 || !chosen_of(tuned, s)->measured ||
+            dyno_kernel_find(chosen_of(tuned, s)->tactic.kernel)->place != DYNO_ON_GPU)
             continue;
         DYNO_TRY(key_of(tuned, s, &chosen_of(tuned, s)->tactic, &groups->keys[s]));
         groups->first[s] = s;

@@ -183,6 +183,25 @@ def case_branches(t):
     check(chain["trials"] and not any(trial["cached"] for trial in chain["trials"]), chain)
 
 
+def case_steps_on_the_cpu(t):
+    """A run of the graph is timed on the GPU: what the CPU does beside it has no trials, be it ever so near."""
+    pads = attr_ints("pads", [1, 1, 1, 1])
+    nodes = [node("Conv", ["x", "w"], ["c"], [pads], "first"),
+             node("Conv", ["c", "v"], ["d"], [pads, attr_int("group", 4)], "grouped"), node("Relu", ["d"], ["y"], name="relu")]
+    constants = [tensor("w", [8, 3, 3, 3], small_values(216)), tensor("v", [8, 2, 3, 3], small_values(144))]
+    t.put("m.onnx", model(graph(nodes, [value("x", [2, 3, 6, 6])], [value("y", [2, 8, 6, 6])], constants)))
+    alone = build(t, "alone", "--retimeBudget=0", "--timingCacheFile=times")
+    check(alone["cpu_steps"] == 1, alone)
+    lines = [line.split() for line in (t.folder / "times").read_text().splitlines()[1:]]
+    on_cpu = [line for line in lines if "_cuda" not in line[2] and not line[2].startswith("graph_")]
+    check(on_cpu, lines)
+    for line in on_cpu:
+        line[1] = "5"
+    t.put("times", "".join(" ".join(line) + "\n" for line in lines).encode())
+    told = build(t, "m", HOURS, "--timingCacheFile=times")["retimed"]["trials"]
+    check(told and all(trial["other"]["kernel"].endswith("_cuda") for trial in told), told)
+
+
 def case_workspace(t):
     """What wants more workspace than is allowed is not tried, though its time is known."""
     conv = node("Conv", ["x", "w"], ["y"], [attr_ints("pads", [1, 1, 1, 1])], "conv")
