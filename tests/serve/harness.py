@@ -366,7 +366,7 @@ def main():
     if args.make_engines:
         make_engines(args.build)
         return 0
-    sys.path.insert(0, str(HERE))
+    sys.path[:0] = [str(HERE), str(HERE.parent)]
     sys.modules["harness"] = sys.modules["__main__"]
     cases = load(HERE / args.file)
     wanted = args.cases or list(cases)

@@ -2,10 +2,10 @@
 import json
 import os
 import re
-import socket
 import subprocess
 
 from harness import check
+from ports import free_port
 
 
 def run(t, program, *flags):
@@ -23,12 +23,6 @@ def put(t, config, name="serve.json"):
     path = t.folder / name
     path.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
     return f"--config={path}"
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def case_serves_out_of_a_file(t):
