@@ -59,12 +59,12 @@ class Tester:
         whole = {**os.environ, **(env or {})}
         return subprocess.run([self.program, *args], env=whole, preexec_fn=preexec, cwd=self.folder,
                               stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
-                              text=True, timeout=300, check=False)
+                              text=True, timeout=600, check=False)
 
     def tool(self, name, *args, stdin=""):
         """A program of the tests, beside dyno; returns standard output."""
         got = subprocess.run([pathlib.Path(self.program).with_name(name), *map(str, args)], cwd=self.folder,
-                             input=stdin, capture_output=True, text=True, timeout=60, check=False)
+                             input=stdin, capture_output=True, text=True, timeout=600, check=False)
         check(got.returncode == 0, name, got.stderr)
         return got.stdout
 

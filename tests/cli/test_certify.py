@@ -12,6 +12,7 @@ from harness import EXIT, check
 from onnx_bytes import (attr_ints, block, good, graph, model, node, npy, number, small_values,
                         tensor, value)
 
+UNDECIDED = 75
 LEVEL_0 = "--builderOptimizationLevel=0"
 HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -326,11 +327,19 @@ def case_watch_sees_drift(t):
     report = json.loads(t.works("certify", "m.onnx", "--engine=b.engine", "--trial", "--threads=1",
                                 "--json"))
     path = t.tool("make_cert", ".", 4, "trial", f"like={report['engine']['file']}").split()[0]
-    got = t.dyno("certify", "m.onnx", "--engine=b.engine", f"--watch={path}", "--threads=1")
+    for _ in range(20):  # on a busy machine a look may tell nothing
+        got = t.dyno("certify", "m.onnx", "--engine=b.engine", f"--watch={path}", "--threads=1")
+        if got.returncode != UNDECIDED:
+            break
     check(got.returncode == EXIT["E_MISMATCH"], got.returncode, got.stderr, got.stdout)
     check("the certificate is suspended" in got.stderr, got.stderr)
     check(re.search(r"^suspended since .*it drifted: s is", t.works("certify", f"--show={path}"),
                     re.M))
+
+
+def live_data():
+    """Folders of it, of whoever looks at a certificate on this machine."""
+    return {f for place in ("/tmp", "/dev/shm") for f in os.listdir(place) if "dyno-live" in f}
 
 
 def case_watch_with_what_was_served(t):
@@ -342,13 +351,15 @@ def case_watch_with_what_was_served(t):
     check(hashlib.sha256((t.folder / baseline).read_bytes()).hexdigest() ==
           report["engine"]["baseline"], "kept under another name")
     t.put("live.npy", npy([3, 3, 6, 6], data=bytes(range(256)) * 5 + bytes(16)))
-    before = {f for place in ("/tmp", "/dev/shm") for f in os.listdir(place) if "dyno-live" in f}
+    before = live_data()
     watch = ("certify", f"--watch={engine}", "--engine=m.engine", "--threads=1")
     got = t.dyno(*watch, f"--baseline={baseline}", "--loadInputs=x:live.npy", "--json")
     check(got.returncode in (0, 1, 75), got.returncode, got.stderr)
     check(json.loads(got.stdout)["blocks"] > 0 or got.returncode == 75, got.stdout)
-    after = {f for place in ("/tmp", "/dev/shm") for f in os.listdir(place) if "dyno-live" in f}
-    check(after <= before, "live data was left behind", after - before)
+    came, end = live_data() - before, time.monotonic() + 120
+    while came & live_data():  # another's goes by itself
+        check(time.monotonic() < end, "live data was left behind", came)
+        time.sleep(0.05)
     t.put("wide.npy", npy([1, 3, 6, 7]))
     t.fails("E_ARG", "dyno certify: the data of --loadInputs has the sizes of no point of the "
             "certificate", *watch, f"--baseline={baseline}",

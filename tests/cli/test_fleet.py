@@ -87,7 +87,7 @@ def case_bad_deliveries(t):
 
 
 def run(t, pg, *args):
-    got = subprocess.run(args, capture_output=True, text=True, cwd=t.folder, timeout=250, check=False,
+    got = subprocess.run(args, capture_output=True, text=True, cwd=t.folder, timeout=600, check=False,
                          env={**os.environ, **pg.env()})
     check(got.returncode == 0, got.stdout, got.stderr)
     return got.stdout

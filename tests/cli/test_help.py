@@ -110,7 +110,7 @@ def case_man_page(t):
     path = t.put("dyno.1", page.encode())
     got = subprocess.run(["man", "--warnings", "-l", path], capture_output=True, text=True,
                          env={"PATH": "/usr/bin:/bin", "MANWIDTH": "100", "LC_ALL": "C.UTF-8"},
-                         timeout=60, check=False)
+                         timeout=600, check=False)
     if got.returncode != 0 or got.stderr:
         raise Failure(f"man: exit {got.returncode}, {got.stderr}")
     check("--saveEngine=FILE" in got.stdout, "man shows no --saveEngine=FILE")

@@ -13,7 +13,7 @@ import postgres  # noqa: E402
 
 def run(t, pg, conninfo, how, env=None, **more):
     program = pathlib.Path(t.program).with_name("try_pg")
-    return subprocess.run([program, conninfo, how], capture_output=True, text=True, timeout=120, check=False,
+    return subprocess.run([program, conninfo, how], capture_output=True, text=True, timeout=600, check=False,
                           env={**os.environ, **(pg.env() if env is None else env)}, **more)
 
 
@@ -62,6 +62,6 @@ def case_server_stands_still(t):
                               stderr=subprocess.PIPE, text=True, env={**os.environ, **pg.env()}) as process:
             check(process.stdout.readline() == "ready\n")
             pg.pause(True)
-            out, err = process.communicate("\n", timeout=60)
+            out, err = process.communicate("\n", timeout=600)
             pg.pause(False)
             check(process.returncode == 0, out, err)
