@@ -5,10 +5,10 @@ import time
 import numpy as np
 import tritonclient.grpc
 import tritonclient.http
-from harness import check
+from harness import PATIENCE_S, check
 
 
-def wait_for(what, seconds=30):
+def wait_for(what, seconds=PATIENCE_S):
     end = time.monotonic() + seconds
     while not what():
         check(time.monotonic() < end, "it did not come in", seconds, "seconds")

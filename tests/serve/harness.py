@@ -29,6 +29,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 
+# How long something may take that must come: only a failure waits so long.  Sanitizers are slow, and on a
+# busy machine what runs when nobody else does (builds of engines) hardly runs.
+PATIENCE_S = 240
+
+
 class Failure(Exception):
     pass
 
@@ -165,10 +170,10 @@ class Server:
         """One HTTP request on a connection of its own: status, headers, body."""
         port = port or self.http
         if port in self.contexts:
-            conn = http.client.HTTPSConnection(self.host, port, timeout=30,
+            conn = http.client.HTTPSConnection(self.host, port, timeout=PATIENCE_S,
                                                context=self.contexts[port])
         else:
-            conn = http.client.HTTPConnection(self.host, port, timeout=30)
+            conn = http.client.HTTPConnection(self.host, port, timeout=PATIENCE_S)
         try:
             conn.request(method, path, body=body, headers=dict(headers))
             got = conn.getresponse()
@@ -190,7 +195,7 @@ class Server:
         answer = json.loads(text)
         check(list(answer) == ["error"] and re.search(says, answer["error"]), answer, "wants", says)
 
-    def raw(self, data, port=None, timeout=10):
+    def raw(self, data, port=None, timeout=PATIENCE_S):
         """Send bytes as they are; what comes until the server closes."""
         with socket.create_connection((self.host, port or self.http), timeout=timeout) as sock:
             with contextlib.suppress(OSError):
@@ -201,11 +206,13 @@ class Server:
                     got += chunk
             return got
 
-    def wait_ready(self, seconds=90):  # sanitizers on a busy machine are slow
+    def wait_ready(self, seconds=PATIENCE_S):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if self.request("GET", "/v2/health/ready")[0] == 200:
-                return
+            # A worker that is killed takes connections along that it had accepted.
+            with contextlib.suppress(ConnectionError, http.client.HTTPException):
+                if self.request("GET", "/v2/health/ready")[0] == 200:
+                    return
             time.sleep(0.01)
         raise Failure("the server is not ready after", seconds, "seconds")
 
@@ -222,7 +229,7 @@ class Server:
         check(found, "no metric", name, labels)
         return total
 
-    def wait_quiet(self, seconds=5):
+    def wait_quiet(self, seconds=PATIENCE_S):
         """Nothing is in flight any more: what was taken from the budget was given back."""
         end = time.monotonic() + seconds
         while self.metric("dyno_bytes_in_flight") != 0:
@@ -261,7 +268,7 @@ class Server:
             self.process.send_signal(number)
         self.is_told = True
 
-    def stop(self, code=0, seconds=60):
+    def stop(self, code=0, seconds=PATIENCE_S):
         """It ends as it should; what was stopped before is left alone."""
         if self.is_over:
             return
@@ -276,6 +283,27 @@ class Server:
         check(got == code, "the server ends with", got, text)
         for line in text.splitlines():
             check(any(re.search(e, line) for e in self.expected), "the server says", line)
+
+
+def while_it_drains(start, look):
+    """`look(server)` between the order to end and the end.  On a busy machine that may be over first: then again, with
+    more time.  `start(seconds)` makes a server that serves on so long."""
+    for seconds in (1.5, 6, 24, 96):
+        server = start(seconds)
+        begun = time.monotonic()
+        server.tell_to_end(signal.SIGINT)
+        try:
+            while server.request("GET", "/v2/health/ready")[0] == 200:
+                time.sleep(0.005)
+            look(server)
+        except (Failure, OSError, http.client.HTTPException):
+            if time.monotonic() - begun < 0.9 * seconds:
+                raise
+            continue
+        finally:
+            server.stop()
+        return
+    raise Failure("it has ended each time before it was looked at")
 
 
 class Tester:

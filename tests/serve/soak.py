@@ -130,7 +130,7 @@ class Soak:
         client.close()
 
     def over_http(self, rng):
-        client = triton_http.InferenceServerClient(f"127.0.0.1:{self.server.http}", network_timeout=120)
+        client = triton_http.InferenceServerClient(f"127.0.0.1:{self.server.http}", network_timeout=600)
         for model, array, how in self.requests(rng):
             item = triton_http.InferInput("x", array.shape, "FP32")
             item.set_data_from_numpy(array, binary_data=array.size > 5000 or rng.random() < 0.5)
@@ -146,7 +146,7 @@ class Soak:
                 self.excuse(model, error, how)
             if rng.random() < 0.02:
                 client.close()
-                client = triton_http.InferenceServerClient(f"127.0.0.1:{self.server.http}", network_timeout=120)
+                client = triton_http.InferenceServerClient(f"127.0.0.1:{self.server.http}", network_timeout=600)
         client.close()
 
     def over_streams(self, rng):
@@ -247,7 +247,7 @@ class Soak:
     # --- models that come and go ---
 
     def load_and_unload(self, rng):
-        client = triton_http.InferenceServerClient(f"127.0.0.1:{self.server.http}", network_timeout=120)
+        client = triton_http.InferenceServerClient(f"127.0.0.1:{self.server.http}", network_timeout=600)
         while not self.stopping.is_set():
             model = rng.choice(COMING)
             try:

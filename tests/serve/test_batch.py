@@ -4,7 +4,8 @@ import time
 
 import numpy as np
 import tritonclient.grpc as triton
-from harness import check
+from clients import wait_for
+from harness import PATIENCE_S, check
 
 
 def send(server, model, arrays, results, **how):
@@ -22,7 +23,7 @@ def send(server, model, arrays, results, **how):
         item.set_data_from_numpy(array)
         client.async_infer(model, [item], callback=callback(i), **how)
     for _ in arrays:
-        check(done.acquire(timeout=60), "an answer is missing")
+        check(done.acquire(timeout=PATIENCE_S), "an answer is missing")
     client.close()
 
 
@@ -50,11 +51,34 @@ def case_who_may(t):
 
 
 def case_rows_share_runs(t):
-    server = t.start(models=("rows",))
+    server = t.start("--lanes=1", "--service-class=realtime,deadline=0,weight=1000",
+                     "--service-class=standard,deadline=0,weight=1", models=("rows", "two"))
     rng = np.random.default_rng(1)
     arrays = [rng.random((int(rng.integers(1, 4)), 64, 64), np.float32) for _ in range(150)]
-    results = {}
-    send(server, "rows", arrays, results)
+    results, all_came = {}, threading.Event()
+
+    def keep_busy():
+        """The lane has better things to do until all have come: what they share is not up to their clients' speed."""
+        items = [triton.InferInput(name, [16, 64, 64], "FP32") for name in "ab"]
+        for item in items:
+            item.set_data_from_numpy(np.ones((16, 64, 64), np.float32))
+        with triton.InferenceServerClient(f"127.0.0.1:{server.grpc}") as client:
+            while not all_came.is_set():
+                client.infer("two", items, parameters={"sla": "realtime"})
+
+    def is_answered_or_waits():
+        told = stats(server, "rows")["inference_stats"]["success"]["count"]
+        return told + server.metric("nv_inference_pending_request_count", model="rows") >= len(arrays)
+    busy = [threading.Thread(target=keep_busy) for _ in range(3)]
+    for thread in busy:
+        thread.start()
+    wait_for(lambda: server.metric("nv_inference_pending_request_count", model="two") > 0)
+    asking = threading.Thread(target=send, args=(server, "rows", arrays, results))
+    asking.start()
+    wait_for(is_answered_or_waits)
+    all_came.set()
+    for thread in [asking, *busy]:
+        thread.join()
     for i, array in enumerate(arrays):
         check(isinstance(results[i], np.ndarray), results[i])
         check(results[i].shape == array.shape and np.allclose(results[i], array, 1e-5), i)
@@ -93,7 +117,7 @@ def case_rows_stay_with_their_request(t):
             infer("wrong", *wrong, 777.0)
             infer("right", 1, 1, 1.0)
             for _ in range(5):
-                check(done.acquire(timeout=60), "an answer is missing")
+                check(done.acquire(timeout=PATIENCE_S), "an answer is missing")
             check(isinstance(answers["right"], np.ndarray) and (answers["right"] == 1.0).all(),
                   answers["right"])
             check("dimension 0 is" in str(answers["wrong"]), answers["wrong"])
@@ -131,10 +155,11 @@ def case_timeouts(t):
 
 
 def case_full_queue(t):
-    server = t.start("--max-queue-size=8", models=("rows",))
-    arrays = [np.full((16, 64, 64), i, np.float32) for i in range(60)]
+    model, dims = ("slow", (512, 256)) if "release" in t.build.name else ("rows", (16, 64, 64))
+    server = t.start("--max-queue-size=8", "--lanes=1", models=(model,))
+    arrays = [np.full(dims, i, np.float32) for i in range(60)]
     results = {}
-    send(server, "rows", arrays, results)
+    send(server, model, arrays, results)
     good = [i for i in results if isinstance(results[i], np.ndarray)]
     bad = [str(r) for r in results.values() if not isinstance(r, np.ndarray)]
     check(len(good) >= 9 and bad and all("Exceeds maximum queue size" in b for b in bad), bad[:2])

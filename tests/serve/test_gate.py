@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
-from harness import ROOT, Failure, check
+from harness import PATIENCE_S, ROOT, Failure, check
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 
@@ -26,7 +26,7 @@ DB = "--control-db=c.db"
 def tenant(t, *args):
     """dyno tenant, its report."""
     got = subprocess.run([t.build / "dyno", "tenant", *args, f"--control-db={t.folder}/c.db",
-                          "--json"], capture_output=True, text=True, timeout=60, check=False)
+                          "--json"], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     check(got.returncode == 0, args, got.stderr)
     return json.loads(got.stdout)
 
@@ -43,7 +43,7 @@ def status(server, key, path=INFER, body=BODY, port=None):
     return server.request("POST" if body else "GET", path, body, bearer(key), port=port)[0]
 
 
-def comes_true(what, condition, seconds=20):
+def comes_true(what, condition, seconds=PATIENCE_S):
     """In force within a second, says the rule; a busy machine has more."""
     end = time.monotonic() + seconds
     while not condition():
@@ -132,8 +132,8 @@ def case_every_method_needs_a_key(t):
 
         def call(metadata=(), path=path, name=name):
             if "Stream" in name:
-                return list(channel.stream_stream(path)(iter([b""]), metadata=metadata, timeout=30))
-            return channel.unary_unary(path)(b"", metadata=metadata, timeout=30)
+                return list(channel.stream_stream(path)(iter([b""]), metadata=metadata, timeout=PATIENCE_S))
+            return channel.unary_unary(path)(b"", metadata=metadata, timeout=PATIENCE_S)
         got, error = code_of(call)
         if right == "OPEN":
             check(got == "OK", path, error)
@@ -154,7 +154,7 @@ def case_refuses_to_start(t):
     def bad(says, *flags, code=(64, 65, 66, 69)):
         got = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}",
                               "--http-port=0", "--grpc-port=0", "--metrics-port=0", *flags],
-                             capture_output=True, text=True, timeout=60, check=False,
+                             capture_output=True, text=True, timeout=PATIENCE_S, check=False,
                              cwd=t.folder)
         check(got.returncode in code and re.search(says, got.stderr), got)
         check(got.stderr.count("\n") == 1, got.stderr)
@@ -187,7 +187,7 @@ def case_without_the_library(t):
     check("sqlite" not in open(f"/proc/{server.worker()}/maps", encoding="ascii").read())
     got = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}",
                           f"--control-db={t.folder}/c.db"], capture_output=True, text=True,
-                         timeout=60, check=False, env=env)
+                         timeout=PATIENCE_S, check=False, env=env)
     check(got.returncode == 69 and "libsqlite3-0" in got.stderr, got)
 
 
@@ -250,7 +250,7 @@ def case_grpc_clients(t):
     for _ in range(20):
         client.async_stream_infer("identity", [item(x)])
     for _ in range(20):
-        result, error = results.get(timeout=30)
+        result, error = results.get(timeout=PATIENCE_S)
         check(error is None and np.array_equal(result.as_numpy("y"), x), error)
     client.stop_stream()
     client.close()
@@ -338,7 +338,7 @@ def case_models(t):
     stub, meta = stub_of(server), (("x-api-key", key),)
 
     def denied(method, request):
-        got, error = code_of(lambda: getattr(stub, method)(request, metadata=meta, timeout=30))
+        got, error = code_of(lambda: getattr(stub, method)(request, metadata=meta, timeout=PATIENCE_S))
         check(got == "PERMISSION_DENIED" and "may not use this model" in error.details(), method,
               error)
     denied("ModelInfer", request_of("wide"))
@@ -349,11 +349,11 @@ def case_models(t):
     denied("RepositoryModelUnload", pb.RepositoryModelUnloadRequest(model_name="wide"))
     denied("RepositoryModelLoad", pb.RepositoryModelLoadRequest(model_name="wide"))
     denied("TraceSetting", pb.TraceSettingRequest(model_name="wide"))
-    index = stub.RepositoryIndex(pb.RepositoryIndexRequest(), metadata=meta, timeout=30)
+    index = stub.RepositoryIndex(pb.RepositoryIndexRequest(), metadata=meta, timeout=PATIENCE_S)
     check([m.name for m in index.models] == ["identity"], index)
-    stats = stub.ModelStatistics(pb.ModelStatisticsRequest(), metadata=meta, timeout=30)
+    stats = stub.ModelStatistics(pb.ModelStatisticsRequest(), metadata=meta, timeout=PATIENCE_S)
     check([m.name for m in stats.model_stats] == ["identity"], stats)
-    check(stub.ModelReady(pb.ModelReadyRequest(name="identity"), metadata=meta, timeout=30).ready)
+    check(stub.ModelReady(pb.ModelReadyRequest(name="identity"), metadata=meta, timeout=PATIENCE_S).ready)
     tenant(t, "set", "a", "--all-models")
     comes_true("all models", lambda: status(server, key, "/v2/models/wide", None) == 200)
 
@@ -383,7 +383,7 @@ def case_secrets_are_nowhere(t):
         status(server, key + "x")
         status(server, key, "/v2/models/none", None)
         code_of(lambda: stub_of(server).ModelInfer(request_of("none"),
-                                                   metadata=(("x-api-key", key),), timeout=30))
+                                                   metadata=(("x-api-key", key),), timeout=PATIENCE_S))
     tenant(t, "rotate", "a")
     comes_true("rotated", lambda: status(server, keys[0]) == 401)
     live = b"".join(p.read_bytes() for p in t.folder.iterdir() if p.is_file())
@@ -467,7 +467,7 @@ def case_many_at_once(t):
     stop, wrong, counts = threading.Event(), [], [0] * 4
 
     def work(idx):
-        conn = http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)
+        conn = http.client.HTTPConnection("127.0.0.1", server.http, timeout=PATIENCE_S)
         while not stop.is_set():
             conn.request("POST", INFER, BODY, bearer(keys[idx]))
             got = conn.getresponse()

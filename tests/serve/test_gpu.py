@@ -18,7 +18,7 @@ import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
-from harness import Failure, check
+from harness import PATIENCE_S, Failure, check
 
 SHAPES = {"identity": "x:{}x16", "two_rows": "x:{}x64x64"}
 
@@ -81,7 +81,7 @@ def child(server, device="cuda:0"):
     return 0
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=PATIENCE_S):
     end = time.monotonic() + seconds
     while not condition():
         check(time.monotonic() < end, "it does not come:", inspect.getsource(condition).strip())
@@ -114,8 +114,8 @@ class Asking:
             thread.start()
 
     def work(self, number):
-        client = tritonclient.http.InferenceServerClient(f"127.0.0.1:{self.server.http}", connection_timeout=30,
-                                                         network_timeout=30)
+        client = tritonclient.http.InferenceServerClient(f"127.0.0.1:{self.server.http}", connection_timeout=PATIENCE_S,
+                                                         network_timeout=PATIENCE_S)
         turn = 0
         while not self.stopping.is_set():
             turn += 1
@@ -420,7 +420,7 @@ def case_memory_of_the_gpu(t):
     server = start(t, "--gpu-memory=30M")  # each has 16 MiB of weights
     server.expected = ["variant 'gpu'"]
     x = images(1, 1, 1024)
-    client = tritonclient.http.InferenceServerClient(f"127.0.0.1:{server.http}", network_timeout=60)
+    client = tritonclient.http.InferenceServerClient(f"127.0.0.1:{server.http}", network_timeout=PATIENCE_S)
     for model in ("a", "b", "c", "a"):
         check(not ask(client, model, x).any(), model)
         have = index(server)

@@ -7,7 +7,7 @@ import time
 import grpc
 import numpy as np
 import tritonclient.grpc as triton
-from harness import Failure, check
+from harness import PATIENCE_S, Failure, check
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 
@@ -78,7 +78,7 @@ def case_async_and_many(t):
         client.async_infer("identity", [item(x + i)], request_id=str(i),
                            callback=lambda result, error: results.put((result, error)))
     for _ in range(500):
-        result, error = results.get(timeout=30)
+        result, error = results.get(timeout=PATIENCE_S)
         check(error is None, error)
         i = int(result.get_response().id)
         check(np.array_equal(result.as_numpy("y"), x + i), i)
@@ -99,7 +99,7 @@ def case_stream(t):
     client.async_stream_infer("none", [item(x)], request_id="200")
     client.async_stream_infer("identity", [item(x)], request_id="201")
     for i in range(202):
-        result, error = results.get(timeout=60)
+        result, error = results.get(timeout=PATIENCE_S)
         if i == 200:
             check(result is None and "unknown model" in str(error), error)
             continue
@@ -116,7 +116,7 @@ def case_stream_error_mode(t):
     client.start_stream(callback=lambda result, error: results.put((result, error)),
                         headers={"triton_grpc_error": "true"})
     client.async_stream_infer("none", [item(np.zeros((1, 16), np.float32))])
-    _, error = results.get(timeout=10)
+    _, error = results.get(timeout=PATIENCE_S)
     check(error is not None and "NOT_FOUND" in str(error.status()), error)
     client.close()
 
@@ -158,7 +158,7 @@ def case_statuses(t):
         return made
 
     def bad(status, says, made):
-        refused(status, says, lambda: stub.ModelInfer(made, timeout=10))
+        refused(status, says, lambda: stub.ModelInfer(made, timeout=PATIENCE_S))
     bad(code.NOT_FOUND, "unknown model", request(model="none"))
     bad(code.NOT_FOUND, "unknown model", request(model="../identity"))
     bad(code.INVALID_ARGUMENT, "has no data", request(raw=None))
@@ -212,9 +212,9 @@ def case_deadline_and_cancel(t):
     for call in waiting[5:]:
         call.cancel()
     for call in waiting[:5]:
-        check(call.result(timeout=60).raw_output_contents[0] == x.tobytes(), "a kept call")
+        check(call.result(timeout=PATIENCE_S).raw_output_contents[0] == x.tobytes(), "a kept call")
     # What was cancelled does not run: the queue is soon empty.
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_S
     while server.metric("nv_inference_pending_request_count", model="slow") > 0:
         check(time.monotonic() < end, "cancelled requests are still pending")
         time.sleep(0.01)

@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import tritonclient.http as triton
-from harness import Failure, check
+from harness import PATIENCE_S, Failure, check
 
 JSON_TYPES = {"u8": "UINT8", "i8": "INT8", "u16": "UINT16", "i16": "INT16", "u32": "UINT32",
               "i32": "INT32", "u64": "UINT64", "i64": "INT64", "f64": "FP64", "bool": "BOOL"}
@@ -316,7 +316,7 @@ def case_output_of_unknown_shape(t):
 def case_large_tensors(t):
     server = t.start("--max-input-size=80", models=("wide",))
     x = np.random.rand(16, 1 << 20).astype(np.float32)
-    client = triton.InferenceServerClient(f"127.0.0.1:{server.http}", network_timeout=60)
+    client = triton.InferenceServerClient(f"127.0.0.1:{server.http}", network_timeout=PATIENCE_S)
     item = triton.InferInput("x", x.shape, "FP32")
     item.set_data_from_numpy(x)
     got = client.infer("wide", [item])

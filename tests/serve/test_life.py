@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 from clients import wait_for
-from harness import check
+from harness import PATIENCE_S, check, while_it_drains
 
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 16], "datatype": "FP32",
                                "data": list(range(16))}]})
@@ -52,7 +52,7 @@ def case_dyno_serve_becomes_the_server(t):
 def case_refuses_to_start(t):
     def bad(says, *flags):
         got = subprocess.run([t.build / "dyno-serve", *flags], capture_output=True, text=True,
-                             timeout=20, check=False)
+                             timeout=PATIENCE_S, check=False)
         check(got.returncode in (64, 74) and re.search(says, got.stderr), got)
         check(got.stderr.count("\n") == 1, got.stderr)
     repository = f"--model-repository={t.repository}"
@@ -188,29 +188,28 @@ def case_drain(t):
 
     def work():
         got = server.request("POST", "/v2/models/slow/infer", head + x.tobytes(), headers)
-        results.append(got[0] == 200 and got[2].endswith(x.tobytes()) and
-                       got[1].get("connection") == "close")
-    threads = [threading.Thread(target=work) for _ in range(8)]
+        results.append((got[0] == 200 and got[2].endswith(x.tobytes()), got[1].get("connection")))
+    threads = [threading.Thread(target=work) for _ in range(12)]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + 20
-    while server.metric("nv_inference_pending_request_count", model="slow") < 8:
+    end = time.monotonic() + PATIENCE_S
+    # All have come; on a busy machine the first may be answered before the last is sent.
+    while (pending := server.metric("nv_inference_pending_request_count", model="slow")) + len(results) < 12:
         check(time.monotonic() < end, "requests did not arrive")
     server.tell_to_end()
     for thread in threads:
         thread.join()
-    check(all(results[-4:]) and len(results) == 8, results)
+    check([good for good, _ in results] == [True] * 12, results)
+    check(pending < 2 or results[-1][1] == "close", results)
     server.stop()
 
 
 def case_not_ready_while_draining(t):
-    server = t.start("--drain-secs=1.5")
-    server.tell_to_end()
-    time.sleep(0.3)
-    check(server.request("GET", "/v2/health/ready")[0] == 400, "still ready")
-    check(server.request("GET", "/v2/health/live")[0] == 200, "not live")
-    check(server.request("POST", "/v2/models/identity/infer", BODY)[0] == 200, "does not serve on")
-    server.stop()
+    def look(server):
+        check(server.request("GET", "/v2/health/ready")[0] == 400, "still ready")
+        check(server.request("GET", "/v2/health/live")[0] == 200, "not live")
+        check(server.request("POST", "/v2/models/identity/infer", BODY)[0] == 200, "does not serve on")
+    while_it_drains(lambda seconds: t.start(f"--drain-secs={seconds}"), look)
 
 
 def case_metrics(t):

@@ -8,7 +8,7 @@ import threading
 
 import grpc
 import numpy as np
-from harness import check
+from harness import PATIENCE_S, check
 from test_gate import BODY, DB, INFER, add, bearer, code_of, comes_true, request_of, status, stub_of, tenant
 
 
@@ -22,12 +22,12 @@ def case_rate(t):
                        json.loads(text)["error"]), text)
     check(status(server, key, "/v2", None) == 200, "what is no inference takes no token")
     # The head is enough: nothing of the body is waited for.
-    with socket.create_connection(("127.0.0.1", server.http), timeout=20) as sock:
+    with socket.create_connection(("127.0.0.1", server.http), timeout=PATIENCE_S) as sock:
         sock.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
                      "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n".encode())
         check(sock.recv(1000).startswith(b"HTTP/1.1 429 "))
     got, error = code_of(lambda: stub_of(server).ModelInfer(
-        request_of(), metadata=(("x-api-key", key),), timeout=30))
+        request_of(), metadata=(("x-api-key", key),), timeout=PATIENCE_S))
     check(got == "RESOURCE_EXHAUSTED" and "0.02 requests a second" in error.details(), error)
     told = dict(error.initial_metadata() or ()) | dict(error.trailing_metadata() or ())
     check(45 < int(told["retry-after"]) <= 50, told)
@@ -35,7 +35,7 @@ def case_rate(t):
     channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc}")
     got, error = code_of(lambda: channel.stream_unary(
         "/inference.GRPCInferenceService/ModelInfer")(
-            iter(never.get, None), metadata=(("x-api-key", key),), timeout=30))
+            iter(never.get, None), metadata=(("x-api-key", key),), timeout=PATIENCE_S))
     check(got == "RESOURCE_EXHAUSTED", error)
     never.put(None)
     channel.close()
@@ -51,7 +51,7 @@ def case_concurrency(t):
 
     def hold():
         """A request whose body does not come is in flight."""
-        with socket.create_connection(("127.0.0.1", server.http), timeout=20) as sock:
+        with socket.create_connection(("127.0.0.1", server.http), timeout=PATIENCE_S) as sock:
             sock.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
                          "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n".encode())
             check(b"100 Continue" in sock.recv(100))
@@ -64,7 +64,7 @@ def case_concurrency(t):
     got, head, text = server.request("POST", INFER, BODY, bearer(key))
     check(got == 429 and head["retry-after"] == "1" and b"1 requests in flight" in text, text)
     got, error = code_of(lambda: stub_of(server).ModelInfer(
-        request_of(), metadata=(("x-api-key", key),), timeout=30))
+        request_of(), metadata=(("x-api-key", key),), timeout=PATIENCE_S))
     check(got == "RESOURCE_EXHAUSTED", error)
     check(status(server, free) == 200)
     done.set()
@@ -97,12 +97,12 @@ def case_stream_is_judged_by_message(t):
     meta = (("x-api-key", key),)
     answers = list(stub.ModelStreamInfer(iter([
         request_of("add_sub", request_id="0"),
-        *(request_of(request_id=str(i)) for i in range(1, 5))]), metadata=meta, timeout=30))
+        *(request_of(request_id=str(i)) for i in range(1, 5))]), metadata=meta, timeout=PATIENCE_S))
     check([bool(a.error_message) for a in answers] == [True, False, False, False, True], answers)
     check("may not use this model" in answers[0].error_message, answers[0])
     check("0.01 requests a second" in answers[4].error_message, answers[4])
     got, error = code_of(lambda: list(stub.ModelStreamInfer(
-        iter([request_of()]), metadata=(*meta, ("triton_grpc_error", "true")), timeout=30)))
+        iter([request_of()]), metadata=(*meta, ("triton_grpc_error", "true")), timeout=PATIENCE_S)))
     check(got == "RESOURCE_EXHAUSTED", error)
     told = dict(error.initial_metadata() or ()) | dict(error.trailing_metadata() or ())
     check(0 < int(told["retry-after"]) <= 100, told)
@@ -110,7 +110,7 @@ def case_stream_is_judged_by_message(t):
     comes_true("no limit", lambda: status(server, key) == 200)
     # A key that ends while its stream is open.
     todo, results = queue.Queue(), []
-    stream = stub.ModelStreamInfer(iter(todo.get, None), metadata=meta, timeout=60)
+    stream = stub.ModelStreamInfer(iter(todo.get, None), metadata=meta, timeout=PATIENCE_S)
     todo.put(request_of(request_id="first"))
     results.append(next(stream))
     tenant(t, "revoke", "a")

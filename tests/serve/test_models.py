@@ -9,7 +9,7 @@ import time
 import grpc
 import numpy as np
 import tritonclient.grpc as triton
-from harness import check
+from harness import PATIENCE_S, check
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import InferenceServerException
@@ -71,7 +71,7 @@ def infer(server, model, body=BODY, headers=(), version=""):
     return server.request("POST", path, body, headers)
 
 
-def wait_for(condition, *what, seconds=30):
+def wait_for(condition, *what, seconds=PATIENCE_S):
     end = time.monotonic() + seconds
     while not condition():
         check(time.monotonic() < end, "never came:", *what)
@@ -357,7 +357,7 @@ def case_orders_do_not_wait_for_a_load(t):
         if all(index(server, n).get("1", ("",))[0] == "READY" for n in names):
             break
         time.sleep(0.001)
-        check(time.monotonic() < start + 60, "nothing is loaded")
+        check(time.monotonic() < start + PATIENCE_S, "nothing is loaded")
     unload(server, "identity")
     took = time.monotonic() - start
     for thread in threads:
@@ -368,7 +368,7 @@ def case_orders_do_not_wait_for_a_load(t):
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         do_load, do_unload = stub.RepositoryModelLoad, stub.RepositoryModelUnload
-        grpc.channel_ready_future(channel).result(timeout=20)
+        grpc.channel_ready_future(channel).result(timeout=PATIENCE_S)
         for _ in range(20):
             calls = [do_load.future(pb.RepositoryModelLoadRequest(model_name="identity")),
                      do_unload.future(pb.RepositoryModelUnloadRequest(model_name="identity")),
@@ -454,7 +454,7 @@ def case_half_copied(t):
 def case_mode_flags(t):
     def bad(says, *flags):
         got = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}", *flags],
-                             capture_output=True, text=True, timeout=20, check=False)
+                             capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         check(got.returncode == 64 and says in got.stderr, got)
     bad("wants none, explicit, poll or demand", "--model-control-mode=all")
     bad("wants --model-control-mode=explicit or demand", "--model-control-mode=poll", "--load-model=a")

@@ -1,6 +1,7 @@
 """Version folders that are a model.onnx: built by a child, kept in a cache, swapped in."""
 import contextlib
 import json
+import operator
 import os
 import pathlib
 import re
@@ -13,7 +14,7 @@ import time
 
 import numpy as np
 
-from harness import ROOT, check
+from harness import PATIENCE_S, ROOT, check
 
 KEY_FILE = re.compile(r"[0-9a-f]{64}\.(engine|used)$")
 
@@ -49,7 +50,7 @@ def rows(server):
             for r in server.json("POST", "/v2/repository/index")}
 
 
-def wait_for(what, seconds=60):
+def wait_for(what, seconds=PATIENCE_S):
     end = time.monotonic() + seconds
     while not what():
         check(time.monotonic() < end, "it does not come")
@@ -85,12 +86,13 @@ def children(server):
 
 
 def slow_builder(t, seconds=600):
-    """The real one, but its tuned builds take a while."""
+    """The real one, but its tuned builds take a while, or until there is a file `go`."""
     script = t.folder / "dyno-slow"
     if script.exists():  # written anew it would be another builder
         return f"--builder={script}"
     script.write_text(f"""#!/bin/sh
-for a; do case $a in --builderOptimizationLevel=*) : >"{t.folder}/tunes"; sleep {seconds};; esac; done
+for a; do case $a in --builderOptimizationLevel=*) : >"{t.folder}/tunes"
+  n=0; while [ $n -lt {seconds}0 ] && [ ! -e "{t.folder}/go" ]; do sleep 0.1; n=$((n + 1)); done;; esac; done
 exec "{t.build / 'dyno'}" "$@"
 """)
     script.chmod(0o755)
@@ -103,22 +105,26 @@ ROWS = (np.arange(2 * 64 * 64) % 7).reshape(2, 64, 64).astype("f4")
 def case_baseline_then_tuned(t):
     """Answers from the first ready moment on, all of them right, none refused."""
     put(t, "m", "two_rows")
-    server = start(t, slow_builder(t, 2))
-    told, failed, stop = [], [], threading.Event()
+    server = start(t, slow_builder(t))
+    told, failed, stop, counts = [], [], threading.Event(), [0, 0]
 
-    def hammer():
+    def hammer(i):
         while not stop.is_set():
             status, which, got = infer(server, "m", ROWS)
             if status != 200 or not np.array_equal(got, ROWS):
                 failed.append((status, which, got))
             elif not told or told[-1] != which:
                 told.append(which)
-    threads = [threading.Thread(target=hammer) for _ in range(2)]
+            counts[i] += 1
+    threads = [threading.Thread(target=hammer, args=(i,)) for i in range(2)]
     for thread in threads:
         thread.start()
+    wait_for(lambda: min(counts) > 0)
     check("building the tuned engine" in rows(server)["m", "1"][1], rows(server))
+    (t.folder / "go").touch()
     wait_for(lambda: "tuned" in told)
-    time.sleep(0.2)
+    want = [count + 3 for count in counts]
+    wait_for(lambda: all(map(operator.ge, counts, want)))
     stop.set()
     for thread in threads:
         thread.join()
@@ -137,11 +143,8 @@ def case_a_second_start_builds_nothing(t):
     wait_for(lambda: variant(first, "m", ROWS) == "tuned")
     first.stop()
     times = {p: p.stat().st_ctime_ns for p in (t.folder / "cache").glob("*.engine")}
-    begin = time.monotonic()
     second = start(t, "--build-jobs=2")
-    took = time.monotonic() - begin
     check(variant(second, "m", ROWS) == "tuned", "the baseline answers")
-    check(took < 5, "ready after", took, "s")  # well under a second where nothing else runs
     check(second.metric("dyno_engine_cache_hits_total") == 1 and
           second.metric("dyno_builds_total") == 0)
     check({p: p.stat().st_ctime_ns for p in (t.folder / "cache").glob("*.engine")} == times)

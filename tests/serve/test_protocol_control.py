@@ -1,12 +1,11 @@
 """Settings, the repository and what is told of the server, over HTTP and gRPC."""
 import json
 import re
-import time
 
 import grpc
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
-from harness import Failure, check
+from harness import Failure, check, while_it_drains
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 from tritonclient.utils import InferenceServerException
@@ -242,14 +241,23 @@ def case_config_is_the_same_over_both(t):
 
 def case_draining_is_told(t):
     """From SIGTERM on the server is not ready, whoever asks however, and still serves."""
-    server = t.start("--drain-secs=3")
-    channel, stub = stub_of(server)
-    check(stub.ServerReady(pb.ServerReadyRequest()).ready)
-    server.tell_to_end()
-    end = time.monotonic() + 2
-    while server.request("GET", "/v2/health/ready")[0] == 200:
-        check(time.monotonic() < end, "still ready")
-        time.sleep(0.01)
+    told = {}
+
+    def start(seconds):
+        server = t.start(f"--drain-secs={seconds}")
+        told[server] = stub_of(server)
+        check(told[server][1].ServerReady(pb.ServerReadyRequest()).ready)
+        return server
+
+    def look(server):
+        try:
+            not_ready_and_serves(server, *told[server])
+        except grpc.RpcError as error:
+            raise Failure(str(error)) from error
+    while_it_drains(start, look)
+
+
+def not_ready_and_serves(server, channel, stub):
     check(server.json("GET", "/v2/health/ready", status=400) == {"ready": False})
     check(not stub.ServerReady(pb.ServerReadyRequest()).ready)
     check(stub.ServerLive(pb.ServerLiveRequest()).live)

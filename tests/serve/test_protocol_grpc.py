@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
-from harness import Failure, check
+from harness import PATIENCE_S, Failure, check
 from test_hostile import PREFACE, frame, literal
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
@@ -116,7 +116,7 @@ def case_health_too_many_watchers(t):
         check(error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, error)
     check(server.json("GET", "/v2/health/ready")["ready"])
     channels[0].close()
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_S
     while True:
         watch(channels[16])
         try:
@@ -215,7 +215,7 @@ def raw_call(server, path, message, headers, flag=0):
     head = b"".join(literal(n, v) for n, v in fields)
     body = bytes([flag]) + struct.pack(">I", len(message)) + message
     frames, text = [], b""
-    with socket.create_connection(("127.0.0.1", server.grpc), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", server.grpc), timeout=PATIENCE_S) as sock:
         pieces = [body[i:i + 16384] for i in range(0, len(body), 16384)]
         sock.sendall(PREFACE + frame(4, 0, 0) + frame(1, 4, 1, head) +
                      b"".join(frame(0, p is pieces[-1], 1, p) for p in pieces))
@@ -273,7 +273,7 @@ def case_compressed_answers(t):
         for i in range(5):
             client.async_stream_infer("wide", [item(x + i)])
         for i in range(5):
-            result, error = results.get(timeout=30)
+            result, error = results.get(timeout=PATIENCE_S)
             check(error is None and np.array_equal(result.as_numpy("y"), x + i), error)
         client.stop_stream()
     client.close()
@@ -390,7 +390,7 @@ def case_streams_cut(t):
                                        grpc.StatusCode.CANCELLED), error)
             channel.close()
             release.set()
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_S
     while server.metric("nv_inference_pending_request_count", model="slow") > 0:
         check(time.monotonic() < end, "still pending")
         time.sleep(0.02)

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
-from harness import check
+from harness import PATIENCE_S, check
 
 
 def ask(server, model, body, action="generate", status=200, headers=()):
@@ -72,7 +72,7 @@ def case_generate_stream(t):
     check(head["content-type"] == "application/json" and "do not fill" in json.loads(text)["error"])
     # A run that fails is an event: here one that waited too long behind others.
     client = triton.InferenceServerClient(f"127.0.0.1:{server.http}", concurrency=4,
-                                          network_timeout=60)
+                                          network_timeout=PATIENCE_S)
     item = triton.InferInput("x", [512, 256], "FP32")
     item.set_data_from_numpy(np.zeros((512, 256), np.float32))
     running = [client.async_infer("slow", [item]) for _ in range(3)]

@@ -8,7 +8,8 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import \
     ProtoReflectionDescriptorDatabase
-from harness import Failure, check
+from clients import wait_for
+from harness import PATIENCE_S, Failure, check
 from test_hostile import frame
 from test_protocol_grpc import channel_to, streaming, text_field
 from tritonclient.grpc import model_config_pb2
@@ -156,11 +157,12 @@ def case_reflection_unread(t):
     server = t.start()
     one = text_field(4, b"inference.ModelConfig")
     message = b"\0" + struct.pack(">I", len(one)) + one
-    with socket.create_connection(("127.0.0.1", server.grpc), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", server.grpc), timeout=PATIENCE_S) as sock:
         sock.sendall(streaming(b"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo") +
                      frame(0, 0, 1, message * 500) * 20)
-        time.sleep(0.5)
-        check(100000 < server.metric("dyno_bytes_in_flight") < 4 << 20, "what is held")
+        wait_for(lambda: server.metric("dyno_bytes_in_flight") > 100000)
+        time.sleep(0.5)  # and no more comes
+        check(server.metric("dyno_bytes_in_flight") < 4 << 20, "what is held")
         server.alive()
     server.wait_quiet()
 

@@ -26,7 +26,7 @@ import urllib.parse
 
 import grpc
 import numpy as np
-from harness import Failure, check
+from harness import PATIENCE_S, Failure, check
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 
@@ -225,7 +225,7 @@ def case_answers_that_nobody_reads(t):
             b"Content-Length: %d\r\n\r\n" % (len(head), len(head) + x.nbytes) + head + x.tobytes()
     for linger in (True, False):
         for _ in range(5):
-            sock = socket.create_connection(("127.0.0.1", server.http), timeout=10)
+            sock = socket.create_connection(("127.0.0.1", server.http), timeout=PATIENCE_S)
             if linger:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sock.sendall(whole)

@@ -13,7 +13,8 @@ import tritonclient.grpc.aio as triton_grpc_aio
 import tritonclient.http as triton_http
 import tritonclient.http.aio as triton_http_aio
 import tritonclient.utils.shared_memory as shm
-from harness import Failure, check
+from clients import wait_for
+from harness import PATIENCE_S, Failure, check
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 from tritonclient.utils import InferenceServerException
@@ -288,17 +289,15 @@ def case_unregister_in_use(t):
     server = t.start("--allow-client-shm", "--instances=1", models=("slow",))
     x = np.abs(np.random.rand(512, 256)).astype(np.float32)
     client = triton_http.InferenceServerClient(f"127.0.0.1:{server.http}", concurrency=4,
-                                               network_timeout=60)
+                                               network_timeout=PATIENCE_S)
     with region(2 * x.nbytes) as (key, handle):
         shm.set_shared_memory_region(handle, [x])
         client.register_system_shared_memory("r", key, 2 * x.nbytes)
         running = [client.async_infer("slow", [lent(triton_http, "r", x.nbytes, x.shape)],
                                       outputs=[into(triton_http, "r", x.nbytes, x.nbytes)])
                    for _ in range(2)]
-        # The second waits for the first: by now both were taken in.
-        while server.metric("nv_inference_pending_request_count") < 2 and \
-                server.metric("nv_inference_request_success") < 1:
-            pass
+        wait_for(lambda: server.metric("nv_inference_pending_request_count") +
+                 server.metric("nv_inference_request_success") >= 2)  # both were taken in
         client.unregister_system_shared_memory("r")
         check(client.get_system_shared_memory_status() == [])
         for future in running:
@@ -446,7 +445,7 @@ def case_timeout_is_honoured(t):
     server = t.start("--instances=1", models=("slow",))
     x = np.random.rand(512, 256).astype(np.float32)
     client = triton_http.InferenceServerClient(f"127.0.0.1:{server.http}", concurrency=8,
-                                               network_timeout=60)
+                                               network_timeout=PATIENCE_S)
     first = [client.async_infer("slow", [item(triton_http, x)]) for _ in range(4)]
     late = [client.async_infer("slow", [item(triton_http, x)], timeout=1) for _ in range(4)]
     for future in first:

@@ -15,7 +15,7 @@ import time
 
 import grpc
 import numpy as np
-from harness import check
+from harness import PATIENCE_S, check
 from test_gate import BODY, INFER, add, bearer, comes_true, request_of, stub_of
 from test_meter import records
 
@@ -31,7 +31,7 @@ BOOK = {"tariffs": [{"name": "flat", "version": 1, "currency": "USD", "kind": "f
 def quota(t, *args):
     """dyno quota, its report."""
     got = subprocess.run([t.build / "dyno", "quota", *args, f"--control-db={t.folder}/c.db", "--json"],
-                         capture_output=True, text=True, timeout=60, check=False)
+                         capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     check(got.returncode == 0, args, got.stderr)
     return json.loads(got.stdout)
 
@@ -63,6 +63,15 @@ def start(t, *flags, **how):
 def infer(server, key, body=BODY, path=INFER):
     status, head, text = server.request("POST", path, body, bearer(key))
     return status, head, json.loads(text)
+
+
+def all_have_left(t, ledger="ledger"):
+    """That every answer of the last start has left is in the ledger, too: who dies now leaves nothing open."""
+    def are_settled():
+        rows = [(int(r["id"].split("-")[1]), r) for r in records(t, t.folder / ledger) if r["kind"] == "usage"]
+        last = max(epoch for epoch, _ in rows)
+        return all(r["state"] in ("sent", "voided") for epoch, r in rows if epoch == last)
+    comes_true("that all have left", are_settled)
 
 
 def tell(server):
@@ -198,12 +207,12 @@ def case_killed_and_the_same(t):
     for i in range(5):
         load(server, key, 0.8, kill_at=0.2 + 0.13 * i)
         server.wait_ready()
-        comes_true("it is told", lambda: used_ns(t) == usage(t)[1], 30)
+        comes_true("it is told", lambda: used_ns(t) == usage(t)[1])
     check(used_ns(t) > 0 and used_ns(t) == used_ns(t, idx=1), quota(t, "show", "acme"))
-    time.sleep(4)  # what was answered is told, and known to have left
+    all_have_left(t)
+    comes_true("it is told", lambda: used_ns(t) == usage(t)[1])
     before = used_ns(t)
     os.kill(server.worker(), signal.SIGKILL)  # with nothing on its way: the same as before
-    time.sleep(0.1)
     server.wait_ready()
     time.sleep(2.5)
     check(used_ns(t) == before == usage(t)[1], used_ns(t), before, usage(t))
@@ -248,10 +257,11 @@ def case_two_servers_share(t):
             counts[i][status == 429] += 1
             if status == 429:
                 time.sleep(0.02)
+    check([infer(server, key)[0] for server in servers] == [200, 200])  # both have something of it
     threads = [threading.Thread(target=work, args=(i,)) for i in (0, 1) for _ in range(2)]
     for thread in threads:
         thread.start()
-    comes_true("both refuse", lambda: min(c[1] for c in counts) > 50, 60)
+    comes_true("both refuse", lambda: min(c[1] for c in counts) > 50)
     stop.set()
     for thread in threads:
         thread.join()
@@ -260,7 +270,6 @@ def case_two_servers_share(t):
     spent = sum(usage(t, f"ledger{i}")[1] for i in (1, 2))
     row, = quota(t, "show", "acme")
     check(int(row["used_reference_ns"]) == spent, row, spent)
-    check(min(c[0] for c in counts) > 0, counts)
     check_spent(t, limit_ns)
 
 
@@ -303,8 +312,8 @@ def case_a_fleet_shares(t):
         check([infer(server, key)[0] for server in servers] == [200, 200])
         pg.start()
         comes_true("told", lambda: int(report()["used_reference_ns"]) ==
-                   sum(usage(t, f"ledger{i}")[1] for i in (1, 2)) > 0, 40)
-        ends, answers = time.monotonic() + 60, [[], []]
+                   sum(usage(t, f"ledger{i}")[1] for i in (1, 2)) > 0)
+        ends, answers = time.monotonic() + PATIENCE_S, [[], []]
         while min(a[-20:].count(429) for a in answers) < 20:
             check(time.monotonic() < ends, "never used up", [a[-5:] for a in answers])
             for i in (0, 1):
@@ -341,7 +350,7 @@ def case_reconciled_by_hand(t):
     for _ in range(20):
         check(infer(server, key)[0] == 200)
     comes_true("a slice", lambda: float(quota(t, "show", "acme")[0]["leased"]) > 0.3)
-    time.sleep(1.5)  # that answers have left is in the ledger
+    all_have_left(t)
 
     def reconcile(*args):
         return subprocess.run([t.build / "dyno", "quota", "reconcile", f"--control-db={t.folder}/c.db", *args],
@@ -419,7 +428,7 @@ def case_refuses_to_start(t):
     def bad(says, *flags):
         got = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}", "--http-port=0",
                               "--grpc-port=-1", "--metrics-port=-1", f"--control-db={t.folder}/c.db", *flags],
-                             capture_output=True, text=True, timeout=20, check=False)
+                             capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         check(got.returncode != 0 and re.search(says, got.stderr), got)
     add(t, "acme")
     (t.folder / "book.json").write_text(json.dumps(BOOK).replace("USD", "EUR"))
@@ -506,7 +515,7 @@ def case_clients_that_go(t):
     check(infer(server, key, body, "/v2/models/slow/infer")[0] == 200)
     took = time.monotonic() - began
     for i in range(40):  # gone while it runs, or while its record is written
-        conn = http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)
+        conn = http.client.HTTPConnection("127.0.0.1", server.http, timeout=PATIENCE_S)
         conn.request("POST", "/v2/models/slow/infer", body, bearer(key))
         time.sleep(took * i / 40)
         conn.close()

@@ -15,7 +15,7 @@ import grpc
 import numpy as np
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
-from harness import Failure, check
+from harness import PATIENCE_S, Failure, check
 
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 16], "datatype": "FP32",
                                "data": list(range(16))}]}).encode()
@@ -83,7 +83,7 @@ def start(t, *flags, issued="server", client=None, ports=("http", "grpc"), **opt
     return server, certificates
 
 
-def connect(port, context, timeout=20):
+def connect(port, context, timeout=PATIENCE_S):
     raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
     try:
         return context.wrap_socket(raw, server_hostname="localhost", suppress_ragged_eofs=False)
@@ -129,7 +129,7 @@ def cpu_s(server):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_for(what, condition, seconds=20):
+def wait_for(what, condition, seconds=PATIENCE_S):
     end = time.monotonic() + seconds
     while not condition():
         check(time.monotonic() < end, what)
@@ -144,7 +144,7 @@ def case_stock_clients(t):
     x = np.random.rand(1, 4 << 20).astype(np.float32)
     small = np.random.rand(3, 16).astype(np.float32)
     http = triton_http.InferenceServerClient(
-        f"localhost:{server.http}", ssl=True, network_timeout=60, concurrency=2,
+        f"localhost:{server.http}", ssl=True, network_timeout=PATIENCE_S, concurrency=2,
         ssl_context_factory=lambda: gevent.ssl.create_default_context(
             cafile=certificates.path("ca.pem")))
     client = triton_grpc.InferenceServerClient(
@@ -213,7 +213,7 @@ def case_versions_and_ciphers(t):
             sock.sendall(GO_ON)
             check(b"200 OK" in sock.recv(65536))
             session = sock.session
-        with context.wrap_socket(socket.create_connection(("127.0.0.1", server.http), timeout=20),
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", server.http), timeout=PATIENCE_S),
                                  server_hostname="localhost", session=session) as sock:
             check(sock.session_reused, version, "not resumed")
             sock.sendall(GO_ON)
@@ -264,7 +264,7 @@ def case_closing_is_told(t):
             except ssl.SSLWantReadError:
                 sock.sendall(outgoing.read())
                 incoming.write(sock.recv(65536))
-    with socket.create_connection(("127.0.0.1", server.http), timeout=20) as sock:
+    with socket.create_connection(("127.0.0.1", server.http), timeout=PATIENCE_S) as sock:
         until(end.do_handshake)
         end.write(GO_ON)
         try:
@@ -359,18 +359,23 @@ def case_key_updates(t):
              certificates.path("ca.pem"), "-crlf"]
 
     def interact(*steps, version="-tls1_3"):
+        """Each step when the one before was answered: what comes together is not taken for commands."""
         with subprocess.Popen([*words, version], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as process:
+            text = b""
             try:
-                for step in steps:
+                for says, step in (("Verify return code", b""), *((says_of[step], step) for step in steps)):
                     process.stdin.write(step)
                     process.stdin.flush()
-                    time.sleep(0.2)
+                    want = text.count(says.encode()) + 1
+                    while text.count(says.encode()) < want and (more := os.read(process.stdout.fileno(), 65536)):
+                        text += more
                 process.stdin.close()
             except OSError:
                 pass
-            return process.stdout.read()
+            return text + process.stdout.read()
     get = b"GET /v2/health/live HTTP/1.1\n\n"
+    says_of = {b"K\n": "KEYUPDATE", b"k\n": "KEYUPDATE", b"R\n": "RENEGOTIATING", get: "HTTP/1.1 200 OK"}
     text = interact(b"K\n", get, b"k\n", b"K\n", get)
     check(text.count(b"HTTP/1.1 200 OK") == 2, text)
     # A renegotiation of TLS 1.2 is refused, and the connection is good for nothing then.
@@ -405,7 +410,7 @@ def case_garbage(t):
     for port in (server.http, server.grpc):
         for data in said:
             for reset in (False, True):
-                sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+                sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
                 if reset:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 try:
@@ -421,7 +426,7 @@ def case_garbage(t):
     # Whoever says nothing at all has begun nothing.
     count = failures(server)
     for _ in range(20):
-        socket.create_connection(("127.0.0.1", server.http), timeout=10).close()
+        socket.create_connection(("127.0.0.1", server.http), timeout=PATIENCE_S).close()
     still_serves(server)
     check(failures(server) == count, "counted", failures(server) - count)
     # In the middle of what was good so far.

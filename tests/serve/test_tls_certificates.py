@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 import grpc
-from harness import check
+from harness import PATIENCE_S, check
 from test_tls import BODY, GO_ON, Certificates, connect, failures, refused, start, still_serves, wait_for
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
@@ -31,7 +31,7 @@ def case_client_certificates(t):
         good = certificates.context(client="client", version=version)
         session = None
         for reused in (False, True):
-            raw = socket.create_connection(("127.0.0.1", server.http), timeout=20)
+            raw = socket.create_connection(("127.0.0.1", server.http), timeout=PATIENCE_S)
             with good.wrap_socket(raw, server_hostname="localhost", session=session) as sock:
                 check(sock.session_reused == reused, version, reused)
                 sock.sendall(GO_ON)
@@ -97,7 +97,7 @@ def case_reload_while_requests_run(t):
             stub = pb_grpc.GRPCInferenceServiceStub(channel)
             while not stop.is_set():
                 try:
-                    stub.ServerLive(pb.ServerLiveRequest(), timeout=20)
+                    stub.ServerLive(pb.ServerLiveRequest(), timeout=PATIENCE_S)
                 except grpc.RpcError as error:
                     failed.append(error)
                 count[2] += 1
@@ -181,7 +181,7 @@ def case_refuses_to_start(t):
     def bad(says, *flags, **env):
         got = subprocess.run([t.build / "dyno-serve", f"--model-repository={t.repository}",
                               "--http-port=0", "--grpc-port=0", "--metrics-port=0", *flags],
-                             capture_output=True, text=True, timeout=20, check=False,
+                             capture_output=True, text=True, timeout=PATIENCE_S, check=False,
                              stdin=subprocess.DEVNULL, env={**os.environ, **env})
         check(got.returncode in (64, 65, 69, 74, 75) and re.search(says, got.stderr), got)
         check(got.stderr.count("\n") == 1, got.stderr)
