@@ -42,6 +42,13 @@ void dyno_json_f32(struct dyno_json_writer *json, float value);
 void dyno_json_bool(struct dyno_json_writer *json, bool value);
 void dyno_json_null(struct dyno_json_writer *json);
 
+/* A member of an object: its key, and a value. */
+void dyno_json_put_str(struct dyno_json_writer *json, const char *key, const char *text);
+void dyno_json_put_i64(struct dyno_json_writer *json, const char *key, int64_t value);
+void dyno_json_put_u64(struct dyno_json_writer *json, const char *key, uint64_t value);
+void dyno_json_put_f64(struct dyno_json_writer *json, const char *key, double value);
+void dyno_json_put_bool(struct dyno_json_writer *json, const char *key, bool value);
+
 /* --- reader: one token at a time, in constant memory --- */
 
 enum dyno_json_token_kind {

@@ -220,3 +220,33 @@ void dyno_json_null(struct dyno_json_writer *json)
     separate(json);
     dyno_strbuf_puts(json->out, "null");
 }
+
+void dyno_json_put_str(struct dyno_json_writer *json, const char *key, const char *text)
+{
+    dyno_json_key(json, key);
+    dyno_json_str(json, text);
+}
+
+void dyno_json_put_i64(struct dyno_json_writer *json, const char *key, int64_t value)
+{
+    dyno_json_key(json, key);
+    dyno_json_i64(json, value);
+}
+
+void dyno_json_put_u64(struct dyno_json_writer *json, const char *key, uint64_t value)
+{
+    dyno_json_key(json, key);
+    dyno_json_u64(json, value);
+}
+
+void dyno_json_put_f64(struct dyno_json_writer *json, const char *key, double value)
+{
+    dyno_json_key(json, key);
+    dyno_json_f64(json, value);
+}
+
+void dyno_json_put_bool(struct dyno_json_writer *json, const char *key, bool value)
+{
+    dyno_json_key(json, key);
+    dyno_json_bool(json, value);
+}

@@ -57,8 +57,7 @@ static void latency_json(struct dyno_json_writer *json, const char *key,
     dyno_json_key(json, key);
     dyno_json_object_begin(json);
     for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        dyno_json_key(json, rows[i].key);
-        dyno_json_f64(json, rows[i].us * 1e-3);
+        dyno_json_put_f64(json, rows[i].key, rows[i].us * 1e-3);
     }
     dyno_json_object_end(json);
 }
@@ -73,8 +72,7 @@ static void layers_json(const struct dyno_session *session, const double *step_u
         dyno_json_object_begin(json);
         dyno_report_step_json(session->engine, i, "nodes", json);
         if (step_us != NULL) {
-            dyno_json_key(json, "us");
-            dyno_json_f64(json, step_us[i]);
+            dyno_json_put_f64(json, "us", step_us[i]);
         }
         dyno_json_object_end(json);
     }
@@ -90,52 +88,34 @@ enum dyno_status dyno_bench_print_json(const struct dyno_bench_result *result,
     char cpu[128];
     dyno_cpu_name(cpu, sizeof(cpu));
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "engine");
-    dyno_json_str(&json, result->name);
-    dyno_json_key(&json, "processor");
-    dyno_json_str(&json, cpu);
-    dyno_json_key(&json, "threads");
-    dyno_json_i64(&json, dyno_pool_thread_count(session->pool));
-    dyno_json_key(&json, "streams");
-    dyno_json_u64(&json, result->stream_count);
-    dyno_json_key(&json, "runs");
-    dyno_json_u64(&json, result->latency.count);
-    dyno_json_key(&json, "qps");
-    dyno_json_f64(&json, result->qps);
-    dyno_json_key(&json, "items_s");
-    dyno_json_f64(&json, result->items_s);
+    dyno_json_put_str(&json, "engine", result->name);
+    dyno_json_put_str(&json, "processor", cpu);
+    dyno_json_put_i64(&json, "threads", dyno_pool_thread_count(session->pool));
+    dyno_json_put_u64(&json, "streams", result->stream_count);
+    dyno_json_put_u64(&json, "runs", result->latency.count);
+    dyno_json_put_f64(&json, "qps", result->qps);
+    dyno_json_put_f64(&json, "items_s", result->items_s);
     latency_json(&json, "latency_ms", &result->latency);
     if (result->gpu.count != 0) {
-        dyno_json_key(&json, "gpu");
-        dyno_json_str(&json, dyno_engine_device_name(session->engine));
+        dyno_json_put_str(&json, "gpu", dyno_engine_device_name(session->engine));
         dyno_report_precisions_json(session->engine, &json);
         dyno_report_branches_json(result->context, &json);
         latency_json(&json, "gpu_ms", &result->gpu);
-        dyno_json_key(&json, "launches");
-        dyno_json_u64(&json, result->launches);
-        dyno_json_key(&json, "data_transfers");
-        dyno_json_bool(&json, !result->no_transfers);
+        dyno_json_put_u64(&json, "launches", result->launches);
+        dyno_json_put_bool(&json, "data_transfers", !result->no_transfers);
     }
     if (!isnan(result->energy_j)) {
-        dyno_json_key(&json, "energy_j");
-        dyno_json_f64(&json, result->energy_j);
-        dyno_json_key(&json, "energy_j_item");
-        dyno_json_f64(&json, joule_item(result));
+        dyno_json_put_f64(&json, "energy_j", result->energy_j);
+        dyno_json_put_f64(&json, "energy_j_item", joule_item(result));
     }
-    dyno_json_key(&json, "steps");
-    dyno_json_u64(&json, dyno_engine_step_count(session->engine));
-    dyno_json_key(&json, "load_ms");
-    dyno_json_f64(&json, (double)session->load_ns * 1e-6);
-    dyno_json_key(&json, "arena_bytes");
-    dyno_json_u64(&json, result->arena_bytes);
-    dyno_json_key(&json, "tensor_bytes");
-    dyno_json_u64(&json, result->tensor_bytes);
+    dyno_json_put_u64(&json, "steps", dyno_engine_step_count(session->engine));
+    dyno_json_put_f64(&json, "load_ms", (double)session->load_ns * 1e-6);
+    dyno_json_put_u64(&json, "arena_bytes", result->arena_bytes);
+    dyno_json_put_u64(&json, "tensor_bytes", result->tensor_bytes);
     if (dyno_engine_gpu_bytes(session->engine) != 0) {
-        dyno_json_key(&json, "gpu_bytes");
-        dyno_json_u64(&json, dyno_engine_gpu_bytes(session->engine));
+        dyno_json_put_u64(&json, "gpu_bytes", dyno_engine_gpu_bytes(session->engine));
     }
-    dyno_json_key(&json, "peak_rss_bytes");
-    dyno_json_u64(&json, dyno_peak_rss_bytes());
+    dyno_json_put_u64(&json, "peak_rss_bytes", dyno_peak_rss_bytes());
     dyno_report_ios_json(session->engine, &json);
     if (with_layers)
         layers_json(session, result->step_us, &json);

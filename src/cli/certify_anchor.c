@@ -27,19 +27,13 @@ void dyno_certify_anchor_json(struct dyno_json_writer *json, const struct dyno_a
     char when[DYNO_TIME_TEXT_ROOM];
     dyno_json_key(json, "anchor");
     dyno_json_object_begin(json);
-    dyno_json_key(json, "framework");
-    dyno_json_str(json, anchor->framework);
-    dyno_json_key(json, "by");
-    dyno_json_str(json, anchor->by);
-    dyno_json_key(json, "made");
-    dyno_json_str(json, dyno_time_text(anchor->made_s, when));
-    dyno_json_key(json, "point");
-    dyno_json_u64(json, anchor->point_idx + 1U);
-    dyno_json_key(json, "segments");
-    dyno_json_u64(json, anchor->segment_count);
+    dyno_json_put_str(json, "framework", anchor->framework);
+    dyno_json_put_str(json, "by", anchor->by);
+    dyno_json_put_str(json, "made", dyno_time_text(anchor->made_s, when));
+    dyno_json_put_u64(json, "point", anchor->point_idx + 1U);
+    dyno_json_put_u64(json, "segments", anchor->segment_count);
     for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        dyno_json_key(json, rows[i].name);
-        dyno_json_f64(json, rows[i].value);
+        dyno_json_put_f64(json, rows[i].name, rows[i].value);
     }
     dyno_json_object_end(json);
 }

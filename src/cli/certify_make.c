@@ -54,8 +54,7 @@ enum dyno_status dyno_certify_tell(const struct dyno_certify_options *options,
             dyno_certify_anchor_json(&json, told[i].anchor);
     }
     if (verdict != NULL) {
-        dyno_json_key(&json, "verdict");
-        dyno_json_str(&json, verdict);
+        dyno_json_put_str(&json, "verdict", verdict);
     }
     dyno_json_object_end(&json);
     const bool ok = dyno_strbuf_ok(&text);

@@ -293,17 +293,11 @@ void dyno_certify_report_text(const struct dyno_cert *cert, const char *path)
 
 /* --- JSON --- */
 
-static void text(struct dyno_json_writer *json, const char *key, const char *value)
-{
-    dyno_json_key(json, key);
-    dyno_json_str(json, value);
-}
-
 static void hash(struct dyno_json_writer *json, const char *key, const struct dyno_cert_hash *value)
 {
     char hex[DYNO_CERT_HEX_ROOM];
     dyno_cert_hex(value, hex);
-    text(json, key, hex);
+    dyno_json_put_str(json, key, hex);
 }
 
 static void interval(struct dyno_json_writer *json, const char *key, double lower, double value,
@@ -326,10 +320,8 @@ static void point_json(struct dyno_json_writer *json, const struct dyno_cert *ce
     for (uint32_t a = 0; a < cert->axis_count; a++)
         dyno_json_i64(json, point->at[a]);
     dyno_json_array_end(json);
-    dyno_json_key(json, "blocks_kept");
-    dyno_json_u64(json, point->kept_count);
-    dyno_json_key(json, "blocks_dropped");
-    dyno_json_u64(json, point->dropped_count);
+    dyno_json_put_u64(json, "blocks_kept", point->kept_count);
+    dyno_json_put_u64(json, "blocks_dropped", point->dropped_count);
     interval(json, "control_log", point->control_log.lower, point->control_log.value,
              point->control_log.upper);
     interval(json, "baseline_item_ns", point->item_ns.lower, point->item_ns.value,
@@ -338,8 +330,7 @@ static void point_json(struct dyno_json_writer *json, const struct dyno_cert *ce
         interval(json, "s", exp(point->speedup_log.lower), exp(point->speedup_log.value),
                  exp(point->speedup_log.upper));
     } else {
-        dyno_json_key(json, "t_ref_ns");
-        dyno_json_u64(json, point->t_ref_ns);
+        dyno_json_put_u64(json, "t_ref_ns", point->t_ref_ns);
     }
     dyno_json_object_end(json);
 }
@@ -364,10 +355,9 @@ static void scenarios_json(struct dyno_json_writer *json,
     pair_json(json, "multi_stream_p99_ms", scenarios->multi_stream_p99_ns, 1e-6);
     pair_json(json, "offline_items_s", scenarios->offline_1e6, 1e-6);
     pair_json(json, "server_queries_s", scenarios->server_1e6, 1e-6);
-    dyno_json_key(json, "server_bound_ms");
-    dyno_json_f64(json, (double)scenarios->bound_ns * 1e-6);
-    dyno_json_key(json, "s_slo");
-    dyno_json_f64(json, scenarios->slo_1e6 > 0 ? (double)scenarios->slo_1e6 * 1e-6 : NAN);
+    dyno_json_put_f64(json, "server_bound_ms", (double)scenarios->bound_ns * 1e-6);
+    dyno_json_put_f64(json, "s_slo",
+                      scenarios->slo_1e6 > 0 ? (double)scenarios->slo_1e6 * 1e-6 : NAN);
     dyno_json_object_end(json);
 }
 
@@ -377,21 +367,19 @@ void dyno_certify_report_json(struct dyno_json_writer *json, const struct dyno_c
     char from[DYNO_TIME_TEXT_ROOM];
     char to[DYNO_TIME_TEXT_ROOM];
     dyno_json_object_begin(json);
-    text(json, "kind", dyno_cert_kind_text(cert->kind));
-    text(json, "outcome", dyno_cert_outcome_text(cert->outcome));
-    text(json, "reason", cert->reason);
+    dyno_json_put_str(json, "kind", dyno_cert_kind_text(cert->kind));
+    dyno_json_put_str(json, "outcome", dyno_cert_outcome_text(cert->outcome));
+    dyno_json_put_str(json, "reason", cert->reason);
     if (path != NULL)
-        text(json, "file", path);
+        dyno_json_put_str(json, "file", path);
     hash(json, "address", &cert->address);
     hash(json, "model", &cert->model);
     hash(json, "baseline", &cert->baseline);
-    text(json, "device_class", cert->device_class);
-    text(json, "issued", dyno_time_text(cert->issued_s, from));
-    text(json, "expires", dyno_time_text(dyno_cert_expires_s(cert), to));
-    dyno_json_key(json, "batch");
-    dyno_json_u64(json, cert->batch);
-    dyno_json_key(json, "attempts");
-    dyno_json_u64(json, cert->attempt_count);
+    dyno_json_put_str(json, "device_class", cert->device_class);
+    dyno_json_put_str(json, "issued", dyno_time_text(cert->issued_s, from));
+    dyno_json_put_str(json, "expires", dyno_time_text(dyno_cert_expires_s(cert), to));
+    dyno_json_put_u64(json, "batch", cert->batch);
+    dyno_json_put_u64(json, "attempts", cert->attempt_count);
     dyno_json_key(json, "points");
     dyno_json_array_begin(json);
     for (uint32_t i = 0; i < cert->point_count; i++)
@@ -400,11 +388,10 @@ void dyno_certify_report_json(struct dyno_json_writer *json, const struct dyno_c
     if (cert->kind == DYNO_CERT_ENGINE) {
         hash(json, "engine", &cert->engine);
         hash(json, "reference", &cert->reference);
-        text(json, "precision", cert->precision);
+        dyno_json_put_str(json, "precision", cert->precision);
         interval(json, "s", (double)cert->speedup_1e6[0] * 1e-6,
                  (double)cert->speedup_1e6[1] * 1e-6, (double)cert->speedup_1e6[2] * 1e-6);
-        dyno_json_key(json, "agreement");
-        dyno_json_f64(json, cert->accuracy.agreement_1e6 * 1e-6);
+        dyno_json_put_f64(json, "agreement", cert->accuracy.agreement_1e6 * 1e-6);
         scenarios_json(json, &cert->scenarios);
         dyno_json_key(json, "energy_j_per_item");
         dyno_json_array_begin(json);

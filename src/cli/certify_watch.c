@@ -105,14 +105,10 @@ static enum dyno_status tell(const struct dyno_certify_options *options,
     struct dyno_strbuf text = {0};
     struct dyno_json_writer json = {.out = &text, .indent = 2};
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "verdict");
-    dyno_json_str(&json, texts[watching->verdict]);
-    dyno_json_key(&json, "blocks");
-    dyno_json_u64(&json, watching->count);
-    dyno_json_key(&json, "certified");
-    dyno_json_f64(&json, exp(watching->certified));
-    dyno_json_key(&json, "measured");
-    dyno_json_f64(&json, again);
+    dyno_json_put_str(&json, "verdict", texts[watching->verdict]);
+    dyno_json_put_u64(&json, "blocks", watching->count);
+    dyno_json_put_f64(&json, "certified", exp(watching->certified));
+    dyno_json_put_f64(&json, "measured", again);
     dyno_json_object_end(&json);
     const bool ok = dyno_strbuf_ok(&text);
     if (options->json && ok)

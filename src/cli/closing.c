@@ -26,16 +26,10 @@ const char *dyno_sha256_text(const void *data, size_t bytes, char out[DYNO_SHA_T
 
 /* --- text --- */
 
-static void put(struct dyno_json_writer *json, const char *key, const char *value)
-{
-    dyno_json_key(json, key);
-    dyno_json_str(json, value);
-}
-
 static void put_nano(struct dyno_json_writer *json, const char *key, int64_t nano)
 {
     char text[DYNO_MONEY_ROOM];
-    put(json, key, dyno_decimal_text(nano, 9, 0, text));
+    dyno_json_put_str(json, key, dyno_decimal_text(nano, 9, 0, text));
 }
 
 static void print_credits(const struct dyno_closing *closing, struct dyno_json_writer *json)
@@ -44,7 +38,7 @@ static void print_credits(const struct dyno_closing *closing, struct dyno_json_w
     dyno_json_array_begin(json);
     for (size_t i = 0; i < closing->credit_count; i++) {
         dyno_json_object_begin(json);
-        put(json, "tenant", closing->credits[i].tenant);
+        dyno_json_put_str(json, "tenant", closing->credits[i].tenant);
         put_nano(json, "before", closing->credits[i].before_nano);
         put_nano(json, "left", closing->credits[i].left_nano);
         dyno_json_object_end(json);
@@ -58,10 +52,10 @@ static void print_invoices(const struct dyno_closing *closing, struct dyno_json_
     dyno_json_array_begin(json);
     for (size_t i = 0; i < closing->invoice_count; i++) {
         dyno_json_object_begin(json);
-        put(json, "number", closing->invoices[i].number);
-        put(json, "tenant", closing->invoices[i].tenant);
-        put(json, "total", closing->invoices[i].total);
-        put(json, "sha256", closing->invoices[i].sha256);
+        dyno_json_put_str(json, "number", closing->invoices[i].number);
+        dyno_json_put_str(json, "tenant", closing->invoices[i].tenant);
+        dyno_json_put_str(json, "total", closing->invoices[i].total);
+        dyno_json_put_str(json, "sha256", closing->invoices[i].sha256);
         dyno_json_object_end(json);
     }
     dyno_json_array_end(json);
@@ -73,25 +67,23 @@ void dyno_closing_print(const struct dyno_closing *closing, struct dyno_strbuf *
     const struct dyno_invoice_closing *made_of = &closing->made_of;
     char when[DYNO_TIME_TEXT_ROOM];
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "dyno_closing");
-    dyno_json_i64(&json, 1);
-    dyno_json_key(&json, "number");
-    dyno_json_u64(&json, made_of->number);
-    put(&json, "before", made_of->before);
-    put(&json, "platform", closing->platform);
-    put(&json, "from", dyno_time_text(closing->first_s, when));
-    put(&json, "until", dyno_time_text(closing->next_s, when));
-    put(&json, "billed_from", dyno_time_text(made_of->billed_from_s, when));
-    put(&json, "tariffs", made_of->tariffs);
-    put(&json, "factors", made_of->factors);
+    dyno_json_put_i64(&json, "dyno_closing", 1);
+    dyno_json_put_u64(&json, "number", made_of->number);
+    dyno_json_put_str(&json, "before", made_of->before);
+    dyno_json_put_str(&json, "platform", closing->platform);
+    dyno_json_put_str(&json, "from", dyno_time_text(closing->first_s, when));
+    dyno_json_put_str(&json, "until", dyno_time_text(closing->next_s, when));
+    dyno_json_put_str(&json, "billed_from", dyno_time_text(made_of->billed_from_s, when));
+    dyno_json_put_str(&json, "tariffs", made_of->tariffs);
+    dyno_json_put_str(&json, "factors", made_of->factors);
     dyno_invoice_heads_json(made_of, &json);
     print_credits(closing, &json);
     print_invoices(closing, &json);
-    put(&json, "currency", closing->currency);
-    put(&json, "revenue", closing->revenue);
-    put(&json, "charged", closing->charged);
-    put(&json, "paid_by_credit", closing->paid_by_credit);
-    put(&json, "residue", closing->residue);
+    dyno_json_put_str(&json, "currency", closing->currency);
+    dyno_json_put_str(&json, "revenue", closing->revenue);
+    dyno_json_put_str(&json, "charged", closing->charged);
+    dyno_json_put_str(&json, "paid_by_credit", closing->paid_by_credit);
+    dyno_json_put_str(&json, "residue", closing->residue);
     dyno_json_object_end(&json);
     dyno_strbuf_puts(out, "\n");
 }

@@ -306,10 +306,8 @@ static enum dyno_status export_times(const char *path, const struct stream *stre
     for (uint32_t s = 0; s < count; s++) {
         for (uint64_t i = 0; i < streams[s].count; i++) {
             dyno_json_object_begin(&json);
-            dyno_json_key(&json, "stream");
-            dyno_json_u64(&json, s);
-            dyno_json_key(&json, "latencyMs");
-            dyno_json_f64(&json, streams[s].us[i] * 1e-3);
+            dyno_json_put_u64(&json, "stream", s);
+            dyno_json_put_f64(&json, "latencyMs", streams[s].us[i] * 1e-3);
             dyno_json_object_end(&json);
         }
     }

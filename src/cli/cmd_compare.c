@@ -293,16 +293,11 @@ static void print_row(struct dyno_json_writer *json, bool as_json, const char *n
         return;
     }
     dyno_json_object_begin(json);
-    dyno_json_key(json, "name");
-    dyno_json_str(json, name);
-    dyno_json_key(json, "max_abs");
-    dyno_json_f64(json, diff->max_abs);
-    dyno_json_key(json, "range");
-    dyno_json_f64(json, diff->range);
-    dyno_json_key(json, "relative");
-    dyno_json_f64(json, diff->relative);
-    dyno_json_key(json, "ok");
-    dyno_json_bool(json, ok);
+    dyno_json_put_str(json, "name", name);
+    dyno_json_put_f64(json, "max_abs", diff->max_abs);
+    dyno_json_put_f64(json, "range", diff->range);
+    dyno_json_put_f64(json, "relative", diff->relative);
+    dyno_json_put_bool(json, "ok", ok);
     dyno_json_object_end(json);
 }
 

@@ -92,8 +92,7 @@ static enum dyno_status print_outputs(const struct dyno_engine *engine,
         char shape[128];
         dyno_engine_output(engine, i, &info);
         print_shape(&outputs[i], shape, sizeof(shape));
-        dyno_json_key(&json, info.name);
-        dyno_json_str(&json, shape);
+        dyno_json_put_str(&json, info.name, shape);
         if (!as_json)
             printf("%s: %s\n", info.name, shape);
     }

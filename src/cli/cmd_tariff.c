@@ -88,24 +88,19 @@ static enum dyno_status print_json(const struct dyno_tariff_book *book, struct d
     for (size_t i = 0; i < book->tariff_count; i++) {
         const struct dyno_tariff *tariff = &book->tariffs[i];
         dyno_json_object_begin(&json);
-        dyno_json_key(&json, "name");
-        dyno_json_str(&json, tariff->name);
-        dyno_json_key(&json, "version");
-        dyno_json_i64(&json, tariff->version);
-        dyno_json_key(&json, "kind");
-        dyno_json_str(&json, dyno_tariff_kind_text(tariff->kind));
-        dyno_json_key(&json, "currency");
-        dyno_json_str(&json, tariff->currency->code);
+        dyno_json_put_str(&json, "name", tariff->name);
+        dyno_json_put_i64(&json, "version", tariff->version);
+        dyno_json_put_str(&json, "kind", dyno_tariff_kind_text(tariff->kind));
+        dyno_json_put_str(&json, "currency", tariff->currency->code);
         dyno_json_key(&json, "prices");
         dyno_json_array_begin(&json);
         for (size_t k = 0; k < DYNO_COUNT(speed_ups); k++) {
             dyno_json_object_begin(&json);
-            dyno_json_key(&json, "speed_up");
-            dyno_json_i64(&json, speed_ups[k]);
-            dyno_json_key(&json, "price");
-            dyno_json_str(&json, dyno_decimal_text(price_at(tariff, speed_ups[k]), 9, 2, amount));
-            dyno_json_key(&json, "device_hour_earns");
-            dyno_json_str(&json, dyno_decimal_text(earned_at(tariff, speed_ups[k]), 9, 2, amount));
+            dyno_json_put_i64(&json, "speed_up", speed_ups[k]);
+            dyno_json_put_str(&json, "price",
+                              dyno_decimal_text(price_at(tariff, speed_ups[k]), 9, 2, amount));
+            dyno_json_put_str(&json, "device_hour_earns",
+                              dyno_decimal_text(earned_at(tariff, speed_ups[k]), 9, 2, amount));
             dyno_json_object_end(&json);
         }
         dyno_json_array_end(&json);

@@ -109,12 +109,6 @@ static void print_text(const struct work *work, const struct dyno_sum *const *su
     }
 }
 
-static void put(struct dyno_json_writer *json, const char *key, const char *value)
-{
-    dyno_json_key(json, key);
-    dyno_json_str(json, value);
-}
-
 static enum dyno_status print_json(const struct work *work, const struct dyno_sum *const *sums,
                                    struct dyno_err *err)
 {
@@ -126,20 +120,19 @@ static enum dyno_status print_json(const struct work *work, const struct dyno_su
     for (size_t i = 0; i < work->sums.count; i++) {
         const struct dyno_usage_key *key = &sums[i]->key;
         dyno_json_object_begin(&json);
-        put(&json, "tenant", dyno_usage_source_name(work->source, key->tenant));
-        put(&json, "model", dyno_usage_source_name(work->source, key->model));
-        put(&json, "variant", dyno_usage_source_name(work->source, key->variant));
-        put(&json, "class", dyno_usage_source_name(work->source, key->class_name));
-        put(&json, "certificate", dyno_usage_source_name(work->source, key->certificate));
-        put(&json, "kind", dyno_usage_kind_text((enum dyno_usage_kind)sums[i]->kind));
-        dyno_json_key(&json, "requests");
-        dyno_json_u64(&json, sums[i]->requests);
-        dyno_json_key(&json, "items");
-        dyno_json_u64(&json, sums[i]->items);
+        dyno_json_put_str(&json, "tenant", dyno_usage_source_name(work->source, key->tenant));
+        dyno_json_put_str(&json, "model", dyno_usage_source_name(work->source, key->model));
+        dyno_json_put_str(&json, "variant", dyno_usage_source_name(work->source, key->variant));
+        dyno_json_put_str(&json, "class", dyno_usage_source_name(work->source, key->class_name));
+        dyno_json_put_str(&json, "certificate",
+                          dyno_usage_source_name(work->source, key->certificate));
+        dyno_json_put_str(&json, "kind", dyno_usage_kind_text((enum dyno_usage_kind)sums[i]->kind));
+        dyno_json_put_u64(&json, "requests", sums[i]->requests);
+        dyno_json_put_u64(&json, "items", sums[i]->items);
         (void)snprintf(name, sizeof(name), "%s_ns", unit_of(work, sums[i]));
-        put(&json, name, dyno_u128_text(sums[i]->core_ns, digits));
-        put(&json, "reference_ns", dyno_u128_text(sums[i]->reference_ns, digits));
-        put(&json, "memory_byte_ns", dyno_u128_text(sums[i]->byte_ns, digits));
+        dyno_json_put_str(&json, name, dyno_u128_text(sums[i]->core_ns, digits));
+        dyno_json_put_str(&json, "reference_ns", dyno_u128_text(sums[i]->reference_ns, digits));
+        dyno_json_put_str(&json, "memory_byte_ns", dyno_u128_text(sums[i]->byte_ns, digits));
         dyno_json_object_end(&json);
     }
     dyno_json_array_end(&json);

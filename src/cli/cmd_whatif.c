@@ -110,20 +110,16 @@ static enum dyno_status book_of(const struct work *work, const char *spec,
     dyno_json_key(&json, "tariffs");
     dyno_json_array_begin(&json);
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "name");
-    dyno_json_str(&json, "what if");
-    dyno_json_key(&json, "version");
-    dyno_json_i64(&json, 1);
-    dyno_json_key(&json, "currency");
-    dyno_json_str(&json, work->book->tariffs[0].currency->code);
+    dyno_json_put_str(&json, "name", "what if");
+    dyno_json_put_i64(&json, "version", 1);
+    dyno_json_put_str(&json, "currency", work->book->tariffs[0].currency->code);
     dyno_json_key(&json, "kind");
     dyno_json_strn(&json, spec, strcspn(spec, ","));
     for (size_t i = 0; i < DYNO_COUNT(fields); i++) {
         const char *value = value_of(work, spec, fields[i].letter);
         if (value == NULL)
             continue;
-        dyno_json_key(&json, fields[i].field);
-        dyno_json_str(&json, value);
+        dyno_json_put_str(&json, fields[i].field, value);
     }
     dyno_json_object_end(&json);
     dyno_json_array_end(&json);

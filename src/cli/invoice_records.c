@@ -22,12 +22,6 @@ struct drill {
     struct dyno_strbuf text;
 };
 
-static void put_json(struct dyno_json_writer *json, const char *key, const char *value)
-{
-    dyno_json_key(json, key);
-    dyno_json_str(json, value);
-}
-
 static void put_row(struct drill *drill, const struct dyno_usage *usage, dyno_u128 core_ns,
                     dyno_i128 nano)
 {
@@ -54,7 +48,7 @@ static void put_row(struct drill *drill, const struct dyno_usage *usage, dyno_u1
         struct dyno_json_writer json = {.out = &drill->text};
         dyno_json_object_begin(&json);
         for (size_t i = 0; i < DYNO_COUNT(names); i++)
-            put_json(&json, names[i], values[i]);
+            dyno_json_put_str(&json, names[i], values[i]);
         dyno_json_object_end(&json);
     } else {
         for (size_t i = 0; i < DYNO_COUNT(names); i++) {

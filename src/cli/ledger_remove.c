@@ -146,8 +146,7 @@ static enum dyno_status tell(const struct removing *to, struct dyno_err *err)
     }
     dyno_json_object_begin(&json);
     for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        dyno_json_key(&json, rows[i].name);
-        dyno_json_u64(&json, rows[i].value);
+        dyno_json_put_u64(&json, rows[i].name, rows[i].value);
     }
     dyno_json_object_end(&json);
     return dyno_ledger_print_json(&text, err);

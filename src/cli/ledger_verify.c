@@ -15,28 +15,10 @@
 
 /* --- pieces of reports --- */
 
-static void put_text(struct dyno_json_writer *json, const char *key, const char *text)
-{
-    dyno_json_key(json, key);
-    dyno_json_str(json, text);
-}
-
-static void put_count(struct dyno_json_writer *json, const char *key, uint64_t value)
-{
-    dyno_json_key(json, key);
-    dyno_json_u64(json, value);
-}
-
-static void put_bool(struct dyno_json_writer *json, const char *key, bool value)
-{
-    dyno_json_key(json, key);
-    dyno_json_bool(json, value);
-}
-
 static void put_hex(struct dyno_json_writer *json, const char *key, const void *data, size_t bytes)
 {
     char text[2 * DYNO_HEAD_BYTES + 1];
-    put_text(json, key, dyno_hex_text(data, bytes, text));
+    dyno_json_put_str(json, key, dyno_hex_text(data, bytes, text));
 }
 
 /* Reference-ns as EPU-hours, to the last digit. */
@@ -95,23 +77,23 @@ static void put_report(struct dyno_json_writer *json, const struct dyno_verify_r
 {
     char wide[DYNO_U128_TEXT_ROOM];
     char epu[64];
-    put_bool(json, "good", true);
-    put_count(json, "node", report->node);
-    put_count(json, "files", report->files);
-    put_count(json, "first_group", report->first_group);
-    put_count(json, "groups", report->groups);
-    put_count(json, "epochs", report->epochs);
-    put_count(json, "records", report->records);
-    put_count(json, "usage", report->usage);
-    put_count(json, "voids", report->voids);
-    put_count(json, "unconfirmed", report->unconfirmed);
-    put_text(json, "device_ns", dyno_u128_text(report->device_ns, wide));
-    put_text(json, "reference_ns", dyno_u128_text(report->reference_ns, wide));
-    put_text(json, "epu_hours", epu_text(report->reference_ns, epu));
-    put_count(json, "heads", report->heads);
-    put_count(json, "signed_heads", report->signed_heads);
-    put_bool(json, "closed", report->has_end);
-    put_bool(json, "retired", report->is_retired);
+    dyno_json_put_bool(json, "good", true);
+    dyno_json_put_u64(json, "node", report->node);
+    dyno_json_put_u64(json, "files", report->files);
+    dyno_json_put_u64(json, "first_group", report->first_group);
+    dyno_json_put_u64(json, "groups", report->groups);
+    dyno_json_put_u64(json, "epochs", report->epochs);
+    dyno_json_put_u64(json, "records", report->records);
+    dyno_json_put_u64(json, "usage", report->usage);
+    dyno_json_put_u64(json, "voids", report->voids);
+    dyno_json_put_u64(json, "unconfirmed", report->unconfirmed);
+    dyno_json_put_str(json, "device_ns", dyno_u128_text(report->device_ns, wide));
+    dyno_json_put_str(json, "reference_ns", dyno_u128_text(report->reference_ns, wide));
+    dyno_json_put_str(json, "epu_hours", epu_text(report->reference_ns, epu));
+    dyno_json_put_u64(json, "heads", report->heads);
+    dyno_json_put_u64(json, "signed_heads", report->signed_heads);
+    dyno_json_put_bool(json, "closed", report->has_end);
+    dyno_json_put_bool(json, "retired", report->is_retired);
     put_hex(json, "chain", report->chain.bytes, DYNO_DIGEST_BYTES);
     put_hex(json, "root", report->root.bytes, DYNO_DIGEST_BYTES);
 }
@@ -182,10 +164,10 @@ static enum dyno_status tell_kept(const struct dyno_kept_heads *kept, bool as_js
     struct dyno_strbuf text = {0};
     struct dyno_json_writer json = {.out = &text, .indent = 2};
     dyno_json_object_begin(&json);
-    put_bool(&json, "good", true);
-    put_count(&json, "heads", kept->count);
-    put_count(&json, "signed_heads", kept->signed_count);
-    put_count(&json, "gaps", kept->gaps);
+    dyno_json_put_bool(&json, "good", true);
+    dyno_json_put_u64(&json, "heads", kept->count);
+    dyno_json_put_u64(&json, "signed_heads", kept->signed_count);
+    dyno_json_put_u64(&json, "gaps", kept->gaps);
     dyno_head_json(last, &json);
     dyno_json_object_end(&json);
     return dyno_ledger_print_json(&text, err);
@@ -247,7 +229,7 @@ static void tell_report(const struct dyno_verify_report *report, size_t kept_cou
     if (as_json) {
         dyno_json_object_begin(json);
         put_report(json, report);
-        put_count(json, "kept_heads", kept_count);
+        dyno_json_put_u64(json, "kept_heads", kept_count);
         dyno_json_object_end(json);
         return;
     }
@@ -388,21 +370,21 @@ static enum dyno_status print_proof_json(const struct dyno_proof_report *report,
     char time[DYNO_NS_TEXT_ROOM];
     dyno_record_flags_print(r->flags, &record_flags);
     dyno_json_object_begin(&json);
-    put_bool(&json, "good", true);
-    put_text(&json, "id", dyno_record_id_text(r->id, id));
-    put_text(&json, "kind", dyno_record_kind_text(r->kind));
-    put_text(&json, "outcome", dyno_outcome_text(r->outcome));
-    put_text(&json, "flags", dyno_strbuf_text(&record_flags));
+    dyno_json_put_bool(&json, "good", true);
+    dyno_json_put_str(&json, "id", dyno_record_id_text(r->id, id));
+    dyno_json_put_str(&json, "kind", dyno_record_kind_text(r->kind));
+    dyno_json_put_str(&json, "outcome", dyno_outcome_text(r->outcome));
+    dyno_json_put_str(&json, "flags", dyno_strbuf_text(&record_flags));
     for (uint32_t i = 0; i < DYNO_NAME_KINDS; i++)
-        put_text(&json, dyno_name_kind_text(i + 1), report->names[i]);
-    put_count(&json, "items", r->items);
-    put_count(&json, "batch_id", r->batch_id);
-    put_count(&json, "batch_size", r->batch_count);
-    put_text(&json, "start", dyno_ns_text(r->start_ns, time));
-    put_count(&json, "queue_ns", r->queue_ns);
-    put_count(&json, "device_ns", r->device_ns);
-    put_count(&json, "reference_ns", r->reference_ns);
-    put_count(&json, "group", report->group.number);
+        dyno_json_put_str(&json, dyno_name_kind_text(i + 1), report->names[i]);
+    dyno_json_put_u64(&json, "items", r->items);
+    dyno_json_put_u64(&json, "batch_id", r->batch_id);
+    dyno_json_put_u64(&json, "batch_size", r->batch_count);
+    dyno_json_put_str(&json, "start", dyno_ns_text(r->start_ns, time));
+    dyno_json_put_u64(&json, "queue_ns", r->queue_ns);
+    dyno_json_put_u64(&json, "device_ns", r->device_ns);
+    dyno_json_put_u64(&json, "reference_ns", r->reference_ns);
+    dyno_json_put_u64(&json, "group", report->group.number);
     dyno_json_key(&json, "head");
     dyno_json_object_begin(&json);
     dyno_head_json(&report->head, &json);

@@ -65,17 +65,14 @@ static void put_state(struct dyno_json_writer *json, const struct dyno_budget_st
     char exact[DYNO_U128_TEXT_ROOM];
     const bool renews = budget->term != DYNO_TERM_NONE;
     dyno_json_object_begin(json);
-    dyno_json_key(json, "id");
-    dyno_json_i64(json, budget->id);
+    dyno_json_put_i64(json, "id", budget->id);
     put(json, "tenant", state->tenant_name);
-    dyno_json_key(json, "of_every_tenant");
-    dyno_json_bool(json, budget->tenant == 0);
+    dyno_json_put_bool(json, "of_every_tenant", budget->tenant == 0);
     put(json, "model", budget->model[0] != 0 ? budget->model : NULL);
     put(json, "class", budget->class_name[0] != 0 ? budget->class_name : NULL);
     put(json, "unit", is_work(budget) ? "epu-hours" : budget->unit);
     put(json, "period", dyno_term_text(budget->term));
-    dyno_json_key(json, "hard");
-    dyno_json_bool(json, budget->is_hard);
+    dyno_json_put_bool(json, "hard", budget->is_hard);
     dyno_json_key(json, "alerts");
     dyno_json_array_begin(json);
     for (size_t i = 0; i < budget->alert_count; i++)
@@ -89,8 +86,7 @@ static void put_state(struct dyno_json_writer *json, const struct dyno_budget_st
     put_amount(json, "reserved", budget, state->sums.reserved);
     put_amount(json, "left", budget, left_of(state));
     put_amount(json, "leased", budget, budget->is_hard ? state->sums.leased : 0);
-    dyno_json_key(json, "used_percent");
-    dyno_json_f64(json, percent_of(state));
+    dyno_json_put_f64(json, "used_percent", percent_of(state));
     put(json, "renewed", renews ? dyno_time_text(state->span.next_s, when) : NULL);
     put(json, "created", dyno_time_text(budget->created_s, when));
     dyno_json_object_end(json);

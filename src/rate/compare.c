@@ -154,12 +154,6 @@ void dyno_compare_text(const struct dyno_scenario *scenarios, size_t count, stru
 
 /* --- JSON --- */
 
-static void text_of(struct dyno_json_writer *json, const char *key, const char *value)
-{
-    dyno_json_key(json, key);
-    dyno_json_str(json, value);
-}
-
 static void print_scenario(const struct dyno_scenario *scenario, struct dyno_json_writer *json)
 {
     static const char *const keys[] = {"charged",      "cost",      "margin",
@@ -167,16 +161,17 @@ static void print_scenario(const struct dyno_scenario *scenario, struct dyno_jso
     const struct dyno_statement *statement = scenario->statement;
     char text[DYNO_MONEY_ROOM];
     dyno_json_object_begin(json);
-    text_of(json, "tariff", scenario->name);
+    dyno_json_put_str(json, "tariff", scenario->name);
     dyno_json_key(json, "tenants");
     dyno_json_object_begin(json);
     for (size_t i = 0; i < statement->account_count; i++)
-        text_of(json, statement->accounts[i].tenant,
-                dyno_minor_text(statement->currency, statement->accounts[i].total_minor, text));
+        dyno_json_put_str(
+            json, statement->accounts[i].tenant,
+            dyno_minor_text(statement->currency, statement->accounts[i].total_minor, text));
     dyno_json_object_end(json);
     for (size_t i = 0; i < DYNO_COUNT(rows); i++)
-        text_of(json, keys[i], rows[i].text(statement, text));
-    text_of(json, "residue", dyno_decimal_text(statement->residue_nano, 9, 0, text));
+        dyno_json_put_str(json, keys[i], rows[i].text(statement, text));
+    dyno_json_put_str(json, "residue", dyno_decimal_text(statement->residue_nano, 9, 0, text));
     dyno_json_object_end(json);
 }
 
@@ -186,9 +181,9 @@ void dyno_compare_json(const struct dyno_scenario *scenarios, size_t count, stru
     struct dyno_json_writer json = {.out = out, .indent = 2};
     char when[DYNO_TIME_TEXT_ROOM];
     dyno_json_object_begin(&json);
-    text_of(&json, "from", dyno_time_text(first->first_s, when));
-    text_of(&json, "until", dyno_time_text(first->next_s, when));
-    text_of(&json, "currency", first->currency != NULL ? first->currency->code : "");
+    dyno_json_put_str(&json, "from", dyno_time_text(first->first_s, when));
+    dyno_json_put_str(&json, "until", dyno_time_text(first->next_s, when));
+    dyno_json_put_str(&json, "currency", first->currency != NULL ? first->currency->code : "");
     dyno_json_key(&json, "scenarios");
     dyno_json_array_begin(&json);
     for (size_t i = 0; i < count; i++)

@@ -3,17 +3,11 @@
 #include "base/json.h"
 #include "rate/document.h"
 
-static void text(struct dyno_json_writer *json, const char *key, const char *value)
-{
-    dyno_json_key(json, key);
-    dyno_json_str(json, value);
-}
-
 /* What a number of JSON cannot hold everywhere is a text. */
 static void wide(struct dyno_json_writer *json, const char *key, dyno_u128 value)
 {
     char digits[DYNO_U128_TEXT_ROOM];
-    text(json, key, dyno_u128_text(value, digits));
+    dyno_json_put_str(json, key, dyno_u128_text(value, digits));
 }
 
 static void signed_wide(struct dyno_json_writer *json, const char *key,
@@ -21,7 +15,7 @@ static void signed_wide(struct dyno_json_writer *json, const char *key,
 {
     char digits[DYNO_U128_TEXT_ROOM];
     const dyno_i128 sign = line->is_taken_back ? -1 : 1;
-    text(json, key, dyno_i128_text(sign * (dyno_i128)value, digits));
+    dyno_json_put_str(json, key, dyno_i128_text(sign * (dyno_i128)value, digits));
 }
 
 static void print_line(const struct dyno_statement *statement, const struct dyno_line *line,
@@ -31,45 +25,39 @@ static void print_line(const struct dyno_statement *statement, const struct dyno
     char speed_up[DYNO_MONEY_ROOM];
     dyno_line_say(statement, line, &words);
     dyno_json_object_begin(json);
-    dyno_json_key(json, "line");
-    dyno_json_u64(json, number);
-    text(json, "kind", dyno_line_kind_text(line->kind));
+    dyno_json_put_u64(json, "line", number);
+    dyno_json_put_str(json, "kind", dyno_line_kind_text(line->kind));
     if (line->kind == DYNO_LINE_USAGE)
-        text(json, "usage", dyno_usage_kind_text(line->usage));
+        dyno_json_put_str(json, "usage", dyno_usage_kind_text(line->usage));
     if (line->model[0] != 0) {
-        text(json, "model", line->model);
-        text(json, "variant", line->variant);
+        dyno_json_put_str(json, "model", line->model);
+        dyno_json_put_str(json, "variant", line->variant);
     }
     if (line->kind == DYNO_LINE_USAGE) {
-        text(json, "class", line->class_name);
-        text(json, "precision", line->precision);
-        text(json, "certificate", line->certificate);
-        text(json, "speed_up", dyno_decimal_text(line->speed_up_ppm, 6, 0, speed_up));
+        dyno_json_put_str(json, "class", line->class_name);
+        dyno_json_put_str(json, "precision", line->precision);
+        dyno_json_put_str(json, "certificate", line->certificate);
+        dyno_json_put_str(json, "speed_up", dyno_decimal_text(line->speed_up_ppm, 6, 0, speed_up));
     }
     if (line->tariff != NULL) {
-        text(json, "tariff", line->tariff->name);
-        dyno_json_key(json, "tariff_version");
-        dyno_json_i64(json, line->tariff->version);
+        dyno_json_put_str(json, "tariff", line->tariff->name);
+        dyno_json_put_i64(json, "tariff_version", line->tariff->version);
     }
-    dyno_json_key(json, "late");
-    dyno_json_bool(json, line->is_late);
-    dyno_json_key(json, "taken_back");
-    dyno_json_bool(json, line->is_taken_back);
-    dyno_json_key(json, "requests");
-    dyno_json_u64(json, line->requests);
-    dyno_json_key(json, "items");
-    dyno_json_u64(json, line->items);
+    dyno_json_put_bool(json, "late", line->is_late);
+    dyno_json_put_bool(json, "taken_back", line->is_taken_back);
+    dyno_json_put_u64(json, "requests", line->requests);
+    dyno_json_put_u64(json, "items", line->items);
     signed_wide(json, "core_ns", line, line->core_ns);
     signed_wide(json, "device_ns", line, line->device_ns);
     signed_wide(json, "reference_ns", line, line->reference_ns);
     wide(json, "memory_byte_ns", line->byte_ns);
     if (words.unit_price[0] != 0) {
-        text(json, "unit", words.unit);
-        text(json, "quantity", words.quantity);
-        text(json, "unit_price", words.unit_price);
+        dyno_json_put_str(json, "unit", words.unit);
+        dyno_json_put_str(json, "quantity", words.quantity);
+        dyno_json_put_str(json, "unit_price", words.unit_price);
     }
-    text(json, "exact", words.exact);
-    text(json, "amount", words.amount);
+    dyno_json_put_str(json, "exact", words.exact);
+    dyno_json_put_str(json, "amount", words.amount);
     dyno_json_object_end(json);
 }
 
@@ -80,24 +68,14 @@ static void print_sources(const struct dyno_invoice *invoice, struct dyno_json_w
     for (size_t i = 0; i < invoice->source_count; i++) {
         const struct dyno_invoice_source *source = &invoice->sources[i];
         dyno_json_object_begin(json);
-        dyno_json_key(json, "node");
-        dyno_json_u64(json, source->node);
-        dyno_json_key(json, "epoch");
-        dyno_json_u64(json, source->epoch);
-        dyno_json_key(json, "first_seq");
-        dyno_json_u64(json, source->first_seq);
-        dyno_json_key(json, "last_seq");
-        dyno_json_u64(json, source->last_seq);
-        text(json, "root", source->root);
+        dyno_json_put_u64(json, "node", source->node);
+        dyno_json_put_u64(json, "epoch", source->epoch);
+        dyno_json_put_u64(json, "first_seq", source->first_seq);
+        dyno_json_put_u64(json, "last_seq", source->last_seq);
+        dyno_json_put_str(json, "root", source->root);
         dyno_json_object_end(json);
     }
     dyno_json_array_end(json);
-}
-
-static void count(struct dyno_json_writer *json, const char *key, uint64_t value)
-{
-    dyno_json_key(json, key);
-    dyno_json_u64(json, value);
 }
 
 void dyno_invoice_heads_json(const struct dyno_invoice_closing *closing,
@@ -108,17 +86,15 @@ void dyno_invoice_heads_json(const struct dyno_invoice_closing *closing,
     for (size_t i = 0; i < closing->head_count; i++) {
         const struct dyno_invoice_head *head = &closing->heads[i];
         dyno_json_object_begin(json);
-        count(json, "node", head->node);
-        count(json, "groups", head->group_count);
-        count(json, "billed_groups", head->billed_count);
-        dyno_json_key(json, "signed");
-        dyno_json_bool(json, head->is_signed);
+        dyno_json_put_u64(json, "node", head->node);
+        dyno_json_put_u64(json, "groups", head->group_count);
+        dyno_json_put_u64(json, "billed_groups", head->billed_count);
+        dyno_json_put_bool(json, "signed", head->is_signed);
         if (head->is_last) {
-            dyno_json_key(json, "last");
-            dyno_json_bool(json, true);
+            dyno_json_put_bool(json, "last", true);
         }
-        text(json, "root", head->root);
-        text(json, "head", head->text);
+        dyno_json_put_str(json, "root", head->root);
+        dyno_json_put_str(json, "head", head->text);
         dyno_json_object_end(json);
     }
     dyno_json_array_end(json);
@@ -129,11 +105,11 @@ static void print_closing(const struct dyno_invoice_closing *closing, struct dyn
     char when[DYNO_TIME_TEXT_ROOM];
     dyno_json_key(json, "closing");
     dyno_json_object_begin(json);
-    count(json, "number", closing->number);
-    text(json, "before", closing->before);
-    text(json, "billed_from", dyno_time_text(closing->billed_from_s, when));
-    text(json, "tariffs", closing->tariffs);
-    text(json, "factors", closing->factors);
+    dyno_json_put_u64(json, "number", closing->number);
+    dyno_json_put_str(json, "before", closing->before);
+    dyno_json_put_str(json, "billed_from", dyno_time_text(closing->billed_from_s, when));
+    dyno_json_put_str(json, "tariffs", closing->tariffs);
+    dyno_json_put_str(json, "factors", closing->factors);
     dyno_invoice_heads_json(closing, json);
     dyno_json_object_end(json);
 }
@@ -147,26 +123,27 @@ void dyno_invoice_json(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     char amount[DYNO_MONEY_ROOM];
     const dyno_i128 minor = (dyno_i128)dyno_currency_minor(statement->currency);
     dyno_json_object_begin(&json);
-    text(&json, "platform", invoice->platform);
-    text(&json, "number", invoice->number);
-    text(&json, "status", invoice->closing != NULL ? "final" : "draft");
-    dyno_json_key(&json, "by_trial_certificates");
-    dyno_json_bool(&json, invoice->has_trials);
-    text(&json, "tenant", account->tenant);
-    text(&json, "from", dyno_time_text(statement->first_s, when));
-    text(&json, "until", dyno_time_text(statement->next_s, when));
-    text(&json, "currency", statement->currency->code);
+    dyno_json_put_str(&json, "platform", invoice->platform);
+    dyno_json_put_str(&json, "number", invoice->number);
+    dyno_json_put_str(&json, "status", invoice->closing != NULL ? "final" : "draft");
+    dyno_json_put_bool(&json, "by_trial_certificates", invoice->has_trials);
+    dyno_json_put_str(&json, "tenant", account->tenant);
+    dyno_json_put_str(&json, "from", dyno_time_text(statement->first_s, when));
+    dyno_json_put_str(&json, "until", dyno_time_text(statement->next_s, when));
+    dyno_json_put_str(&json, "currency", statement->currency->code);
     dyno_json_key(&json, "lines");
     dyno_json_array_begin(&json);
     for (size_t i = 0; i < account->line_count; i++)
         print_line(statement, &account->lines[i], i + 1, &json);
     dyno_json_array_end(&json);
-    text(&json, "total", dyno_minor_text(statement->currency, account->total_minor, amount));
-    text(
+    dyno_json_put_str(&json, "total",
+                      dyno_minor_text(statement->currency, account->total_minor, amount));
+    dyno_json_put_str(
         &json, "credit_before",
         dyno_decimal_text(account->credit_left_nano + account->credit_minor * minor, 9, 0, amount));
-    text(&json, "residue", dyno_decimal_text(account->residue_nano, 9, 0, amount));
-    text(&json, "credit_left", dyno_decimal_text(account->credit_left_nano, 9, 0, amount));
+    dyno_json_put_str(&json, "residue", dyno_decimal_text(account->residue_nano, 9, 0, amount));
+    dyno_json_put_str(&json, "credit_left",
+                      dyno_decimal_text(account->credit_left_nano, 9, 0, amount));
     print_sources(invoice, &json);
     if (invoice->closing != NULL)
         print_closing(invoice->closing, &json);

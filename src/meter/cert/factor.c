@@ -178,42 +178,30 @@ uint64_t dyno_factors_find(const struct dyno_factors *factors, const char *devic
 
 /* --- writing --- */
 
-static void put_text(struct dyno_json_writer *json, const char *key, const char *text)
-{
-    dyno_json_key(json, key);
-    dyno_json_str(json, text);
-}
-
-static void put_count(struct dyno_json_writer *json, const char *key, uint64_t value)
-{
-    dyno_json_key(json, key);
-    dyno_json_u64(json, value);
-}
-
 static void put_hash(struct dyno_json_writer *json, const char *key,
                      const struct dyno_cert_hash *hash)
 {
     char hex[DYNO_CERT_HEX_ROOM];
     dyno_cert_hex(hash, hex);
-    put_text(json, key, hex);
+    dyno_json_put_str(json, key, hex);
 }
 
 void dyno_factors_print(const struct dyno_factors *factors, struct dyno_strbuf *out)
 {
     struct dyno_json_writer json = {.out = out, .indent = 2};
     dyno_json_object_begin(&json);
-    put_count(&json, "dyno_device_factors", 1);
-    put_text(&json, "reference", factors->reference);
+    dyno_json_put_u64(&json, "dyno_device_factors", 1);
+    dyno_json_put_str(&json, "reference", factors->reference);
     dyno_json_key(&json, "devices");
     dyno_json_array_begin(&json);
     for (uint32_t i = 0; i < factors->row_count; i++) {
         const struct dyno_factor_row *row = &factors->rows[i];
         dyno_json_object_begin(&json);
-        put_text(&json, "class", row->device_class);
-        put_count(&json, "factor_1e9", row->factor_1e9);
-        put_text(&json, "source", sources[row->source]);
+        dyno_json_put_str(&json, "class", row->device_class);
+        dyno_json_put_u64(&json, "factor_1e9", row->factor_1e9);
+        dyno_json_put_str(&json, "source", sources[row->source]);
         if (row->source == DYNO_FACTOR_ELSEWHERE)
-            put_text(&json, "from", row->from);
+            dyno_json_put_str(&json, "from", row->from);
         if (row->source == DYNO_FACTOR_MEASURED) {
             dyno_json_key(&json, "pairs");
             dyno_json_array_begin(&json);
@@ -222,7 +210,7 @@ void dyno_factors_print(const struct dyno_factors *factors, struct dyno_strbuf *
                 put_hash(&json, "model", &row->pairs[k].model);
                 put_hash(&json, "here", &row->pairs[k].here);
                 put_hash(&json, "there", &row->pairs[k].there);
-                put_count(&json, "ratio_1e9", row->pairs[k].ratio_1e9);
+                dyno_json_put_u64(&json, "ratio_1e9", row->pairs[k].ratio_1e9);
                 dyno_json_object_end(&json);
             }
             dyno_json_array_end(&json);

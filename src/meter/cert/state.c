@@ -108,8 +108,7 @@ enum dyno_status dyno_cert_state_write(const struct dyno_cert *cert, const char 
                                    {"reason", state->reason}};
     dyno_json_object_begin(&json);
     for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        dyno_json_key(&json, rows[i][0]);
-        dyno_json_str(&json, rows[i][1]);
+        dyno_json_put_str(&json, rows[i][0], rows[i][1]);
     }
     dyno_json_object_end(&json);
     dyno_strbuf_puts(&text, "\n");

@@ -10,14 +10,12 @@ typedef struct dyno_json_writer writer;
 
 static void text(writer *json, const char *key, const char *value)
 {
-    dyno_json_key(json, key);
-    dyno_json_str(json, value);
+    dyno_json_put_str(json, key, value);
 }
 
 static void number(writer *json, const char *key, uint64_t value)
 {
-    dyno_json_key(json, key);
-    dyno_json_u64(json, value);
+    dyno_json_put_u64(json, key, value);
 }
 
 static void hash(writer *json, const char *key, const struct dyno_cert_hash *value)
@@ -29,8 +27,7 @@ static void hash(writer *json, const char *key, const struct dyno_cert_hash *val
 
 static void flag(writer *json, const char *key, bool value)
 {
-    dyno_json_key(json, key);
-    dyno_json_bool(json, value);
+    dyno_json_put_bool(json, key, value);
 }
 
 static void time_text(writer *json, const char *key, int64_t value_s)

@@ -9,23 +9,11 @@
 
 /* --- written --- */
 
-static void put_text(struct dyno_json_writer *json, const char *key, const char *text)
-{
-    dyno_json_key(json, key);
-    dyno_json_str(json, text);
-}
-
-static void put_count(struct dyno_json_writer *json, const char *key, uint64_t value)
-{
-    dyno_json_key(json, key);
-    dyno_json_u64(json, value);
-}
-
 static void put_hex(struct dyno_json_writer *json, const char *key, const void *data, size_t bytes)
 {
     struct dyno_strbuf hex = {0};
     dyno_hex_print(data, bytes, &hex);
-    put_text(json, key, dyno_strbuf_text(&hex));
+    dyno_json_put_str(json, key, dyno_strbuf_text(&hex));
     json->out->failed = json->out->failed || !dyno_strbuf_ok(&hex);
     dyno_strbuf_fini(&hex);
 }
@@ -33,20 +21,18 @@ static void put_hex(struct dyno_json_writer *json, const char *key, const void *
 void dyno_head_json(const struct dyno_head *head, struct dyno_json_writer *json)
 {
     char time[DYNO_NS_TEXT_ROOM];
-    put_count(json, "node", head->node);
-    put_count(json, "groups", head->group_count);
-    put_count(json, "epoch", head->epoch);
-    put_count(json, "seq", head->seq);
-    put_text(json, "time", dyno_ns_text(head->time_ns, time));
+    dyno_json_put_u64(json, "node", head->node);
+    dyno_json_put_u64(json, "groups", head->group_count);
+    dyno_json_put_u64(json, "epoch", head->epoch);
+    dyno_json_put_u64(json, "seq", head->seq);
+    dyno_json_put_str(json, "time", dyno_ns_text(head->time_ns, time));
     put_hex(json, "root", head->root.bytes, DYNO_DIGEST_BYTES);
     put_hex(json, "chain", head->chain.bytes, DYNO_DIGEST_BYTES);
     if (head->is_signed)
         put_hex(json, "key", head->key, DYNO_KEY_BYTES);
-    dyno_json_key(json, "signed");
-    dyno_json_bool(json, head->is_signed);
+    dyno_json_put_bool(json, "signed", head->is_signed);
     if (head->is_last) {
-        dyno_json_key(json, "last");
-        dyno_json_bool(json, true);
+        dyno_json_put_bool(json, "last", true);
     }
 }
 

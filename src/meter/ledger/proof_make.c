@@ -276,8 +276,7 @@ static enum dyno_status climb(struct making *making, size_t first_file, struct d
 static void put_hex(struct dyno_json_writer *json, const char *key, const void *data, size_t bytes)
 {
     char text[2 * (DYNO_HEAD_BYTES + DYNO_NAME_BYTES_MAX) + 1];
-    dyno_json_key(json, key);
-    dyno_json_str(json, dyno_hex_text(data, bytes, text));
+    dyno_json_put_str(json, key, dyno_hex_text(data, bytes, text));
 }
 
 static void put_path(struct dyno_json_writer *json, const struct dyno_digest *path, uint32_t count)
@@ -293,10 +292,8 @@ static void put_path(struct dyno_json_writer *json, const struct dyno_digest *pa
 static void put_shown(struct dyno_json_writer *json, const struct shown *shown)
 {
     dyno_json_object_begin(json);
-    dyno_json_key(json, "group");
-    dyno_json_u64(json, shown->group);
-    dyno_json_key(json, "index");
-    dyno_json_u64(json, shown->index);
+    dyno_json_put_u64(json, "group", shown->group);
+    dyno_json_put_u64(json, "index", shown->index);
     put_hex(json, "salt", shown->salt, DYNO_SALT_BYTES);
     put_hex(json, "bytes", shown->bytes, shown->bytes_count);
     put_path(json, shown->path, shown->path_count);
@@ -309,10 +306,8 @@ static void put_proof(const struct making *making, struct dyno_strbuf *out)
     struct dyno_digest path[DYNO_MERKLE_PATH_MAX];
     struct dyno_json_writer json = {.out = out, .indent = 2};
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "dyno_ledger_proof");
-    dyno_json_u64(&json, DYNO_LEDGER_FORMAT);
-    dyno_json_key(&json, "id");
-    dyno_json_str(&json, dyno_record_id_text(making->id, id));
+    dyno_json_put_u64(&json, "dyno_ledger_proof", DYNO_LEDGER_FORMAT);
+    dyno_json_put_str(&json, "id", dyno_record_id_text(making->id, id));
     put_hex(&json, "head", making->head, DYNO_HEAD_BYTES);
     dyno_json_key(&json, "groups");
     dyno_json_array_begin(&json);

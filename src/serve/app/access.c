@@ -110,8 +110,7 @@ static void put_number(struct dyno_json_writer *json, const char *key, int64_t n
 {
     if (number < 0)
         return;
-    dyno_json_key(json, key);
-    dyno_json_i64(json, number);
+    dyno_json_put_i64(json, key, number);
 }
 
 /* When it began, by the clock on the wall. */

@@ -101,8 +101,7 @@ void dyno_visit_answer_error(struct dyno_visit *visit, int status, const char *t
     struct dyno_strbuf *out = &visit->io->text;
     struct dyno_json_writer json = dyno_visit_writer(visit);
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "error");
-    dyno_json_str(&json, text);
+    dyno_json_put_str(&json, "error", text);
     dyno_json_object_end(&json);
     dyno_visit_answer_text(visit, status, "application/json", out);
     dyno_strbuf_clear(out);

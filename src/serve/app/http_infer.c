@@ -159,8 +159,7 @@ static void answer_bad(struct dyno_visit *visit, const struct dyno_call *call)
     struct dyno_json_writer json = dyno_visit_writer(visit);
     dyno_strbuf_puts(json.out, "data: ");
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "error");
-    dyno_json_str(&json, text);
+    dyno_json_put_str(&json, "error", text);
     dyno_json_object_end(&json);
     dyno_strbuf_puts(json.out, "\n\n");
     dyno_visit_answer_text(visit, status, "text/event-stream; charset=utf-8", json.out);

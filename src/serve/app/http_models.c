@@ -10,11 +10,9 @@ static void answer_health(struct dyno_visit *visit, const char *key, bool is_goo
     struct dyno_json_writer json = dyno_visit_writer(visit);
     dyno_json_object_begin(&json);
     if (visit->model[0] != 0) {
-        dyno_json_key(&json, "name");
-        dyno_json_str(&json, visit->model);
+        dyno_json_put_str(&json, "name", visit->model);
     }
-    dyno_json_key(&json, key);
-    dyno_json_bool(&json, is_good);
+    dyno_json_put_bool(&json, key, is_good);
     dyno_json_object_end(&json);
     dyno_visit_answer_text(visit, is_good ? 200 : 400, "application/json", text);
     dyno_strbuf_clear(text);

@@ -14,10 +14,8 @@ static void answer_order(struct dyno_app_order *order)
     }
     if (order->order.kind != DYNO_COMMAND_INDEX) { /* Triton tells nothing, KServe this */
         dyno_json_object_begin(&json);
-        dyno_json_key(&json, "name");
-        dyno_json_str(&json, visit->model);
-        dyno_json_key(&json, order->order.kind == DYNO_COMMAND_LOAD ? "load" : "unload");
-        dyno_json_bool(&json, true);
+        dyno_json_put_str(&json, "name", visit->model);
+        dyno_json_put_bool(&json, order->order.kind == DYNO_COMMAND_LOAD ? "load" : "unload", true);
         dyno_json_object_end(&json);
         dyno_visit_answer_json(visit);
         return;

@@ -15,31 +15,13 @@ size_t dyno_v2_extensions(bool has_shm, const char *const **names_out)
 
 #define PLATFORM "dyno_engine"
 
-static void put_text(struct dyno_json_writer *json, const char *key, const char *text)
-{
-    dyno_json_key(json, key);
-    dyno_json_str(json, text);
-}
-
-static void put_number(struct dyno_json_writer *json, const char *key, uint64_t value)
-{
-    dyno_json_key(json, key);
-    dyno_json_u64(json, value);
-}
-
-static void put_bool(struct dyno_json_writer *json, const char *key, bool value)
-{
-    dyno_json_key(json, key);
-    dyno_json_bool(json, value);
-}
-
 void dyno_v2_json_server(struct dyno_json_writer *json, bool has_shm)
 {
     const char *const *extensions = NULL;
     const size_t count = dyno_v2_extensions(has_shm, &extensions);
     dyno_json_object_begin(json);
-    put_text(json, "name", DYNO_V2_SERVER_NAME);
-    put_text(json, "version", DYNO_VERSION);
+    dyno_json_put_str(json, "name", DYNO_V2_SERVER_NAME);
+    dyno_json_put_str(json, "version", DYNO_VERSION);
     dyno_json_key(json, "extensions");
     dyno_json_array_begin(json);
     for (size_t i = 0; i < count; i++)
@@ -63,8 +45,8 @@ static void put_tensors(struct dyno_json_writer *json, const char *key,
     dyno_json_array_begin(json);
     for (size_t i = 0; i < count; i++) {
         dyno_json_object_begin(json);
-        put_text(json, "name", tensors[i].name);
-        put_text(json, "datatype", dyno_v2_datatype(tensors[i].dtype));
+        dyno_json_put_str(json, "name", tensors[i].name);
+        dyno_json_put_str(json, "datatype", dyno_v2_datatype(tensors[i].dtype));
         dyno_json_key(json, "shape");
         put_dims(json, &tensors[i], 0);
         dyno_json_object_end(json);
@@ -75,13 +57,13 @@ static void put_tensors(struct dyno_json_writer *json, const char *key,
 void dyno_v2_json_model(struct dyno_json_writer *json, const struct dyno_v2_model *model)
 {
     dyno_json_object_begin(json);
-    put_text(json, "name", model->name);
+    dyno_json_put_str(json, "name", model->name);
     dyno_json_key(json, "versions");
     dyno_json_array_begin(json);
     for (size_t i = 0; i < model->version_count; i++)
         dyno_json_str(json, model->versions[i]);
     dyno_json_array_end(json);
-    put_text(json, "platform", PLATFORM);
+    dyno_json_put_str(json, "platform", PLATFORM);
     put_tensors(json, "inputs", model->inputs, model->input_count);
     put_tensors(json, "outputs", model->outputs, model->output_count);
     dyno_json_object_end(json);
@@ -92,7 +74,7 @@ static void put_type(struct dyno_json_writer *json, enum dyno_dtype dtype)
 {
     struct dyno_strbuf text = {0};
     dyno_strbuf_printf(&text, "TYPE_%s", dtype == DYNO_STR ? "STRING" : dyno_v2_datatype(dtype));
-    put_text(json, "data_type", dyno_strbuf_text(&text));
+    dyno_json_put_str(json, "data_type", dyno_strbuf_text(&text));
     dyno_strbuf_fini(&text);
 }
 
@@ -105,18 +87,18 @@ static void put_config_tensors(struct dyno_json_writer *json, const struct dyno_
     dyno_json_array_begin(json);
     for (size_t i = 0; i < count; i++) {
         dyno_json_object_begin(json);
-        put_text(json, "name", tensors[i].name);
+        dyno_json_put_str(json, "name", tensors[i].name);
         put_type(json, tensors[i].dtype);
         if (is_input)
-            put_text(json, "format", "FORMAT_NONE");
+            dyno_json_put_str(json, "format", "FORMAT_NONE");
         dyno_json_key(json, "dims");
         put_dims(json, &tensors[i], model->max_batch > 0 ? 1 : 0);
         if (!is_input)
-            put_text(json, "label_filename", model->label_files[i]);
-        put_bool(json, "is_shape_tensor", false);
+            dyno_json_put_str(json, "label_filename", model->label_files[i]);
+        dyno_json_put_bool(json, "is_shape_tensor", false);
         if (is_input) {
-            put_bool(json, "allow_ragged_batch", false);
-            put_bool(json, "optional", false);
+            dyno_json_put_bool(json, "allow_ragged_batch", false);
+            dyno_json_put_bool(json, "optional", false);
         }
         dyno_json_object_end(json);
     }
@@ -128,9 +110,9 @@ static void put_instances(struct dyno_json_writer *json, const struct dyno_v2_mo
     dyno_json_key(json, "instance_group");
     dyno_json_array_begin(json);
     dyno_json_object_begin(json);
-    put_text(json, "name", model->name);
-    put_text(json, "kind", "KIND_CPU");
-    put_number(json, "count", (uint64_t)model->instances);
+    dyno_json_put_str(json, "name", model->name);
+    dyno_json_put_str(json, "kind", "KIND_CPU");
+    dyno_json_put_u64(json, "count", (uint64_t)model->instances);
     dyno_json_object_end(json);
     dyno_json_array_end(json);
 }
@@ -138,9 +120,9 @@ static void put_instances(struct dyno_json_writer *json, const struct dyno_v2_mo
 void dyno_v2_json_config(struct dyno_json_writer *json, const struct dyno_v2_model *model)
 {
     dyno_json_object_begin(json);
-    put_text(json, "name", model->name);
-    put_text(json, "platform", PLATFORM);
-    put_text(json, "backend", "dyno");
+    dyno_json_put_str(json, "name", model->name);
+    dyno_json_put_str(json, "platform", PLATFORM);
+    dyno_json_put_str(json, "backend", "dyno");
     dyno_json_key(json, "version_policy");
     dyno_json_object_begin(json);
     dyno_json_key(json, "specific");
@@ -152,8 +134,7 @@ void dyno_v2_json_config(struct dyno_json_writer *json, const struct dyno_v2_mod
     dyno_json_array_end(json);
     dyno_json_object_end(json);
     dyno_json_object_end(json);
-    dyno_json_key(json, "max_batch_size");
-    dyno_json_i64(json, model->max_batch);
+    dyno_json_put_i64(json, "max_batch_size", model->max_batch);
     put_config_tensors(json, model, true);
     put_config_tensors(json, model, false);
     put_instances(json, model);
@@ -164,7 +145,7 @@ void dyno_v2_json_config(struct dyno_json_writer *json, const struct dyno_v2_mod
     }
     dyno_json_key(json, "model_transaction_policy");
     dyno_json_object_begin(json);
-    put_bool(json, "decoupled", false);
+    dyno_json_put_bool(json, "decoupled", false);
     dyno_json_object_end(json);
     dyno_json_object_end(json);
 }
@@ -174,8 +155,8 @@ static void put_duration(struct dyno_json_writer *json, const char *key, uint64_
 {
     dyno_json_key(json, key);
     dyno_json_object_begin(json);
-    put_number(json, "count", count);
-    put_number(json, "ns", ns);
+    dyno_json_put_u64(json, "count", count);
+    dyno_json_put_u64(json, "ns", ns);
     dyno_json_object_end(json);
 }
 
@@ -186,7 +167,7 @@ static void put_batches(struct dyno_json_writer *json, const struct dyno_v2_stat
     for (size_t i = 0; i < stats->batch_count; i++) {
         const struct dyno_v2_batch *batch = &stats->batches[i];
         dyno_json_object_begin(json);
-        put_number(json, "batch_size", batch->size);
+        dyno_json_put_u64(json, "batch_size", batch->size);
         put_duration(json, "compute_input", batch->infer.count, 0);
         put_duration(json, "compute_infer", batch->infer.count, batch->infer.ns);
         put_duration(json, "compute_output", batch->infer.count, 0);
@@ -198,11 +179,11 @@ static void put_batches(struct dyno_json_writer *json, const struct dyno_v2_stat
 void dyno_v2_json_stats(struct dyno_json_writer *json, const struct dyno_v2_stats *stats)
 {
     dyno_json_object_begin(json);
-    put_text(json, "name", stats->name);
-    put_text(json, "version", stats->version);
-    put_number(json, "last_inference", stats->last_ms);
-    put_number(json, "inference_count", stats->inference_count);
-    put_number(json, "execution_count", stats->execution_count);
+    dyno_json_put_str(json, "name", stats->name);
+    dyno_json_put_str(json, "version", stats->version);
+    dyno_json_put_u64(json, "last_inference", stats->last_ms);
+    dyno_json_put_u64(json, "inference_count", stats->inference_count);
+    dyno_json_put_u64(json, "execution_count", stats->execution_count);
     dyno_json_key(json, "inference_stats");
     dyno_json_object_begin(json);
     put_duration(json, "success", stats->success.count, stats->success.ns);
@@ -221,9 +202,9 @@ void dyno_v2_json_stats(struct dyno_json_writer *json, const struct dyno_v2_stat
     dyno_json_key(json, "memory_usage");
     dyno_json_array_begin(json);
     dyno_json_object_begin(json);
-    put_text(json, "type", "CPU");
-    put_number(json, "id", 0);
-    put_number(json, "byte_size", stats->memory_bytes);
+    dyno_json_put_str(json, "type", "CPU");
+    dyno_json_put_u64(json, "id", 0);
+    dyno_json_put_u64(json, "byte_size", stats->memory_bytes);
     dyno_json_object_end(json);
     dyno_json_array_end(json);
     dyno_json_object_end(json);
@@ -232,12 +213,12 @@ void dyno_v2_json_stats(struct dyno_json_writer *json, const struct dyno_v2_stat
 void dyno_v2_json_index_row(struct dyno_json_writer *json, const struct dyno_v2_index_row *row)
 {
     dyno_json_object_begin(json);
-    put_text(json, "name", row->name);
+    dyno_json_put_str(json, "name", row->name);
     if (row->version != NULL)
-        put_text(json, "version", row->version);
+        dyno_json_put_str(json, "version", row->version);
     if (row->state[0] != 0) {
-        put_text(json, "state", row->state);
-        put_text(json, "reason", row->reason);
+        dyno_json_put_str(json, "state", row->state);
+        dyno_json_put_str(json, "reason", row->reason);
     }
     dyno_json_object_end(json);
 }

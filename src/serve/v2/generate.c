@@ -172,24 +172,18 @@ static bool is_reserved(const char *name)
     return false;
 }
 
-static void put_text(struct dyno_json_writer *json, const char *key, const char *text)
-{
-    dyno_json_key(json, key);
-    dyno_json_str(json, text);
-}
-
 enum dyno_status dyno_v2_generate_encode(const struct dyno_infer_answer *answer,
                                          struct dyno_strbuf *out, struct dyno_err *err)
 {
     struct dyno_json_writer json = {.out = out, .indent = -1};
     dyno_json_object_begin(&json);
     if (answer->id != NULL && answer->id[0] != 0)
-        put_text(&json, "id", answer->id);
-    put_text(&json, "model_name", answer->model);
-    put_text(&json, "model_version", answer->version);
-    put_text(&json, "variant", answer->variant);
+        dyno_json_put_str(&json, "id", answer->id);
+    dyno_json_put_str(&json, "model_name", answer->model);
+    dyno_json_put_str(&json, "model_version", answer->version);
+    dyno_json_put_str(&json, "variant", answer->variant);
     if (answer->record != NULL)
-        put_text(&json, "record", answer->record);
+        dyno_json_put_str(&json, "record", answer->record);
     for (size_t i = 0; i < answer->output_count; i++) {
         if (is_reserved(answer->outputs[i].name))
             continue;

@@ -32,10 +32,8 @@ static enum dyno_status put_output(struct dyno_json_writer *json,
                                    struct dyno_err *err)
 {
     dyno_json_object_begin(json);
-    dyno_json_key(json, "name");
-    dyno_json_str(json, tensor->name);
-    dyno_json_key(json, "datatype");
-    dyno_json_str(json, dyno_v2_datatype(tensor->dtype));
+    dyno_json_put_str(json, "name", tensor->name);
+    dyno_json_put_str(json, "datatype", dyno_v2_datatype(tensor->dtype));
     dyno_json_key(json, "shape");
     dyno_json_array_begin(json);
     for (int i = 0; i < tensor->rank; i++)
@@ -46,8 +44,7 @@ static enum dyno_status put_output(struct dyno_json_writer *json,
     } else if (is_binary) {
         dyno_json_key(json, "parameters");
         dyno_json_object_begin(json);
-        dyno_json_key(json, "binary_data_size");
-        dyno_json_u64(json, tensor->bytes);
+        dyno_json_put_u64(json, "binary_data_size", tensor->bytes);
         dyno_json_object_end(json);
     } else {
         dyno_json_key(json, "data");
@@ -65,20 +62,15 @@ enum dyno_status dyno_v2_json_encode(const struct dyno_infer_answer *answer,
     *raw_bytes_out = 0;
     dyno_json_object_begin(&json);
     if (answer->id != NULL && answer->id[0] != 0) {
-        dyno_json_key(&json, "id");
-        dyno_json_str(&json, answer->id);
+        dyno_json_put_str(&json, "id", answer->id);
     }
-    dyno_json_key(&json, "model_name");
-    dyno_json_str(&json, answer->model);
-    dyno_json_key(&json, "model_version");
-    dyno_json_str(&json, answer->version);
+    dyno_json_put_str(&json, "model_name", answer->model);
+    dyno_json_put_str(&json, "model_version", answer->version);
     dyno_json_key(&json, "parameters");
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "variant");
-    dyno_json_str(&json, answer->variant);
+    dyno_json_put_str(&json, "variant", answer->variant);
     if (answer->record != NULL) {
-        dyno_json_key(&json, "record");
-        dyno_json_str(&json, answer->record);
+        dyno_json_put_str(&json, "record", answer->record);
     }
     dyno_json_object_end(&json);
     dyno_json_key(&json, "outputs");

@@ -254,14 +254,10 @@ enum dyno_status dyno_v2_pb_region(const void *body, size_t bytes, struct dyno_a
 void dyno_v2_json_put_region(struct dyno_json_writer *json, const struct dyno_v2_region *region)
 {
     dyno_json_object_begin(json);
-    dyno_json_key(json, "name");
-    dyno_json_str(json, region->name);
-    dyno_json_key(json, "key");
-    dyno_json_str(json, region->key);
-    dyno_json_key(json, "offset");
-    dyno_json_u64(json, region->offset);
-    dyno_json_key(json, "byte_size");
-    dyno_json_u64(json, region->bytes);
+    dyno_json_put_str(json, "name", region->name);
+    dyno_json_put_str(json, "key", region->key);
+    dyno_json_put_u64(json, "offset", region->offset);
+    dyno_json_put_u64(json, "byte_size", region->bytes);
     dyno_json_object_end(json);
 }
 
