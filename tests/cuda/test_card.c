@@ -3,15 +3,13 @@
  * This program is the child, too: with the driver that writes down what it is asked for, or lying,
  * as the number of its device says.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/socket.h>
 
 #include "backend/cuda/nvrtc.h"
-#include "base/clock.h"
 #include "base/log.h"
+#include "liar.h"
 #include "record.h"
 #include "serve/gpu/drive.h"
 #include "serve/gpu/remote.h"
@@ -28,183 +26,9 @@ enum device {
     GOOD,
     BREAKS, /* its GPU fails after a while */
     NONE,   /* there is no such GPU */
-    SILENT, /* it answers nothing */
+    SILENT, /* it answers nothing: LIAR_SILENT */
     FIRST_LIE,
 };
-
-/* What a liar answers to a run, with one output of [2, 7]. */
-typedef void lie_fn(struct dyno_gpu_message *answer);
-
-static void lie_call(struct dyno_gpu_message *answer)
-{
-    answer->call += 7;
-}
-
-static void lie_verb(struct dyno_gpu_message *answer)
-{
-    answer->verb = DYNO_GPU_ADD;
-}
-
-static void lie_status(struct dyno_gpu_message *answer)
-{
-    answer->status = 4711;
-}
-
-static void lie_count(struct dyno_gpu_message *answer)
-{
-    answer->tensor_count = 2;
-}
-
-static void lie_dtype(struct dyno_gpu_message *answer)
-{
-    answer->tensors[0].dtype = DYNO_F64;
-}
-
-static void lie_rank(struct dyno_gpu_message *answer)
-{
-    answer->tensors[0].rank = 9;
-}
-
-static void lie_dims(struct dyno_gpu_message *answer)
-{
-    answer->tensors[0].dims[0] = -2;
-}
-
-static void lie_product(struct dyno_gpu_message *answer)
-{
-    answer->tensors[0].dims[0] = INT64_MAX / 2;
-}
-
-static void lie_bytes(struct dyno_gpu_message *answer)
-{
-    answer->tensors[0].bytes = 4;
-}
-
-static void lie_offset(struct dyno_gpu_message *answer)
-{
-    answer->tensors[0].offset = UINT64_MAX - 63;
-}
-
-static void lie_inside_inputs(struct dyno_gpu_message *answer)
-{
-    answer->tensors[0].offset = 0;
-}
-
-static void lie_crooked(struct dyno_gpu_message *answer)
-{
-    answer->tensors[0].offset += 4;
-}
-
-static void lie_time(struct dyno_gpu_message *answer)
-{
-    answer->end_ns = dyno_clock_ns() + UINT64_C(3600000000000);
-}
-
-static void lie_past(struct dyno_gpu_message *answer)
-{
-    answer->start_ns = 1;
-}
-
-static void lie_turn(struct dyno_gpu_message *answer)
-{
-    answer->turn_ns = answer->end_ns + 1;
-}
-
-static void lie_before_turn(struct dyno_gpu_message *answer)
-{
-    answer->turn_ns = answer->start_ns - 1;
-}
-
-static void lie_memory(struct dyno_gpu_message *answer)
-{
-    answer->gpu_bytes = UINT64_MAX;
-}
-
-static void lie_needs(struct dyno_gpu_message *answer)
-{
-    answer->tensor_count = 0;
-    answer->needs_bytes = UINT64_MAX;
-}
-
-static void lie_needs_little(struct dyno_gpu_message *answer)
-{
-    answer->tensor_count = 0;
-    answer->needs_bytes = 64;
-}
-
-static void lie_other(struct dyno_gpu_message *answer)
-{
-    answer->instance++;
-}
-
-static void lie_text(struct dyno_gpu_message *answer)
-{
-    memset(answer->text, 'x', sizeof(answer->text));
-}
-
-static void lie_short(struct dyno_gpu_message *answer)
-{
-    (void)send(DYNO_GPU_FD, answer, 5, 0);
-}
-
-static void lie_with_file(struct dyno_gpu_message *answer)
-{
-    (void)!dyno_gpu_send(DYNO_GPU_FD, answer, open("/dev/null", O_RDONLY), NULL);
-}
-
-/* These two go on living. */
-static void lie_nothing(struct dyno_gpu_message *answer)
-{
-    (void)answer;
-    (void)send(DYNO_GPU_FD, "", 0, 0);
-    for (;;)
-        (void)pause();
-}
-
-static void lie_deaf(struct dyno_gpu_message *answer)
-{
-    (void)answer;
-    (void)close(DYNO_GPU_FD);
-    for (;;)
-        (void)pause();
-}
-
-static lie_fn *const lies[] = {
-    lie_turn,  lie_before_turn, lie_call,          lie_verb,         lie_status,
-    lie_count, lie_dtype,       lie_rank,          lie_dims,         lie_product,
-    lie_bytes, lie_offset,      lie_inside_inputs, lie_crooked,      lie_time,
-    lie_past,  lie_memory,      lie_needs,         lie_needs_little, lie_other,
-    lie_text,  lie_short,       lie_with_file,     lie_nothing,      lie_deaf,
-};
-
-/* Speaks as a child does, up to the run. */
-static int tell_lies(int number)
-{
-    static struct dyno_gpu_message said;
-    said = (struct dyno_gpu_message){.verb = DYNO_GPU_HELLO, .bytes = 1 << 20, .text = "Liar"};
-    bool is_end = false;
-    int fd = -1;
-    if (dyno_gpu_send(DYNO_GPU_FD, &said, -1, NULL) != DYNO_OK)
-        return 1;
-    while (dyno_gpu_receive(DYNO_GPU_FD, &said, &fd, &is_end, NULL) == DYNO_OK && !is_end) {
-        if (fd >= 0)
-            (void)close(fd);
-        const uint64_t from = dyno_gpu_align(said.tensors[0].bytes);
-        said.start_ns = said.turn_ns = said.end_ns = 0;
-        said.tensor_count = 0;
-        if (said.verb == DYNO_GPU_RUN) {
-            said.start_ns = said.turn_ns = said.end_ns = dyno_clock_ns();
-            said.tensor_count = 1;
-            said.tensors[0] = (struct dyno_gpu_tensor){
-                .dtype = DYNO_F32, .rank = 2, .dims = {2, 7}, .offset = from, .bytes = 56};
-            if (number == SILENT)
-                continue;
-            lies[number - FIRST_LIE](&said);
-        }
-        (void)!dyno_gpu_send(DYNO_GPU_FD, &said, -1, NULL);
-    }
-    return 0;
-}
 
 static int be_child(const char *device)
 {
@@ -212,7 +36,7 @@ static int be_child(const char *device)
     if (!dyno_cuda_ordinal(device, &number))
         return 2;
     if (number >= SILENT)
-        return tell_lies(number);
+        return liar_speak(number - FIRST_LIE);
     struct record *record = record_start(90);
     record->gpu_count = number == NONE ? 1 : 2;
     record->fail_code = 700;
@@ -528,26 +352,26 @@ static void test_not_there(void)
 static void test_lies(void)
 {
     char device[16];
-    for (size_t i = 0; i <= DYNO_COUNT(lies); i++) {
-        const bool is_silent = i == DYNO_COUNT(lies);
+    for (int lie = LIAR_SILENT; lie < liar_count(); lie++) {
+        const bool is_silent = lie == LIAR_SILENT;
         struct bench bench;
         struct dyno_err err = {0};
         struct dyno_remote_engine *engine = NULL;
         struct dyno_remote *remote = NULL;
         struct dyno_array output;
         struct wait wait;
-        (void)snprintf(device, sizeof(device), "cuda:%d", is_silent ? SILENT : FIRST_LIE + (int)i);
+        (void)snprintf(device, sizeof(device), "cuda:%d", FIRST_LIE + lie);
         open_bench(&bench, device, is_silent ? 300000000 : 0);
         REQUIRE(dyno_remote_engine_open(bench.card, bench.file, bench.engine, &engine, &err) ==
                 DYNO_OK);
         REQUIRE(dyno_remote_create(engine, &remote, &err) == DYNO_OK);
-        CHECK_MSG(run(remote, 2, &output, &wait) == DYNO_E_BUSY, "lie %zu: %d, %s", i, wait.status,
+        CHECK_MSG(run(remote, 2, &output, &wait) == DYNO_E_BUSY, "lie %d: %d, %s", lie, wait.status,
                   wait.err.text);
         wait_for_fall(&bench, 1);
         const char *says = is_silent ? "its driver did not answer" : "its driver answered nonsense";
-        if (!is_silent && (lies[i] == lie_nothing || lies[i] == lie_deaf))
+        if (!is_silent && liar_goes_on(lie))
             says = "its driver heard nothing more and did not end";
-        CHECK_MSG(strncmp(bench.why, says, strlen(says)) == 0, "lie %zu: %s", i, bench.why);
+        CHECK_MSG(strncmp(bench.why, says, strlen(says)) == 0, "lie %d: %s", lie, bench.why);
         dyno_remote_destroy(remote);
         dyno_remote_engine_close(engine);
         close_bench(&bench);
