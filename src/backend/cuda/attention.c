@@ -1,4 +1,4 @@
-/* attention.c - Dyno's MultiHeadAttention. */
+/* attention.c - Dyno's MultiHeadAttention, on tensor cores or in plain f32. */
 #include "backend/cuda/tail.h"
 #include "ops/mha.h"
 
@@ -46,7 +46,7 @@ static bool fits_tensor(const struct dyno_site *site)
               v_dim <= DIM_MAX && attrs->q_offset % 8 == 0 && attrs->k_offset % 8 == 0 &&
               attrs->v_offset % 8 == 0;
     for (int i = 0; i < 3; i++)
-        ok = ok && site->ins[i].dims[2] % 8 == 0;
+        ok = ok && site->ins[i].open[2] == 0 && site->ins[i].dims[2] % 8 == 0;
     return ok;
 }
 
@@ -88,7 +88,14 @@ static bool sizes_of(const struct dyno_site *site, struct dyno_gpu_attention *pa
     return !has_mask(site) || mask_strides(&site->ins[3], full, params->mask_strides);
 }
 
-/* cfg[0]: number of the layout of q, k, v and the output. */
+/* On tensor cores in 16 bits; all else is attention_ffma.cu, which reads and writes any type. */
+static bool on_tensor_cores(const struct dyno_site *site, const struct dyno_tactic *tactic)
+{
+    const struct dyno_layout in = dyno_cuda_layouts[tactic->cfg[0]];
+    return in.elem != 0 && in.elem == tactic->out_layout.elem && fits_tensor(site);
+}
+
+/* cfg[0]: number of the layout of q, k and v. */
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     int count = 0;
@@ -98,12 +105,17 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     const double scores = (double)site->ins[0].dims[0] * (double)attrs->heads *
                           (double)site->ins[0].dims[1] * (double)site->ins[1].dims[1];
     const double flops = 2.0 * scores * (double)(attrs->head_dim + dyno_mha_v_head_dim(attrs));
-    for (int i = 0; i < dyno_cuda_layout_count && count < max; i++) {
-        const struct dyno_layout layout = dyno_cuda_layouts[i];
-        if (dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target))
+    for (int i = 0; i < dyno_cuda_layout_count * dyno_cuda_layout_count && count < max; i++) {
+        const struct dyno_layout in = dyno_cuda_layouts[i / dyno_cuda_layout_count];
+        const struct dyno_layout to = dyno_cuda_layouts[i % dyno_cuda_layout_count];
+        if (dyno_cuda_is_last(in) || !dyno_cuda_layout_allowed(in, site->target) ||
+            dyno_cuda_is_last(to) || !dyno_cuda_layout_allowed(to, site->target) ||
+            (in.elem != 0 && to.elem != 0 && in.elem != to.elem))
             continue;
-        out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i}, .out_layout = layout};
-        out[count++].est_us = (float)(4.0 + flops / (layout.elem != 0 ? 2e8 : 4e6));
+        out[count] =
+            (struct dyno_tactic){.cfg = {(uint32_t)(i / dyno_cuda_layout_count)}, .out_layout = to};
+        const bool tensor = site->ins[0].rank == 3 && on_tensor_cores(site, &out[count]);
+        out[count++].est_us = (float)(4.0 + flops / (tensor ? 2e8 : 4e6));
     }
     return count;
 }
@@ -114,18 +126,21 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     const struct dyno_step *step = site->step;
     struct dyno_gpu_attention params;
     if (step->op != DYNO_OP_mha || step->tail.instr_count != 0 || step->own_in_count < 3 ||
-        !dyno_cuda_rest_is_zero(asked, 1) || !dyno_cuda_asks_layout(asked, false) ||
+        !dyno_cuda_rest_is_zero(asked, 1) || asked->cfg[0] >= (uint32_t)dyno_cuda_layout_count ||
+        dyno_cuda_is_last(dyno_cuda_layouts[asked->cfg[0]]) ||
+        dyno_cuda_is_last(asked->out_layout) || !dyno_cuda_layout_known(asked->out_layout) ||
         !dyno_cuda_is_f32(&site->outs[0]))
         return dyno_cuda_refuse(site, err);
     for (uint32_t i = 0; i < (has_mask(site) ? 4U : 3U); i++) {
         if (!dyno_cuda_is_f32(&site->ins[i]) || !dyno_cuda_readable(site, i) ||
             (i < 3 && (site->ins[i].rank != 3 || site->in_is_weight[i])))
             return dyno_cuda_refuse(site, err);
-        tactic->in_layouts[i] = i < 3 ? asked->out_layout : DYNO_ROW;
+        tactic->in_layouts[i] = i < 3 ? dyno_cuda_layouts[asked->cfg[0]] : DYNO_ROW;
     }
-    if (!sizes_of(site, &params) || (asked->out_layout.elem != 0 && !fits_tensor(site)))
+    if (!sizes_of(site, &params))
         return dyno_cuda_refuse(site, err);
-    tactic->flags = asked->out_layout.elem == 0 ? DYNO_TACTIC_BASELINE : 0;
+    tactic->flags =
+        asked->out_layout.elem == 0 && tactic->in_layouts[0].elem == 0 ? DYNO_TACTIC_BASELINE : 0;
     return DYNO_OK;
 }
 
@@ -134,11 +149,11 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
                                    struct dyno_err *err)
 {
     const struct dyno_mha_attrs *attrs = site->step->attrs;
-    const char *type = dyno_cuda_type(tactic->out_layout);
     (void)err;
     dyno_strbuf_printf(choices, "#define T %s\n#define TO %s\n#define MASK %d\n#define TM float\n",
-                       type, type, has_mask(site));
-    if (tactic->out_layout.elem == 0) {
+                       dyno_cuda_type(tactic->in_layouts[0]), dyno_cuda_type(tactic->out_layout),
+                       has_mask(site));
+    if (!on_tensor_cores(site, tactic)) {
         *source_out = "attention_ffma.cu";
         return DYNO_OK;
     }
@@ -159,7 +174,7 @@ static enum dyno_status prepare(const struct dyno_site *site, const struct dyno_
     if (!sizes_of(site, &state->params))
         return dyno_cuda_refuse(site, err);
     const struct dyno_gpu_attention *params = &state->params;
-    const bool tensor = tactic->out_layout.elem != 0;
+    const bool tensor = on_tensor_cores(site, tactic);
     state->grid[0] = tensor ? dyno_cuda_div_up(params->tq, QUERIES) : params->tq;
     state->grid[1] = params->heads;
     state->grid[2] = params->batch;
