@@ -22,7 +22,7 @@ cmake --preset "$preset" >build/cmake-"$preset".log
 cmake --build --preset "$preset" >build/build-"$preset".log 2>&1 || { tail -n 60 build/build-"$preset".log; exit 1; }
 
 filter=()
-[ "$preset" != tsan ] || filter=(-R 'unit/(base|engine)')
+[ "$preset" != tsan ] || filter=(-R '^unit/(base|engine|db|control|meter|quota|serve)/|^serve/(soak|meter/(each|killed|relaxed|heads|cold)|life/(reload|not_ready))')
 code=0
 ctest --test-dir build/"$preset" --output-on-failure -j "$(nproc)" "${filter[@]}" 2>&1 | tee build/ctest-"$preset".log || code=1
 
