@@ -1,7 +1,8 @@
 /* broadcast.c - strides of spread operands, with as few axes as they allow. */
 #include "backend/cpu/broadcast.h"
 
-static bool operand_strides(const struct dyno_buf *in, const struct dyno_buf *out, int64_t *strides)
+bool dyno_cpu_broadcast_strides(const struct dyno_buf *in, const struct dyno_buf *out,
+                                int64_t *strides)
 {
     if (in->rank < 0 || in->rank > out->rank)
         return false;
@@ -23,7 +24,7 @@ bool dyno_cpu_broadcast_init(struct dyno_cpu_broadcast *spread, const struct dyn
     int64_t strides[DYNO_CPU_OPERANDS_MAX][DYNO_RANK_MAX] = {{0}};
     *spread = (struct dyno_cpu_broadcast){.operand_count = operand_count, .cols = 1};
     for (int k = 0; k < operand_count; k++)
-        if (!operand_strides(&operands[k], out, strides[k]))
+        if (!dyno_cpu_broadcast_strides(&operands[k], out, strides[k]))
             return false;
     /* Groups from the right; a group's strides are those of its innermost axis. */
     int count = 0;

@@ -16,6 +16,11 @@ struct dyno_cpu_broadcast {
     int64_t col[DYNO_CPU_OPERANDS_MAX];
 };
 
+/* strides[out->rank]: of `in` (dense, row-major) over the output's axes, in elements; false when it
+ * does not spread over them. */
+bool dyno_cpu_broadcast_strides(const struct dyno_buf *in, const struct dyno_buf *out,
+                                int64_t *strides);
+
 /* False when an operand does not spread over `out`. */
 bool dyno_cpu_broadcast_init(struct dyno_cpu_broadcast *spread, const struct dyno_buf *out,
                              const struct dyno_buf *operands, int operand_count);

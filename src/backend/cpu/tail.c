@@ -3,22 +3,7 @@
 
 #include <string.h>
 
-/* Strides of `in` (dense, row-major) over the output's axes; false when it does not broadcast. */
-static bool row_strides(const struct dyno_buf *in, const struct dyno_buf *out, int64_t *strides)
-{
-    if (in->rank > out->rank || in->rank < 0)
-        return false;
-    int64_t stride = 1;
-    for (int i = out->rank - 1; i >= 0; i--) {
-        const int axis = i - (out->rank - in->rank);
-        const int64_t dim = axis >= 0 ? in->dims[axis] : 1;
-        if (dim != out->dims[i] && dim != 1)
-            return false;
-        strides[i] = dim == 1 ? 0 : stride;
-        stride *= dim;
-    }
-    return true;
-}
+#include "backend/cpu/broadcast.h"
 
 static bool same_dims(const struct dyno_buf *a, const struct dyno_buf *b)
 {
@@ -165,7 +150,7 @@ static enum dyno_status spread_rows(struct dyno_cpu_tail *tail, const struct dyn
     memset(strides, 0, sizeof(strides));
     for (uint32_t k = 0; k < tail->in_count; k++) {
         const struct dyno_buf *in = &site->ins[tail->ins[k].idx];
-        if (in->layout.kind != DYNO_LAYOUT_ROW || !row_strides(in, out, strides[k]))
+        if (in->layout.kind != DYNO_LAYOUT_ROW || !dyno_cpu_broadcast_strides(in, out, strides[k]))
             return DYNO_FAIL(err, DYNO_E_FORMAT, "input %u of '%s' does not spread over its output",
                              tail->ins[k].idx, site->step->name);
     }
@@ -186,7 +171,7 @@ static bool spread_block(struct dyno_cpu_tail *tail, const struct dyno_site *sit
     const struct dyno_buf *out = &site->outs[0];
     const struct dyno_buf *buf = &site->ins[in->idx];
     int64_t strides[DYNO_RANK_MAX] = {0};
-    if (!row_strides(buf, out, strides))
+    if (!dyno_cpu_broadcast_strides(buf, out, strides))
         return false;
     in->block = buf->layout.kind == DYNO_LAYOUT_BLOCK;
     if (in->block && (buf->layout.block != DYNO_CPU_BLOCK || buf->rank != out->rank))
