@@ -114,6 +114,18 @@ enum dyno_status dyno_ledger_print_json(struct dyno_strbuf *text, struct dyno_er
     return ok ? DYNO_OK : DYNO_NOMEM(err);
 }
 
+enum dyno_status dyno_ledger_print_numbers(const struct dyno_ledger_number *numbers, size_t count,
+                                           struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    dyno_json_object_begin(&json);
+    for (size_t i = 0; i < count; i++)
+        dyno_json_put_u64(&json, numbers[i].name, numbers[i].value);
+    dyno_json_object_end(&json);
+    return dyno_ledger_print_json(&text, err);
+}
+
 /* --- heads --- */
 
 static void print_head(const struct dyno_ledger_head *head, bool as_json)

@@ -55,28 +55,18 @@ static enum dyno_status archive_one(struct archiving *to, const char *path, stru
 
 static enum dyno_status tell(const struct archiving *to, struct dyno_err *err)
 {
-    struct dyno_strbuf text = {0};
-    struct dyno_json_writer json = {.out = &text, .indent = 2};
-    const struct {
-        const char *name;
-        uint64_t value;
-    } rows[] = {{"archived", to->done},
-                {"kept", to->kept},
-                {"records", to->records},
-                {"file_bytes", to->file_bytes},
-                {"archive_bytes", to->archive_bytes}};
+    const struct dyno_ledger_number rows[] = {{"archived", to->done},
+                                              {"kept", to->kept},
+                                              {"records", to->records},
+                                              {"file_bytes", to->file_bytes},
+                                              {"archive_bytes", to->archive_bytes}};
     if (!to->work->options->json) {
         printf("%" PRIu64 " files archived, %" PRIu64 " records: %" PRIu64 " bytes for %" PRIu64
                "; %" PRIu64 " stay as they are\n",
                to->done, to->records, to->archive_bytes, to->file_bytes, to->kept);
         return DYNO_OK;
     }
-    dyno_json_object_begin(&json);
-    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        dyno_json_put_u64(&json, rows[i].name, rows[i].value);
-    }
-    dyno_json_object_end(&json);
-    return dyno_ledger_print_json(&text, err);
+    return dyno_ledger_print_numbers(rows, DYNO_COUNT(rows), err);
 }
 
 enum dyno_status dyno_ledger_run_archive(struct dyno_ledger_work *work, struct dyno_err *err)

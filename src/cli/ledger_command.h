@@ -29,6 +29,13 @@ enum dyno_status dyno_ledger_find_files(struct dyno_ledger_work *work, uint32_t 
                                         struct dyno_err *err);
 /* Print it with an end of line, and free it. */
 enum dyno_status dyno_ledger_print_json(struct dyno_strbuf *text, struct dyno_err *err);
+/* A report of numbers alone, as one object. */
+struct dyno_ledger_number {
+    const char *name;
+    uint64_t value;
+};
+enum dyno_status dyno_ledger_print_numbers(const struct dyno_ledger_number *numbers, size_t count,
+                                           struct dyno_err *err);
 
 /* ledger_kept.c: the heads in the files of --heads, by the groups that they are over, each once;
  * they live in the arena.  E_CORRUPT, E_MISMATCH: they are not heads of one ledger that only grew.

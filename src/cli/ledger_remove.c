@@ -130,13 +130,8 @@ static enum dyno_status remove_one(struct removing *to, const char *path, bool *
 
 static enum dyno_status tell(const struct removing *to, struct dyno_err *err)
 {
-    struct dyno_strbuf text = {0};
-    struct dyno_json_writer json = {.out = &text, .indent = 2};
     const uint64_t kept = to->ours.count - to->removed;
-    const struct {
-        const char *name;
-        uint64_t value;
-    } rows[] = {
+    const struct dyno_ledger_number rows[] = {
         {"removed", to->removed}, {"kept", kept}, {"records", to->records}, {"bytes", to->bytes}};
     if (!to->work->options->json) {
         printf("%" PRIu64 " files removed, %" PRIu64 " records in %" PRIu64
@@ -144,12 +139,7 @@ static enum dyno_status tell(const struct removing *to, struct dyno_err *err)
                to->removed, to->records, to->bytes, kept);
         return DYNO_OK;
     }
-    dyno_json_object_begin(&json);
-    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        dyno_json_put_u64(&json, rows[i].name, rows[i].value);
-    }
-    dyno_json_object_end(&json);
-    return dyno_ledger_print_json(&text, err);
+    return dyno_ledger_print_numbers(rows, DYNO_COUNT(rows), err);
 }
 
 static enum dyno_status remove_all(struct removing *to, struct dyno_err *err)

@@ -26,8 +26,6 @@ static enum dyno_status ship_all(struct dyno_shipper *shipper, struct dyno_fleet
 static enum dyno_status print(const struct dyno_shipped *shipped, bool as_json,
                               struct dyno_err *err)
 {
-    struct dyno_strbuf text = {0};
-    struct dyno_json_writer json = {.out = &text, .indent = 2};
     if (!as_json) {
         printf("shipped %" PRIu64 " groups with %" PRIu64 " records: the fleet has node %" PRIu32
                " up to record %" PRIu32 "-%" PRIu32 "-%" PRIu64 "\n",
@@ -35,20 +33,12 @@ static enum dyno_status print(const struct dyno_shipped *shipped, bool as_json,
                shipped->seq);
         return DYNO_OK;
     }
-    const struct {
-        const char *name;
-        uint64_t value;
-    } rows[] = {{"node", shipped->node},
-                {"groups", shipped->groups},
-                {"records", shipped->records},
-                {"epoch", shipped->epoch},
-                {"seq", shipped->seq}};
-    dyno_json_object_begin(&json);
-    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
-        dyno_json_put_u64(&json, rows[i].name, rows[i].value);
-    }
-    dyno_json_object_end(&json);
-    return dyno_ledger_print_json(&text, err);
+    const struct dyno_ledger_number rows[] = {{"node", shipped->node},
+                                              {"groups", shipped->groups},
+                                              {"records", shipped->records},
+                                              {"epoch", shipped->epoch},
+                                              {"seq", shipped->seq}};
+    return dyno_ledger_print_numbers(rows, DYNO_COUNT(rows), err);
 }
 
 enum dyno_status dyno_ledger_run_ship(struct dyno_ledger_work *work, struct dyno_err *err)
