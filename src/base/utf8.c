@@ -1,6 +1,9 @@
 /* utf8.c - well-formed code points (RFC 3629, section 4). */
 #include "base/utf8.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 size_t dyno_utf8_next(const char *text, size_t bytes)
 {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
@@ -20,6 +23,23 @@ size_t dyno_utf8_next(const char *text, size_t bytes)
     }
     const int is_surrogate = code >= 0xd800 && code < 0xe000;
     return code < least[length] || code > 0x10ffff || is_surrogate ? 0 : length;
+}
+
+void dyno_utf8_clean(const char *text, size_t bytes, char *out, size_t room)
+{
+    size_t made = 0;
+    for (size_t at = 0; at < bytes;) {
+        const size_t length = dyno_utf8_next(text + at, bytes - at);
+        const bool is_plain =
+            length > 1 || (length == 1 && (unsigned char)text[at] >= ' ' && text[at] != 0x7f);
+        const size_t step = is_plain ? length : 1;
+        if (made + step >= room)
+            break;
+        memcpy(out + made, is_plain ? text + at : "?", step);
+        made += step;
+        at += step;
+    }
+    out[made] = 0;
 }
 
 size_t dyno_utf8_put(uint32_t code, char *out)

@@ -73,24 +73,6 @@ static void wake(const struct dyno_card *card)
     (void)!write(card->wake_fd, &one, sizeof(one));
 }
 
-/* What a child said, without what a terminal or a log would act on. */
-static void clean(const char *text, char *out, size_t room)
-{
-    size_t bytes = 0;
-    for (size_t at = 0; text[at] != 0;) {
-        const size_t length = dyno_utf8_next(text + at, strlen(text + at));
-        const bool is_plain =
-            length > 1 || (length == 1 && (unsigned char)text[at] >= ' ' && text[at] != 0x7f);
-        const size_t step = is_plain ? length : 1;
-        if (bytes + step >= room)
-            break;
-        memcpy(out + bytes, is_plain ? text + at : "?", step);
-        bytes += step;
-        at += step;
-    }
-    out[bytes] = 0;
-}
-
 /* --- calls --- */
 
 static void link_call(struct dyno_card *card, struct dyno_card_call *call)
@@ -270,7 +252,7 @@ static enum dyno_status hear_hello(struct dyno_card *card, int socket, struct dy
         (void)close(fd);
     if (is_end)
         return DYNO_FAIL(err, DYNO_E_BUSY, "its driver ended before it had begun");
-    clean(message->text, text, sizeof(text));
+    dyno_utf8_clean(message->text, strlen(message->text), text, sizeof(text));
     if (fd >= 0 || message->verb != DYNO_GPU_HELLO || message->tensor_count != 0 ||
         message->status > DYNO_E_EXISTS || message->bytes > DYNO_GPU_BYTES_MAX)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "its driver begins with nonsense");
@@ -386,7 +368,7 @@ static bool hear(struct dyno_card *card, char *why_out, size_t room)
         return false;
     }
     char text[DYNO_GPU_TEXT_BYTES];
-    clean(answer->text, text, sizeof(text));
+    dyno_utf8_clean(answer->text, strlen(answer->text), text, sizeof(text));
     memcpy(answer->text, text, sizeof(text));
     (void)pthread_mutex_lock(&card->lock);
     struct dyno_card_call *call = judge(card, answer, fd, &nonsense);

@@ -292,24 +292,6 @@ static void wait_for_end(struct child *child)
 
 /* --- what is told of it --- */
 
-/* text[0..bytes) without control characters, as far as there is room. */
-static void clean(const char *text, size_t text_bytes, char *out, size_t room)
-{
-    size_t bytes = 0;
-    for (size_t at = 0; at < text_bytes;) {
-        const size_t length = dyno_utf8_next(text + at, text_bytes - at);
-        const bool is_plain =
-            length > 1 || (length == 1 && (unsigned char)text[at] >= ' ' && text[at] != 0x7f);
-        const size_t step = is_plain ? length : 1;
-        if (bytes + step >= room)
-            break;
-        memcpy(out + bytes, is_plain ? text + at : "?", step);
-        bytes += step;
-        at += step;
-    }
-    out[bytes] = 0;
-}
-
 /* The last line that has something in it. */
 static void last_line(const struct child *child, char *out, size_t room)
 {
@@ -320,7 +302,7 @@ static void last_line(const struct child *child, char *out, size_t room)
     size_t start = end;
     while (start > 0 && text[start - 1] != '\n')
         start--;
-    clean(text + start, end - start, out, room);
+    dyno_utf8_clean(text + start, end - start, out, room);
 }
 
 static enum dyno_status judge(const struct child *child, const struct dyno_child_end *end,
@@ -368,6 +350,7 @@ enum dyno_status dyno_child_run(const struct dyno_child_options *options,
     end_out->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     end_out->run_ns = dyno_clock_ns() - child.start_ns;
     last_line(&child, end_out->said, sizeof(end_out->said));
-    clean(child.first, child.first_bytes, end_out->said_first, sizeof(end_out->said_first));
+    dyno_utf8_clean(child.first, child.first_bytes, end_out->said_first,
+                    sizeof(end_out->said_first));
     return judge(&child, end_out, err);
 }

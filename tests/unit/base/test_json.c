@@ -281,6 +281,49 @@ static void test_out_of_memory(void)
     CHECK(nth > 3);
 }
 
+/* Members in one call, and the same in two. */
+static void test_members(void)
+{
+    struct dyno_strbuf one = {0}, two = {0};
+    struct dyno_json_writer a = {.out = &one, .indent = -1}, b = {.out = &two, .indent = -1};
+    dyno_json_object_begin(&a);
+    dyno_json_put_str(&a, "s", "\"x\"");
+    dyno_json_put_i64(&a, "i", -3);
+    dyno_json_put_u64(&a, "u", UINT64_MAX);
+    dyno_json_put_f64(&a, "f", 0.1);
+    dyno_json_put_bool(&a, "b", true);
+    dyno_json_object_end(&a);
+    dyno_json_object_begin(&b);
+    dyno_json_key(&b, "s");
+    dyno_json_str(&b, "\"x\"");
+    dyno_json_key(&b, "i");
+    dyno_json_i64(&b, -3);
+    dyno_json_key(&b, "u");
+    dyno_json_u64(&b, UINT64_MAX);
+    dyno_json_key(&b, "f");
+    dyno_json_f64(&b, 0.1);
+    dyno_json_key(&b, "b");
+    dyno_json_bool(&b, true);
+    dyno_json_object_end(&b);
+    CHECK_STR(dyno_strbuf_text(&one), dyno_strbuf_text(&two));
+    dyno_strbuf_fini(&one);
+    dyno_strbuf_fini(&two);
+}
+
+/* What a terminal acts on is a question mark; what has no room is left out whole. */
+static void test_clean(void)
+{
+    char out[16];
+    dyno_utf8_clean("a\x1b[1m\n\x7f\xff\xc3\xa4", 9, out, sizeof(out));
+    CHECK_STR(out, "a?[1m????");
+    dyno_utf8_clean("a\x1b[1m\n\x7f\xff\xc3\xa4", 10, out, sizeof(out));
+    CHECK_STR(out, "a?[1m???\xc3\xa4");
+    dyno_utf8_clean("xy\xc3\xa4", 4, out, 4);
+    CHECK_STR(out, "xy");
+    dyno_utf8_clean("", 0, out, 1);
+    CHECK_STR(out, "");
+}
+
 static void test_utf8(void)
 {
     char text[4];
@@ -308,6 +351,8 @@ int main(void)
     test_floats();
     test_truncation();
     test_utf8();
+    test_members();
+    test_clean();
     dyno_arena_destroy(arena);
     test_out_of_memory();
     CHECK(dyno_mem_live_count() == 0);
