@@ -209,6 +209,7 @@ def case_killed_and_the_same(t):
         server.wait_ready()
         comes_true("it is told", lambda: used_ns(t) == usage(t)[1])
     check(used_ns(t) > 0 and used_ns(t) == used_ns(t, idx=1), quota(t, "show", "acme"))
+    check(infer(server, key)[0] == 200)  # of the start before nobody knows any more what has left
     all_have_left(t)
     comes_true("it is told", lambda: used_ns(t) == usage(t)[1])
     before = used_ns(t)
