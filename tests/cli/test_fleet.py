@@ -285,6 +285,7 @@ def case_remove_shipped_killed(t):
             t.works("ledger", "verify", "ledger")
             if left == names[-1:]:
                 break
+        fleet.works("ledger", "archive", "ledger", "--remove-shipped")  # on a busy machine none of them came to the end
         check(kills > 0 and files_of(t) == names[-1:], kills, files_of(t))
         got, = fleet.json("ledger", "verify")["nodes"]
         check(got == local, got, local)
