@@ -2,6 +2,7 @@
 
 The GPU is the emulated one (tests/cuda/emulate), whose numbers are real.
 """
+import contextlib
 import csv
 import inspect
 import json
@@ -74,10 +75,14 @@ def has_gpu(t):
 def child(server, device="cuda:0"):
     """The process that drives a GPU; 0: there is none."""
     path = pathlib.Path(f"/proc/{server.worker()}/task")
-    pids = [int(pid) for task in path.iterdir() for pid in (task / "children").read_text().split()]
+    pids = []
+    for task in path.iterdir():
+        with contextlib.suppress(OSError):  # it ends just now
+            pids += (task / "children").read_text().split()
     for pid in pids:
-        if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().endswith(f"--drive-gpu\0{device}\0".encode()):
-            return pid
+        with contextlib.suppress(OSError):
+            if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().endswith(f"--drive-gpu\0{device}\0".encode()):
+                return int(pid)
     return 0
 
 
