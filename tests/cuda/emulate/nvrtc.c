@@ -6,6 +6,7 @@
  * thread.
  */
 #include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdatomic.h>
@@ -237,7 +238,16 @@ static bool write_source(const struct text *text, const char *path)
     return fclose(file) == 0 && done;
 }
 
-/* Into `kept`, aside and then renamed: others may want the same. */
+/* Others may have made the same meanwhile: theirs stays, as two compilations differ by the names of
+ * their files, and whoever builds twice wants the same bytes.  What cannot be read is replaced. */
+static bool keep(struct program *program, const char *object, const char *kept)
+{
+    const bool is_there = link(object, kept) == 0 || errno == EEXIST;
+    return (is_there && read_image(program, kept)) ||
+           (rename(object, kept) == 0 && read_image(program, kept));
+}
+
+/* Into `kept`, aside and then named so. */
 static bool make(struct program *program, const struct text *text, const char *kept)
 {
     static atomic_uint number;
@@ -247,7 +257,7 @@ static bool make(struct program *program, const struct text *text, const char *k
     (void)snprintf(object, sizeof(object), "%s.%d.%u.o", kept, (int)getpid(), mine);
     (void)snprintf(log, sizeof(log), "%s.%d.%u.log", kept, (int)getpid(), mine);
     const bool done = write_source(text, source) && run_compiler(source, object, log) &&
-                      rename(object, kept) == 0 && read_image(program, kept);
+                      keep(program, object, kept);
     if (!done)
         read_log(program, log);
     (void)unlink(source);
