@@ -266,10 +266,11 @@ static enum dyno_status open_execution(struct execution *execution, const struct
 
 static void close_execution(struct execution *execution)
 {
-    dyno_session_close(&execution->session);
-    dyno_onnx_model_close(execution->model);
+    /* What was kept while the engine ran is on its account: it goes before the engine. */
     dyno_free(execution->layers);
     dyno_arena_destroy(execution->arena);
+    dyno_session_close(&execution->session);
+    dyno_onnx_model_close(execution->model);
 }
 
 /* --- comparing --- */
