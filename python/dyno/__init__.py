@@ -14,6 +14,7 @@ run returns.
 An Engine may be shared by threads: each thread gets a context of its own.
 """
 import ctypes
+import functools
 import os
 import threading
 
@@ -40,11 +41,20 @@ def _contiguous_strides(shape, item_bytes):
     return tuple(strides)
 
 
+@functools.lru_cache(maxsize=1)
+def _driver():
+    return ctypes.CDLL("libcuda.so.1")
+
+
 def _wait_for(what, stream):
     """What is in a stream of the caller's, by the driver, whose context is current on this thread."""
     if stream == 0:
         raise DynoError(f"{what}: stream 0 is two streams: 1 or 2 is meant")
-    code = ctypes.CDLL("libcuda.so.1").cuStreamSynchronize(ctypes.c_void_p(stream))
+    try:
+        driver = _driver()
+    except OSError as error:
+        raise DynoError(f"{what}: its stream cannot be waited for: {error}") from None
+    code = driver.cuStreamSynchronize(ctypes.c_void_p(stream))
     if code != 0:
         raise DynoError(f"{what}: its stream cannot be waited for, the driver says {code}")
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import unittest
+import unittest.mock
 
 import numpy as np
 
@@ -188,6 +189,11 @@ class Python(unittest.TestCase):
         with dyno.Engine(self.path) as engine:
             with self.assertRaisesRegex(dyno.DynoError, "^input 'x': lies in memory of a GPU, and the engine is for the CPU$"):
                 engine.run({"x": There()})
+            There.__cuda_array_interface__["stream"] = 1
+            dyno._driver.cache_clear()
+            with unittest.mock.patch("ctypes.CDLL", side_effect=OSError("libcuda.so.1: not here")):
+                with self.assertRaisesRegex(dyno.DynoError, "^input 'x': its stream cannot be waited for: libcuda.so.1: not here$"):
+                    engine.run({"x": There()})
 
     def test_shapes_that_depend_on_data(self):
         nodes = [ob.node("Greater", ["x", "zero"], ["mask"]),
