@@ -56,19 +56,15 @@ enum dyno_status dyno_invoicing_credits(struct dyno_invoicing *work,
     return DYNO_OK;
 }
 
-/* Those of tenants that the ledger knows; others paid for nothing yet. */
 static enum dyno_status name_credits(struct dyno_invoicing *work, struct dyno_err *err)
 {
     work->rated_credits =
         dyno_arena_alloc(work->arena, work->credit_count + 1, sizeof(*work->rated_credits));
     if (work->rated_credits == NULL)
         return DYNO_NOMEM(err);
-    for (size_t i = 0; i < work->credit_count; i++) {
-        const int64_t idx = dyno_usage_source_find(work->source, work->credits[i].tenant);
-        if (idx >= 0)
-            work->rated_credits[work->rated_credit_count++] =
-                (struct dyno_credit){(uint32_t)idx, work->credits[i].before_nano};
-    }
+    for (size_t i = 0; i < work->credit_count; i++)
+        work->rated_credits[i] =
+            (struct dyno_credit){work->credits[i].tenant, work->credits[i].before_nano};
     return DYNO_OK;
 }
 
@@ -118,7 +114,7 @@ enum dyno_status dyno_invoicing_rate(struct dyno_invoicing *work, struct dyno_er
     DYNO_TRY(dyno_usage_source_open(&source, &work->source, err));
     DYNO_TRY(name_credits(work, err));
     DYNO_TRY(dyno_usage_source_rate(work->source, work->book, NULL, work->rated_credits,
-                                    work->rated_credit_count, work->arena, &work->statement, err));
+                                    work->credit_count, work->arena, &work->statement, err));
     for (size_t i = 0; i < work->credit_count; i++) {
         const struct dyno_account *account = dyno_invoicing_account(work, work->credits[i].tenant);
         if (account != NULL)

@@ -33,7 +33,6 @@ struct dyno_invoicing {
     struct dyno_ledger_files files; /* open when it is asked for */
     struct dyno_usage_source *source;
     struct dyno_credit *rated_credits;
-    size_t rated_credit_count;
     struct dyno_statement *statement;
 };
 

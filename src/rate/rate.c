@@ -25,8 +25,9 @@ enum dyno_status dyno_rater_create(const struct dyno_rater_options *options,
     if (options->next_s <= options->first_s)
         return DYNO_FAIL(err, DYNO_E_ARG, "a period must end after it begins");
     for (size_t i = 0; i < options->credit_count; i++)
-        if (options->credits[i].tenant >= options->name_count || options->credits[i].nano < 0)
-            return DYNO_FAIL(err, DYNO_E_ARG, "credit %zu is of nobody, or below 0", i);
+        if (options->credits[i].nano < 0)
+            return DYNO_FAIL(err, DYNO_E_ARG, "the credit of tenant '%.128s' is below 0",
+                             options->credits[i].tenant);
     struct dyno_rater *rater = dyno_alloc(1, sizeof(*rater));
     if (rater == NULL)
         return DYNO_NOMEM(err);

@@ -51,7 +51,7 @@ struct dyno_usage {
 };
 
 struct dyno_credit {
-    uint32_t tenant;
+    const char *tenant;
     int64_t nano; /* prepaid, left before this period */
 };
 

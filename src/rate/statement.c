@@ -320,13 +320,13 @@ static enum dyno_status make_minimum(struct work *work, const struct dyno_tariff
     return DYNO_OK;
 }
 
-static enum dyno_status make_credit(struct work *work, uint32_t tenant)
+static enum dyno_status make_credit(struct work *work)
 {
     const struct dyno_rater_options *options = &work->rater->options;
     struct dyno_account *account = work->account;
     dyno_i128 credit = 0;
     for (size_t i = 0; i < options->credit_count; i++)
-        if (strcmp(options->names[options->credits[i].tenant], options->names[tenant]) == 0)
+        if (strcmp(options->credits[i].tenant, account->tenant) == 0)
             credit += options->credits[i].nano;
     const dyno_i128 owed = account->total_minor * (dyno_i128)work->minor;
     dyno_i128 used = credit < owed ? credit : owed;
@@ -435,7 +435,7 @@ static enum dyno_status make_account(struct work *work, size_t *at)
         account->residue_nano +=
             account->lines[i].nano - account->lines[i].minor * (dyno_i128)work->minor;
     }
-    return make_credit(work, tenant);
+    return make_credit(work);
 }
 
 /* --- the whole --- */

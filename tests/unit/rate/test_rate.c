@@ -221,7 +221,7 @@ static void test_tiers(void)
 
 static void test_minimum_and_credit(void)
 {
-    const struct dyno_credit credit = {ACME, INT64_C(2005000000)}; /* 2.005 USD */
+    const struct dyno_credit credit = {"acme", INT64_C(2005000000)}; /* 2.005 USD */
     struct desk desk;
     open_desk(&desk, BOOK(FLAT ", \"minimum\": \"10\""));
     use(&desk, usage_of(ACME, 10000)); /* 2.00 */
