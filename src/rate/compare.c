@@ -8,13 +8,25 @@
 #include "base/json.h"
 #include "rate/invoice.h"
 
-static const struct dyno_account *account_of(const struct dyno_statement *statement,
-                                             const char *tenant)
+bool dyno_compare_next(const struct dyno_scenario *scenarios, size_t count,
+                       struct dyno_compare_row *row)
 {
-    for (size_t i = 0; i < statement->account_count; i++)
-        if (strcmp(statement->accounts[i].tenant, tenant) == 0)
-            return &statement->accounts[i];
-    return NULL;
+    row->tenant = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const struct dyno_statement *statement = scenarios[i].statement;
+        row->accounts[i] =
+            row->at[i] < statement->account_count ? &statement->accounts[row->at[i]] : NULL;
+        if (row->accounts[i] != NULL &&
+            (row->tenant == NULL || strcmp(row->accounts[i]->tenant, row->tenant) < 0))
+            row->tenant = row->accounts[i]->tenant;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (row->accounts[i] != NULL && strcmp(row->accounts[i]->tenant, row->tenant) == 0)
+            row->at[i]++;
+        else
+            row->accounts[i] = NULL;
+    }
+    return row->tenant != NULL;
 }
 
 /* Device time that the same work would have taken unoptimised, less what it took. */
@@ -31,55 +43,92 @@ static const char *hours(dyno_i128 ns, char out[DYNO_MONEY_ROOM])
     return out;
 }
 
-/* Revenue less what the device time cost; "" when a tariff does not say. */
-static const char *margin(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+/* --- figures --- */
+
+dyno_i128 dyno_compare_minor(const struct dyno_currency *currency, dyno_i128 nano)
 {
-    out[0] = 0;
-    if (statement->cost_nano >= 0)
-        (void)dyno_decimal_text(statement->revenue_nano - statement->cost_nano, 9,
-                                statement->currency->decimals, out);
-    return out;
+    const struct dyno_ratio ratio = {
+        .a = nano, .b = 1, .dens = {dyno_currency_minor(currency)}, .den_count = 1};
+    dyno_i128 minor = 0;
+    return dyno_ratio_round(&ratio, DYNO_ROUND_HALF_EVEN, &minor) ? minor : 0;
 }
 
-/* --- text --- */
+/* For a person as amounts are charged; for a program exact. */
+static const char *money(const struct dyno_currency *currency, dyno_i128 nano, bool is_exact,
+                         char out[DYNO_MONEY_ROOM])
+{
+    return is_exact ? dyno_decimal_text(nano, 9, currency->decimals, out)
+                    : dyno_minor_text(currency, dyno_compare_minor(currency, nano), out);
+}
 
 struct row {
     const char *title;
-    const char *(*text)(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM]);
+    const char *(*text)(const struct dyno_statement *statement, bool is_exact,
+                        char out[DYNO_MONEY_ROOM]);
 };
 
-static const char *say_charged(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+static const char *say_charged(const struct dyno_statement *statement, bool is_exact,
+                               char out[DYNO_MONEY_ROOM])
 {
+    (void)is_exact;
     return dyno_minor_text(statement->currency, statement->charged_minor, out);
 }
 
-static const char *say_cost(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+/* "" when a tariff does not say what a device-hour costs. */
+static const char *say_cost(const struct dyno_statement *statement, bool is_exact,
+                            char out[DYNO_MONEY_ROOM])
 {
     out[0] = 0;
     return statement->cost_nano < 0
                ? out
-               : dyno_decimal_text(statement->cost_nano, 9, statement->currency->decimals, out);
+               : money(statement->currency, statement->cost_nano, is_exact, out);
 }
 
-static const char *say_device(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+/* Revenue less what the device time cost. */
+static const char *say_margin(const struct dyno_statement *statement, bool is_exact,
+                              char out[DYNO_MONEY_ROOM])
 {
+    const dyno_i128 nano = statement->revenue_nano - statement->cost_nano;
+    out[0] = 0;
+    return statement->cost_nano < 0 ? out : money(statement->currency, nano, is_exact, out);
+}
+
+static const char *say_device(const struct dyno_statement *statement, bool is_exact,
+                              char out[DYNO_MONEY_ROOM])
+{
+    (void)is_exact;
     return dyno_hours_text(statement->device_ns, out);
 }
 
-static const char *say_epu(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+static const char *say_epu(const struct dyno_statement *statement, bool is_exact,
+                           char out[DYNO_MONEY_ROOM])
 {
+    (void)is_exact;
     return dyno_hours_text(statement->reference_ns, out);
 }
 
-static const char *say_freed(const struct dyno_statement *statement, char out[DYNO_MONEY_ROOM])
+static const char *say_freed(const struct dyno_statement *statement, bool is_exact,
+                             char out[DYNO_MONEY_ROOM])
 {
+    (void)is_exact;
     return hours(freed_ns(statement), out);
 }
 
 static const struct row rows[] = {
-    {"all tenants pay", say_charged}, {"cost of the devices", say_cost},
-    {"left to the platform", margin}, {"device-hours delivered", say_device},
-    {"EPU-hours delivered", say_epu}, {"device-hours freed", say_freed}};
+    {"all tenants pay", say_charged},     {"cost of the devices", say_cost},
+    {"left to the platform", say_margin}, {"device-hours delivered", say_device},
+    {"EPU-hours delivered", say_epu},     {"device-hours freed", say_freed}};
+
+/* Names stand above their columns whole, as far as that can be. */
+static int width_of(const struct dyno_scenario *scenarios, size_t count)
+{
+    size_t width = 18;
+    for (size_t i = 0; i < count; i++) {
+        const size_t bytes = strlen(scenarios[i].name);
+        width = bytes > width ? bytes : width;
+    }
+    return width < 32 ? (int)width : 32;
+}
 
 /* --- a picture of text: # is paid and not left, = is left to the platform --- */
 
@@ -99,6 +148,7 @@ static void draw(const struct dyno_scenario *scenarios, size_t count, struct dyn
 {
     dyno_i128 most = 1;
     bool knows_cost = true;
+    const int width = width_of(scenarios, count) > 26 ? width_of(scenarios, count) : 26;
     char text[DYNO_MONEY_ROOM];
     if (scenarios[0].statement->currency == NULL)
         return;
@@ -112,43 +162,50 @@ static void draw(const struct dyno_scenario *scenarios, size_t count, struct dyn
         const int all = cells_of(nano_of(statement), most);
         const int left =
             knows_cost ? cells_of(statement->revenue_nano - statement->cost_nano, most) : 0;
-        dyno_strbuf_printf(out, "%-26.26s ", scenarios[i].name);
+        dyno_strbuf_printf(out, "%-*.*s ", width, width, scenarios[i].name);
         for (int k = 0; k < all; k++)
             dyno_strbuf_puts(out, k < left ? "=" : "#");
-        dyno_strbuf_printf(out, " %s\n", say_charged(statement, text));
+        dyno_strbuf_printf(out, " %s\n", say_charged(statement, false, text));
     }
     dyno_strbuf_puts(out, knows_cost ? "What all tenants pay; = of it is left to the platform.\n"
                                      : "What all tenants pay.\n");
 }
 
-void dyno_compare_text(const struct dyno_scenario *scenarios, size_t count, struct dyno_strbuf *out)
+static void print_tenants(const struct dyno_scenario *scenarios, size_t count, int width,
+                          struct dyno_strbuf *out)
 {
-    const struct dyno_statement *first = scenarios[0].statement;
+    const struct dyno_currency *currency = scenarios[0].statement->currency;
+    struct dyno_compare_row row = {.tenant = NULL};
     char text[DYNO_MONEY_ROOM];
-    dyno_strbuf_printf(out, "%-26s", "");
-    for (size_t i = 0; i < count; i++)
-        dyno_strbuf_printf(out, " %18.18s", scenarios[i].name);
-    dyno_strbuf_puts(out, "\n");
-    for (size_t k = 0; k < first->account_count; k++) {
-        const char *tenant = first->accounts[k].tenant;
-        dyno_strbuf_printf(out, "%-26.26s", tenant);
+    while (dyno_compare_next(scenarios, count, &row)) {
+        dyno_strbuf_printf(out, "%-26.26s", row.tenant);
         for (size_t i = 0; i < count; i++) {
-            const struct dyno_account *account = account_of(scenarios[i].statement, tenant);
-            dyno_strbuf_printf(out, " %18s",
-                               account != NULL
-                                   ? dyno_minor_text(first->currency, account->total_minor, text)
-                                   : "");
+            const dyno_i128 minor = row.accounts[i] != NULL ? row.accounts[i]->total_minor : 0;
+            dyno_strbuf_printf(out, " %*s", width, dyno_minor_text(currency, minor, text));
         }
         dyno_strbuf_puts(out, "\n");
     }
+}
+
+void dyno_compare_text(const struct dyno_scenario *scenarios, size_t count, struct dyno_strbuf *out)
+{
+    const struct dyno_currency *currency = scenarios[0].statement->currency;
+    const int width = width_of(scenarios, count);
+    char text[DYNO_MONEY_ROOM];
+    dyno_strbuf_printf(out, "%-26s", "");
+    for (size_t i = 0; i < count; i++)
+        dyno_strbuf_printf(out, " %*.*s", width, width, scenarios[i].name);
+    dyno_strbuf_puts(out, "\n");
+    print_tenants(scenarios, count, width, out);
     for (size_t k = 0; k < DYNO_COUNT(rows); k++) {
         dyno_strbuf_printf(out, "%-26s", rows[k].title);
         for (size_t i = 0; i < count; i++)
-            dyno_strbuf_printf(out, " %18s", rows[k].text(scenarios[i].statement, text));
+            dyno_strbuf_printf(out, " %*s", width,
+                               rows[k].text(scenarios[i].statement, false, text));
         dyno_strbuf_puts(out, "\n");
     }
-    if (first->currency != NULL)
-        dyno_strbuf_printf(out, "Amounts in %s.\n\n", first->currency->code);
+    if (currency != NULL)
+        dyno_strbuf_printf(out, "Amounts in %s.\n\n", currency->code);
     draw(scenarios, count, out);
 }
 
@@ -170,7 +227,7 @@ static void print_scenario(const struct dyno_scenario *scenario, struct dyno_jso
             dyno_minor_text(statement->currency, statement->accounts[i].total_minor, text));
     dyno_json_object_end(json);
     for (size_t i = 0; i < DYNO_COUNT(rows); i++)
-        dyno_json_put_str(json, keys[i], rows[i].text(statement, text));
+        dyno_json_put_str(json, keys[i], rows[i].text(statement, true, text));
     dyno_json_put_str(json, "residue", dyno_decimal_text(statement->residue_nano, 9, 0, text));
     dyno_json_object_end(json);
 }

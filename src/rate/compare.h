@@ -10,10 +10,24 @@
 
 struct dyno_scenario {
     const char *name;
-    const struct dyno_statement *statement; /* all of one usage and one period */
+    /* All of one usage, one period and one currency; it has accounts. */
+    const struct dyno_statement *statement;
 };
 
-/* The tenants of the first scenario stand as rows; the last rows are the platform's. */
+/* A tenant's accounts in all of them; NULL where it has none.  Zeroed: before the first. */
+struct dyno_compare_row {
+    const char *tenant;
+    const struct dyno_account *accounts[DYNO_SCENARIOS_MAX];
+    size_t at[DYNO_SCENARIOS_MAX]; /* the next account of each */
+};
+/* The next tenant, by name; false: there is none. */
+bool dyno_compare_next(const struct dyno_scenario *scenarios, size_t count,
+                       struct dyno_compare_row *row);
+
+/* In least amounts of the currency, for people. */
+dyno_i128 dyno_compare_minor(const struct dyno_currency *currency, dyno_i128 nano);
+
+/* Whoever pays under any of them stands as a row; the last rows are the platform's. */
 void dyno_compare_text(const struct dyno_scenario *scenarios, size_t count,
                        struct dyno_strbuf *out);
 void dyno_compare_json(const struct dyno_scenario *scenarios, size_t count,

@@ -198,6 +198,59 @@ static void test_compare(void)
     dyno_strbuf_fini(&out);
 }
 
+static size_t count_of(const char *text, const char *what)
+{
+    size_t count = 0;
+    for (const char *at = strstr(text, what); at != NULL; at = strstr(at + 1, what))
+        count++;
+    return count;
+}
+
+/* Tenants under the one tariff, under the other, under both; more than there are shades; names that
+ * are longer than their place. */
+static void test_compare_many(void)
+{
+    static struct dyno_account accounts[2][10];
+    static char tenants[12][160];
+    struct dyno_statement statements[2] = {*statement_of(NULL), *statement_of(NULL)};
+    for (int i = 0; i < 12; i++)
+        (void)snprintf(tenants[i], sizeof(tenants[i]), "tenant-%c%0*d", 'a' + i, i == 3 ? 140 : 1,
+                       0);
+    for (int i = 0; i < 10; i++) {
+        accounts[0][i] = (struct dyno_account){.tenant = tenants[i], .total_minor = 100 + i};
+        accounts[1][i] = (struct dyno_account){.tenant = tenants[i + 2], .total_minor = 200 + i};
+    }
+    for (int s = 0; s < 2; s++) {
+        statements[s].accounts = accounts[s];
+        statements[s].account_count = 10;
+    }
+    const struct dyno_scenario scenarios[] = {{"gain-share,a=0.25,p=3.50", &statements[0]},
+                                              {"gain-share,a=0.25,p=3.75", &statements[1]}};
+    struct dyno_compare_row row = {.tenant = NULL};
+    for (int i = 0; i < 12; i++) {
+        REQUIRE(dyno_compare_next(scenarios, 2, &row));
+        CHECK_STR(row.tenant, tenants[i]);
+        CHECK(row.accounts[0] == (i < 10 ? &accounts[0][i] : NULL));
+        CHECK(row.accounts[1] == (i >= 2 ? &accounts[1][i - 2] : NULL));
+    }
+    CHECK(!dyno_compare_next(scenarios, 2, &row));
+    struct dyno_strbuf out = {0};
+    dyno_compare_text(scenarios, 2, &out);
+    const char *text = dyno_strbuf_text(&out);
+    CHECK(strstr(text, " gain-share,a=0.25,p=3.50 gain-share,a=0.25,p=3.75\n") != NULL);
+    CHECK(strstr(text, "tenant-a0                                      1.00                  "
+                       "   0.00\n") != NULL);
+    CHECK(strstr(text, "tenant-l0                                      0.00                  "
+                       "   2.09\n") != NULL);
+    dyno_strbuf_clear(&out);
+    dyno_compare_svg(scenarios, 2, &out);
+    text = dyno_strbuf_text(&out);
+    CHECK(count_of(text, ">others</text>") == 1 && count_of(text, ">tenant-") == 7 + 20);
+    CHECK(count_of(text, "00\xE2\x80\xA6</text>") == 1);
+    CHECK(count_of(text, "gain-share,a=0.25,p=3.75</text>") == 1);
+    dyno_strbuf_fini(&out);
+}
+
 int main(void)
 {
     arena = dyno_arena_create();
@@ -209,6 +262,7 @@ int main(void)
     test_json(statement);
     test_focus(statement);
     test_compare();
+    test_compare_many();
     dyno_arena_destroy(arena);
     return TEST_RESULT();
 }
