@@ -115,9 +115,11 @@ struct dyno_account {
 };
 
 struct dyno_statement {
-    const struct dyno_currency *currency; /* NULL: nobody used anything */
+    const struct dyno_currency *currency; /* NULL: there is no account */
     int64_t first_s, next_s;
-    struct dyno_account *accounts; /* by tenant's name */
+    /* By tenant's name: who used something, and who has a tariff with a minimum by a grant of its
+     * own. */
+    struct dyno_account *accounts;
     size_t account_count;
     dyno_i128 charged_minor, credit_minor;
     dyno_i128 revenue_nano, residue_nano;

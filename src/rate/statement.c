@@ -4,6 +4,7 @@
 
 #include "rate/charge.h"
 #include "rate/internal.h"
+#include "rate/minimum.h"
 
 static const char *const line_texts[] = {
 #define X(sym, name) name,
@@ -22,7 +23,8 @@ struct work {
     struct dyno_arena *arena;
     const struct dyno_sum **sums; /* sorted */
     size_t sum_count;
-    uint64_t minor; /* nano-units of the least amount */
+    uint64_t minor;  /* nano-units of the least amount */
+    int64_t *held_s; /* of each tariff: how long the account had it, and owes its minimum */
     struct dyno_account *account;
     struct dyno_err *err;
 };
@@ -170,8 +172,9 @@ static enum dyno_status make_line(struct work *work, size_t *at)
     const struct dyno_sum *first = work->sums[*at];
     struct dyno_line *line = next_line(work);
     describe(work, first, line);
-    for (; *at < work->sum_count && same_line(work, work->sums[*at], first); (*at)++)
-        add_sum(line, work->sums[*at]);
+    do
+        add_sum(line, work->sums[(*at)++]);
+    while (*at < work->sum_count && same_line(work, work->sums[*at], first));
     line->device_ns = line->core_ns / line->tariff->device_cores;
     if (!dyno_line_is_charged(line))
         return DYNO_OK;
@@ -293,15 +296,14 @@ static enum dyno_status make_tiers(struct work *work, const struct dyno_tariff *
         parts < 0 ? DYNO_ROUND_HALF_EVEN : DYNO_ROUND_HALF_AWAY);
 }
 
-/* What is missing to the least amount of a period, by the part of it that the tariff was in force.
- */
+/* What is missing to the least amount of a period, by the part of it in which the account had the
+ * tariff. */
 static enum dyno_status make_minimum(struct work *work, const struct dyno_tariff *tariff,
                                      dyno_i128 charged_minor)
 {
     const struct dyno_rater_options *options = &work->rater->options;
-    const int64_t from = tariff->from_s > options->first_s ? tariff->from_s : options->first_s;
-    const int64_t until = tariff->until_s < options->next_s ? tariff->until_s : options->next_s;
-    if (tariff->minimum == 0 || until <= from)
+    int64_t *held_s = &work->held_s[tariff - options->book->tariffs];
+    if (*held_s == 0)
         return DYNO_OK;
     struct dyno_line *line = next_line(work);
     line->kind = DYNO_LINE_MINIMUM;
@@ -309,10 +311,11 @@ static enum dyno_status make_minimum(struct work *work, const struct dyno_tariff
     DYNO_TRY(
         set_amount(work, line,
                    (struct dyno_ratio){.a = tariff->minimum,
-                                       .b = until - from,
+                                       .b = *held_s,
                                        .dens = {(uint64_t)(options->next_s - options->first_s)},
                                        .den_count = 1},
                    DYNO_ROUND_HALF_AWAY));
+    *held_s = 0;
     line->minor -= charged_minor;
     line->nano -= charged_minor * (dyno_i128)work->minor;
     if (line->minor <= 0)
@@ -365,8 +368,8 @@ static enum dyno_status make_tariff(struct work *work, size_t *at)
         else
             DYNO_TRY(make_line(work, at));
         const struct dyno_sum *before = work->sums[*at - 1];
-        const struct dyno_sum *next = *at < end ? work->sums[*at] : NULL;
-        if (next == NULL || next->is_late != before->is_late ||
+        const struct dyno_sum *next = *at < end ? work->sums[*at] : before;
+        if (*at == end || next->is_late != before->is_late ||
             next->key.model != before->key.model || next->key.variant != before->key.variant) {
             if (tariff->floor_factor > 0)
                 DYNO_TRY(make_floor(work, work->sums + variant_at, *at - variant_at));
@@ -415,20 +418,31 @@ static enum dyno_status add_cost(struct work *work, size_t first_line)
     return DYNO_OK;
 }
 
-static enum dyno_status make_account(struct work *work, size_t *at)
+/* Of tariffs by which the account used nothing. */
+static enum dyno_status make_other_minimums(struct work *work)
+{
+    const struct dyno_tariff_book *book = work->rater->options.book;
+    for (size_t i = 0; i < book->tariff_count; i++)
+        DYNO_TRY(make_minimum(work, &book->tariffs[i], 0));
+    return DYNO_OK;
+}
+
+/* Of one tenant, whose sums are sums[*at .. end), or none; held_s is of it. */
+static enum dyno_status make_account(struct work *work, size_t *at, size_t end)
 {
     struct dyno_account *account = work->account;
-    const uint32_t tenant = work->sums[*at]->key.tenant;
-    size_t end = *at;
-    while (end < work->sum_count && work->sums[end]->key.tenant == tenant)
-        end++;
-    /* A line a sum at most, a floor a sum, three for each tariff (as many as sums), a credit. */
-    account->tenant = work->rater->options.names[tenant];
-    account->lines = dyno_arena_alloc(work->arena, (end - *at) * 5 + 1, sizeof(*account->lines));
+    size_t held_count = 0;
+    for (size_t i = 0; i < work->rater->options.book->tariff_count; i++)
+        held_count += work->held_s[i] > 0 ? 1 : 0;
+    /* A line a sum at most, a floor a sum, two for each tariff (as many as sums), a minimum for
+     * each that has one, a credit. */
+    account->lines =
+        dyno_arena_alloc(work->arena, (end - *at) * 4 + held_count + 1, sizeof(*account->lines));
     if (account->lines == NULL)
         return DYNO_NOMEM(work->err);
     while (*at < end)
         DYNO_TRY(make_tariff(work, at));
+    DYNO_TRY(make_other_minimums(work));
     DYNO_TRY(add_cost(work, 0));
     for (size_t i = 0; i < account->line_count; i++) {
         account->total_minor += account->lines[i].minor;
@@ -453,9 +467,77 @@ static enum dyno_status sort_sums(struct work *work)
     return DYNO_OK;
 }
 
+static void add_account(struct dyno_statement *statement, const struct dyno_account *account)
+{
+    statement->account_count++;
+    statement->charged_minor += account->total_minor;
+    statement->residue_nano += account->residue_nano;
+    statement->device_ns += account->device_ns;
+    statement->reference_ns += account->reference_ns;
+    statement->credit_minor += account->credit_minor;
+    for (size_t i = 0; i < account->line_count; i++)
+        if (account->lines[i].kind != DYNO_LINE_CREDIT)
+            statement->revenue_nano += account->lines[i].nano;
+    if (account->cost_nano < 0 || statement->cost_nano < 0)
+        statement->cost_nano = -1;
+    else
+        statement->cost_nano += account->cost_nano;
+}
+
+static struct dyno_account *next_account(struct work *work, struct dyno_statement *statement,
+                                         const char *tenant)
+{
+    work->account = &statement->accounts[statement->account_count];
+    *work->account = (struct dyno_account){.tenant = tenant};
+    return work->account;
+}
+
+/* Tenants that used nothing, before `until` (NULL: all that are left), and owe a minimum. */
+static enum dyno_status make_idle(struct work *work, struct dyno_statement *statement,
+                                  size_t *grant, const char *until)
+{
+    const struct dyno_rater_options *options = &work->rater->options;
+    size_t next = *grant;
+    for (const char *tenant = dyno_minimum_next(options->book, &next);
+         tenant != NULL && (until == NULL || strcmp(tenant, until) <= 0);
+         tenant = dyno_minimum_next(options->book, &next)) {
+        size_t none = 0;
+        *grant = next;
+        if ((until != NULL && strcmp(tenant, until) == 0) ||
+            !dyno_minimum_held(options, tenant, true, work->held_s))
+            continue;
+        struct dyno_account *account = next_account(work, statement, tenant);
+        DYNO_TRY(make_account(work, &none, 0));
+        if (account->line_count > 0)
+            add_account(statement, account);
+    }
+    return DYNO_OK;
+}
+
+/* All tenants in order: those of the sums, and those that the book grants a tariff by name. */
+static enum dyno_status make_accounts(struct work *work, struct dyno_statement *statement)
+{
+    const struct dyno_rater_options *options = &work->rater->options;
+    size_t grant = 0;
+    for (size_t at = 0; at < work->sum_count;) {
+        const uint32_t idx = work->sums[at]->key.tenant;
+        const char *tenant = options->names[idx];
+        size_t end = at;
+        while (end < work->sum_count && work->sums[end]->key.tenant == idx)
+            end++;
+        DYNO_TRY(make_idle(work, statement, &grant, tenant));
+        struct dyno_account *account = next_account(work, statement, tenant);
+        (void)dyno_minimum_held(options, tenant, false, work->held_s);
+        DYNO_TRY(make_account(work, &at, end));
+        add_account(statement, account);
+    }
+    return make_idle(work, statement, &grant, NULL);
+}
+
 enum dyno_status dyno_rater_finish(struct dyno_rater *rater, struct dyno_arena *arena,
                                    struct dyno_statement **statement_out, struct dyno_err *err)
 {
+    const struct dyno_tariff_book *book = rater->options.book;
     struct work work = {.rater = rater, .arena = arena, .err = err};
     struct dyno_statement *statement = dyno_arena_alloc(arena, 1, sizeof(*statement));
     if (statement == NULL)
@@ -463,30 +545,16 @@ enum dyno_status dyno_rater_finish(struct dyno_rater *rater, struct dyno_arena *
     statement->first_s = rater->options.first_s;
     statement->next_s = rater->options.next_s;
     DYNO_TRY(sort_sums(&work));
-    statement->accounts = dyno_arena_alloc(arena, work.sum_count + 1, sizeof(*statement->accounts));
-    if (statement->accounts == NULL)
+    statement->accounts = dyno_arena_alloc(arena, work.sum_count + book->grant_count + 1,
+                                           sizeof(*statement->accounts));
+    work.held_s = dyno_arena_alloc(arena, book->tariff_count + 1, sizeof(*work.held_s));
+    if (statement->accounts == NULL || work.held_s == NULL)
         return DYNO_NOMEM(err);
-    if (work.sum_count > 0) {
-        statement->currency = rater->options.book->tariffs[0].currency;
-        work.minor = dyno_currency_minor(statement->currency);
-    }
-    for (size_t at = 0; at < work.sum_count;) {
-        struct dyno_account *account = &statement->accounts[statement->account_count++];
-        work.account = account;
-        DYNO_TRY(make_account(&work, &at));
-        statement->charged_minor += account->total_minor;
-        statement->residue_nano += account->residue_nano;
-        statement->device_ns += account->device_ns;
-        statement->reference_ns += account->reference_ns;
-        statement->credit_minor += account->credit_minor;
-        for (size_t i = 0; i < account->line_count; i++)
-            if (account->lines[i].kind != DYNO_LINE_CREDIT)
-                statement->revenue_nano += account->lines[i].nano;
-        if (account->cost_nano < 0 || statement->cost_nano < 0)
-            statement->cost_nano = -1;
-        else
-            statement->cost_nano += account->cost_nano;
-    }
+    if (book->tariff_count > 0)
+        work.minor = dyno_currency_minor(book->tariffs[0].currency);
+    DYNO_TRY(make_accounts(&work, statement));
+    if (statement->account_count > 0)
+        statement->currency = book->tariffs[0].currency;
     *statement_out = statement;
     return DYNO_OK;
 }

@@ -461,16 +461,29 @@ const struct dyno_tariff *dyno_tariff_at(const struct dyno_tariff_book *book, co
 }
 
 /* A grant of one's own goes before the one for everybody else. */
-const struct dyno_tariff *dyno_tariff_of(const struct dyno_tariff_book *book, const char *tenant,
-                                         int64_t time_s)
+static const struct dyno_tariff_grant *grant_of(const struct dyno_tariff_book *book,
+                                                const char *tenant, int64_t time_s)
 {
     for (size_t i = 0; i < book->grant_count; i++) {
         const struct dyno_tariff_grant *grant = &book->grants[i];
         if (time_s >= grant->from_s && time_s < grant->until_s &&
             (grant->tenant == NULL || strcmp(grant->tenant, tenant) == 0))
-            return dyno_tariff_at(book, grant->tariff, time_s);
+            return grant;
     }
     return NULL;
+}
+
+const struct dyno_tariff *dyno_tariff_of(const struct dyno_tariff_book *book, const char *tenant,
+                                         int64_t time_s)
+{
+    const struct dyno_tariff_grant *grant = grant_of(book, tenant, time_s);
+    return grant != NULL ? dyno_tariff_at(book, grant->tariff, time_s) : NULL;
+}
+
+bool dyno_tariff_is_granted(const struct dyno_tariff_book *book, const char *tenant, int64_t time_s)
+{
+    const struct dyno_tariff_grant *grant = grant_of(book, tenant, time_s);
+    return grant != NULL && grant->tenant != NULL;
 }
 
 static void narrow(int64_t *until_s, int64_t time_s, int64_t bound_s)

@@ -101,6 +101,9 @@ const struct dyno_tariff *dyno_tariff_of(const struct dyno_tariff_book *book, co
 /* The same, and before which time no other one is in force. */
 const struct dyno_tariff *dyno_tariff_until(const struct dyno_tariff_book *book, const char *tenant,
                                             int64_t time_s, int64_t *until_s_out);
+/* Has the tenant its tariff at that time by a grant of its own, not by that of everybody else? */
+bool dyno_tariff_is_granted(const struct dyno_tariff_book *book, const char *tenant,
+                            int64_t time_s);
 /* A version of a tariff by its name; NULL: none. */
 const struct dyno_tariff *dyno_tariff_at(const struct dyno_tariff_book *book, const char *name,
                                          int64_t time_s);

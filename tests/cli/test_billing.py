@@ -71,6 +71,25 @@ def case_invoice(t):
     check(credit["total"] == "0.50" and credit["credit_left"] == "0", credit)
 
 
+def case_minimum_of_who_used_nothing(t):
+    """Whoever is granted a tariff owes its minimum; who is not, and used nothing, gets no invoice."""
+    book = {"tariffs": [{**BOOK["tariffs"][0], "minimum": "30"}, BOOK["tariffs"][1]],
+            "grants": [{"tenant": "cold", "tariff": "gain", "until": "2026-11-11"}, {"tariff": "hourly"}]}
+    put_all(t, book=book)
+    ask = ("invoice", *ASK, "--tariffs=book.json")
+    check(t.works(*ask).count("DRAFT INVOICE") == 3)
+    cold = json.loads(t.works(*ask, "--tenant=cold", "--json"))
+    check(cold["total"] == "10.00" and [line["kind"] for line in cold["lines"]] == ["minimum"], cold)
+    paid = json.loads(t.works(*ask, "--tenant=cold", "--json", "--credit=cold=4"))
+    check(paid["total"] == "6.00" and paid["credit_left"] == "0", paid)
+    t.fails("E_NOT_FOUND", "*tenant 'dora' used nothing in this period", *ask, "--tenant=dora")
+    text = t.works("whatif", *ASK, "--tariffs=book.json", "--tariff=hourly", "--svg=p.svg")
+    check(re.search(r"^cold +10\.00 +0\.00$", text, re.M) and re.search(r"^all tenants pay +14\.50 +4\.50$", text, re.M),
+          text)
+    text = t.works("whatif", *ASK, "--tariffs=book.json", "--tariff=gain")
+    check(re.search(r"^cold +10\.00 +10\.00$", text, re.M), text)
+
+
 def case_whatif(t):
     put_all(t)
     ask = ("whatif", *ASK, "--tariffs=book.json", "--tariff=hourly", "--tariff=gain-share,a=0.8",
