@@ -1,4 +1,5 @@
 /* cmd_whatif.c - dyno whatif: the usage of a ledger under other tariffs, side by side. */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,10 +22,11 @@ static const struct dyno_flag flags[] = {
     DYNO_FLAG_TARIFFS(options),
     {.name = "--tariff",
      .value = "NAME|KIND,p=3,a=0.5,q=2,c=1.8",
-     .help = "Everybody by this one: a name of the book, or a kind (device-hour, flat-epu, "
-             "gain-share) with p the price of a device-hour, a the users' share, q the price of an "
-             "EPU-hour, c the cost of a device-hour; what is not said is that of the book's first "
-             "tariff. May be given again",
+     .help = "Everybody by this tariff of the book; or each one's own at another price: a kind "
+             "(device-hour, flat-epu, gain-share) with p the price of a device-hour, a the users' "
+             "share, q the price of an EPU-hour, c the cost of a device-hour. What it does not say "
+             "(and classes, tiers, minimum and the rest) stays each one's own, or is that of the "
+             "book's first tariff, by name, that says it. May be given again",
      .kind = DYNO_FLAG_LIST,
      AT(tariff_specs)},
     {.name = "--certificate",
@@ -61,28 +63,35 @@ struct work {
 
 /* --- a tariff out of a flag --- */
 
-/* A decimal number of the book's first tariff as text; NULL: it says none. */
-static const char *default_of(const struct work *work, char letter)
+/* What "kind,p=3,a=0.5" says; -1: nothing. */
+struct said {
+    enum dyno_tariff_kind kind;
+    int64_t values[4];
+};
+
+static const struct {
+    char letter;
+    const char *field, *what;
+    size_t at; /* of the number in a tariff */
+} letters[] = {
+    {'p', "device_hour", "price of a device-hour", offsetof(struct dyno_tariff, device_hour)},
+    {'a', "share", "users' share", offsetof(struct dyno_tariff, share_ppm)},
+    {'q', "epu_hour", "price of an EPU-hour", offsetof(struct dyno_tariff, epu_hour)},
+    {'c', "cost_hour", "cost of a device-hour", offsetof(struct dyno_tariff, cost_hour)}};
+
+static int64_t *number_of(struct dyno_tariff *tariff, size_t i)
 {
-    const struct dyno_tariff *first = &work->book->tariffs[0];
-    char text[DYNO_MONEY_ROOM];
-    const int64_t value = letter == 'p'   ? first->device_hour
-                          : letter == 'a' ? first->share_ppm
-                          : letter == 'q' ? first->epu_hour
-                                          : first->cost_hour;
-    if (value < 0)
-        return NULL;
-    return dyno_arena_strdup(work->arena, dyno_decimal_text(value, letter == 'a' ? 6 : 9, 0, text));
+    return (int64_t *)(void *)((char *)tariff + letters[i].at);
 }
 
-/* The value of `letter` in "kind,p=3,a=0.5". */
+/* The value of `letter`; NULL: it is not said. */
 static const char *value_of(const struct work *work, const char *spec, char letter)
 {
     const char *at = strchr(spec, ',');
     for (; at != NULL; at = strchr(at + 1, ','))
         if (at[1] == letter && at[2] == '=')
             return dyno_arena_strndup(work->arena, at + 3, strcspn(at + 3, ","));
-    return default_of(work, letter);
+    return NULL;
 }
 
 static enum dyno_status check_letters(const char *spec, struct dyno_err *err)
@@ -95,14 +104,12 @@ static enum dyno_status check_letters(const char *spec, struct dyno_err *err)
     return DYNO_OK;
 }
 
-/* A book of this one tariff, made as text, so that it is judged as any other. */
-static enum dyno_status book_of(const struct work *work, const char *spec,
-                                const struct dyno_tariff_book **book_out, struct dyno_err *err)
+/* As a book of a tariff, so that it is judged as any other; what its kind wants, and is not said,
+ * stands there as 0. */
+static enum dyno_status parse_spec(const struct work *work, const char *spec, struct said *said_out,
+                                   struct dyno_err *err)
 {
-    static const struct {
-        char letter;
-        const char *field;
-    } fields[] = {{'p', "device_hour"}, {'a', "share"}, {'q', "epu_hour"}, {'c', "cost_hour"}};
+    const struct dyno_tariff_book *book = NULL;
     struct dyno_strbuf text = {0};
     struct dyno_json_writer json = {.out = &text};
     DYNO_TRY(check_letters(spec, err));
@@ -115,11 +122,9 @@ static enum dyno_status book_of(const struct work *work, const char *spec,
     dyno_json_put_str(&json, "currency", work->book->tariffs[0].currency->code);
     dyno_json_key(&json, "kind");
     dyno_json_strn(&json, spec, strcspn(spec, ","));
-    for (size_t i = 0; i < DYNO_COUNT(fields); i++) {
-        const char *value = value_of(work, spec, fields[i].letter);
-        if (value == NULL)
-            continue;
-        dyno_json_put_str(&json, fields[i].field, value);
+    for (size_t i = 0; i < DYNO_COUNT(letters); i++) {
+        const char *value = value_of(work, spec, letters[i].letter);
+        dyno_json_put_str(&json, letters[i].field, value != NULL ? value : "0");
     }
     dyno_json_object_end(&json);
     dyno_json_array_end(&json);
@@ -128,13 +133,81 @@ static enum dyno_status book_of(const struct work *work, const char *spec,
     dyno_json_array_end(&json);
     dyno_json_object_end(&json);
     const enum dyno_status status =
-        dyno_strbuf_ok(&text) ? dyno_tariff_book_parse(dyno_strbuf_text(&text), text.bytes,
-                                                       work->arena, book_out, err)
-                              : DYNO_NOMEM(err);
+        dyno_strbuf_ok(&text)
+            ? dyno_tariff_book_parse(dyno_strbuf_text(&text), text.bytes, work->arena, &book, err)
+            : DYNO_NOMEM(err);
     dyno_strbuf_fini(&text);
-    if (status != DYNO_OK)
+    if (status != DYNO_OK) {
         dyno_err_prefix(err, "--tariff=%s", spec);
-    return status;
+        return status;
+    }
+    struct dyno_tariff parsed = book->tariffs[0];
+    said_out->kind = parsed.kind;
+    for (size_t i = 0; i < DYNO_COUNT(letters); i++)
+        said_out->values[i] =
+            value_of(work, spec, letters[i].letter) != NULL ? *number_of(&parsed, i) : -1;
+    return DYNO_OK;
+}
+
+/* The first of the book, by name, that says the number; -1: none. */
+static int64_t first_of(const struct dyno_tariff_book *book, size_t i)
+{
+    int64_t value = -1;
+    for (size_t k = 0; k < book->tariff_count && value < 0; k++) {
+        struct dyno_tariff tariff = book->tariffs[k];
+        value = *number_of(&tariff, i);
+    }
+    return value;
+}
+
+static bool is_wanted(enum dyno_tariff_kind kind, char letter)
+{
+    return kind == DYNO_TARIFF_FLAT_EPU
+               ? letter == 'q'
+               : letter == 'p' || (kind == DYNO_TARIFF_GAIN_SHARE && letter == 'a');
+}
+
+/* The same tariff with another price: everything that the flag does not say stays as it is. */
+static enum dyno_status price(const struct work *work, const char *spec, const struct said *said,
+                              struct dyno_tariff *tariff, struct dyno_err *err)
+{
+    tariff->kind = said->kind;
+    for (size_t i = 0; i < DYNO_COUNT(letters); i++) {
+        int64_t *number = number_of(tariff, i);
+        if (said->values[i] >= 0)
+            *number = said->values[i];
+        else if (*number < 0)
+            *number = first_of(work->book, i);
+        if (*number < 0 && is_wanted(said->kind, letters[i].letter))
+            return DYNO_FAIL(err, DYNO_E_ARG,
+                             "--tariff=%s: %c= is missing, the %s: no tariff of %s says it", spec,
+                             letters[i].letter, letters[i].what, work->bill.tariffs);
+    }
+    return DYNO_OK;
+}
+
+/* The book with other prices: who has which tariff stays, and so do its versions, classes, tiers,
+ * least amounts.  Without grants it is the first tariff, for everybody and ever. */
+static enum dyno_status book_of(const struct work *work, const char *spec,
+                                const struct dyno_tariff_book **book_out, struct dyno_err *err)
+{
+    struct dyno_tariff_book *book = dyno_arena_memdup(work->arena, work->book, sizeof(*work->book));
+    struct dyno_tariff *tariffs = dyno_arena_memdup(work->arena, work->book->tariffs,
+                                                    work->book->tariff_count * sizeof(*tariffs));
+    struct said said;
+    if (book == NULL || tariffs == NULL)
+        return DYNO_NOMEM(err);
+    DYNO_TRY(parse_spec(work, spec, &said, err));
+    if (book->grant_count == 0) {
+        book->tariff_count = 1;
+        tariffs[0].from_s = 0;
+        tariffs[0].until_s = DYNO_TARIFF_FOREVER;
+    }
+    for (size_t i = 0; i < book->tariff_count; i++)
+        DYNO_TRY(price(work, spec, &said, &tariffs[i], err));
+    book->tariffs = tariffs;
+    *book_out = book;
+    return DYNO_OK;
 }
 
 /* --- scenarios --- */
@@ -215,12 +288,12 @@ static enum dyno_status make(struct work *work, struct dyno_err *err)
     for (uint32_t i = 0; i < options->tariff_specs.count; i++) {
         const char *spec = options->tariff_specs.items[i];
         const struct dyno_tariff_book *book = work->book;
-        const char *name = spec;
+        const char *tariff = spec; /* everybody by this one */
         if (!is_in_book(book, spec)) {
             DYNO_TRY(book_of(work, spec, &book, err));
-            name = "what if";
+            tariff = book->grant_count > 0 ? NULL : book->tariffs[0].name;
         }
-        DYNO_TRY(add(work, spec, book, name, err));
+        DYNO_TRY(add(work, spec, book, tariff, err));
     }
     if (work->count == 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "there is nothing to compare: --tariff");

@@ -159,6 +159,38 @@ def case_tariff(t):
     t.fails("E_ARG", "*bad.json: tariff 'x': version must be*", "tariff", "bad.json")
 
 
+def case_whatif_changes_the_price_alone(t):
+    """A kind with its numbers is each one's own tariff at another price: cores, classes, tiers, minimum, who has what."""
+    own = {**BOOK["tariffs"][0], "device_cores": 4, "classes": {"batch": "0.5"}, "speed_up_max": "2", "minimum": "5",
+           "tiers": {"mode": "volume", "steps": [{"up_to_epu_hours": "1", "factor": "1"}, {"factor": "0.5"}]}}
+    book = {"tariffs": [own, {**BOOK["tariffs"][1], "device_hour": "6"}],
+            "grants": [{"tenant": "acme", "tariff": "gain"}, {"tenant": "idle", "tariff": "gain"}, {"tariff": "hourly"}]}
+    (t.folder / "certs").mkdir()
+    certificate = t.tool("make_cert", "certs", 4).split()[1]
+    put_all(t, book=book, lines=[f"acme resnet fp32 batch {certificate} on-cores 1 {4 * HOUR} {8 * HOUR} {NOVEMBER}",
+                                 f"bolt resnet fp32 batch - ok 1 {HOUR} {HOUR} {NOVEMBER}"])
+    ask = ("whatif", *ASK, "--tariffs=book.json", "--certificates=certs")
+    got = json.loads(t.works(*ask, "--json", "--tariff=gain-share,a=0.5", "--tariff=gain-share,a=0.8,p=4", "--tariff=device-hour",
+                             "--tariff=device-hour,c=1", "--tariff=flat-epu,q=1"))["scenarios"]
+    # 8 EPU-hours, s at most 2, by half for the class, by half for the tier; the others' P is 6.
+    want = [{"acme": "5.00", "bolt": "6.00", "idle": "5.00"}, {"acme": "5.00", "bolt": "6.00", "idle": "5.00"},
+            {"acme": "5.00", "bolt": "4.00", "idle": "5.00"}, {"acme": "5.00", "bolt": "6.00", "idle": "5.00"},
+            {"acme": "5.00", "bolt": "6.00", "idle": "5.00"}, {"acme": "5.00", "bolt": "1.00", "idle": "5.00"}]
+    check([s["tenants"] for s in got] == want, [s["tenants"] for s in got])
+    check([s["cost"] for s in got] == ["3.60"] * 4 + ["2.00", "3.60"], [s["cost"] for s in got])  # a device-hour is 4 core-hours
+    check(all(s["device_hours"] == "2" and s["device_hours_freed"] == "7" for s in got), got)
+    own["minimum"] = "0"
+    t.put("book.json", json.dumps(book).encode())
+    got = json.loads(t.works(*ask, "--json", "--tariff=gain-share,a=0.5", "--tariff=gain-share,a=0.8,p=4", "--tariff=device-hour",
+                             "--tariff=flat-epu,q=1"))["scenarios"]
+    check([s["tenants"]["acme"] for s in got] == ["4.50", "4.50", "4.80", "0.75", "2.00"], got)
+    t.fails("E_ARG", "*--tariff=flat-epu: q= is missing, the price of an EPU-hour: no tariff of book.json says it", *ask,
+            "--tariff=flat-epu")
+    put_all(t, book={"tariffs": [{**own, "until": "2020-01-01"}], "grants": []}, lines=[])
+    got = json.loads(t.works(*ask, "--json", "--tariff=gain-share,a=0.5"))["scenarios"]
+    check([s["tenants"] for s in got] == [{"acme": "4.50", "bolt": "1.50"}], got)  # over or not: ever
+
+
 def case_whatif_as_it_is_typed(t):
     """Without a path it looks at what lies here; a table, a picture in it, and the picture as a file."""
     put_all(t)
