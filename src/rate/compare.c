@@ -45,20 +45,12 @@ static const char *hours(dyno_i128 ns, char out[DYNO_MONEY_ROOM])
 
 /* --- figures --- */
 
-dyno_i128 dyno_compare_minor(const struct dyno_currency *currency, dyno_i128 nano)
-{
-    const struct dyno_ratio ratio = {
-        .a = nano, .b = 1, .dens = {dyno_currency_minor(currency)}, .den_count = 1};
-    dyno_i128 minor = 0;
-    return dyno_ratio_round(&ratio, DYNO_ROUND_HALF_EVEN, &minor) ? minor : 0;
-}
-
 /* For a person as amounts are charged; for a program exact. */
 static const char *money(const struct dyno_currency *currency, dyno_i128 nano, bool is_exact,
                          char out[DYNO_MONEY_ROOM])
 {
     return is_exact ? dyno_decimal_text(nano, 9, currency->decimals, out)
-                    : dyno_minor_text(currency, dyno_compare_minor(currency, nano), out);
+                    : dyno_minor_text(currency, dyno_money_minor(currency, nano), out);
 }
 
 struct row {

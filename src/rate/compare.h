@@ -24,9 +24,6 @@ struct dyno_compare_row {
 bool dyno_compare_next(const struct dyno_scenario *scenarios, size_t count,
                        struct dyno_compare_row *row);
 
-/* In least amounts of the currency, for people. */
-dyno_i128 dyno_compare_minor(const struct dyno_currency *currency, dyno_i128 nano);
-
 /* Whoever pays under any of them stands as a row; the last rows are the platform's. */
 void dyno_compare_text(const struct dyno_scenario *scenarios, size_t count,
                        struct dyno_strbuf *out);

@@ -135,8 +135,7 @@ static void print_scenario(const struct picture *picture, size_t idx, double y)
     const dyno_i128 left = statement->revenue_nano - statement->cost_nano;
     const double width = (double)left / 1e9 * picture->scale;
     bar(out, picture->left, y + BAR_HEIGHT + 2, width, "#b9c4ce", "left to the platform",
-        dyno_minor_text(statement->currency, dyno_compare_minor(statement->currency, left),
-                        amount));
+        dyno_minor_text(statement->currency, dyno_money_minor(statement->currency, left), amount));
     label(out, picture->left + (width > 0 ? width : 0) + 6, y + BAR_HEIGHT + 16, "start", amount);
 }
 

@@ -7,11 +7,12 @@
 
 /* A line in the words of a person, and its figures; texts live as long as this. */
 struct dyno_line_words {
-    char title[320];                    /* "resnet / fp32" */
-    char detail[320];                   /* "realtime, FP32, speed-up 4, late" */
-    const char *unit, *a_unit;          /* "EPU-hour", "device-hour", ""; "an EPU-hour" */
-    char quantity[DYNO_MONEY_ROOM];     /* in that unit; "" without */
-    char unit_price[DYNO_MONEY_ROOM];   /* "" without */
+    char title[320];                  /* "resnet / fp32" */
+    char detail[320];                 /* "realtime x 1.5, fp32, speed-up 4, of an earlier period" */
+    char items[40];                   /* "20000 items"; "" without */
+    const char *unit, *a_unit;        /* "EPU-hour", "device-hour", ""; "an EPU-hour" */
+    char quantity[DYNO_MONEY_ROOM];   /* in that unit; "" without */
+    char unit_price[DYNO_MONEY_ROOM]; /* "" without */
     char device_hours[DYNO_MONEY_ROOM]; /* "" where there are none */
     char epu_hours[DYNO_MONEY_ROOM];
     char amount[DYNO_MONEY_ROOM];
@@ -19,6 +20,10 @@ struct dyno_line_words {
 };
 void dyno_line_say(const struct dyno_statement *statement, const struct dyno_line *line,
                    struct dyno_line_words *words_out);
+
+/* How the prices of an account are made, what the units are, what optimising saved: lines. */
+void dyno_invoice_terms(const struct dyno_statement *statement, const struct dyno_account *account,
+                        struct dyno_strbuf *out);
 
 /* One text of CSV (RFC 4180), with quotes where it needs them. */
 void dyno_csv_text(struct dyno_strbuf *out, const char *text);

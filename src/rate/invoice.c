@@ -55,6 +55,17 @@ static void say_hours(const struct dyno_line *line, dyno_u128 ns, char out[DYNO_
                    dyno_hours_text(ns, text));
 }
 
+/* A class or a precision, and the factor that it has on the price. */
+static void say_factor(struct dyno_strbuf *out, const char *name, const struct dyno_factor *factors,
+                       size_t count)
+{
+    const int64_t factor = dyno_tariff_factor(factors, count, name);
+    char text[DYNO_MONEY_ROOM];
+    dyno_strbuf_printf(out, "%.64s", name);
+    if (factor != DYNO_NANO)
+        dyno_strbuf_printf(out, " x %s", dyno_decimal_text(factor, 9, 0, text));
+}
+
 static void say_usage(const struct dyno_line *line, struct dyno_line_words *words)
 {
     char speed_up[DYNO_MONEY_ROOM];
@@ -66,8 +77,15 @@ static void say_usage(const struct dyno_line *line, struct dyno_line_words *word
     if (line->kind == DYNO_LINE_COLD_START)
         dyno_strbuf_puts(&detail, "loading for this tenant");
     else
-        dyno_strbuf_printf(&detail, "%.64s%s%.32s", line->class_name,
-                           line->precision[0] != 0 ? ", " : "", line->precision);
+        say_factor(&detail, line->class_name, line->tariff->classes, line->tariff->class_count);
+    if (line->kind == DYNO_LINE_USAGE && line->precision[0] != 0) {
+        dyno_strbuf_puts(&detail, ", ");
+        say_factor(&detail, line->precision, line->tariff->precisions,
+                   line->tariff->precision_count);
+    }
+    if (line->items > 0)
+        (void)snprintf(words->items, sizeof(words->items), "%llu item%s",
+                       (unsigned long long)line->items, line->items == 1 ? "" : "s");
     if (line->kind == DYNO_LINE_USAGE && line->usage != DYNO_USAGE_DELIVERED)
         dyno_strbuf_printf(&detail, ", %s: free", dyno_usage_kind_text(line->usage));
     if (line->kind == DYNO_LINE_USAGE && line->speed_up_ppm > DYNO_PPM)
@@ -155,8 +173,8 @@ static void print_lines(const struct dyno_invoice *invoice, struct dyno_strbuf *
                            words.amount);
         if (words.detail[0] == 0)
             continue;
-        dyno_strbuf_printf(out, "      %s%s%s\n", words.detail,
-                           words.unit_price[0] != 0 ? "; price of " : "",
+        dyno_strbuf_printf(out, "      %s%s%s%s%s\n", words.detail, words.items[0] != 0 ? "; " : "",
+                           words.items, words.unit_price[0] != 0 ? "; price of " : "",
                            words.unit_price[0] != 0 ? words.a_unit : "");
     }
 }
@@ -206,6 +224,8 @@ static void print_text(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     print_lines(invoice, out);
     dyno_strbuf_printf(out, "%-34s %66s\n\n", "TOTAL",
                        dyno_minor_text(statement->currency, account->total_minor, total));
+    dyno_invoice_terms(statement, account, out);
+    dyno_strbuf_puts(out, "\n");
     print_certificates(account, out);
     for (size_t i = 0; i < invoice->source_count; i++) {
         const struct dyno_invoice_source *source = &invoice->sources[i];

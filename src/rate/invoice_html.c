@@ -12,7 +12,7 @@ static const char style[] =
     "td{text-align:right;border-bottom:.5pt solid #bbb;padding:.35em .5em;vertical-align:top;"
     "white-space:nowrap}th:nth-child(-n+2),td:nth-child(-n+2){text-align:left;padding-left:0;"
     "white-space:normal}td:first-child{color:#555}small{color:#555}tfoot td{font-weight:600;border-bottom:0;"
-    "border-top:1.5pt solid #111}.proof{margin-top:1.6em;color:#333;font-size:8.5pt;"
+    "border-top:1.5pt solid #111}.terms{margin-top:1.2em;white-space:pre-line}.proof{margin-top:1.6em;color:#333;font-size:8.5pt;"
     "overflow-wrap:anywhere}.draft{color:#a00}tr{break-inside:avoid}"
     "@page{margin:16mm}@media print{body{margin:0;max-width:none;padding:0}}";
 
@@ -60,6 +60,8 @@ static void print_line(const struct dyno_statement *statement, const struct dyno
     dyno_html_text(out, words.title);
     dyno_strbuf_puts(out, "<br><small>");
     dyno_html_text(out, words.detail);
+    if (words.items[0] != 0)
+        dyno_strbuf_printf(out, "; %s", words.items);
     dyno_strbuf_puts(out, "</small><td>");
     if (line->requests > 0)
         dyno_strbuf_u64(out, line->requests);
@@ -70,6 +72,18 @@ static void print_line(const struct dyno_statement *statement, const struct dyno
         dyno_strbuf_printf(out, "<br><small>%s</small>", words.a_unit);
     cell(out, words.amount);
     dyno_strbuf_puts(out, "</tr>\n");
+}
+
+/* A line each: the style keeps them apart. */
+static void print_terms(const struct dyno_invoice *invoice, struct dyno_strbuf *out)
+{
+    struct dyno_strbuf terms = {0};
+    dyno_invoice_terms(invoice->statement, invoice->account, &terms);
+    dyno_strbuf_puts(out, "<div class=\"terms\">");
+    dyno_html_text(out, dyno_strbuf_text(&terms));
+    dyno_strbuf_puts(out, "</div>\n");
+    out->failed = out->failed || terms.failed;
+    dyno_strbuf_fini(&terms);
 }
 
 static void print_proof(const struct dyno_invoice *invoice, struct dyno_strbuf *out)
@@ -153,6 +167,7 @@ void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     dyno_strbuf_printf(
         out, "</tbody><tfoot><tr><td><td>Total<td><td><td><td><td>%s</tr></tfoot></table>\n",
         dyno_minor_text(statement->currency, account->total_minor, total));
+    print_terms(invoice, out);
     print_proof(invoice, out);
     dyno_strbuf_puts(out, "</html>\n");
 }

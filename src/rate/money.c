@@ -177,3 +177,11 @@ const char *dyno_decimal_text(dyno_i128 value, int scale, int least, char out[DY
     *to = 0;
     return out;
 }
+
+dyno_i128 dyno_money_minor(const struct dyno_currency *currency, dyno_i128 nano)
+{
+    const struct dyno_ratio ratio = {
+        .a = nano, .b = 1, .dens = {dyno_currency_minor(currency)}, .den_count = 1};
+    dyno_i128 minor = 0;
+    return dyno_ratio_round(&ratio, DYNO_ROUND_HALF_EVEN, &minor) ? minor : 0;
+}

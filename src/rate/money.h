@@ -51,4 +51,7 @@ enum dyno_status dyno_decimal_parse(const char *text, int decimals, const char *
  * a zero beyond those: (1875000000, 9, 2) is "1.875". */
 const char *dyno_decimal_text(dyno_i128 value, int scale, int least, char out[DYNO_MONEY_ROOM]);
 
+/* Nano-units in least amounts of the currency, half to even: to be looked at, not charged. */
+dyno_i128 dyno_money_minor(const struct dyno_currency *currency, dyno_i128 nano);
+
 #endif /* DYNO_RATE_MONEY_H */

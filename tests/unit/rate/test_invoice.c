@@ -34,9 +34,9 @@ static const char gain_share[] =
     " \"device_hour\": \"3\", \"cost_hour\": \"1.8\"}], \"grants\": [{\"tariff\": \"gain\"}]}";
 
 /* A device-hour of each tenant at a speed-up of 4, and a failed request of the first. */
-static const struct dyno_statement *statement_of(const char *tariff)
+static const struct dyno_statement *statement_by(const char *book, const char *tariff)
 {
-    const struct dyno_rater_options options = {.book = book_of(gain_share),
+    const struct dyno_rater_options options = {.book = book_of(book),
                                                .tariff = tariff,
                                                .names = names,
                                                .name_count = DYNO_COUNT(names),
@@ -66,6 +66,11 @@ static const struct dyno_statement *statement_of(const char *tariff)
     return statement;
 }
 
+static const struct dyno_statement *statement_of(const char *tariff)
+{
+    return statement_by(gain_share, tariff);
+}
+
 static const struct dyno_invoice_source source = {1, 17, 1, 40001, "5ca1ab1e"};
 
 static char *print(const struct dyno_statement *statement, size_t account,
@@ -89,11 +94,55 @@ static void test_text(const struct dyno_statement *statement)
     const char *text = print(statement, 1, DYNO_INVOICE_TEXT);
     CHECK(strstr(text, "INVOICE from Example GmbH & Co\nNumber") == NULL); /* a draft */
     CHECK(strstr(text, "DRAFT INVOICE from Example GmbH & Co\nTo       acme\n") != NULL);
-    CHECK(strstr(text, "  1 resnet / fp32                      40000              1              4"
-                       "          1.875         7.50\n"
-                       "      realtime, fp32, speed-up 4.00; price of an EPU-hour\n") != NULL);
+    CHECK(strstr(text,
+                 "  1 resnet / fp32                      40000              1              4"
+                 "          1.875         7.50\n"
+                 "      realtime, fp32, speed-up 4.00; 40000 items; price of an EPU-hour\n") !=
+          NULL);
     CHECK(strstr(text, "failed: free") != NULL);
     CHECK(strstr(text, "Records  1-17-1 to 40001, root 5ca1ab1e") != NULL);
+}
+
+/* How its prices are made, in sentences; of the tariffs that it has, once each. */
+static void test_terms(void)
+{
+    static const struct {
+        const char *fields, *says, *detail;
+    } rows[] = {
+        {"\"kind\": \"gain-share\", \"device_hour\": \"3\", \"share\": \"0.5\","
+         " \"classes\": {\"realtime\": \"1.5\", \"batch\": \"2\"}, \"precisions\": {\"fp32\": \"0.9\"},"
+         " \"minimum\": \"100\"",
+         "Tariff t, version 2: an EPU-hour costs 3.00 x (1 - 0.5 x (1 - 1 / speed-up))\n"
+         "An EPU-hour is what the reference device does in an hour with the model unoptimised; "
+         "device-hours are what it took.\n"
+         "Unoptimised, the work of the lines with a speed-up would have cost 16.20; it costs "
+         "10.13, 37.5 % less.\n\nCertificate",
+         "realtime x 1.5, fp32 x 0.9, speed-up 4.00; 40000 items;"},
+        {"\"kind\": \"gain-share\", \"device_hour\": \"3\", \"share\": \"1\","
+         " \"speed_up_max\": \"2.5\", \"device_cores\": 8",
+         "x (1 - 1 x (1 - 1 / speed-up)), with a speed-up of at most 2.5; a device-hour is 8 "
+         "core-hours\n",
+         "realtime, fp32, speed-up 4.00; 40000 items;"},
+        {"\"kind\": \"gain-share\", \"device_hour\": \"3\", \"share\": \"0\"",
+         "what it took.\n\nCertificate", "speed-up 4.00"}, /* nothing was saved */
+        {"\"kind\": \"flat-epu\", \"epu_hour\": \"2.125\"",
+         "Tariff t, version 2: an EPU-hour costs 2.125\nAn EPU-hour is",
+         "realtime, fp32, speed-up 4.00; 40000"},
+        {"\"kind\": \"device-hour\", \"device_hour\": \"3\"",
+         "Tariff t, version 2: a device-hour costs 3.00, whatever is done in it\nAn EPU-hour is",
+         "price of a device-hour"}};
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
+        char book[1024];
+        (void)snprintf(book, sizeof(book),
+                       "{\"tariffs\": [{\"name\": \"t\", \"version\": 2, \"currency\": \"USD\","
+                       " %s}], \"grants\": [{\"tariff\": \"t\"}]}",
+                       rows[i].fields);
+        const char *text = print(statement_by(book, NULL), 1, DYNO_INVOICE_TEXT);
+        CHECK_MSG(strstr(text, rows[i].says) != NULL, "row %zu: %s", i, text);
+        CHECK_MSG(strstr(text, rows[i].detail) != NULL, "row %zu: %s", i, text);
+        const char *once = strstr(text, "Tariff t,");
+        CHECK(once != NULL && strstr(once + 1, "Tariff t,") == NULL);
+    }
 }
 
 static void test_html(const struct dyno_statement *statement)
@@ -103,6 +152,8 @@ static void test_html(const struct dyno_statement *statement)
     CHECK(strstr(page, "&lt;b&gt;&quot;x&quot;, &amp; co") != NULL);
     CHECK(strstr(page, "http") == NULL && strstr(page, "<script") == NULL);
     CHECK(strstr(page, "7.50") != NULL && strstr(page, "2026-11-7") != NULL);
+    CHECK(strstr(page, "<div class=\"terms\">Tariff gain, version 3: an EPU-hour costs 3.00 x") !=
+          NULL);
 }
 
 static void test_json(const struct dyno_statement *statement)
@@ -258,6 +309,7 @@ int main(void)
     const struct dyno_statement *statement = statement_of(NULL);
     REQUIRE(statement->account_count == 2); /* "<b>..." sorts before "acme" */
     test_text(statement);
+    test_terms();
     test_html(statement);
     test_json(statement);
     test_focus(statement);
