@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/progress.h"
+#include "cli/certify_drops.h"
 #include "cli/command.h"
 #include "cli/session.h"
 #include "meter/cert/anchor.h"
@@ -130,12 +131,6 @@ DYNO_NODISCARD enum dyno_status dyno_certify_fill(const struct dyno_certify_opti
 
 /* --- measuring --- */
 
-/* Blocks of the process that measures that do not count, and the most that disturbed one. */
-struct dyno_certify_drops {
-    uint32_t tried_count, count;
-    struct dyno_cert_disturbance most;
-};
-
 struct dyno_certify_campaign {
     const struct dyno_certify_options *options;
     const struct dyno_certify_subject *subject;
@@ -143,7 +138,7 @@ struct dyno_certify_campaign {
     int64_t batch_max; /* of the scenarios */
     struct dyno_progress progress;
     uint64_t steps_done, steps_total, start_ns;
-    struct dyno_certify_drops drops;
+    struct dyno_certify_drops drops; /* of the process that measures */
 };
 
 /* The baseline's throughput at growing batches, into a reference certificate. */

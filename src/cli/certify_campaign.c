@@ -272,41 +272,6 @@ static enum dyno_status take_block(char *at, uint32_t point_count, uint64_t *poi
     return DYNO_OK;
 }
 
-static const struct dyno_cert *any_cert(const struct collect *collect)
-{
-    return collect->certs[0] != NULL ? collect->certs[0] : collect->certs[1];
-}
-
-static void count_drop(struct collect *collect, const struct dyno_cert_block *block)
-{
-    struct dyno_certify_drops *drops = &collect->campaign->drops;
-    const struct dyno_cert *cert = any_cert(collect);
-    drops->tried_count++;
-    if (dyno_cert_block_counts(cert, block))
-        return;
-    const struct dyno_cert_disturbance by =
-        dyno_cert_block_disturbance(block, cert->gpu.compute != 0);
-    drops->count++;
-    drops->most.clock = fmax(drops->most.clock, by.clock);
-    drops->most.taken = fmax(drops->most.taken, by.taken);
-}
-
-/* What a process lost, and why: whoever waits may want to make the machine quiet. */
-static void tell_drops(const struct collect *collect)
-{
-    const struct dyno_certify_drops *drops = &collect->campaign->drops;
-    char text[200];
-    if (drops->count == 0)
-        return;
-    (void)snprintf(text, sizeof(text),
-                   "process %u of %u: %u of %u blocks dropped: others took up to %.1f %% of a "
-                   "block (%.0f %% may be), the clock moved by up to %.1f %% (%.0f %%)",
-                   collect->process + 1, collect->campaign->schedule.processes, drops->count,
-                   drops->tried_count, drops->most.taken * 100.0, DYNO_CERT_STEAL * 100.0,
-                   drops->most.clock * 100.0, DYNO_CERT_CLOCK_DRIFT * 100.0);
-    dyno_progress_say(&collect->campaign->progress, text);
-}
-
 static enum dyno_status on_block(struct collect *collect, char *at, bool is_control,
                                  struct dyno_err *err)
 {
@@ -323,7 +288,8 @@ static enum dyno_status on_block(struct collect *collect, char *at, bool is_cont
         else if (collect->certs[c]->kind == DYNO_CERT_ENGINE)
             add_block(&to->speedup, collect->process, room, &block);
     }
-    count_drop(collect, &block);
+    dyno_certify_drops_add(&collect->campaign->drops,
+                           collect->certs[collect->certs[0] == NULL ? 1 : 0], &block);
     step(collect->campaign, is_control ? "A/A control" : "speed-up");
     return DYNO_OK;
 }
@@ -445,12 +411,17 @@ enum dyno_status dyno_certify_attempt(struct dyno_certify_campaign *campaign, ui
     struct dyno_arena *arena = engine != NULL ? engine->arena : reference->arena;
     for (uint32_t i = 0; i < campaign->subject->point_count; i++)
         DYNO_TRY(add_point(campaign, &worker, batch, i, arena, err));
+    char text[DYNO_CERTIFY_DROPS_ROOM];
     bool can_stand = true;
     for (uint32_t p = 0; can_stand && p < campaign->schedule.processes; p++) {
         collect.process = p;
         campaign->drops = (struct dyno_certify_drops){0};
         DYNO_TRY(run_worker(campaign, &worker, err));
-        tell_drops(&collect);
+        /* Whoever waits may want to make the machine quiet. */
+        const char *said =
+            dyno_certify_drops_text(&campaign->drops, p, campaign->schedule.processes, text);
+        if (said != NULL)
+            dyno_progress_say(&campaign->progress, said);
         can_stand = is_complete(&collect);
     }
     return DYNO_OK;
