@@ -5,7 +5,7 @@
 
 #include "meter/cert/cert.h"
 
-#define DYNO_CERTIFY_DROPS_ROOM 200
+#define DYNO_CERTIFY_DROPS_ROOM 256
 
 /* Zeroed: a process has begun. */
 struct dyno_certify_drops {
