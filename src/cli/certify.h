@@ -40,7 +40,7 @@ struct dyno_certify_schedule {
     uint32_t processes, blocks;
     double segment_ms, scenario_s; /* scenario_s: single runs of the first batch, each side */
 };
-/* process_count: of what is no trial. */
+/* process_count: of what is no trial; 0: as many as are wanted at least. */
 struct dyno_certify_schedule dyno_certify_schedule(bool is_trial, int64_t process_count);
 
 /* --- the device --- */

@@ -24,7 +24,8 @@ struct dyno_certify_schedule dyno_certify_schedule(bool is_trial, int64_t proces
         return (struct dyno_certify_schedule){
             .processes = 3, .blocks = 2, .segment_ms = 10.0, .scenario_s = 0.1};
     /* A little over a second: clocks and counters are read outside the runs. */
-    return (struct dyno_certify_schedule){.processes = (uint32_t)process_count,
+    return (struct dyno_certify_schedule){.processes = process_count != 0 ? (uint32_t)process_count
+                                                                          : DYNO_CERT_PROCESSES,
                                           .blocks = DYNO_CERT_BLOCKS,
                                           .segment_ms = (double)DYNO_CERT_SEGMENT_NS * 1e-6,
                                           .scenario_s = 40.0};

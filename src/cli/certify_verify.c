@@ -128,6 +128,10 @@ enum dyno_status dyno_certify_verify(const struct dyno_certify_options *options,
     if (status == DYNO_OK && cert->kind == DYNO_CERT_ENGINE && options->engine == NULL)
         status =
             DYNO_FAIL(err, DYNO_E_ARG, "--engine=FILE is missing: it is an engine certificate");
+    if (status == DYNO_OK && cert->is_trial && options->processes != 0)
+        status = DYNO_FAIL(err, DYNO_E_ARG,
+                           "%s is a trial, which is measured in three processes: no --processes",
+                           options->verify);
     if (status == DYNO_OK)
         status = dyno_certify_model_hash(options->onnx, &job.model, err);
     if (status == DYNO_OK)

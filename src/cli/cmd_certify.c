@@ -116,11 +116,11 @@ static const struct dyno_flag flags[] = {
      .max = DYNO_CERT_ATTEMPTS_MAX},
     {.name = "--processes",
      .value = "N",
-     .help = "Fresh processes to measure in; more make the intervals narrower on a machine that "
-             "others use, too. A trial has three",
+     .help = "Fresh processes to measure in, five where nothing is said; more make the intervals "
+             "narrower on a machine that others use, too. Not for a trial, which has three",
      .kind = DYNO_FLAG_INT,
      AT(processes),
-     .fallback = DYNO_CERT_PROCESSES,
+     .fallback = 0,
      .min = DYNO_CERT_PROCESSES,
      .max = DYNO_CERT_PROCESSES_MAX},
     {.name = "--term-days",
@@ -297,6 +297,22 @@ static enum dyno_status show(const struct dyno_certify_options *options, struct 
 
 /* --- the command --- */
 
+/* What would be passed over in silence. */
+static enum dyno_status check_processes(const struct dyno_certify_options *options,
+                                        struct dyno_err *err)
+{
+    if (options->processes == 0)
+        return DYNO_OK;
+    if (options->trial)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--processes is not for a trial, which is measured in three");
+    if (options->show != NULL || options->watch != NULL || options->suspend != NULL ||
+        options->reinstate != NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--processes is for making a certificate and for --verify");
+    return DYNO_OK;
+}
+
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     struct dyno_certify_options options = *(const struct dyno_certify_options *)opaque;
@@ -310,6 +326,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
                          "give only one of --show, --verify, --watch, --suspend and --reinstate");
     if (options.anchor != NULL && options.show == NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "--anchor is for --show");
+    DYNO_TRY(check_processes(&options, err));
     if (options.suspend != NULL)
         return set_state(&options, DYNO_CERT_SUSPENDED, err);
     if (options.reinstate != NULL)

@@ -304,6 +304,13 @@ def case_verify_says_what_is_so(t):
     check(says[got.returncode] in got.stdout + got.stderr, got.stdout, got.stderr)
 
 
+def case_verify_a_trial(t):
+    build(t)
+    engine = certify(t)["engine"]["file"]
+    t.fails("E_ARG", f"dyno certify: {engine} is a trial, which is measured in three processes: no --processes", "certify",
+            "m.onnx", "--engine=m.engine", f"--verify={engine}", "--threads=1", "--processes=6")
+
+
 def case_watch(t):
     """It stands, or it is suspended, or nobody can tell: exit code and state agree."""
     build(t)
@@ -419,6 +426,11 @@ def case_flags(t):
             "--show=a", "--verify=b")
     t.fails("E_ARG", "dyno certify: --accuracy=0.5: *", "certify", "m.onnx", "--accuracy=0.5")
     t.fails("E_ARG", "dyno certify: --processes=4: *", "certify", "m.onnx", "--processes=4")
+    t.fails("E_ARG", "dyno certify: --processes is not for a trial, which is measured in three", "certify", "m.onnx",
+            "--engine=m.engine", "--processes=6", "--trial")
+    for mode in ("--show=a", "--watch=a", "--suspend=a", "--reinstate=a"):
+        t.fails("E_ARG", "dyno certify: --processes is for making a certificate and for --verify", "certify", mode,
+                "--processes=6")
     t.fails("E_IO", "dyno certify: *nothing.json*", "certify", "--show=nothing.json")
     t.fails("E_ARG", "dyno certify-worker: only 'dyno certify' starts this command",
             "certify-worker")
