@@ -1,13 +1,17 @@
 /* make_cert.c - certificates of made-up samples, for tests of what reads them.
  *
  *   make_cert FOLDER SPEEDUP [trial] [biased] [fp16] [device=CLASS] [item_ns=N]
+ *   make_cert FOLDER SPEEDUP trial like=ENGINE_CERTIFICATE [ends_in=S]
  *
  * Writes a reference and an engine certificate and prints the addresses of the two.  biased: the
  * A/A control fails.  fp16: the precision of the engine, else as it is.
+ * like: an engine certificate of the same engine, with that speed-up; its term ends in so many
+ * seconds.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "unit/meter/cert_case.h"
 
@@ -18,7 +22,7 @@ static void stop(const char *what)
 }
 
 /* The engine took 1 / speedup of the baseline in every block. */
-static int make_like(const char *folder, const char *path, double speedup)
+static int make_like(const char *folder, const char *path, double speedup, const char *ends_in)
 {
     struct dyno_err err = {0};
     struct dyno_strbuf saved = {0};
@@ -34,6 +38,10 @@ static int make_like(const char *folder, const char *path, double speedup)
                 s[i].ns = (uint64_t)(i == 0 || i == 3 ? 1e9 : 1e9 / speedup);
             }
         }
+    }
+    if (ends_in != NULL) {
+        cert->term_days = 1;
+        cert->issued_s = (int64_t)time(NULL) + strtol(ends_in, NULL, 10) - 86400;
     }
     if (dyno_cert_derive(cert, &err) != DYNO_OK ||
         dyno_cert_save(cert, folder, &saved, &err) != DYNO_OK)
@@ -53,8 +61,9 @@ int main(int argc, char **argv)
     if (argc < 3)
         stop("wants FOLDER and SPEEDUP");
     c.speedup = strtod(argv[2], NULL);
-    if (argc == 5 && strncmp(argv[4], "like=", 5) == 0)
-        return make_like(argv[1], argv[4] + 5, c.speedup);
+    if (argc >= 5 && strncmp(argv[4], "like=", 5) == 0)
+        return make_like(argv[1], argv[4] + 5, c.speedup,
+                         argc == 6 && strncmp(argv[5], "ends_in=", 8) == 0 ? argv[5] + 8 : NULL);
     c.axis_count = 0;
     c.runs = 0;
     for (int i = 3; i < argc; i++) {

@@ -1,6 +1,7 @@
 """Metering: a record a request, durable before its answer; what a crash and a full disk leave."""
 import concurrent.futures
 import contextlib
+import datetime
 import http.client
 import json
 import os
@@ -321,6 +322,68 @@ def case_a_certificate_that_drifted_is_suspended(t):
     check("uncertified" not in rows[0]["flags"] and "uncertified" in rows[-1]["flags"], rows)
     state = [f for f in folder.iterdir() if f.name.endswith(".state.json")]
     check(len(state) == 1 and "it drifted" in state[0].read_text(), list(folder.iterdir()), promised)
+
+
+ROWS = {"inputs": [{"name": "x", "shape": [1, 64, 64], "datatype": "FP32", "data": [1.0] * 4096}]}
+
+
+def seconds_of(text):
+    return datetime.datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00").timestamp()
+
+
+def is_certified(server):
+    """Does the next request cite a certificate?"""
+    before = server.metric("dyno_usage_uncertified_total")
+    check(infer(server, "rows", ROWS)[0] == 200)
+    return server.metric("dyno_usage_uncertified_total") == before
+
+
+def case_certificates_come_and_go(t):
+    """What counts for new requests follows the folder while a server runs: suspended, reinstated, replaced by a newer one."""
+    folder = t.folder / "certificates"
+    made = folder / pathlib.Path(certify(t, folder, "rows")["engine"]["file"]).name
+    ledger, server = metered(t, f"--certificates={folder}", "--accept-trials", "--threads=1", models=("rows",))
+    server.expected.append("is not used: it is suspended")
+    server.expected.append("uncertified")
+    check(is_certified(server))
+    subprocess.run([t.build / "dyno", "certify", f"--suspend={made}", "--reason=by hand"], check=True)
+    wait_for(lambda: not is_certified(server))
+    subprocess.run([t.build / "dyno", "certify", f"--reinstate={made}"], check=True)
+    server.process.send_signal(signal.SIGHUP)  # at once
+    wait_for(lambda: is_certified(server))
+    newer = subprocess.run([t.build / "make_cert", folder, "2", "trial", f"like={made}", "ends_in=86400"],
+                           capture_output=True, text=True, check=True).stdout.strip()
+    check(pathlib.Path(newer).exists())
+
+    def cited():
+        check(infer(server, "rows", ROWS)[0] == 200)
+        return rows_of(t, ledger)[-1]["engine_certificate"]
+    wait_for(lambda: pathlib.Path(newer).name.startswith(cited()))
+    server.stop()
+    check({r["engine_certificate"] for r in rows_of(t, ledger)} ==
+          {"", made.name.split(".")[0], pathlib.Path(newer).name.split(".")[0]}, rows_of(t, ledger))
+
+
+def case_a_term_ends(t):
+    """No record of a request that came after the end of a certificate's term cites it."""
+    folder = t.folder / "certificates"
+    made = folder / pathlib.Path(certify(t, folder, "rows")["engine"]["file"]).name
+    short = subprocess.run([t.build / "make_cert", folder, "4", "trial", f"like={made}", "ends_in=25"], capture_output=True,
+                           text=True, check=True).stdout.strip()
+    ends_s = seconds_of(json.loads(pathlib.Path(short).read_text())["issued"]) + 86400
+    made.unlink()
+    ledger, server = metered(t, f"--certificates={folder}", "--accept-trials", "--threads=1", models=("rows",))
+    server.expected.append("is not used: the certificate stands from")
+    server.expected.append("uncertified")
+    if time.time() < ends_s - 10:  # else this machine is too slow to tell
+        check(is_certified(server))
+    while time.time() < ends_s + 1:
+        check(infer(server, "rows", ROWS)[0] == 200)
+        time.sleep(0.1)
+    check(not is_certified(server))
+    server.stop()
+    for row in rows_of(t, ledger):
+        check(seconds_of(row["start"]) < ends_s or row["engine_certificate"] == "", row, ends_s)
 
 
 def case_a_look_ends_with_the_server(t):

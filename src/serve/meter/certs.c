@@ -2,8 +2,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/calendar.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "serve/meter/internal.h"
@@ -13,6 +15,39 @@ static bool ends_in(const char *name, const char *end)
     const size_t bytes = strlen(name);
     const size_t end_bytes = strlen(end);
     return bytes > end_bytes && strcmp(name + bytes - end_bytes, end) == 0;
+}
+
+/* A certificate, or what is said of one. */
+static bool is_of_certificates(const char *name)
+{
+    return ends_in(name, ".reference.json") || ends_in(name, ".engine.json") ||
+           ends_in(name, ".state.json");
+}
+
+/* Of names, sizes and times, in any order; 0: the folder cannot be read. */
+static uint64_t stamp_of(const char *path)
+{
+    uint64_t stamp = 1;
+    DIR *folder = opendir(path);
+    if (folder == NULL)
+        return 0;
+    for (const struct dirent *at = readdir(folder); at != NULL; at = readdir(folder)) {
+        struct stat file;
+        if (!is_of_certificates(at->d_name) || fstatat(dirfd(folder), at->d_name, &file, 0) != 0)
+            continue;
+        const uint64_t parts[] = {dyno_hash64(0, at->d_name, strlen(at->d_name)),
+                                  (uint64_t)file.st_ino, (uint64_t)file.st_size,
+                                  (uint64_t)file.st_mtim.tv_sec, (uint64_t)file.st_mtim.tv_nsec};
+        stamp += dyno_hash64(0, parts, sizeof(parts));
+    }
+    (void)closedir(folder);
+    return stamp;
+}
+
+/* Its last seconds are left out, so that no record of a request that came after them cites it. */
+static bool lasts(const struct dyno_cert *cert, int64_t now_s)
+{
+    return now_s + DYNO_CERT_AHEAD_S < dyno_cert_expires_s(cert);
 }
 
 static enum dyno_status keep(struct dyno_cert_shelf *shelf, struct dyno_cert *cert,
@@ -71,10 +106,8 @@ static void take(const struct dyno_meter *meter, struct dyno_cert_shelf *shelf, 
     dyno_strbuf_fini(&path);
 }
 
-enum dyno_status dyno_cert_shelf_read(struct dyno_meter *meter, struct dyno_err *err)
+static enum dyno_status read_folder(struct dyno_meter *meter, struct dyno_err *err)
 {
-    if (meter->options.certificates == NULL)
-        return DYNO_OK;
     DIR *folder = opendir(meter->options.certificates);
     if (folder == NULL)
         return DYNO_FAIL(err, DYNO_E_IO, "%s: %s", meter->options.certificates, strerror(errno));
@@ -94,6 +127,44 @@ enum dyno_status dyno_cert_shelf_read(struct dyno_meter *meter, struct dyno_err 
     return DYNO_OK;
 }
 
+/* When the next of those that count now does no more. */
+static int64_t next_end(const struct dyno_cert_shelf *shelf, int64_t now_s)
+{
+    int64_t next_s = INT64_MAX;
+    for (size_t i = 0; shelf != NULL && i < shelf->count; i++) {
+        const int64_t end_s = dyno_cert_expires_s(shelf->certs[i]);
+        if (lasts(shelf->certs[i], now_s) && end_s < next_s)
+            next_s = end_s;
+    }
+    return next_s;
+}
+
+enum dyno_status dyno_cert_shelf_read(struct dyno_meter *meter, struct dyno_err *err)
+{
+    if (meter->options.certificates == NULL)
+        return DYNO_OK;
+    const uint64_t stamp =
+        stamp_of(meter->options.certificates); /* what changes meanwhile counts */
+    const enum dyno_status status = read_folder(meter, err);
+    (void)pthread_mutex_lock(&meter->lock);
+    meter->shelf_stamp = stamp;
+    meter->shelf_ends_s = next_end(meter->shelf, dyno_now_s());
+    (void)pthread_mutex_unlock(&meter->lock);
+    return status;
+}
+
+bool dyno_cert_shelf_is_stale(struct dyno_meter *meter)
+{
+    if (meter->options.certificates == NULL)
+        return false;
+    const uint64_t stamp = stamp_of(meter->options.certificates);
+    (void)pthread_mutex_lock(&meter->lock);
+    const bool is_stale =
+        stamp != meter->shelf_stamp || dyno_now_s() + DYNO_CERT_AHEAD_S >= meter->shelf_ends_s;
+    (void)pthread_mutex_unlock(&meter->lock);
+    return is_stale;
+}
+
 void dyno_cert_shelf_destroy(struct dyno_cert_shelf *shelf)
 {
     while (shelf != NULL) {
@@ -111,9 +182,10 @@ static const struct dyno_cert *find(const struct dyno_cert_shelf *shelf, enum dy
                                     const struct dyno_cert_hash *(*of)(const struct dyno_cert *))
 {
     const struct dyno_cert *newest = NULL;
+    const int64_t now_s = dyno_now_s();
     for (size_t i = 0; i < shelf->count; i++) {
         const struct dyno_cert *cert = shelf->certs[i];
-        if (cert->kind == kind && dyno_cert_same(of(cert), hash) &&
+        if (cert->kind == kind && dyno_cert_same(of(cert), hash) && lasts(cert, now_s) &&
             (newest == NULL || cert->issued_s > newest->issued_s))
             newest = cert;
     }

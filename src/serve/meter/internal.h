@@ -13,6 +13,8 @@
 #define DYNO_SHAPES_KEPT  64   /* names of shapes at hand, of one engine */
 #define DYNO_SHAPES_MAX   1024 /* names of shapes that one engine may add to the ledger */
 
+#define DYNO_CERT_AHEAD_S 2 /* a certificate counts no more so long before its term ends */
+
 /* What was read of a folder of certificates; it stays until the meter goes. */
 struct dyno_cert_shelf {
     struct dyno_cert_shelf *next;
@@ -91,6 +93,8 @@ struct dyno_meter {
     pthread_cond_t tick;
     bool is_ending;
     struct dyno_cert_shelf *shelf; /* the newest first */
+    uint64_t shelf_stamp;          /* of the folder, when it was read */
+    int64_t shelf_ends_s;          /* when the next of its certificates ends */
     struct dyno_subject *subjects;
     struct dyno_recheck *recheck; /* NULL: certificates are not looked after */
 };
@@ -103,10 +107,13 @@ void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *recor
 /* certs.c */
 enum dyno_status dyno_cert_shelf_read(struct dyno_meter *meter, struct dyno_err *err);
 void dyno_cert_shelf_destroy(struct dyno_cert_shelf *shelf);
-/* The certificates of an engine; NULL where there is none.  Under the lock. */
+/* The certificates of an engine whose terms last; NULL where there is none.  Under the lock. */
 void dyno_cert_shelf_find(const struct dyno_cert_shelf *shelf, const struct dyno_cert_hash *engine,
                           const struct dyno_cert **engine_out,
                           const struct dyno_cert **reference_out);
+/* Has the folder changed since it was read (a new certificate, one suspended or reinstated), or has
+ * a term ended? */
+bool dyno_cert_shelf_is_stale(struct dyno_meter *meter);
 
 /* subject.c */
 enum dyno_status dyno_subject_create(struct dyno_meter *meter, const struct dyno_variant *variant,

@@ -136,13 +136,6 @@ enum dyno_status dyno_meter_destroy(struct dyno_meter *meter, struct dyno_err *e
     return status;
 }
 
-void dyno_meter_reload(struct dyno_meter *meter)
-{
-    struct dyno_err err = {0};
-    if (meter != NULL && dyno_cert_shelf_read(meter, &err) != DYNO_OK)
-        dyno_log(DYNO_LOG_ERROR, "certificates: %s", err.text);
-}
-
 /* --- engines --- */
 
 static bool is_of(const struct dyno_subject *subject, const struct dyno_variant *variant,
@@ -156,6 +149,12 @@ static bool is_of(const struct dyno_subject *subject, const struct dyno_variant 
            strncmp(subject->variant, variant->version, strlen(variant->version)) == 0;
 }
 
+/* Read again, a certificate is another piece of memory. */
+static bool same_cert(const struct dyno_cert *a, const struct dyno_cert *b)
+{
+    return a == b || (a != NULL && b != NULL && dyno_cert_same(&a->address, &b->address));
+}
+
 /* One engine under one name is one subject, as long as its certificates are the same. */
 static struct dyno_subject *find(struct dyno_meter *meter, const struct dyno_variant *variant,
                                  const struct dyno_cert_hash *engine)
@@ -166,21 +165,20 @@ static struct dyno_subject *find(struct dyno_meter *meter, const struct dyno_var
     dyno_cert_shelf_find(meter->shelf, engine, &cert, &reference);
     struct dyno_subject *subject = meter->subjects;
     while (subject != NULL &&
-           !(is_of(subject, variant, engine) && subject->reference == reference &&
-             subject->certificate == cert && subject->account == &meter->accounts[variant->device]))
+           !(is_of(subject, variant, engine) && same_cert(subject->reference, reference) &&
+             same_cert(subject->certificate, cert) &&
+             subject->account == &meter->accounts[variant->device]))
         subject = subject->next;
     (void)pthread_mutex_unlock(&meter->lock);
     return subject;
 }
 
-enum dyno_status dyno_meter_adopt(struct dyno_meter *meter, struct dyno_variant *variant,
-                                  struct dyno_err *err)
+static enum dyno_status adopt(struct dyno_meter *meter, struct dyno_variant *variant,
+                              const struct dyno_cert_hash *engine, struct dyno_err *err)
 {
-    struct dyno_cert_hash engine;
-    DYNO_TRY(dyno_engine_identity(variant->engine, engine.bytes, err));
-    struct dyno_subject *subject = find(meter, variant, &engine);
+    struct dyno_subject *subject = find(meter, variant, engine);
     if (subject == NULL) {
-        DYNO_TRY(dyno_subject_create(meter, variant, &engine, &subject, err));
+        DYNO_TRY(dyno_subject_create(meter, variant, engine, &subject, err));
         (void)pthread_mutex_lock(&meter->lock);
         subject->next = meter->subjects;
         meter->subjects = subject;
@@ -188,6 +186,44 @@ enum dyno_status dyno_meter_adopt(struct dyno_meter *meter, struct dyno_variant 
     }
     atomic_store(&variant->account, subject);
     return DYNO_OK;
+}
+
+enum dyno_status dyno_meter_adopt(struct dyno_meter *meter, struct dyno_variant *variant,
+                                  struct dyno_err *err)
+{
+    struct dyno_cert_hash engine;
+    DYNO_TRY(dyno_engine_identity(variant->engine, engine.bytes, err));
+    return adopt(meter, variant, &engine, err);
+}
+
+/* Engines that are loaded, by the certificates that there are now. */
+static enum dyno_status adopt_all(struct dyno_meter *meter, struct dyno_err *err)
+{
+    struct dyno_variant **variants = NULL;
+    size_t count = 0;
+    struct dyno_arena *arena = dyno_arena_create();
+    enum dyno_status status =
+        arena != NULL ? meter->options.ready(meter->options.arg, arena, &variants, &count, err)
+                      : DYNO_NOMEM(err);
+    for (size_t i = 0; i < count; i++) {
+        const struct dyno_subject *subject = atomic_load(&variants[i]->account);
+        if (subject != NULL && status == DYNO_OK)
+            status = adopt(meter, variants[i], &subject->engine, err);
+        dyno_variant_unref(variants[i]);
+    }
+    dyno_arena_destroy(arena);
+    return status;
+}
+
+void dyno_meter_reload(struct dyno_meter *meter)
+{
+    struct dyno_err err = {0};
+    if (meter == NULL || meter->options.certificates == NULL)
+        return;
+    if (dyno_cert_shelf_read(meter, &err) != DYNO_OK)
+        dyno_log(DYNO_LOG_ERROR, "certificates: %s", err.text);
+    if (adopt_all(meter, &err) != DYNO_OK)
+        dyno_log(DYNO_LOG_ERROR, "an engine keeps its certificates: %s", err.text);
 }
 
 /* --- requests --- */

@@ -60,7 +60,9 @@ enum dyno_status dyno_meter_create(const struct dyno_meter_options *options,
  * NULL. */
 enum dyno_status dyno_meter_destroy(struct dyno_meter *meter, struct dyno_err *err);
 
-/* Read the certificates again; engines that are loaded keep theirs.  What is wrong is logged. */
+/* Read the certificates again, and give engines that are loaded those that count now.  What is
+ * wrong is logged.  The meter does so by itself soon after their folder changed, and when a term
+ * ends. */
 void dyno_meter_reload(struct dyno_meter *meter);
 
 /* An engine was opened: find its certificates and give it its names.  Not on an I/O thread: reads

@@ -135,13 +135,6 @@ static enum dyno_status take_path(struct dyno_meter *meter, struct dyno_variant 
     return DYNO_OK;
 }
 
-static enum dyno_status adopt_anew(struct dyno_meter *meter, struct dyno_variant *variant,
-                                   void *arg, struct dyno_err *err)
-{
-    (void)arg;
-    return dyno_meter_adopt(meter, variant, err);
-}
-
 /* --- looking --- */
 
 static enum dyno_status run_program(struct dyno_meter *meter, const struct dyno_subject *subject,
@@ -233,7 +226,6 @@ static enum verdict judge(const struct dyno_meter *meter, const struct dyno_cert
 static void conclude(struct dyno_meter *meter, struct dyno_subject *subject, enum verdict verdict,
                      const char *why)
 {
-    struct dyno_err err = {0};
     atomic_fetch_add(&meter->recheck->counts[verdict], 1);
     switch (verdict) {
     case STANDS:
@@ -245,9 +237,6 @@ static void conclude(struct dyno_meter *meter, struct dyno_subject *subject, enu
                  "uncertified from now on",
                  subject->model);
         dyno_meter_reload(meter);
-        if (each_variant(meter, subject, adopt_anew, NULL, &err) != DYNO_OK)
-            dyno_log(DYNO_LOG_ERROR, "the engine of '%s' keeps its certificate: %s", subject->model,
-                     err.text);
         break;
     case UNDECIDED:
         dyno_log(DYNO_LOG_INFO, "whether the certificate of '%s' stands is undecided: %s",

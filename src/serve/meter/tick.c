@@ -1,4 +1,5 @@
-/* tick.c - once a minute: memory held, the platform's runs, idle time. */
+/* tick.c - once a minute: memory held, the platform's runs, idle time.  Every few seconds: are the
+ * certificates still those that count? */
 #include <string.h>
 #include <time.h>
 
@@ -7,6 +8,7 @@
 #include "serve/meter/internal.h"
 
 #define TICK_S 60
+#define LOOK_S 5 /* at the folder of certificates */
 
 static uint64_t wall_ns(void)
 {
@@ -188,6 +190,8 @@ void *dyno_meter_keep_time(void *arg)
         note_held(meter);
         if (until.tv_sec % TICK_S == 0)
             dyno_meter_tick(meter);
+        if (until.tv_sec % LOOK_S == 0 && dyno_cert_shelf_is_stale(meter))
+            dyno_meter_reload(meter);
         (void)pthread_mutex_lock(&meter->lock);
     }
     (void)pthread_mutex_unlock(&meter->lock);
