@@ -77,36 +77,6 @@ static enum dyno_status open_current(struct search *search)
 
 /* --- a trial --- */
 
-static enum dyno_status time_round(const struct search *search, struct dyno_whole_run *other,
-                                   struct dyno_retime_round *round)
-{
-    static const struct dyno_whole_effort effort = {
-        .runs_before = 1, .runs_min = 3, .runs_max = 25, .us = 4e3};
-    struct dyno_err *err = search->builder->err;
-    DYNO_TRY(dyno_whole_run_time(search->run, &effort, &round->chosen_us[0], err));
-    DYNO_TRY(dyno_whole_run_time(other, &effort, &round->other_us[0], err));
-    DYNO_TRY(dyno_whole_run_time(other, &effort, &round->other_us[1], err));
-    return dyno_whole_run_time(search->run, &effort, &round->chosen_us[1], err);
-}
-
-static enum dyno_status compare(struct search *search, struct dyno_whole_run *other,
-                                bool *is_taken_out, double *saves_us_out)
-{
-    const struct dyno_cuda *cuda = search->builder->cuda;
-    struct dyno_retime_round rounds[DYNO_RETIME_ROUNDS];
-    enum dyno_retime_verdict verdict = DYNO_RETIME_AGAIN;
-    for (int i = 0; i < DYNO_RETIME_ROUNDS && verdict == DYNO_RETIME_AGAIN; i++) {
-        DYNO_TRY(time_round(search, other, &rounds[i]));
-        if (dyno_tune_clock_fell(&search->clock, cuda, false)) {
-            DYNO_TRY(time_round(search, other, &rounds[i]));
-            (void)dyno_tune_clock_fell(&search->clock, cuda, true);
-        }
-        verdict = dyno_retime_judge(rounds, i + 1, saves_us_out);
-    }
-    *is_taken_out = verdict == DYNO_RETIME_TAKE;
-    return DYNO_OK;
-}
-
 /* An engine with the rival beside builder->engine, which it becomes where it is faster. */
 static enum dyno_status compare_engines(struct search *search, bool *is_taken_out,
                                         double *saves_us_out)
@@ -125,7 +95,8 @@ static enum dyno_status compare_engines(struct search *search, bool *is_taken_ou
     const double took_s = (double)(dyno_clock_ns() - start_ns) * 1e-9;
     search->preparing_s = took_s > search->preparing_s ? took_s : search->preparing_s;
     if (status == DYNO_OK)
-        status = compare(search, other, is_taken_out, saves_us_out);
+        status = dyno_builder_compare(builder, search->run, other, &search->clock, is_taken_out,
+                                      saves_us_out);
     if (*is_taken_out) {
         dyno_whole_run_close(search->run);
         dyno_engine_close(current);

@@ -47,3 +47,36 @@ enum dyno_status dyno_builder_branch(struct dyno_builder *builder)
     plan->flags |= wanted ? DYNO_PLAN_BRANCHES : 0;
     return DYNO_OK;
 }
+
+/* --- two engines --- */
+
+static enum dyno_status time_round(struct dyno_whole_run *chosen, struct dyno_whole_run *other,
+                                   struct dyno_retime_round *round, struct dyno_err *err)
+{
+    static const struct dyno_whole_effort effort = {
+        .runs_before = 1, .runs_min = 3, .runs_max = 25, .us = 4e3};
+    DYNO_TRY(dyno_whole_run_time(chosen, &effort, &round->chosen_us[0], err));
+    DYNO_TRY(dyno_whole_run_time(other, &effort, &round->other_us[0], err));
+    DYNO_TRY(dyno_whole_run_time(other, &effort, &round->other_us[1], err));
+    return dyno_whole_run_time(chosen, &effort, &round->chosen_us[1], err);
+}
+
+enum dyno_status dyno_builder_compare(const struct dyno_builder *builder,
+                                      struct dyno_whole_run *chosen, struct dyno_whole_run *other,
+                                      struct dyno_tune_clock *clock, bool *is_taken_out,
+                                      double *saves_us_out)
+{
+    struct dyno_retime_round rounds[DYNO_RETIME_ROUNDS];
+    enum dyno_retime_verdict verdict = DYNO_RETIME_AGAIN;
+    *is_taken_out = false;
+    for (int i = 0; i < DYNO_RETIME_ROUNDS && verdict == DYNO_RETIME_AGAIN; i++) {
+        DYNO_TRY(time_round(chosen, other, &rounds[i], builder->err));
+        if (dyno_tune_clock_fell(clock, builder->cuda, false)) {
+            DYNO_TRY(time_round(chosen, other, &rounds[i], builder->err));
+            (void)dyno_tune_clock_fell(clock, builder->cuda, true);
+        }
+        verdict = dyno_retime_judge(rounds, i + 1, saves_us_out);
+    }
+    *is_taken_out = verdict == DYNO_RETIME_TAKE;
+    return DYNO_OK;
+}
