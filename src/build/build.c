@@ -10,11 +10,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "build/batch.h"
-#include "build/budget.h"
 #include "build/finish.h"
 #include "build/open.h"
 #include "build/precision.h"
 #include "build/programs.h"
+#include "build/providers.h"
 #include "build/retime.h"
 #include "build/whole.h"
 #include "engine/format.h"
@@ -140,12 +140,12 @@ enum dyno_status dyno_builder_save_cache(struct dyno_builder *builder)
     return dyno_tune_cache_save(builder->cache, path, builder->err);
 }
 
-static enum dyno_status tune(struct dyno_builder *builder)
+enum dyno_status dyno_builder_tune(struct dyno_builder *builder, const struct dyno_target *target,
+                                   struct dyno_tuned **tuned_out)
 {
     const struct dyno_build_options *options = builder->options;
     const int level = options->baseline ? 0 : options->level;
-    DYNO_TRY(open_cache(builder));
-    const struct dyno_tune_options how = {.target = &builder->target,
+    const struct dyno_tune_options how = {.target = target,
                                           .pool = options->pool,
                                           .open_from = builder->open_from,
                                           .level = level,
@@ -157,8 +157,17 @@ static enum dyno_status tune(struct dyno_builder *builder)
                                           .programs = builder->programs,
                                           .progress = on_tuned,
                                           .progress_arg = builder};
-    DYNO_TRY(dyno_tuned_create(builder->plan, &how, &builder->tuned, builder->err));
-    DYNO_TRY(dyno_builder_save_cache(builder));
+    DYNO_TRY(dyno_tuned_create(builder->tuned_plan, &how, tuned_out, builder->err));
+    return dyno_builder_save_cache(builder);
+}
+
+/* Of builder->plan, which becomes builder->tuned_plan. */
+static enum dyno_status tune(struct dyno_builder *builder)
+{
+    builder->tuned_plan = builder->plan;
+    builder->plan = NULL;
+    DYNO_TRY(open_cache(builder));
+    DYNO_TRY(dyno_builder_tune(builder, &builder->target, &builder->tuned));
     end_stage(builder, DYNO_STAGE_TUNE);
     return DYNO_OK;
 }
@@ -338,24 +347,12 @@ static enum dyno_status ask_judge(struct dyno_builder *builder)
     return DYNO_OK;
 }
 
-/* Into builder->plan, finished. */
-static enum dyno_status choose(struct dyno_builder *builder)
-{
-    const bool is_judged = builder->options->accuracy_budget > 0.0;
-    builder->tuned_plan = builder->plan;
-    builder->plan = NULL;
-    if (is_judged)
-        DYNO_TRY(dyno_meet_budget(builder));
-    return dyno_builder_finish(builder, builder->precisions, is_judged ? dyno_budget_note : NULL,
-                               builder);
-}
-
 /* --- all of it --- */
 
-static enum dyno_status run_whole(struct dyno_builder *builder)
+static enum dyno_status choose(struct dyno_builder *builder)
 {
     bool changed = false;
-    DYNO_TRY(dyno_builder_branch(builder));
+    DYNO_TRY(dyno_builder_choose(builder));
     DYNO_TRY(dyno_builder_retime(builder, &changed));
     return changed ? dyno_builder_branch(builder) : DYNO_OK; /* of what it is now */
 }
@@ -370,7 +367,6 @@ static enum dyno_status run_stages(struct dyno_builder *builder, struct dyno_bui
     DYNO_TRY(ask_judge(builder));
     DYNO_TRY(tune(builder));
     DYNO_TRY(choose(builder));
-    DYNO_TRY(run_whole(builder));
     if (options->engine_path != NULL) {
         const struct dyno_plan *plan = dyno_builder_plan(builder);
         dyno_builder_tell(builder, DYNO_STAGE_WRITE, 0, 1, NULL);

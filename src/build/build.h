@@ -112,6 +112,15 @@ struct dyno_retime_report {
     uint64_t ns;
 };
 
+/* Kernels of NVIDIA's libraries against our own alone, in runs of the whole graph
+ * (build/providers.h). */
+struct dyno_providers_report {
+    bool was_tried, own_alone; /* own_alone: they are what the build goes on with */
+    float saves_us;            /* a run with the libraries; what the cache says is left saves 0 */
+    double with_error, own_error; /* with an accuracy budget: of what is fastest of each */
+    struct dyno_err failure;      /* why our own alone were not tried; DYNO_OK: nothing */
+};
+
 struct dyno_build_report {
     uint64_t stage_ns[DYNO_STAGE_COUNT];
     uint32_t onnx_node_count;  /* as imported, constants and identities included */
@@ -125,6 +134,7 @@ struct dyno_build_report {
     uint64_t model_bytes;
     struct dyno_tune_report tune;
     struct dyno_whole_times whole; /* zeros: not timed */
+    struct dyno_providers_report providers;
     struct dyno_retime_report retime;
     struct dyno_accuracy_report accuracy;
     struct dyno_target target;

@@ -11,7 +11,8 @@ struct dyno_builder {
     struct dyno_onnx_model *model;
     struct dyno_plan *plan;
     struct dyno_target target;
-    struct dyno_cuda *cuda; /* of a build for a GPU */
+    struct dyno_target own_target; /* the same without NVIDIA's libraries */
+    struct dyno_cuda *cuda;        /* of a build for a GPU */
     struct dyno_cuda_libraries *libraries;
     struct dyno_cuda_programs *programs;
     struct dyno_plan *tuned_plan; /* what `tuned` is of; not changed any more */
@@ -32,6 +33,11 @@ struct dyno_builder {
 DYNO_NODISCARD enum dyno_status dyno_builder_finish(
     struct dyno_builder *builder, const uint32_t *precisions,
     void (*chosen)(void *arg, const struct dyno_plan *plan), void *arg);
+
+/* The candidates of builder->tuned_plan on `target`, which must outlive them. */
+DYNO_NODISCARD enum dyno_status dyno_builder_tune(struct dyno_builder *builder,
+                                                  const struct dyno_target *target,
+                                                  struct dyno_tuned **tuned_out);
 
 /* To the progress of the options, if there is any. */
 void dyno_builder_tell(const struct dyno_builder *builder, enum dyno_build_stage stage,

@@ -13,8 +13,8 @@ struct dyno_plan *dyno_builder_plan(const struct dyno_builder *builder);
 /* May its steps overlap?  Sets the flag of the finished plan, be it an engine's already. */
 DYNO_NODISCARD enum dyno_status dyno_builder_branch(struct dyno_builder *builder);
 
-/* Two engines' runs in turns, until tune/retime.h has a verdict.  A round beside which the clock fell
- * is timed again.  *saves_us_out: a run, on average, by the other. */
+/* Two engines' runs in turns, until tune/retime.h has a verdict.  A round beside which the clock
+ * fell is timed again.  *saves_us_out: a run, on average, by the other. */
 DYNO_NODISCARD enum dyno_status dyno_builder_compare(const struct dyno_builder *builder,
                                                      struct dyno_whole_run *chosen,
                                                      struct dyno_whole_run *other,

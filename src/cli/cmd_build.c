@@ -275,7 +275,8 @@ static enum dyno_status report(const struct options *options, const struct dyno_
     struct dyno_engine *engine = NULL;
     status = dyno_engine_open_on(options->engine, options->device, &engine, err);
     /* A trial may have broken the GPU for this process; the engine is not of that trial. */
-    if (status != DYNO_OK && built->report.retime.failure.status != DYNO_OK)
+    if (status != DYNO_OK && (built->report.retime.failure.status != DYNO_OK ||
+                              built->report.providers.failure.status != DYNO_OK))
         status = dyno_engine_inspect(options->engine, &engine, err);
     if (status != DYNO_OK)
         return status;

@@ -377,6 +377,7 @@ void dyno_report_build_json(const struct dyno_build_report *report,
     }
     number(&json, "predicted_us", (double)(report->tune.step_us + report->tune.reorder_us));
     tuning_json(report, &json);
+    dyno_report_providers_json(report, &json);
     dyno_report_retime_json(&report->retime, &json);
     uint64_t total_ns = 0;
     dyno_json_key(&json, "stage_ms");
@@ -428,6 +429,7 @@ void dyno_report_build_text(const struct dyno_build_report *report,
         printf("  clock   %.0f to %.0f MHz, %u timings repeated after it had fallen\n",
                report->tune.clock.least_mhz, report->tune.clock.most_mhz,
                report->tune.clock.repeated);
+    dyno_report_providers_text(report);
     dyno_report_retime_text(&report->retime, verbose);
     if (report->tune.workspace_steps > 0)
         printf("  limit   %u steps would take %.1f us less, all together, with a workspace of %.0f "

@@ -13,6 +13,9 @@ void dyno_report_build_text(const struct dyno_build_report *report,
 
 /* What was tried in runs of the whole graph; nothing where nothing was. */
 struct dyno_json_writer;
+void dyno_report_providers_json(const struct dyno_build_report *report,
+                                struct dyno_json_writer *json);
+void dyno_report_providers_text(const struct dyno_build_report *report);
 void dyno_report_retime_json(const struct dyno_retime_report *report,
                              struct dyno_json_writer *json);
 void dyno_report_retime_text(const struct dyno_retime_report *report, bool verbose);

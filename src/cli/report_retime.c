@@ -1,8 +1,51 @@
-/* report_retime.c - what became of alternatives in runs of the whole graph. */
+/* report_retime.c - what was decided by runs of the whole graph. */
 #include <stdio.h>
 
 #include "base/json.h"
 #include "cli/report.h"
+
+/* --- with NVIDIA's libraries or without --- */
+
+void dyno_report_providers_text(const struct dyno_build_report *report)
+{
+    const struct dyno_providers_report *providers = &report->providers;
+    if (providers->was_tried && providers->own_alone)
+        printf("  kernels our own alone: the libraries' save nothing in the whole graph\n");
+    else if (providers->was_tried && providers->saves_us > 0.0F)
+        printf("  kernels with those of the libraries: %.1f us less than our own alone\n",
+               (double)providers->saves_us);
+    else if (providers->was_tried)
+        printf("  kernels with those of the libraries: our own alone break the budget\n");
+    if (providers->failure.status != DYNO_OK)
+        printf("  kernels our own alone were not tried: %s\n", providers->failure.text);
+}
+
+void dyno_report_providers_json(const struct dyno_build_report *report,
+                                struct dyno_json_writer *json)
+{
+    const struct dyno_providers_report *providers = &report->providers;
+    if (!providers->was_tried && providers->failure.status == DYNO_OK)
+        return;
+    dyno_json_key(json, "own_kernels");
+    dyno_json_object_begin(json);
+    dyno_json_key(json, "alone");
+    dyno_json_bool(json, providers->own_alone);
+    dyno_json_key(json, "libraries_save_us");
+    dyno_json_f64(json, (double)providers->saves_us);
+    if (report->accuracy.trials > 0) {
+        dyno_json_key(json, "error");
+        dyno_json_f64(json, providers->own_error);
+        dyno_json_key(json, "error_with_libraries");
+        dyno_json_f64(json, providers->with_error);
+    }
+    if (providers->failure.status != DYNO_OK) {
+        dyno_json_key(json, "failure");
+        dyno_json_str(json, providers->failure.text);
+    }
+    dyno_json_object_end(json);
+}
+
+/* --- alternatives --- */
 
 static const char *kernel_of(const struct dyno_tactic *tactic)
 {

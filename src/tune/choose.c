@@ -163,6 +163,14 @@ out:
     return status;
 }
 
+enum dyno_status dyno_tuned_total(struct dyno_tuned *tuned, const uint32_t *precisions,
+                                  float *total_us_out, struct dyno_err *err)
+{
+    int *picked = dyno_arena_alloc(tuned->arena, tuned->plan->step_count + 1U, sizeof(*picked));
+    tuned->err = err;
+    return picked != NULL ? pick(tuned, precisions, picked, total_us_out) : DYNO_NOMEM(err);
+}
+
 enum dyno_status dyno_tuned_choose(struct dyno_tuned *tuned, const uint32_t *precisions,
                                    struct dyno_plan *plan, struct dyno_tune_report *report_out,
                                    struct dyno_err *err)

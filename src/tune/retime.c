@@ -161,13 +161,24 @@ static struct dyno_tune_key stop_of(struct dyno_tune_key state, const struct dyn
     return add(state, "stopped", seconds + (uint64_t)bounds->trials, rival->key);
 }
 
-bool dyno_retime_find(const struct dyno_tune_cache *cache, struct dyno_tune_key state,
-                      const struct dyno_rival *rival, float *saves_us_out)
+static bool find_saves(const struct dyno_tune_cache *cache, struct dyno_tune_key key,
+                       float *saves_us_out)
 {
-    const bool found = dyno_tune_cache_find(cache, trial_of(state, rival), saves_us_out);
+    const bool found = dyno_tune_cache_find(cache, key, saves_us_out);
     if (*saves_us_out <= LEFT_US)
         *saves_us_out = 0.0F;
     return found;
+}
+
+static bool put_saves(struct dyno_tune_cache *cache, struct dyno_tune_key key, float saves_us)
+{
+    return dyno_tune_cache_put(cache, key, saves_us > LEFT_US ? saves_us : LEFT_US, SAVES_TEXT);
+}
+
+bool dyno_retime_find(const struct dyno_tune_cache *cache, struct dyno_tune_key state,
+                      const struct dyno_rival *rival, float *saves_us_out)
+{
+    return find_saves(cache, trial_of(state, rival), saves_us_out);
 }
 
 bool dyno_retime_stops(const struct dyno_tune_cache *cache, struct dyno_tune_key state,
@@ -180,12 +191,28 @@ bool dyno_retime_stops(const struct dyno_tune_cache *cache, struct dyno_tune_key
 bool dyno_retime_put(struct dyno_tune_cache *cache, struct dyno_tune_key state,
                      const struct dyno_rival *rival, float saves_us)
 {
-    return dyno_tune_cache_put(cache, trial_of(state, rival),
-                               saves_us > LEFT_US ? saves_us : LEFT_US, SAVES_TEXT);
+    return put_saves(cache, trial_of(state, rival), saves_us);
 }
 
 bool dyno_retime_put_stop(struct dyno_tune_cache *cache, struct dyno_tune_key state,
                           const struct dyno_rival *rival, const struct dyno_retime_bounds *bounds)
 {
     return dyno_tune_cache_put(cache, stop_of(state, rival, bounds), LEFT_US, STOPS_TEXT);
+}
+
+static struct dyno_tune_key pair_of(struct dyno_tune_key chosen, struct dyno_tune_key other)
+{
+    return add(chosen, "pair", 0, other);
+}
+
+bool dyno_retime_find_pair(const struct dyno_tune_cache *cache, struct dyno_tune_key chosen,
+                           struct dyno_tune_key other, float *saves_us_out)
+{
+    return find_saves(cache, pair_of(chosen, other), saves_us_out);
+}
+
+bool dyno_retime_put_pair(struct dyno_tune_cache *cache, struct dyno_tune_key chosen,
+                          struct dyno_tune_key other, float saves_us)
+{
+    return put_saves(cache, pair_of(chosen, other), saves_us);
 }

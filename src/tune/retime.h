@@ -86,4 +86,12 @@ bool dyno_retime_put(struct dyno_tune_cache *cache, struct dyno_tune_key state,
 bool dyno_retime_put_stop(struct dyno_tune_cache *cache, struct dyno_tune_key state,
                           const struct dyno_rival *rival, const struct dyno_retime_bounds *bounds);
 
+/* Of two finished plans of one graph, states as dyno_retime_start has them: what a run of the other
+ * saves, 0 where it is left. */
+bool dyno_retime_find_pair(const struct dyno_tune_cache *cache, struct dyno_tune_key chosen,
+                           struct dyno_tune_key other, float *saves_us_out);
+/* False when out of memory. */
+bool dyno_retime_put_pair(struct dyno_tune_cache *cache, struct dyno_tune_key chosen,
+                          struct dyno_tune_key other, float saves_us);
+
 #endif /* DYNO_TUNE_RETIME_H */

@@ -63,6 +63,11 @@ DYNO_NODISCARD enum dyno_status dyno_tuned_choose(struct dyno_tuned *tuned,
                                                   struct dyno_tune_report *report_out,
                                                   struct dyno_err *err);
 
+/* report.total_us of that choice, which is not made. */
+DYNO_NODISCARD enum dyno_status dyno_tuned_total(struct dyno_tuned *tuned,
+                                                 const uint32_t *precisions, float *total_us_out,
+                                                 struct dyno_err *err);
+
 /* Both: sets tactic and measured_us of every step. E_UNSUPPORTED names a step without any kernel.
  */
 DYNO_NODISCARD enum dyno_status dyno_tune(struct dyno_plan *plan,

@@ -1,5 +1,6 @@
 """Precision layer by layer, and an accuracy budget that is kept, on the emulated GPU."""
 import json
+import os
 import struct
 
 from harness import check
@@ -180,3 +181,58 @@ def case_steps_on_the_cpu(t):
     check(build(t, onnx, "--fp16")["cpu_steps"] == 1)
     told = build(t, onnx, "--fp16", "--accuracyBudget=0.5")
     check(told["accuracy_trials"] == 1 and told["cpu_steps"] == 1, told)
+
+
+def library():
+    return {"DYNO_CUBLASLT": os.path.join(os.environ["LD_LIBRARY_PATH"], "libcublaslt-emulated.so")}
+
+
+def with_libraries(t, onnx, ns, change, *flags, works=True):
+    """Timed, with the emulated cuBLASLt: what its products take, and how much longer they do behind a program of ours."""
+    path = t.put("m.onnx", onnx)
+    got = t.dyno("build", f"--onnx={path}", "--saveEngine=m.engine", "--device=cuda", "--builderOptimizationLevel=1",
+                 "--fp16", "--timingCacheFile=times", "--branches=off", *flags,
+                 env={**library(), "DYNO_EMULATE_CLOCK": "200", "DYNO_EMULATE_LIBRARY_NS": str(ns),
+                      "DYNO_EMULATE_LIBRARY_CHANGE": str(change)})
+    if not works:
+        return got
+    check(got.returncode == 0, got.stderr)
+    return json.loads((t.folder / "m.engine.json").read_bytes())
+
+
+def small_cancelling(size=64):
+    """The same in small, as timing takes its time; what GELU makes of a library's product has been rounded once before."""
+    more = numbers(size * size, 2.0, 3)
+    less = [a + b for a, b in zip(more, numbers(size * size, 0.01, 4))]
+    nodes = [node("MatMul", ["x", "a"], ["h"], name="enter"), node("Gelu", ["h"], ["g"], name="gelu"),
+             node("MatMul", ["g", "c"], ["l"], name="more"), node("MatMul", ["g", "d"], ["k"], name="less"),
+             node("Sub", ["l", "k"], ["y"], name="difference")]
+    constants = [tensor("a", [size, size], numbers(size * size, 0.1, 1)), tensor("c", [size, size], more),
+                 tensor("d", [size, size], less)]
+    return model(graph(nodes, [value("x", [size, size])], [value("y", [size, size])], constants), opset=20)
+
+
+def case_providers(t):
+    """Our own kernels alone or the libraries' among them: what is faster in the graph, if it keeps the budget; else it is mended,
+    and held against the other one if that keeps it as it is."""
+    wide = with_libraries(t, small_cancelling(), 2000, 0, "--accuracyBudget=0.5")
+    own = wide["own_kernels"]
+    check(not own["alone"] and own["libraries_save_us"] > 0 and wide["accuracy_trials"] == 2, own)
+    check(abs(wide["accuracy_error"] - own["error_with_libraries"]) < 1e-6 and own["error"] < own["error_with_libraries"], wide)
+    check(wide["kept_in_f32"] == wide["raised_to_tf32"] == [], wide)
+    between = (own["error"] + own["error_with_libraries"]) / 2
+    said = with_libraries(t, small_cancelling(), 2000, 1000, f"--accuracyBudget={between}", "--timingCacheFile=slow")
+    check(said["own_kernels"]["alone"] and said["own_kernels"]["libraries_save_us"] < 0 and said["accuracy_trials"] == 2, said)
+    check(said["kept_in_f32"] == said["raised_to_tf32"] == [] and said["accuracy_error"] <= between, said)
+    for budget in (between, 0.01):
+        for change, cache in ((0, "times"), (1000, "slow")):
+            flags = (f"--accuracyBudget={budget}", f"--timingCacheFile={cache}")
+            first = with_libraries(t, small_cancelling(), 2000, change, *flags)
+            check(first["accuracy_trials"] > 2 or (change > 0 and budget == between), first)
+            check(first["accuracy_error"] <= budget, first)
+            t.works("compare", t.path("m.onnx"), t.path("m.engine"), f"--rtol={first['accuracy_error'] * 1.01}", env=library())
+            engine = (t.folder / "m.engine").read_bytes()
+            with_libraries(t, small_cancelling(), 2000, change, *flags)
+            check((t.folder / "m.engine").read_bytes() == engine, "the same cache gives another engine")
+    got = with_libraries(t, small_cancelling(), 2000, 0, "--accuracyBudget=1e-9", works=False)
+    check("the accuracy budget of 1e-09 cannot be kept" in got.stderr and got.stderr.count("\n") == 1, got.stderr)
