@@ -28,8 +28,9 @@ struct dyno_bill_options {
          DYNO_BILL_AT(type, certificates)},                                                      \
         {.name = "--factors",                                                                    \
          .value = "FILE",                                                                        \
-         .help = "The table that ties devices (docs/metering.md): work is told in reference-ns " \
-                 "of its reference device",                                                      \
+         .help =                                                                                 \
+             "The table that ties devices (docs/certificates.md): work is told in reference-ns " \
+             "of its reference device",                                                          \
          .kind = DYNO_FLAG_STR,                                                                  \
          DYNO_BILL_AT(type, factors)},                                                           \
         {.name = "--period",                                                                     \

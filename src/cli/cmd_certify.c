@@ -167,7 +167,7 @@ static const struct dyno_flag flags[] = {
     {.name = "--anchor",
      .value = "FILE",
      .help = "With --show: keep what an item takes a framework's default execution, measured by "
-             "whoever has it (docs/metering.md), beside the reference certificate; it is shown "
+             "whoever has it (docs/certificates.md), beside the reference certificate; it is shown "
              "from then on, and never billed by",
      .kind = DYNO_FLAG_STR,
      AT(anchor)},

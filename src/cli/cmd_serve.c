@@ -211,8 +211,8 @@ static const struct dyno_flag flags[] = {
      AT(publish_heads)},
     {.name = "--certificates",
      .value = "DIR",
-     .help = "Folder of certificates (dyno certify), which say what requests are worth; read again "
-             "on SIGHUP",
+     .help = "Folder of certificates (dyno certify), which say what requests are worth; looked "
+             "at every five seconds",
      .kind = DYNO_FLAG_STR,
      AT(certificates)},
     {.name = "--device-class",
@@ -229,8 +229,9 @@ static const struct dyno_flag flags[] = {
      AT(tariffs)},
     {.name = "--factors",
      .value = "FILE",
-     .help = "The table that ties devices (docs/metering.md), for budgets: they are counted in the "
-             "reference device's units, as invoices with this table are",
+     .help =
+         "The table that ties devices (docs/certificates.md), for budgets: they are counted in the "
+         "reference device's units, as invoices with this table are",
      .kind = DYNO_FLAG_STR,
      AT(factors)},
     {.name = "--budget-db",

@@ -2,9 +2,9 @@
  * unoptimised execution.
  *
  * The framework is none of ours, so whoever has it measures, and gives the samples
- * (docs/metering.md, "A second anchor").  They are kept in ADDRESS.anchor.json beside the reference
- * certificate, once, are shown with it, and nothing is ever billed by them.  The text is hostile
- * until it is read.
+ * (docs/certificates.md, "A second anchor").  They are kept in ADDRESS.anchor.json beside the
+ * reference certificate, once, are shown with it, and nothing is ever billed by them.  The text is
+ * hostile until it is read.
  */
 #ifndef DYNO_METER_CERT_ANCHOR_H
 #define DYNO_METER_CERT_ANCHOR_H

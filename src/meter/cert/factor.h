@@ -1,7 +1,7 @@
 /* factor.h - the table that ties devices: reference-ns on a device for one on the reference device.
  *
- * A JSON document (docs/metering.md), which is hostile until it is read.  Each row says where its
- * factor is from: the definition, measured with pairs of reference certificates, or elsewhere.
+ * A JSON document (docs/certificates.md), which is hostile until it is read.  Each row says where
+ * its factor is from: the definition, measured with pairs of reference certificates, or elsewhere.
  */
 #ifndef DYNO_METER_CERT_FACTOR_H
 #define DYNO_METER_CERT_FACTOR_H
