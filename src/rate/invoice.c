@@ -270,15 +270,17 @@ static void print_csv(const struct dyno_invoice *invoice, bool with_header, stru
             out, "%s,",
             line->speed_up_ppm > 0 ? dyno_decimal_text(line->speed_up_ppm, 6, 0, speed_up) : "");
         dyno_csv_text(out, line->tariff != NULL ? line->tariff->name : "");
-        dyno_strbuf_printf(out, ",%lld,%s,%s,%s,%llu,%llu,%s,%s,%s,%s,%s,%s,%s,%s\r\n",
-                           line->tariff != NULL ? (long long)line->tariff->version : 0,
-                           line->is_late ? "true" : "false", line->is_taken_back ? "true" : "false",
-                           line->kind == DYNO_LINE_USAGE ? dyno_usage_kind_text(line->usage) : "",
-                           (unsigned long long)line->requests, (unsigned long long)line->items,
-                           dyno_i128_text(sign * (dyno_i128)line->device_ns, device_ns),
-                           dyno_i128_text(sign * (dyno_i128)line->reference_ns, reference_ns),
-                           words.unit, words.quantity, words.unit_price, words.exact, words.amount,
-                           invoice->statement->currency->code);
+        dyno_strbuf_printf(
+            out, ",%lld,%s,%s,%s,%llu,%llu,%s,%s,%s,%s,%s,%s,%s,%s\r\n",
+            line->tariff != NULL ? (long long)line->tariff->version : 0,
+            line->is_late ? "true" : "false", line->is_taken_back ? "true" : "false",
+            line->kind == DYNO_LINE_USAGE ? dyno_usage_kind_text(line->usage) : "",
+            (unsigned long long)line->requests, (unsigned long long)line->items,
+            dyno_i128_text(sign * (dyno_i128)line->device_ns, device_ns),
+            dyno_i128_text(dyno_line_has_usage(line) ? sign * (dyno_i128)line->reference_ns : 0,
+                           reference_ns),
+            words.unit, words.quantity, words.unit_price, words.exact, words.amount,
+            invoice->statement->currency->code);
     }
 }
 

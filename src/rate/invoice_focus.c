@@ -139,15 +139,18 @@ static void print_own(const struct dyno_invoice *invoice, const struct dyno_line
                       const struct dyno_line_words *words, struct dyno_strbuf *out)
 {
     const dyno_i128 sign = line->is_taken_back ? -1 : 1;
+    /* Whoever adds up a column must not find the work of the lines again in what is made of them.
+     */
+    const bool is_work = dyno_line_has_usage(line);
     char ns[DYNO_U128_TEXT_ROOM];
     char speed_up[DYNO_MONEY_ROOM];
     put(out, line->certificate);
-    put(out, dyno_i128_text(sign * (dyno_i128)line->device_ns, ns));
+    put(out, is_work ? dyno_i128_text(sign * (dyno_i128)line->device_ns, ns) : "");
     put(out, words->exact);
     put(out, dyno_line_kind_text(line->kind));
     put(out, root_of(invoice));
     put(out, line->precision);
-    put(out, dyno_i128_text(sign * (dyno_i128)line->reference_ns, ns));
+    put(out, is_work ? dyno_i128_text(sign * (dyno_i128)line->reference_ns, ns) : "");
     put(out, line->class_name);
     dyno_strbuf_puts(
         out, line->speed_up_ppm > 0 ? dyno_decimal_text(line->speed_up_ppm, 6, 0, speed_up) : "");

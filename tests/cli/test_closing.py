@@ -398,6 +398,13 @@ def case_focus(t):
     corrections = [row["BilledCost"] for row in rows if row["ChargeClass"] == "Correction"]
     check(corrections == ["3.00", "-0.43"], corrections)
     check(all(re.fullmatch("[0-9a-f]{64}", row["x_MerkleRoot"]) for row in rows), rows[0])
+    for row in rows:  # so that a column can be added up
+        is_work = row["x_LineKind"] in ("usage", "cold-start", "residency-floor")
+        check(all((row[of] != "") == is_work for of in ("x_DeviceNs", "x_ReferenceNs")), row)
+    lines = list(csv.DictReader(io.StringIO(t.works("invoice", "--ledger=ledger", "--books=books", "--number=1-1",
+                                                    "--format=csv"))))
+    tiers = next(line for line in lines if line["kind"] == "tiers")
+    check(tiers["reference_ns"] == "0" and float(tiers["amount"]) < 0, tiers)
 
 
 def case_devices(t):
