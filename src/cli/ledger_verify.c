@@ -326,28 +326,47 @@ static enum dyno_status verify_files(struct dyno_ledger_work *work, const uint8_
 
 /* --- proofs --- */
 
+/* What a record says beside its names, by its kind. */
+static void print_amounts(const struct dyno_record *r)
+{
+    const char *unit = (r->flags & DYNO_RECORD_CORE_NS) != 0 ? "core-ns" : "ns";
+    char wide[DYNO_U128_TEXT_ROOM];
+    char id[DYNO_RECORD_TEXT_ROOM];
+    char epu[64];
+    if (r->kind == DYNO_RECORD_VOID) {
+        printf("  %-22s%s, which is rated 0\n", "takes back", dyno_record_id_text(r->voids, id));
+        return;
+    }
+    if (r->kind == DYNO_RECORD_USAGE)
+        printf("  %-22s%" PRIu32 ", in batch %" PRIu64 " of %" PRIu32 "\n", "items", r->items,
+               r->batch_id, r->batch_count);
+    if (r->kind != DYNO_RECORD_RESIDENCY)
+        printf("  %-22s%" PRIu64 " %s\n", "device", r->device_ns, unit);
+    if (r->kind == DYNO_RECORD_USAGE)
+        printf("  %-22s%" PRIu64 " reference-ns, %s EPU-hours\n", "delivered", r->reference_ns,
+               epu_text(r->reference_ns, epu));
+    if (r->memory_byte_ns != 0)
+        printf("  %-22s%s byte-ns\n", "memory", dyno_u128_text(r->memory_byte_ns, wide));
+}
+
 static void print_proof(const struct dyno_proof_report *report)
 {
     const struct dyno_record *r = &report->record;
     char id[DYNO_RECORD_TEXT_ROOM];
     char time[DYNO_NS_TEXT_ROOM];
     char text[2 * DYNO_DIGEST_BYTES + 1];
-    char epu[64];
     struct dyno_strbuf record_flags = {0};
     dyno_record_flags_print(r->flags, &record_flags);
     printf("good: record %s is in the ledger of node %" PRIu32 "\n", dyno_record_id_text(r->id, id),
            report->head.node);
     printf("  %-22s%s\n", "kind", dyno_record_kind_text(r->kind));
-    printf("  %-22s%s\n", "outcome", dyno_outcome_text(r->outcome));
+    if (r->kind == DYNO_RECORD_USAGE)
+        printf("  %-22s%s\n", "outcome", dyno_outcome_text(r->outcome));
     for (uint32_t i = 0; i < DYNO_NAME_KINDS; i++)
         if (report->names[i][0] != 0)
             printf("  %-22s%s\n", dyno_name_kind_text(i + 1), report->names[i]);
     printf("  %-22s%s\n", "start", dyno_ns_text(r->start_ns, time));
-    printf("  %-22s%" PRIu32 ", in batch %" PRIu64 " of %" PRIu32 "\n", "items", r->items,
-           r->batch_id, r->batch_count);
-    printf("  %-22s%" PRIu64 " ns\n", "device", r->device_ns);
-    printf("  %-22s%" PRIu64 " reference-ns, %s EPU-hours\n", "delivered", r->reference_ns,
-           epu_text(r->reference_ns, epu));
+    print_amounts(r);
     if (dyno_strbuf_text(&record_flags)[0] != 0)
         printf("  %-22s%s\n", "flags", dyno_strbuf_text(&record_flags));
     printf("  %-22s%s, over %" PRIu64 " groups\n", "head", dyno_ns_text(report->head.time_ns, time),
@@ -367,6 +386,7 @@ static enum dyno_status print_proof_json(const struct dyno_proof_report *report,
     struct dyno_strbuf record_flags = {0};
     struct dyno_json_writer json = {.out = &text, .indent = 2};
     char id[DYNO_RECORD_TEXT_ROOM];
+    char wide[DYNO_U128_TEXT_ROOM];
     char time[DYNO_NS_TEXT_ROOM];
     dyno_record_flags_print(r->flags, &record_flags);
     dyno_json_object_begin(&json);
@@ -384,6 +404,9 @@ static enum dyno_status print_proof_json(const struct dyno_proof_report *report,
     dyno_json_put_u64(&json, "queue_ns", r->queue_ns);
     dyno_json_put_u64(&json, "device_ns", r->device_ns);
     dyno_json_put_u64(&json, "reference_ns", r->reference_ns);
+    dyno_json_put_str(&json, "memory_byte_ns", dyno_u128_text(r->memory_byte_ns, wide));
+    dyno_json_put_str(&json, "voids",
+                      r->kind == DYNO_RECORD_VOID ? dyno_record_id_text(r->voids, id) : "");
     dyno_json_put_u64(&json, "group", report->group.number);
     dyno_json_key(&json, "head");
     dyno_json_object_begin(&json);

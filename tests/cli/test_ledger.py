@@ -201,6 +201,27 @@ def case_prove(t):
             "--proof=bad.json")
 
 
+def case_prove_any_kind(t):
+    """A proof shows all that a record says: memory that was held, what is taken back, time of cores."""
+    t.tool("make_ledger", t.path("l"), stdin="acme m v c - on-cores 3 7 11 1793491200\nacme m v c - ok 1 7 11 1793491201 void\n"
+           "acme m v c - residency 400 0 0 1793491202\nacme m v c - cold-start 0 5 0 1793491203\n")
+    rows = [json.loads(line) for line in t.works("ledger", "export", "l", "--json").splitlines()]
+    says = {"usage": ("  outcome               ok\n", "  items                 3, in batch 0 of 0\n", "  device                7 core-ns\n"),
+            "void": (f"  takes back            {rows[1]['id']}, which is rated 0\n",),
+            "residency": ("  memory                400000000000 byte-ns\n",), "platform": ("  device                5 core-ns\n",)}
+    seen = set()
+    for row in rows:
+        t.put("p.json", t.works("ledger", "prove", row["id"], "l").encode())
+        text = t.works("ledger", "verify", "--proof=p.json")
+        got = json.loads(t.works("ledger", "verify", "--proof=p.json", "--json"))
+        check(all(str(got[key]) == str(row[key]) for key in ("id", "kind", "device_ns", "memory_byte_ns", "voids")), got, row)
+        if row["kind"] not in seen:
+            check(all(line in text for line in says[row["kind"]]), text)
+        check(("items" in text) == ("delivered" in text) == (row["kind"] == "usage"), text)
+        seen.add(row["kind"])
+    check(seen == set(says), seen)
+
+
 def case_export(t):
     first, second = make(t)
     rows = list(csv.DictReader(io.StringIO(t.works("ledger", "export", "l"))))
