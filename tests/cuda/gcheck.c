@@ -442,7 +442,9 @@ int main(int argc, char **argv)
         return SKIPPED;
     }
     dyno_target_detect(&target, NULL);
-    target.gpu = (struct dyno_gpu){.compute = options.compile_only, .sm_count = 132};
+    target.gpu = (struct dyno_gpu){.compute = options.compile_only,
+                                   .sm_count = 132,
+                                   .shared_bytes = options.compile_only >= 90 ? 232448 : 166912};
     target.precisions = DYNO_PRECISION_F16 | DYNO_PRECISION_BF16 | DYNO_PRECISION_TF32;
     target.baseline = true; /* kernels then give what only an unoptimised execution takes, too */
     if (options.compile_only == 0) {
