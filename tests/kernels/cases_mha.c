@@ -16,5 +16,10 @@ static const struct kcase rows[] = {
     MHA("heads=2 head_dim=64 scale=0.125", "1x7x128 1x500x128 1x500x128 1x500 | 1x7x128",
         "add r0 $4"),
     MHA("heads=2 head_dim=8 scale=0.3", "1x20x16 1x6x16 1x6x16 2x20x1", ""),
+    MHA("heads=2 head_dim=64 scale=-0.125", "1x200x128 1x300x128 1x300x128 -", ""),
+    MHA("heads=1 head_dim=64 scale=0.125", "1x130x64 1x140x64 1x140x64 1x1x130x140", ""),
+    MHA("heads=1 head_dim=80 v_head_dim=48 scale=0.11", "1x70x80 1x130x80 1x130x48 -", ""),
+    MHA("heads=1 head_dim=128 scale=-0.09", "1x40x128 1x90x128 1x90x128 1x1x1x90", ""),
+    MHA("heads=1 head_dim=16 scale=0", "1x20x16 1x70x16 1x70x16 -", ""),
 };
 KCASES(mha, rows)
