@@ -417,7 +417,8 @@ void dyno_server_print_meter(struct dyno_server *server, struct dyno_strbuf *out
          "counter");
     dyno_strbuf_printf(out, "dyno_certificate_check_seconds_total %.9f\n",
                        (double)figures.check_ns * 1e-9);
-    head(out, "dyno_account_balanced", "1 while that holds to the nanosecond.", "gauge");
+    head(out, "dyno_account_balanced",
+         "1 while the accounts of each device add up to its time, to the nanosecond.", "gauge");
     dyno_strbuf_printf(out, "dyno_account_balanced %d\n", figures.is_balanced);
     if (figures.has_fleet)
         print_fleet(&figures, dyno_meter_epoch(server->meter), out);

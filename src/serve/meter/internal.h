@@ -92,6 +92,7 @@ struct dyno_meter {
     pthread_mutex_t lock;
     pthread_cond_t tick;
     bool is_ending;
+    bool has_told_imbalance;
     struct dyno_cert_shelf *shelf; /* the newest first */
     uint64_t shelf_stamp;          /* of the folder, when it was read */
     int64_t shelf_ends_s;          /* when the next of its certificates ends */
@@ -103,6 +104,9 @@ struct dyno_meter {
  * for is logged, and lost.  A reservation (may be NULL) goes with it, and is posted. */
 void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *record,
                        struct dyno_reservation *reservation);
+
+/* Do the accounts of each device add up to its time?  E_MISMATCH: how they do not. */
+enum dyno_status dyno_meter_check(struct dyno_meter *meter, struct dyno_err *err);
 
 /* certs.c */
 enum dyno_status dyno_cert_shelf_read(struct dyno_meter *meter, struct dyno_err *err);

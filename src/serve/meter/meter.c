@@ -450,6 +450,16 @@ void dyno_meter_heads(struct dyno_meter *meter, struct dyno_strbuf *out)
     dyno_head_board_print(meter->board, out);
 }
 
+enum dyno_status dyno_meter_check(struct dyno_meter *meter, struct dyno_err *err)
+{
+    struct dyno_timeline_sums sums;
+    for (int i = 0; i < meter->account_count; i++) {
+        dyno_device_read(meter->accounts[i].device, &sums);
+        DYNO_TRY(dyno_timeline_check(&sums, err));
+    }
+    return DYNO_OK;
+}
+
 void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figures_out)
 {
     *figures_out =
@@ -463,5 +473,5 @@ void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figure
         dyno_meter_fleet_read(meter->fleet, &figures_out->fleet);
     dyno_device_read(meter->options.device, &figures_out->sums);
     dyno_recheck_read(meter, figures_out);
-    figures_out->is_balanced = dyno_timeline_check(&figures_out->sums, NULL) == DYNO_OK;
+    figures_out->is_balanced = dyno_meter_check(meter, NULL) == DYNO_OK;
 }

@@ -139,7 +139,7 @@ struct dyno_meter_figures {
     uint64_t check_counts[4], check_ns;
     struct dyno_meter_fleet_figures fleet;
     bool has_fleet, admits;
-    bool is_balanced; /* the identity of the timeline holds */
+    bool is_balanced; /* the accounts of each device add up */
 };
 void dyno_meter_read(struct dyno_meter *meter, struct dyno_meter_figures *figures_out);
 

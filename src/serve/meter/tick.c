@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "serve/meter/internal.h"
 
@@ -161,8 +162,19 @@ static void tell_device(struct dyno_meter *meter, struct dyno_meter_account *acc
     account->told_ns = span.end_ns;
 }
 
+/* It never happens; but then bills would be wrong, and nobody would know. */
+static void check_accounts(struct dyno_meter *meter)
+{
+    struct dyno_err err = {0};
+    if (dyno_meter_check(meter, &err) == DYNO_OK || meter->has_told_imbalance)
+        return;
+    meter->has_told_imbalance = true;
+    dyno_log(DYNO_LOG_ERROR, "the accounts of a device do not add up: %s", err.text);
+}
+
 void dyno_meter_tick(struct dyno_meter *meter)
 {
+    check_accounts(meter);
     (void)pthread_mutex_lock(&meter->lock);
     for (struct dyno_subject *at = meter->subjects; at != NULL; at = at->next)
         tell_held(meter, at);
