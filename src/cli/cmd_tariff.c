@@ -5,6 +5,7 @@
 #include "base/calendar.h"
 #include "base/json.h"
 #include "cli/billing.h"
+#include "rate/invoice.h"
 
 struct options {
     struct dyno_cli_list positional;
@@ -44,11 +45,57 @@ static const char *term(const struct dyno_tariff *tariff, char out[64])
 {
     char from[DYNO_TIME_TEXT_ROOM];
     char until[DYNO_TIME_TEXT_ROOM];
-    (void)snprintf(out, 64, "%.20s to %.20s",
-                   tariff->from_s > 0 ? dyno_time_text(tariff->from_s, from) : "always",
+    (void)snprintf(out, 64, "%s%.20s%s%.20s", tariff->from_s > 0 ? "from " : "",
+                   tariff->from_s > 0 ? dyno_time_text(tariff->from_s, from) : "",
+                   tariff->from_s > 0 ? " until " : "until ",
                    tariff->until_s < DYNO_TARIFF_FOREVER ? dyno_time_text(tariff->until_s, until)
                                                          : "further notice");
     return out;
+}
+
+static void print_factors(const char *what, const struct dyno_factor *factors, size_t count)
+{
+    char text[DYNO_MONEY_ROOM];
+    if (count == 0)
+        return;
+    printf("  %s", what);
+    for (size_t i = 0; i < count; i++)
+        printf("%s %s x %s", i > 0 ? "," : "", factors[i].name,
+               dyno_decimal_text(factors[i].factor, 9, 0, text));
+    printf("\n");
+}
+
+/* The same work takes 1/s of the time: what that saves the platform against what it gives away. */
+static void print_cost(const struct dyno_tariff *tariff)
+{
+    char cost[DYNO_MONEY_ROOM];
+    char most[DYNO_MONEY_ROOM];
+    if (tariff->cost_hour < 0)
+        return;
+    printf("  a device-hour costs the platform %s",
+           dyno_decimal_text(tariff->cost_hour, 9, tariff->currency->decimals, cost));
+    const struct dyno_ratio ratio = {.a = tariff->cost_hour,
+                                     .b = DYNO_PPM,
+                                     .dens = {(uint64_t)tariff->device_hour},
+                                     .den_count = 1};
+    dyno_i128 ppm = 0;
+    if (tariff->kind == DYNO_TARIFF_GAIN_SHARE && tariff->device_hour > 0 &&
+        dyno_ratio_round(&ratio, DYNO_ROUND_DOWN, &ppm))
+        printf("; of the same work more is left to it than unoptimised as long as the share is "
+               "below %s",
+               dyno_decimal_text(ppm, 6, 0, most));
+    printf("\n");
+}
+
+static void print_terms(const struct dyno_tariff *tariff)
+{
+    struct dyno_strbuf says = {0};
+    dyno_tariff_say(tariff, &says);
+    printf("  %s\n", dyno_strbuf_text(&says));
+    dyno_strbuf_fini(&says);
+    print_factors("classes:", tariff->classes, tariff->class_count);
+    print_factors("precisions:", tariff->precisions, tariff->precision_count);
+    print_cost(tariff);
 }
 
 static void print_text(const struct dyno_tariff_book *book)
@@ -59,6 +106,7 @@ static void print_text(const struct dyno_tariff_book *book)
         const struct dyno_tariff *tariff = &book->tariffs[i];
         printf("%s version %lld, %s, %s, %s\n", tariff->name, (long long)tariff->version,
                dyno_tariff_kind_text(tariff->kind), tariff->currency->code, term(tariff, when));
+        print_terms(tariff);
         printf("  speed-up                    ");
         for (size_t k = 0; k < DYNO_COUNT(speed_ups); k++)
             printf(" %12d", speed_ups[k]);

@@ -82,4 +82,8 @@ const char *dyno_hours_text(dyno_u128 ns, char out[DYNO_MONEY_ROOM]);
 const char *dyno_minor_text(const struct dyno_currency *currency, dyno_i128 minor,
                             char out[DYNO_MONEY_ROOM]);
 
+/* How a tariff makes its prices, for a person: all of it but the factors of classes and precisions.
+ * terms.c */
+void dyno_tariff_say(const struct dyno_tariff *tariff, struct dyno_strbuf *out);
+
 #endif /* DYNO_RATE_INVOICE_H */

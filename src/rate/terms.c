@@ -5,11 +5,10 @@
 
 /* --- what each tariff of the account says --- */
 
-static void say_tariff(const struct dyno_tariff *tariff, struct dyno_strbuf *out)
+static void say_price(const struct dyno_tariff *tariff, struct dyno_strbuf *out)
 {
     char text[DYNO_MONEY_ROOM];
     const int decimals = tariff->currency->decimals;
-    dyno_strbuf_printf(out, "Tariff %s, version %lld: ", tariff->name, (long long)tariff->version);
     switch (tariff->kind) {
     case DYNO_TARIFF_DEVICE_HOUR:
         dyno_strbuf_printf(out, "a device-hour costs %s, whatever is done in it",
@@ -32,7 +31,46 @@ static void say_tariff(const struct dyno_tariff *tariff, struct dyno_strbuf *out
     if (tariff->device_cores > 1)
         dyno_strbuf_printf(out, "; a device-hour is %llu core-hours",
                            (unsigned long long)tariff->device_cores);
-    dyno_strbuf_puts(out, "\n");
+}
+
+/* "EPU-hours of a period x 1 up to 1000, x 0.9 above". */
+static void say_tiers(const struct dyno_tariff *tariff, struct dyno_strbuf *out)
+{
+    char text[DYNO_MONEY_ROOM];
+    dyno_strbuf_puts(out, tariff->tier_mode == DYNO_TIERS_VOLUME ? "; all EPU-hours of a period"
+                                                                 : "; EPU-hours of a period");
+    for (size_t i = 0; i < tariff->tier_count; i++) {
+        const struct dyno_tier *tier = &tariff->tiers[i];
+        const bool is_last = i + 1 == tariff->tier_count;
+        dyno_strbuf_printf(out, "%s x %s", i > 0 ? "," : "",
+                           dyno_decimal_text(tier->factor, 9, 0, text));
+        if (!is_last)
+            dyno_strbuf_printf(out, " up to %s", dyno_hours_text(tier->up_to_ns, text));
+        else if (i > 0)
+            dyno_strbuf_puts(out, " above");
+    }
+}
+
+void dyno_tariff_say(const struct dyno_tariff *tariff, struct dyno_strbuf *out)
+{
+    char text[DYNO_MONEY_ROOM];
+    const int decimals = tariff->currency->decimals;
+    say_price(tariff, out);
+    if (tariff->tier_mode != DYNO_TIERS_NONE)
+        say_tiers(tariff, out);
+    if (tariff->minimum > 0)
+        dyno_strbuf_printf(out, "; at least %s a period",
+                           dyno_decimal_text(tariff->minimum, 9, decimals, text));
+    if (tariff->floor_factor > 0) {
+        dyno_strbuf_printf(out, "; an hour in which memory is held at least %s",
+                           dyno_decimal_text(tariff->floor_factor, 9, 0, text));
+        dyno_strbuf_printf(out, " x %s x its share of %llu bytes",
+                           dyno_decimal_text(tariff->device_hour, 9, decimals, text),
+                           (unsigned long long)tariff->device_bytes);
+    }
+    if (tariff->charges_cold_start)
+        dyno_strbuf_printf(out, "; loading at %s a device-hour",
+                           dyno_decimal_text(tariff->device_hour, 9, decimals, text));
 }
 
 /* Lines of a tariff follow one another. */
@@ -41,8 +79,12 @@ static void say_tariffs(const struct dyno_account *account, struct dyno_strbuf *
     const struct dyno_tariff *before = NULL;
     for (size_t i = 0; i < account->line_count; i++) {
         const struct dyno_tariff *tariff = account->lines[i].tariff;
-        if (tariff != NULL && tariff != before)
-            say_tariff(tariff, out);
+        if (tariff != NULL && tariff != before) {
+            dyno_strbuf_printf(out, "Tariff %s, version %lld: ", tariff->name,
+                               (long long)tariff->version);
+            dyno_tariff_say(tariff, out);
+            dyno_strbuf_puts(out, "\n");
+        }
         before = tariff != NULL ? tariff : before;
     }
 }

@@ -152,9 +152,23 @@ def case_tariff(t):
     put_all(t, lines=[])
     text = t.works("tariff", "book.json")
     check(re.search(r"price of an EPU-hour +3\.00 +2\.25 +2\.00 +1\.875 +1\.80$", text, re.M), text)
+    check("gain version 1, gain-share, USD, until further notice\n  an EPU-hour costs 3.00 x (1 - 0.5 x (1 - 1 / speed-up))\n"
+          "  a device-hour costs the platform 1.80; of the same work more is left to it than unoptimised as long as the share "
+          "is below 0.6\n" in text and "everybody else has gain, until further notice\n" in text, text)
     check(re.search(r"busy device-hour earns +3\.00 +4\.50 +6\.00 +7\.50 +9\.00$", text, re.M), text)
     got = json.loads(t.works("tariff", "book.json", "--json"))
     check(got[0]["prices"][3] == {"speed_up": 4, "price": "1.875", "device_hour_earns": "7.50"}, got)
+    every = {**BOOK["tariffs"][0], "device_cores": 4, "speed_up_max": "8", "minimum": "100", "cold_start": True,
+             "from": "2026-01-01", "until": "2027-01-01", "classes": {"realtime": "1.5", "batch": "0.7"}, "precisions": {"fp16": "0.95"},
+             "tiers": {"mode": "graduated", "steps": [{"up_to_epu_hours": "1000", "factor": "1"}, {"factor": "0.9"}]},
+             "residency": {"floor": "0.5", "device_bytes": 80000000000}}
+    t.put("every.json", json.dumps({"tariffs": [every], "grants": []}).encode())
+    text = t.works("tariff", "every.json")
+    check("gain version 1, gain-share, USD, from 2026-01-01T00:00:00Z until 2027-01-01T00:00:00Z\n  an EPU-hour costs 3.00 x "
+          "(1 - 0.5 x (1 - 1 / speed-up)), with a speed-up of at most 8; a device-hour is 4 core-hours; EPU-hours of a period x 1 up "
+          "to 1000, x 0.9 above; at least 100.00 a period; an hour in which memory is held at least 0.5 x 3.00 x its share of "
+          "80000000000 bytes; loading at 3.00 a device-hour\n  classes: realtime x 1.5, batch x 0.7\n  precisions: fp16 x 0.95\n"
+          in text, text)
     t.put("bad.json", b'{"tariffs": [{"name": "x"}], "grants": []}')
     t.fails("E_ARG", "*bad.json: tariff 'x': version must be*", "tariff", "bad.json")
 

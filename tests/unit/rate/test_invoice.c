@@ -112,7 +112,8 @@ static void test_terms(void)
         {"\"kind\": \"gain-share\", \"device_hour\": \"3\", \"share\": \"0.5\","
          " \"classes\": {\"realtime\": \"1.5\", \"batch\": \"2\"}, \"precisions\": {\"fp32\": \"0.9\"},"
          " \"minimum\": \"100\"",
-         "Tariff t, version 2: an EPU-hour costs 3.00 x (1 - 0.5 x (1 - 1 / speed-up))\n"
+         "Tariff t, version 2: an EPU-hour costs 3.00 x (1 - 0.5 x (1 - 1 / speed-up)); at least "
+         "100.00 a period\n"
          "An EPU-hour is what the reference device does in an hour with the model unoptimised; "
          "device-hours are what it took.\n"
          "Unoptimised, the work of the lines with a speed-up would have cost 16.20; it costs "
