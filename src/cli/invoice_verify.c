@@ -135,6 +135,31 @@ static enum dyno_status derive(struct dyno_invoicing *work, const struct dyno_in
     return dyno_invoicing_print(work, account, claim->number, DYNO_INVOICE_JSON, true, out, err);
 }
 
+static enum dyno_status tell(const struct dyno_invoicing *work,
+                             const struct dyno_invoice_claim *claim, const char *said, size_t bytes,
+                             struct dyno_err *err)
+{
+    struct dyno_strbuf text = {0};
+    struct dyno_json_writer json = {.out = &text, .indent = 2};
+    char sha[DYNO_SHA_TEXT_ROOM];
+    if (!work->options->json) {
+        printf("good: invoice %s of %s is what the ledger, the tariffs and the certificates give\n",
+               claim->number, claim->tenant);
+        return DYNO_OK;
+    }
+    dyno_json_object_begin(&json);
+    dyno_json_put_bool(&json, "good", true);
+    dyno_json_put_str(&json, "number", claim->number);
+    dyno_json_put_str(&json, "tenant", claim->tenant);
+    dyno_json_put_str(&json, "sha256", dyno_sha256_text(said, bytes, sha));
+    dyno_json_put_bool(&json, "is_listed", work->options->books != NULL);
+    dyno_json_object_end(&json);
+    dyno_strbuf_puts(&text, "\n");
+    const enum dyno_status status = dyno_bill_write(NULL, &text, err);
+    dyno_strbuf_fini(&text);
+    return status;
+}
+
 enum dyno_status dyno_invoice_verify(struct dyno_invoicing *work, struct dyno_err *err)
 {
     struct dyno_invoice_claim claim;
@@ -154,8 +179,7 @@ enum dyno_status dyno_invoice_verify(struct dyno_invoicing *work, struct dyno_er
     if (status == DYNO_OK)
         status = check_listed(work, &claim, said, bytes, err);
     if (status == DYNO_OK)
-        printf("good: invoice %s of %s is what the ledger, the tariffs and the certificates give\n",
-               claim.number, claim.tenant);
+        status = tell(work, &claim, said, bytes, err);
     dyno_strbuf_fini(&out);
     return status;
 }

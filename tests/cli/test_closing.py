@@ -1,5 +1,6 @@
 """Periods that are closed: final invoices, what comes late, what is taken back, and who checks it."""
 import csv
+import hashlib
 import io
 import json
 import pathlib
@@ -163,6 +164,22 @@ def case_credit_is_carried(t):
         t.works("invoice", f"--verify=books/{number}.invoice.json", "--ledger=ledger", "--books=books")
 
 
+def case_minimum_of_who_used_nothing(t):
+    """Billed with the others, paid by credit that is carried on, and verified as they are."""
+    begin(t)
+    book(t, "book.json", {"tariffs": [{**GAIN, "minimum": "31"}, {**GAIN, "name": "plain"}],
+                          "grants": [{"tenant": "cold", "tariff": "gain", "from": "2024-10-11"}, {"tariff": "plain"}]})
+    t.works(*ask("2024-10"), "--final", "--credit=cold=25")
+    check(invoice(t, "1-3")["tenant"] == "cold" and invoice(t, "1-3")["total"] == "0.00", books(t))
+    check([line["amount"] for line in invoice(t, "1-3")["lines"]] == ["21.00", "-21.00"], invoice(t, "1-3"))
+    closing = json.loads((t.folder / "books" / "00000001.closing.json").read_text())
+    check(closing["credits"] == [{"tenant": "cold", "before": "25", "left": "4"}], closing["credits"])
+    t.works("invoice", "--verify=books/1-3.invoice.json", "--ledger=ledger", "--books=books")
+    before = books(t)
+    t.works(*ask("2024-10"), "--final", "--credit=cold=25")
+    check(books(t) == before)
+
+
 def case_verify(t):
     begin(t)
     t.works(*ask("2024-10"), "--final")
@@ -170,6 +187,11 @@ def case_verify(t):
     verify = ("invoice", "--ledger=ledger", "--tariffs=book.json")
     text = t.works(*verify, "--verify=books/1-1.invoice.json")
     check("good: invoice 1-1 of acme is what the ledger, the tariffs and the certificates give" in text, text)
+    told = json.loads(t.works(*verify, "--verify=books/1-1.invoice.json", "--json"))
+    sha = hashlib.sha256((t.folder / "books" / "1-1.invoice.json").read_bytes()).hexdigest()
+    check(told == {"good": True, "number": "1-1", "tenant": "acme", "sha256": sha, "is_listed": False}, told)
+    told = json.loads(t.works(*verify, "--verify=books/1-1.invoice.json", "--books=books", "--json"))
+    check(told["is_listed"] is True, told)
     said = (t.folder / "books" / "1-1.invoice.json").read_text()
     for old, new, status, says in (
             ('"total": "3.00"', '"total": "4.00"', "E_MISMATCH",
