@@ -62,8 +62,8 @@ void dyno_bill_defaults(struct dyno_bill_options *options);
 enum dyno_status dyno_bill_period(const struct dyno_bill_options *options, int64_t *first_s_out,
                                   int64_t *next_s_out, struct dyno_err *err);
 
-/* Open the ledger for that span. */
-enum dyno_status dyno_bill_open(const struct dyno_bill_options *options,
+/* Open the ledger for that span; is_counted: nothing is to be rated. */
+enum dyno_status dyno_bill_open(const struct dyno_bill_options *options, bool is_counted,
                                 struct dyno_usage_source **source_out, struct dyno_err *err);
 
 /* The book of a file; errors begin with its path. */

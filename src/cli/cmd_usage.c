@@ -166,7 +166,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
     struct dyno_arena *arena = dyno_arena_create();
     if (arena == NULL)
         return DYNO_NOMEM(err);
-    enum dyno_status status = dyno_bill_open(&options->bill, &work.source, err);
+    enum dyno_status status = dyno_bill_open(&options->bill, true, &work.source, err);
     if (status == DYNO_OK && options->tenant != NULL) {
         work.tenant = dyno_usage_source_find(work.source, options->tenant);
         if (work.tenant < 0)
@@ -188,7 +188,7 @@ const struct dyno_command dyno_command_usage = {
     .summary = "What was used, out of a ledger: requests, device time, EPU",
     .text =
         "A row for each tenant, model, variant, class and kind. Records whose answer is not known "
-        "to have left are unconfirmed. Certificates are wanted where records cite them.",
+        "to have left are unconfirmed.",
     .flags = flags,
     .flag_count = DYNO_COUNT(flags),
     .options_bytes = sizeof(struct options),

@@ -281,7 +281,7 @@ static enum dyno_status make(struct work *work, struct dyno_err *err)
     if (work->book->tariff_count == 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s has no tariff", work->bill.tariffs);
     DYNO_TRY(find_instead(work, err));
-    DYNO_TRY(dyno_bill_open(&work->bill, &work->source, err));
+    DYNO_TRY(dyno_bill_open(&work->bill, false, &work->source, err));
     if (work->book->grant_count > 0)
         DYNO_TRY(add(work, "in force", work->book, NULL, err));
     DYNO_TRY(add_swapped(work, err));

@@ -82,6 +82,17 @@ static enum dyno_status swap_in(struct dyno_usage_source *source,
     return DYNO_OK;
 }
 
+/* What a certificate says is in a price, and where a record names no device its factor is that of
+ * the certificate's. */
+static bool wants_grade(const struct dyno_usage_source *source, const struct dyno_record *record,
+                        uint64_t reference_ns)
+{
+    const struct dyno_usage_source_options *options = &source->options;
+    return options->certificates != NULL || !options->is_counted ||
+           (options->factors != NULL && reference_ns > 0 &&
+            dyno_record_name(record, DYNO_NAME_DEVICE) == 0);
+}
+
 struct visit {
     dyno_usage_take_fn *take;
     void *arg;
@@ -111,15 +122,14 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct dyno
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_VARIANT, &key->variant, err));
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_CLASS, &key->class_name, err));
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_CERTIFICATE, &key->certificate, err));
-    if (key->certificate != 0) {
-        if (!source->grades[key->certificate].grade.is_known)
-            DYNO_TRY(dyno_usage_load_grade(source, key->certificate, err));
-    }
+    if (key->certificate != 0 && wants_grade(source, record, usage.reference_ns) &&
+        !source->grades[key->certificate].grade.is_known)
+        DYNO_TRY(dyno_usage_load_grade(source, key->certificate, err));
     if (source->options.factors != NULL && usage.reference_ns > 0)
         DYNO_TRY(convert(source, names, record, &usage, err));
     if (source->swaps.instead_count > 0)
         DYNO_TRY(swap_in(source, names, record, &usage, err));
-    if (key->certificate != 0) {
+    if (key->certificate != 0 && source->grades[key->certificate].grade.is_known) {
         key->precision = source->grades[key->certificate].precision;
         source->has_trials = source->has_trials || source->grades[key->certificate].grade.is_trial;
     }

@@ -298,12 +298,13 @@ enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,
 }
 
 /* Here, and not in billing.c, which dyno tariff wants where nothing reads a ledger. */
-enum dyno_status dyno_bill_open(const struct dyno_bill_options *options,
+enum dyno_status dyno_bill_open(const struct dyno_bill_options *options, bool is_counted,
                                 struct dyno_usage_source **source_out, struct dyno_err *err)
 {
     struct dyno_usage_source_options source = {.ledgers = &options->ledgers,
                                                .fleet = options->fleet,
                                                .certificates = options->certificates,
+                                               .is_counted = is_counted,
                                                .factors = options->factors};
     DYNO_TRY(dyno_bill_period(options, &source.first_s, &source.next_s, err));
     return dyno_usage_source_open(&source, source_out, err);

@@ -47,6 +47,24 @@ def case_usage(t):
     check(both[0]["requests"] == 2, both[0])
 
 
+def case_usage_of_certified_work(t):
+    """Counting wants no prices, and so no certificates; factors do, where a record names no device."""
+    lines = [f"acme resnet fp32 realtime {'a' * 64} ok 1 {HOUR} {HOUR} {NOVEMBER}",
+             f"acme resnet fp32 realtime@d {'a' * 64} ok 1 {HOUR} {HOUR} {NOVEMBER}"]
+    put_all(t, lines=lines)
+    row, = json.loads(t.works("usage", *ASK, "--json"))
+    check(row["requests"] == 2 and row["certificate"] == "a" * 64, row)
+    (t.folder / "certs").mkdir()
+    t.fails("E_IO", "*aaaa.engine.json*", "usage", *ASK, "--certificates=certs")
+    t.put("factors.json", json.dumps({"dyno_device_factors": 1, "reference": "d", "devices": [
+        {"class": "d", "factor_1e9": 1000000000, "source": "definition"}]}).encode())
+    t.fails("E_NOT_FOUND", "*the ledger cites certificate *: --certificates=DIR is missing", "usage", *ASK,
+            "--factors=factors.json")
+    shutil.rmtree(t.folder / "ledger")
+    put_all(t, lines=lines[1:])
+    check("realtime" in t.works("usage", *ASK, "--factors=factors.json"))
+
+
 def case_invoice(t):
     put_all(t)
     ask = ("invoice", *ASK, "--tariffs=book.json")
