@@ -26,6 +26,12 @@ static enum dyno_status check_card(struct dyno_engine *engine, const struct dyno
                          "'%s', has %d.%d: build it here",
                          want->name, want->compute / 10, want->compute % 10, here->name,
                          here->compute / 10, here->compute % 10);
+    if (want->driver_version > here->driver_version)
+        return DYNO_FAIL(err, DYNO_E_TARGET,
+                         "the engine was built with a driver for CUDA %d.%d; this machine's is for "
+                         "%d.%d, which is older: take a newer driver, or build it here",
+                         want->driver_version / 1000, want->driver_version % 1000 / 10,
+                         here->driver_version / 1000, here->driver_version % 1000 / 10);
     if (want->shared_bytes > here->shared_bytes)
         return DYNO_FAIL(err, DYNO_E_TARGET,
                          "the engine was built for a GPU with %llu bytes of shared memory a "

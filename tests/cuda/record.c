@@ -67,7 +67,7 @@ static int fake_init(unsigned flags)
 static int fake_driver_version(int *version)
 {
     CALL();
-    *version = 13000;
+    *version = record.driver;
     return DYNO_CU_OK;
 }
 
@@ -529,7 +529,8 @@ static const struct dyno_cu table = {
 
 struct record *record_start(int compute)
 {
-    record = (struct record){.compute = compute, .sm_count = 132, .gpu_count = 1};
+    record =
+        (struct record){.compute = compute, .sm_count = 132, .gpu_count = 1, .driver = 13000};
     retained = NULL;
     is_capturing = false;
     dyno_cu_replace(&table);

@@ -24,6 +24,7 @@ struct record {
     int compute;   /* of the GPU that it plays: 90 */
     int sm_count;  /* 132 */
     int gpu_count; /* such GPUs: 1 */
+    int driver;    /* CUDA version that it is for: 13000 */
     /* what happened */
     struct record_launch launches[RECORD_LAUNCHES_MAX];
     atomic_uint launch_count;

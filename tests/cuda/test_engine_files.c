@@ -57,6 +57,18 @@ static void test_file(void)
     CHECK(strstr(dyno_engine_warning(engine), "78") != NULL);
     dyno_engine_close(engine);
 
+    record = record_start(90);
+    record->driver = 13010;
+    CHECK(dyno_engine_open(engine_path, &engine, &err) == DYNO_OK);
+    CHECK_STR(dyno_engine_warning(engine), "");
+    dyno_engine_close(engine);
+    record->driver = 12040;
+    CHECK(dyno_engine_open(engine_path, &engine, &err) == DYNO_E_TARGET);
+    CHECK_MSG(strstr(err.text, "a driver for CUDA 13.0; this machine's is for 12.4") != NULL, "%s",
+              err.text);
+    CHECK(record->live_count == 0);
+
+    err = (struct dyno_err){0};
     record = record_start(80);
     CHECK(dyno_engine_open(engine_path, &engine, &err) == DYNO_E_TARGET);
     CHECK_MSG(strstr(err.text, "compute capability 9.0") != NULL &&
