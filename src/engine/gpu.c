@@ -208,11 +208,45 @@ static enum dyno_status run_moves(struct dyno_context_gpu *gpu, const struct dyn
 
 /* --- steps --- */
 
+/* A kernel's error is told by whatever call comes after it: it belongs to one of these steps.  Run
+ * one by one, as profiles are and layers are compared, the step itself is named. */
+static enum dyno_status blame(const struct dyno_context_gpu *gpu, uint32_t first, uint32_t last,
+                              enum dyno_status status, struct dyno_err *err)
+{
+    const struct dyno_step *a = &gpu->engine->plan->steps[first];
+    const struct dyno_step *b = &gpu->engine->plan->steps[last];
+    if (status == DYNO_OK)
+        return DYNO_OK;
+    if (first == last)
+        dyno_err_prefix(err, "step '%s' (%s)", a->name, dyno_ops[a->op]->onnx_name);
+    else
+        dyno_err_prefix(err, "one of the steps from '%s' (%s) to '%s' (%s)", a->name,
+                        dyno_ops[a->op]->onnx_name, b->name, dyno_ops[b->op]->onnx_name);
+    return status;
+}
+
+static enum dyno_status blame_segment(const struct dyno_context_gpu *gpu, uint32_t idx,
+                                      enum dyno_status status, struct dyno_err *err)
+{
+    const struct dyno_segment *segment = &gpu->engine->schedule.segments[idx];
+    if (segment->place != DYNO_ON_GPU || segment->step_count == 0)
+        return status;
+    return blame(gpu, segment->first_step, segment->first_step + segment->step_count - 1, status,
+                 err);
+}
+
+/* Where the GPU is broken after a step's call failed, one before it may have broken it. */
 static enum dyno_status run_steps(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
                                   const struct dyno_segment *segment, struct dyno_err *err)
 {
-    for (uint32_t i = 0; i < segment->step_count; i++)
-        DYNO_TRY(dyno_gpu_run_step(gpu, binding, segment->first_step + i, err));
+    const struct dyno_cu *cu = gpu->engine->gpu->cuda->cu;
+    for (uint32_t i = 0; i < segment->step_count; i++) {
+        const uint32_t idx = segment->first_step + i;
+        const enum dyno_status status = dyno_gpu_run_step(gpu, binding, idx, err);
+        if (status != DYNO_OK && i > 0 && cu->stream_wait(gpu->stream) != DYNO_CU_OK)
+            return blame(gpu, segment->first_step, idx, status, err);
+        DYNO_TRY(status);
+    }
     return DYNO_OK;
 }
 
@@ -248,11 +282,7 @@ static enum dyno_status run_watched(struct dyno_context_gpu *gpu, struct dyno_bi
         code = cu->event_wait(gpu->end);
     if (code == DYNO_CU_OK)
         code = cu->event_elapsed(&ms, gpu->start, gpu->end);
-    const enum dyno_status status = dyno_cu_check(cu, code, "to run", err);
-    if (status != DYNO_OK) {
-        dyno_err_prefix(err, "step '%s' (%s)", step->name, dyno_ops[step->op]->onnx_name);
-        return status;
-    }
+    DYNO_TRY(blame(gpu, idx, idx, dyno_cu_check(cu, code, "to run", err), err));
     if (watch->step_us != NULL)
         watch->step_us[idx] = ms * 1e3F;
     for (uint32_t i = 0; watch->tap != NULL && i < step->out_count; i++) {
@@ -311,6 +341,7 @@ enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu, struct dyno_binding 
     DYNO_TRY(place(gpu, binding, err));
     DYNO_TRY(run_moves(gpu, binding, segment, err));
     gpu->ran = true;
+    gpu->ran_segment = segment_idx;
     if (watch->step_us != NULL || watch->tap != NULL) {
         for (uint32_t i = 0; i < segment->step_count; i++)
             DYNO_TRY(run_watched(gpu, binding, segment->first_step + i, watch, err));
@@ -326,7 +357,7 @@ enum dyno_status dyno_gpu_run(struct dyno_context_gpu *gpu, struct dyno_binding 
         code = cu->graph_launch(binding->graphs[segment_idx], gpu->stream);
     if (code == DYNO_CU_OK)
         code = cu->event_record(gpu->end, gpu->stream);
-    DYNO_TRY(dyno_cu_check(cu, code, "to run", err));
+    DYNO_TRY(blame_segment(gpu, segment_idx, dyno_cu_check(cu, code, "to run", err), err));
     return end_turn(gpu, segment_idx, err);
 }
 
@@ -338,10 +369,12 @@ enum dyno_status dyno_gpu_bring(struct dyno_context_gpu *gpu, struct dyno_bindin
     DYNO_TRY(dyno_cuda_enter(gpu->engine->gpu->cuda, err));
     DYNO_TRY(run_moves(gpu, binding, segment, err));
     float ms = 0.0F;
+    const bool ran = gpu->ran;
     int code = cu->stream_wait(gpu->stream);
-    if (code == DYNO_CU_OK && gpu->ran)
+    if (code == DYNO_CU_OK && ran)
         code = cu->event_elapsed(&ms, gpu->start, gpu->end);
     gpu->us += (double)ms * 1e3;
     gpu->ran = false;
-    return dyno_cu_check(cu, code, "to run", err);
+    const enum dyno_status status = dyno_cu_check(cu, code, "to run", err);
+    return ran ? blame_segment(gpu, gpu->ran_segment, status, err) : status;
 }

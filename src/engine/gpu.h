@@ -40,6 +40,7 @@ struct dyno_context_gpu {
     uint64_t arena, arena_bytes;
     uint64_t generation;      /* of the arena: graphs made in another are made again */
     bool ran;                 /* the events are those of a segment that is not counted yet */
+    uint32_t ran_segment;     /* the last one that ran: whose steps an error is told of */
     double us;                /* between them, over the segments of the last run */
     bool keeps_io;            /* inputs and outputs are not copied */
     bool *is_there;           /* by tensor: that input or output of the caller's is on the GPU */

@@ -26,7 +26,8 @@ static _Thread_local size_t head_count;
 static int call(void)
 {
     const uint64_t count = atomic_fetch_add(&record.call_count, 1) + 1;
-    if (record.fail_at == 0 || count != record.fail_at)
+    if (record.fail_at == 0 || count < record.fail_at ||
+        (count > record.fail_at && !record.stays_broken))
         return DYNO_CU_OK;
     record.failed = true;
     return record.fail_code;
@@ -529,8 +530,7 @@ static const struct dyno_cu table = {
 
 struct record *record_start(int compute)
 {
-    record =
-        (struct record){.compute = compute, .sm_count = 132, .gpu_count = 1, .driver = 13000};
+    record = (struct record){.compute = compute, .sm_count = 132, .gpu_count = 1, .driver = 13000};
     retained = NULL;
     is_capturing = false;
     dyno_cu_replace(&table);

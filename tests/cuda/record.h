@@ -38,8 +38,9 @@ struct record {
     atomic_int opened_gpu;          /* the last one whose context was taken */
     atomic_int_fast64_t live_count; /* handles and blocks that are not given back */
     atomic_uint_fast64_t call_count;
-    uint64_t fail_at; /* this call fails (1: the next) ... */
-    int fail_code;    /* ... with this code */
+    uint64_t fail_at;  /* this call fails (1: the next) ... */
+    int fail_code;     /* ... with this code */
+    bool stays_broken; /* ... and so does every call after it */
     atomic_bool failed;
 };
 

@@ -48,6 +48,35 @@ static message net(void)
     return model_of(&graph, 17);
 }
 
+/* A kernel's error comes with a later call: where the GPU is broken then, no step before the one
+ * that noticed is acquitted.  A launch that fails alone is that step's. */
+static void test_blame(struct record *record, struct dyno_context *context)
+{
+    uint32_t alone = 0, broken = 0, waiting = 0;
+    for (int stays = 0; stays < 2; stays++) {
+        bool failed = true;
+        for (uint64_t nth = 1; failed; nth++) {
+            struct dyno_err err = {0};
+            record->failed = false;
+            record->stays_broken = stays != 0;
+            record->fail_code = 700;
+            record->fail_at = record->call_count + nth;
+            const enum dyno_status status = run_batch(context, 2, &err);
+            record->fail_at = 0;
+            failed = record->failed;
+            CHECK(failed == (status != DYNO_OK));
+            const bool is_range =
+                strstr(err.text, "one of the steps from 'norm' (BatchNormalization) to '") != NULL;
+            alone += stays == 0 && !is_range && strstr(err.text, "to launch") != NULL;
+            broken += is_range && strstr(err.text, "': step '") == NULL &&
+                      strstr(err.text, "): step '") != NULL;
+            waiting += is_range && strstr(err.text, "the GPU failed to run") != NULL;
+            CHECK_MSG(stays != 0 || strstr(err.text, "): step '") == NULL, "%s", err.text);
+        }
+    }
+    CHECK_MSG(alone >= 6 && broken >= 5 && waiting >= 2, "%u, %u, %u", alone, broken, waiting);
+}
+
 int main(void)
 {
     struct dyno_err err = {0};
@@ -85,6 +114,7 @@ int main(void)
     for (uint32_t i = 0; i < record->launch_count; i++)
         CHECK(!record->launches[i].captured);
     CHECK(dyno_context_gpu_us(context) == 125.0); /* between two events, as for a graph */
+    test_blame(record, context);
 
     dyno_context_destroy(context);
     dyno_built_fini(&built);

@@ -296,11 +296,18 @@ def case_out_of_memory(t):
 
 
 def case_failing_launch(t):
-    """Each launch of a run fails once: one sentence, and the next process starts anew."""
+    """Each launch of a run fails once: one sentence, which names the steps of the graph, and the next process starts anew.
+    Run one by one the step itself is named."""
     engine, _ = build(t, "m", good())
-    for nth in (1, 2, 3):
-        t.fails("E_IO", f"dyno run: the GPU failed to run: {ILLEGAL}", "run", engine,
-                env={"DYNO_EMULATE_FAIL": str(nth)})
+    steps = [(s["Name"], s["LayerType"]) for s in json.loads(t.works("inspect", "engine", engine, "--json"))["steps"]]
+    check(len(steps) >= 3, steps)
+    (first, first_op), (last, last_op) = steps[0], steps[-1]
+    for nth, (name, op) in enumerate(steps, 1):
+        fail = {"DYNO_EMULATE_FAIL": str(nth)}
+        t.fails("E_IO", f"dyno run: one of the steps from '{first}' ({first_op}) to '{last}' ({last_op}): the GPU failed "
+                f"to run: {ILLEGAL}", "run", engine, env=fail)
+        t.fails("E_IO", f"dyno compare: step '{name}' ({op}): the GPU failed to run: {ILLEGAL}", "compare", engine, engine,
+                "--layers", env=fail)
     t.works("run", engine)
 
 
