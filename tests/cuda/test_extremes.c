@@ -10,7 +10,9 @@
 #include "ops/norm.h"
 #include "test.h"
 
-#include "backend/cuda/kernel.h"
+#include "backend/cuda/conv_plain.h"
+
+extern const struct dyno_kernel dyno_kernel_cuda_conv_depthwise, dyno_kernel_cuda_conv_direct;
 
 #define INS_MAX     3
 #define STATE_BYTES 16384
@@ -196,6 +198,19 @@ static bool lay(struct dyno_buf *buf, struct dyno_layout layout, bool is_view)
     return true;
 }
 
+/* Its threads have numbers of 32 bits. */
+static bool numbers_threads(const struct dyno_kernel *kernel)
+{
+    return kernel == &dyno_kernel_cuda_conv_depthwise || kernel == &dyno_kernel_cuda_conv_direct;
+}
+
+/* That have something to do, but for those that fill up the last block. */
+static int64_t threads_of(const void *state)
+{
+    const struct dyno_cuda_conv_state *conv = state;
+    return (conv->grid[0] - 1) * conv->threads;
+}
+
 static void take(const struct dyno_kernel *kernel, struct trial *trial,
                  const struct dyno_site *asked, const struct dyno_tactic *tactic)
 {
@@ -224,6 +239,9 @@ static void take(const struct dyno_kernel *kernel, struct trial *trial,
     const enum dyno_status status = kernel->prepare(&site, tactic, NULL, state, &workspace, &err);
     CHECK_MSG(status == DYNO_OK || err.text[0] != 0, "%s: no sentence", kernel->name);
     taken_count += status == DYNO_OK;
+    if (status == DYNO_OK && numbers_threads(kernel))
+        CHECK_MSG(threads_of(state) < INT64_C(1) << 31, "%s: %lld threads", kernel->name,
+                  (long long)threads_of(state));
     if (status == DYNO_OK && kernel->release != NULL)
         kernel->release(state);
     dyno_strbuf_fini(&choices);
@@ -257,11 +275,83 @@ static void ask(const struct dyno_kernel *kernel, struct trial *trial)
     CHECK_MSG(err.text[0] != 0, "%s: no sentence", kernel->name);
 }
 
+/* --- the last size that is taken, and the first that is not --- */
+
+struct edge {
+    const struct dyno_kernel *kernel;
+    bool is_transposed;
+    int64_t channels, group, h, stride;
+    int64_t w; /* the last one that is taken; of the transposed: h instead */
+};
+
+static const struct edge edges[] = {
+    {&dyno_kernel_cuda_conv_depthwise, false, 8, 8, 4, 1, 89478485},
+    {&dyno_kernel_cuda_conv_direct, false, 16, 2, 16, 1, 13421772},
+    {&dyno_kernel_cuda_conv_direct, true, 8, 1, 16383, 65536,
+     1}, /* threads for each phase of the stride */
+};
+
+/* Candidates of the kernel in f32 for a window of one tap. */
+static int ask_edge(const struct edge *edge, int64_t h, int64_t w, struct dyno_tactic *tactics,
+                    struct dyno_err *err)
+{
+    struct trial trial = {.step = {.name = "s", .out_count = 1, .own_in_count = 2, .in_count = 2}};
+    const int64_t x[] = {1, edge->channels, h, w};
+    const int64_t filter[] = {edge->channels, edge->channels / edge->group, 1, 1};
+    const int64_t y[] = {1, edge->channels, h,
+                         edge->is_transposed ? (w - 1) * edge->stride + 1 : w};
+    const struct dyno_i64s ones = {(int64_t[]){1, 1}, 2}, none = {(int64_t[]){0, 0, 0, 0}, 4};
+    const struct dyno_i64s strides = {(int64_t[]){1, edge->stride}, 2};
+    set(&trial.ins[0], 4, x);
+    set(&trial.ins[1], 4, filter);
+    set(&trial.out, 4, y);
+    trial.in_is_weight[1] = true;
+    trial.step.op = edge->is_transposed ? DYNO_OP_conv_transpose : DYNO_OP_conv;
+    if (edge->is_transposed)
+        trial.attrs.transpose = (struct dyno_conv_transpose_attrs){
+            .group = edge->group, .dilations = ones, .strides = strides, .pads = none};
+    else
+        trial.attrs.conv = (struct dyno_conv_attrs){
+            .group = edge->group, .dilations = ones, .strides = strides, .pads = none};
+    trial.step.attrs = &trial.attrs;
+    trial.target =
+        (struct dyno_target){.workspace_bytes_max = UINT64_MAX,
+                             .gpu = {.compute = 90, .sm_count = 132, .shared_bytes = 232448}};
+    const struct dyno_site site = {.step = &trial.step,
+                                   .ins = trial.ins,
+                                   .outs = &trial.out,
+                                   .in_is_weight = trial.in_is_weight,
+                                   .target = &trial.target};
+    const struct dyno_kernel *kernel = edge->kernel;
+    const int count = dyno_kernel_candidates(kernel, &site, tactics, DYNO_TACTICS_MAX);
+    struct dyno_tactic settled, asked = {.cfg = {1, 1}, .out_layout = dyno_cuda_layouts[1]};
+    const enum dyno_status status = dyno_kernel_settle(kernel, &site, &asked, &settled, err);
+    CHECK((count != 0) == (status == DYNO_OK));
+    for (int i = 0; i < count; i++)
+        take(kernel, &trial, &site, &tactics[i]);
+    return count;
+}
+
+static void test_edges(void)
+{
+    struct dyno_tactic tactics[DYNO_TACTICS_MAX];
+    for (size_t i = 0; i < DYNO_COUNT(edges); i++) {
+        const struct edge *edge = &edges[i];
+        struct dyno_err err = {0};
+        const int count = ask_edge(edge, edge->h, edge->w, tactics, &err);
+        CHECK_MSG(count > 0, "%s: %s", edge->kernel->name, err.text);
+        const int64_t more = edge->is_transposed ? 0 : 1;
+        CHECK(ask_edge(edge, edge->h + 1 - more, edge->w + more, tactics, &err) == 0);
+        CHECK_MSG(err.status == DYNO_E_LIMIT, "%s: %s", edge->kernel->name, err.text);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const uint32_t count = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 20000;
     struct trial trial;
     uint32_t made = 0;
+    test_edges();
     for (uint32_t seed = 1; seed <= count; seed++) {
         random_state = seed * 2654435761U;
         if (!make(&trial))

@@ -15,11 +15,21 @@ extern const struct dyno_kernel dyno_kernel_cuda_conv_direct;
 struct direct {
     struct dyno_cuda_conv conv;
     int64_t mg_stored; /* of one group: m as stored; of more, mg */
+    int64_t threads;
 };
 
-/* cfg[0]: number of the layout; cfg[1]: outputs a thread. */
+/* Outputs of a thread are a stride apart where the convolution is transposed: a row is made by one
+ * thread or more for each phase of the stride, also where it is shorter than that. */
+static int64_t threads_of(const struct dyno_cuda_conv *conv, struct dyno_layout layout, int64_t run)
+{
+    const int64_t step = conv->is_transposed ? conv->sw : 1;
+    const int64_t runs = dyno_cuda_div_up(conv->ow, run * step) * step;
+    return conv->batch * conv->oh * runs * (dyno_cuda_stored(conv->m, layout) / layout.block);
+}
+
+/* cfg[0]: number of the layout; cfg[1], `run`: outputs a thread. */
 static enum dyno_status direct_of(const struct dyno_site *site, struct dyno_layout layout,
-                                  struct direct *direct, struct dyno_err *err)
+                                  int64_t run, struct direct *direct, struct dyno_err *err)
 {
     struct dyno_cuda_conv *conv = &direct->conv;
     DYNO_TRY(dyno_cuda_conv_of(site, conv, err));
@@ -30,10 +40,13 @@ static enum dyno_status direct_of(const struct dyno_site *site, struct dyno_layo
     if (direct->mg_stored % layout.block != 0 ||
         (!conv->is_transposed && (conv->groups == 1 || conv->cg == 1)))
         return dyno_cuda_refuse(site, err);
-    /* Threads have numbers of 32 bits, and four outputs or more each. */
     if (conv->oh * conv->ow >
         INT32_MAX / (conv->batch + 1) / (dyno_cuda_stored(conv->m, layout) / 4 + 1))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "a convolution of too many outputs");
+    direct->threads = threads_of(conv, layout, run);
+    if (direct->threads > INT32_MAX) /* they have numbers of 32 bits */
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "a convolution by %lld threads",
+                         (long long)direct->threads);
     return DYNO_OK;
 }
 
@@ -42,11 +55,12 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     int count = 0;
     for (int i = 0; i < dyno_cuda_layout_count; i++) {
         const struct dyno_layout layout = dyno_cuda_layouts[i];
-        struct direct direct = {.mg_stored = 0};
-        if (!dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target) ||
-            direct_of(site, layout, &direct, NULL) != DYNO_OK)
+        if (!dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target))
             continue;
         for (int64_t run = 1; run <= RUN_MAX && count < max; run *= 2) {
+            struct direct direct = {.mg_stored = 0};
+            if (direct_of(site, layout, run, &direct, NULL) != DYNO_OK)
+                continue;
             out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i, (uint32_t)run}};
             dyno_cuda_tail_layouts(site, layout, &out[count]);
             const double taps =
@@ -72,7 +86,7 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
         return dyno_cuda_refuse(site, err);
     const struct dyno_layout layout = asked->out_layout;
     tactic->in_layouts[0] = layout;
-    DYNO_TRY(direct_of(site, layout, &direct, err));
+    DYNO_TRY(direct_of(site, layout, asked->cfg[1], &direct, err));
     if (!dyno_cuda_tail_plan(site, tactic, &tail))
         return dyno_cuda_refuse(site, err);
     tactic->packed_bytes = (uint64_t)dyno_cuda_stored(direct.conv.m, layout) * sizeof(float) +
@@ -99,7 +113,7 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
 {
     struct direct direct = {.mg_stored = 0};
     const struct dyno_layout layout = tactic->in_layouts[0];
-    DYNO_TRY(direct_of(site, layout, &direct, err));
+    DYNO_TRY(direct_of(site, layout, tactic->cfg[1], &direct, err));
     const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
     const enum dyno_dtype elem = layout.elem != 0 ? (enum dyno_dtype)layout.elem : DYNO_F32;
     const int64_t taps = direct.conv.kh * direct.conv.kw;
@@ -125,10 +139,8 @@ static enum dyno_status describe(const struct dyno_site *site, const struct dyno
     struct direct direct = {.mg_stored = 0};
     const struct dyno_cuda_conv *conv = &direct.conv;
     const struct dyno_layout layout = tactic->out_layout;
-    DYNO_TRY(direct_of(site, layout, &direct, err));
+    DYNO_TRY(direct_of(site, layout, tactic->cfg[1], &direct, err));
     const int64_t stored = dyno_cuda_stored(conv->m, layout);
-    const int64_t step = conv->is_transposed ? conv->sw : 1;
-    const int64_t runs = dyno_cuda_div_up(conv->ow, tactic->cfg[1] * step) * step;
     state->params = (struct dyno_gpu_conv){.batch = (int)conv->batch,
                                            .c = (int)dyno_cuda_stored(conv->c, layout),
                                            .m = (int)stored,
@@ -139,7 +151,7 @@ static enum dyno_status describe(const struct dyno_site *site, const struct dyno
                                            .ow = (int)conv->ow,
                                            .ph = (int)conv->ph,
                                            .pw = (int)conv->pw};
-    dyno_cuda_conv_spread(conv->batch * conv->oh * runs * (stored / layout.block), state);
+    dyno_cuda_conv_spread(direct.threads, state);
     if (choices == NULL)
         return DYNO_OK;
     dyno_cuda_conv_types(tactic, choices);
