@@ -75,6 +75,44 @@ static void test_segments(void)
     record_end();
 }
 
+/* A context keeps the graphs of the last 16 shapes; what they hold of the GPU's memory ends with
+ * them. */
+static void test_many_shapes(void)
+{
+    enum { KEPT = 16, LARGEST = 40 };
+    struct record *record = record_start(90);
+    struct dyno_err err = {0};
+    struct dyno_context *context = NULL;
+    message model = small_conv_net();
+    struct dyno_built built = chain_build(&model, for_gpu, &err);
+    const uint32_t each = segments_on(built.engine, DYNO_ON_GPU);
+    REQUIRE(dyno_context_create(built.engine, NULL, &context, &err) == DYNO_OK);
+    for (int64_t batch = LARGEST; batch > LARGEST - KEPT; batch--)
+        CHECK_MSG(run_batch(context, batch, &err) == DYNO_OK, "%s", err.text);
+    const int64_t live = record->live_count;
+    const uint64_t bytes = dyno_engine_gpu_bytes(built.engine);
+    CHECK(record->graph_count == KEPT * each);
+    for (int64_t batch = LARGEST - KEPT; batch > 0; batch--) {
+        CHECK(run_batch(context, batch, &err) == DYNO_OK);
+        CHECK(record->live_count == live && dyno_engine_gpu_bytes(built.engine) == bytes);
+    }
+    CHECK(record->graph_count == LARGEST * each);
+    for (int64_t batch = KEPT; batch > 0; batch--) /* still there, in any order */
+        CHECK(run_batch(context, batch, &err) == DYNO_OK);
+    CHECK(record->graph_count == LARGEST * each);
+    CHECK(run_batch(context, LARGEST, &err) == DYNO_OK); /* in the place of the oldest ... */
+    CHECK(record->graph_count == (LARGEST + 1) * each);
+    CHECK(run_batch(context, KEPT - 1, &err) == DYNO_OK);
+    CHECK(record->graph_count == (LARGEST + 1) * each);
+    CHECK(run_batch(context, KEPT, &err) == DYNO_OK); /* ... which was this one */
+    CHECK(record->graph_count == (LARGEST + 2) * each);
+    dyno_context_destroy(context);
+    dyno_built_fini(&built);
+    dyno_strbuf_fini(&model);
+    CHECK(record->live_count == 0);
+    record_end();
+}
+
 /* Candidates are compiled on all threads, then timed; with a cache of timings none is timed again,
  * and the plan is the same. */
 static void test_tuning(void)
@@ -304,6 +342,7 @@ int main(void)
     }
     test_names();
     test_segments();
+    test_many_shapes();
     test_tuning();
     test_both_sides();
     test_layouts();
