@@ -1,6 +1,7 @@
 /* signature.c - what makes two timings the same. */
 #include <string.h>
 
+#include "backend/cuda/nvrtc.h"
 #include "base/hash.h"
 #include "tune/tune.h"
 
@@ -79,8 +80,8 @@ static void add_step(struct dyno_strbuf *text, const struct dyno_site *site,
     }
 }
 
-/* On a GPU the processor beside it does not matter; the card does, and the program or (among the
- * tactic's parameters) the version of the library. */
+/* On a GPU the processor beside it does not matter; the card does, and the program with the version
+ * of the compiler or (among the tactic's parameters) that of the library. */
 static enum dyno_status begin_gpu(struct dyno_strbuf *text, const struct dyno_site *site,
                                   const struct dyno_tactic *tactic,
                                   const struct dyno_kernel *kernel, uint64_t passing_bytes,
@@ -88,16 +89,19 @@ static enum dyno_status begin_gpu(struct dyno_strbuf *text, const struct dyno_si
 {
     const struct dyno_gpu *gpu = &site->target->gpu;
     const char *source = "";
+    int compiler = 0;
     dyno_strbuf_clear(text);
-    const enum dyno_status status =
-        dyno_kernel_has_program(kernel, tactic)
-            ? dyno_cuda_program_choices(kernel, site, tactic, &source, text, err)
-            : DYNO_OK;
+    enum dyno_status status = DYNO_OK;
+    if (dyno_kernel_has_program(kernel, tactic)) {
+        status = dyno_cuda_program_choices(kernel, site, tactic, &source, text, err);
+        if (status == DYNO_OK)
+            status = dyno_nvrtc_version(&compiler, err);
+    }
     if (status != DYNO_OK) {
         dyno_strbuf_fini(text);
         return status;
     }
-    dyno_strbuf_printf(text, "%s|graph%llu|%s|%d|%d|%d|%d|", source,
+    dyno_strbuf_printf(text, "%s|nvrtc%d|graph%llu|%s|%d|%d|%d|%d|", source, compiler,
                        (unsigned long long)passing_bytes, gpu->name, gpu->compute, gpu->sm_count,
                        gpu->clock_khz, gpu->driver_version);
     return DYNO_OK;

@@ -202,6 +202,18 @@ def case_tuned(t):
     check((t.folder / "a.engine").read_bytes() == (t.folder / "b.engine").read_bytes(), "they differ")
 
 
+def case_times_of_another_compiler(t):
+    """A program is timed anew where another version of the compiler has made it."""
+    t.put("m.onnx", product())
+    build(t, "probe", good())
+    args = ("build", "--onnx=m.onnx", "--saveEngine=m.engine", "--device=cuda", "--builderOptimizationLevel=1", "--json",
+            "--timingCacheFile=times")
+    first, again, other, back = (json.loads(t.works(*args, env=env)) for env in (
+        {}, {}, {"DYNO_EMULATE_NVRTC_MINOR": "1"}, {}))
+    check(first["candidates_timed"] > 0 and again["candidates_timed"] == back["candidates_timed"] == 0, again, back)
+    check(other["candidates_timed"] == first["candidates_timed"] and other["candidates_cached"] == 0, other)
+
+
 def case_tuned_at_one_clock(t):
     """A timing beside which the card's clock fell is repeated; a card that tells none is timed without."""
     build(t, "m", product())
