@@ -12,23 +12,14 @@
 
 #define VERSION_MIN 12000
 
-/* The functions that we call; nvrtcResult is an int, 0 is success. */
-#define FUNCTIONS(X)                                                                        \
-    X(Version, (int *major, int *minor))                                                    \
-    X(CreateProgram, (void **program, const char *text, const char *name, int header_count, \
-                      const char *const *headers, const char *const *header_names))         \
-    X(DestroyProgram, (void **program))                                                     \
-    X(CompileProgram, (void *program, int option_count, const char *const *options))        \
-    X(GetProgramLogSize, (void *program, size_t *bytes))                                    \
-    X(GetProgramLog, (void *program, char *log))                                            \
-    X(GetCUBINSize, (void *program, size_t *bytes))                                         \
-    X(GetCUBIN, (void *program, char *cubin))
+#define NVRTC_RESULT  int /* 0 is success */
+#define NVRTC_PROGRAM void *
 
 static struct {
 /* NOLINTBEGIN(bugprone-macro-parentheses): a declaration */
-#define X(name, params) int(*name) params;
-    FUNCTIONS(X)
-#undef X
+#define DYNO_NVRTC(name, symbol, params) NVRTC_RESULT(*name) params;
+#include "backend/cuda/nvrtc.def"
+#undef DYNO_NVRTC
     /* NOLINTEND(bugprone-macro-parentheses) */
 } library;
 
@@ -36,9 +27,9 @@ static const struct {
     const char *symbol;
     void *pointer;
 } wanted[] = {
-#define X(name, params) {"nvrtc" #name, &library.name},
-    FUNCTIONS(X)
-#undef X
+#define DYNO_NVRTC(name, symbol, params) {#symbol, &library.name},
+#include "backend/cuda/nvrtc.def"
+#undef DYNO_NVRTC
 };
 
 static pthread_once_t load_once = PTHREAD_ONCE_INIT;
@@ -102,7 +93,7 @@ static void load(void)
         }
         memcpy(wanted[i].pointer, &symbol, sizeof(symbol));
     }
-    if (library.Version(&major, &minor) != 0 || major * 1000 + minor * 10 < VERSION_MIN)
+    if (library.version(&major, &minor) != 0 || major * 1000 + minor * 10 < VERSION_MIN)
         (void)snprintf(why_not, sizeof(why_not), "it is version %d.%d, and %d.0 is needed", major,
                        minor, VERSION_MIN / 1000);
     library_version = major * 1000 + minor * 10;
@@ -125,9 +116,9 @@ static enum dyno_status refuse(void *program, const char *name, struct dyno_err 
 {
     size_t bytes = 0;
     char *log = NULL;
-    if (library.GetProgramLogSize(program, &bytes) == 0)
+    if (library.log_bytes(program, &bytes) == 0)
         log = dyno_alloc(bytes + 1, 1);
-    if (log != NULL && library.GetProgramLog(program, log) != 0)
+    if (log != NULL && library.log(program, log) != 0)
         log[0] = 0;
     const enum dyno_status status =
         DYNO_FAIL(err, DYNO_E_UNSUPPORTED, "the GPU program '%s' does not compile: %.700s", name,
@@ -146,14 +137,14 @@ static enum dyno_status compile(void *program, const char *name, int compute,
     (void)snprintf(architecture, sizeof(architecture), "--gpu-architecture=sm_%d%s", compute,
                    compute >= 90 ? "a" : "");
     const char *const options[] = {architecture, "--std=c++17", "--device-int128"};
-    if (library.CompileProgram(program, (int)DYNO_COUNT(options), options) != 0)
+    if (library.compile(program, (int)DYNO_COUNT(options), options) != 0)
         return refuse(program, name, err);
-    if (library.GetCUBINSize(program, &bytes) != 0 || bytes == 0)
+    if (library.cubin_bytes(program, &bytes) != 0 || bytes == 0)
         return refuse(program, name, err);
     char *cubin = dyno_arena_alloc(arena, bytes, 1);
     if (cubin == NULL)
         return DYNO_NOMEM(err);
-    if (library.GetCUBIN(program, cubin) != 0)
+    if (library.cubin(program, cubin) != 0)
         return refuse(program, name, err);
     *cubin_out = cubin;
     *bytes_out = bytes;
@@ -167,10 +158,10 @@ enum dyno_status dyno_nvrtc_compile(const char *name, const char *text, int comp
     int version = 0;
     void *program = NULL;
     DYNO_TRY(dyno_nvrtc_version(&version, err));
-    if (library.CreateProgram(&program, text, name, 0, NULL, NULL) != 0)
+    if (library.create(&program, text, name, 0, NULL, NULL) != 0)
         return DYNO_NOMEM(err);
     const enum dyno_status status =
         compile(program, name, compute, arena, cubin_out, bytes_out, err);
-    (void)library.DestroyProgram(&program);
+    (void)library.destroy(&program);
     return status;
 }
