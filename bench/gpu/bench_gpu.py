@@ -21,6 +21,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 
@@ -197,6 +198,21 @@ def check_kernels(shards):
             "says": [line for _, _, err in got for line in err.splitlines()][:20]}
 
 
+def check_headers():
+    """Our declarations of NVIDIA's interfaces compiled against the headers of this machine: a toolkit's, or wheels'."""
+    folders = sorted(str(path) for path in pathlib.Path(sysconfig.get_paths()["purelib"]).glob("nvidia/*/include"))
+    must("cmake", "--preset", "release", f"-DDYNO_NVIDIA_INCLUDE={';'.join(folders)}")
+    targets = must("cmake", "--build", "--preset", "release", "--target", "help")
+    row = {}
+    for name in ("driver", "nvrtc", "nvml", "cudnn", "cublaslt"):
+        if f"cuda_check_{name}:" not in targets:
+            row[name] = "no header"
+            continue
+        code, out, err = run("cmake", "--build", "--preset", "release", "--target", f"cuda_check_{name}")
+        row[name] = "as declared" if code == 0 else (out + err)[-1000:]
+    return {**row, "right": all(told == "as declared" for told in row.values())}
+
+
 def live_streams(kind, folder, seconds):
     """Wav2Vec2: streams of sound that are served in time (streams.py), by an engine for 1 to 32 windows at once."""
     import streams
@@ -309,6 +325,7 @@ def main():
         out.write_text(json.dumps(results, indent=1))
         print(name, {k: v for k, v in results[name].items() if k != "layers"}, flush=True)
 
+    keep("headers", check_headers)
     keep("kernels", lambda: check_kernels(min(14, os.cpu_count() or 1)))
     keep("cycles tiny", lambda: cycles(None, 10000, folder))
     keep("cycles resnet50", lambda: cycles("resnet50.fold", 200, folder))
