@@ -540,7 +540,8 @@ int cudnnBackendExecute(void *handle, void *plan_descriptor, void *variant_pack)
     }
     run.workspace = (void *)(uintptr_t)number(pack, DYNO_CUDNN_VARIANT_WORKSPACE, 0);
     run.workspace_bytes = (size_t)engines[plan->engine].workspace;
-    run.rounds = engines[plan->engine].numerical == DYNO_CUDNN_TENSOR_CORE;
+    run.rounds = engines[plan->engine].numerical == DYNO_CUDNN_TENSOR_CORE ||
+                 getenv("DYNO_EMULATE_CUDNN_ROUNDS") != NULL;
     for (int id = 1; id < DYNO_CUDNN_ID_END; id++) {
         if ((run.data[id] != NULL) != (run.conv.has[id] != 0) || (uintptr_t)run.data[id] % 16 != 0)
             return say(BAD_PARAM, "tensor %d is not where the plan wants it", id);

@@ -4,7 +4,9 @@ another program was before it (DYNO_EMULATE_CHANGE), which no timing alone sees:
 Without g++ there is no run-time compiler, and nothing to test: exit 77.
 """
 import json
+import math
 import os
+import re
 
 from harness import check
 from onnx_bytes import attr_int, attr_ints, graph, model, node, small_values, tensor, value
@@ -226,3 +228,38 @@ def case_budget(t):
     check(any(trial["taken"] for trial in told["retimed"]["trials"]), told)
     check(told["accuracy_trials"] == alone["accuracy_trials"] + 1 and 0 < told["accuracy_error"] <= 0.01, told)
     check(json.loads(t.works("inspect", "engine", "m.engine", "--json"))["accuracy_error"] == told["accuracy_error"])
+
+
+def case_breaks_the_budget(t):
+    """What is faster in the graph, and not exact enough there, gives way again, all of it; so it does from the cache."""
+    conv = node("Conv", ["x", "w"], ["y"], [attr_ints("pads", [1, 1, 1, 1])], "conv")
+    weights = [math.sin(i) for i in range(16 * 144)]
+    t.put("m.onnx", model(graph([conv], [value("x", [1, 16, 6, 6])], [value("y", [1, 16, 6, 6])],
+                                [tensor("w", [16, 16, 3, 3], weights)])))
+    env = {"DYNO_CUDNN": os.path.join(os.environ["LD_LIBRARY_PATH"], "libcudnn-emulated.so"), "DYNO_EMULATE_CUDNN_ROUNDS": "1"}
+    flags = ("--fp16", "--layerPrecisions=*:fp32", "--accuracyBudget=1e-5", "--timingCacheFile=times")
+
+    def rewrite(us):
+        """Times of the cache as `us` says: kernel and times before -> time."""
+        lines = [line.split(" ") for line in (t.folder / "times").read_text().splitlines()]
+        for count, line in enumerate(lines):
+            before = [earlier for earlier in lines[1:count] if earlier[2] == line[2]]
+            if count > 0 and us(line[2], len(before)) is not None:
+                line[1] = str(us(line[2], len(before)))
+        t.put("times", "".join(" ".join(line) + "\n" for line in lines).encode())
+
+    build(t, "probe", "--retimeBudget=0", *flags[:2], "--accuracyBudget=0.5", flags[3], env=env)
+    rewrite(lambda kernel, nth: {"conv_cudnn_cuda": 105, "conv_ffma_cuda": 100 if nth == 0 else 1000}.get(kernel))
+    alone = build(t, "alone", "--retimeBudget=0", *flags, env=env)
+    check(alone["accuracy_error"] < 1e-6 and alone["candidates_timed"] == 0, alone)
+    trials = build(t, "m", HOURS, *flags, env=env)["retimed"]["trials"]
+    check(trials and all(trial["other"]["kernel"] == "conv_cudnn_cuda" for trial in trials), trials)
+    rewrite(lambda kernel, nth: 5 if kernel == "retime_saves" else None)  # whatever the emulation's clock said
+    told = build(t, "m", HOURS, *flags, env=env)
+    check(re.fullmatch("the error is [0-9.e-]+ with them, more than the accuracy budget", told["retimed"]["failure"]), told)
+    check(told["retimed"]["trials"] and not any(trial["taken"] for trial in told["retimed"]["trials"]), told)
+    check(told["accuracy_trials"] == alone["accuracy_trials"] + 1 and told["accuracy_error"] == alone["accuracy_error"], told)
+    check(same(t, "m", "alone"), "it is another engine")
+    check(json.loads(t.works("inspect", "engine", "m.engine", "--json"))["accuracy_error"] == alone["accuracy_error"])
+    free = build(t, "free", HOURS, *flags[:2], flags[3], env=env)  # who asked for no budget has it
+    check(any(trial["taken"] for trial in free["retimed"]["trials"]) and not same(t, "free", "alone"), free)
