@@ -1,4 +1,7 @@
-/* matmul_pair.c - MatMul of two tensors that are both made by the run, in plain f32 arithmetic. */
+/* matmul_pair.c - MatMul of two matrices as they lie in memory, rows of any length, in plain f32
+ * arithmetic: of two tensors that are both made by the run, or of one and a constant that is not
+ * packed.
+ */
 #include "backend/cuda/product.h"
 
 extern const struct dyno_kernel dyno_kernel_cuda_matmul_pair;
@@ -25,7 +28,7 @@ static bool pair_of(const struct dyno_site *site, struct pair *pair)
     *pair = (struct pair){.batch = 0};
     if (site->step->op != DYNO_OP_mat_mul || site->step->out_count != 1 || !dyno_cuda_is_f32(a) ||
         !dyno_cuda_is_f32(b) || !dyno_cuda_readable(site, 0) || !dyno_cuda_readable(site, 1) ||
-        site->in_is_weight[0] || site->in_is_weight[1] || a->rank < 2 || b->rank < 2 ||
+        (site->in_is_weight[0] && site->in_is_weight[1]) || a->rank < 2 || b->rank < 2 ||
         out->rank < 2 || !dyno_cuda_batch_spreads(a, out, &a_shared) ||
         !dyno_cuda_batch_spreads(b, out, &b_shared))
         return false;
@@ -42,6 +45,21 @@ static bool pair_of(const struct dyno_site *site, struct pair *pair)
     return pair->k > 0 && pair->n > 0;
 }
 
+/* A constant is f32, whatever the other one is stored as. */
+static struct dyno_layout layout_of(const struct dyno_site *site, uint32_t i,
+                                    struct dyno_layout layout)
+{
+    return site->in_is_weight[i] ? DYNO_ROW : layout;
+}
+
+/* Kernels that pack a constant B read rows of A 16 bytes at a time. */
+static bool is_packed_elsewhere(const struct dyno_site *site, const struct pair *pair,
+                                struct dyno_layout layout)
+{
+    return site->in_is_weight[1] && site->ins[1].rank == 2 &&
+           pair->k % (layout.elem != 0 ? 8 : 4) == 0;
+}
+
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     const int sms = site->target->gpu.sm_count > 0 ? site->target->gpu.sm_count : 100;
@@ -50,14 +68,15 @@ static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int 
     for (int i = 0; i < dyno_cuda_layout_count; i++) {
         const struct dyno_layout layout = dyno_cuda_layouts[i];
         if (dyno_cuda_is_last(layout) || !dyno_cuda_layout_allowed(layout, site->target) ||
-            !pair_of(site, &pair))
+            !pair_of(site, &pair) || is_packed_elsewhere(site, &pair, layout))
             continue;
         for (uint32_t tile = 0; tile < TILES && count < max; tile++) {
             int bm = 1, bn = 1, tm = 1, tn = 1;
             (void)dyno_cuda_ffma_tile(tile, &bm, &bn, &tm, &tn);
             out[count] = (struct dyno_tactic){.cfg = {(uint32_t)i, tile}};
             dyno_cuda_tail_layouts(site, layout, &out[count]);
-            out[count].in_layouts[1] = layout;
+            out[count].in_layouts[0] = layout_of(site, 0, layout);
+            out[count].in_layouts[1] = layout_of(site, 1, layout);
             const double blocks =
                 (double)(dyno_cuda_div_up(pair.m, bm) * dyno_cuda_div_up(pair.n, bn) * pair.batch);
             const double waves = blocks > sms ? blocks / sms : 1.0;
@@ -77,10 +96,12 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
         !dyno_cuda_asks_layout(asked, false))
         return dyno_cuda_refuse(site, err);
     const struct dyno_layout layout = asked->out_layout;
-    tactic->in_layouts[0] = tactic->in_layouts[1] = layout;
+    tactic->in_layouts[0] = layout_of(site, 0, layout);
+    tactic->in_layouts[1] = layout_of(site, 1, layout);
     if (!dyno_cuda_tail_plan(site, tactic, &tail))
         return dyno_cuda_refuse(site, err);
-    tactic->flags = layout.elem == 0 ? DYNO_TACTIC_BASELINE : 0;
+    if (layout.elem == 0 && !site->in_is_weight[0] && !site->in_is_weight[1])
+        tactic->flags = DYNO_TACTIC_BASELINE;
     return DYNO_OK;
 }
 
@@ -104,14 +125,16 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
     if (!pair_of(site, &pair) || !dyno_cuda_tail_plan(site, tactic, &tail) ||
         !dyno_cuda_ffma_tile(tactic->cfg[1], &bm, &bn, &tm, &tn))
         return dyno_cuda_refuse(site, err);
-    const char *type = dyno_cuda_type(tactic->out_layout);
+    const struct dyno_layout layout = tactic->out_layout;
     *source_out = "product_ffma.cu";
     dyno_strbuf_printf(choices,
                        "#define T %s\n#define TB %s\n#define TO %s\n#define WINDOWS 0\n"
                        "#define BM %d\n#define BN %d\n#define TM %d\n#define TN %d\n"
                        "#define VEC %d\n#define AV %d\n#define BV %d\n",
-                       type, type, type, bm, bn, tm, tn, at_once(&site->outs[0]),
-                       at_once(&site->ins[0]), at_once(&site->ins[1]));
+                       dyno_cuda_type(layout_of(site, 0, layout)),
+                       dyno_cuda_type(layout_of(site, 1, layout)), dyno_cuda_type(layout), bm, bn,
+                       tm, tn, at_once(&site->outs[0]), at_once(&site->ins[0]),
+                       at_once(&site->ins[1]));
     dyno_cuda_tail_text(&site->step->tail, &tail, choices);
     return DYNO_OK;
 }

@@ -135,6 +135,21 @@ def case_open_axes(t):
                 t.works("compare", t.path(f"{name}.onnx"), engine, f"--shapes={shapes(n, a, b)}", f"--rtol={tol}")
 
 
+def case_odd_rows(t):
+    """Products with a constant, rows of a length that vectors do not divide, or a constant first: all on the GPU, by our own."""
+    nodes = [node("MatMul", ["x", "w"], ["a"], name="narrow"), node("Relu", ["a"], ["b"], name="relu"),
+             node("MatMul", ["b", "v"], ["c"], name="wide"), node("MatMul", ["u", "c"], ["y"], name="first")]
+    constants = [tensor("w", [13, 30], small_values(390)), tensor("v", [30, 20], small_values(600)),
+                 tensor("u", [5, 7], small_values(35))]
+    onnx = model(graph(nodes, [value("x", ["n", 7, 13])], [value("y", ["n", 5, 20])], constants))
+    for name, flags, tol in (("f32", (), "1e-5"), ("f16", ("--fp16",), "0.02"), ("bf16", ("--bf16",), "0.05")):
+        engine, said = build(t, name, onnx, *flags, "--lean", "--minShapes=x:1x7x13", "--optShapes=x:4x7x13",
+                             "--maxShapes=x:9x7x13")
+        check("0 steps run on the CPU" in said, said)
+        for n in (1, 4, 9):
+            t.works("compare", t.path(f"{name}.onnx"), engine, f"--shapes=x:{n}x7x13", f"--rtol={tol}")
+
+
 def case_greatest_batch(t):
     """What would be best at the optimum but does not do the greatest batch is not taken."""
     for batch, kernels in ((65535, ("conv_stem_cuda", "conv_patch_cuda")), (65536, ())):
