@@ -4,6 +4,7 @@ Without g++ there is no run-time compiler, and nothing to test: exit 77.
 """
 import json
 import os
+import pathlib
 import struct
 
 from harness import check
@@ -148,6 +149,52 @@ def case_odd_rows(t):
         check("0 steps run on the CPU" in said, said)
         for n in (1, 4, 9):
             t.works("compare", t.path(f"{name}.onnx"), engine, f"--shapes=x:{n}x7x13", f"--rtol={tol}")
+
+
+def case_attention(t):
+    """An encoder's attention in f16, whose heads are no multiple of 16, or are one: no layout is changed between it and the
+    products around it; at every length of the profile."""
+    for heads, size in ((8, 15), (8, 16)):
+        width = heads * size
+        nodes = []
+        for name in "qkv":
+            nodes += [node("MatMul", ["x", f"w{name}"], [f"{name}0"], name=f"product_{name}"),
+                      node("Reshape", [f"{name}0", "split"], [f"{name}1"], name=f"heads_{name}"),
+                      node("Transpose", [f"{name}1"], [name], [attr_ints("perm", [0, 2, 3, 1] if name == "k" else [0, 2, 1, 3])],
+                           f"turn_{name}")]
+        nodes += [node("MatMul", ["q", "k"], ["s"], name="scores"), node("Mul", ["s", "scale"], ["t"], name="scaled"),
+                  node("Softmax", ["t"], ["p"], [attr_int("axis", -1)], "softmax"), node("MatMul", ["p", "v"], ["a"], name="values"),
+                  node("Transpose", ["a"], ["b"], [attr_ints("perm", [0, 2, 1, 3])], "back"),
+                  node("Reshape", ["b", "join"], ["c"], name="joined"), node("MatMul", ["c", "wo"], ["y"], name="out")]
+        constants = [tensor(f"w{name}", [width, width], small_values(width * width)) for name in "qkvo"]
+        constants += [tensor("split", [4], [0, -1, heads, size], I64), tensor("join", [3], [0, -1, width], I64),
+                      tensor("scale", [], [size ** -0.5])]
+        onnx = model(graph(nodes, [value("x", ["n", "l", width])], [value("y", ["n", "l", width])], constants))
+        engine, said = build(t, f"m{size}", onnx, "--fp16", f"--minShapes=x:1x1x{width}", f"--optShapes=x:6x80x{width}",
+                             f"--maxShapes=x:8x90x{width}")
+        steps = json.loads(t.works("inspect", "engine", engine, "--json"))["steps"]
+        told = [(s["LayerType"], s["TacticName"], s.get("Precision")) for s in steps]
+        at = next(i for i, what in enumerate(told) if what[0] == "MultiHeadAttention")
+        check(told[at - 1][0] == "MatMul" and told[at:at + 2] == [
+            ("MultiHeadAttention", "attention_cuda", "FP16"), ("MatMul", "matmul_mma_cuda", "FP16")], told)
+        for n, length in ((1, 1), (2, 24), (3, 17)):
+            t.works("compare", t.path(f"m{size}.onnx"), engine, f"--shapes=x:{n}x{length}x{width}", "--rtol=0.02")
+
+
+def case_recogniser(t):
+    """PP-OCRv6's recogniser as it is served, any batch and width: no step on the CPU, none that changes a layout alone."""
+    path = pathlib.Path(__file__).resolve().parents[3] / "build/models/PP-OCRv6_rec_small.onnx"
+    if not path.exists():
+        print(f"{path} is not there: scripts/fetch_models.sh fetches it")
+        raise SystemExit(SKIPPED)
+    build(t, "probe", good())
+    said = t.works("build", f"--onnx={path}", "--saveEngine=m.engine", "--device=cuda", "--fp16", "--builderOptimizationLevel=0",
+                   "--minShapes=x:1x3x48x32", "--optShapes=x:6x3x48x320", "--maxShapes=x:8x3x48x1024")
+    check("0 steps run on the CPU" in said, said)
+    steps = json.loads(t.works("inspect", "engine", "m.engine", "--json"))["steps"]
+    check(not any(s["LayerType"] == "Reorder" for s in steps), steps)
+    attention = [s["Precision"] for s in steps if s["LayerType"] == "MultiHeadAttention"]
+    check(attention == ["FP16", "FP16"], attention)
 
 
 def case_greatest_batch(t):
