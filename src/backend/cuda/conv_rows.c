@@ -1,6 +1,7 @@
 /* conv_rows.c - Conv, in groups or not, and ConvTranspose, in rows of f32, as frameworks have them:
- * for the unoptimised execution, and for few outputs, where channels last are mostly padding and
- * two changes of layout (a detector's weighted sums of bins). */
+ * for the unoptimised execution; for few outputs, where channels last are mostly padding and
+ * two changes of layout (a detector's weighted sums of bins); and for groups that no other kernel
+ * does. */
 #include "backend/cuda/conv_plain.h"
 
 extern const struct dyno_kernel dyno_kernel_cuda_conv_rows;
@@ -14,11 +15,23 @@ struct conv_rows_state {
     int64_t grid[3];
 };
 
+/* Groups of outputs that are no whole vectors, several filters a channel, and windows of one filter
+ * a channel that are too wide for its kernel (conv_direct.c, conv_depthwise.c). */
+static bool is_for_rows_alone(const struct dyno_cuda_conv *conv)
+{
+    if (conv->groups == 1)
+        return false;
+    if (conv->is_transposed || conv->cg > 1)
+        return conv->mg % 4 != 0;
+    return conv->m != conv->c || (conv->kw - 1) * conv->dw >= 64 || conv->kw > 64 ||
+           conv->kh * conv->kw > 1024;
+}
+
 static int enumerate(const struct dyno_site *site, struct dyno_tactic *out, int max)
 {
     struct dyno_cuda_conv conv = {.batch = 0};
     if (max < 1 || dyno_cuda_conv_of(site, &conv, NULL) != DYNO_OK ||
-        (!site->target->baseline && conv.m > OUTPUTS_MAX))
+        (!site->target->baseline && conv.m > OUTPUTS_MAX && !is_for_rows_alone(&conv)))
         return 0;
     dyno_cuda_tail_layouts(site, DYNO_ROW, &out[0]);
     const double taps =

@@ -90,16 +90,33 @@ def case_segments(t):
     """A step that no GPU kernel does, between two that are done there."""
     nodes = [
         node("Conv", ["x", "w"], ["c"], [attr_ints("pads", [1, 1, 1, 1])], "first"),
-        node("Conv", ["c", "v"], ["d"], [attr_ints("pads", [1, 1, 1, 1]), attr_int("group", 4)], "grouped"),
+        node("CumSum", ["c", "axis"], ["d"], name="sums"),
         node("Relu", ["d"], ["r"], name="relu"),
         node("GlobalAveragePool", ["r"], ["p"], name="mean"),
         node("Flatten", ["p"], ["out/y"], name="flat"),
     ]
-    constants = [tensor("w", [8, 3, 3, 3], small_values(216)), tensor("v", [8, 2, 3, 3], small_values(144))]
+    constants = [tensor("w", [8, 3, 3, 3], small_values(216)), tensor("axis", [], [2], I64)]
     onnx = model(graph(nodes, [value("x", [2, 3, 6, 6])], [value("out/y", [2, 8])], constants))
     engine, said = build(t, "m", onnx, "--fp16")
     check("1 steps run on the CPU" in said, said)
     t.works("compare", t.path("m.onnx"), engine, "--rtol=0.02")
+
+
+def case_groups(t):
+    """Convolutions in groups of any size stay on the GPU, by our own kernels: outputs of a group that are no vector, several
+    filters a channel, a filter a channel that is wide."""
+    ones = [attr_ints("pads", [1, 1, 1, 1])]
+    nodes = [node("Conv", ["x", "w"], ["a"], [*ones, attr_int("group", 3)], "threes"),
+             node("Conv", ["a", "v"], ["b"], [*ones, attr_int("group", 9)], "twice"),
+             node("ConvTranspose", ["b", "t"], ["c"], [attr_int("group", 6), attr_ints("strides", [2, 2])], "up"),
+             node("Conv", ["c", "u"], ["y"], [attr_int("group", 6), attr_ints("pads", [0, 33, 0, 33])], "wide")]
+    constants = [tensor("w", [9, 2, 3, 3], small_values(162)), tensor("v", [18, 1, 3, 3], small_values(162)),
+                 tensor("t", [18, 1, 2, 2], small_values(72)), tensor("u", [6, 1, 1, 66], small_values(396))]
+    onnx = model(graph(nodes, [value("x", [2, 6, 5, 5])], [value("y", [2, 6, 10, 11])], constants))
+    for name, flags, tol in (("f32", (), "1e-5"), ("f16", ("--fp16",), "0.02")):
+        engine, said = build(t, name, onnx, *flags, "--lean")
+        check("0 steps run on the CPU" in said, said)
+        t.works("compare", t.path(f"{name}.onnx"), engine, f"--rtol={tol}", "--layers")
 
 
 def case_shapes(t):

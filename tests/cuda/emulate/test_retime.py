@@ -9,7 +9,7 @@ import os
 import re
 
 from harness import check
-from onnx_bytes import attr_int, attr_ints, graph, model, node, small_values, tensor, value
+from onnx_bytes import I64, attr_int, attr_ints, graph, model, node, small_values, tensor, value
 
 SKIPPED = 77
 HOURS = "--retimeBudget=7200"  # how fast this machine is must not matter
@@ -188,10 +188,11 @@ def case_branches(t):
 def case_steps_on_the_cpu(t):
     """A run of the graph is timed on the GPU: what the CPU does beside it has no trials, be it ever so near."""
     pads = attr_ints("pads", [1, 1, 1, 1])
-    nodes = [node("Conv", ["x", "w"], ["c"], [pads], "first"),
-             node("Conv", ["c", "v"], ["d"], [pads, attr_int("group", 4)], "grouped"), node("Relu", ["d"], ["y"], name="relu")]
-    constants = [tensor("w", [8, 3, 3, 3], small_values(216)), tensor("v", [8, 2, 3, 3], small_values(144))]
-    t.put("m.onnx", model(graph(nodes, [value("x", [2, 3, 6, 6])], [value("y", [2, 8, 6, 6])], constants)))
+    nodes = [node("Conv", ["x", "w"], ["c"], [pads], "first"), node("Reshape", ["c", "s"], ["b"], name="volume"),
+             node("Conv", ["b", "v"], ["d"], [attr_ints("pads", [1] * 6)], "deep"), node("Relu", ["d"], ["y"], name="relu")]
+    constants = [tensor("w", [8, 3, 3, 3], small_values(216)), tensor("v", [8, 2, 3, 3, 3], small_values(432)),
+                 tensor("s", [5], [2, 2, 4, 6, 6], I64)]
+    t.put("m.onnx", model(graph(nodes, [value("x", [2, 3, 6, 6])], [value("y", [2, 8, 4, 6, 6])], constants)))
     alone = build(t, "alone", "--retimeBudget=0", "--timingCacheFile=times")
     check(alone["cpu_steps"] == 1, alone)
     lines = [line.split() for line in (t.folder / "times").read_text().splitlines()[1:]]
