@@ -36,6 +36,14 @@ static bool has_mask(const struct dyno_site *site)
     return site->step->own_in_count > 3 && site->ins[3].rank >= 0;
 }
 
+/* It may have another row for each query. */
+static bool mask_has_rows(const struct dyno_site *site)
+{
+    const struct dyno_buf *mask = &site->ins[3];
+    return has_mask(site) && mask->rank >= 2 &&
+           (mask->dims[mask->rank - 2] != 1 || mask->open[mask->rank - 2] != 0);
+}
+
 static bool mask_strides(const struct dyno_buf *mask, const int64_t *full, int *strides)
 {
     int64_t stride = 1;
@@ -137,7 +145,7 @@ static int64_t shared_of(const struct tile *tile, int dim, int v_dim, int64_t tk
     const int64_t there = dyno_cuda_div_up(tk, rows);
     const int64_t ring = (there < STAGES ? there : STAGES) * rows * (dim + 8 + v_dim + 8) * 2;
     const int64_t floats = (int64_t)tile->times * (v_dim / 2 + 4);
-    const int64_t parts = (tile->split - 1) * floats * tile->warps * 32 * 4;
+    const int64_t parts = tile->split > 1 ? tile->split * floats * tile->warps * 32 * 4 : 0;
     return ring > parts ? ring : parts;
 }
 
@@ -273,9 +281,9 @@ static enum dyno_status program_of(const struct dyno_site *site, const struct dy
     dyno_strbuf_printf(choices,
                        "#define DIM %d\n#define V_DIM %d\n#define WARPS %d\n#define MI %d\n"
                        "#define SPLIT %d\n#define KEYS %d\n#define AT_ONCE %d\n"
-                       "#define STAGES %d\n#define RESIDENT %d\n",
+                       "#define STAGES %d\n#define RESIDENT %d\n#define MASK_ROWS %d\n",
                        dim, v_dim, tile->warps, tile->times, tile->split, tile->keys, tile->at_once,
-                       STAGES, resident_of(tile, dim, v_dim));
+                       STAGES, resident_of(tile, dim, v_dim), mask_has_rows(site));
     return DYNO_OK;
 }
 

@@ -2,7 +2,7 @@
  * tensor cores; scores stay in registers (online softmax, as in FlashAttention: Dao et al., 2022).
  *
  * Choices: T (f16, bf16), TO, DIM V_DIM (of a head, multiples of 16 up to 128), MASK (0, 1),
- * TM (type of the mask), WARPS (that share the queries), MI (times 16 queries of a warp), SPLIT
+ * TM (type of the mask), MASK_ROWS (it differs from query to query), WARPS (that share the queries), MI (times 16 queries of a warp), SPLIT
  * (warps that share the keys of the same queries; their parts meet at the end), KEYS (of a warp's
  * part of a tile), AT_ONCE (of them in registers), STAGES (tiles in shared memory, at least 2),
  * RESIDENT (blocks that a multiprocessor should hold).
@@ -91,18 +91,20 @@ __device__ __forceinline__ void finish_scores(float (&s)[AT_ONCE / 8][4],
     const TM *mask =
         (const TM *)p.mask + (i64)batch * p.mask_strides[0] + (i64)head * p.mask_strides[1];
 #pragma unroll
-    for (int h = 0; h < 2; h++) {
-        const TM *from =
-            mask + (i64)lesser(row + lane / 4 + h * 8, p.tq - 1) * p.mask_strides[2];
+    for (int j = 0; j < AT_ONCE / 8; j++)
 #pragma unroll
-        for (int j = 0; j < AT_ONCE / 8; j++)
+        for (int e = 0; e < 2; e++) {
+            const int at = lesser(key + j * 8 + lane % 4 * 2 + e, p.tk - 1);
+            const TM *from = mask + (i64)at * p.mask_strides[3];
+            float added = MASK_ROWS ? 0.0f : dyno_to_f32(*from);
 #pragma unroll
-            for (int e = 0; e < 2; e++) {
-                const int at = lesser(key + j * 8 + lane % 4 * 2 + e, p.tk - 1);
-                s[j][2 * h + e] =
-                    fmaf(s[j][2 * h + e], scale, dyno_to_f32(from[(i64)at * p.mask_strides[3]]));
+            for (int h = 0; h < 2; h++) {
+                if (MASK_ROWS)
+                    added = dyno_to_f32(from[(i64)lesser(row + lane / 4 + h * 8, p.tq - 1) *
+                                             p.mask_strides[2]]);
+                s[j][2 * h + e] = fmaf(s[j][2 * h + e], scale, added);
             }
-    }
+        }
 #endif
     if (left >= AT_ONCE)
         return;
@@ -150,8 +152,7 @@ __device__ __forceinline__ void fold(float (&s)[AT_ONCE / 8][4], float (&out)[V_
 }
 
 #if SPLIT > 1
-/* These rows go to, or meet those of another part at, `at`: every float of a thread in a row of
- * its own. */
+/* These rows go to `at`, where every float of a thread has a row of its own. */
 __device__ __forceinline__ void put_rows(const rows &own, float *at)
 {
 #pragma unroll
@@ -169,43 +170,74 @@ __device__ __forceinline__ void put_rows(const rows &own, float *at)
     }
 }
 
-__device__ __forceinline__ void add_rows(rows &own, const float *at)
-{
-#pragma unroll
-    for (int i = 0; i < MI; i++)
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            const float most = at[(OUT + i * 4 + h) * ACROSS];
-            const float now = fmaxf(own.most[i][h], most), base = base_of(now);
-            const float here = power(own.most[i][h] - base), there = power(most - base);
-            own.most[i][h] = now;
-            own.sum[i][h] = own.sum[i][h] * here + at[(OUT + i * 4 + 2 + h) * ACROSS] * there;
-#pragma unroll
-            for (int j = 0; j < V_DIM / 8; j++)
-#pragma unroll
-                for (int e = 2 * h; e < 2 * h + 2; e++)
-                    own.out[i][j][e] = own.out[i][j][e] * here +
-                                       at[((i * (V_DIM / 8) + j) * 4 + e) * ACROSS] * there;
-        }
-}
 #endif
 
-/* The 16 queries from `row` on, divided by their sums. */
+/* What the outputs of a row are multiplied with: `sum` is of this lane's keys. */
+__device__ __forceinline__ float whole_of(float sum)
+{
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    return sum == 0.0f ? __int_as_float(0x7fffffff) : 1.0f / sum; /* -inf throughout */
+}
+
+/* Where the outputs of row lane / 4 of those from `row` on begin, of this lane; NULL: past the end. */
+__device__ __forceinline__ TO *place_of(const dyno_gpu_attention &p, int batch, int head, int row,
+                                        int lane)
+{
+    row += lane / 4;
+    return row < p.tq ? (TO *)p.out + ((i64)batch * p.tq + row) * p.out_ld + head * V_DIM +
+                            lane % 4 * 2
+                      : nullptr;
+}
+
+#if SPLIT > 1
+/* The 16 queries from `row` on, put together out of all parts in their order, columns in turn: those
+ * of `part` here. */
+__device__ __forceinline__ void gather_queries(const dyno_gpu_attention &p, const float *parts, int i,
+                                               int part, int batch, int head, int row, int lane)
+{
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        float most = parts[(OUT + i * 4 + h) * ACROSS], sum = 0.0f, shares[SPLIT];
+#pragma unroll
+        for (int n = 1; n < SPLIT; n++)
+            most = fmaxf(most, parts[(n * PART + OUT + i * 4 + h) * ACROSS]);
+        const float base = base_of(most);
+#pragma unroll
+        for (int n = 0; n < SPLIT; n++) {
+            shares[n] = power(parts[(n * PART + OUT + i * 4 + h) * ACROSS] - base);
+            sum += parts[(n * PART + OUT + i * 4 + 2 + h) * ACROSS] * shares[n];
+        }
+        const float whole = whole_of(sum);
+        TO *to = place_of(p, batch, head, row + h * 8, lane);
+        for (int j = part; j < V_DIM / 8; j += SPLIT) {
+            float two[2] = {0.0f, 0.0f};
+#pragma unroll
+            for (int n = 0; n < SPLIT; n++)
+#pragma unroll
+                for (int e = 0; e < 2; e++)
+                    two[e] += parts[(n * PART + (i * (V_DIM / 8) + j) * 4 + 2 * h + e) * ACROSS] *
+                              shares[n];
+            two[0] *= whole;
+            two[1] *= whole;
+            if (to != nullptr)
+                dyno_store<2>(to + j * 8, two);
+        }
+    }
+}
+#else
+/* The 16 queries from `row` on. */
 __device__ __forceinline__ void store_queries(const dyno_gpu_attention &p,
                                               const float (&out)[V_DIM / 8][4],
-                                              const float (&sums)[2], int batch, int head, int row,
+                                              const float (&sum)[2], int batch, int head, int row,
                                               int lane)
 {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        float sum = sums[h] + __shfl_xor_sync(0xffffffffu, sums[h], 1);
-        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-        const int at = row + lane / 4 + h * 8;
-        if (at >= p.tq)
+        const float whole = whole_of(sum[h]);
+        TO *to = place_of(p, batch, head, row + h * 8, lane);
+        if (to == nullptr)
             continue;
-        const float whole =
-            sum == 0.0f ? __int_as_float(0x7fffffff) : 1.0f / sum; /* -inf throughout */
-        TO *to = (TO *)p.out + ((i64)batch * p.tq + at) * p.out_ld + head * V_DIM + lane % 4 * 2;
 #pragma unroll
         for (int j = 0; j < V_DIM / 8; j++) {
             const float two[2] = {out[j][2 * h] * whole, out[j][2 * h + 1] * whole};
@@ -213,6 +245,7 @@ __device__ __forceinline__ void store_queries(const dyno_gpu_attention &p,
         }
     }
 }
+#endif
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
     dyno_main(const __grid_constant__ dyno_gpu_attention p)
@@ -306,19 +339,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
     }
 
 #if SPLIT > 1
-    /* The warps of the first part gather what the others have, in their order. */
     float *parts = reinterpret_cast<float *>(shared) + warp % WARPS * 32 + lane;
     __syncthreads(); /* all tiles are read */
-    if (part > 0)
-        put_rows(own, parts + (part - 1) * PART * ACROSS);
+    put_rows(own, parts + part * PART * ACROSS);
     __syncthreads();
-    if (part > 0)
-        return;
 #pragma unroll
-    for (int other = 1; other < SPLIT; other++)
-        add_rows(own, parts + (other - 1) * PART * ACROSS);
-#endif
+    for (int i = 0; i < MI; i++)
+        gather_queries(p, parts, i, part, batch, head, row0 + i * 16, lane);
+#else
 #pragma unroll
     for (int i = 0; i < MI; i++)
         store_queries(p, own.out[i], own.sum[i], batch, head, row0 + i * 16, lane);
+#endif
 }
