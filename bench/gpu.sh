@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 : "${CYCLES:=build/release/tests/cuda/cuda_cycles}" "${PYTHON:=python3}"
 if [ ! -x "$DYNO" ]; then
   cmake --preset release >/dev/null
-  cmake --build --preset release --target dyno dyno-serve gcheck cuda_cycles
+  cmake --build --preset release --target dyno dyno-serve dyno_shared gcheck cuda_cycles
 fi
 # Where nothing names them: NVIDIA's libraries as Python's packages hold them.
 while read -r variable path; do

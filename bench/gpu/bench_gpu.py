@@ -10,7 +10,9 @@ take 1.1 times what PyTorch's eager one does.  PyTorch runs its own random weigh
 architecture; "searched" is with cudnn.benchmark, which times cuDNN's kernels where PyTorch takes the
 first of a heuristic otherwise.  "launches" are the kernels of a run: ours are counted in its graph,
 PyTorch's by its profiler; copies and fills are not among them.  "streams" are live ones of sound that
-`dyno serve` answers in time (streams.py).
+`dyno serve` answers in time (streams.py).  "model" rows hold every model of the end-to-end tests against the
+CPU, "headers" our declarations against NVIDIA's; "sanitizer" rows, the last, are what compute-sanitizer finds
+in our own kernels and an engine of them, where it is there.
 """
 import argparse
 import concurrent.futures
@@ -19,6 +21,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -213,6 +216,48 @@ def check_headers():
     return {**row, "right": all(told == "as declared" for told in row.values())}
 
 
+def model_names():
+    sys.path.insert(0, str(ROOT / "tests/e2e"))
+    import run_models
+    return list(run_models.MODELS)
+
+
+def check_model(name):
+    """A model of the end-to-end tests at all its shapes, in each kind of numbers, against the CPU; nothing is timed."""
+    kinds = "fp32,fp16,tf32,bf16,lean"
+    code, out, err = run(sys.executable, ROOT / "tests/e2e/run_models.py", f"--dyno={DYNO}", f"--models={ROOT / 'models'}",
+                         f"--cache={ROOT / 'build/models'}", "--device=cuda", f"--kinds={kinds}", name, timeout=580)
+    lines = [line.split(None, 1) for line in (out + err).splitlines() if line.startswith(("ok ", "FAIL "))]
+    return {"right": code == 0, "right_ones": [text for verdict, text in lines if verdict == "ok"],
+            "wrong_ones": [text for verdict, text in lines if verdict != "ok"] or (err.splitlines()[-3:] if code else [])}
+
+
+def own_kernels():
+    """Those of the GPU's kernels that are not a library's."""
+    rows = re.findall(r"^DYNO_KERNEL\(cuda, (\w+)\)", (ROOT / "src/backend/kernels.def").read_text(), re.M)
+    return [name for name in rows if not name.endswith(("_cudnn", "_cublaslt"))]
+
+
+def find_sanitizer():
+    return shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path="/usr/local/cuda/bin")
+
+
+def sanitize(sanitizer, tool, *command):
+    """What NVIDIA's compute-sanitizer finds wrong with a command; our own kernels alone."""
+    env = {**os.environ, "DYNO_CUDNN": "none", "DYNO_CUBLASLT": "none"}
+    got = subprocess.run([sanitizer, "--tool", tool, "--error-exitcode", "86", *map(str, command)], capture_output=True,
+                         text=True, timeout=580, check=False, env=env)
+    return {"right": got.returncode == 0, "says": [line for line in got.stdout.splitlines() if line][-3:]}
+
+
+def sanitize_engine(sanitizer, tool, folder):
+    """ResNet-50 by own kernels alone, at its ordinary size."""
+    engine = folder / "sanitized.engine"
+    must(DYNO, "build", f"--onnx={model_file('resnet50.fold', folder)}", f"--saveEngine={engine}", "--device=cuda", "--fp16",
+         "--lean", "--shapes=input:1x3x224x224", "--builderOptimizationLevel=0")
+    return sanitize(sanitizer, tool, DYNO, "run", engine)
+
+
 def live_streams(kind, folder, seconds):
     """Wav2Vec2: streams of sound that are served in time (streams.py), by an engine for 1 to 32 windows at once."""
     import streams
@@ -307,6 +352,8 @@ def main():
     parser.add_argument("--only", action="append", help="rows / kinds, as a pattern; may be given again")
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--stream-seconds", type=float, default=10, help="for each number of streams that is tried")
+    parser.add_argument("--sanitize-every", type=int, default=8,
+                        help="of a kernel's trials compute-sanitizer looks at one in so many")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--svg", help="draw what --out holds")
     args = parser.parse_args()
@@ -329,6 +376,8 @@ def main():
     keep("kernels", lambda: check_kernels(min(14, os.cpu_count() or 1)))
     keep("cycles tiny", lambda: cycles(None, 10000, folder))
     keep("cycles resnet50", lambda: cycles("resnet50.fold", 200, folder))
+    for name in model_names():
+        keep(f"model {name}", lambda n=name: check_model(n))
     for name, (graph, shape, other) in ROWS.items():
         for kind in KINDS:
             if kind in TOLERANCE:
@@ -337,6 +386,12 @@ def main():
                 keep(f"{name} / {kind}", lambda k=kind, o=other, s=shape: peer(k, o, s, args.seconds))
     for kind in ("fp16", "baseline"):
         keep(f"streams / {kind}", lambda k=kind: live_streams(k, folder, args.stream_seconds))
+    sanitizer = find_sanitizer()
+    for tool in ("memcheck", "racecheck", "initcheck") if sanitizer else ():
+        keep(f"sanitizer {tool} lean engine", lambda t=tool: sanitize_engine(sanitizer, t, folder))
+        for kernel in own_kernels():
+            keep(f"sanitizer {tool} {kernel}", lambda t=tool, k=kernel: sanitize(
+                sanitizer, t, GCHECK, f"--kernel={k}_cuda", f"--every={args.sanitize_every}"))
     if any("launches" in results.get(f"resnet50 b1 / {kind}", {}) for kind in KINDS):
         results.pop("launches", None)  # of the rows that are there now
         keep("launches", lambda: fewer_launches(results))
