@@ -94,13 +94,12 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
     const struct dyno_layout layout = tactic->in_layouts[0];
     DYNO_TRY(sizes_of(site, tactic, &conv, err));
     const float *weights = site->ins[1].data;
-    const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
     const int64_t stored = dyno_cuda_stored(conv.c, layout);
     const enum dyno_dtype elem = layout.elem != 0 ? (enum dyno_dtype)layout.elem : DYNO_F32;
     memset(dst, 0, tactic->packed_bytes);
     float *bias = dst;
-    for (int64_t c = 0; has_bias && c < conv.c; c++)
-        bias[c] = ((const float *)site->ins[2].data)[c];
+    for (int64_t c = 0; c < conv.c; c++)
+        bias[c] = dyno_cuda_conv_bias(site, c);
     for (int64_t tap = 0; tap < conv.taps; tap++) {
         for (int64_t c = 0; c < conv.c; c++)
             dyno_elem_store_f64(elem, bias + stored, (size_t)(tap * stored + c),

@@ -114,14 +114,13 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
     struct direct direct = {.mg_stored = 0};
     const struct dyno_layout layout = tactic->in_layouts[0];
     DYNO_TRY(direct_of(site, layout, tactic->cfg[1], &direct, err));
-    const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
     const enum dyno_dtype elem = layout.elem != 0 ? (enum dyno_dtype)layout.elem : DYNO_F32;
     const int64_t taps = direct.conv.kh * direct.conv.kw;
     float *bias = dst;
     float *weights = bias + dyno_cuda_stored(direct.conv.m, layout);
     memset(dst, 0, tactic->packed_bytes);
-    for (int64_t m = 0; has_bias && m < direct.conv.m; m++)
-        bias[m] = ((const float *)site->ins[2].data)[m];
+    for (int64_t m = 0; m < direct.conv.m; m++)
+        bias[m] = dyno_cuda_conv_bias(site, m);
     for (int64_t row = 0; row < direct.conv.groups * taps * direct.conv.cg; row++) {
         const int64_t in = row % direct.conv.cg, tap = row / direct.conv.cg % taps;
         const int64_t group = row / direct.conv.cg / taps;

@@ -114,13 +114,8 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
                                struct dyno_tactic *tactic, struct dyno_err *err)
 {
     struct dyno_cuda_window window = {.in_stored = 0};
-    struct dyno_cuda_tail tail;
-    if (asked->cfg[1] >= TILES || !dyno_cuda_rest_is_zero(asked, 2) ||
-        !dyno_cuda_asks_layout(asked, true))
-        return dyno_cuda_refuse(site, err);
-    tactic->in_layouts[0] = asked->out_layout;
-    DYNO_TRY(dyno_cuda_window_of(site, asked->out_layout, &window, err));
-    if (!dyno_cuda_tail_plan(site, tactic, &tail) || !tile_fits(&window, asked->cfg[1]))
+    DYNO_TRY(dyno_cuda_window_settle(site, asked, 2, tactic, &window, err));
+    if (asked->cfg[1] >= TILES || !tile_fits(&window, asked->cfg[1]))
         return dyno_cuda_refuse(site, err);
     tactic->packed_bytes = packed_bytes(&window, asked->cfg[1]);
     return DYNO_OK;

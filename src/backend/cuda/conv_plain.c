@@ -136,6 +136,24 @@ enum dyno_status dyno_cuda_window_of(const struct dyno_site *site, struct dyno_l
     return DYNO_OK;
 }
 
+float dyno_cuda_conv_bias(const struct dyno_site *site, int64_t m)
+{
+    return dyno_cuda_is_absent(site, 2) ? 0.0F : ((const float *)site->ins[2].data)[m];
+}
+
+enum dyno_status dyno_cuda_window_settle(const struct dyno_site *site,
+                                         const struct dyno_tactic *asked, int used,
+                                         struct dyno_tactic *tactic,
+                                         struct dyno_cuda_window *window_out, struct dyno_err *err)
+{
+    struct dyno_cuda_tail tail;
+    if (!dyno_cuda_rest_is_zero(asked, used) || !dyno_cuda_asks_layout(asked, true))
+        return dyno_cuda_refuse(site, err);
+    tactic->in_layouts[0] = asked->out_layout;
+    DYNO_TRY(dyno_cuda_window_of(site, asked->out_layout, window_out, err));
+    return dyno_cuda_tail_plan(site, tactic, &tail) ? DYNO_OK : dyno_cuda_refuse(site, err);
+}
+
 enum dyno_status dyno_cuda_window_pack(const struct dyno_site *site,
                                        const struct dyno_tactic *tactic, dyno_cuda_place_fn *place,
                                        void *dst, struct dyno_err *err)
@@ -144,12 +162,11 @@ enum dyno_status dyno_cuda_window_pack(const struct dyno_site *site,
     DYNO_TRY(dyno_cuda_window_of(site, tactic->out_layout, &window, err));
     const struct dyno_cpu_conv *conv = &window.conv;
     const float *w = site->ins[1].data;
-    const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
     float *bias = dst;
     void *weights = bias + window.out_stored;
     memset(dst, 0, tactic->packed_bytes);
     for (int64_t m = 0; m < conv->m; m++) {
-        bias[m] = has_bias ? ((const float *)site->ins[2].data)[m] : 0.0F;
+        bias[m] = dyno_cuda_conv_bias(site, m);
         for (int64_t i = 0; i < conv->c * conv->taps; i++)
             dyno_elem_store_f64(
                 (enum dyno_dtype)tactic->out_layout.elem, weights,

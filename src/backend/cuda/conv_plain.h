@@ -44,6 +44,17 @@ DYNO_NODISCARD enum dyno_status dyno_cuda_window_of(const struct dyno_site *site
                                                     struct dyno_cuda_window *window_out,
                                                     struct dyno_err *err);
 
+/* The bias of an output; 0 where the step has none. */
+float dyno_cuda_conv_bias(const struct dyno_site *site, int64_t m);
+
+/* What settling a tactic of a window begins with: cfg[0] is its layout, the last of `used` numbers
+ * is followed by zeros, and the tail can be run. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_window_settle(const struct dyno_site *site,
+                                                        const struct dyno_tactic *asked, int used,
+                                                        struct dyno_tactic *tactic,
+                                                        struct dyno_cuda_window *window_out,
+                                                        struct dyno_err *err);
+
 /* Bias and weights of a window, packed: `place` says at which element the weight of an output, an
  * input channel and a tap lies. */
 typedef int64_t dyno_cuda_place_fn(const struct dyno_cuda_window *window, uint32_t tile, int64_t m,

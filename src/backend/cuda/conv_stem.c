@@ -132,12 +132,11 @@ static enum dyno_status pack(const struct dyno_site *site, const struct dyno_tac
     DYNO_TRY(stem_of(site, tactic->out_layout, &stem, err));
     const struct dyno_cpu_conv *conv = &stem.conv;
     const float *w = site->ins[1].data;
-    const bool has_bias = site->step->own_in_count > 2 && site->ins[2].rank >= 0;
     float *bias = dst;
     void *weights = bias + stem.stored;
     memset(dst, 0, tactic->packed_bytes);
     for (int64_t m = 0; m < conv->m; m++) {
-        bias[m] = has_bias ? ((const float *)site->ins[2].data)[m] : 0.0F;
+        bias[m] = dyno_cuda_conv_bias(site, m);
         for (int64_t row = 0; row < conv->c * conv->kh; row++) {
             for (int64_t tap = 0; tap < conv->kw; tap++)
                 dyno_elem_store_f64((enum dyno_dtype)tactic->out_layout.elem, weights,
