@@ -54,12 +54,13 @@ int emulate_end(int code)
 
 int cuInit(unsigned int flags)
 {
-    return (int)flags;
+    const int code = (int)emulate_setting("DYNO_EMULATE_INIT", 0);
+    return code != 0 ? code : (int)flags;
 }
 
 int cuDriverGetVersion(int *version)
 {
-    *version = 13000;
+    *version = (int)emulate_setting("DYNO_EMULATE_DRIVER", 13000);
     return EMULATE_OK;
 }
 

@@ -379,6 +379,29 @@ def case_no_library(t):
     check("library" not in said, said)
 
 
+def case_what_is_missing(t):
+    """A driver or a compiler that is not what is needed: one sentence each, and the CPU is there as ever."""
+    engine, _ = build(t, "m", good())
+    old = os.path.join(os.environ["LD_LIBRARY_PATH"], "old")
+    for env, what in (
+            ({"LD_LIBRARY_PATH": old}, "its NVIDIA driver is too old: libcuda.so.1 has no cuInit"),
+            ({"DYNO_EMULATE_INIT": "100"}, "its NVIDIA driver finds no GPU"),
+            ({"DYNO_EMULATE_INIT": "700"}, "its NVIDIA driver does not start: CUDA_ERROR_ILLEGAL_ADDRESS"),
+            ({"DYNO_EMULATE_DRIVER": "11080"}, "its NVIDIA driver is too old: it is for CUDA 11.8, and 12.0 is needed")):
+        for command in (("run", engine), ("bench", f"--loadEngine={engine}"), ("inspect", "device", "cuda"),
+                        ("build", "--onnx=m.onnx", "--saveEngine=other.engine", "--device=cuda")):
+            t.fails("E_TARGET", f"dyno {command[0]}: *this machine cannot run CUDA: {what}", *command, env=env)
+        t.works("run", "m.onnx", env=env)
+    t.fails("E_TARGET", "dyno run: *the engine was built with a driver for CUDA 13.0; this machine's is for 12.6, which is older: "
+            "take a newer driver, or build it here", "run", engine, env={"DYNO_EMULATE_DRIVER": "12060"})
+    for nvrtc, what in ((os.path.join(old, "libcuda.so.1"), "it is too old: it has no nvrtcVersion"),
+                        ("/nowhere", "DYNO_NVRTC names '/nowhere', which does not load")):
+        t.fails("E_TARGET", f"dyno build: *building for a GPU needs NVIDIA's run-time compiler (NVRTC): {what}", "build",
+                "--onnx=m.onnx", "--saveEngine=other.engine", "--device=cuda", env={"DYNO_NVRTC": nvrtc})
+        t.works("run", engine, env={"DYNO_NVRTC": nvrtc})  # which needs none
+    check(not (t.folder / "other.engine").exists())
+
+
 def case_out_of_memory(t):
     engine, _ = build(t, "m", good())
     line = t.fails("E_NOMEM", "dyno run: * bytes on cuda:0: the GPU failed to give memory: CUDA_ERROR_OUT_OF_MEMORY "
