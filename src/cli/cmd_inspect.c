@@ -52,8 +52,7 @@ static void values_json(const struct dyno_graph *graph, const char *key,
     for (uint32_t i = 0; i < count; i++) {
         struct dyno_strbuf type = {0};
         value_text(graph, values[i], &type);
-        dyno_json_key(json, values[i]->name);
-        dyno_json_str(json, dyno_strbuf_text(&type));
+        dyno_json_put_str(json, values[i]->name, dyno_strbuf_text(&type));
         dyno_strbuf_fini(&type);
     }
     dyno_json_object_end(json);
@@ -87,22 +86,17 @@ static enum dyno_status inspect_model(const struct options *options, const char 
     for (const struct dyno_node *node = graph->first; node != NULL; node = node->next)
         counts[node->op]++;
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "model");
-    dyno_json_str(&json, path);
-    dyno_json_key(&json, "producer");
-    dyno_json_str(&json, dyno_onnx_model_producer(model));
-    dyno_json_key(&json, "opset");
-    dyno_json_i64(&json, dyno_onnx_model_opset(model));
-    dyno_json_key(&json, "nodes");
-    dyno_json_u64(&json, graph->node_count);
+    dyno_json_put_str(&json, "model", path);
+    dyno_json_put_str(&json, "producer", dyno_onnx_model_producer(model));
+    dyno_json_put_i64(&json, "opset", dyno_onnx_model_opset(model));
+    dyno_json_put_u64(&json, "nodes", graph->node_count);
     dyno_json_key(&json, "metadata");
     dyno_json_object_begin(&json);
     for (uint32_t i = 0; i < dyno_onnx_model_metadata_count(model); i++) {
         const char *key = NULL;
         const char *value = NULL;
         dyno_onnx_model_metadata(model, i, &key, &value);
-        dyno_json_key(&json, key);
-        dyno_json_str(&json, value);
+        dyno_json_put_str(&json, key, value);
     }
     dyno_json_object_end(&json);
     values_json(graph, "inputs", graph->inputs, graph->input_count, &json);
@@ -119,8 +113,7 @@ static enum dyno_status inspect_model(const struct options *options, const char 
     for (int op = 0; op < DYNO_OP_COUNT; op++) {
         if (counts[op] == 0)
             continue;
-        dyno_json_key(&json, dyno_ops[op]->onnx_name);
-        dyno_json_u64(&json, counts[op]);
+        dyno_json_put_u64(&json, dyno_ops[op]->onnx_name, counts[op]);
         if (!options->json)
             printf("  %6u  %s\n", counts[op], dyno_ops[op]->onnx_name);
     }
@@ -141,12 +134,9 @@ static enum dyno_status engine_json(const struct dyno_engine *engine, const char
     struct dyno_strbuf text = {0};
     struct dyno_json_writer json = {.out = &text, .indent = 2};
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "engine");
-    dyno_json_str(&json, path);
-    dyno_json_key(&json, "sha256");
-    dyno_json_str(&json, identity);
-    dyno_json_key(&json, "bytes");
-    dyno_json_u64(&json, dyno_engine_file_bytes(engine));
+    dyno_json_put_str(&json, "engine", path);
+    dyno_json_put_str(&json, "sha256", identity);
+    dyno_json_put_u64(&json, "bytes", dyno_engine_file_bytes(engine));
     dyno_report_precisions_json(engine, &json);
     dyno_report_accuracy_json(engine, &json);
     dyno_report_ios_json(engine, &json);
@@ -156,16 +146,11 @@ static enum dyno_status engine_json(const struct dyno_engine *engine, const char
         struct dyno_step_info step;
         dyno_engine_step(engine, i, &step);
         dyno_json_object_begin(&json);
-        dyno_json_key(&json, "Name");
-        dyno_json_str(&json, step.name);
-        dyno_json_key(&json, "LayerType");
-        dyno_json_str(&json, step.op);
-        dyno_json_key(&json, "TacticName");
-        dyno_json_str(&json, step.kernel);
-        if (dyno_report_precision(engine, i)[0] != 0) {
-            dyno_json_key(&json, "Precision");
-            dyno_json_str(&json, dyno_report_precision(engine, i));
-        }
+        dyno_json_put_str(&json, "Name", step.name);
+        dyno_json_put_str(&json, "LayerType", step.op);
+        dyno_json_put_str(&json, "TacticName", step.kernel);
+        if (dyno_report_precision(engine, i)[0] != 0)
+            dyno_json_put_str(&json, "Precision", dyno_report_precision(engine, i));
         dyno_json_key(&json, "Metadata");
         dyno_json_array_begin(&json);
         for (uint32_t k = 0; k < step.origin_count; k++)
@@ -238,8 +223,7 @@ static enum dyno_status inspect_capability(const struct options *options, const 
                    step->name);
     }
     dyno_json_array_end(&json);
-    dyno_json_key(&json, "steps");
-    dyno_json_u64(&json, count);
+    dyno_json_put_u64(&json, "steps", count);
     dyno_json_object_end(&json);
     if (!options->json)
         printf("%s: %u of %u steps have a fast kernel on this machine\n", path, count - slow,
@@ -301,16 +285,11 @@ static enum dyno_status device_json(const struct dyno_gpu *gpu, const struct too
     (void)snprintf(compute, sizeof(compute), "%d.%d", gpu->compute / 10, gpu->compute % 10);
     cuda_version_text(gpu->driver_version, driver);
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "name");
-    dyno_json_str(&json, gpu->name);
-    dyno_json_key(&json, "compute");
-    dyno_json_str(&json, compute);
-    dyno_json_key(&json, "multiprocessors");
-    dyno_json_i64(&json, gpu->sm_count);
-    dyno_json_key(&json, "memory_bytes");
-    dyno_json_u64(&json, gpu->memory_bytes);
-    dyno_json_key(&json, "driver");
-    dyno_json_str(&json, driver);
+    dyno_json_put_str(&json, "name", gpu->name);
+    dyno_json_put_str(&json, "compute", compute);
+    dyno_json_put_i64(&json, "multiprocessors", gpu->sm_count);
+    dyno_json_put_u64(&json, "memory_bytes", gpu->memory_bytes);
+    dyno_json_put_str(&json, "driver", driver);
     for (int i = 0; i < TOOLS_MAX; i++) {
         dyno_json_key(&json, tools[i].key);
         if (tools[i].is_there)

@@ -25,10 +25,8 @@ static void io_json(const struct dyno_io_info *info, struct dyno_json_writer *js
     const int64_t *const corners[] = {info->min, info->opt, info->max};
     static const char *const names[] = {"min", "opt", "max"};
     dyno_json_object_begin(json);
-    dyno_json_key(json, "name");
-    dyno_json_str(json, info->name);
-    dyno_json_key(json, "type");
-    dyno_json_str(json, dyno_dtype_text((enum dyno_dtype)info->dtype));
+    dyno_json_put_str(json, "name", info->name);
+    dyno_json_put_str(json, "type", dyno_dtype_text((enum dyno_dtype)info->dtype));
     for (size_t c = 0; info->rank >= 0 && c < DYNO_COUNT(corners); c++) {
         dyno_json_key(json, names[c]);
         dyno_json_array_begin(json);
@@ -69,8 +67,7 @@ void dyno_report_precisions_json(const struct dyno_engine *engine, struct dyno_j
     for (uint32_t i = 0; i < name_count; i++)
         dyno_json_str(json, names[i]);
     dyno_json_array_end(json);
-    dyno_json_key(json, "may_branch");
-    dyno_json_bool(json, (engine->plan->flags & DYNO_PLAN_BRANCHES) != 0);
+    dyno_json_put_bool(json, "may_branch", (engine->plan->flags & DYNO_PLAN_BRANCHES) != 0);
 }
 
 void dyno_report_precisions_text(const struct dyno_engine *engine)
@@ -99,10 +96,8 @@ void dyno_report_accuracy_json(const struct dyno_engine *engine, struct dyno_jso
 {
     if (!(engine->plan->accuracy_budget > 0.0F))
         return;
-    dyno_json_key(json, "accuracy_budget");
-    dyno_json_f64(json, (double)engine->plan->accuracy_budget);
-    dyno_json_key(json, "accuracy_error");
-    dyno_json_f64(json, (double)engine->plan->accuracy_error);
+    dyno_json_put_f64(json, "accuracy_budget", (double)engine->plan->accuracy_budget);
+    dyno_json_put_f64(json, "accuracy_error", (double)engine->plan->accuracy_error);
 }
 
 void dyno_report_accuracy_text(const struct dyno_engine *engine)
@@ -205,16 +200,11 @@ void dyno_report_step_json(const struct dyno_engine *engine, uint32_t idx, const
 {
     struct dyno_step_info step;
     dyno_engine_step(engine, idx, &step);
-    dyno_json_key(json, "name");
-    dyno_json_str(json, step.name);
-    dyno_json_key(json, "op");
-    dyno_json_str(json, step.op);
-    dyno_json_key(json, "kernel");
-    dyno_json_str(json, step.kernel);
-    if (dyno_report_precision(engine, idx)[0] != 0) {
-        dyno_json_key(json, "precision");
-        dyno_json_str(json, dyno_report_precision(engine, idx));
-    }
+    dyno_json_put_str(json, "name", step.name);
+    dyno_json_put_str(json, "op", step.op);
+    dyno_json_put_str(json, "kernel", step.kernel);
+    if (dyno_report_precision(engine, idx)[0] != 0)
+        dyno_json_put_str(json, "precision", dyno_report_precision(engine, idx));
     dyno_json_key(json, nodes_key);
     dyno_json_array_begin(json);
     for (uint32_t k = 0; k < step.origin_count; k++)
@@ -234,18 +224,6 @@ static void steps_json(const struct dyno_engine *engine, struct dyno_json_writer
     dyno_json_array_end(json);
 }
 
-static void number(struct dyno_json_writer *json, const char *key, double value)
-{
-    dyno_json_key(json, key);
-    dyno_json_f64(json, value);
-}
-
-static void count(struct dyno_json_writer *json, const char *key, uint64_t value)
-{
-    dyno_json_key(json, key);
-    dyno_json_u64(json, value);
-}
-
 void dyno_report_branches_json(const struct dyno_context *context, struct dyno_json_writer *json)
 {
     const struct dyno_branches *branches = dyno_context_branches(context);
@@ -253,10 +231,10 @@ void dyno_report_branches_json(const struct dyno_context *context, struct dyno_j
         return;
     dyno_json_key(json, "branches");
     dyno_json_object_begin(json);
-    count(json, "steps_in_a_row", branches->depth);
-    count(json, "steps_at_once", branches->width);
-    count(json, "edges", branches->edge_count);
-    count(json, "chain_arena_bytes", branches->chain_bytes);
+    dyno_json_put_u64(json, "steps_in_a_row", branches->depth);
+    dyno_json_put_u64(json, "steps_at_once", branches->width);
+    dyno_json_put_u64(json, "edges", branches->edge_count);
+    dyno_json_put_u64(json, "chain_arena_bytes", branches->chain_bytes);
     dyno_json_object_end(json);
 }
 
@@ -266,9 +244,9 @@ static void accuracy_json(const struct dyno_engine *engine, const struct dyno_bu
     dyno_report_accuracy_json(engine, json);
     if (!(engine->plan->accuracy_budget > 0.0F))
         return;
-    number(json, "accuracy_error_without", report->accuracy.free_error);
-    count(json, "accuracy_trials", report->accuracy.trials);
-    number(json, "accuracy_ms", ms(report->accuracy.ns));
+    dyno_json_put_f64(json, "accuracy_error_without", report->accuracy.free_error);
+    dyno_json_put_u64(json, "accuracy_trials", report->accuracy.trials);
+    dyno_json_put_f64(json, "accuracy_ms", ms(report->accuracy.ns));
     for (int tf32 = 0; tf32 < 2; tf32++) {
         dyno_json_key(json, tf32 != 0 ? "raised_to_tf32" : "kept_in_f32");
         dyno_json_array_begin(json);
@@ -302,15 +280,13 @@ static void accuracy_text(const struct dyno_engine *engine, const struct dyno_bu
 static void gpu_json(const struct dyno_engine *engine, const struct dyno_build_report *report,
                      struct dyno_json_writer *json)
 {
-    dyno_json_key(json, "gpu");
-    dyno_json_str(json, report->target.gpu.name);
-    count(json, "compute_capability", (uint64_t)report->target.gpu.compute);
-    count(json, "cpu_steps", report->cpu_step_count);
-    count(json, "gpu_programs", report->program_count);
+    dyno_json_put_str(json, "gpu", report->target.gpu.name);
+    dyno_json_put_u64(json, "compute_capability", (uint64_t)report->target.gpu.compute);
+    dyno_json_put_u64(json, "cpu_steps", report->cpu_step_count);
+    dyno_json_put_u64(json, "gpu_programs", report->program_count);
     dyno_report_precisions_json(engine, json);
     accuracy_json(engine, report, json);
-    dyno_json_key(json, "libraries");
-    dyno_json_str(json, report->libraries);
+    dyno_json_put_str(json, "libraries", report->libraries);
 }
 
 /* How the GPU's clock went, and what a larger workspace would have bought. */
@@ -319,17 +295,17 @@ static void tuning_json(const struct dyno_build_report *report, struct dyno_json
     if (report->tune.clock.most_mhz > 0.0) {
         dyno_json_key(json, "tuning_clock");
         dyno_json_object_begin(json);
-        number(json, "least_mhz", report->tune.clock.least_mhz);
-        number(json, "most_mhz", report->tune.clock.most_mhz);
-        count(json, "timings_repeated", report->tune.clock.repeated);
+        dyno_json_put_f64(json, "least_mhz", report->tune.clock.least_mhz);
+        dyno_json_put_f64(json, "most_mhz", report->tune.clock.most_mhz);
+        dyno_json_put_u64(json, "timings_repeated", report->tune.clock.repeated);
         dyno_json_object_end(json);
     }
     if (report->target.workspace_bytes_max != UINT64_MAX) {
         dyno_json_key(json, "larger_workspace");
         dyno_json_object_begin(json);
-        count(json, "steps", report->tune.workspace_steps);
-        number(json, "saves_us", (double)report->tune.workspace_us);
-        count(json, "bytes", report->tune.workspace_bytes);
+        dyno_json_put_u64(json, "steps", report->tune.workspace_steps);
+        dyno_json_put_f64(json, "saves_us", (double)report->tune.workspace_us);
+        dyno_json_put_u64(json, "bytes", report->tune.workspace_bytes);
         dyno_json_object_end(json);
     }
 }
@@ -347,35 +323,32 @@ void dyno_report_build_json(const struct dyno_build_report *report,
     dyno_isa_print(report->target.isa_mask, &isa);
     arena_at_opt(engine, &arena_bytes, &tensor_bytes);
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "model");
-    dyno_json_str(&json, onnx_path);
-    dyno_json_key(&json, "engine");
-    dyno_json_str(&json, engine_path);
-    dyno_json_key(&json, "processor");
-    dyno_json_str(&json, cpu);
-    dyno_json_key(&json, "isa");
-    dyno_json_str(&json, dyno_strbuf_text(&isa));
-    count(&json, "threads", (uint64_t)report->target.thread_count);
+    dyno_json_put_str(&json, "model", onnx_path);
+    dyno_json_put_str(&json, "engine", engine_path);
+    dyno_json_put_str(&json, "processor", cpu);
+    dyno_json_put_str(&json, "isa", dyno_strbuf_text(&isa));
+    dyno_json_put_u64(&json, "threads", (uint64_t)report->target.thread_count);
     if (report->target.gpu.compute != 0)
         gpu_json(engine, report, &json);
-    count(&json, "model_bytes", report->model_bytes);
-    count(&json, "engine_bytes", dyno_engine_file_bytes(engine));
-    count(&json, "packed_bytes", report->packed_bytes);
-    count(&json, "arena_bytes", arena_bytes);
-    count(&json, "tensor_bytes", tensor_bytes);
-    count(&json, "onnx_nodes", report->onnx_node_count);
-    count(&json, "graph_nodes", report->graph_node_count);
-    count(&json, "step_count", report->step_count);
-    count(&json, "layout_changes", report->reorder_count);
-    count(&json, "views", report->view_count);
-    count(&json, "candidates", report->tune.candidate_count);
-    count(&json, "candidates_timed", report->tune.measured_count);
-    count(&json, "candidates_cached", report->tune.cached_count);
+    dyno_json_put_u64(&json, "model_bytes", report->model_bytes);
+    dyno_json_put_u64(&json, "engine_bytes", dyno_engine_file_bytes(engine));
+    dyno_json_put_u64(&json, "packed_bytes", report->packed_bytes);
+    dyno_json_put_u64(&json, "arena_bytes", arena_bytes);
+    dyno_json_put_u64(&json, "tensor_bytes", tensor_bytes);
+    dyno_json_put_u64(&json, "onnx_nodes", report->onnx_node_count);
+    dyno_json_put_u64(&json, "graph_nodes", report->graph_node_count);
+    dyno_json_put_u64(&json, "step_count", report->step_count);
+    dyno_json_put_u64(&json, "layout_changes", report->reorder_count);
+    dyno_json_put_u64(&json, "views", report->view_count);
+    dyno_json_put_u64(&json, "candidates", report->tune.candidate_count);
+    dyno_json_put_u64(&json, "candidates_timed", report->tune.measured_count);
+    dyno_json_put_u64(&json, "candidates_cached", report->tune.cached_count);
     if (report->whole.chain_us > 0.0F) {
-        number(&json, "graph_chain_us", (double)report->whole.chain_us);
-        number(&json, "graph_branches_us", (double)report->whole.branches_us);
+        dyno_json_put_f64(&json, "graph_chain_us", (double)report->whole.chain_us);
+        dyno_json_put_f64(&json, "graph_branches_us", (double)report->whole.branches_us);
     }
-    number(&json, "predicted_us", (double)(report->tune.step_us + report->tune.reorder_us));
+    dyno_json_put_f64(&json, "predicted_us",
+                      (double)(report->tune.step_us + report->tune.reorder_us));
     tuning_json(report, &json);
     dyno_report_providers_json(report, &json);
     dyno_report_retime_json(&report->retime, &json);
@@ -383,11 +356,12 @@ void dyno_report_build_json(const struct dyno_build_report *report,
     dyno_json_key(&json, "stage_ms");
     dyno_json_object_begin(&json);
     for (int i = 0; i < DYNO_STAGE_COUNT; i++) {
-        number(&json, dyno_build_stage_text((enum dyno_build_stage)i), ms(report->stage_ns[i]));
+        dyno_json_put_f64(&json, dyno_build_stage_text((enum dyno_build_stage)i),
+                          ms(report->stage_ns[i]));
         total_ns += report->stage_ns[i];
     }
     dyno_json_object_end(&json);
-    number(&json, "build_ms", ms(total_ns));
+    dyno_json_put_f64(&json, "build_ms", ms(total_ns));
     dyno_report_ios_json(engine, &json);
     steps_json(engine, &json);
     dyno_json_object_end(&json);

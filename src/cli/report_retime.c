@@ -28,20 +28,14 @@ void dyno_report_providers_json(const struct dyno_build_report *report,
         return;
     dyno_json_key(json, "own_kernels");
     dyno_json_object_begin(json);
-    dyno_json_key(json, "alone");
-    dyno_json_bool(json, providers->own_alone);
-    dyno_json_key(json, "libraries_save_us");
-    dyno_json_f64(json, (double)providers->saves_us);
+    dyno_json_put_bool(json, "alone", providers->own_alone);
+    dyno_json_put_f64(json, "libraries_save_us", (double)providers->saves_us);
     if (report->accuracy.trials > 0) {
-        dyno_json_key(json, "error");
-        dyno_json_f64(json, providers->own_error);
-        dyno_json_key(json, "error_with_libraries");
-        dyno_json_f64(json, providers->with_error);
+        dyno_json_put_f64(json, "error", providers->own_error);
+        dyno_json_put_f64(json, "error_with_libraries", providers->with_error);
     }
-    if (providers->failure.status != DYNO_OK) {
-        dyno_json_key(json, "failure");
-        dyno_json_str(json, providers->failure.text);
-    }
+    if (providers->failure.status != DYNO_OK)
+        dyno_json_put_str(json, "failure", providers->failure.text);
     dyno_json_object_end(json);
 }
 
@@ -102,33 +96,26 @@ static void way_json(const char *key, const struct dyno_tactic *tactic, float us
 {
     dyno_json_key(json, key);
     dyno_json_object_begin(json);
-    dyno_json_key(json, "kernel");
-    dyno_json_str(json, kernel_of(tactic));
+    dyno_json_put_str(json, "kernel", kernel_of(tactic));
     dyno_json_key(json, "parameters");
     dyno_json_array_begin(json);
     for (int i = 0; i < cfg_count(tactic); i++)
         dyno_json_u64(json, tactic->cfg[i]);
     dyno_json_array_end(json);
-    dyno_json_key(json, "alone_us");
-    dyno_json_f64(json, (double)us);
+    dyno_json_put_f64(json, "alone_us", (double)us);
     dyno_json_object_end(json);
 }
 
 static void trial_json(const struct dyno_retime_trial *trial, struct dyno_json_writer *json)
 {
     dyno_json_object_begin(json);
-    dyno_json_key(json, "step");
-    dyno_json_str(json, trial->step_name);
-    dyno_json_key(json, "steps");
-    dyno_json_u64(json, trial->step_count);
+    dyno_json_put_str(json, "step", trial->step_name);
+    dyno_json_put_u64(json, "steps", trial->step_count);
     way_json("chosen", &trial->chosen, trial->chosen_us, json);
     way_json("other", &trial->other, trial->other_us, json);
-    dyno_json_key(json, "saves_us");
-    dyno_json_f64(json, (double)trial->saves_us);
-    dyno_json_key(json, "cached");
-    dyno_json_bool(json, trial->is_cached);
-    dyno_json_key(json, "taken");
-    dyno_json_bool(json, trial->is_taken);
+    dyno_json_put_f64(json, "saves_us", (double)trial->saves_us);
+    dyno_json_put_bool(json, "cached", trial->is_cached);
+    dyno_json_put_bool(json, "taken", trial->is_taken);
     dyno_json_object_end(json);
 }
 
@@ -138,16 +125,11 @@ void dyno_report_retime_json(const struct dyno_retime_report *report, struct dyn
         return;
     dyno_json_key(json, "retimed");
     dyno_json_object_begin(json);
-    dyno_json_key(json, "ms");
-    dyno_json_f64(json, (double)report->ns * 1e-6);
-    dyno_json_key(json, "graph_us");
-    dyno_json_f64(json, (double)report->graph_us);
-    dyno_json_key(json, "all_tried");
-    dyno_json_bool(json, !report->is_cut);
-    if (report->failure.status != DYNO_OK) {
-        dyno_json_key(json, "failure");
-        dyno_json_str(json, report->failure.text);
-    }
+    dyno_json_put_f64(json, "ms", (double)report->ns * 1e-6);
+    dyno_json_put_f64(json, "graph_us", (double)report->graph_us);
+    dyno_json_put_bool(json, "all_tried", !report->is_cut);
+    if (report->failure.status != DYNO_OK)
+        dyno_json_put_str(json, "failure", report->failure.text);
     dyno_json_key(json, "trials");
     dyno_json_array_begin(json);
     for (uint32_t i = 0; i < report->trial_count; i++)

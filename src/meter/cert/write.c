@@ -6,37 +6,21 @@
 #include "base/json.h"
 #include "meter/cert/internal.h"
 
-typedef struct dyno_json_writer writer;
-
-static void text(writer *json, const char *key, const char *value)
-{
-    dyno_json_put_str(json, key, value);
-}
-
-static void number(writer *json, const char *key, uint64_t value)
-{
-    dyno_json_put_u64(json, key, value);
-}
-
-static void hash(writer *json, const char *key, const struct dyno_cert_hash *value)
+static void hash(struct dyno_json_writer *json, const char *key, const struct dyno_cert_hash *value)
 {
     char hex[DYNO_CERT_HEX_ROOM];
     dyno_cert_hex(value, hex);
-    text(json, key, hex);
+    dyno_json_put_str(json, key, hex);
 }
 
-static void flag(writer *json, const char *key, bool value)
-{
-    dyno_json_put_bool(json, key, value);
-}
-
-static void time_text(writer *json, const char *key, int64_t value_s)
+static void time_text(struct dyno_json_writer *json, const char *key, int64_t value_s)
 {
     char room[DYNO_TIME_TEXT_ROOM];
-    text(json, key, dyno_time_text(value_s, room));
+    dyno_json_put_str(json, key, dyno_time_text(value_s, room));
 }
 
-static void numbers(writer *json, const char *key, const int64_t *values, uint32_t count)
+static void numbers(struct dyno_json_writer *json, const char *key, const int64_t *values,
+                    uint32_t count)
 {
     dyno_json_key(json, key);
     dyno_json_array_begin(json);
@@ -47,7 +31,8 @@ static void numbers(writer *json, const char *key, const int64_t *values, uint32
 
 /* --- samples --- */
 
-static void series(writer *json, const char *key, const struct dyno_cert_series *value)
+static void series(struct dyno_json_writer *json, const char *key,
+                   const struct dyno_cert_series *value)
 {
     dyno_json_key(json, key);
     dyno_json_array_begin(json);
@@ -78,8 +63,8 @@ static int64_t whole(double value)
 }
 
 /* Ends outward, so that the printed interval holds the derived one. */
-static void interval(writer *json, const char *key, const struct dyno_cert_interval *value,
-                     double scale)
+static void interval(struct dyno_json_writer *json, const char *key,
+                     const struct dyno_cert_interval *value, double scale)
 {
     dyno_json_key(json, key);
     dyno_json_array_begin(json);
@@ -89,7 +74,7 @@ static void interval(writer *json, const char *key, const struct dyno_cert_inter
     dyno_json_array_end(json);
 }
 
-static void speedup(writer *json, const struct dyno_cert_interval *log_value)
+static void speedup(struct dyno_json_writer *json, const struct dyno_cert_interval *log_value)
 {
     const struct dyno_cert_interval ratio = {.lower = exp(log_value->lower),
                                              .value = exp(log_value->value),
@@ -97,27 +82,28 @@ static void speedup(writer *json, const struct dyno_cert_interval *log_value)
     interval(json, "s_1e6", &ratio, 1e6);
 }
 
-static void point(writer *json, const struct dyno_cert *cert, const struct dyno_cert_point *value)
+static void point(struct dyno_json_writer *json, const struct dyno_cert *cert,
+                  const struct dyno_cert_point *value)
 {
     dyno_json_object_begin(json);
     numbers(json, "at", value->at, cert->axis_count);
     series(json, "control", &value->control);
     if (cert->kind == DYNO_CERT_ENGINE)
         series(json, "speedup", &value->speedup);
-    number(json, "profiled_ns", value->profiled_ns);
-    number(json, "opaque_ns", value->opaque_ns);
-    number(json, "blocks_kept", value->kept_count);
-    number(json, "blocks_dropped", value->dropped_count);
+    dyno_json_put_u64(json, "profiled_ns", value->profiled_ns);
+    dyno_json_put_u64(json, "opaque_ns", value->opaque_ns);
+    dyno_json_put_u64(json, "blocks_kept", value->kept_count);
+    dyno_json_put_u64(json, "blocks_dropped", value->dropped_count);
     interval(json, "control_1e6", &value->control_log, 1e6);
     interval(json, "baseline_item_ns", &value->item_ns, 1.0);
     if (cert->kind == DYNO_CERT_ENGINE)
         speedup(json, &value->speedup_log);
     else
-        number(json, "t_ref_ns", value->t_ref_ns);
+        dyno_json_put_u64(json, "t_ref_ns", value->t_ref_ns);
     dyno_json_object_end(json);
 }
 
-static void attempts(writer *json, const struct dyno_cert *cert)
+static void attempts(struct dyno_json_writer *json, const struct dyno_cert *cert)
 {
     dyno_json_key(json, "attempts");
     dyno_json_array_begin(json);
@@ -130,8 +116,8 @@ static void attempts(writer *json, const struct dyno_cert *cert)
         for (uint32_t i = 0; i < cert->point_count; i++)
             point(json, cert, &attempt->points[i]);
         dyno_json_array_end(json);
-        text(json, "outcome", dyno_cert_outcome_text(attempt->outcome));
-        text(json, "breaks", attempt->rule);
+        dyno_json_put_str(json, "outcome", dyno_cert_outcome_text(attempt->outcome));
+        dyno_json_put_str(json, "breaks", attempt->rule);
         dyno_json_object_end(json);
     }
     dyno_json_array_end(json);
@@ -139,15 +125,15 @@ static void attempts(writer *json, const struct dyno_cert *cert)
 
 /* --- what was measured on --- */
 
-static void inputs(writer *json, const struct dyno_cert *cert)
+static void inputs(struct dyno_json_writer *json, const struct dyno_cert *cert)
 {
     dyno_json_key(json, "inputs");
     dyno_json_array_begin(json);
     for (uint32_t i = 0; i < cert->input_count; i++) {
         const struct dyno_cert_input *input = &cert->inputs[i];
         dyno_json_object_begin(json);
-        text(json, "name", input->name);
-        text(json, "type", input->type);
+        dyno_json_put_str(json, "name", input->name);
+        dyno_json_put_str(json, "type", input->type);
         numbers(json, "min", input->min, input->rank);
         numbers(json, "opt", input->opt, input->rank);
         numbers(json, "max", input->max, input->rank);
@@ -174,19 +160,19 @@ static void inputs(writer *json, const struct dyno_cert *cert)
     dyno_json_array_end(json);
 }
 
-static void gpu(writer *json, const struct dyno_cert_gpu *value)
+static void gpu(struct dyno_json_writer *json, const struct dyno_cert_gpu *value)
 {
     dyno_json_key(json, "gpu");
     dyno_json_object_begin(json);
-    number(json, "compute", value->compute);
-    number(json, "cuda", value->cuda);
-    text(json, "driver", value->driver);
-    number(json, "multiprocessors", value->multiprocessors);
-    number(json, "memory_bytes", value->memory_bytes);
-    number(json, "power_limit_mw", value->power_limit_mw);
-    number(json, "memory_mhz", value->memory_mhz);
-    text(json, "libraries", value->libraries);
-    text(json, "host", value->host);
+    dyno_json_put_u64(json, "compute", value->compute);
+    dyno_json_put_u64(json, "cuda", value->cuda);
+    dyno_json_put_str(json, "driver", value->driver);
+    dyno_json_put_u64(json, "multiprocessors", value->multiprocessors);
+    dyno_json_put_u64(json, "memory_bytes", value->memory_bytes);
+    dyno_json_put_u64(json, "power_limit_mw", value->power_limit_mw);
+    dyno_json_put_u64(json, "memory_mhz", value->memory_mhz);
+    dyno_json_put_str(json, "libraries", value->libraries);
+    dyno_json_put_str(json, "host", value->host);
     dyno_json_key(json, "timed_by");
     dyno_json_array_begin(json);
     for (int side = 0; side < 2; side++)
@@ -195,27 +181,27 @@ static void gpu(writer *json, const struct dyno_cert_gpu *value)
     dyno_json_object_end(json);
 }
 
-static void heading(writer *json, const struct dyno_cert *cert)
+static void heading(struct dyno_json_writer *json, const struct dyno_cert *cert)
 {
-    number(json, "dyno_certificate",
-           cert->gpu.compute != 0 ? DYNO_CERT_VERSION_GPU : DYNO_CERT_VERSION);
-    text(json, "kind", dyno_cert_kind_text(cert->kind));
-    text(json, "program", cert->program);
+    dyno_json_put_u64(json, "dyno_certificate",
+                      cert->gpu.compute != 0 ? DYNO_CERT_VERSION_GPU : DYNO_CERT_VERSION);
+    dyno_json_put_str(json, "kind", dyno_cert_kind_text(cert->kind));
+    dyno_json_put_str(json, "program", cert->program);
     time_text(json, "issued", cert->issued_s);
-    number(json, "term_days", cert->term_days);
-    flag(json, "trial", cert->is_trial);
+    dyno_json_put_u64(json, "term_days", cert->term_days);
+    dyno_json_put_bool(json, "trial", cert->is_trial);
     dyno_json_key(json, "device");
     dyno_json_object_begin(json);
-    text(json, "class", cert->device_class);
-    text(json, "processor", cert->processor);
-    text(json, "isa", cert->isa);
-    number(json, "threads", cert->threads);
+    dyno_json_put_str(json, "class", cert->device_class);
+    dyno_json_put_str(json, "processor", cert->processor);
+    dyno_json_put_str(json, "isa", cert->isa);
+    dyno_json_put_u64(json, "threads", cert->threads);
     if (cert->gpu.compute != 0)
         gpu(json, &cert->gpu);
     dyno_json_object_end(json);
     dyno_json_key(json, "model");
     dyno_json_object_begin(json);
-    text(json, "name", cert->model_name);
+    dyno_json_put_str(json, "name", cert->model_name);
     hash(json, "sha256", &cert->model);
     dyno_json_object_end(json);
     hash(json, "baseline_sha256", &cert->baseline);
@@ -223,14 +209,14 @@ static void heading(writer *json, const struct dyno_cert *cert)
         dyno_json_key(json, "engine");
         dyno_json_object_begin(json);
         hash(json, "sha256", &cert->engine);
-        text(json, "precision", cert->precision);
+        dyno_json_put_str(json, "precision", cert->precision);
         dyno_json_object_end(json);
         hash(json, "reference", &cert->reference);
     }
     inputs(json, cert);
 }
 
-static void sweep(writer *json, const struct dyno_cert *cert)
+static void sweep(struct dyno_json_writer *json, const struct dyno_cert *cert)
 {
     dyno_json_key(json, "sweep");
     dyno_json_array_begin(json);
@@ -246,32 +232,32 @@ static void sweep(writer *json, const struct dyno_cert *cert)
 
 /* --- accuracy and scenarios --- */
 
-static void accuracy(writer *json, const struct dyno_cert_accuracy *value)
+static void accuracy(struct dyno_json_writer *json, const struct dyno_cert_accuracy *value)
 {
     dyno_json_key(json, "accuracy");
     dyno_json_object_begin(json);
-    text(json, "data", value->is_given ? "given" : "made up");
-    text(json, "judged_by", value->by_top_1 ? "top-1" : "error");
-    number(json, "class_1e6", value->class_1e6);
+    dyno_json_put_str(json, "data", value->is_given ? "given" : "made up");
+    dyno_json_put_str(json, "judged_by", value->by_top_1 ? "top-1" : "error");
+    dyno_json_put_u64(json, "class_1e6", value->class_1e6);
     dyno_json_key(json, "outputs");
     dyno_json_array_begin(json);
     for (uint32_t i = 0; i < value->output_count; i++) {
         const struct dyno_cert_output *output = &value->outputs[i];
         dyno_json_object_begin(json);
-        text(json, "name", output->name);
-        number(json, "rows", output->rows);
-        number(json, "elements", output->elements);
-        number(json, "error_1e9", output->error_1e9);
-        number(json, "same_top_1", output->same_top_1);
+        dyno_json_put_str(json, "name", output->name);
+        dyno_json_put_u64(json, "rows", output->rows);
+        dyno_json_put_u64(json, "elements", output->elements);
+        dyno_json_put_u64(json, "error_1e9", output->error_1e9);
+        dyno_json_put_u64(json, "same_top_1", output->same_top_1);
         dyno_json_object_end(json);
     }
     dyno_json_array_end(json);
-    number(json, "agreement_1e6", value->agreement_1e6);
+    dyno_json_put_u64(json, "agreement_1e6", value->agreement_1e6);
     dyno_json_object_end(json);
 }
 
 /* Baseline and engine; null where 0 says that there is no such number. */
-static void both(writer *json, const char *key, const uint64_t values[2])
+static void both(struct dyno_json_writer *json, const char *key, const uint64_t values[2])
 {
     dyno_json_key(json, key);
     dyno_json_array_begin(json);
@@ -284,18 +270,18 @@ static void both(writer *json, const char *key, const uint64_t values[2])
     dyno_json_array_end(json);
 }
 
-static void scenarios(writer *json, const struct dyno_cert_scenarios *value)
+static void scenarios(struct dyno_json_writer *json, const struct dyno_cert_scenarios *value)
 {
     static const char *const sides[] = {"baseline_ns", "engine_ns"};
     dyno_json_key(json, "scenarios");
     dyno_json_object_begin(json);
-    number(json, "bound_ns", value->bound_ns);
+    dyno_json_put_u64(json, "bound_ns", value->bound_ns);
     dyno_json_key(json, "runs");
     dyno_json_array_begin(json);
     for (uint32_t r = 0; r < value->row_count; r++) {
         const struct dyno_cert_row *row = &value->rows[r];
         dyno_json_object_begin(json);
-        number(json, "batch", row->batch);
+        dyno_json_put_u64(json, "batch", row->batch);
         for (int side = 0; side < 2; side++) {
             dyno_json_key(json, sides[side]);
             dyno_json_array_begin(json);
@@ -312,7 +298,7 @@ static void scenarios(writer *json, const struct dyno_cert_scenarios *value)
     both(json, "server_queries_1e6", value->server_1e6);
     both(json, "server_batch", value->server_batch);
     if (value->slo_1e6 != 0) {
-        number(json, "s_slo_1e6", value->slo_1e6);
+        dyno_json_put_u64(json, "s_slo_1e6", value->slo_1e6);
     } else {
         dyno_json_key(json, "s_slo_1e6");
         dyno_json_null(json);
@@ -321,7 +307,7 @@ static void scenarios(writer *json, const struct dyno_cert_scenarios *value)
 }
 
 /* Of the whole card, whoever used it meanwhile: an estimate. */
-static void energy(writer *json, const struct dyno_cert_energy *value)
+static void energy(struct dyno_json_writer *json, const struct dyno_cert_energy *value)
 {
     static const char *const sides[] = {"baseline", "engine"};
     dyno_json_key(json, "energy");
@@ -330,7 +316,7 @@ static void energy(writer *json, const struct dyno_cert_energy *value)
         return;
     }
     dyno_json_object_begin(json);
-    flag(json, "estimate", true);
+    dyno_json_put_bool(json, "estimate", true);
     for (int side = 0; side < 2; side++) {
         dyno_json_key(json, sides[side]);
         dyno_json_array_begin(json);
@@ -348,15 +334,15 @@ static void energy(writer *json, const struct dyno_cert_energy *value)
 
 void dyno_cert_text(const struct dyno_cert *cert, struct dyno_strbuf *text_out)
 {
-    writer json = {.out = text_out, .indent = -1};
+    struct dyno_json_writer json = {.out = text_out, .indent = -1};
     dyno_json_object_begin(&json);
     heading(&json, cert);
     if (cert->kind == DYNO_CERT_REFERENCE)
         sweep(&json, cert);
-    number(&json, "batch", cert->batch);
-    number(&json, "processes", cert->process_count);
-    number(&json, "blocks", cert->block_count);
-    number(&json, "segment_ns", cert->segment_ns);
+    dyno_json_put_u64(&json, "batch", cert->batch);
+    dyno_json_put_u64(&json, "processes", cert->process_count);
+    dyno_json_put_u64(&json, "blocks", cert->block_count);
+    dyno_json_put_u64(&json, "segment_ns", cert->segment_ns);
     dyno_json_key(&json, "earlier");
     dyno_json_array_begin(&json);
     for (uint32_t i = 0; i < cert->earlier_count; i++) {
@@ -376,8 +362,8 @@ void dyno_cert_text(const struct dyno_cert *cert, struct dyno_strbuf *text_out)
             dyno_json_u64(&json, cert->speedup_1e6[i]);
         dyno_json_array_end(&json);
     }
-    text(&json, "outcome", dyno_cert_outcome_text(cert->outcome));
-    text(&json, "breaks", cert->rule);
+    dyno_json_put_str(&json, "outcome", dyno_cert_outcome_text(cert->outcome));
+    dyno_json_put_str(&json, "breaks", cert->rule);
     dyno_json_object_end(&json);
     dyno_strbuf_puts(text_out, "\n");
 }

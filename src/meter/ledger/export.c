@@ -106,8 +106,7 @@ static void put(struct writer *writer, const char *name, const char *text)
         put_csv(writer, writer->is_head ? name : text);
         return;
     }
-    dyno_json_key(&writer->json, name);
-    dyno_json_str(&writer->json, text);
+    dyno_json_put_str(&writer->json, name, text);
 }
 
 static void put_number(struct writer *writer, const char *name, uint64_t value)
@@ -118,8 +117,7 @@ static void put_number(struct writer *writer, const char *name, uint64_t value)
         put(writer, name, text);
         return;
     }
-    dyno_json_key(&writer->json, name);
-    dyno_json_u64(&writer->json, value);
+    dyno_json_put_u64(&writer->json, name, value);
 }
 
 static void put_columns(struct writer *writer, const struct dyno_scanned *scanned)

@@ -300,18 +300,14 @@ static void say_hello_json(const struct dyno_server *server)
                  {"grpc", server->grpc_number},
                  {"metrics", server->metrics_number}};
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "version");
-    dyno_json_str(&json, DYNO_VERSION);
-    dyno_json_key(&json, "address");
-    dyno_json_str(&json, server->options.address);
+    dyno_json_put_str(&json, "version", DYNO_VERSION);
+    dyno_json_put_str(&json, "address", server->options.address);
     for (size_t i = 0; i < DYNO_COUNT(ports); i++) {
         if (ports[i].number < 0)
             continue;
-        dyno_json_key(&json, ports[i].name);
-        dyno_json_i64(&json, ports[i].number);
+        dyno_json_put_i64(&json, ports[i].name, ports[i].number);
     }
-    dyno_json_key(&json, "pid");
-    dyno_json_i64(&json, getpid());
+    dyno_json_put_i64(&json, "pid", getpid());
     dyno_json_object_end(&json);
     printf("%s\n", dyno_strbuf_text(&text));
     (void)fflush(stdout);
