@@ -48,6 +48,13 @@ void dyno_json_put_i64(struct dyno_json_writer *json, const char *key, int64_t v
 void dyno_json_put_u64(struct dyno_json_writer *json, const char *key, uint64_t value);
 void dyno_json_put_f64(struct dyno_json_writer *json, const char *key, double value);
 void dyno_json_put_bool(struct dyno_json_writer *json, const char *key, bool value);
+/* NULL: null. */
+void dyno_json_put_str_or_null(struct dyno_json_writer *json, const char *key, const char *text);
+void dyno_json_put_strs(struct dyno_json_writer *json, const char *key, const char *const *texts,
+                        size_t count);
+/* What follows, up to the end of the object or array, is the value. */
+void dyno_json_put_object_begin(struct dyno_json_writer *json, const char *key);
+void dyno_json_put_array_begin(struct dyno_json_writer *json, const char *key);
 
 /* --- reader: one token at a time, in constant memory --- */
 

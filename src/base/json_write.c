@@ -250,3 +250,33 @@ void dyno_json_put_bool(struct dyno_json_writer *json, const char *key, bool val
     dyno_json_key(json, key);
     dyno_json_bool(json, value);
 }
+
+void dyno_json_put_str_or_null(struct dyno_json_writer *json, const char *key, const char *text)
+{
+    dyno_json_key(json, key);
+    if (text != NULL)
+        dyno_json_str(json, text);
+    else
+        dyno_json_null(json);
+}
+
+void dyno_json_put_object_begin(struct dyno_json_writer *json, const char *key)
+{
+    dyno_json_key(json, key);
+    dyno_json_object_begin(json);
+}
+
+void dyno_json_put_array_begin(struct dyno_json_writer *json, const char *key)
+{
+    dyno_json_key(json, key);
+    dyno_json_array_begin(json);
+}
+
+void dyno_json_put_strs(struct dyno_json_writer *json, const char *key, const char *const *texts,
+                        size_t count)
+{
+    dyno_json_put_array_begin(json, key);
+    for (size_t i = 0; i < count; i++)
+        dyno_json_str(json, texts[i]);
+    dyno_json_array_end(json);
+}

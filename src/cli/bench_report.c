@@ -54,8 +54,7 @@ static void latency_json(struct dyno_json_writer *json, const char *key,
                 {"mean", latency->mean_us}, {"median", latency->median_us},
                 {"p90", latency->p90_us},   {"p95", latency->p95_us},
                 {"p99", latency->p99_us}};
-    dyno_json_key(json, key);
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, key);
     for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
         dyno_json_put_f64(json, rows[i].key, rows[i].us * 1e-3);
     }
@@ -66,8 +65,7 @@ static void latency_json(struct dyno_json_writer *json, const char *key,
 static void layers_json(const struct dyno_session *session, const double *step_us,
                         struct dyno_json_writer *json)
 {
-    dyno_json_key(json, "layers");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "layers");
     for (uint32_t i = 0; i < dyno_engine_step_count(session->engine); i++) {
         dyno_json_object_begin(json);
         dyno_report_step_json(session->engine, i, "nodes", json);

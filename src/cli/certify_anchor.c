@@ -25,8 +25,7 @@ void dyno_certify_anchor_json(struct dyno_json_writer *json, const struct dyno_a
                 {"most_ns", anchor->most_ns},
                 {"unoptimised_ratio", anchor->ratio}};
     char when[DYNO_TIME_TEXT_ROOM];
-    dyno_json_key(json, "anchor");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "anchor");
     dyno_json_put_str(json, "framework", anchor->framework);
     dyno_json_put_str(json, "by", anchor->by);
     dyno_json_put_str(json, "made", dyno_time_text(anchor->made_s, when));

@@ -303,8 +303,7 @@ static void hash(struct dyno_json_writer *json, const char *key, const struct dy
 static void interval(struct dyno_json_writer *json, const char *key, double lower, double value,
                      double upper)
 {
-    dyno_json_key(json, key);
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, key);
     dyno_json_f64(json, lower);
     dyno_json_f64(json, value);
     dyno_json_f64(json, upper);
@@ -315,8 +314,7 @@ static void point_json(struct dyno_json_writer *json, const struct dyno_cert *ce
                        const struct dyno_cert_point *point)
 {
     dyno_json_object_begin(json);
-    dyno_json_key(json, "at");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "at");
     for (uint32_t a = 0; a < cert->axis_count; a++)
         dyno_json_i64(json, point->at[a]);
     dyno_json_array_end(json);
@@ -339,8 +337,7 @@ static void point_json(struct dyno_json_writer *json, const struct dyno_cert *ce
 static void pair_json(struct dyno_json_writer *json, const char *key, const uint64_t values[2],
                       double scale)
 {
-    dyno_json_key(json, key);
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, key);
     for (int i = 0; i < 2; i++)
         dyno_json_f64(json, values[i] > 0 ? (double)values[i] * scale : NAN);
     dyno_json_array_end(json);
@@ -349,8 +346,7 @@ static void pair_json(struct dyno_json_writer *json, const char *key, const uint
 static void scenarios_json(struct dyno_json_writer *json,
                            const struct dyno_cert_scenarios *scenarios)
 {
-    dyno_json_key(json, "scenarios");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "scenarios");
     pair_json(json, "single_stream_p90_ms", scenarios->single_stream_p90_ns, 1e-6);
     pair_json(json, "multi_stream_p99_ms", scenarios->multi_stream_p99_ns, 1e-6);
     pair_json(json, "offline_items_s", scenarios->offline_1e6, 1e-6);
@@ -380,8 +376,7 @@ void dyno_certify_report_json(struct dyno_json_writer *json, const struct dyno_c
     dyno_json_put_str(json, "expires", dyno_time_text(dyno_cert_expires_s(cert), to));
     dyno_json_put_u64(json, "batch", cert->batch);
     dyno_json_put_u64(json, "attempts", cert->attempt_count);
-    dyno_json_key(json, "points");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "points");
     for (uint32_t i = 0; i < cert->point_count; i++)
         point_json(json, cert, &dyno_cert_points(cert)[i]);
     dyno_json_array_end(json);
@@ -393,8 +388,7 @@ void dyno_certify_report_json(struct dyno_json_writer *json, const struct dyno_c
                  (double)cert->speedup_1e6[1] * 1e-6, (double)cert->speedup_1e6[2] * 1e-6);
         dyno_json_put_f64(json, "agreement", cert->accuracy.agreement_1e6 * 1e-6);
         scenarios_json(json, &cert->scenarios);
-        dyno_json_key(json, "energy_j_per_item");
-        dyno_json_array_begin(json);
+        dyno_json_put_array_begin(json, "energy_j_per_item");
         for (int side = 0; side < 2; side++)
             dyno_json_f64(
                 json, cert->energy.items[0] != 0 ? (double)cert->energy.item_uj[side] * 1e-6 : NAN);

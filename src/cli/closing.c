@@ -34,8 +34,7 @@ static void put_nano(struct dyno_json_writer *json, const char *key, int64_t nan
 
 static void print_credits(const struct dyno_closing *closing, struct dyno_json_writer *json)
 {
-    dyno_json_key(json, "credits");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "credits");
     for (size_t i = 0; i < closing->credit_count; i++) {
         dyno_json_object_begin(json);
         dyno_json_put_str(json, "tenant", closing->credits[i].tenant);
@@ -48,8 +47,7 @@ static void print_credits(const struct dyno_closing *closing, struct dyno_json_w
 
 static void print_invoices(const struct dyno_closing *closing, struct dyno_json_writer *json)
 {
-    dyno_json_key(json, "invoices");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "invoices");
     for (size_t i = 0; i < closing->invoice_count; i++) {
         dyno_json_object_begin(json);
         dyno_json_put_str(json, "number", closing->invoices[i].number);

@@ -319,8 +319,7 @@ static enum dyno_status report(const struct options *options, const struct execu
     const char *first_bad_layer = NULL;
     uint32_t bad_outputs = 0;
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "layers");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "layers");
     for (uint32_t i = 0; options->layers && i < b->layer_count; i++) {
         const struct kept *other = find_layer(a, b->layers[i].name);
         if (other == NULL)
@@ -332,8 +331,7 @@ static enum dyno_status report(const struct options *options, const struct execu
         print_row(&json, options->json, b->layers[i].name, &diff, ok);
     }
     dyno_json_array_end(&json);
-    dyno_json_key(&json, "outputs");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "outputs");
     for (uint32_t i = 0; i < a->output_count && i < b->output_count; i++) {
         const struct dyno_difference diff = compare(&a->outputs[i], &b->outputs[i]);
         const bool ok = diff.relative <= options->rtol;

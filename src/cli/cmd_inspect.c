@@ -47,8 +47,7 @@ static void values_json(const struct dyno_graph *graph, const char *key,
                         struct dyno_value *const *values, uint32_t count,
                         struct dyno_json_writer *json)
 {
-    dyno_json_key(json, key);
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, key);
     for (uint32_t i = 0; i < count; i++) {
         struct dyno_strbuf type = {0};
         value_text(graph, values[i], &type);
@@ -90,8 +89,7 @@ static enum dyno_status inspect_model(const struct options *options, const char 
     dyno_json_put_str(&json, "producer", dyno_onnx_model_producer(model));
     dyno_json_put_i64(&json, "opset", dyno_onnx_model_opset(model));
     dyno_json_put_u64(&json, "nodes", graph->node_count);
-    dyno_json_key(&json, "metadata");
-    dyno_json_object_begin(&json);
+    dyno_json_put_object_begin(&json, "metadata");
     for (uint32_t i = 0; i < dyno_onnx_model_metadata_count(model); i++) {
         const char *key = NULL;
         const char *value = NULL;
@@ -101,8 +99,7 @@ static enum dyno_status inspect_model(const struct options *options, const char 
     dyno_json_object_end(&json);
     values_json(graph, "inputs", graph->inputs, graph->input_count, &json);
     values_json(graph, "outputs", graph->outputs, graph->output_count, &json);
-    dyno_json_key(&json, "ops");
-    dyno_json_object_begin(&json);
+    dyno_json_put_object_begin(&json, "ops");
     if (!options->json) {
         printf("%s: opset %d, made by '%s', %u nodes, %.1f MiB\n", path,
                dyno_onnx_model_opset(model), dyno_onnx_model_producer(model), graph->node_count,
@@ -140,8 +137,7 @@ static enum dyno_status engine_json(const struct dyno_engine *engine, const char
     dyno_report_precisions_json(engine, &json);
     dyno_report_accuracy_json(engine, &json);
     dyno_report_ios_json(engine, &json);
-    dyno_json_key(&json, "steps");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "steps");
     for (uint32_t i = 0; i < dyno_engine_step_count(engine); i++) {
         struct dyno_step_info step;
         dyno_engine_step(engine, i, &step);
@@ -151,11 +147,7 @@ static enum dyno_status engine_json(const struct dyno_engine *engine, const char
         dyno_json_put_str(&json, "TacticName", step.kernel);
         if (dyno_report_precision(engine, i)[0] != 0)
             dyno_json_put_str(&json, "Precision", dyno_report_precision(engine, i));
-        dyno_json_key(&json, "Metadata");
-        dyno_json_array_begin(&json);
-        for (uint32_t k = 0; k < step.origin_count; k++)
-            dyno_json_str(&json, step.origins[k]);
-        dyno_json_array_end(&json);
+        dyno_json_put_strs(&json, "Metadata", step.origins, step.origin_count);
         dyno_json_object_end(&json);
     }
     dyno_json_array_end(&json);
@@ -210,8 +202,7 @@ static enum dyno_status inspect_capability(const struct options *options, const 
     const uint32_t count = dyno_engine_step_count(session.engine);
     uint32_t slow = 0;
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "without_fast_kernel");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "without_fast_kernel");
     for (uint32_t i = 0; i < count; i++) {
         const struct dyno_step *step = &session.engine->plan->steps[i];
         if ((step->tactic.flags & DYNO_TACTIC_REFERENCE) == 0)

@@ -140,8 +140,7 @@ static enum dyno_status print_json(const struct dyno_tariff_book *book, struct d
         dyno_json_put_i64(&json, "version", tariff->version);
         dyno_json_put_str(&json, "kind", dyno_tariff_kind_text(tariff->kind));
         dyno_json_put_str(&json, "currency", tariff->currency->code);
-        dyno_json_key(&json, "prices");
-        dyno_json_array_begin(&json);
+        dyno_json_put_array_begin(&json, "prices");
         for (size_t k = 0; k < DYNO_COUNT(speed_ups); k++) {
             dyno_json_object_begin(&json);
             dyno_json_put_i64(&json, "speed_up", speed_ups[k]);

@@ -174,11 +174,7 @@ static enum dyno_status take_limits(const struct options *options, struct work *
 static void put_time(struct dyno_json_writer *json, const char *key, int64_t time_s)
 {
     char text[DYNO_TIME_TEXT_ROOM];
-    dyno_json_key(json, key);
-    if (time_s != 0)
-        dyno_json_str(json, dyno_time_text(time_s, text));
-    else
-        dyno_json_null(json);
+    dyno_json_put_str_or_null(json, key, time_s != 0 ? dyno_time_text(time_s, text) : NULL);
 }
 
 static int64_t renewal_of(const struct dyno_tenant *tenant)
@@ -193,8 +189,7 @@ static void put_quota(struct dyno_json_writer *json, const struct dyno_tenant *t
 {
     const struct dyno_use *use =
         tenant->period == DYNO_PERIOD_DAY ? &tenant->day_use : &tenant->month_use;
-    dyno_json_key(json, "quota");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "quota");
     dyno_json_put_str(json, "period", dyno_period_text(tenant->period));
     dyno_json_put_u64(json, "requests", tenant->quota_requests);
     dyno_json_put_f64(json, "device_s", (double)tenant->quota_device_ns * 1e-9);
@@ -206,8 +201,7 @@ static void put_quota(struct dyno_json_writer *json, const struct dyno_tenant *t
 
 static void put_keys(struct dyno_json_writer *json, const struct dyno_tenant *tenant)
 {
-    dyno_json_key(json, "keys");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "keys");
     for (size_t i = 0; i < tenant->key_count; i++) {
         dyno_json_object_begin(json);
         dyno_json_put_str(json, "id", tenant->keys[i].id);
@@ -233,11 +227,7 @@ static void put_tenant(struct dyno_json_writer *json, const struct dyno_tenant *
     dyno_json_put_u64(json, "burst", tenant->burst);
     dyno_json_put_u64(json, "concurrent_max", tenant->concurrent_max);
     put_quota(json, tenant);
-    dyno_json_key(json, "models");
-    dyno_json_array_begin(json);
-    for (size_t i = 0; i < tenant->model_count; i++)
-        dyno_json_str(json, tenant->models[i]);
-    dyno_json_array_end(json);
+    dyno_json_put_strs(json, "models", tenant->models, tenant->model_count);
     put_keys(json, tenant);
     dyno_json_object_end(json);
     dyno_strbuf_fini(&rights);

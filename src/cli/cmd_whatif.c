@@ -114,8 +114,7 @@ static enum dyno_status parse_spec(const struct work *work, const char *spec, st
     struct dyno_json_writer json = {.out = &text};
     DYNO_TRY(check_letters(spec, err));
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "tariffs");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "tariffs");
     dyno_json_object_begin(&json);
     dyno_json_put_str(&json, "name", "what if");
     dyno_json_put_i64(&json, "version", 1);
@@ -128,8 +127,7 @@ static enum dyno_status parse_spec(const struct work *work, const char *spec, st
     }
     dyno_json_object_end(&json);
     dyno_json_array_end(&json);
-    dyno_json_key(&json, "grants");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "grants");
     dyno_json_array_end(&json);
     dyno_json_object_end(&json);
     const enum dyno_status status =

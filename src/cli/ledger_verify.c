@@ -282,8 +282,7 @@ static enum dyno_status verify_fleet(struct dyno_ledger_work *work,
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "heads are those of one node: with --fleet-ledger give --node, too");
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "nodes");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "nodes");
     const enum dyno_status status = verify_nodes(work, how, &json, err);
     dyno_json_array_end(&json);
     dyno_json_object_end(&json);
@@ -408,8 +407,7 @@ static enum dyno_status print_proof_json(const struct dyno_proof_report *report,
     dyno_json_put_str(&json, "voids",
                       r->kind == DYNO_RECORD_VOID ? dyno_record_id_text(r->voids, id) : "");
     dyno_json_put_u64(&json, "group", report->group.number);
-    dyno_json_key(&json, "head");
-    dyno_json_object_begin(&json);
+    dyno_json_put_object_begin(&json, "head");
     dyno_head_json(&report->head, &json);
     dyno_json_object_end(&json);
     dyno_json_object_end(&json);

@@ -42,20 +42,11 @@ static double percent_of(const struct dyno_budget_state *state)
 
 /* --- JSON --- */
 
-static void put(struct dyno_json_writer *json, const char *key, const char *value)
-{
-    dyno_json_key(json, key);
-    if (value != NULL)
-        dyno_json_str(json, value);
-    else
-        dyno_json_null(json);
-}
-
 static void put_amount(struct dyno_json_writer *json, const char *key,
                        const struct dyno_tenant_budget *budget, int64_t amount)
 {
     char text[DYNO_MONEY_ROOM];
-    put(json, key, amount_text(budget, amount, text));
+    dyno_json_put_str_or_null(json, key, amount_text(budget, amount, text));
 }
 
 static void put_state(struct dyno_json_writer *json, const struct dyno_budget_state *state)
@@ -66,29 +57,30 @@ static void put_state(struct dyno_json_writer *json, const struct dyno_budget_st
     const bool renews = budget->term != DYNO_TERM_NONE;
     dyno_json_object_begin(json);
     dyno_json_put_i64(json, "id", budget->id);
-    put(json, "tenant", state->tenant_name);
+    dyno_json_put_str_or_null(json, "tenant", state->tenant_name);
     dyno_json_put_bool(json, "of_every_tenant", budget->tenant == 0);
-    put(json, "model", budget->model[0] != 0 ? budget->model : NULL);
-    put(json, "class", budget->class_name[0] != 0 ? budget->class_name : NULL);
-    put(json, "unit", is_work(budget) ? "epu-hours" : budget->unit);
-    put(json, "period", dyno_term_text(budget->term));
+    dyno_json_put_str_or_null(json, "model", budget->model[0] != 0 ? budget->model : NULL);
+    dyno_json_put_str_or_null(json, "class",
+                              budget->class_name[0] != 0 ? budget->class_name : NULL);
+    dyno_json_put_str(json, "unit", is_work(budget) ? "epu-hours" : budget->unit);
+    dyno_json_put_str(json, "period", dyno_term_text(budget->term));
     dyno_json_put_bool(json, "hard", budget->is_hard);
-    dyno_json_key(json, "alerts");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "alerts");
     for (size_t i = 0; i < budget->alert_count; i++)
         dyno_json_u64(json, budget->alerts[i]);
     dyno_json_array_end(json);
     put_amount(json, "amount", budget, budget->amount);
     put_amount(json, "used", budget, state->sums.used);
     /* To the reference-ns, or the nano-unit. */
-    put(json, is_work(budget) ? "used_reference_ns" : "used_nano",
-        dyno_i128_text(state->sums.used, exact));
+    dyno_json_put_str(json, is_work(budget) ? "used_reference_ns" : "used_nano",
+                      dyno_i128_text(state->sums.used, exact));
     put_amount(json, "reserved", budget, state->sums.reserved);
     put_amount(json, "left", budget, left_of(state));
     put_amount(json, "leased", budget, budget->is_hard ? state->sums.leased : 0);
     dyno_json_put_f64(json, "used_percent", percent_of(state));
-    put(json, "renewed", renews ? dyno_time_text(state->span.next_s, when) : NULL);
-    put(json, "created", dyno_time_text(budget->created_s, when));
+    dyno_json_put_str_or_null(json, "renewed",
+                              renews ? dyno_time_text(state->span.next_s, when) : NULL);
+    dyno_json_put_str(json, "created", dyno_time_text(budget->created_s, when));
     dyno_json_object_end(json);
 }
 

@@ -28,8 +28,7 @@ static void io_json(const struct dyno_io_info *info, struct dyno_json_writer *js
     dyno_json_put_str(json, "name", info->name);
     dyno_json_put_str(json, "type", dyno_dtype_text((enum dyno_dtype)info->dtype));
     for (size_t c = 0; info->rank >= 0 && c < DYNO_COUNT(corners); c++) {
-        dyno_json_key(json, names[c]);
-        dyno_json_array_begin(json);
+        dyno_json_put_array_begin(json, names[c]);
         for (int i = 0; i < info->rank; i++)
             dyno_json_i64(json, corners[c][i]);
         dyno_json_array_end(json);
@@ -40,15 +39,13 @@ static void io_json(const struct dyno_io_info *info, struct dyno_json_writer *js
 void dyno_report_ios_json(const struct dyno_engine *engine, struct dyno_json_writer *json)
 {
     struct dyno_io_info info;
-    dyno_json_key(json, "inputs");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "inputs");
     for (uint32_t i = 0; i < dyno_engine_input_count(engine); i++) {
         dyno_engine_input(engine, i, &info);
         io_json(&info, json);
     }
     dyno_json_array_end(json);
-    dyno_json_key(json, "outputs");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "outputs");
     for (uint32_t i = 0; i < dyno_engine_output_count(engine); i++) {
         dyno_engine_output(engine, i, &info);
         io_json(&info, json);
@@ -62,11 +59,7 @@ void dyno_report_precisions_json(const struct dyno_engine *engine, struct dyno_j
     if (engine->plan->gpu.compute == 0)
         return;
     const uint32_t name_count = dyno_plan_precisions(engine->plan, names);
-    dyno_json_key(json, "precisions");
-    dyno_json_array_begin(json);
-    for (uint32_t i = 0; i < name_count; i++)
-        dyno_json_str(json, names[i]);
-    dyno_json_array_end(json);
+    dyno_json_put_strs(json, "precisions", names, name_count);
     dyno_json_put_bool(json, "may_branch", (engine->plan->flags & DYNO_PLAN_BRANCHES) != 0);
 }
 
@@ -205,17 +198,12 @@ void dyno_report_step_json(const struct dyno_engine *engine, uint32_t idx, const
     dyno_json_put_str(json, "kernel", step.kernel);
     if (dyno_report_precision(engine, idx)[0] != 0)
         dyno_json_put_str(json, "precision", dyno_report_precision(engine, idx));
-    dyno_json_key(json, nodes_key);
-    dyno_json_array_begin(json);
-    for (uint32_t k = 0; k < step.origin_count; k++)
-        dyno_json_str(json, step.origins[k]);
-    dyno_json_array_end(json);
+    dyno_json_put_strs(json, nodes_key, step.origins, step.origin_count);
 }
 
 static void steps_json(const struct dyno_engine *engine, struct dyno_json_writer *json)
 {
-    dyno_json_key(json, "steps");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "steps");
     for (uint32_t i = 0; i < dyno_engine_step_count(engine); i++) {
         dyno_json_object_begin(json);
         dyno_report_step_json(engine, i, "origins", json);
@@ -229,8 +217,7 @@ void dyno_report_branches_json(const struct dyno_context *context, struct dyno_j
     const struct dyno_branches *branches = dyno_context_branches(context);
     if (branches == NULL)
         return;
-    dyno_json_key(json, "branches");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "branches");
     dyno_json_put_u64(json, "steps_in_a_row", branches->depth);
     dyno_json_put_u64(json, "steps_at_once", branches->width);
     dyno_json_put_u64(json, "edges", branches->edge_count);
@@ -248,8 +235,7 @@ static void accuracy_json(const struct dyno_engine *engine, const struct dyno_bu
     dyno_json_put_u64(json, "accuracy_trials", report->accuracy.trials);
     dyno_json_put_f64(json, "accuracy_ms", ms(report->accuracy.ns));
     for (int tf32 = 0; tf32 < 2; tf32++) {
-        dyno_json_key(json, tf32 != 0 ? "raised_to_tf32" : "kept_in_f32");
-        dyno_json_array_begin(json);
+        dyno_json_put_array_begin(json, tf32 != 0 ? "raised_to_tf32" : "kept_in_f32");
         for (uint32_t i = 0; i < report->accuracy.raised_count; i++) {
             if (report->accuracy.raised[i].is_tf32 == (tf32 != 0))
                 dyno_json_str(json, report->accuracy.raised[i].name);
@@ -293,16 +279,14 @@ static void gpu_json(const struct dyno_engine *engine, const struct dyno_build_r
 static void tuning_json(const struct dyno_build_report *report, struct dyno_json_writer *json)
 {
     if (report->tune.clock.most_mhz > 0.0) {
-        dyno_json_key(json, "tuning_clock");
-        dyno_json_object_begin(json);
+        dyno_json_put_object_begin(json, "tuning_clock");
         dyno_json_put_f64(json, "least_mhz", report->tune.clock.least_mhz);
         dyno_json_put_f64(json, "most_mhz", report->tune.clock.most_mhz);
         dyno_json_put_u64(json, "timings_repeated", report->tune.clock.repeated);
         dyno_json_object_end(json);
     }
     if (report->target.workspace_bytes_max != UINT64_MAX) {
-        dyno_json_key(json, "larger_workspace");
-        dyno_json_object_begin(json);
+        dyno_json_put_object_begin(json, "larger_workspace");
         dyno_json_put_u64(json, "steps", report->tune.workspace_steps);
         dyno_json_put_f64(json, "saves_us", (double)report->tune.workspace_us);
         dyno_json_put_u64(json, "bytes", report->tune.workspace_bytes);
@@ -353,8 +337,7 @@ void dyno_report_build_json(const struct dyno_build_report *report,
     dyno_report_providers_json(report, &json);
     dyno_report_retime_json(&report->retime, &json);
     uint64_t total_ns = 0;
-    dyno_json_key(&json, "stage_ms");
-    dyno_json_object_begin(&json);
+    dyno_json_put_object_begin(&json, "stage_ms");
     for (int i = 0; i < DYNO_STAGE_COUNT; i++) {
         dyno_json_put_f64(&json, dyno_build_stage_text((enum dyno_build_stage)i),
                           ms(report->stage_ns[i]));

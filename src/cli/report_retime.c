@@ -26,8 +26,7 @@ void dyno_report_providers_json(const struct dyno_build_report *report,
     const struct dyno_providers_report *providers = &report->providers;
     if (!providers->was_tried && providers->failure.status == DYNO_OK)
         return;
-    dyno_json_key(json, "own_kernels");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "own_kernels");
     dyno_json_put_bool(json, "alone", providers->own_alone);
     dyno_json_put_f64(json, "libraries_save_us", (double)providers->saves_us);
     if (report->accuracy.trials > 0) {
@@ -94,11 +93,9 @@ void dyno_report_retime_text(const struct dyno_retime_report *report, bool verbo
 static void way_json(const char *key, const struct dyno_tactic *tactic, float us,
                      struct dyno_json_writer *json)
 {
-    dyno_json_key(json, key);
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, key);
     dyno_json_put_str(json, "kernel", kernel_of(tactic));
-    dyno_json_key(json, "parameters");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "parameters");
     for (int i = 0; i < cfg_count(tactic); i++)
         dyno_json_u64(json, tactic->cfg[i]);
     dyno_json_array_end(json);
@@ -123,15 +120,13 @@ void dyno_report_retime_json(const struct dyno_retime_report *report, struct dyn
 {
     if (report->ns == 0)
         return;
-    dyno_json_key(json, "retimed");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "retimed");
     dyno_json_put_f64(json, "ms", (double)report->ns * 1e-6);
     dyno_json_put_f64(json, "graph_us", (double)report->graph_us);
     dyno_json_put_bool(json, "all_tried", !report->is_cut);
     if (report->failure.status != DYNO_OK)
         dyno_json_put_str(json, "failure", report->failure.text);
-    dyno_json_key(json, "trials");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "trials");
     for (uint32_t i = 0; i < report->trial_count; i++)
         trial_json(&report->trials[i], json);
     dyno_json_array_end(json);

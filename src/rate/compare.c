@@ -211,8 +211,7 @@ static void print_scenario(const struct dyno_scenario *scenario, struct dyno_jso
     char text[DYNO_MONEY_ROOM];
     dyno_json_object_begin(json);
     dyno_json_put_str(json, "tariff", scenario->name);
-    dyno_json_key(json, "tenants");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "tenants");
     for (size_t i = 0; i < statement->account_count; i++)
         dyno_json_put_str(
             json, statement->accounts[i].tenant,
@@ -233,8 +232,7 @@ void dyno_compare_json(const struct dyno_scenario *scenarios, size_t count, stru
     dyno_json_put_str(&json, "from", dyno_time_text(first->first_s, when));
     dyno_json_put_str(&json, "until", dyno_time_text(first->next_s, when));
     dyno_json_put_str(&json, "currency", first->currency != NULL ? first->currency->code : "");
-    dyno_json_key(&json, "scenarios");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "scenarios");
     for (size_t i = 0; i < count; i++)
         print_scenario(&scenarios[i], &json);
     dyno_json_array_end(&json);

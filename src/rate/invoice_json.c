@@ -63,8 +63,7 @@ static void print_line(const struct dyno_statement *statement, const struct dyno
 
 static void print_sources(const struct dyno_invoice *invoice, struct dyno_json_writer *json)
 {
-    dyno_json_key(json, "records");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "records");
     for (size_t i = 0; i < invoice->source_count; i++) {
         const struct dyno_invoice_source *source = &invoice->sources[i];
         dyno_json_object_begin(json);
@@ -81,8 +80,7 @@ static void print_sources(const struct dyno_invoice *invoice, struct dyno_json_w
 void dyno_invoice_heads_json(const struct dyno_invoice_closing *closing,
                              struct dyno_json_writer *json)
 {
-    dyno_json_key(json, "heads");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "heads");
     for (size_t i = 0; i < closing->head_count; i++) {
         const struct dyno_invoice_head *head = &closing->heads[i];
         dyno_json_object_begin(json);
@@ -103,8 +101,7 @@ void dyno_invoice_heads_json(const struct dyno_invoice_closing *closing,
 static void print_closing(const struct dyno_invoice_closing *closing, struct dyno_json_writer *json)
 {
     char when[DYNO_TIME_TEXT_ROOM];
-    dyno_json_key(json, "closing");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "closing");
     dyno_json_put_u64(json, "number", closing->number);
     dyno_json_put_str(json, "before", closing->before);
     dyno_json_put_str(json, "billed_from", dyno_time_text(closing->billed_from_s, when));
@@ -131,8 +128,7 @@ void dyno_invoice_json(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     dyno_json_put_str(&json, "from", dyno_time_text(statement->first_s, when));
     dyno_json_put_str(&json, "until", dyno_time_text(statement->next_s, when));
     dyno_json_put_str(&json, "currency", statement->currency->code);
-    dyno_json_key(&json, "lines");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "lines");
     for (size_t i = 0; i < account->line_count; i++)
         print_line(statement, &account->lines[i], i + 1, &json);
     dyno_json_array_end(&json);

@@ -192,8 +192,7 @@ void dyno_factors_print(const struct dyno_factors *factors, struct dyno_strbuf *
     dyno_json_object_begin(&json);
     dyno_json_put_u64(&json, "dyno_device_factors", 1);
     dyno_json_put_str(&json, "reference", factors->reference);
-    dyno_json_key(&json, "devices");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "devices");
     for (uint32_t i = 0; i < factors->row_count; i++) {
         const struct dyno_factor_row *row = &factors->rows[i];
         dyno_json_object_begin(&json);
@@ -203,8 +202,7 @@ void dyno_factors_print(const struct dyno_factors *factors, struct dyno_strbuf *
         if (row->source == DYNO_FACTOR_ELSEWHERE)
             dyno_json_put_str(&json, "from", row->from);
         if (row->source == DYNO_FACTOR_MEASURED) {
-            dyno_json_key(&json, "pairs");
-            dyno_json_array_begin(&json);
+            dyno_json_put_array_begin(&json, "pairs");
             for (uint32_t k = 0; k < row->pair_count; k++) {
                 dyno_json_object_begin(&json);
                 put_hash(&json, "model", &row->pairs[k].model);

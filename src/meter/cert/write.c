@@ -22,8 +22,7 @@ static void time_text(struct dyno_json_writer *json, const char *key, int64_t va
 static void numbers(struct dyno_json_writer *json, const char *key, const int64_t *values,
                     uint32_t count)
 {
-    dyno_json_key(json, key);
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, key);
     for (uint32_t i = 0; i < count; i++)
         dyno_json_i64(json, values[i]);
     dyno_json_array_end(json);
@@ -34,8 +33,7 @@ static void numbers(struct dyno_json_writer *json, const char *key, const int64_
 static void series(struct dyno_json_writer *json, const char *key,
                    const struct dyno_cert_series *value)
 {
-    dyno_json_key(json, key);
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, key);
     for (uint32_t p = 0; p < value->count; p++) {
         dyno_json_array_begin(json);
         for (uint32_t b = 0; b < value->processes[p].count; b++) {
@@ -66,8 +64,7 @@ static int64_t whole(double value)
 static void interval(struct dyno_json_writer *json, const char *key,
                      const struct dyno_cert_interval *value, double scale)
 {
-    dyno_json_key(json, key);
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, key);
     dyno_json_i64(json, whole(floor(value->lower * scale)));
     dyno_json_i64(json, whole(nearbyint(value->value * scale)));
     dyno_json_i64(json, whole(ceil(value->upper * scale)));
@@ -105,14 +102,12 @@ static void point(struct dyno_json_writer *json, const struct dyno_cert *cert,
 
 static void attempts(struct dyno_json_writer *json, const struct dyno_cert *cert)
 {
-    dyno_json_key(json, "attempts");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "attempts");
     for (uint32_t a = 0; a < cert->attempt_count; a++) {
         const struct dyno_cert_attempt *attempt = &cert->attempts[a];
         dyno_json_object_begin(json);
         time_text(json, "begun", attempt->begun_s);
-        dyno_json_key(json, "points");
-        dyno_json_array_begin(json);
+        dyno_json_put_array_begin(json, "points");
         for (uint32_t i = 0; i < cert->point_count; i++)
             point(json, cert, &attempt->points[i]);
         dyno_json_array_end(json);
@@ -127,8 +122,7 @@ static void attempts(struct dyno_json_writer *json, const struct dyno_cert *cert
 
 static void inputs(struct dyno_json_writer *json, const struct dyno_cert *cert)
 {
-    dyno_json_key(json, "inputs");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "inputs");
     for (uint32_t i = 0; i < cert->input_count; i++) {
         const struct dyno_cert_input *input = &cert->inputs[i];
         dyno_json_object_begin(json);
@@ -140,13 +134,11 @@ static void inputs(struct dyno_json_writer *json, const struct dyno_cert *cert)
         dyno_json_object_end(json);
     }
     dyno_json_array_end(json);
-    dyno_json_key(json, "axes");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "axes");
     for (uint32_t a = 0; a < cert->axis_count; a++) {
         const struct dyno_cert_axis *axis = &cert->axes[a];
         dyno_json_object_begin(json);
-        dyno_json_key(json, "places");
-        dyno_json_array_begin(json);
+        dyno_json_put_array_begin(json, "places");
         for (uint32_t i = 0; i < axis->place_count; i++) {
             dyno_json_array_begin(json);
             dyno_json_u64(json, axis->places[i].input);
@@ -162,8 +154,7 @@ static void inputs(struct dyno_json_writer *json, const struct dyno_cert *cert)
 
 static void gpu(struct dyno_json_writer *json, const struct dyno_cert_gpu *value)
 {
-    dyno_json_key(json, "gpu");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "gpu");
     dyno_json_put_u64(json, "compute", value->compute);
     dyno_json_put_u64(json, "cuda", value->cuda);
     dyno_json_put_str(json, "driver", value->driver);
@@ -173,8 +164,7 @@ static void gpu(struct dyno_json_writer *json, const struct dyno_cert_gpu *value
     dyno_json_put_u64(json, "memory_mhz", value->memory_mhz);
     dyno_json_put_str(json, "libraries", value->libraries);
     dyno_json_put_str(json, "host", value->host);
-    dyno_json_key(json, "timed_by");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "timed_by");
     for (int side = 0; side < 2; side++)
         dyno_json_str(json, value->by_host[side] ? "host" : "events");
     dyno_json_array_end(json);
@@ -190,8 +180,7 @@ static void heading(struct dyno_json_writer *json, const struct dyno_cert *cert)
     time_text(json, "issued", cert->issued_s);
     dyno_json_put_u64(json, "term_days", cert->term_days);
     dyno_json_put_bool(json, "trial", cert->is_trial);
-    dyno_json_key(json, "device");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "device");
     dyno_json_put_str(json, "class", cert->device_class);
     dyno_json_put_str(json, "processor", cert->processor);
     dyno_json_put_str(json, "isa", cert->isa);
@@ -199,15 +188,13 @@ static void heading(struct dyno_json_writer *json, const struct dyno_cert *cert)
     if (cert->gpu.compute != 0)
         gpu(json, &cert->gpu);
     dyno_json_object_end(json);
-    dyno_json_key(json, "model");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "model");
     dyno_json_put_str(json, "name", cert->model_name);
     hash(json, "sha256", &cert->model);
     dyno_json_object_end(json);
     hash(json, "baseline_sha256", &cert->baseline);
     if (cert->kind == DYNO_CERT_ENGINE) {
-        dyno_json_key(json, "engine");
-        dyno_json_object_begin(json);
+        dyno_json_put_object_begin(json, "engine");
         hash(json, "sha256", &cert->engine);
         dyno_json_put_str(json, "precision", cert->precision);
         dyno_json_object_end(json);
@@ -218,8 +205,7 @@ static void heading(struct dyno_json_writer *json, const struct dyno_cert *cert)
 
 static void sweep(struct dyno_json_writer *json, const struct dyno_cert *cert)
 {
-    dyno_json_key(json, "sweep");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "sweep");
     for (uint32_t i = 0; i < cert->sweep_count; i++) {
         dyno_json_array_begin(json);
         dyno_json_u64(json, cert->sweep[i].batch);
@@ -234,13 +220,11 @@ static void sweep(struct dyno_json_writer *json, const struct dyno_cert *cert)
 
 static void accuracy(struct dyno_json_writer *json, const struct dyno_cert_accuracy *value)
 {
-    dyno_json_key(json, "accuracy");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "accuracy");
     dyno_json_put_str(json, "data", value->is_given ? "given" : "made up");
     dyno_json_put_str(json, "judged_by", value->by_top_1 ? "top-1" : "error");
     dyno_json_put_u64(json, "class_1e6", value->class_1e6);
-    dyno_json_key(json, "outputs");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "outputs");
     for (uint32_t i = 0; i < value->output_count; i++) {
         const struct dyno_cert_output *output = &value->outputs[i];
         dyno_json_object_begin(json);
@@ -259,8 +243,7 @@ static void accuracy(struct dyno_json_writer *json, const struct dyno_cert_accur
 /* Baseline and engine; null where 0 says that there is no such number. */
 static void both(struct dyno_json_writer *json, const char *key, const uint64_t values[2])
 {
-    dyno_json_key(json, key);
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, key);
     for (int i = 0; i < 2; i++) {
         if (values[i] == 0)
             dyno_json_null(json);
@@ -273,18 +256,15 @@ static void both(struct dyno_json_writer *json, const char *key, const uint64_t 
 static void scenarios(struct dyno_json_writer *json, const struct dyno_cert_scenarios *value)
 {
     static const char *const sides[] = {"baseline_ns", "engine_ns"};
-    dyno_json_key(json, "scenarios");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "scenarios");
     dyno_json_put_u64(json, "bound_ns", value->bound_ns);
-    dyno_json_key(json, "runs");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "runs");
     for (uint32_t r = 0; r < value->row_count; r++) {
         const struct dyno_cert_row *row = &value->rows[r];
         dyno_json_object_begin(json);
         dyno_json_put_u64(json, "batch", row->batch);
         for (int side = 0; side < 2; side++) {
-            dyno_json_key(json, sides[side]);
-            dyno_json_array_begin(json);
+            dyno_json_put_array_begin(json, sides[side]);
             for (uint32_t i = 0; i < row->counts[side]; i++)
                 dyno_json_u64(json, row->run_ns[side][i]);
             dyno_json_array_end(json);
@@ -318,14 +298,12 @@ static void energy(struct dyno_json_writer *json, const struct dyno_cert_energy 
     dyno_json_object_begin(json);
     dyno_json_put_bool(json, "estimate", true);
     for (int side = 0; side < 2; side++) {
-        dyno_json_key(json, sides[side]);
-        dyno_json_array_begin(json);
+        dyno_json_put_array_begin(json, sides[side]);
         dyno_json_u64(json, value->items[side]);
         dyno_json_u64(json, value->millijoules[side]);
         dyno_json_array_end(json);
     }
-    dyno_json_key(json, "item_uj");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "item_uj");
     for (int side = 0; side < 2; side++)
         dyno_json_u64(json, value->item_uj[side]);
     dyno_json_array_end(json);
@@ -343,8 +321,7 @@ void dyno_cert_text(const struct dyno_cert *cert, struct dyno_strbuf *text_out)
     dyno_json_put_u64(&json, "processes", cert->process_count);
     dyno_json_put_u64(&json, "blocks", cert->block_count);
     dyno_json_put_u64(&json, "segment_ns", cert->segment_ns);
-    dyno_json_key(&json, "earlier");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "earlier");
     for (uint32_t i = 0; i < cert->earlier_count; i++) {
         char hex[DYNO_CERT_HEX_ROOM];
         dyno_cert_hex(&cert->earlier[i], hex);
@@ -356,8 +333,7 @@ void dyno_cert_text(const struct dyno_cert *cert, struct dyno_strbuf *text_out)
         accuracy(&json, &cert->accuracy);
         scenarios(&json, &cert->scenarios);
         energy(&json, &cert->energy);
-        dyno_json_key(&json, "s_1e6");
-        dyno_json_array_begin(&json);
+        dyno_json_put_array_begin(&json, "s_1e6");
         for (int i = 0; i < 3; i++)
             dyno_json_u64(&json, cert->speedup_1e6[i]);
         dyno_json_array_end(&json);

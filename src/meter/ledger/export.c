@@ -222,8 +222,7 @@ void dyno_export_cloudevent(const struct dyno_scanned *scanned, struct dyno_strb
         put(&writer, "subject", tenant);
     put(&writer, "time", dyno_ns_text(r->start_ns, time));
     put(&writer, "datacontenttype", "application/json");
-    dyno_json_key(&writer.json, "data");
-    dyno_json_object_begin(&writer.json);
+    dyno_json_put_object_begin(&writer.json, "data");
     put_data(&writer, scanned);
     dyno_json_object_end(&writer.json);
     dyno_json_object_end(&writer.json);

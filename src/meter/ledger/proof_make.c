@@ -282,8 +282,7 @@ static void put_hex(struct dyno_json_writer *json, const char *key, const void *
 static void put_path(struct dyno_json_writer *json, const struct dyno_digest *path, uint32_t count)
 {
     char text[2 * DYNO_DIGEST_BYTES + 1];
-    dyno_json_key(json, "path");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "path");
     for (uint32_t i = 0; i < count; i++)
         dyno_json_str(json, dyno_hex_text(path[i].bytes, DYNO_DIGEST_BYTES, text));
     dyno_json_array_end(json);
@@ -309,8 +308,7 @@ static void put_proof(const struct making *making, struct dyno_strbuf *out)
     dyno_json_put_u64(&json, "dyno_ledger_proof", DYNO_LEDGER_FORMAT);
     dyno_json_put_str(&json, "id", dyno_record_id_text(making->id, id));
     put_hex(&json, "head", making->head, DYNO_HEAD_BYTES);
-    dyno_json_key(&json, "groups");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "groups");
     for (uint32_t i = 0; i < making->group_count; i++) {
         const uint32_t count = dyno_path_finder_take(&making->groups[i].finder, path);
         dyno_json_object_begin(&json);
@@ -321,8 +319,7 @@ static void put_proof(const struct making *making, struct dyno_strbuf *out)
     dyno_json_array_end(&json);
     dyno_json_key(&json, "record");
     put_shown(&json, &making->record);
-    dyno_json_key(&json, "names");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "names");
     for (uint32_t i = 0; i < making->name_count; i++)
         put_shown(&json, &making->names[i]);
     dyno_json_array_end(&json);

@@ -144,8 +144,7 @@ static enum dyno_status write_stats(struct dyno_visit *visit, struct dyno_varian
 {
     struct dyno_json_writer json = dyno_visit_writer(visit);
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "model_stats");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "model_stats");
     for (size_t i = 0; i < count; i++) {
         struct dyno_v2_stats stats;
         DYNO_TRY(dyno_app_stats(variants[i], arena, &stats, err));
@@ -164,8 +163,7 @@ static enum dyno_status write_names(struct dyno_visit *visit, struct dyno_varian
     (void)arena;
     (void)err;
     dyno_json_object_begin(&json);
-    dyno_json_key(&json, "models");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "models");
     for (size_t i = 0; i < count; i++)
         if (i == 0 || strcmp(variants[i]->model, variants[i - 1]->model) != 0)
             dyno_json_str(&json, variants[i]->model);

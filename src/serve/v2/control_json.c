@@ -22,11 +22,7 @@ void dyno_v2_json_server(struct dyno_json_writer *json, bool has_shm)
     dyno_json_object_begin(json);
     dyno_json_put_str(json, "name", DYNO_V2_SERVER_NAME);
     dyno_json_put_str(json, "version", DYNO_VERSION);
-    dyno_json_key(json, "extensions");
-    dyno_json_array_begin(json);
-    for (size_t i = 0; i < count; i++)
-        dyno_json_str(json, extensions[i]);
-    dyno_json_array_end(json);
+    dyno_json_put_strs(json, "extensions", extensions, count);
     dyno_json_object_end(json);
 }
 
@@ -41,8 +37,7 @@ static void put_dims(struct dyno_json_writer *json, const struct dyno_v2_tensor 
 static void put_tensors(struct dyno_json_writer *json, const char *key,
                         const struct dyno_v2_tensor *tensors, size_t count)
 {
-    dyno_json_key(json, key);
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, key);
     for (size_t i = 0; i < count; i++) {
         dyno_json_object_begin(json);
         dyno_json_put_str(json, "name", tensors[i].name);
@@ -58,11 +53,7 @@ void dyno_v2_json_model(struct dyno_json_writer *json, const struct dyno_v2_mode
 {
     dyno_json_object_begin(json);
     dyno_json_put_str(json, "name", model->name);
-    dyno_json_key(json, "versions");
-    dyno_json_array_begin(json);
-    for (size_t i = 0; i < model->version_count; i++)
-        dyno_json_str(json, model->versions[i]);
-    dyno_json_array_end(json);
+    dyno_json_put_strs(json, "versions", model->versions, model->version_count);
     dyno_json_put_str(json, "platform", PLATFORM);
     put_tensors(json, "inputs", model->inputs, model->input_count);
     put_tensors(json, "outputs", model->outputs, model->output_count);
@@ -83,8 +74,7 @@ static void put_config_tensors(struct dyno_json_writer *json, const struct dyno_
 {
     const struct dyno_v2_tensor *tensors = is_input ? model->inputs : model->outputs;
     const size_t count = is_input ? model->input_count : model->output_count;
-    dyno_json_key(json, is_input ? "input" : "output");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, is_input ? "input" : "output");
     for (size_t i = 0; i < count; i++) {
         dyno_json_object_begin(json);
         dyno_json_put_str(json, "name", tensors[i].name);
@@ -107,8 +97,7 @@ static void put_config_tensors(struct dyno_json_writer *json, const struct dyno_
 
 static void put_instances(struct dyno_json_writer *json, const struct dyno_v2_model *model)
 {
-    dyno_json_key(json, "instance_group");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "instance_group");
     dyno_json_object_begin(json);
     dyno_json_put_str(json, "name", model->name);
     dyno_json_put_str(json, "kind", "KIND_CPU");
@@ -123,15 +112,9 @@ void dyno_v2_json_config(struct dyno_json_writer *json, const struct dyno_v2_mod
     dyno_json_put_str(json, "name", model->name);
     dyno_json_put_str(json, "platform", PLATFORM);
     dyno_json_put_str(json, "backend", "dyno");
-    dyno_json_key(json, "version_policy");
-    dyno_json_object_begin(json);
-    dyno_json_key(json, "specific");
-    dyno_json_object_begin(json);
-    dyno_json_key(json, "versions");
-    dyno_json_array_begin(json);
-    for (size_t i = 0; i < model->version_count; i++)
-        dyno_json_str(json, model->versions[i]);
-    dyno_json_array_end(json);
+    dyno_json_put_object_begin(json, "version_policy");
+    dyno_json_put_object_begin(json, "specific");
+    dyno_json_put_strs(json, "versions", model->versions, model->version_count);
     dyno_json_object_end(json);
     dyno_json_object_end(json);
     dyno_json_put_i64(json, "max_batch_size", model->max_batch);
@@ -139,12 +122,10 @@ void dyno_v2_json_config(struct dyno_json_writer *json, const struct dyno_v2_mod
     put_config_tensors(json, model, false);
     put_instances(json, model);
     if (model->max_batch > 0) {
-        dyno_json_key(json, "dynamic_batching");
-        dyno_json_object_begin(json);
+        dyno_json_put_object_begin(json, "dynamic_batching");
         dyno_json_object_end(json);
     }
-    dyno_json_key(json, "model_transaction_policy");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "model_transaction_policy");
     dyno_json_put_bool(json, "decoupled", false);
     dyno_json_object_end(json);
     dyno_json_object_end(json);
@@ -153,8 +134,7 @@ void dyno_v2_json_config(struct dyno_json_writer *json, const struct dyno_v2_mod
 static void put_duration(struct dyno_json_writer *json, const char *key, uint64_t count,
                          uint64_t ns)
 {
-    dyno_json_key(json, key);
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, key);
     dyno_json_put_u64(json, "count", count);
     dyno_json_put_u64(json, "ns", ns);
     dyno_json_object_end(json);
@@ -162,8 +142,7 @@ static void put_duration(struct dyno_json_writer *json, const char *key, uint64_
 
 static void put_batches(struct dyno_json_writer *json, const struct dyno_v2_stats *stats)
 {
-    dyno_json_key(json, "batch_stats");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "batch_stats");
     for (size_t i = 0; i < stats->batch_count; i++) {
         const struct dyno_v2_batch *batch = &stats->batches[i];
         dyno_json_object_begin(json);
@@ -184,8 +163,7 @@ void dyno_v2_json_stats(struct dyno_json_writer *json, const struct dyno_v2_stat
     dyno_json_put_u64(json, "last_inference", stats->last_ms);
     dyno_json_put_u64(json, "inference_count", stats->inference_count);
     dyno_json_put_u64(json, "execution_count", stats->execution_count);
-    dyno_json_key(json, "inference_stats");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "inference_stats");
     put_duration(json, "success", stats->success.count, stats->success.ns);
     put_duration(json, "fail", stats->fail.count, stats->fail.ns);
     put_duration(json, "queue", stats->queue.count, stats->queue.ns);
@@ -195,12 +173,10 @@ void dyno_v2_json_stats(struct dyno_json_writer *json, const struct dyno_v2_stat
     put_duration(json, "cache_hit", 0, 0);
     put_duration(json, "cache_miss", 0, 0);
     dyno_json_object_end(json);
-    dyno_json_key(json, "response_stats");
-    dyno_json_object_begin(json);
+    dyno_json_put_object_begin(json, "response_stats");
     dyno_json_object_end(json);
     put_batches(json, stats);
-    dyno_json_key(json, "memory_usage");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "memory_usage");
     dyno_json_object_begin(json);
     dyno_json_put_str(json, "type", "CPU");
     dyno_json_put_u64(json, "id", 0);

@@ -34,16 +34,14 @@ static enum dyno_status put_output(struct dyno_json_writer *json,
     dyno_json_object_begin(json);
     dyno_json_put_str(json, "name", tensor->name);
     dyno_json_put_str(json, "datatype", dyno_v2_datatype(tensor->dtype));
-    dyno_json_key(json, "shape");
-    dyno_json_array_begin(json);
+    dyno_json_put_array_begin(json, "shape");
     for (int i = 0; i < tensor->rank; i++)
         dyno_json_i64(json, tensor->dims[i]);
     dyno_json_array_end(json);
     if (tensor->place.region != NULL) {
         /* The data are there. */
     } else if (is_binary) {
-        dyno_json_key(json, "parameters");
-        dyno_json_object_begin(json);
+        dyno_json_put_object_begin(json, "parameters");
         dyno_json_put_u64(json, "binary_data_size", tensor->bytes);
         dyno_json_object_end(json);
     } else {
@@ -66,15 +64,13 @@ enum dyno_status dyno_v2_json_encode(const struct dyno_infer_answer *answer,
     }
     dyno_json_put_str(&json, "model_name", answer->model);
     dyno_json_put_str(&json, "model_version", answer->version);
-    dyno_json_key(&json, "parameters");
-    dyno_json_object_begin(&json);
+    dyno_json_put_object_begin(&json, "parameters");
     dyno_json_put_str(&json, "variant", answer->variant);
     if (answer->record != NULL) {
         dyno_json_put_str(&json, "record", answer->record);
     }
     dyno_json_object_end(&json);
-    dyno_json_key(&json, "outputs");
-    dyno_json_array_begin(&json);
+    dyno_json_put_array_begin(&json, "outputs");
     for (size_t i = 0; i < answer->output_count; i++) {
         const bool is_binary =
             answer->wanted[i].is_binary && answer->outputs[i].place.region == NULL;

@@ -284,6 +284,7 @@ static void test_out_of_memory(void)
 /* Members in one call, and the same in two. */
 static void test_members(void)
 {
+    static const char *const texts[] = {"y", "z"};
     struct dyno_strbuf one = {0}, two = {0};
     struct dyno_json_writer a = {.out = &one, .indent = -1}, b = {.out = &two, .indent = -1};
     dyno_json_object_begin(&a);
@@ -292,6 +293,13 @@ static void test_members(void)
     dyno_json_put_u64(&a, "u", UINT64_MAX);
     dyno_json_put_f64(&a, "f", 0.1);
     dyno_json_put_bool(&a, "b", true);
+    dyno_json_put_str_or_null(&a, "n", NULL);
+    dyno_json_put_str_or_null(&a, "t", "x");
+    dyno_json_put_object_begin(&a, "o");
+    dyno_json_put_strs(&a, "a", texts, 2);
+    dyno_json_object_end(&a);
+    dyno_json_put_array_begin(&a, "e");
+    dyno_json_array_end(&a);
     dyno_json_object_end(&a);
     dyno_json_object_begin(&b);
     dyno_json_key(&b, "s");
@@ -304,6 +312,21 @@ static void test_members(void)
     dyno_json_f64(&b, 0.1);
     dyno_json_key(&b, "b");
     dyno_json_bool(&b, true);
+    dyno_json_key(&b, "n");
+    dyno_json_null(&b);
+    dyno_json_key(&b, "t");
+    dyno_json_str(&b, "x");
+    dyno_json_key(&b, "o");
+    dyno_json_object_begin(&b);
+    dyno_json_key(&b, "a");
+    dyno_json_array_begin(&b);
+    dyno_json_str(&b, "y");
+    dyno_json_str(&b, "z");
+    dyno_json_array_end(&b);
+    dyno_json_object_end(&b);
+    dyno_json_key(&b, "e");
+    dyno_json_array_begin(&b);
+    dyno_json_array_end(&b);
     dyno_json_object_end(&b);
     CHECK_STR(dyno_strbuf_text(&one), dyno_strbuf_text(&two));
     dyno_strbuf_fini(&one);
