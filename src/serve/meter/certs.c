@@ -44,7 +44,7 @@ static uint64_t stamp_of(const char *path)
     return stamp;
 }
 
-/* Its last seconds are left out, so that no record of a request that came after them cites it. */
+/* Its last seconds are left out: engines are given another one in time. */
 static bool lasts(const struct dyno_cert *cert, int64_t now_s)
 {
     return now_s + DYNO_CERT_AHEAD_S < dyno_cert_expires_s(cert);
@@ -153,16 +153,25 @@ enum dyno_status dyno_cert_shelf_read(struct dyno_meter *meter, struct dyno_err 
     return status;
 }
 
-bool dyno_cert_shelf_is_stale(struct dyno_meter *meter)
+bool dyno_cert_shelf_has_changed(struct dyno_meter *meter)
 {
     if (meter->options.certificates == NULL)
         return false;
     const uint64_t stamp = stamp_of(meter->options.certificates);
     (void)pthread_mutex_lock(&meter->lock);
-    const bool is_stale =
-        stamp != meter->shelf_stamp || dyno_now_s() + DYNO_CERT_AHEAD_S >= meter->shelf_ends_s;
+    const bool has_changed = stamp != meter->shelf_stamp;
     (void)pthread_mutex_unlock(&meter->lock);
-    return is_stale;
+    return has_changed;
+}
+
+bool dyno_cert_shelf_ends(struct dyno_meter *meter)
+{
+    if (meter->options.certificates == NULL)
+        return false;
+    (void)pthread_mutex_lock(&meter->lock);
+    const bool ends = dyno_now_s() + DYNO_CERT_AHEAD_S >= meter->shelf_ends_s;
+    (void)pthread_mutex_unlock(&meter->lock);
+    return ends;
 }
 
 void dyno_cert_shelf_destroy(struct dyno_cert_shelf *shelf)

@@ -13,7 +13,7 @@
 #define DYNO_SHAPES_KEPT  64   /* names of shapes at hand, of one engine */
 #define DYNO_SHAPES_MAX   1024 /* names of shapes that one engine may add to the ledger */
 
-#define DYNO_CERT_AHEAD_S 2 /* a certificate counts no more so long before its term ends */
+#define DYNO_CERT_AHEAD_S 2 /* engines are given other certificates so long before a term ends */
 
 /* What was read of a folder of certificates; it stays until the meter goes. */
 struct dyno_cert_shelf {
@@ -38,12 +38,12 @@ struct dyno_subject {
     char *model, *variant;
     struct dyno_cert_hash engine;
     const struct dyno_cert *reference, *certificate; /* NULL: none */
-    int64_t speed_up_ppm;                            /* that prices are made with */
-    uint32_t inputs[DYNO_CERT_INPUTS_MAX];           /* of the reference: which of the engine's */
-    uint32_t names[DYNO_NAME_KINDS]; /* handles of the ledger; 0 where a request says */
+    int64_t ends_s;       /* the term of one of them, and what they say with it; INT64_MAX: none */
+    int64_t speed_up_ppm; /* that prices are made with */
+    uint32_t inputs[DYNO_CERT_INPUTS_MAX]; /* of the reference: which of the engine's */
+    uint32_t names[DYNO_NAME_KINDS];       /* handles of the ledger; 0 where a request says */
     struct dyno_meter_account *account;
-    bool is_core;  /* its time is that of cores; */
-    char gpu[128]; /* else what the driver calls its GPU */
+    char gpu[128]; /* what the driver calls it, where its time is not that of cores */
     /* By the hash of a shape: its upper 40 bits, and the handle in the lower 24. */
     atomic_uint_fast64_t shapes[DYNO_SHAPES_KEPT];
     atomic_uint_fast32_t shape_count;
@@ -54,12 +54,13 @@ struct dyno_subject {
 
     pthread_mutex_t lock;
     struct dyno_residency residency;
-    bool was_held; /* at this tick */
 
     /* Its certificate is looked after (recheck.c). */
     uint64_t check_ns; /* when next; 0: it is not known yet */
-    atomic_bool wants_sample;
     _Atomic(struct dyno_sample *) sample;
+    atomic_bool wants_sample;
+    bool was_held; /* at this tick */
+    bool is_core;  /* its time is that of cores */
 };
 
 /* The time of a device, and what records of idle time and of the platform say of it so far. */
@@ -115,9 +116,10 @@ void dyno_cert_shelf_destroy(struct dyno_cert_shelf *shelf);
 void dyno_cert_shelf_find(const struct dyno_cert_shelf *shelf, const struct dyno_cert_hash *engine,
                           const struct dyno_cert **engine_out,
                           const struct dyno_cert **reference_out);
-/* Has the folder changed since it was read (a new certificate, one suspended or reinstated), or has
- * a term ended? */
-bool dyno_cert_shelf_is_stale(struct dyno_meter *meter);
+/* Has the folder changed since it was read: a new certificate, one suspended or reinstated? */
+bool dyno_cert_shelf_has_changed(struct dyno_meter *meter);
+/* Is the term of one of them about to end? */
+bool dyno_cert_shelf_ends(struct dyno_meter *meter);
 
 /* subject.c */
 enum dyno_status dyno_subject_create(struct dyno_meter *meter, const struct dyno_variant *variant,
@@ -129,8 +131,10 @@ uint32_t dyno_subject_shape(struct dyno_subject *subject, const struct dyno_vari
                             const struct dyno_array *inputs);
 void dyno_subject_quote(const struct dyno_subject *subject, const struct dyno_array *inputs,
                         uint64_t core_ns, struct dyno_meter_quote *quote_out);
+/* Of a request that came then: what is over counts nothing. */
 struct dyno_epu dyno_subject_epu(const struct dyno_subject *subject,
-                                 const struct dyno_array *inputs, uint64_t core_ns);
+                                 const struct dyno_array *inputs, uint64_t core_ns,
+                                 int64_t start_s);
 void dyno_subject_use(struct dyno_subject *subject, uint32_t tenant, uint64_t core_ns);
 
 /* sample.c: inputs of one request, copied, for a check of the certificate.  By whoever serves a

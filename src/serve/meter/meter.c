@@ -255,12 +255,18 @@ static enum dyno_outcome outcome_of(const struct dyno_meter_request *request)
                                    : DYNO_OUTCOME_FAILED;
 }
 
+static int64_t start_s_of(const struct dyno_meter_request *request)
+{
+    return (int64_t)(request->wall_ns / 1000000000U);
+}
+
 static void value(struct dyno_meter *meter, struct dyno_subject *subject,
                   const struct dyno_meter_request *request, struct dyno_record *record)
 {
     if (!request->is_good)
         return;
-    const struct dyno_epu epu = dyno_subject_epu(subject, request->inputs, request->core_ns);
+    const struct dyno_epu epu =
+        dyno_subject_epu(subject, request->inputs, request->core_ns, start_s_of(request));
     record->reference_ns = epu.reference_ns;
     if (epu.basis == DYNO_EPU_OUTSIDE) {
         record->flags |= DYNO_RECORD_OUT_OF_RANGE;
@@ -385,6 +391,8 @@ bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request
                                    .queue_ns = request->queue_ns,
                                    .device_ns = request->core_ns};
     memcpy(record->names, subject->names, sizeof(record->names));
+    if (start_s_of(request) >= subject->ends_s) /* its engine has no other yet */
+        record->names[DYNO_NAME_REFERENCE - 1] = record->names[DYNO_NAME_CERTIFICATE - 1] = 0;
     const bool is_named = name_tenant(meter, request, record) && name_class(meter, request, record);
     if (!is_named) { /* out of memory: the request fails, and is nobody's */
         entry->status = DYNO_E_NOMEM;

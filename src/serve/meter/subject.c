@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/calendar.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -75,6 +76,9 @@ static enum dyno_status take_certs(struct dyno_subject *subject, const struct dy
     }
     subject->reference = reference;
     subject->certificate = engine;
+    subject->ends_s = dyno_cert_expires_s(reference);
+    if (engine != NULL && dyno_cert_expires_s(engine) < subject->ends_s)
+        subject->ends_s = dyno_cert_expires_s(engine);
     if (engine != NULL)
         subject->speed_up_ppm =
             (int64_t)dyno_cert_billed_speedup_1e6(engine, (uint64_t)DYNO_TARIFF_SPEED_UP_MAX);
@@ -126,6 +130,7 @@ enum dyno_status dyno_subject_create(struct dyno_meter *meter, const struct dyno
     subject->is_core = variant->device == 0;
     subject->engine = *engine;
     subject->speed_up_ppm = DYNO_PPM;
+    subject->ends_s = INT64_MAX;
     dyno_residency_init(&subject->residency, 0, dyno_clock_ns());
     const enum dyno_status status = fill(subject, variant, err);
     if (status == DYNO_OK)
@@ -212,9 +217,9 @@ uint32_t dyno_subject_shape(struct dyno_subject *subject, const struct dyno_vari
 /* Reference time is that of the whole device, so where it is a request's own it is the time of all
  * cores, each a part of it. */
 struct dyno_epu dyno_subject_epu(const struct dyno_subject *subject,
-                                 const struct dyno_array *inputs, uint64_t core_ns)
+                                 const struct dyno_array *inputs, uint64_t core_ns, int64_t start_s)
 {
-    const struct dyno_cert *reference = subject->reference;
+    const struct dyno_cert *reference = start_s < subject->ends_s ? subject->reference : NULL;
     const int64_t *dims[DYNO_CERT_INPUTS_MAX];
     uint32_t ranks[DYNO_CERT_INPUTS_MAX];
     const struct dyno_epu_shape shape = {dims, ranks};
@@ -238,10 +243,12 @@ static const char *device_of(const struct dyno_subject *subject)
 void dyno_subject_quote(const struct dyno_subject *subject, const struct dyno_array *inputs,
                         uint64_t core_ns, struct dyno_meter_quote *quote_out)
 {
+    const int64_t now_s = dyno_now_s();
+    const struct dyno_cert *certificate = now_s < subject->ends_s ? subject->certificate : NULL;
     *quote_out = (struct dyno_meter_quote){
-        .reference_ns = dyno_subject_epu(subject, inputs, core_ns).reference_ns,
-        .precision = subject->certificate != NULL ? subject->certificate->precision : "",
-        .speed_up_ppm = subject->speed_up_ppm,
+        .reference_ns = dyno_subject_epu(subject, inputs, core_ns, now_s).reference_ns,
+        .precision = certificate != NULL ? certificate->precision : "",
+        .speed_up_ppm = certificate != NULL ? subject->speed_up_ppm : DYNO_PPM,
         .device_class = device_of(subject),
         .subject = subject};
 }
