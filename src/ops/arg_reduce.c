@@ -4,6 +4,13 @@
 #include "ops/ref.h"
 #include "ops/values.h"
 
+#define FIELD(name) offsetof(struct dyno_arg_reduce_attrs, name)
+const struct dyno_attr dyno_arg_reduce_attr_rows[3] = {
+    {"axis", DYNO_ATTR_I64, FIELD(axis), 0, NULL, 0},
+    {"keepdims", DYNO_ATTR_I64, FIELD(keepdims), 1, NULL, 0},
+    {"select_last_index", DYNO_ATTR_I64, FIELD(select_last_index), 0, NULL, 0},
+};
+
 enum dyno_status dyno_arg_reduce_infer(struct dyno_infer *ctx)
 {
     const struct dyno_arg_reduce_attrs *a = ctx->attrs;

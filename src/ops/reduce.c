@@ -9,6 +9,12 @@
 #include "ops/ref.h"
 #include "ops/values.h"
 
+#define FIELD(name) offsetof(struct dyno_reduce_attrs, name)
+const struct dyno_attr dyno_reduce_attr_rows[2] = {
+    {"keepdims", DYNO_ATTR_I64, FIELD(keepdims), 1, NULL, 0},
+    {"noop_with_empty_axes", DYNO_ATTR_I64, FIELD(noop_with_empty_axes), 0, NULL, 0},
+};
+
 /* Marks the axes named; `count` 0 means all, or none with noop_with_empty_axes. */
 static enum dyno_status mark_axes(const struct dyno_reduce_attrs *a, int rank, const int64_t *axes,
                                   uint32_t count, bool *reduced_out, struct dyno_err *err)
@@ -52,13 +58,14 @@ static enum dyno_status infer_open_axes(struct dyno_infer *ctx, const struct dyn
     return dyno_infer_set(ctx, 0, x->dtype, known ? x->rank - (int)count : -1, dims);
 }
 
-enum dyno_status dyno_reduce_infer(struct dyno_infer *ctx)
+static enum dyno_status infer_shape(struct dyno_infer *ctx, unsigned classes)
 {
     const struct dyno_reduce_attrs *a = ctx->attrs;
     const struct dyno_type *x = ctx->in[0];
     const bool given = ctx->in_count > 1 && ctx->in[1] != NULL;
     int64_t axes[DYNO_RANK_MAX];
     uint32_t count = 0;
+    DYNO_TRY(dyno_infer_want(ctx, 0, classes));
     DYNO_TRY(dyno_infer_want(ctx, 1, DYNO_WANT_INDEX));
     DYNO_TRY(dyno_check_rank(ctx, 1, "axes", 1));
     if (given && dyno_infer_vector_count(ctx, 1) != 0 &&
@@ -84,14 +91,20 @@ enum dyno_status dyno_reduce_infer(struct dyno_infer *ctx)
     return dyno_infer_set(ctx, 0, x->dtype, rank, dims);
 }
 
-enum dyno_status dyno_reduce_infer_elems(struct dyno_infer *ctx,
-                                         dyno_expr (*fold)(struct dyno_exprs *exprs, dyno_expr a,
-                                                           dyno_expr b))
+enum dyno_status dyno_reduce_infer(struct dyno_infer *ctx)
+{
+    return infer_shape(ctx, DYNO_WANT_NUMBER);
+}
+
+enum dyno_status dyno_reduce_infer_fold(struct dyno_infer *ctx, unsigned classes,
+                                        dyno_expr (*fold)(struct dyno_exprs *exprs, dyno_expr a,
+                                                          dyno_expr b))
 {
     const struct dyno_type *x = ctx->in[0];
     uint32_t count = 0;
     int64_t out_count = 0;
     int64_t dims[DYNO_RANK_MAX];
+    DYNO_TRY(infer_shape(ctx, classes));
     const dyno_expr *elems = dyno_infer_elems(ctx, 0, &count);
     if (elems == NULL || count == 0 || (x->dtype != DYNO_I64 && x->dtype != DYNO_I32) ||
         ctx->out_count == 0 || !dyno_infer_const_dims(ctx, &ctx->out[0], dims) ||

@@ -25,9 +25,27 @@ enum dyno_status dyno_reduce_axes(const struct dyno_reduce_attrs *attrs, int ran
                                   const struct dyno_tensor *axes, bool *reduced_out,
                                   struct dyno_err *err);
 
-/* Shape rule of all Reduce*, and of ArgMax/ArgMin. */
+extern const struct dyno_attr dyno_reduce_attr_rows[2];
+extern const struct dyno_attr dyno_arg_reduce_attr_rows[3];
+
+/* Members of struct dyno_op that all Reduce* have, and ArgMax/ArgMin. */
+#define DYNO_REDUCE_OP                                                               \
+    .domain = "", .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 1, .pw = -1,    \
+    .attrs = dyno_reduce_attr_rows, .attr_count = DYNO_COUNT(dyno_reduce_attr_rows), \
+    .attr_bytes = sizeof(struct dyno_reduce_attrs)
+#define DYNO_ARG_REDUCE_OP                                                                   \
+    .domain = "", .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .pw = -1,            \
+    .attrs = dyno_arg_reduce_attr_rows, .attr_count = DYNO_COUNT(dyno_arg_reduce_attr_rows), \
+    .attr_bytes = sizeof(struct dyno_arg_reduce_attrs), .infer = dyno_arg_reduce_infer
+
+/* Rules of Reduce* of numbers, and of ArgMax/ArgMin. */
 enum dyno_status dyno_reduce_infer(struct dyno_infer *ctx);
 enum dyno_status dyno_arg_reduce_infer(struct dyno_infer *ctx);
+/* The same for data of these classes (enum dyno_type_class), and its contents: when they are known
+ * and the axes are, out[0].elems by `fold`. */
+enum dyno_status dyno_reduce_infer_fold(struct dyno_infer *ctx, unsigned classes,
+                                        dyno_expr (*fold)(struct dyno_exprs *exprs, dyno_expr a,
+                                                          dyno_expr b));
 
 /* How a reduction folds: the state starts at `start`, add() takes each value less `shift`, finish()
  * ends it.  shift is 0, or the greatest value when `shift_by_max` asks for it. */
@@ -45,11 +63,6 @@ struct dyno_reduce_rule {
     bool ordered_is_max; /* which */
 };
 enum dyno_status dyno_reduce_run(struct dyno_ref *ctx, const struct dyno_reduce_rule *rule);
-
-/* Folded contents: when data's elems are known and the axes are, out[0].elems by `fold`. */
-enum dyno_status dyno_reduce_infer_elems(struct dyno_infer *ctx,
-                                         dyno_expr (*fold)(struct dyno_exprs *exprs, dyno_expr a,
-                                                           dyno_expr b));
 
 /* ArgMax / ArgMin: better(candidate, best). */
 enum dyno_status dyno_arg_reduce_run(struct dyno_ref *ctx, bool (*better)(double a, double b));

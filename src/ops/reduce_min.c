@@ -4,17 +4,9 @@
 #include "ops/infer.h"
 #include "ops/reduce.h"
 
-#define FIELD(name) offsetof(struct dyno_reduce_attrs, name)
-static const struct dyno_attr attrs[] = {
-    {"keepdims", DYNO_ATTR_I64, FIELD(keepdims), 1, NULL, 0},
-    {"noop_with_empty_axes", DYNO_ATTR_I64, FIELD(noop_with_empty_axes), 0, NULL, 0},
-};
-
 static enum dyno_status infer(struct dyno_infer *ctx)
 {
-    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_NUMBER | DYNO_WANT_BOOL));
-    DYNO_TRY(dyno_reduce_infer(ctx));
-    return dyno_reduce_infer_elems(ctx, dyno_expr_min);
+    return dyno_reduce_infer_fold(ctx, DYNO_WANT_NUMBER | DYNO_WANT_BOOL, dyno_expr_min);
 }
 
 static double add(double state, double x)
@@ -40,16 +32,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_reduce_min = {
     .onnx_name = "ReduceMin",
-    .domain = "",
     .since = 20,
-    .in_min = 1,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
-    .pw = -1,
-    .attrs = attrs,
-    .attr_count = DYNO_COUNT(attrs),
-    .attr_bytes = sizeof(struct dyno_reduce_attrs),
+    DYNO_REDUCE_OP,
     .infer = infer,
     .reference = reference,
 };

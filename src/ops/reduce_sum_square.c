@@ -1,18 +1,5 @@
 /* reduce_sum_square.c - ReduceSumSquare-18: the sum of squares. */
-#include "ops/infer.h"
 #include "ops/reduce.h"
-
-#define FIELD(name) offsetof(struct dyno_reduce_attrs, name)
-static const struct dyno_attr attrs[] = {
-    {"keepdims", DYNO_ATTR_I64, FIELD(keepdims), 1, NULL, 0},
-    {"noop_with_empty_axes", DYNO_ATTR_I64, FIELD(noop_with_empty_axes), 0, NULL, 0},
-};
-
-static enum dyno_status infer(struct dyno_infer *ctx)
-{
-    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_NUMBER));
-    return dyno_reduce_infer(ctx);
-}
 
 static double add(double state, double x)
 {
@@ -35,16 +22,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_reduce_sum_square = {
     .onnx_name = "ReduceSumSquare",
-    .domain = "",
     .since = 18,
-    .in_min = 1,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
-    .pw = -1,
-    .attrs = attrs,
-    .attr_count = DYNO_COUNT(attrs),
-    .attr_bytes = sizeof(struct dyno_reduce_attrs),
-    .infer = infer,
+    DYNO_REDUCE_OP,
+    .infer = dyno_reduce_infer,
     .reference = reference,
 };
