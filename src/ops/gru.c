@@ -1,27 +1,15 @@
 /* gru.c - GRU-22: gates z r h. */
 #include "ops/rnn.h"
 
-#define FIELD(name) offsetof(struct dyno_rnn_attrs, name)
 static const struct dyno_attr attrs[] = {
-    {"activation_alpha", DYNO_ATTR_F32S, FIELD(activation_alpha), 0, NULL, 0},
-    {"activation_beta", DYNO_ATTR_F32S, FIELD(activation_beta), 0, NULL, 0},
-    {"activations", DYNO_ATTR_STRS, FIELD(activations), 0, NULL, 0},
-    {"clip", DYNO_ATTR_F32, FIELD(clip), 0, NULL, 0},
-    {"direction", DYNO_ATTR_ENUM, FIELD(direction), DYNO_RNN_FORWARD, dyno_rnn_direction_names, 0},
-    {"hidden_size", DYNO_ATTR_I64, FIELD(hidden_size), 0, NULL, 0},
-    {"layout", DYNO_ATTR_I64, FIELD(layout), 0, NULL, 0},
-    {"linear_before_reset", DYNO_ATTR_I64, FIELD(linear_before_reset), 0, NULL, 0},
+    DYNO_RNN_ATTR_ROWS,
+    {"layout", DYNO_ATTR_I64, DYNO_RNN_ATTR(layout), 0, NULL, 0},
+    {"linear_before_reset", DYNO_ATTR_I64, DYNO_RNN_ATTR(linear_before_reset), 0, NULL, 0},
 };
 
 static enum dyno_status infer(struct dyno_infer *ctx)
 {
     return dyno_rnn_infer(ctx, 3);
-}
-
-static double apply(const struct dyno_rnn_step *step, int act, double x)
-{
-    const struct dyno_rnn_act *f = &step->acts[act];
-    return f->fn(dyno_rnn_clip(step->attrs, x), f->alpha, f->beta);
 }
 
 /* R_h . (r * h) + Rb_h for every unit: the reset gate comes before the product. */
@@ -43,8 +31,8 @@ static void one_step(const struct dyno_rnn_step *step)
     double *reset = update + n;
     double *hidden = reset + n;
     for (int64_t i = 0; i < n; i++) {
-        update[i] = apply(step, 0, step->wx[i] + step->rh[i]);
-        reset[i] = apply(step, 0, step->wx[n + i] + step->rh[n + i]);
+        update[i] = dyno_rnn_apply(step, 0, step->wx[i] + step->rh[i]);
+        reset[i] = dyno_rnn_apply(step, 0, step->wx[n + i] + step->rh[n + i]);
     }
     if (step->attrs->linear_before_reset == 0)
         reset_first(step, reset, hidden);
@@ -52,7 +40,7 @@ static void one_step(const struct dyno_rnn_step *step)
         for (int64_t i = 0; i < n; i++)
             hidden[i] = reset[i] * step->rh[2 * n + i];
     for (int64_t i = 0; i < n; i++) {
-        const double candidate = apply(step, 1, step->wx[2 * n + i] + hidden[i]);
+        const double candidate = dyno_rnn_apply(step, 1, step->wx[2 * n + i] + hidden[i]);
         step->h[i] = (1 - update[i]) * candidate + update[i] * step->h[i];
     }
 }

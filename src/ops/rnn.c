@@ -1,15 +1,9 @@
 /* rnn.c - RNN-22: h = f(W x + Wb + R h + Rb). */
 #include "ops/rnn.h"
 
-#define FIELD(name) offsetof(struct dyno_rnn_attrs, name)
 static const struct dyno_attr attrs[] = {
-    {"activation_alpha", DYNO_ATTR_F32S, FIELD(activation_alpha), 0, NULL, 0},
-    {"activation_beta", DYNO_ATTR_F32S, FIELD(activation_beta), 0, NULL, 0},
-    {"activations", DYNO_ATTR_STRS, FIELD(activations), 0, NULL, 0},
-    {"clip", DYNO_ATTR_F32, FIELD(clip), 0, NULL, 0},
-    {"direction", DYNO_ATTR_ENUM, FIELD(direction), DYNO_RNN_FORWARD, dyno_rnn_direction_names, 0},
-    {"hidden_size", DYNO_ATTR_I64, FIELD(hidden_size), 0, NULL, 0},
-    {"layout", DYNO_ATTR_I64, FIELD(layout), 0, NULL, 0},
+    DYNO_RNN_ATTR_ROWS,
+    {"layout", DYNO_ATTR_I64, DYNO_RNN_ATTR(layout), 0, NULL, 0},
 };
 
 static enum dyno_status infer(struct dyno_infer *ctx)
@@ -17,16 +11,10 @@ static enum dyno_status infer(struct dyno_infer *ctx)
     return dyno_rnn_infer(ctx, 1);
 }
 
-static double apply(const struct dyno_rnn_step *step, int act, double x)
-{
-    const struct dyno_rnn_act *f = &step->acts[act];
-    return f->fn(dyno_rnn_clip(step->attrs, x), f->alpha, f->beta);
-}
-
 static void one_step(const struct dyno_rnn_step *step)
 {
     for (int64_t i = 0; i < step->hidden; i++)
-        step->h[i] = apply(step, 0, step->wx[i] + step->rh[i]);
+        step->h[i] = dyno_rnn_apply(step, 0, step->wx[i] + step->rh[i]);
 }
 
 static enum dyno_status reference(struct dyno_ref *ctx)

@@ -31,6 +31,20 @@ struct dyno_rnn_attrs {
     int64_t linear_before_reset; /* GRU */
 };
 
+/* The first rows of their attributes; "layout" comes later, as rows are in the order of the names.
+ */
+#define DYNO_RNN_ATTR(name) offsetof(struct dyno_rnn_attrs, name)
+#define DYNO_RNN_ATTR_ROWS                                                               \
+    {"activation_alpha", DYNO_ATTR_F32S, DYNO_RNN_ATTR(activation_alpha), 0, NULL, 0},   \
+        {"activation_beta", DYNO_ATTR_F32S, DYNO_RNN_ATTR(activation_beta), 0, NULL, 0}, \
+        {"activations", DYNO_ATTR_STRS, DYNO_RNN_ATTR(activations), 0, NULL, 0},         \
+        {"clip", DYNO_ATTR_F32, DYNO_RNN_ATTR(clip), 0, NULL, 0},                        \
+        {"direction",      DYNO_ATTR_ENUM,           DYNO_RNN_ATTR(direction),           \
+         DYNO_RNN_FORWARD, dyno_rnn_direction_names, 0},                                 \
+    {                                                                                    \
+        "hidden_size", DYNO_ATTR_I64, DYNO_RNN_ATTR(hidden_size), 0, NULL, 0             \
+    }
+
 static inline int dyno_rnn_direction_count(const struct dyno_rnn_attrs *attrs)
 {
     return attrs->direction == DYNO_RNN_BIDIRECTIONAL ? 2 : 1;
@@ -68,6 +82,7 @@ struct dyno_rnn_step {
 enum dyno_status dyno_rnn_run(struct dyno_ref *ctx, int gates, const char *const *default_acts,
                               int acts_per, void (*step)(const struct dyno_rnn_step *step));
 
-double dyno_rnn_clip(const struct dyno_rnn_attrs *attrs, double x);
+/* Activation `act` of the step's direction, of x clipped. */
+double dyno_rnn_apply(const struct dyno_rnn_step *step, int act, double x);
 
 #endif /* DYNO_OPS_RNN_H */

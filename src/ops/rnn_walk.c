@@ -141,10 +141,11 @@ enum dyno_status dyno_rnn_acts(const struct dyno_rnn_attrs *a, const char *const
     return DYNO_OK;
 }
 
-double dyno_rnn_clip(const struct dyno_rnn_attrs *a, double x)
+double dyno_rnn_apply(const struct dyno_rnn_step *step, int act, double x)
 {
-    const double limit = (double)a->clip;
-    return limit > 0 ? fmin(fmax(x, -limit), limit) : x;
+    const struct dyno_rnn_act *f = &step->acts[act];
+    const double limit = (double)step->attrs->clip;
+    return f->fn(limit > 0 ? fmin(fmax(x, -limit), limit) : x, f->alpha, f->beta);
 }
 
 /* --- shapes --- */
