@@ -10,12 +10,6 @@ static const struct dyno_attr attrs[] = {
      1},
 };
 
-static enum dyno_status infer(struct dyno_infer *ctx)
-{
-    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_INT));
-    return dyno_infer_broadcast(ctx);
-}
-
 /* Shifting by the width or more leaves nothing; narrower types lose the rest when stored. */
 static int64_t left(int64_t a, int64_t b, bool is_u64)
 {
@@ -49,6 +43,6 @@ const struct dyno_op dyno_op_bit_shift = {
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),
     .attr_bytes = sizeof(struct dyno_bit_shift_attrs),
-    .infer = infer,
+    .infer = dyno_infer_integers,
     .reference = reference,
 };

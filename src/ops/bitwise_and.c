@@ -8,12 +8,6 @@ static int64_t i64(int64_t a, int64_t b, bool is_u64)
     return a & b;
 }
 
-static enum dyno_status infer(struct dyno_infer *ctx)
-{
-    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_INT));
-    return dyno_infer_broadcast(ctx);
-}
-
 static enum dyno_status reference(struct dyno_ref *ctx)
 {
     return dyno_ref_binary(ctx, &(struct dyno_ref_binary){.pw = -1, .i64 = i64});
@@ -29,6 +23,6 @@ const struct dyno_op dyno_op_bitwise_and = {
     .out_max = 1,
     .flags = DYNO_OP_COMMUTES,
     .pw = -1,
-    .infer = infer,
+    .infer = dyno_infer_integers,
     .reference = reference,
 };

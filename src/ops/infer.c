@@ -216,10 +216,10 @@ enum dyno_status dyno_infer_arith(struct dyno_infer *ctx)
     return dyno_infer_broadcast(ctx);
 }
 
-enum dyno_status dyno_infer_compare(struct dyno_infer *ctx)
+enum dyno_status dyno_infer_integers(struct dyno_infer *ctx)
 {
-    DYNO_TRY(dyno_infer_want_same(ctx, 0, 1));
-    return dyno_infer_broadcast_to(ctx, DYNO_BOOL);
+    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_INT));
+    return dyno_infer_broadcast(ctx);
 }
 
 dyno_expr dyno_infer_unknown_dim(struct dyno_infer *ctx)

@@ -37,10 +37,10 @@ bool dyno_type_of_tensor(const struct dyno_tensor *tensor, struct dyno_exprs *ex
 /* Ready-made rules. */
 enum dyno_status dyno_infer_same_as_input(struct dyno_infer *ctx); /* type and shape of input 0 */
 enum dyno_status dyno_infer_broadcast(struct dyno_infer *ctx);     /* numpy broadcast, one dtype */
-enum dyno_status dyno_infer_compare(struct dyno_infer *ctx);       /* broadcast, gives bool */
 enum dyno_status dyno_infer_unary_float(struct dyno_infer *ctx);   /* same as input 0, a float */
 enum dyno_status dyno_infer_unary_number(struct dyno_infer *ctx);  /* ... a float or an integer */
 enum dyno_status dyno_infer_arith(struct dyno_infer *ctx);         /* broadcast of numbers */
+enum dyno_status dyno_infer_integers(struct dyno_infer *ctx);      /* broadcast of integers */
 /* out[0] = dtype (NONE: input 0's) with the broadcast of the shapes of all inputs. */
 enum dyno_status dyno_infer_broadcast_to(struct dyno_infer *ctx, enum dyno_dtype dtype);
 
@@ -77,6 +77,8 @@ void dyno_infer_set_elems(struct dyno_infer *ctx, uint32_t idx, const dyno_expr 
  * from fn: not known. */
 typedef dyno_expr dyno_infer_elem_fn(struct dyno_infer *ctx, const dyno_expr *args);
 enum dyno_status dyno_infer_map_elems(struct dyno_infer *ctx, dyno_infer_elem_fn *fn);
+/* Broadcast of two inputs of one type, gives bool; known contents by fn. */
+enum dyno_status dyno_infer_compare(struct dyno_infer *ctx, dyno_infer_elem_fn *fn);
 /* dyno_infer_arith, and known contents folded from the first input to the last. */
 typedef dyno_expr dyno_infer_fold_fn(struct dyno_exprs *exprs, dyno_expr a, dyno_expr b);
 enum dyno_status dyno_infer_arith_fold(struct dyno_infer *ctx, dyno_infer_fold_fn *fold);

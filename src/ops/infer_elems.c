@@ -123,6 +123,13 @@ enum dyno_status dyno_infer_map_elems(struct dyno_infer *ctx, dyno_infer_elem_fn
     return map_elems(ctx, fn, NULL);
 }
 
+enum dyno_status dyno_infer_compare(struct dyno_infer *ctx, dyno_infer_elem_fn *fn)
+{
+    DYNO_TRY(dyno_infer_want_same(ctx, 0, 1));
+    DYNO_TRY(dyno_infer_broadcast_to(ctx, DYNO_BOOL));
+    return map_elems(ctx, fn, NULL);
+}
+
 enum dyno_status dyno_infer_arith_fold(struct dyno_infer *ctx, dyno_infer_fold_fn *fold)
 {
     DYNO_TRY(dyno_infer_arith(ctx));
