@@ -118,11 +118,7 @@ enum dyno_status dyno_bench_print_json(const struct dyno_bench_result *result,
     if (with_layers)
         layers_json(session, result->step_us, &json);
     dyno_json_object_end(&json);
-    const bool ok = dyno_strbuf_ok(&text);
-    if (ok)
-        printf("%s\n", dyno_strbuf_text(&text));
-    dyno_strbuf_fini(&text);
-    return ok ? DYNO_OK : DYNO_NOMEM(err);
+    return dyno_cli_print(&text, err);
 }
 
 void dyno_bench_print_profile(const struct dyno_bench_result *result,

@@ -53,15 +53,10 @@ enum dyno_status dyno_certify_tell(const struct dyno_certify_options *options,
         if (told[i].anchor != NULL)
             dyno_certify_anchor_json(&json, told[i].anchor);
     }
-    if (verdict != NULL) {
+    if (verdict != NULL)
         dyno_json_put_str(&json, "verdict", verdict);
-    }
     dyno_json_object_end(&json);
-    const bool ok = dyno_strbuf_ok(&text);
-    if (ok)
-        printf("%s\n", dyno_strbuf_text(&text));
-    dyno_strbuf_fini(&text);
-    return ok ? DYNO_OK : DYNO_NOMEM(err);
+    return dyno_cli_print(&text, err);
 }
 
 /* --- the reference certificate to cite --- */

@@ -19,15 +19,6 @@ struct options {
 
 static const struct dyno_flag flags[] = {DYNO_FLAG_JSON(options)};
 
-static enum dyno_status print_and_free(struct dyno_strbuf *text, struct dyno_err *err)
-{
-    const bool ok = dyno_strbuf_ok(text);
-    if (ok)
-        printf("%s\n", dyno_strbuf_text(text));
-    dyno_strbuf_fini(text);
-    return ok ? DYNO_OK : DYNO_NOMEM(err);
-}
-
 /* --- model --- */
 
 static void value_text(const struct dyno_graph *graph, const struct dyno_value *value,
@@ -117,7 +108,7 @@ static enum dyno_status inspect_model(const struct options *options, const char 
     dyno_json_object_end(&json);
     dyno_json_object_end(&json);
     if (options->json)
-        status = print_and_free(&text, err);
+        status = dyno_cli_print(&text, err);
     dyno_strbuf_fini(&text);
     dyno_onnx_model_close(model);
     return status;
@@ -152,7 +143,7 @@ static enum dyno_status engine_json(const struct dyno_engine *engine, const char
     }
     dyno_json_array_end(&json);
     dyno_json_object_end(&json);
-    return print_and_free(&text, err);
+    return dyno_cli_print(&text, err);
 }
 
 static enum dyno_status inspect_engine(const struct options *options, const char *path,
@@ -221,7 +212,7 @@ static enum dyno_status inspect_capability(const struct options *options, const 
                count);
     enum dyno_status status = DYNO_OK;
     if (options->json)
-        status = print_and_free(&text, err);
+        status = dyno_cli_print(&text, err);
     dyno_strbuf_fini(&text);
     dyno_session_close(&session);
     return status;
@@ -289,7 +280,7 @@ static enum dyno_status device_json(const struct dyno_gpu *gpu, const struct too
             dyno_json_null(&json);
     }
     dyno_json_object_end(&json);
-    return print_and_free(&text, err);
+    return dyno_cli_print(&text, err);
 }
 
 /* What builds for it depend on. */

@@ -105,15 +105,6 @@ enum dyno_status dyno_ledger_find_files(struct dyno_ledger_work *work, uint32_t 
                                   &work->files, err);
 }
 
-enum dyno_status dyno_ledger_print_json(struct dyno_strbuf *text, struct dyno_err *err)
-{
-    const bool ok = dyno_strbuf_ok(text);
-    if (ok)
-        printf("%s\n", dyno_strbuf_text(text));
-    dyno_strbuf_fini(text);
-    return ok ? DYNO_OK : DYNO_NOMEM(err);
-}
-
 enum dyno_status dyno_ledger_print_numbers(const struct dyno_ledger_number *numbers, size_t count,
                                            struct dyno_err *err)
 {
@@ -123,7 +114,7 @@ enum dyno_status dyno_ledger_print_numbers(const struct dyno_ledger_number *numb
     for (size_t i = 0; i < count; i++)
         dyno_json_put_u64(&json, numbers[i].name, numbers[i].value);
     dyno_json_object_end(&json);
-    return dyno_ledger_print_json(&text, err);
+    return dyno_cli_print(&text, err);
 }
 
 /* --- heads --- */
@@ -228,7 +219,7 @@ static enum dyno_status prove(struct dyno_ledger_work *work, struct dyno_err *er
     const enum dyno_status status =
         dyno_proof_make(work->files.store, work->files.names, work->files.count, id, &text, err);
     if (status == DYNO_OK)
-        return dyno_ledger_print_json(&text, err);
+        return dyno_cli_print(&text, err);
     dyno_strbuf_fini(&text);
     return status;
 }

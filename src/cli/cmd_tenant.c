@@ -233,15 +233,6 @@ static void put_tenant(struct dyno_json_writer *json, const struct dyno_tenant *
     dyno_strbuf_fini(&rights);
 }
 
-static enum dyno_status print_json(struct dyno_strbuf *text, struct dyno_err *err)
-{
-    const bool ok = dyno_strbuf_ok(text);
-    if (ok)
-        printf("%s\n", dyno_strbuf_text(text));
-    dyno_strbuf_fini(text);
-    return ok ? DYNO_OK : DYNO_NOMEM(err);
-}
-
 /* --- a tenant as text --- */
 
 static void print_quota(const struct dyno_tenant *tenant)
@@ -381,7 +372,7 @@ static enum dyno_status show(struct work *work, struct dyno_err *err)
         return DYNO_OK;
     }
     put_tenant(&json, tenant);
-    return print_json(&text, err);
+    return dyno_cli_print(&text, err);
 }
 
 static enum dyno_status list(struct work *work, struct dyno_err *err)
@@ -400,7 +391,7 @@ static enum dyno_status list(struct work *work, struct dyno_err *err)
     for (size_t i = 0; i < count; i++)
         put_tenant(&json, &tenants[i]);
     dyno_json_array_end(&json);
-    return print_json(&text, err);
+    return dyno_cli_print(&text, err);
 }
 
 static enum dyno_status add(struct work *work, struct dyno_err *err)

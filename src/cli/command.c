@@ -213,6 +213,15 @@ static bool wants_config_printed(const struct dyno_command *command, const char 
     return flag != NULL && *(const bool *)(options + flag->offset_bytes);
 }
 
+enum dyno_status dyno_cli_print(struct dyno_strbuf *text, struct dyno_err *err)
+{
+    const bool is_whole = dyno_strbuf_ok(text);
+    if (is_whole)
+        printf("%s\n", dyno_strbuf_text(text));
+    dyno_strbuf_fini(text);
+    return is_whole ? DYNO_OK : DYNO_NOMEM(err);
+}
+
 int dyno_cli_run(const struct dyno_command *command, int argc, char **argv)
 {
     struct dyno_err err = {0};

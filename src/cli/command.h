@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/strbuf.h"
 
 #define DYNO_CLI_LIST_MAX 64
 
@@ -78,6 +79,9 @@ enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, ch
 
 void dyno_cli_help(const struct dyno_command *command); /* NULL: the whole program */
 void dyno_cli_man(void);                                /* dyno(1) in man(7) on standard output */
+
+/* Print it with an end of line, and free it.  E_NOMEM when it is not whole. */
+enum dyno_status dyno_cli_print(struct dyno_strbuf *text, struct dyno_err *err);
 
 /* One command with its arguments: returns the exit code. */
 int dyno_cli_run(const struct dyno_command *command, int argc, char **argv);

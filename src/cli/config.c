@@ -275,9 +275,5 @@ enum dyno_status dyno_cli_config_print(const struct dyno_command *command, const
     for (size_t i = 0; i < command->flag_count; i++)
         put_flag(&json, &command->flags[i], options);
     dyno_json_object_end(&json);
-    const bool is_whole = dyno_strbuf_ok(&text);
-    if (is_whole)
-        printf("%s\n", dyno_strbuf_text(&text));
-    dyno_strbuf_fini(&text);
-    return is_whole ? DYNO_OK : DYNO_NOMEM(err);
+    return dyno_cli_print(&text, err);
 }

@@ -27,8 +27,6 @@ struct dyno_ledger_work {
  * work->files. */
 enum dyno_status dyno_ledger_find_files(struct dyno_ledger_work *work, uint32_t first,
                                         struct dyno_err *err);
-/* Print it with an end of line, and free it. */
-enum dyno_status dyno_ledger_print_json(struct dyno_strbuf *text, struct dyno_err *err);
 /* A report of numbers alone, as one object. */
 struct dyno_ledger_number {
     const char *name;

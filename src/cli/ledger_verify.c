@@ -170,7 +170,7 @@ static enum dyno_status tell_kept(const struct dyno_kept_heads *kept, bool as_js
     dyno_json_put_u64(&json, "gaps", kept->gaps);
     dyno_head_json(last, &json);
     dyno_json_object_end(&json);
-    return dyno_ledger_print_json(&text, err);
+    return dyno_cli_print(&text, err);
 }
 
 /* With the last head of the ledger among those that are looked for, where there is one. */
@@ -287,7 +287,7 @@ static enum dyno_status verify_fleet(struct dyno_ledger_work *work,
     dyno_json_array_end(&json);
     dyno_json_object_end(&json);
     if (status == DYNO_OK && work->options->json)
-        return dyno_ledger_print_json(&text, err);
+        return dyno_cli_print(&text, err);
     dyno_strbuf_fini(&text);
     return status;
 }
@@ -319,7 +319,7 @@ static enum dyno_status verify_files(struct dyno_ledger_work *work, const uint8_
     struct dyno_json_writer json = {.out = &text, .indent = 2};
     tell_report(&report, how.head_count, &json, options->json);
     if (options->json)
-        return dyno_ledger_print_json(&text, err);
+        return dyno_cli_print(&text, err);
     return DYNO_OK;
 }
 
@@ -412,7 +412,7 @@ static enum dyno_status print_proof_json(const struct dyno_proof_report *report,
     dyno_json_object_end(&json);
     dyno_json_object_end(&json);
     dyno_strbuf_fini(&record_flags);
-    return dyno_ledger_print_json(&text, err);
+    return dyno_cli_print(&text, err);
 }
 
 static enum dyno_status verify_proof(struct dyno_ledger_work *work, const uint8_t *key,

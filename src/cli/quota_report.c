@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/wide.h"
+#include "cli/command.h"
 #include "rate/charge.h"
 
 static bool is_work(const struct dyno_tenant_budget *budget)
@@ -168,11 +169,7 @@ static enum dyno_status print_json(const struct dyno_quota_report *report,
         if (is_told(report, &states[i]))
             put_state(&json, &states[i]);
     dyno_json_array_end(&json);
-    const bool ok = dyno_strbuf_ok(&text);
-    if (ok)
-        printf("%s\n", dyno_strbuf_text(&text));
-    dyno_strbuf_fini(&text);
-    return ok ? DYNO_OK : DYNO_NOMEM(err);
+    return dyno_cli_print(&text, err);
 }
 
 enum dyno_status dyno_quota_report_print(struct dyno_control *control,
