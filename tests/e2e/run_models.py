@@ -13,6 +13,7 @@ On a GPU each kind of numbers has its tolerance, and where the CPU's best of the
 than twice that, it must be the best there, too.
 """
 import argparse
+import json
 import os
 import pathlib
 import subprocess
@@ -174,13 +175,15 @@ def run_on_gpu(args, name, folder):
     if not path.exists():
         return [(f"{name}: no model at {path}", False)]
     cpu_path, gpu_path = pathlib.Path(folder) / "cpu.engine", pathlib.Path(folder) / "gpu.engine"
-    said = build_engine(args, path, [f"--saveEngine={cpu_path}", "--builderOptimizationLevel=0"])
+    model = subprocess.run([str(args.dyno), "inspect", "model", str(path), "--json"], capture_output=True, text=True)
+    feed, = json.loads(model.stdout)["inputs"] if model.returncode == 0 else ("?",)
+    said = build_engine(args, path, [f"--saveEngine={cpu_path}", "--builderOptimizationLevel=0",
+                                     *profile_flags(feed, MODELS[name])])
     if said is not None:
         return [(f"{name}: build for the CPU: {said}", False)]
     results, wanted = [], []
     with dyno.Engine(cpu_path, threads=2) as engine:
         described, = engine.inputs
-        feed = described.name
         for shape in MODELS[name]:
             data = make_input(shape, described.dtype, feed, name)
             wanted.append((shape, data, engine.run({feed: data})))
