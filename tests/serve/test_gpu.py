@@ -513,6 +513,10 @@ def case_what_the_card_tells(t):
                    "nv_gpu_memory_used_bytes": (uuid, 4e5), "nv_gpu_power_usage": (uuid, 412.5),
                    "nv_gpu_power_limit": (uuid, 700.0)}, have)
     check(energy[0] == uuid and energy[1] % 50 == 0, energy)
+    ours = {name: server.metric(f"dyno_gpu_{name}", device="cuda:0") for name in (
+        "items_total", "core_clock_hertz", "memory_clock_hertz", "temperature_celsius")}
+    check(ours == {"items_total": 1, "core_clock_hertz": 1980e6, "memory_clock_hertz": 3201e6, "temperature_celsius": 41}, ours)
+    check(server.metric("dyno_gpu_energy_joules_total", device="cuda:0") >= energy[1])
     wait_for(lambda: scrape(server)["nv_energy_consumption"][1] > energy[1])
     # Another child asks anew; the joules go on from where they were.
     os.kill(child(server), signal.SIGKILL)
@@ -524,6 +528,8 @@ def case_what_the_card_tells(t):
     wait_for(lambda: scrape(server))
     check({name: value for name, (_, value) in scrape(server).items()} ==
           {"nv_gpu_memory_total_bytes": 1e6, "nv_gpu_memory_used_bytes": 4e5}, scrape(server))
+    text = server.request("GET", "/metrics", port=server.metrics)[2].decode()
+    check("dyno_gpu_items_total" in text and not re.search("dyno_gpu_(energy|core|temperature)", text), text)
     server.stop()
     server = start(t, env={"LD_LIBRARY_PATH": told, "FAKE_NVML": "mig"})
     time.sleep(1.5)

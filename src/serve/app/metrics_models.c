@@ -71,6 +71,7 @@ static void put_gpus(struct dyno_strbuf *out, struct dyno_manager *manager)
          "gauge"},
         {"dyno_gpu_memory_limit_bytes", "Bytes that they may hold", "gauge"},
         {"dyno_gpu_memory_total_bytes", "Bytes that the GPU has", "gauge"},
+        {"dyno_gpu_items_total", "Rows of requests that were done on the GPU", "counter"},
     };
     struct dyno_gpu_figures gpus[DYNO_GPUS_MAX];
     const int count = dyno_manager_gpu_figures(manager, gpus);
@@ -81,9 +82,9 @@ static void put_gpus(struct dyno_strbuf *out, struct dyno_manager *manager)
         put_head(out, rows[row].name, rows[row].help, rows[row].type);
         for (int i = 0; i < count; i++) {
             const struct dyno_gpu_figures *gpu = &gpus[i];
-            const uint64_t values[DYNO_COUNT(rows)] = {gpu->card.pid != 0, gpu->card.restart_count,
-                                                       gpu->memory_bytes, gpu->memory_bytes_max,
-                                                       gpu->card.memory_bytes};
+            const uint64_t values[DYNO_COUNT(rows)] = {
+                gpu->card.pid != 0,    gpu->card.restart_count, gpu->memory_bytes,
+                gpu->memory_bytes_max, gpu->card.memory_bytes,  gpu->item_count};
             if (gpu->card.memory_bytes != 0)
                 dyno_strbuf_printf(out, "%s{device=\"%s\"} %llu\n", rows[row].name,
                                    gpu->card.device, (unsigned long long)values[row]);
@@ -91,29 +92,40 @@ static void put_gpus(struct dyno_strbuf *out, struct dyno_manager *manager)
     }
 }
 
-/* Triton's: what the cards tell of themselves; what one does not tell is left out. */
+/* What the cards tell of themselves: under Triton's names what Triton tells, with its label, and
+ * what is ours.  What a card does not tell is left out. */
 static void put_cards(struct dyno_strbuf *out, struct dyno_manager *manager)
 {
     static const struct {
         const char *name, *help, *type;
         size_t offset_bytes; /* a double of the facts */
+        double unit;         /* of ours; 0: it is Triton's */
     } rows[] = {
         {"nv_gpu_utilization", "GPU utilization rate [0.0 - 1.0)", "gauge",
-         offsetof(struct dyno_device_facts, busy)},
+         offsetof(struct dyno_device_facts, busy), 0.0},
         {"nv_gpu_memory_total_bytes", "GPU total memory, in bytes", "gauge",
-         offsetof(struct dyno_device_facts, memory_bytes)},
+         offsetof(struct dyno_device_facts, memory_bytes), 0.0},
         {"nv_gpu_memory_used_bytes", "GPU used memory, in bytes", "gauge",
-         offsetof(struct dyno_device_facts, memory_used_bytes)},
+         offsetof(struct dyno_device_facts, memory_used_bytes), 0.0},
         {"nv_gpu_power_usage", "GPU power usage in watts", "gauge",
-         offsetof(struct dyno_device_facts, power_w)},
+         offsetof(struct dyno_device_facts, power_w), 0.0},
         {"nv_gpu_power_limit", "GPU power management limit in watts", "gauge",
-         offsetof(struct dyno_device_facts, power_limit_w)},
+         offsetof(struct dyno_device_facts, power_limit_w), 0.0},
         {"nv_energy_consumption", "GPU energy consumption in joules since the server asked first",
-         "counter", offsetof(struct dyno_device_facts, energy_j)},
+         "counter", offsetof(struct dyno_device_facts, energy_j), 0.0},
+        {"dyno_gpu_energy_joules_total", "The same joules, by device as the items are", "counter",
+         offsetof(struct dyno_device_facts, energy_j), 1.0},
+        {"dyno_gpu_core_clock_hertz", "Clock of the GPU's multiprocessors", "gauge",
+         offsetof(struct dyno_device_facts, core_mhz), 1e6},
+        {"dyno_gpu_memory_clock_hertz", "Clock of the GPU's memory", "gauge",
+         offsetof(struct dyno_device_facts, memory_mhz), 1e6},
+        {"dyno_gpu_temperature_celsius", "Temperature of the GPU", "gauge",
+         offsetof(struct dyno_device_facts, temperature_c), 1.0},
     };
     struct dyno_gpu_figures gpus[DYNO_GPUS_MAX];
     const int count = dyno_manager_gpu_figures(manager, gpus);
     for (size_t row = 0; row < DYNO_COUNT(rows); row++) {
+        const bool is_ours = rows[row].unit > 0.0;
         bool is_told = false;
         for (int i = 0; i < count; i++) {
             const struct dyno_card_figures *card = &gpus[i].card;
@@ -124,8 +136,10 @@ static void put_cards(struct dyno_strbuf *out, struct dyno_manager *manager)
             if (!is_told)
                 put_head(out, rows[row].name, rows[row].help, rows[row].type);
             is_told = true;
-            dyno_strbuf_printf(out, "%s{gpu_uuid=\"%s\"} %.15g\n", rows[row].name,
-                               card->facts.uuid[0] != 0 ? card->facts.uuid : card->device, value);
+            dyno_strbuf_printf(
+                out, "%s{%s=\"%s\"} %.15g\n", rows[row].name, is_ours ? "device" : "gpu_uuid",
+                is_ours || card->facts.uuid[0] == 0 ? card->device : card->facts.uuid,
+                is_ours ? value * rows[row].unit : value);
         }
     }
 }

@@ -225,6 +225,8 @@ int dyno_manager_gpu_figures(struct dyno_manager *manager,
 {
     for (int i = 0; i < manager->gpu_count; i++) {
         dyno_card_look(manager->gpus[i].card, &out[i].card);
+        out[i].item_count =
+            atomic_load_explicit(&manager->gpus[i].item_count, memory_order_relaxed);
         dyno_manager_lock_catalog(manager);
         out[i].memory_bytes = dyno_memory_used(&manager->memory, 1 + i);
         out[i].memory_bytes_max = manager->memory.rooms[1 + i].limit_bytes;

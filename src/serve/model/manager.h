@@ -133,6 +133,7 @@ void dyno_manager_figures(struct dyno_manager *manager, struct dyno_figures *fig
 struct dyno_gpu_figures {
     struct dyno_card_figures card;
     uint64_t memory_bytes, memory_bytes_max; /* of loaded engines, and of loads; 0: not known yet */
+    uint64_t item_count;                     /* rows of requests that were done there */
 };
 int dyno_manager_gpu_figures(struct dyno_manager *manager,
                              struct dyno_gpu_figures out[DYNO_GPUS_MAX]);

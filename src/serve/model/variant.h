@@ -40,7 +40,8 @@ struct dyno_lanes {
 struct dyno_gpu_device {
     const char *name; /* "cuda:N" */
     struct dyno_card *card;
-    struct dyno_device *account; /* NULL: none */
+    struct dyno_device *account;     /* NULL: none */
+    atomic_uint_fast64_t item_count; /* rows of runs that ended well there; whoever runs adds */
 };
 
 /* Which file it was, and what of its configuration it was loaded with: two that are alike need not
@@ -84,7 +85,7 @@ struct dyno_variant {
     struct dyno_stamp stamp;
     atomic_uint_fast64_t load_core_ns; /* what warming took, until somebody is charged for it */
     int device;                        /* it runs on; what runs on the CPU is in this process, */
-    const struct dyno_gpu_device *gpu; /* NULL then, */
+    struct dyno_gpu_device *gpu;       /* NULL then, */
     struct dyno_remote_engine *remote; /* and NULL; else its engine is here to be looked at */
     char *path; /* of the file that was loaded, where others may find it since; NULL: none was */
     _Atomic(struct dyno_subject *) account; /* the meter's, which outlives it; NULL: none */

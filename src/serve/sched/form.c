@@ -69,6 +69,8 @@ void dyno_variant_note(struct dyno_variant *variant, const struct dyno_cost_key 
     atomic_fetch_add_explicit(&stats->execution_count, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&stats->batch_count[idx], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&stats->batch_ns[idx], ns, memory_order_relaxed);
+    if (variant->gpu != NULL)
+        atomic_fetch_add_explicit(&variant->gpu->item_count, (uint64_t)rows, memory_order_relaxed);
 }
 
 void dyno_form_arrived(struct dyno_variant *variant, uint64_t now_ns)
