@@ -79,16 +79,11 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
                                struct dyno_tactic *tactic, struct dyno_err *err)
 {
     struct norm norm;
-    struct dyno_cuda_tail tail;
     if (!describe(site, &norm) || !dyno_cuda_rest_is_zero(asked, 1) ||
         !(dyno_cuda_asks_layout(asked, true) ||
           (dyno_cuda_asks_layout(asked, false) && dyno_cuda_is_plain(asked->out_layout))))
         return dyno_cuda_refuse(site, err);
-    tactic->in_layouts[0] = asked->out_layout;
-    if (!dyno_cuda_tail_plan(site, tactic, &tail))
-        return dyno_cuda_refuse(site, err);
-    tactic->flags = dyno_cuda_is_plain(asked->out_layout) ? DYNO_TACTIC_BASELINE : 0;
-    return DYNO_OK;
+    return dyno_cuda_settle_input(site, asked->out_layout, tactic, err);
 }
 
 static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,

@@ -108,7 +108,6 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
 {
     const enum dyno_op_id op = site->step->op;
     const struct dyno_buf *x = &site->ins[0];
-    struct dyno_cuda_tail tail;
     struct dyno_gpu_pool params;
     if ((op != DYNO_OP_max_pool && op != DYNO_OP_average_pool && !is_global(op)) ||
         site->step->out_count != 1 || !dyno_cuda_is_f32(x) || !dyno_cuda_readable(site, 0) ||
@@ -124,10 +123,7 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
     if ((!dyno_cuda_is_last(in) && !dyno_cuda_is_plain(in)) ||
         (!dyno_layout_same(asked->out_layout, in) && !(row && is_global(op))))
         return dyno_cuda_refuse(site, err);
-    tactic->in_layouts[0] = in;
-    if (!dyno_cuda_tail_plan(site, tactic, &tail))
-        return dyno_cuda_refuse(site, err);
-    tactic->flags = dyno_cuda_is_plain(in) ? DYNO_TACTIC_BASELINE : 0;
+    DYNO_TRY(dyno_cuda_settle_input(site, in, tactic, err));
     return sizes_of(site, tactic, &params, err);
 }
 

@@ -106,15 +106,12 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
                                struct dyno_tactic *tactic, struct dyno_err *err)
 {
     struct dyno_gpu_resize params;
-    struct dyno_cuda_tail tail;
     if (site->step->op != DYNO_OP_resize || !dyno_cuda_is_f32(&site->ins[0]) ||
         !dyno_cuda_readable(site, 0) || site->in_is_weight[0] ||
         !dyno_cuda_rest_is_zero(asked, 0) || !dyno_cuda_layout_known(asked->out_layout) ||
-        !(dyno_cuda_is_last(asked->out_layout) || dyno_cuda_is_plain(asked->out_layout)) ||
-        !dyno_cuda_tail_plan(site, tactic, &tail))
+        !(dyno_cuda_is_last(asked->out_layout) || dyno_cuda_is_plain(asked->out_layout)))
         return dyno_cuda_refuse(site, err);
-    tactic->in_layouts[0] = asked->out_layout;
-    tactic->flags = dyno_cuda_is_plain(asked->out_layout) ? DYNO_TACTIC_BASELINE : 0;
+    DYNO_TRY(dyno_cuda_settle_input(site, asked->out_layout, tactic, err));
     return sizes_of(site, tactic, &params, err);
 }
 

@@ -107,15 +107,10 @@ static enum dyno_status settle(const struct dyno_site *site, const struct dyno_t
                                struct dyno_tactic *tactic, struct dyno_err *err)
 {
     struct rows rows;
-    struct dyno_cuda_tail tail;
     if (!describe(site, &rows) || !dyno_cuda_rest_is_zero(asked, 1) ||
         !dyno_cuda_asks_layout(asked, false))
         return dyno_cuda_refuse(site, err);
-    tactic->in_layouts[0] = asked->out_layout;
-    if (!dyno_cuda_tail_plan(site, tactic, &tail))
-        return dyno_cuda_refuse(site, err);
-    tactic->flags = asked->out_layout.elem == 0 ? DYNO_TACTIC_BASELINE : 0;
-    return DYNO_OK;
+    return dyno_cuda_settle_input(site, asked->out_layout, tactic, err);
 }
 
 static enum dyno_status program_of(const struct dyno_site *site, const struct dyno_tactic *tactic,

@@ -127,6 +127,17 @@ bool dyno_cuda_tail_plan(const struct dyno_site *site, const struct dyno_tactic 
     return dyno_cuda_tail_plan_from(site, tactic, site->step->own_in_count, tail_out);
 }
 
+enum dyno_status dyno_cuda_settle_input(const struct dyno_site *site, struct dyno_layout in,
+                                        struct dyno_tactic *tactic, struct dyno_err *err)
+{
+    struct dyno_cuda_tail tail;
+    tactic->in_layouts[0] = in;
+    if (!dyno_cuda_tail_plan(site, tactic, &tail))
+        return dyno_cuda_refuse(site, err);
+    tactic->flags = dyno_cuda_is_plain(in) ? DYNO_TACTIC_BASELINE : 0;
+    return DYNO_OK;
+}
+
 bool dyno_cuda_tail_plan_from(const struct dyno_site *site, const struct dyno_tactic *tactic,
                               uint32_t first, struct dyno_cuda_tail *tail_out)
 {

@@ -36,6 +36,11 @@ bool dyno_cuda_tail_plan(const struct dyno_site *site, const struct dyno_tactic 
 bool dyno_cuda_tail_plan_from(const struct dyno_site *site, const struct dyno_tactic *tactic,
                               uint32_t first, struct dyno_cuda_tail *tail_out);
 
+/* What `settle` ends with where input 0 is read in one layout: it is `in`, the tail fits, and plain
+ * rows are for the unoptimised execution too. */
+enum dyno_status dyno_cuda_settle_input(const struct dyno_site *site, struct dyno_layout in,
+                                        struct dyno_tactic *tactic, struct dyno_err *err);
+
 /* From here on the plan's text is the same for all shapes: how an operand spreads that is no vector
  * along the rows and no number is decided when it is prepared.  For rows alone. */
 void dyno_cuda_tail_open(const struct dyno_site *site, struct dyno_cuda_tail *tail);
