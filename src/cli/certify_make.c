@@ -180,6 +180,14 @@ static enum dyno_status issue(struct dyno_certify_job *job, struct dyno_err *err
     return dyno_cert_derive(job->engine, err);
 }
 
+/* At least the smallest batch that the engine takes: then that many items are a query. */
+static int64_t scenario_batch(const struct dyno_certify_job *job, const struct dyno_cert *reference)
+{
+    const int64_t swept = (int64_t)reference->sweep[reference->sweep_count - 1].batch;
+    const int64_t most = swept < SCENARIO_BATCH ? swept : SCENARIO_BATCH;
+    return most > job->subject.batch_min ? most : job->subject.batch_min;
+}
+
 static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_err *err)
 {
     job->campaign = (struct dyno_certify_campaign){
@@ -202,8 +210,7 @@ static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_er
         DYNO_TRY(make_reference(job, err));
     }
     const struct dyno_cert *reference = job->cited != NULL ? job->cited : job->reference;
-    const uint64_t swept = reference->sweep[reference->sweep_count - 1].batch;
-    job->campaign.batch_max = swept < SCENARIO_BATCH ? (int64_t)swept : SCENARIO_BATCH;
+    job->campaign.batch_max = scenario_batch(job, reference);
     job->engine->batch = engine_batch(job);
     DYNO_TRY(dyno_certify_measure(job, job->engine->batch, err));
     if (job->engine->outcome != DYNO_CERT_REFUSED)

@@ -143,8 +143,8 @@ static void print_point(const struct dyno_cert *cert, uint32_t idx)
         printf("%s%s[%u] = %lld", a == 0 ? ": " : ", ",
                cert->inputs[cert->axes[a].places[0].input].name, cert->axes[a].places[0].dim,
                (long long)point->at[a]);
-    printf("\n    %-9s %u kept, %u dropped: the clock moved, or others had the processor\n",
-           "blocks", point->kept_count, point->dropped_count);
+    printf("\n    %-9s %u kept, %u dropped%s\n", "blocks", point->kept_count, point->dropped_count,
+           point->dropped_count > 0 ? ": the clock moved, or others had the processor" : "");
     print_clock(cert, &point->control, "clock", false);
     if (cert->gpu.compute != 0 && cert->kind == DYNO_CERT_ENGINE)
         print_clock(cert, &point->speedup, "engine's", true);
@@ -182,8 +182,10 @@ static void print_pair(const char *name, const uint64_t values[2], double scale,
 static void print_scenarios(const struct dyno_cert_scenarios *scenarios)
 {
     static const char few[] = "too few queries to tell with 99 % confidence";
-    if (scenarios->row_count == 0)
+    if (scenarios->row_count == 0) {
+        printf("  scenarios  none was measured\n");
         return;
+    }
     printf("  scenarios  (%u and %u runs at batch %llu)  baseline   engine\n",
            scenarios->rows[0].counts[0], scenarios->rows[0].counts[1],
            (unsigned long long)scenarios->rows[0].batch);

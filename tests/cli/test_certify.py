@@ -84,6 +84,18 @@ def case_show(t):
     check(len(scenarios["offline_items_s"]) == 2 and scenarios["server_bound_ms"] > 0, scenarios)
 
 
+def case_scenarios_of_a_large_batch(t):
+    """A query is as many items as the smallest batch has, also where that is more than other engines are asked for."""
+    build(t, "m", 32)
+    report = certify(t)["engine"]
+    cert = json.loads(pathlib.Path(t.folder / report["file"]).read_text())
+    check(cert["batch"] == 32 and [row["batch"] for row in cert["scenarios"]["runs"]] == [32], cert["scenarios"]["runs"])
+    check(report["scenarios"]["server_bound_ms"] > 0, report["scenarios"])
+    check(all(value is not None and value > 0 for value in report["scenarios"]["offline_items_s"]), report["scenarios"])
+    text = t.works("certify", f"--show={report['file']}")
+    check("runs at batch 32)" in text and re.search(r"blocks +[0-9]+ kept, 0 dropped\n", text), text)
+
+
 def case_anchor(t):
     """What a framework takes is kept beside the reference certificate, once, told with it, and held against its subject."""
     (t.folder / "certs").mkdir()
