@@ -212,8 +212,9 @@ static void print_text(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     char first[DYNO_TIME_TEXT_ROOM];
     char next[DYNO_TIME_TEXT_ROOM];
     char total[DYNO_MONEY_ROOM];
-    dyno_strbuf_printf(out, "%s from %s\n", invoice->closing != NULL ? "INVOICE" : "DRAFT INVOICE",
-                       invoice->platform);
+    /* What is below nothing is given back. */
+    dyno_strbuf_printf(out, "%s%s from %s\n", invoice->closing != NULL ? "" : "DRAFT ",
+                       account->total_minor < 0 ? "CREDIT NOTE" : "INVOICE", invoice->platform);
     if (invoice->number[0] != 0)
         dyno_strbuf_printf(out, "Number   %s\n", invoice->number);
     if (invoice->has_trials)

@@ -141,14 +141,15 @@ void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     char next[DYNO_TIME_TEXT_ROOM];
     char total[DYNO_MONEY_ROOM];
     const bool is_final = invoice->closing != NULL;
-    dyno_strbuf_puts(out,
-                     "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
-                     "<meta name=\"viewport\" content=\"width=device-width\">\n<title>Invoice ");
+    const char *title = account->total_minor < 0 ? "Credit note" : "Invoice";
+    dyno_strbuf_puts(out, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
+                          "<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
+    dyno_strbuf_printf(out, "%s ", title);
     dyno_html_text(out, invoice->number);
     dyno_strbuf_puts(out, " ");
     dyno_html_text(out, account->tenant);
-    dyno_strbuf_printf(out, "</title>\n<style>%s</style>\n<h1>%s</h1>\n<div class=\"to\">\n", style,
-                       is_final ? "Invoice" : "Invoice <span class=\"draft\">(draft)</span>");
+    dyno_strbuf_printf(out, "</title>\n<style>%s</style>\n<h1>%s%s</h1>\n<div class=\"to\">\n",
+                       style, title, is_final ? "" : " <span class=\"draft\">(draft)</span>");
     field(out, "From", invoice->platform);
     field(out, "To", account->tenant);
     if (is_final)

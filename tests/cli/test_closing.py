@@ -142,6 +142,9 @@ def case_corrections(t):
     check(rows == [(True, False, "12.00", 4), (True, True, "-6.00", -2), (False, False, "6.00", 1)], rows)
     bolt = invoice(t, "2-2")
     check(bolt["total"] == "-18.00" and bolt["credit_left"] == "100", bolt)  # a credit note; nothing of the credit is used
+    again = ("invoice", "--ledger=ledger", "--books=books", "--number=2-2")
+    check(t.works(*again).startswith("CREDIT NOTE from the platform\nNumber   2-2\n"))
+    check("<h1>Credit note</h1>" in t.works(*again, "--format=html"))
     closing = json.loads((t.folder / "books" / "00000002.closing.json").read_text())
     check(closing["revenue"] == "-3" and closing["charged"] == "-3.00" and closing["residue"] == "0", closing)
     t.works("invoice", "--verify=books/2-1.invoice.json", "--ledger=ledger", "--books=books")
