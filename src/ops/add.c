@@ -26,12 +26,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_add = {
     .onnx_name = "Add",
-    .domain = "",
     .since = 14,
-    .in_min = 2,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_BINARY_OP,
     .flags = DYNO_OP_COMMUTES,
     .pw = DYNO_PW_add,
     .infer = infer,

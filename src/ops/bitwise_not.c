@@ -20,12 +20,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_bitwise_not = {
     .onnx_name = "BitwiseNot",
-    .domain = "",
     .since = 18,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = -1,
     .infer = infer,
     .reference = reference,

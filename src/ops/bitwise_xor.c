@@ -15,12 +15,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_bitwise_xor = {
     .onnx_name = "BitwiseXor",
-    .domain = "",
     .since = 18,
-    .in_min = 2,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_BINARY_OP,
     .flags = DYNO_OP_COMMUTES,
     .pw = -1,
     .infer = dyno_infer_integers,

@@ -209,12 +209,8 @@ enum dyno_status dyno_cast_run(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_cast = {
     .onnx_name = "Cast",
-    .domain = "",
     .since = 25,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = -1,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

@@ -18,12 +18,8 @@ static enum dyno_status infer(struct dyno_infer *ctx)
 
 const struct dyno_op dyno_op_cast_like = {
     .onnx_name = "CastLike",
-    .domain = "",
     .since = 25,
-    .in_min = 2,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_BINARY_OP,
     .pw = -1,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

@@ -62,12 +62,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_compress = {
     .onnx_name = "Compress",
-    .domain = "",
     .since = 11,
-    .in_min = 2,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_BINARY_OP,
     .flags = DYNO_OP_OPEN,
     .pw = -1,
     .attrs = attrs,

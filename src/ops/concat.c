@@ -86,12 +86,8 @@ static enum dyno_status infer(struct dyno_infer *ctx)
 
 const struct dyno_op dyno_op_concat = {
     .onnx_name = "Concat",
-    .domain = "",
     .since = 13,
-    .in_min = 1,
-    .in_max = DYNO_OP_INPUTS_MAX,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_VARIADIC_OP,
     .pw = -1,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

@@ -73,12 +73,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_cum_sum = {
     .onnx_name = "CumSum",
-    .domain = "",
     .since = 14,
-    .in_min = 2,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_BINARY_OP,
     .pw = -1,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

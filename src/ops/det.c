@@ -64,12 +64,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_det = {
     .onnx_name = "Det",
-    .domain = "",
     .since = 22,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = -1,
     .infer = infer,
     .reference = reference,

@@ -56,12 +56,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_div = {
     .onnx_name = "Div",
-    .domain = "",
     .since = 14,
-    .in_min = 2,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_BINARY_OP,
     .pw = DYNO_PW_div,
     .infer = infer,
     .reference = reference,

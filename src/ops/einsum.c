@@ -257,12 +257,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_einsum = {
     .onnx_name = "Einsum",
-    .domain = "",
     .since = 12,
-    .in_min = 1,
-    .in_max = DYNO_OP_INPUTS_MAX,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_VARIADIC_OP,
     .pw = -1,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

@@ -48,12 +48,8 @@ static enum dyno_status infer(struct dyno_infer *ctx)
 
 const struct dyno_op dyno_op_expand = {
     .onnx_name = "Expand",
-    .domain = "",
     .since = 13,
-    .in_min = 2,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_BINARY_OP,
     .pw = -1,
     .infer = infer,
     .reference = reference,

@@ -39,12 +39,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_gelu = {
     .onnx_name = "Gelu",
-    .domain = "",
     .since = 20,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = DYNO_PW_gelu_erf,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

@@ -31,12 +31,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_greater_or_equal = {
     .onnx_name = "GreaterOrEqual",
-    .domain = "",
     .since = 16,
-    .in_min = 2,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_BINARY_OP,
     .pw = -1,
     .infer = infer,
     .reference = reference,

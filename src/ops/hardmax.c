@@ -22,12 +22,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_hardmax = {
     .onnx_name = "Hardmax",
-    .domain = "",
     .since = 13,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = -1,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

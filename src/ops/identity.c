@@ -14,12 +14,8 @@ static enum dyno_status infer(struct dyno_infer *ctx)
 
 const struct dyno_op dyno_op_identity = {
     .onnx_name = "Identity",
-    .domain = "",
     .since = 25,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .flags = DYNO_OP_VIEW,
     .pw = DYNO_PW_copy,
     .infer = infer,

@@ -34,12 +34,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_is_inf = {
     .onnx_name = "IsInf",
-    .domain = "",
     .since = 20,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = -1,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

@@ -22,12 +22,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_is_nan = {
     .onnx_name = "IsNaN",
-    .domain = "",
     .since = 20,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = -1,
     .infer = infer,
     .reference = reference,

@@ -76,12 +76,8 @@ out:
 
 const struct dyno_op dyno_op_mat_mul = {
     .onnx_name = "MatMul",
-    .domain = "",
     .since = 13,
-    .in_min = 2,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_BINARY_OP,
     .pw = -1,
     .infer = infer,
     .reference = reference,

@@ -82,12 +82,8 @@ out:
 
 const struct dyno_op dyno_op_mean_variance_normalization = {
     .onnx_name = "MeanVarianceNormalization",
-    .domain = "",
     .since = 13,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = -1,
     .attrs = attrs,
     .attr_count = DYNO_COUNT(attrs),

@@ -25,12 +25,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_min = {
     .onnx_name = "Min",
-    .domain = "",
     .since = 13,
-    .in_min = 1,
-    .in_max = DYNO_OP_INPUTS_MAX,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_VARIADIC_OP,
     .flags = DYNO_OP_COMMUTES,
     .pw = DYNO_PW_min,
     .infer = infer,

@@ -16,12 +16,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_mish = {
     .onnx_name = "Mish",
-    .domain = "",
     .since = 22,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = DYNO_PW_mish,
     .infer = dyno_infer_unary_float,
     .reference = reference,

@@ -43,12 +43,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_non_zero = {
     .onnx_name = "NonZero",
-    .domain = "",
     .since = 13,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .flags = DYNO_OP_OPEN,
     .pw = -1,
     .infer = infer,

@@ -26,12 +26,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_not = {
     .onnx_name = "Not",
-    .domain = "",
     .since = 1,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = -1,
     .infer = infer,
     .reference = reference,

@@ -143,6 +143,12 @@ struct dyno_op {
     struct dyno_pw_form (*pw_form)(const void *attrs);
 };
 
+/* Members of ONNX's operators that make one output of one, of two, or of any number of inputs. */
+#define DYNO_UNARY_OP  .domain = "", .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1
+#define DYNO_BINARY_OP .domain = "", .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1
+#define DYNO_VARIADIC_OP \
+    .domain = "", .in_min = 1, .in_max = DYNO_OP_INPUTS_MAX, .out_min = 1, .out_max = 1
+
 #define DYNO_OP(name) extern const struct dyno_op dyno_op_##name;
 #include "ops/ops.def"
 #undef DYNO_OP

@@ -43,12 +43,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_prelu = {
     .onnx_name = "PRelu",
-    .domain = "",
     .since = 16,
-    .in_min = 2,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_BINARY_OP,
     .pw = DYNO_PW_prelu,
     .infer = infer,
     .reference = reference,

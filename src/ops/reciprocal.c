@@ -14,12 +14,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_reciprocal = {
     .onnx_name = "Reciprocal",
-    .domain = "",
     .since = 13,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = DYNO_PW_recip,
     .infer = dyno_infer_unary_float,
     .reference = reference,

@@ -33,10 +33,11 @@ extern const struct dyno_attr dyno_arg_reduce_attr_rows[3];
     .domain = "", .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 1, .pw = -1,    \
     .attrs = dyno_reduce_attr_rows, .attr_count = DYNO_COUNT(dyno_reduce_attr_rows), \
     .attr_bytes = sizeof(struct dyno_reduce_attrs)
-#define DYNO_ARG_REDUCE_OP                                                                   \
-    .domain = "", .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .pw = -1,            \
-    .attrs = dyno_arg_reduce_attr_rows, .attr_count = DYNO_COUNT(dyno_arg_reduce_attr_rows), \
-    .attr_bytes = sizeof(struct dyno_arg_reduce_attrs), .infer = dyno_arg_reduce_infer
+#define DYNO_ARG_REDUCE_OP                                                              \
+    .pw = -1, .attrs = dyno_arg_reduce_attr_rows,                                       \
+    .attr_count = DYNO_COUNT(dyno_arg_reduce_attr_rows),                                \
+    .attr_bytes = sizeof(struct dyno_arg_reduce_attrs), .infer = dyno_arg_reduce_infer, \
+    DYNO_UNARY_OP
 
 /* Rules of Reduce* of numbers, and of ArgMax/ArgMin. */
 enum dyno_status dyno_reduce_infer(struct dyno_infer *ctx);

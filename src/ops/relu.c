@@ -20,12 +20,8 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 
 const struct dyno_op dyno_op_relu = {
     .onnx_name = "Relu",
-    .domain = "",
     .since = 14,
-    .in_min = 1,
-    .in_max = 1,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_UNARY_OP,
     .pw = DYNO_PW_relu,
     .infer = dyno_infer_unary_number,
     .reference = reference,

@@ -132,12 +132,8 @@ static enum dyno_status infer(struct dyno_infer *ctx)
 
 const struct dyno_op dyno_op_reshape = {
     .onnx_name = "Reshape",
-    .domain = "",
     .since = 25,
-    .in_min = 2,
-    .in_max = 2,
-    .out_min = 1,
-    .out_max = 1,
+    DYNO_BINARY_OP,
     .flags = DYNO_OP_VIEW,
     .pw = -1,
     .attrs = attrs,
