@@ -3,10 +3,6 @@
 
 #include "ops/softmax.h"
 
-static const struct dyno_attr attrs[] = {
-    {"axis", DYNO_ATTR_I64, offsetof(struct dyno_softmax_attrs, axis), -1, NULL, 0},
-};
-
 static void row(double *values, int64_t count)
 {
     double max = -INFINITY;
@@ -27,11 +23,6 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 const struct dyno_op dyno_op_log_softmax = {
     .onnx_name = "LogSoftmax",
     .since = 13,
-    DYNO_UNARY_OP,
-    .pw = -1,
-    .attrs = attrs,
-    .attr_count = DYNO_COUNT(attrs),
-    .attr_bytes = sizeof(struct dyno_softmax_attrs),
-    .infer = dyno_softmax_infer,
+    DYNO_SOFTMAX_OP,
     .reference = reference,
 };

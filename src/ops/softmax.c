@@ -9,7 +9,7 @@
 #include "ops/ref.h"
 #include "ops/values.h"
 
-static const struct dyno_attr attrs[] = {
+const struct dyno_attr dyno_softmax_attr_rows[1] = {
     {"axis", DYNO_ATTR_I64, offsetof(struct dyno_softmax_attrs, axis), -1, NULL, 0},
 };
 
@@ -71,11 +71,6 @@ static enum dyno_status reference(struct dyno_ref *ctx)
 const struct dyno_op dyno_op_softmax = {
     .onnx_name = "Softmax",
     .since = 13,
-    DYNO_UNARY_OP,
-    .pw = -1,
-    .attrs = attrs,
-    .attr_count = DYNO_COUNT(attrs),
-    .attr_bytes = sizeof(struct dyno_softmax_attrs),
-    .infer = dyno_softmax_infer,
+    DYNO_SOFTMAX_OP,
     .reference = reference,
 };

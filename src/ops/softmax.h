@@ -8,6 +8,13 @@ struct dyno_softmax_attrs {
     int64_t axis; /* -rank..rank-1; -1 */
 };
 
+extern const struct dyno_attr dyno_softmax_attr_rows[1];
+
+/* Members of struct dyno_op that all three have. */
+#define DYNO_SOFTMAX_OP                                                                          \
+    .pw = -1, .attrs = dyno_softmax_attr_rows, .attr_count = DYNO_COUNT(dyno_softmax_attr_rows), \
+    .attr_bytes = sizeof(struct dyno_softmax_attrs), .infer = dyno_softmax_infer, DYNO_UNARY_OP
+
 /* Rule of all three: type and shape of input 0, and the axis is checked. */
 enum dyno_status dyno_softmax_infer(struct dyno_infer *ctx);
 
