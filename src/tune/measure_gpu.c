@@ -28,7 +28,7 @@ struct bench {
     uint64_t *memory; /* of inputs, outputs, packed, workspace */
     uint32_t memory_count;
     uint64_t packed, workspace;
-    uint64_t tensor_bytes; /* of inputs and outputs */
+    uint64_t tensor_bytes; /* of inputs and outputs that are read or written */
     uint64_t packed_bytes; /* of a copy, with what keeps the next one aligned */
     int copies, next_copy;
     int graph_launches;
@@ -74,6 +74,15 @@ static enum dyno_status give_buf(struct bench *bench, const struct dyno_buf *buf
                          "to copy a constant", bench->err);
 }
 
+/* Its contents reach the kernel packed, and nothing reads them as they are: they are neither there
+ * in an engine, nor pass through the cache. */
+static bool is_packed(const struct bench *bench, const struct dyno_site *site,
+                      const struct dyno_tactic *tactic, uint32_t i)
+{
+    return tactic->packed_bytes != 0 && site->in_is_weight[i] && i < 32 &&
+           (bench->kernel->packed_ins >> i & 1U) != 0;
+}
+
 static enum dyno_status make_bufs(struct bench *bench, const struct dyno_site *site,
                                   const struct dyno_tactic *tactic)
 {
@@ -90,7 +99,10 @@ static enum dyno_status make_bufs(struct bench *bench, const struct dyno_site *s
         bench->ins[i] = site->ins[i];
         dyno_tune_set_layout(&bench->ins[i],
                              i < DYNO_STEP_INS_MAX ? tactic->in_layouts[i] : DYNO_ROW);
-        DYNO_TRY(give_buf(bench, &bench->ins[i], &bench->gpu_ins[i]));
+        bench->gpu_ins[i] = bench->ins[i];
+        bench->gpu_ins[i].data = NULL;
+        if (!is_packed(bench, site, tactic, i))
+            DYNO_TRY(give_buf(bench, &bench->ins[i], &bench->gpu_ins[i]));
     }
     for (uint32_t i = 0; i < step->out_count; i++) {
         bench->outs[i] = site->outs[i];

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 #define ERROR_INVALID 1
 #define MEMORY_MAX    ((size_t)1 << 30) /* bytes that it gives at once */
 
@@ -466,6 +468,7 @@ static int fake_launch(void *function, unsigned grid_x, unsigned grid_y, unsigne
     const uint32_t idx = atomic_fetch_add(&record.launch_count, 1) % RECORD_LAUNCHES_MAX;
     record.launches[idx] = launch;
     record.launches[idx].params_bytes = *(const size_t *)extra[3];
+    record.launches[idx].params_hash = dyno_hash64(1, extra[1], *(const size_t *)extra[3]);
     record.launches[idx].follow_count = is_capturing ? (uint32_t)head_count : 0;
     record.launches[idx].captured = is_capturing;
     if (is_capturing) {

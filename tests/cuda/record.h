@@ -16,6 +16,7 @@
 struct record_launch {
     unsigned grid[3], threads, shared_bytes;
     size_t params_bytes;
+    uint64_t params_hash;
     bool captured;         /* into a graph, not run at once */
     uint32_t follow_count; /* launches there that it follows */
 };
