@@ -16,8 +16,8 @@ enum dyno_status dyno_clean_each(struct dyno_graph *graph, dyno_clean_fn *each, 
 
 /* --- what is known when the inputs are --- */
 
-enum dyno_status dyno_bindable_init(struct dyno_bindable *bindable, const struct dyno_graph *graph,
-                                    struct dyno_err *err)
+static enum dyno_status find_bindable(const struct dyno_graph *graph,
+                                      struct dyno_bindable *bindable, struct dyno_err *err)
 {
     const struct dyno_graph *top = dyno_graph_top(graph);
     bindable->exprs = top->exprs;
@@ -35,10 +35,14 @@ enum dyno_status dyno_bindable_init(struct dyno_bindable *bindable, const struct
     return DYNO_OK;
 }
 
-void dyno_bindable_fini(struct dyno_bindable *bindable)
+enum dyno_status dyno_clean_each_bindable(struct dyno_graph *graph, dyno_clean_fn *each,
+                                          bool *changed_out, struct dyno_err *err)
 {
-    dyno_free(bindable->symbols);
-    bindable->symbols = NULL;
+    struct dyno_bindable bindable;
+    DYNO_TRY(find_bindable(graph, &bindable, err));
+    const enum dyno_status status = dyno_clean_each(graph, each, &bindable, changed_out, err);
+    dyno_free(bindable.symbols);
+    return status;
 }
 
 bool dyno_bindable_ask(const struct dyno_bindable *bindable, dyno_expr e)

@@ -16,9 +16,9 @@ struct dyno_bindable {
     const struct dyno_exprs *exprs;
     uint8_t *symbols; /* by symbol: 1 when a size of an input */
 };
-enum dyno_status dyno_bindable_init(struct dyno_bindable *bindable, const struct dyno_graph *graph,
-                                    struct dyno_err *err);
-void dyno_bindable_fini(struct dyno_bindable *bindable);
+/* dyno_clean_each with a struct dyno_bindable as `arg`. */
+enum dyno_status dyno_clean_each_bindable(struct dyno_graph *graph, dyno_clean_fn *each,
+                                          bool *changed_out, struct dyno_err *err);
 bool dyno_bindable_ask(const struct dyno_bindable *bindable, dyno_expr e);
 bool dyno_bindable_all(const struct dyno_bindable *bindable, const dyno_expr *at, uint32_t count);
 

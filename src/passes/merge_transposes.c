@@ -86,9 +86,5 @@ static enum dyno_status merge_in(struct dyno_graph *graph, void *arg, bool *chan
 enum dyno_status dyno_pass_merge_transposes(struct dyno_graph *graph, bool *changed_out,
                                             struct dyno_err *err)
 {
-    struct dyno_bindable bindable;
-    DYNO_TRY(dyno_bindable_init(&bindable, graph, err));
-    const enum dyno_status status = dyno_clean_each(graph, merge_in, &bindable, changed_out, err);
-    dyno_bindable_fini(&bindable);
-    return status;
+    return dyno_clean_each_bindable(graph, merge_in, changed_out, err);
 }
