@@ -139,6 +139,15 @@ void *dyno_realloc(void *ptr, size_t used_bytes, size_t new_count, size_t item_b
     return moved;
 }
 
+char *dyno_strdup(const char *text)
+{
+    const size_t bytes = strlen(text) + 1;
+    char *copy = dyno_alloc_raw(bytes, 1);
+    if (copy != NULL)
+        memcpy(copy, text, bytes);
+    return copy;
+}
+
 void dyno_free(void *ptr)
 {
     if (ptr == NULL)

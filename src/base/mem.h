@@ -22,6 +22,9 @@ void *dyno_alloc_raw(size_t count, size_t item_bytes);
  * On failure NULL, and `ptr` is still owned by the caller. */
 void *dyno_realloc(void *ptr, size_t used_bytes, size_t new_count, size_t item_bytes);
 
+/* A copy of the text; NULL on exhaustion. */
+char *dyno_strdup(const char *text);
+
 /* Accepts NULL. */
 void dyno_free(void *ptr);
 

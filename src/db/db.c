@@ -230,14 +230,10 @@ static enum dyno_status open_handle(struct dyno_db *db, int flags, struct dyno_e
 static enum dyno_status begin_open(const struct dyno_db_kind *kind, const char *path,
                                    struct dyno_db *db_out, struct dyno_err *err)
 {
-    const size_t path_bytes = strlen(path) + 1;
     *db_out = (struct dyno_db){.kind = kind};
     DYNO_TRY(dyno_sqlite_get(&db_out->sqlite, err));
-    db_out->path = dyno_alloc(path_bytes, 1);
-    if (db_out->path == NULL)
-        return DYNO_NOMEM(err);
-    memcpy(db_out->path, path, path_bytes);
-    return DYNO_OK;
+    db_out->path = dyno_strdup(path);
+    return db_out->path != NULL ? DYNO_OK : DYNO_NOMEM(err);
 }
 
 enum dyno_status dyno_db_open(const struct dyno_db_kind *kind, const char *path, bool create,

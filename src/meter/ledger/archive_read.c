@@ -244,18 +244,13 @@ static const struct dyno_ledger_file_ops archive_ops;
 enum dyno_status dyno_archive_open(const char *path, struct dyno_ledger_file **file_out,
                                    struct dyno_err *err)
 {
-    const size_t path_bytes = strlen(path) + 1;
     *file_out = NULL;
     struct archive *archive = dyno_alloc(1, sizeof(*archive));
     if (archive == NULL)
         return DYNO_NOMEM(err);
     archive->file.ops = &archive_ops;
-    archive->path = dyno_alloc_raw(path_bytes, 1);
-    enum dyno_status status = DYNO_OK;
-    if (archive->path == NULL)
-        status = DYNO_NOMEM(err);
-    else
-        memcpy(archive->path, path, path_bytes);
+    archive->path = dyno_strdup(path);
+    enum dyno_status status = archive->path != NULL ? DYNO_OK : DYNO_NOMEM(err);
     archive->file.name = archive->path;
     if (status == DYNO_OK)
         status = dyno_file_map(path, &archive->map, err);

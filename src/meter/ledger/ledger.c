@@ -49,7 +49,6 @@ static void fill_in(struct dyno_ledger_options *o)
 static enum dyno_status create(const struct dyno_ledger_options *options,
                                struct dyno_ledger **ledger_out, struct dyno_err *err)
 {
-    const size_t folder_bytes = strlen(options->folder) + 1;
     struct dyno_ledger *ledger = dyno_alloc(1, sizeof(*ledger));
     *ledger_out = ledger;
     if (ledger == NULL)
@@ -64,13 +63,12 @@ static enum dyno_status create(const struct dyno_ledger_options *options,
     fill_in(&ledger->options);
     ledger->lock_fd = -1;
     ledger->last_next = &ledger->first;
-    ledger->folder = dyno_alloc(folder_bytes, 1);
+    ledger->folder = dyno_strdup(options->folder);
     ledger->items = dyno_alloc(1, DYNO_SEED_BYTES + DYNO_ENTRIES_BYTES_MAX +
                                       (size_t)DYNO_GROUP_RECORDS_MAX * DYNO_RECORD_BYTES);
     ledger->leaves = dyno_alloc(DYNO_GROUP_ITEMS_MAX, sizeof(*ledger->leaves));
     if (ledger->folder == NULL || ledger->items == NULL || ledger->leaves == NULL)
         return DYNO_NOMEM(err);
-    memcpy(ledger->folder, options->folder, folder_bytes);
     return DYNO_OK;
 }
 

@@ -12,15 +12,6 @@
 
 /* --- making one --- */
 
-static char *copy_of(const char *text)
-{
-    const size_t bytes = strlen(text) + 1;
-    char *copy = dyno_alloc_raw(bytes, 1);
-    if (copy != NULL)
-        memcpy(copy, text, bytes);
-    return copy;
-}
-
 static enum dyno_status name(struct dyno_subject *subject, enum dyno_name_kind kind,
                              const char *text, struct dyno_err *err)
 {
@@ -106,8 +97,8 @@ static enum dyno_status fill(struct dyno_subject *subject, const struct dyno_var
 {
     char text[sizeof(variant->version) + sizeof(variant->name) + 1];
     (void)snprintf(text, sizeof(text), "%s/%s", variant->version, variant->name);
-    subject->model = copy_of(variant->model);
-    subject->variant = copy_of(text);
+    subject->model = dyno_strdup(variant->model);
+    subject->variant = dyno_strdup(text);
     if (subject->model == NULL || subject->variant == NULL)
         return DYNO_NOMEM(err);
     DYNO_TRY(name(subject, DYNO_NAME_MODEL, subject->model, err));

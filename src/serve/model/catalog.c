@@ -16,15 +16,6 @@ void dyno_catalog_init(struct dyno_catalog *catalog)
 
 /* --- models and slots --- */
 
-static char *copy_text(const char *text)
-{
-    const size_t bytes = strlen(text) + 1;
-    char *copy = dyno_alloc_raw(bytes, 1);
-    if (copy != NULL)
-        memcpy(copy, text, bytes);
-    return copy;
-}
-
 static void free_slot(struct dyno_slot *slot)
 {
     DYNO_ASSERT(slot->variant == NULL && slot->drain_count == 0 && slot->waits == NULL);
@@ -163,7 +154,7 @@ bool dyno_slot_is_in(const struct dyno_slot *slot, uint64_t version, const char 
 /* Without memory there is nothing beside the state. */
 static void tell(char **reason, const char *text)
 {
-    char *copy = text != NULL ? copy_text(text) : NULL;
+    char *copy = text != NULL ? dyno_strdup(text) : NULL;
     dyno_free(*reason);
     *reason = copy;
 }

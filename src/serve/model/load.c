@@ -109,15 +109,13 @@ static enum dyno_status plan_slot(struct dyno_job *job, uint64_t version, const 
                                   const char *path, struct dyno_err *err)
 {
     struct dyno_slot *slot = dyno_shelf_take_slot(job->shelf, version, name);
-    const size_t bytes = strlen(path) + 1;
     if (slot == NULL)
         return DYNO_NOMEM(err);
     if (slot->path == NULL || strcmp(slot->path, path) != 0) {
         dyno_free(slot->path);
-        slot->path = dyno_alloc_raw(bytes, 1);
+        slot->path = dyno_strdup(path);
         if (slot->path == NULL)
             return DYNO_NOMEM(err);
-        memcpy(slot->path, path, bytes);
     }
     plan_known(job, slot);
     return DYNO_OK;

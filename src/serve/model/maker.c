@@ -45,22 +45,13 @@ struct dyno_maker {
 
 /* --- making it --- */
 
-static char *copy(const char *text)
-{
-    const size_t bytes = strlen(text) + 1;
-    char *to = dyno_alloc(bytes, 1);
-    if (to != NULL)
-        memcpy(to, text, bytes);
-    return to;
-}
-
 static bool copy_env(struct dyno_maker *maker)
 {
     size_t count = 0;
     for (char **at = environ; at != NULL && *at != NULL && count < ENV_MAX; at++) {
         if (!dyno_program_may_know(*at))
             continue;
-        maker->env[count] = copy(*at);
+        maker->env[count] = dyno_strdup(*at);
         if (maker->env[count++] == NULL)
             return false;
     }
@@ -85,7 +76,7 @@ enum dyno_status dyno_maker_create(const struct dyno_maker_options *options,
         maker->shop.options.thread_count = dyno_cpus_allowed_count();
     for (int i = 0; i < DYNO_MAKER_JOBS_MAX; i++)
         maker->workers[i] = (struct worker){.maker = maker, .cancel_fd = -1};
-    maker->builder = copy(options->builder);
+    maker->builder = dyno_strdup(options->builder);
     maker->shop.options.builder = maker->builder;
     if (maker->builder == NULL || !copy_env(maker)) {
         dyno_maker_destroy(maker);
@@ -243,7 +234,7 @@ static struct dyno_make_job *add_job(struct dyno_maker *maker, const char *model
     struct dyno_make_job *job = dyno_alloc(1, sizeof(*job));
     if (job == NULL)
         return NULL;
-    job->model = copy(model);
+    job->model = dyno_strdup(model);
     job->version = version;
     if (job->model == NULL) {
         dyno_free(job);

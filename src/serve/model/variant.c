@@ -415,12 +415,10 @@ static enum dyno_status warm(struct dyno_variant *variant, const struct dyno_var
 static enum dyno_status load(struct dyno_variant *variant, const struct dyno_variant_plan *plan,
                              struct dyno_err *err)
 {
-    const size_t path_bytes = strlen(plan->path) + 1;
     variant->stamp.settings = plan->settings;
-    variant->path = dyno_alloc(path_bytes, 1);
+    variant->path = dyno_strdup(plan->path);
     if (variant->path == NULL)
         return DYNO_NOMEM(err);
-    memcpy(variant->path, plan->path, path_bytes);
     DYNO_TRY(open_copy(variant, plan, err));
     DYNO_TRY(describe_all(variant, err));
     DYNO_TRY(read_labels(variant, plan->folder, plan->labels, err));
