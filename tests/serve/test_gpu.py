@@ -435,6 +435,15 @@ def case_memory_of_the_gpu(t):
             check(have[other][0] == "UNAVAILABLE", have)
         check(0 < server.metric("dyno_gpu_memory_bytes", device="cuda:0") <= 30 << 20)
     check(server.metric("dyno_model_evictions_total") >= 2)
+
+    def asked():
+        return {(model, result): server.metric("dyno_engine_requests_total", model=model, result=result)
+                for model in ("a", "b") for result in ("hit", "miss")}
+    before = asked()
+    for model in ("a", "a", "b", "b", "b"):
+        ask(client, model, x)
+    got = {key: count - before[key] for key, count in asked().items()}
+    check(got == {("a", "hit"): 2, ("a", "miss"): 0, ("b", "hit"): 2, ("b", "miss"): 1}, got)
     server.stop()
     server = start(t, "--gpu-memory=8M")
     server.expected = ["variant 'gpu'", "failed to load"]
