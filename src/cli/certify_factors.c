@@ -22,14 +22,19 @@ static enum dyno_status write_table(const char *path, const struct dyno_factors 
     return status;
 }
 
-/* The first device that is certified with a table is its reference. */
+/* The first device that is certified with a table is its reference; the row names what others are
+ * measured against. */
 static enum dyno_status begin_table(const char *path, const struct dyno_cert *cert,
                                     struct dyno_err *err)
 {
+    char address[DYNO_CERT_HEX_ROOM];
+    char from[DYNO_CERT_HEX_ROOM + 32];
+    dyno_cert_hex(&cert->address, address);
+    (void)snprintf(from, sizeof(from), "reference certificate %s", address);
     struct dyno_factor_row row = {.device_class = cert->device_class,
                                   .factor_1e9 = DYNO_FACTOR_ONE,
                                   .source = DYNO_FACTOR_DEFINITION,
-                                  .from = ""};
+                                  .from = from};
     const struct dyno_factors factors = {cert->device_class, &row, 1};
     return write_table(path, &factors, err);
 }

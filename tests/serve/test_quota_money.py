@@ -1,5 +1,6 @@
 """Budgets in money: what is posted is what the invoice charges; certified work."""
 import json
+import pathlib
 import re
 import shutil
 import sqlite3
@@ -68,9 +69,10 @@ def case_cold_starts_and_devices_are_counted(t):
     db.close()
     start(t, *flags).stop()
     check_used()
-    bad = start(t, f"--tariffs={t.folder}/book.json", f"--factors={t.folder}/table.json", "--device-class=unknown")
+    published = pathlib.Path(__file__).resolve().parent.parent.parent / "factors" / "devices.json"
+    bad = start(t, f"--tariffs={t.folder}/book.json", f"--factors={published}", "--device-class=unknown")
     status, head, answer = infer(bad, key)
-    check(status == 503 and "table.json has no row of device 'unknown'" in answer["error"], answer)
+    check(status == 503 and "devices.json has no row of device 'unknown'" in answer["error"], answer)
     check(int(head["retry-after"]) > 0, head)
     bad.stop()
 

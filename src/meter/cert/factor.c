@@ -108,10 +108,10 @@ static enum dyno_status take_source(const struct dyno_json *object, struct dyno_
     row->source = (enum dyno_factor_source)source;
     switch (row->source) {
     case DYNO_FACTOR_DEFINITION:
-        return row->factor_1e9 == DYNO_FACTOR_ONE
-                   ? DYNO_OK
-                   : DYNO_FAIL(err, DYNO_E_FORMAT,
-                               "the reference device's factor_1e9 is 1000000000");
+        if (row->factor_1e9 != DYNO_FACTOR_ONE)
+            return DYNO_FAIL(err, DYNO_E_FORMAT, "the reference device's factor_1e9 is 1000000000");
+        return dyno_json_find(object, "from") != NULL ? take_text(object, "from", &row->from, err)
+                                                      : DYNO_OK;
     case DYNO_FACTOR_MEASURED:
         return take_pairs(object, arena, row, err);
     case DYNO_FACTOR_ELSEWHERE:
@@ -199,7 +199,7 @@ void dyno_factors_print(const struct dyno_factors *factors, struct dyno_strbuf *
         dyno_json_put_str(&json, "class", row->device_class);
         dyno_json_put_u64(&json, "factor_1e9", row->factor_1e9);
         dyno_json_put_str(&json, "source", sources[row->source]);
-        if (row->source == DYNO_FACTOR_ELSEWHERE)
+        if (row->from[0] != 0)
             dyno_json_put_str(&json, "from", row->from);
         if (row->source == DYNO_FACTOR_MEASURED) {
             dyno_json_put_array_begin(&json, "pairs");

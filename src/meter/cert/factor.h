@@ -37,7 +37,7 @@ struct dyno_factor_row {
     const char *device_class;
     uint64_t factor_1e9; /* the geometric mean of its pairs, rounded up: a doubt costs nobody */
     enum dyno_factor_source source;
-    const char *from; /* ELSEWHERE */
+    const char *from; /* of ELSEWHERE; of DEFINITION the certificate that began it, or "" */
     struct dyno_factor_pair *pairs;
     uint32_t pair_count; /* MEASURED */
 };

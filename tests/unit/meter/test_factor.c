@@ -61,6 +61,9 @@ static void test_refusals(void)
          "device 'x': the first row is not that of reference"},
         {TABLE("{\"class\": \"r\", \"factor_1e9\": 2, \"source\": \"definition\"}"),
          "device 'r': the reference device's factor_1e9 is 1000000000"},
+        {TABLE("{\"class\": \"r\", \"factor_1e9\": 1000000000, \"source\": \"definition\","
+               " \"from\": 7}"),
+         "device 'r': from must be a text"},
         {TABLE("{\"class\": \"r\", \"factor_1e9\": 2, \"source\": \"elsewhere\", \"from\": \"x\"}"),
          "the first row, and no other"},
         {TABLE(FIRST ", " FIRST), "the first row, and no other"},
