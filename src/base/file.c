@@ -231,3 +231,14 @@ enum dyno_status dyno_file_write_atomic(const char *path, const void *data, size
     }
     return dyno_file_write_commit(&writer, err);
 }
+
+enum dyno_status dyno_file_write_text(const char *path, struct dyno_strbuf *text,
+                                      struct dyno_err *err)
+{
+    const enum dyno_status status =
+        dyno_strbuf_ok(text)
+            ? dyno_file_write_atomic(path, dyno_strbuf_text(text), text->bytes, err)
+            : DYNO_NOMEM(err);
+    dyno_strbuf_fini(text);
+    return status;
+}

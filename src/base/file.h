@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/strbuf.h"
 
 /* A file mapped read-only and private.  `data` is page-aligned, NULL for an empty file.
  * A file that another process shortens while it is mapped faults on access, as any map does. */
@@ -48,6 +49,10 @@ void dyno_file_write_abort(struct dyno_file_writer *writer);
 /* All of the above for one block of bytes. */
 enum dyno_status dyno_file_write_atomic(const char *path, const void *data, size_t bytes,
                                         struct dyno_err *err);
+
+/* The same for a text, which it frees; E_NOMEM when that is not whole. */
+enum dyno_status dyno_file_write_text(const char *path, struct dyno_strbuf *text,
+                                      struct dyno_err *err);
 
 /* Test hook: the n-th system call from now fails with this errno (0 disables). */
 void dyno_file_fail_at(uint64_t nth, int error);

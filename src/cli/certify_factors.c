@@ -14,12 +14,7 @@ static enum dyno_status write_table(const char *path, const struct dyno_factors 
 {
     struct dyno_strbuf text = {0};
     dyno_factors_print(factors, &text);
-    const enum dyno_status status =
-        dyno_strbuf_ok(&text)
-            ? dyno_file_write_atomic(path, dyno_strbuf_text(&text), text.bytes, err)
-            : DYNO_NOMEM(err);
-    dyno_strbuf_fini(&text);
-    return status;
+    return dyno_file_write_text(path, &text, err);
 }
 
 /* The first device that is certified with a table is its reference; the row names what others are

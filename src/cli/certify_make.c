@@ -19,12 +19,7 @@ enum dyno_status dyno_certify_save_svg(const struct dyno_certify_options *option
     if (options->svg == NULL)
         return DYNO_OK;
     dyno_certify_svg(cert, &text);
-    const enum dyno_status status =
-        dyno_strbuf_ok(&text)
-            ? dyno_file_write_atomic(options->svg, dyno_strbuf_text(&text), text.bytes, err)
-            : DYNO_NOMEM(err);
-    dyno_strbuf_fini(&text);
-    return status;
+    return dyno_file_write_text(options->svg, &text, err);
 }
 
 enum dyno_status dyno_certify_tell(const struct dyno_certify_options *options,

@@ -312,12 +312,7 @@ static enum dyno_status export_times(const char *path, const struct stream *stre
         }
     }
     dyno_json_array_end(&json);
-    const enum dyno_status status =
-        dyno_strbuf_ok(&text)
-            ? dyno_file_write_atomic(path, dyno_strbuf_text(&text), text.bytes, err)
-            : DYNO_NOMEM(err);
-    dyno_strbuf_fini(&text);
-    return status;
+    return dyno_file_write_text(path, &text, err);
 }
 
 /* Mean time of each step over some profiled runs. */

@@ -192,12 +192,7 @@ enum dyno_status dyno_retirement_write(const char *folder, const struct dyno_hea
     struct dyno_strbuf text = {0};
     DYNO_TRY(path_of(folder, path, err));
     dyno_head_line_print(&line->head, line->bytes, line->proof, line->proof_bytes, &text);
-    const enum dyno_status status =
-        dyno_strbuf_ok(&text)
-            ? dyno_file_write_atomic(path, dyno_strbuf_text(&text), text.bytes, err)
-            : DYNO_NOMEM(err);
-    dyno_strbuf_fini(&text);
-    return status;
+    return dyno_file_write_text(path, &text, err);
 }
 
 enum dyno_status dyno_retirement_refuse(const struct dyno_head *last, struct dyno_err *err)

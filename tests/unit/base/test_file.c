@@ -39,6 +39,10 @@ static void test_replace(void)
 {
     CHECK(dyno_file_write_atomic(path, "one", 3, NULL) == DYNO_OK);
     check_holds("one", 3);
+    struct dyno_strbuf text = {0};
+    dyno_strbuf_puts(&text, "two");
+    CHECK(dyno_file_write_text(path, &text, NULL) == DYNO_OK && text.bytes == 0);
+    check_holds("two", 3);
     CHECK(dyno_file_write_atomic(path, "", 0, NULL) == DYNO_OK);
     check_holds("", 0);
     struct dyno_file_writer writer;
