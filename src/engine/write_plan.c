@@ -20,30 +20,22 @@ static void put_u8(struct dyno_strbuf *out, unsigned value)
 
 static void put_u16(struct dyno_strbuf *out, uint16_t value)
 {
-    char bytes[sizeof(value)];
-    memcpy(bytes, &value, sizeof(value));
-    dyno_strbuf_add(out, bytes, sizeof(bytes));
+    dyno_strbuf_add(out, (const char *)&value, sizeof(value));
 }
 
 static void put_u32(struct dyno_strbuf *out, uint32_t value)
 {
-    char bytes[sizeof(value)];
-    memcpy(bytes, &value, sizeof(value));
-    dyno_strbuf_add(out, bytes, sizeof(bytes));
+    dyno_strbuf_add(out, (const char *)&value, sizeof(value));
 }
 
 static void put_u64(struct dyno_strbuf *out, uint64_t value)
 {
-    char bytes[sizeof(value)];
-    memcpy(bytes, &value, sizeof(value));
-    dyno_strbuf_add(out, bytes, sizeof(bytes));
+    dyno_strbuf_add(out, (const char *)&value, sizeof(value));
 }
 
 static void put_f32(struct dyno_strbuf *out, float value)
 {
-    char bytes[sizeof(value)];
-    memcpy(bytes, &value, sizeof(value));
-    dyno_strbuf_add(out, bytes, sizeof(bytes));
+    dyno_strbuf_add(out, (const char *)&value, sizeof(value));
 }
 
 /* The index of a text among the strings, which it joins when new; `text` outlives `parts`. */
