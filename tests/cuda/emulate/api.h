@@ -24,8 +24,10 @@ int emulate_end(int code);
 uint64_t emulate_setting(const char *name, uint64_t otherwise);
 uint64_t emulate_memory_max(void);
 
-/* A launch alone follows its like, in a network another one: what a test has that cost. */
-uint64_t emulate_change_ns(const struct emulate_launch *what);
+/* What the next launch takes by the GPU's clock, and what a library does with so many results:
+ * alone each follows its like, in a network another one, which costs what a test says. */
+uint64_t emulate_launch_ns(const struct emulate_launch *what);
+uint64_t emulate_call_ns(uint64_t results);
 
 /* What went wrong with a launch; nothing works after that.  Inside of a call. */
 extern int emulate_broken;

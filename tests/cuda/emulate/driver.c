@@ -22,17 +22,6 @@ uint64_t emulate_setting(const char *name, uint64_t otherwise)
     return text != NULL && *text != 0 ? strtoull(text, NULL, 10) : otherwise;
 }
 
-uint64_t emulate_change_ns(const struct emulate_launch *what)
-{
-    static const struct emulate_program *last;
-    const uint64_t blocks = (uint64_t)what->grid[0] * what->grid[1] * what->grid[2];
-    const bool is_other = what->program != last;
-    last = what->program;
-    return !is_other ? 0
-                     : blocks * emulate_setting("DYNO_EMULATE_CHANGE", 0) *
-                           emulate_setting("DYNO_EMULATE_CLOCK", 1);
-}
-
 static int compute(void)
 {
     return (int)emulate_setting("DYNO_EMULATE_COMPUTE", 80);

@@ -74,39 +74,21 @@ static int flush(struct stream *stream);
 static void count_launch(uint64_t ns)
 {
     run_count++;
-    time_ns += ns * emulate_setting("DYNO_EMULATE_CLOCK", 1);
+    time_ns += ns;
     if (run_count == emulate_setting("DYNO_EMULATE_FAIL", 0))
         emulate_broken = EMULATE_BAD_ADDRESS;
 }
 
-static void launch(const struct emulate_launch *what)
-{
-    time_ns += emulate_change_ns(what);
-    count_launch(1000 + 10ULL * what->grid[0] * what->grid[1] * what->grid[2] * what->threads);
-    if (emulate_broken == 0)
-        emulate_broken = emulate_launch_run(what);
-}
-
 static void run_graph(const struct list *graph);
-
-/* What a library does, which may take longer behind a program. */
-static void call(const struct op *op, bool is_behind_program)
-{
-    const uint64_t ns =
-        emulate_setting("DYNO_EMULATE_LIBRARY_NS", 1000 + 10ULL * op->launch.grid[0]);
-    count_launch(ns + (is_behind_program ? emulate_setting("DYNO_EMULATE_LIBRARY_CHANGE", 0) : 0));
-    if (emulate_broken == 0)
-        emulate_broken = op->call(op->data);
-}
 
 static void run_op(const struct op *op)
 {
-    static bool was_program; /* what computed last */
     const unsigned char *from = op->from != NULL ? op->from : op->data;
     switch (op->kind) {
     case LAUNCH:
-        was_program = true;
-        launch(&op->launch);
+        count_launch(emulate_launch_ns(&op->launch));
+        if (emulate_broken == 0)
+            emulate_broken = emulate_launch_run(&op->launch);
         break;
     case COPY:
         memcpy(op->to, from, op->bytes);
@@ -127,8 +109,9 @@ static void run_op(const struct op *op)
         run_graph(op->graph);
         break;
     case CALL:
-        call(op, was_program);
-        was_program = false;
+        count_launch(emulate_call_ns(op->launch.grid[0]));
+        if (emulate_broken == 0)
+            emulate_broken = op->call(op->data);
         break;
     }
 }
