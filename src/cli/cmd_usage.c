@@ -168,7 +168,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         return DYNO_NOMEM(err);
     enum dyno_status status = dyno_bill_open(&options->bill, true, &work.source, err);
     if (status == DYNO_OK && options->tenant != NULL) {
-        work.tenant = dyno_usage_source_find(work.source, options->tenant);
+        work.tenant = dyno_usage_source_tenant(work.source, options->tenant);
         if (work.tenant < 0)
             status = DYNO_FAIL(err, DYNO_E_NOT_FOUND, "the ledger knows no tenant '%.128s'",
                                options->tenant);

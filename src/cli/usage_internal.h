@@ -30,6 +30,7 @@ struct dyno_usage_source {
     struct dyno_ledger_file *file;        /* that is open now */
     const struct dyno_usage_bound *bound; /* of its node; NULL: it is read to its end */
     struct dyno_map name_indices;
+    struct dyno_map tenants; /* of the names, those of tenants */
     const char **names;
     struct dyno_usage_grade *grades; /* by name, of certificates */
     size_t name_count, name_room;

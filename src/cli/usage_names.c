@@ -50,6 +50,13 @@ enum dyno_status dyno_usage_load_grade(struct dyno_usage_source *source, uint32_
     return DYNO_OK;
 }
 
+static enum dyno_status note_tenant(struct dyno_usage_source *source, uint32_t name,
+                                    struct dyno_err *err)
+{
+    const char *text = source->names[name];
+    return dyno_map_put(&source->tenants, text, strlen(text), name) ? DYNO_OK : DYNO_NOMEM(err);
+}
+
 /* One that is not there matters when a record of the time asked for cites it. */
 static void try_grade(struct dyno_usage_source *source, uint32_t name)
 {
@@ -86,9 +93,13 @@ enum dyno_status dyno_usage_names_add(struct dyno_usage_source *source,
         if (grown == NULL)
             return DYNO_NOMEM(err);
         names->indices[kind] = grown;
-        for (; names->counts[kind] < count; names->counts[kind]++)
+        for (; names->counts[kind] < count; names->counts[kind]++) {
+            uint32_t *name = &grown[names->counts[kind] + 1];
             DYNO_TRY(dyno_usage_intern(source, names->names.kinds[kind].texts[names->counts[kind]],
-                                       &grown[names->counts[kind] + 1], err));
+                                       name, err));
+            if (kind + 1 == DYNO_NAME_TENANT)
+                DYNO_TRY(note_tenant(source, *name, err));
+        }
         if (kind + 1 == DYNO_NAME_CERTIFICATE)
             for (uint32_t id = 1; id <= count; id++)
                 try_grade(source, grown[id]);

@@ -214,6 +214,7 @@ void dyno_usage_source_close(struct dyno_usage_source *source)
     if (source == NULL)
         return;
     dyno_map_fini(&source->name_indices);
+    dyno_map_fini(&source->tenants);
     dyno_map_fini(&source->voids);
     dyno_free(source->names);
     dyno_free(source->grades);
@@ -233,6 +234,12 @@ int64_t dyno_usage_source_find(const struct dyno_usage_source *source, const cha
 {
     uint64_t idx = 0;
     return dyno_map_find(&source->name_indices, name, strlen(name), &idx) ? (int64_t)idx : -1;
+}
+
+int64_t dyno_usage_source_tenant(const struct dyno_usage_source *source, const char *name)
+{
+    uint64_t idx = 0;
+    return dyno_map_find(&source->tenants, name, strlen(name), &idx) ? (int64_t)idx : -1;
 }
 
 bool dyno_usage_source_has_trials(const struct dyno_usage_source *source)

@@ -64,6 +64,8 @@ enum dyno_status dyno_usage_source_rate(struct dyno_usage_source *source,
 /* The names that usage has, and the index of one; -1: the ledger has no such name. */
 const char *dyno_usage_source_name(const struct dyno_usage_source *source, uint32_t idx);
 int64_t dyno_usage_source_find(const struct dyno_usage_source *source, const char *name);
+/* The same of a tenant's name; -1: no tenant is called so, whatever else may be. */
+int64_t dyno_usage_source_tenant(const struct dyno_usage_source *source, const char *name);
 
 /* From now on records are given as if these certificates (in the caller's memory) had stood in the
  * place of those of the same models; count 0: as they are.  Not while a rater of it is in use. */

@@ -43,6 +43,8 @@ def case_usage(t):
     check(len(text.splitlines()) == 2 and re.search(r"acme +resnet +fp32 +realtime +delivered +1 +1 +1 +1 +0$", text, re.M),
           text)
     t.fails("E_NOT_FOUND", "*no tenant 'nobody'*", "usage", *ASK, "--tenant=nobody")
+    for other in ("resnet", "fp32", "batch"):  # names of the ledger, and no tenant's
+        t.fails("E_NOT_FOUND", f"*the ledger knows no tenant '{other}'", "usage", *ASK, f"--tenant={other}")
     both = json.loads(t.works("usage", "--ledger=ledger", "--since=2026-10-01", "--until=2026-12-01", "--json"))
     check(both[0]["requests"] == 2, both[0])
 
