@@ -59,6 +59,37 @@ static enum dyno_status convert(struct dyno_usage_source *source,
     return DYNO_OK;
 }
 
+static bool is_after(const struct dyno_cert_term *term, const struct dyno_usage *usage)
+{
+    return usage->start_s >= term->ends_s;
+}
+
+/* A certificate counts for no request after its term, whatever its record says: a doubt never costs
+ * the customer, so the price stays and the work is what the device took, if that is less. */
+static enum dyno_status bound_lapsed(struct dyno_usage_source *source,
+                                     const struct dyno_usage_names *names,
+                                     const struct dyno_record *record, struct dyno_usage *usage,
+                                     struct dyno_err *err)
+{
+    const struct dyno_cert_term *term = NULL;
+    const struct dyno_cert_term *over = NULL;
+    uint32_t reference = 0;
+    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_REFERENCE, &reference, err));
+    if (reference != 0) {
+        DYNO_TRY(dyno_usage_reference_term(source, reference, &term, err));
+        over = is_after(term, usage) ? term : NULL;
+    }
+    const struct dyno_grade *grade = &source->grades[usage->key.certificate].grade;
+    if (usage->key.certificate != 0 && is_after(&grade->term, usage))
+        over = &grade->term;
+    if (over == NULL)
+        return DYNO_OK;
+    usage->is_lapsed = true;
+    usage->reference_ns =
+        dyno_cert_term_bound(over, usage->reference_ns, usage->device_ns, usage->is_core);
+    return DYNO_OK;
+}
+
 /* The same work by another engine: its device time goes by the two speed-ups; what it delivered is
  * the model's, and stays. */
 static enum dyno_status swap_in(struct dyno_usage_source *source,
@@ -125,6 +156,8 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct dyno
     if (key->certificate != 0 && wants_grade(source, record, usage.reference_ns) &&
         !source->grades[key->certificate].grade.is_known)
         DYNO_TRY(dyno_usage_load_grade(source, key->certificate, err));
+    if (source->options.certificates != NULL && kind == DYNO_USAGE_DELIVERED)
+        DYNO_TRY(bound_lapsed(source, names, record, &usage, err));
     if (source->options.factors != NULL && usage.reference_ns > 0)
         DYNO_TRY(convert(source, names, record, &usage, err));
     if (source->swaps.instead_count > 0)

@@ -23,6 +23,7 @@ static void fill(const struct dyno_cert *cert, struct dyno_grade *out)
         .model = cert->model,
         .reference = cert->reference,
         .issued_s = cert->issued_s,
+        .term = dyno_cert_term_of(cert),
         .is_known = true,
         .is_trial = cert->outcome == DYNO_CERT_TRIAL,
     };

@@ -2,7 +2,7 @@
 #ifndef DYNO_CLI_USAGE_GRADE_H
 #define DYNO_CLI_USAGE_GRADE_H
 
-#include "meter/cert/cert.h"
+#include "meter/cert/term.h"
 #include "rate/money.h"
 
 #define DYNO_GRADE_TEXT_ROOM 256
@@ -15,6 +15,7 @@ struct dyno_grade {
     char device_class[DYNO_GRADE_TEXT_ROOM];
     struct dyno_cert_hash address, model, reference;
     int64_t issued_s;
+    struct dyno_cert_term term;
     bool is_known, is_trial;
 };
 

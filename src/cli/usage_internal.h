@@ -19,6 +19,9 @@ struct dyno_usage_span {
 struct dyno_usage_grade {
     struct dyno_grade grade;
     uint32_t precision; /* index of its name */
+    /* Of a reference certificate, which nothing else is asked of. */
+    struct dyno_cert_term reference;
+    bool has_reference;
 };
 
 struct dyno_usage_source {
@@ -61,6 +64,10 @@ enum dyno_status dyno_usage_intern(struct dyno_usage_source *source, const char 
                                    uint32_t *idx_out, struct dyno_err *err);
 enum dyno_status dyno_usage_load_grade(struct dyno_usage_source *source, uint32_t name,
                                        struct dyno_err *err);
+/* The term of a reference certificate; not known where its file is not there. */
+enum dyno_status dyno_usage_reference_term(struct dyno_usage_source *source, uint32_t name,
+                                           const struct dyno_cert_term **term_out,
+                                           struct dyno_err *err);
 void dyno_usage_names_drop(struct dyno_usage_names *names);
 /* Put what a group added to its file's names into the source's. */
 enum dyno_status dyno_usage_names_add(struct dyno_usage_source *source,

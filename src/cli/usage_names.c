@@ -46,7 +46,21 @@ enum dyno_status dyno_usage_load_grade(struct dyno_usage_source *source, uint32_
     uint32_t precision = 0;
     DYNO_TRY(dyno_grade_load(source->options.certificates, source->names[name], &grade, err));
     DYNO_TRY(dyno_usage_intern(source, grade.precision, &precision, err));
-    source->grades[name] = (struct dyno_usage_grade){grade, precision};
+    source->grades[name] = (struct dyno_usage_grade){.grade = grade, .precision = precision};
+    return DYNO_OK;
+}
+
+enum dyno_status dyno_usage_reference_term(struct dyno_usage_source *source, uint32_t name,
+                                           const struct dyno_cert_term **term_out,
+                                           struct dyno_err *err)
+{
+    struct dyno_usage_grade *grade = &source->grades[name];
+    *term_out = &grade->reference;
+    if (grade->has_reference)
+        return DYNO_OK;
+    DYNO_TRY(dyno_cert_term_read(source->options.certificates, source->names[name],
+                                 DYNO_CERT_REFERENCE, &grade->reference, err));
+    grade->has_reference = true;
     return DYNO_OK;
 }
 
@@ -135,7 +149,8 @@ enum dyno_status dyno_usage_source_swap(struct dyno_usage_source *source,
         dyno_cert_hex(&instead[i].address, address);
         DYNO_TRY(dyno_usage_intern(source, address, &name, err));
         DYNO_TRY(dyno_usage_intern(source, instead[i].precision, &precision, err));
-        source->grades[name] = (struct dyno_usage_grade){instead[i], precision};
+        source->grades[name] =
+            (struct dyno_usage_grade){.grade = instead[i], .precision = precision};
     }
     return DYNO_OK;
 }

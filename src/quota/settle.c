@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "meter/cert/cert.h"
+#include "meter/cert/term.h"
 #include "meter/ledger/reader.h"
 #include "quota/internal.h"
 
@@ -36,6 +36,7 @@ struct settle {
     size_t path_count;
     struct dyno_map tenants; /* name -> first of its counters */
     struct dyno_map grades;  /* address -> struct grade */
+    struct dyno_map terms;   /* address -> struct dyno_cert_term, of both kinds */
     struct dyno_map voids;   /* struct dyno_record_id -> seq of the void */
     struct epoch *epochs;    /* rising */
     size_t epoch_count, epoch_room;
@@ -247,13 +248,56 @@ static enum dyno_status grade_of(struct settle *work, const struct dyno_record *
     return address[0] != 0 ? load_grade(work, address, grade_out, err) : DYNO_OK;
 }
 
+static enum dyno_status find_term(struct settle *work, const char *address,
+                                  enum dyno_cert_kind kind, const struct dyno_cert_term **term_out,
+                                  struct dyno_err *err)
+{
+    *term_out = dyno_map_find_ptr(&work->terms, address, strlen(address));
+    if (*term_out != NULL)
+        return DYNO_OK;
+    struct dyno_cert_term *term = dyno_arena_alloc(work->arena, 1, sizeof(*term));
+    const char *own = dyno_arena_strdup(work->arena, address);
+    if (term == NULL || own == NULL || !dyno_map_put_ptr(&work->terms, own, strlen(own), term))
+        return DYNO_NOMEM(err);
+    *term_out = term;
+    return dyno_cert_term_read(work->quota->options.certificates, address, kind, term, err);
+}
+
+/* What a record delivered; of one that cites a certificate whose term was over, as an invoice
+ * counts it. */
+static enum dyno_status delivered(struct settle *work, const struct dyno_record *record,
+                                  uint64_t *reference_ns, struct dyno_err *err)
+{
+    static const struct {
+        enum dyno_name_kind name;
+        enum dyno_cert_kind kind;
+    } cited[] = {{DYNO_NAME_CERTIFICATE, DYNO_CERT_ENGINE},
+                 {DYNO_NAME_REFERENCE, DYNO_CERT_REFERENCE}};
+    const bool is_core = (record->flags & DYNO_RECORD_CORE_NS) != 0;
+    const int64_t start_s = (int64_t)(record->start_ns / 1000000000U);
+    *reference_ns = record->reference_ns;
+    for (size_t i = 0; i < DYNO_COUNT(cited) && work->quota->options.certificates != NULL; i++) {
+        const struct dyno_cert_term *term = NULL;
+        const char *address = name_of(work, record, cited[i].name);
+        if (address[0] == 0 || record->reference_ns == 0)
+            continue;
+        DYNO_TRY(find_term(work, address, cited[i].kind, &term, err));
+        if (start_s < term->ends_s)
+            continue;
+        *reference_ns =
+            dyno_cert_term_bound(term, record->reference_ns, record->device_ns, is_core);
+        break;
+    }
+    return DYNO_OK;
+}
+
 /* A record's work in units of the reference device. */
 static enum dyno_status tie(struct settle *work, const struct dyno_record *record,
                             uint64_t *reference_ns, struct dyno_err *err)
 {
     const struct grade *grade = NULL;
     const char *device = name_of(work, record, DYNO_NAME_DEVICE);
-    *reference_ns = record->reference_ns;
+    DYNO_TRY(delivered(work, record, reference_ns, err));
     if (work->quota->options.factors == NULL || record->reference_ns == 0)
         return DYNO_OK;
     if (device[0] == 0) {
@@ -264,7 +308,7 @@ static enum dyno_status tie(struct settle *work, const struct dyno_record *recor
     if (factor == 0)
         return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "%s has no row of device '%.64s'",
                          work->quota->options.factors, device);
-    *reference_ns = dyno_quota_tied(record->reference_ns, factor);
+    *reference_ns = dyno_quota_tied(*reference_ns, factor);
     return DYNO_OK;
 }
 
@@ -401,6 +445,7 @@ enum dyno_status dyno_quota_settle(struct dyno_quota *quota, const struct dyno_l
                  (unsigned long long)work.count);
     dyno_map_fini(&work.tenants);
     dyno_map_fini(&work.grades);
+    dyno_map_fini(&work.terms);
     dyno_map_fini(&work.voids);
     dyno_free(work.epochs);
     dyno_arena_destroy(work.arena);

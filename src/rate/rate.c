@@ -113,6 +113,7 @@ enum dyno_status dyno_rater_add(struct dyno_rater *rater, const struct dyno_usag
     DYNO_TRY(dyno_sums_at(&rater->sums, &key, &sum, err));
     sum->requests += usage->requests;
     sum->items += usage->items;
+    sum->lapsed += usage->is_lapsed;
     sum->core_ns += (dyno_u128)usage->device_ns * (usage->is_core ? 1U : tariff->device_cores);
     sum->reference_ns += usage->reference_ns;
     sum->byte_ns += usage->byte_ns;

@@ -44,7 +44,8 @@ struct dyno_usage {
     uint64_t device_ns, reference_ns; /* DELIVERED's reference_ns are its EPU */
     bool is_core;                     /* device_ns are those of cores, not of the whole device */
     bool is_taken_back;               /* charged in an earlier period, and not owed: a credit */
-    dyno_u128 byte_ns;                /* RESIDENCY */
+    bool is_lapsed;    /* cites a certificate whose term was over: reference_ns are bounded by it */
+    dyno_u128 byte_ns; /* RESIDENCY */
     /* The record that it is of, for who wants to know; nothing is rated by it. */
     uint32_t node, epoch;
     uint64_t seq;
@@ -95,6 +96,7 @@ struct dyno_line {
     bool is_taken_back;   /* charged then, and given back: amounts are below 0, figures are not */
     int64_t speed_up_ppm; /* that the price was made with; 0: no matter */
     uint64_t requests, items;
+    uint64_t lapsed;   /* of the requests, those that cite a certificate whose term was over */
     dyno_u128 core_ns; /* of all cores, where devices are told by core */
     dyno_u128 device_ns, reference_ns, byte_ns;
     dyno_i128 unit_nano; /* price of a unit (an EPU-hour, a device-hour), to the nano-unit */

@@ -133,6 +133,21 @@ static void say_saving(const struct dyno_statement *statement, const struct dyno
         dyno_minor_text(currency, minor, texts[1]), dyno_decimal_text(permille, 1, 0, texts[2]));
 }
 
+/* --- certificates whose term was over --- */
+
+static void say_lapsed(const struct dyno_account *account, struct dyno_strbuf *out)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < account->line_count; i++)
+        count += account->lines[i].lapsed;
+    if (count > 0)
+        dyno_strbuf_printf(
+            out,
+            "Warning: %llu request%s a certificate whose term was over; of such work "
+            "at most the device time is charged.\n",
+            (unsigned long long)count, count == 1 ? " cites" : "s cite");
+}
+
 void dyno_invoice_terms(const struct dyno_statement *statement, const struct dyno_account *account,
                         struct dyno_strbuf *out)
 {
@@ -140,4 +155,5 @@ void dyno_invoice_terms(const struct dyno_statement *statement, const struct dyn
     dyno_strbuf_puts(out, "An EPU-hour is what the reference device does in an hour with the model "
                           "unoptimised; device-hours are what it took.\n");
     say_saving(statement, account, out);
+    say_lapsed(account, out);
 }

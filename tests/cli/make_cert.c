@@ -1,12 +1,12 @@
 /* make_cert.c - certificates of made-up samples, for tests of what reads them.
  *
- *   make_cert FOLDER SPEEDUP [trial] [biased] [fp16] [device=CLASS] [item_ns=N]
+ *   make_cert FOLDER SPEEDUP [trial] [biased] [fp16] [device=CLASS] [item_ns=N] [ends=S]
  *   make_cert FOLDER SPEEDUP trial like=ENGINE_CERTIFICATE [ends_in=S]
  *
  * Writes a reference and an engine certificate and prints the addresses of the two.  biased: the
- * A/A control fails.  fp16: the precision of the engine, else as it is.
- * like: an engine certificate of the same engine, with that speed-up; its term ends in so many
- * seconds.
+ * A/A control fails.  fp16: the precision of the engine, else as it is.  ends: when the term is
+ * over, in seconds since 1970. like: an engine certificate of the same engine, with that speed-up;
+ * its term ends in so many seconds.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +58,7 @@ int main(int argc, char **argv)
     struct dyno_cert_hash reference = {{0}};
     bool is_fp16 = false;
     const char *device = NULL;
+    int64_t ends_s = 0;
     if (argc < 3)
         stop("wants FOLDER and SPEEDUP");
     c.speedup = strtod(argv[2], NULL);
@@ -74,6 +75,8 @@ int main(int argc, char **argv)
             device = argv[i] + 7;
         if (strncmp(argv[i], "item_ns=", 8) == 0)
             c.item_ns = strtod(argv[i] + 8, NULL);
+        if (strncmp(argv[i], "ends=", 5) == 0)
+            ends_s = strtol(argv[i] + 5, NULL, 10);
     }
     for (int kind = DYNO_CERT_REFERENCE; kind <= DYNO_CERT_ENGINE; kind++) {
         struct dyno_err err = {0};
@@ -83,6 +86,8 @@ int main(int argc, char **argv)
         cert->reference = reference;
         if (device != NULL)
             cert->device_class = device;
+        if (ends_s != 0)
+            cert->issued_s = ends_s - (int64_t)cert->term_days * 86400;
         if (kind == DYNO_CERT_ENGINE && is_fp16)
             cert->precision = "fp16";
         if (dyno_cert_derive(cert, &err) != DYNO_OK ||

@@ -168,6 +168,50 @@ def case_by_certificate(t):
         check(4000000 < upper < 4100000 and abs(float(got) - want) <= 0.01, got, want, upper)
 
 
+def case_after_the_term(t):
+    """A record that cites a certificate whose term was over when it began: at most its device time, and the invoice says it."""
+    ends = NOVEMBER + 86400
+    (t.folder / "certs").mkdir()
+    reference, engine = t.tool("make_cert", "certs", 4, f"ends={ends}").split()
+    good = f"acme resnet fp32 realtime {engine} ok 1 {100 * HOUR} {400 * HOUR} {ends - 1}"
+    ask = (*ASK, "--certificates=certs")
+    bill = ("invoice", *ask, "--tariffs=book.json", "--tenant=acme")
+
+    def told(*lines):
+        shutil.rmtree(t.folder / "ledger", ignore_errors=True)
+        put_all(t, lines=lines)
+        text = t.works(*bill)
+        line, = json.loads(t.works(*bill, "--json"))["lines"]
+        warned = re.search(r"^Warning: (\d+) requests? cites? a certificate whose term was over; of such work at most the "
+                           r"device time is charged\.$", text, re.M)
+        count = line.get("requests_after_certificate", 0)
+        check(int(warned[1]) == count if warned else count == 0, text, line)
+        used, = json.loads(t.works("usage", *ask, "--json"))
+        check(used["reference_ns"] == line["reference_ns"], used, line)
+        return count, int(line["reference_ns"]) // HOUR, float(line["unit_price"])
+    count, hours, price = told(good)
+    check((count, hours) == (0, 400) and 1.8 < price < 2, count, hours, price)
+    late = good.replace(str(ends - 1), str(ends))
+    check(told(late) == (1, 100, price), "the price of the certificate, and no more work than time")
+    check(told(good, late, late) == (2, 600, price))
+    check(told(late.replace(" ok ", " on-cores ")) == (1, 50, price), "two threads are the device")
+    slow = late.replace(str(100 * HOUR), str(700 * HOUR))
+    check(told(slow) == (1, 400, price), "never more than was counted")
+    check(told(slow.replace(str(700 * HOUR), str(100 * HOUR)).replace(engine, f"ref:{reference}")) == (1, 100, 3.0))
+    (t.folder / "certs" / f"{reference}.reference.json").unlink()
+    check(told(late.replace(engine, f"ref:{reference}")) == (0, 400, 3.0), "of what is not there nothing is known")
+    shutil.rmtree(t.folder / "ledger")
+    put_all(t, lines=[good, late])
+    t.works("invoice", "--ledger=ledger", "--period=2026-11", "--certificates=certs", "--tariffs=book.json", "--final",
+            "--books=books")
+    replay = ("invoice", "--verify=books/1-1.invoice.json", "--ledger=ledger", "--certificates=certs", "--books=books")
+    t.works(*replay)
+    check("Warning: 1 request cites" in t.works("invoice", "--ledger=ledger", "--number=1-1", "--books=books",
+                                                "--certificates=certs"))
+    page = t.works("invoice", "--ledger=ledger", "--number=1-1", "--books=books", "--certificates=certs", "--format=html")
+    check("Warning: 1 request cites" in page, page)
+
+
 def case_tariff(t):
     put_all(t, lines=[])
     text = t.works("tariff", "book.json")

@@ -6,6 +6,7 @@
 #include "meter/cert/epu.h"
 #include "meter/cert/state.h"
 #include "meter/cert/store.h"
+#include "meter/cert/term.h"
 #include "test.h"
 #include "unit/meter/cert_case.h"
 
@@ -271,9 +272,28 @@ static void test_epu_shared(void)
     dyno_cert_destroy(cert);
 }
 
+/* Once it is over, at most what the device took; and what cannot be read has no end. */
+static void test_term(void)
+{
+    struct dyno_cert *cert = make(DYNO_CERT_REFERENCE, &cert_good);
+    struct dyno_cert_term term = dyno_cert_term_of(cert);
+    struct dyno_err err = {0};
+    CHECK(term.ends_s == dyno_cert_expires_s(cert) && term.threads == 2);
+    CHECK(dyno_cert_term_bound(&term, 400, 100, false) == 100);
+    CHECK(dyno_cert_term_bound(&term, 400, 101, true) == 50);
+    CHECK(dyno_cert_term_bound(&term, 40, 100, true) == 40);
+    CHECK(dyno_cert_term_bound(&term, 0, 100, false) == 0);
+    term.threads = 0;
+    CHECK(dyno_cert_term_bound(&term, 400, 100, true) == 100);
+    CHECK(dyno_cert_term_read("/nowhere", "a", DYNO_CERT_ENGINE, &term, &err) == DYNO_OK);
+    CHECK(term.ends_s == INT64_MAX);
+    dyno_cert_destroy(cert);
+}
+
 int main(void)
 {
     test_files();
+    test_term();
     test_store();
     test_checks();
     test_epu();
