@@ -22,6 +22,7 @@ static dyno_expr elem(struct dyno_infer *ctx, const dyno_expr *args)
 
 static enum dyno_status infer(struct dyno_infer *ctx)
 {
+    DYNO_TRY(dyno_infer_want(ctx, 0, DYNO_WANT_ANY));
     return dyno_infer_compare(ctx, elem);
 }
 

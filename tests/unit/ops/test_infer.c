@@ -69,6 +69,18 @@ static void test_expand_idiom(void)
     CHECK_DIMS(out, "batch ; 5 ; 8");
 }
 
+/* A comparison is one of tensors. */
+static void test_sequences(void)
+{
+    const enum dyno_op_id ops[] = {DYNO_OP_equal, DYNO_OP_greater, DYNO_OP_less_or_equal};
+    struct dyno_type *const list = case_type(DYNO_F32, "2");
+    list->kind = DYNO_TYPE_SEQUENCE;
+    for (size_t i = 0; i < DYNO_COUNT(ops); i++) {
+        CHECK(case_infer(ops[i], NULL, 1, 2, list, case_type(DYNO_F32, "2")) == DYNO_E_FORMAT);
+        CHECK(strstr(case_err.text, "input 0 is not a tensor") != NULL);
+    }
+}
+
 static void test_slice(void)
 {
     const struct dyno_type *const x = case_type(DYNO_F32, "batch 10 w");
@@ -250,6 +262,7 @@ int main(void)
     test_table();
     test_reshape_chain();
     test_expand_idiom();
+    test_sequences();
     test_slice();
     test_arithmetic();
     test_split_and_concat();
