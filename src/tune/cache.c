@@ -156,7 +156,6 @@ static int by_key(const void *a, const void *b)
 enum dyno_status dyno_tune_cache_save(const struct dyno_tune_cache *cache, const char *path,
                                       struct dyno_err *err)
 {
-    enum dyno_status status = DYNO_OK;
     struct dyno_strbuf text = {0};
     const struct entry **order = dyno_alloc(cache->count + 1U, sizeof(*order));
     uint32_t count = 0;
@@ -171,10 +170,6 @@ enum dyno_status dyno_tune_cache_save(const struct dyno_tune_cache *cache, const
     for (uint32_t i = 0; i < count; i++)
         dyno_strbuf_printf(&text, "%016" PRIx64 "%016" PRIx64 " %.9g %s\n", order[i]->key.hi,
                            order[i]->key.lo, (double)order[i]->us, order[i]->kernel);
-    status = dyno_strbuf_ok(&text)
-                 ? dyno_file_write_atomic(path, dyno_strbuf_text(&text), text.bytes, err)
-                 : DYNO_NOMEM(err);
-    dyno_strbuf_fini(&text);
     dyno_free(order);
-    return status;
+    return dyno_file_write_text(path, &text, err);
 }
