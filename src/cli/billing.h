@@ -14,39 +14,48 @@ struct dyno_bill_options {
 
 #define DYNO_BILL_AT(type, field) .offset_bytes = offsetof(struct type, bill.field)
 
-#define DYNO_FLAGS_LEDGER(type)                                                                  \
-    {.name = "--ledger",                                                                         \
-     .value = "PATH",                                                                            \
-     .help = "A ledger's folder, or one of its files; may be given again",                       \
-     .kind = DYNO_FLAG_LIST,                                                                     \
-     DYNO_BILL_AT(type, ledgers)},                                                               \
-        DYNO_FLAG_FLEET_LEDGER(type, bill.fleet),                                                \
-        {.name = "--certificates",                                                               \
-         .value = "DIR",                                                                         \
-         .help = "Folder of the certificates that records cite",                                 \
-         .kind = DYNO_FLAG_STR,                                                                  \
-         DYNO_BILL_AT(type, certificates)},                                                      \
-        {.name = "--factors",                                                                    \
-         .value = "FILE",                                                                        \
-         .help =                                                                                 \
-             "The table that ties devices (docs/certificates.md): work is told in reference-ns " \
-             "of its reference device",                                                          \
-         .kind = DYNO_FLAG_STR,                                                                  \
-         DYNO_BILL_AT(type, factors)},                                                           \
-        {.name = "--period",                                                                     \
-         .value = "YYYY-MM",                                                                     \
-         .help = "A month, UTC; without any of the three it is this one",                        \
-         .kind = DYNO_FLAG_STR,                                                                  \
-         DYNO_BILL_AT(type, period)},                                                            \
-        {.name = "--since",                                                                      \
-         .value = "TIME",                                                                        \
-         .help = "From this day or time on, UTC, as 2026-11-01 or 2026-11-01T00:00:00Z",         \
-         .kind = DYNO_FLAG_STR,                                                                  \
-         DYNO_BILL_AT(type, since)},                                                             \
-    {                                                                                            \
-        .name = "--until", .value = "TIME", .help = "Before this day or time; without it, now",  \
-        .kind = DYNO_FLAG_STR, DYNO_BILL_AT(type, until)                                         \
+/* Where the ledger is, and its certificates. */
+#define DYNO_FLAGS_SOURCE(type)                                                        \
+    {.name = "--ledger",                                                               \
+     .value = "PATH",                                                                  \
+     .help = "A ledger's folder, or one of its files; may be given again",             \
+     .kind = DYNO_FLAG_LIST,                                                           \
+     DYNO_BILL_AT(type, ledgers)},                                                     \
+        DYNO_FLAG_FLEET_LEDGER(type, bill.fleet),                                      \
+    {                                                                                  \
+        .name = "--certificates", .value = "DIR",                                      \
+        .help = "Folder of the certificates that records cite", .kind = DYNO_FLAG_STR, \
+        DYNO_BILL_AT(type, certificates)                                               \
     }
+
+#define DYNO_FLAG_FACTORS(type)                                                                 \
+    {                                                                                           \
+        .name = "--factors", .value = "FILE",                                                   \
+        .help =                                                                                 \
+            "The table that ties devices (docs/certificates.md): work is told in reference-ns " \
+            "of its reference device",                                                          \
+        .kind = DYNO_FLAG_STR, DYNO_BILL_AT(type, factors)                                      \
+    }
+
+/* The time that is asked for. */
+#define DYNO_FLAGS_PERIOD(type)                                                                 \
+    {.name = "--period",                                                                        \
+     .value = "YYYY-MM",                                                                        \
+     .help = "A month, UTC; without any of the three it is this one",                           \
+     .kind = DYNO_FLAG_STR,                                                                     \
+     DYNO_BILL_AT(type, period)},                                                               \
+        {.name = "--since",                                                                     \
+         .value = "TIME",                                                                       \
+         .help = "From this day or time on, UTC, as 2026-11-01 or 2026-11-01T00:00:00Z",        \
+         .kind = DYNO_FLAG_STR,                                                                 \
+         DYNO_BILL_AT(type, since)},                                                            \
+    {                                                                                           \
+        .name = "--until", .value = "TIME", .help = "Before this day or time; without it, now", \
+        .kind = DYNO_FLAG_STR, DYNO_BILL_AT(type, until)                                        \
+    }
+
+#define DYNO_FLAGS_LEDGER(type) \
+    DYNO_FLAGS_SOURCE(type), DYNO_FLAG_FACTORS(type), DYNO_FLAGS_PERIOD(type)
 
 #define DYNO_FLAG_TARIFFS(type)                                                  \
     {                                                                            \
