@@ -146,13 +146,19 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct dyno
         .node = record->id.node,
         .epoch = record->id.epoch,
         .seq = record->id.seq,
+        .batch_count = record->batch_count,
     };
     struct dyno_usage_key *key = &usage.key;
+    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_DEVICE, &usage.device, err));
+    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_REFERENCE, &usage.reference, err));
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_TENANT, &key->tenant, err));
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_MODEL, &key->model, err));
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_VARIANT, &key->variant, err));
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_CLASS, &key->class_name, err));
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_CERTIFICATE, &key->certificate, err));
+    usage.is_certified =
+        (usage.reference != 0 || key->certificate != 0) && kind == DYNO_USAGE_DELIVERED &&
+        (record->flags & (DYNO_RECORD_OUT_OF_RANGE | DYNO_RECORD_UNCERTIFIED)) == 0;
     if (key->certificate != 0 && wants_grade(source, record, usage.reference_ns) &&
         !source->grades[key->certificate].grade.is_known)
         DYNO_TRY(dyno_usage_load_grade(source, key->certificate, err));

@@ -49,6 +49,9 @@ struct dyno_usage {
     /* The record that it is of, for who wants to know; nothing is rated by it. */
     uint32_t node, epoch;
     uint64_t seq;
+    uint32_t device, reference; /* indices of names, as in the key */
+    uint32_t batch_count;       /* requests that ran with it, itself included; 0: it did not run */
+    bool is_certified;          /* reference_ns are those of a reference certificate */
 };
 
 struct dyno_credit {

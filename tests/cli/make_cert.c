@@ -1,12 +1,13 @@
 /* make_cert.c - certificates of made-up samples, for tests of what reads them.
  *
  *   make_cert FOLDER SPEEDUP [trial] [biased] [fp16] [device=CLASS] [item_ns=N] [ends=S]
+ *             [engine=N]
  *   make_cert FOLDER SPEEDUP trial like=ENGINE_CERTIFICATE [ends_in=S]
  *
  * Writes a reference and an engine certificate and prints the addresses of the two.  biased: the
  * A/A control fails.  fp16: the precision of the engine, else as it is.  ends: when the term is
- * over, in seconds since 1970. like: an engine certificate of the same engine, with that speed-up;
- * its term ends in so many seconds.
+ * over, in seconds since 1970.  engine: all bytes of the hash of its file.  like: an engine
+ * certificate of the same engine, with that speed-up; its term ends in so many seconds.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,7 @@ int main(int argc, char **argv)
     bool is_fp16 = false;
     const char *device = NULL;
     int64_t ends_s = 0;
+    int engine = -1;
     if (argc < 3)
         stop("wants FOLDER and SPEEDUP");
     c.speedup = strtod(argv[2], NULL);
@@ -75,6 +77,8 @@ int main(int argc, char **argv)
             device = argv[i] + 7;
         if (strncmp(argv[i], "item_ns=", 8) == 0)
             c.item_ns = strtod(argv[i] + 8, NULL);
+        if (strncmp(argv[i], "engine=", 7) == 0)
+            engine = (int)strtol(argv[i] + 7, NULL, 10);
         if (strncmp(argv[i], "ends=", 5) == 0)
             ends_s = strtol(argv[i] + 5, NULL, 10);
     }
@@ -86,6 +90,8 @@ int main(int argc, char **argv)
         cert->reference = reference;
         if (device != NULL)
             cert->device_class = device;
+        if (engine >= 0)
+            memset(cert->engine.bytes, engine, sizeof(cert->engine.bytes));
         if (ends_s != 0)
             cert->issued_s = ends_s - (int64_t)cert->term_days * 86400;
         if (kind == DYNO_CERT_ENGINE && is_fp16)

@@ -3,12 +3,12 @@
  *   make_ledger FOLDER [live|still [AGO_S]] < LINES
  *
  * A line: TENANT MODEL VARIANT CLASS CERTIFICATE OUTCOME ITEMS DEVICE_NS REFERENCE_NS START_S
- * [unsent|void] CERTIFICATE "-" is none, "ref:ADDRESS" that of a reference certificate alone; CLASS
- * may be CLASS@DEVICE; OUTCOME as in the ledger, or "residency", whose ITEMS are byte-seconds, or
- * "cold-start", or "on-cores", which is ok, its time that of cores.  Or
- * "sent N" and "void N" of the N-th record of this start, or "sync", which is answered when all
- * before it is durable; "live" has a head soon after each, "still" none but that of the start.
- * AGO_S: the clock is so many seconds behind.
+ * [unsent|void|batch=N] batch=N: it ran with so many requests.  CERTIFICATE "-" is none,
+ * "ref:ADDRESS" that of a reference certificate alone; CLASS may be CLASS@DEVICE; OUTCOME as in the
+ * ledger, or "residency", whose ITEMS are byte-seconds, or "cold-start", or "on-cores", which is
+ * ok, its time that of cores.  Or "sent N" and "void N" of the N-th record of this start, or
+ * "sync", which is answered when all before it is durable; "live" has a head soon after each,
+ * "still" none but that of the start. AGO_S: the clock is so many seconds behind.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -124,6 +124,10 @@ static bool take_line(struct dyno_ledger *ledger, const char *line, size_t i)
     record->device_ns = numbers[1];
     record->reference_ns = numbers[2];
     record->start_ns = numbers[3] * 1000000000U;
+    if (strncmp(last, "batch=", 6) == 0) {
+        record->batch_count = (uint32_t)strtoul(last + 6, NULL, 10);
+        record->batch_id = i + 1;
+    }
     is_unsent[i] = strcmp(last, "unsent") == 0;
     append(ledger, &entries[i]);
     return strcmp(last, "void") == 0;
