@@ -142,9 +142,15 @@ static enum dyno_status tell(const struct dyno_invoicing *work,
     struct dyno_strbuf text = {0};
     struct dyno_json_writer json = {.out = &text, .indent = 2};
     char sha[DYNO_SHA_TEXT_ROOM];
+    const struct dyno_account_doubts doubts =
+        dyno_account_doubts(dyno_invoicing_account(work, claim->tenant));
     if (!work->options->json) {
         printf("good: invoice %s of %s is what the ledger, the tariffs and the certificates give\n",
                claim->number, claim->tenant);
+        if (doubts.lapsed + doubts.unclaimed > 0)
+            printf("it warns: %llu of its requests cite a certificate after its term, %llu were "
+                   "recorded under another version of the tariff\n",
+                   (unsigned long long)doubts.lapsed, (unsigned long long)doubts.unclaimed);
         return DYNO_OK;
     }
     dyno_json_object_begin(&json);
@@ -153,6 +159,8 @@ static enum dyno_status tell(const struct dyno_invoicing *work,
     dyno_json_put_str(&json, "tenant", claim->tenant);
     dyno_json_put_str(&json, "sha256", dyno_sha256_text(said, bytes, sha));
     dyno_json_put_bool(&json, "is_listed", work->options->books != NULL);
+    dyno_json_put_u64(&json, "requests_after_certificate", doubts.lapsed);
+    dyno_json_put_u64(&json, "requests_of_another_tariff", doubts.unclaimed);
     dyno_json_object_end(&json);
     dyno_strbuf_puts(&text, "\n");
     const enum dyno_status status = dyno_bill_write(NULL, &text, err);

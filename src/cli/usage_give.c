@@ -156,6 +156,7 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct dyno
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_VARIANT, &key->variant, err));
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_CLASS, &key->class_name, err));
     DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_CERTIFICATE, &key->certificate, err));
+    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_TARIFF, &usage.claimed, err));
     usage.is_certified =
         (usage.reference != 0 || key->certificate != 0) && kind == DYNO_USAGE_DELIVERED &&
         (record->flags & (DYNO_RECORD_OUT_OF_RANGE | DYNO_RECORD_UNCERTIFIED)) == 0;

@@ -18,6 +18,7 @@ struct dyno_quota {
     uint64_t id; /* of this process's quotas: no two are the same */
     struct dyno_arena *arena;
     const struct dyno_tariff_book *book; /* NULL: none */
+    uint64_t book_stamp;                 /* of its file, before it was read */
     struct dyno_factors factors;         /* of options.factors */
     struct dyno_lease_store *store;      /* NULL: nothing is counted */
     uint32_t epoch;                      /* of the ledger that is written; 0: not started */

@@ -3,9 +3,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "meter/cert/factor_file.h"
@@ -16,6 +18,31 @@
 #define LAST_TRIES     10    /* BUSY_MS each where the database is locked */
 #define ROWS_MAX       10000 /* of metrics */
 
+/* --- the book --- */
+
+/* Another file of that name, or other bytes in it, make another one; 0: it is not there. */
+static uint64_t stamp_of(const char *path)
+{
+    struct stat file;
+    if (stat(path, &file) != 0)
+        return 0;
+    const uint64_t parts[] = {(uint64_t)file.st_dev, (uint64_t)file.st_ino, (uint64_t)file.st_size,
+                              (uint64_t)file.st_mtim.tv_sec, (uint64_t)file.st_mtim.tv_nsec};
+    return dyno_hash64(1, parts, sizeof(parts));
+}
+
+bool dyno_quota_has_book(const struct dyno_quota *quota)
+{
+    return quota->book != NULL && stamp_of(quota->options.tariffs) == quota->book_stamp;
+}
+
+const struct dyno_tariff *dyno_quota_tariff(const struct dyno_quota *quota, const char *tenant,
+                                            int64_t start_s, int64_t *until_s_out)
+{
+    return quota->book != NULL ? dyno_tariff_until(quota->book, tenant, start_s, until_s_out)
+                               : NULL;
+}
+
 /* --- opening --- */
 
 static enum dyno_status read_book(struct dyno_quota *quota, struct dyno_err *err)
@@ -24,6 +51,7 @@ static enum dyno_status read_book(struct dyno_quota *quota, struct dyno_err *err
     struct dyno_file_map map = {0};
     if (path == NULL)
         return DYNO_OK;
+    quota->book_stamp = stamp_of(path);
     DYNO_TRY(dyno_file_map(path, &map, err));
     const enum dyno_status status =
         map.bytes > BOOK_BYTES_MAX

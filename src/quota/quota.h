@@ -50,6 +50,15 @@ void dyno_quota_stop(struct dyno_quota *quota);
 /* No record comes any more: tell the store the last of it, give all slices back.  Accepts NULL. */
 void dyno_quota_destroy(struct dyno_quota *quota);
 
+/* --- the book --- */
+
+/* Was a book read, and is its file still what was read? */
+bool dyno_quota_has_book(const struct dyno_quota *quota);
+/* The version of a tenant's tariff by the book that was read, and before which time no other is in
+ * force; NULL: none. */
+const struct dyno_tariff *dyno_quota_tariff(const struct dyno_quota *quota, const char *tenant,
+                                            int64_t start_s, int64_t *until_s_out);
+
 /* --- the gate's --- */
 
 /* Can these budgets be kept here?  E_ARG says why one cannot. */

@@ -10,10 +10,18 @@ struct dyno_rater_memo {
     const struct dyno_tariff *tariff;
 };
 
+/* Whether a claim is of a tariff: neighbours in a ledger mostly ask the same. */
+struct dyno_rater_claim {
+    uint32_t claimed; /* 0: not asked yet */
+    const struct dyno_tariff *tariff;
+    bool is_same;
+};
+
 struct dyno_rater {
     struct dyno_rater_options options;
     struct dyno_sums sums;
     struct dyno_rater_memo memo;
+    struct dyno_rater_claim claim;
 };
 
 /* statement.c: is there a price on the units of a line of usage, and what do they cost? */

@@ -1,6 +1,7 @@
 /* rate.c - usage into sums: which tariff is in force, which line it belongs to. */
 #include "rate/rate.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/calendar.h"
@@ -73,12 +74,33 @@ enum dyno_status dyno_rater_tariff(struct dyno_rater *rater, const struct dyno_u
     return DYNO_OK;
 }
 
+/* Does the record name this version of this tariff?  One that names none does not contradict. */
+static bool names_tariff(struct dyno_rater *rater, const struct dyno_usage *usage,
+                         const struct dyno_tariff *tariff)
+{
+    struct dyno_rater_claim *claim = &rater->claim;
+    if (usage->claimed == 0 || rater->options.tariff != NULL)
+        return true;
+    if (claim->claimed != usage->claimed || claim->tariff != tariff) {
+        const char *text = rater->options.names[usage->claimed];
+        const char *slash = strrchr(text, '/');
+        char version[32];
+        (void)snprintf(version, sizeof(version), "%lld", (long long)tariff->version);
+        *claim = (struct dyno_rater_claim){
+            usage->claimed, tariff,
+            slash != NULL && strlen(tariff->name) == (size_t)(slash - text) &&
+                memcmp(tariff->name, text, (size_t)(slash - text)) == 0 &&
+                strcmp(slash + 1, version) == 0};
+    }
+    return claim->is_same;
+}
+
 static enum dyno_status check(const struct dyno_rater *rater, const struct dyno_usage *usage,
                               struct dyno_err *err)
 {
     const struct dyno_usage_key *key = &usage->key;
-    const uint32_t all[] = {key->tenant,     key->model,     key->variant,
-                            key->class_name, key->precision, key->certificate};
+    const uint32_t all[] = {key->tenant,    key->model,       key->variant,  key->class_name,
+                            key->precision, key->certificate, usage->claimed};
     char when[DYNO_TIME_TEXT_ROOM];
     for (size_t i = 0; i < DYNO_COUNT(all); i++)
         if (all[i] >= rater->options.name_count)
@@ -114,6 +136,7 @@ enum dyno_status dyno_rater_add(struct dyno_rater *rater, const struct dyno_usag
     sum->requests += usage->requests;
     sum->items += usage->items;
     sum->lapsed += usage->is_lapsed;
+    sum->unclaimed += usage->kind == DYNO_USAGE_DELIVERED && !names_tariff(rater, usage, tariff);
     sum->core_ns += (dyno_u128)usage->device_ns * (usage->is_core ? 1U : tariff->device_cores);
     sum->reference_ns += usage->reference_ns;
     sum->byte_ns += usage->byte_ns;

@@ -44,6 +44,8 @@ struct dyno_usage {
     uint64_t device_ns, reference_ns; /* DELIVERED's reference_ns are its EPU */
     bool is_core;                     /* device_ns are those of cores, not of the whole device */
     bool is_taken_back;               /* charged in an earlier period, and not owed: a credit */
+    /* The tariff that its record names, as NAME/VERSION; 0: none. */
+    uint32_t claimed;
     bool is_lapsed;    /* cites a certificate whose term was over: reference_ns are bounded by it */
     dyno_u128 byte_ns; /* RESIDENCY */
     /* The record that it is of, for who wants to know; nothing is rated by it. */
@@ -99,8 +101,9 @@ struct dyno_line {
     bool is_taken_back;   /* charged then, and given back: amounts are below 0, figures are not */
     int64_t speed_up_ppm; /* that the price was made with; 0: no matter */
     uint64_t requests, items;
-    uint64_t lapsed;   /* of the requests, those that cite a certificate whose term was over */
-    dyno_u128 core_ns; /* of all cores, where devices are told by core */
+    uint64_t lapsed;    /* of the requests, those that cite a certificate whose term was over */
+    uint64_t unclaimed; /* those whose records name another tariff, or another version of it */
+    dyno_u128 core_ns;  /* of all cores, where devices are told by core */
     dyno_u128 device_ns, reference_ns, byte_ns;
     dyno_i128 unit_nano; /* price of a unit (an EPU-hour, a device-hour), to the nano-unit */
     dyno_i128 nano;      /* the exact amount, cut to the nano-unit */
@@ -144,6 +147,14 @@ enum dyno_status dyno_rater_add(struct dyno_rater *rater, const struct dyno_usag
 /* E_LIMIT: an amount that is past all reason. */
 enum dyno_status dyno_rater_finish(struct dyno_rater *rater, struct dyno_arena *arena,
                                    struct dyno_statement **statement_out, struct dyno_err *err);
+
+/* --- what a customer should know of it --- */
+
+/* What is strange in the records of an account, in requests. */
+struct dyno_account_doubts {
+    uint64_t lapsed, unclaimed; /* as in lines */
+};
+struct dyno_account_doubts dyno_account_doubts(const struct dyno_account *account);
 
 /* --- a line, and what it is made of --- */
 

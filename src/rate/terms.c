@@ -133,19 +133,34 @@ static void say_saving(const struct dyno_statement *statement, const struct dyno
         dyno_minor_text(currency, minor, texts[1]), dyno_decimal_text(permille, 1, 0, texts[2]));
 }
 
-/* --- certificates whose term was over --- */
+/* --- what is strange in the records --- */
 
-static void say_lapsed(const struct dyno_account *account, struct dyno_strbuf *out)
+struct dyno_account_doubts dyno_account_doubts(const struct dyno_account *account)
 {
-    uint64_t count = 0;
-    for (size_t i = 0; i < account->line_count; i++)
-        count += account->lines[i].lapsed;
-    if (count > 0)
+    struct dyno_account_doubts doubts = {0};
+    for (size_t i = 0; i < account->line_count; i++) {
+        doubts.lapsed += account->lines[i].lapsed;
+        doubts.unclaimed += account->lines[i].unclaimed;
+    }
+    return doubts;
+}
+
+static void say_doubts(const struct dyno_account *account, struct dyno_strbuf *out)
+{
+    const struct dyno_account_doubts doubts = dyno_account_doubts(account);
+    if (doubts.lapsed > 0)
         dyno_strbuf_printf(
             out,
             "Warning: %llu request%s a certificate whose term was over; of such work "
             "at most the device time is charged.\n",
-            (unsigned long long)count, count == 1 ? " cites" : "s cite");
+            (unsigned long long)doubts.lapsed, doubts.lapsed == 1 ? " cites" : "s cite");
+    if (doubts.unclaimed > 0)
+        dyno_strbuf_printf(
+            out,
+            "Warning: %llu request%s another version of the tariff than the book has "
+            "for that time; the book is charged by.\n",
+            (unsigned long long)doubts.unclaimed,
+            doubts.unclaimed == 1 ? " was recorded under" : "s were recorded under");
 }
 
 void dyno_invoice_terms(const struct dyno_statement *statement, const struct dyno_account *account,
@@ -155,5 +170,5 @@ void dyno_invoice_terms(const struct dyno_statement *statement, const struct dyn
     dyno_strbuf_puts(out, "An EPU-hour is what the reference device does in an hour with the model "
                           "unoptimised; device-hours are what it took.\n");
     say_saving(statement, account, out);
-    say_lapsed(account, out);
+    say_doubts(account, out);
 }

@@ -4,11 +4,12 @@
  *
  * A line: TENANT MODEL VARIANT CLASS CERTIFICATE OUTCOME ITEMS DEVICE_NS REFERENCE_NS START_S
  * [unsent|void|batch=N] batch=N: it ran with so many requests.  CERTIFICATE "-" is none,
- * "ref:ADDRESS" that of a reference certificate alone; CLASS may be CLASS@DEVICE; OUTCOME as in the
- * ledger, or "residency", whose ITEMS are byte-seconds, or "cold-start", or "on-cores", which is
- * ok, its time that of cores.  Or "sent N" and "void N" of the N-th record of this start, or
- * "sync", which is answered when all before it is durable; "live" has a head soon after each,
- * "still" none but that of the start. AGO_S: the clock is so many seconds behind.
+ * "ref:ADDRESS" that of a reference certificate alone; CLASS may be CLASS@DEVICE, VARIANT
+ * VARIANT@TARIFF/VERSION; OUTCOME as in the ledger, or "residency", whose ITEMS are byte-seconds,
+ * or "cold-start", or "on-cores", which is ok, its time that of cores.  Or "sent N" and "void N" of
+ * the N-th record of this start, or "sync", which is answered when all before it is durable; "live"
+ * has a head soon after each, "still" none but that of the start. AGO_S: the clock is so many
+ * seconds behind.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -115,6 +116,11 @@ static bool take_line(struct dyno_ledger *ledger, const char *line, size_t i)
             char *at = strchr(copy + (texts[k] - copy), '@');
             *at = 0;
             set_name(ledger, record, DYNO_NAME_DEVICE, at + 1);
+            set_name(ledger, record, kinds[k], texts[k]);
+        } else if (kinds[k] == DYNO_NAME_VARIANT && strchr(texts[k], '@') != NULL) {
+            char *at = strchr(copy + (texts[k] - copy), '@');
+            *at = 0;
+            set_name(ledger, record, DYNO_NAME_TARIFF, at + 1);
             set_name(ledger, record, kinds[k], texts[k]);
         } else if (strncmp(texts[k], "ref:", 4) == 0)
             set_name(ledger, record, DYNO_NAME_REFERENCE, texts[k] + 4);

@@ -212,6 +212,30 @@ def case_after_the_term(t):
     check("Warning: 1 request cites" in page, page)
 
 
+def case_another_version_was_told(t):
+    """What a record says of its tariff is held against the book, which prices it; the invoice says where they differ."""
+    def use(tariff, outcome="ok"):
+        return f"acme resnet fp32{tariff} realtime - {outcome} 1 {HOUR} {HOUR if outcome == 'ok' else 0} {NOVEMBER + 5}"
+
+    put_all(t, lines=[use(""), use("@gain/1"), use("@gain/2"), use("@gain/11"), use("@hourly/1"), use("@gain"), use("@gai/1"),
+                      use("@gain/2", "failed")])
+    bill = ("invoice", *ASK, "--tariffs=book.json")
+    told = "requests were recorded under another version of the tariff than the book has for that time; the book is charged by."
+    for how in ((), ("--format=html",)):
+        check(f"Warning: 5 {told}" in t.works(*bill, *how))
+    lines = json.loads(t.works(*bill, "--json"))["lines"]
+    check([line.get("requests_of_another_tariff") for line in lines] == [5, None] and lines[0]["amount"] == "21.00", lines)
+    check("acme" in t.works("whatif", *ASK, "--tariffs=book.json", "--tariff=hourly"))
+    t.works(*bill, "--final", "--books=books")
+    replay = ("invoice", "--verify=books/1-1.invoice.json", "--ledger=ledger", "--books=books")
+    check("it warns: 0 of its requests cite a certificate after its term, 5 were recorded under another version of the tariff"
+          in t.works(*replay))
+    check(json.loads(t.works(*replay, "--json"))["requests_of_another_tariff"] == 5)
+    shutil.rmtree(t.folder / "ledger")
+    put_all(t, lines=[use(""), use("@gain/1")])
+    check("Warning" not in t.works(*bill))
+
+
 def case_tariff(t):
     put_all(t, lines=[])
     text = t.works("tariff", "book.json")

@@ -192,7 +192,8 @@ def case_verify(t):
     check("good: invoice 1-1 of acme is what the ledger, the tariffs and the certificates give" in text, text)
     told = json.loads(t.works(*verify, "--verify=books/1-1.invoice.json", "--json"))
     sha = hashlib.sha256((t.folder / "books" / "1-1.invoice.json").read_bytes()).hexdigest()
-    check(told == {"good": True, "number": "1-1", "tenant": "acme", "sha256": sha, "is_listed": False}, told)
+    check(told == {"good": True, "number": "1-1", "tenant": "acme", "sha256": sha, "is_listed": False,
+                   "requests_after_certificate": 0, "requests_of_another_tariff": 0}, told)
     told = json.loads(t.works(*verify, "--verify=books/1-1.invoice.json", "--books=books", "--json"))
     check(told["is_listed"] is True, told)
     said = (t.folder / "books" / "1-1.invoice.json").read_text()

@@ -31,6 +31,43 @@ def case_money_agrees_with_the_invoice(t):
     check(len(lines) == 2 and exact > 0 and abs(exact - posted) <= 3.1e-9, exact, posted, lines)
 
 
+def case_the_tariff_is_named(t):
+    """In each record: the version that its tenant has by the book when it begins; none when the book is no more what was read."""
+    at = int(time.time()) + 4
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+    first = {**BOOK["tariffs"][0], "until": when}
+    own = {**BOOK["tariffs"][0], "name": "own", "version": 7}
+    text = json.dumps({"tariffs": [first, {**first, "version": 2, "from": when, "until": "2100-01-01"}, own],
+                       "grants": [*BOOK["grants"], {"tenant": "bolt", "tariff": "own"}]})
+    (t.folder / "book.json").write_text(text)
+    acme, bolt = add(t, "acme"), add(t, "bolt")
+    server = start(t, f"--tariffs={t.folder}/book.json")
+
+    def named():
+        for key in (acme, bolt):
+            check(infer(server, key)[0] == 200)
+        return [r["tariff"] for r in records(t, t.folder / "ledger") if r["kind"] == "usage"][-2:]
+    while time.time() < at + 0.1:
+        begun = time.time()
+        got = named()
+        check(got in (["flat/1", "own/7"], ["flat/2", "own/7"]), got)
+        check(got[0] == "flat/1" or time.time() >= at, got)
+        check(got[0] == "flat/2" or begun < at, got)
+        time.sleep(0.2)
+    check(named() == ["flat/2", "own/7"])
+    bill = [t.build / "dyno", "invoice", f"--ledger={t.folder}/ledger", "--since=2026-01-01", f"--tariffs={t.folder}/book.json"]
+    (t.folder / "book.json").write_text(text.replace('"version": 7', '"version": 8'))
+    server.expected.append("^warn: the book of tariffs has changed: records name no tariff")
+    comes_true("that nothing is claimed of a book that has changed", lambda: named() == ["", ""])
+    server.stop()
+    got = subprocess.run(bill, capture_output=True, text=True, check=True).stdout
+    count = sum(r.get("tariff") == "own/7" for r in records(t, t.folder / "ledger"))
+    check(re.findall(r"Warning: (\d+) requests were recorded under another version", got) == [str(count)], got)
+    server = start(t, f"--tariffs={t.folder}/book.json")
+    check(named() == ["flat/2", "own/8"])
+    server.stop()
+
+
 def case_cold_starts_and_devices_are_counted(t):
     """As the invoice has them: the engine that a request waited for, and work in the reference device's units; the same
     when the ledger is counted anew."""

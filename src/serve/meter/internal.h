@@ -85,10 +85,12 @@ struct dyno_meter {
     atomic_uint_fast32_t classes[DYNO_METER_CLASSES_MAX];
     atomic_uint_fast64_t tenants[DYNO_TENANTS_KEPT];
     atomic_uint_fast64_t record_count, uncertified_count, outside_count;
+    uint64_t id; /* of this process's meters: no two are the same */
     struct dyno_meter_account accounts[DYNO_DEVICES_MAX]; /* by device */
     int account_count;
     pthread_t thread; /* ticks */
     bool has_thread;
+    atomic_bool tells_tariff; /* what was read of the book is still in its file */
 
     pthread_mutex_t lock;
     pthread_cond_t tick;
@@ -105,6 +107,15 @@ struct dyno_meter {
  * for is logged, and lost.  A reservation (may be NULL) goes with it, and is posted. */
 void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *record,
                        struct dyno_reservation *reservation);
+
+/* What the ledger calls the tenant of a request. */
+const char *dyno_meter_tenant_name(const struct dyno_meter_request *request);
+
+/* tariff.c: the handle of the tariff version that its tenant has, by the book; 0: none is named. */
+uint32_t dyno_meter_tariff(struct dyno_meter *meter, const struct dyno_meter_request *request);
+void dyno_meter_begin_tariffs(struct dyno_meter *meter);
+/* Now and then: when the book's file has changed, no record names a tariff any more. */
+void dyno_meter_look_at_book(struct dyno_meter *meter);
 
 /* Do the accounts of each device add up to its time?  E_MISMATCH: how they do not. */
 enum dyno_status dyno_meter_check(struct dyno_meter *meter, struct dyno_err *err);

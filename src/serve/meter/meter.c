@@ -71,6 +71,7 @@ static enum dyno_status start(struct dyno_meter *meter, struct dyno_err *err)
                                                .arg = meter};
     DYNO_TRY(dyno_ledger_open(&ledger, &meter->ledger, err));
     DYNO_TRY(dyno_head_board_check(meter->board, err));
+    dyno_meter_begin_tariffs(meter);
     DYNO_TRY(dyno_cert_shelf_read(meter, err));
     DYNO_TRY(open_fleet(meter, err));
     DYNO_TRY(dyno_recheck_start(meter, err));
@@ -317,6 +318,11 @@ void dyno_meter_append(struct dyno_meter *meter, const struct dyno_record *recor
     dyno_ledger_append(meter->ledger, &copy->entry);
 }
 
+const char *dyno_meter_tenant_name(const struct dyno_meter_request *request)
+{
+    return request->tenant[0] != 0 ? request->tenant : "guest";
+}
+
 /* The ledger's names stand behind a lock; a request finds its own without. */
 static bool name_tenant(struct dyno_meter *meter, const struct dyno_meter_request *request,
                         struct dyno_record *record)
@@ -330,7 +336,7 @@ static bool name_tenant(struct dyno_meter *meter, const struct dyno_meter_reques
         *handle = (uint32_t)(kept & mask);
         return true;
     }
-    const char *name = request->tenant[0] != 0 ? request->tenant : "guest";
+    const char *name = dyno_meter_tenant_name(request);
     if (dyno_ledger_name(meter->ledger, DYNO_NAME_TENANT, name, handle, NULL) != DYNO_OK)
         return false;
     if (*handle <= mask && id >> (64 - DYNO_HANDLE_BITS) == 0)
@@ -398,6 +404,7 @@ bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request
         entry->status = DYNO_E_NOMEM;
         return false;
     }
+    record->names[DYNO_NAME_TARIFF - 1] = dyno_meter_tariff(meter, request);
     record->names[DYNO_NAME_SHAPE - 1] =
         dyno_subject_shape(subject, request->variant, request->inputs);
     if (request->has_waited)

@@ -202,6 +202,8 @@ void *dyno_meter_keep_time(void *arg)
         note_held(meter);
         if (until.tv_sec % TICK_S == 0)
             dyno_meter_tick(meter);
+        if (until.tv_sec % LOOK_S == 0)
+            dyno_meter_look_at_book(meter);
         if (dyno_cert_shelf_ends(meter) ||
             (until.tv_sec % LOOK_S == 0 && dyno_cert_shelf_has_changed(meter)))
             dyno_meter_reload(meter);
