@@ -66,17 +66,13 @@ static bool is_after(const struct dyno_cert_term *term, const struct dyno_usage 
 
 /* A certificate counts for no request after its term, whatever its record says: a doubt never costs
  * the customer, so the price stays and the work is what the device took, if that is less. */
-static enum dyno_status bound_lapsed(struct dyno_usage_source *source,
-                                     const struct dyno_usage_names *names,
-                                     const struct dyno_record *record, struct dyno_usage *usage,
+static enum dyno_status bound_lapsed(struct dyno_usage_source *source, struct dyno_usage *usage,
                                      struct dyno_err *err)
 {
     const struct dyno_cert_term *term = NULL;
     const struct dyno_cert_term *over = NULL;
-    uint32_t reference = 0;
-    DYNO_TRY(dyno_usage_name_of(names, record, DYNO_NAME_REFERENCE, &reference, err));
-    if (reference != 0) {
-        DYNO_TRY(dyno_usage_reference_term(source, reference, &term, err));
+    if (usage->reference != 0) {
+        DYNO_TRY(dyno_usage_reference_term(source, usage->reference, &term, err));
         over = is_after(term, usage) ? term : NULL;
     }
     const struct dyno_grade *grade = &source->grades[usage->key.certificate].grade;
@@ -85,6 +81,7 @@ static enum dyno_status bound_lapsed(struct dyno_usage_source *source,
     if (over == NULL)
         return DYNO_OK;
     usage->is_lapsed = true;
+    usage->is_certified = false;
     usage->reference_ns =
         dyno_cert_term_bound(over, usage->reference_ns, usage->device_ns, usage->is_core);
     return DYNO_OK;
@@ -164,7 +161,7 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct dyno
         !source->grades[key->certificate].grade.is_known)
         DYNO_TRY(dyno_usage_load_grade(source, key->certificate, err));
     if (source->options.certificates != NULL && kind == DYNO_USAGE_DELIVERED)
-        DYNO_TRY(bound_lapsed(source, names, record, &usage, err));
+        DYNO_TRY(bound_lapsed(source, &usage, err));
     if (source->options.factors != NULL && usage.reference_ns > 0)
         DYNO_TRY(convert(source, names, record, &usage, err));
     if (source->swaps.instead_count > 0)
