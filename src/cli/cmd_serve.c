@@ -224,7 +224,7 @@ static const struct dyno_flag flags[] = {
      .value = "FILE",
      .help =
          "The book of tariffs, for budgets of money (dyno quota): what a request costs before it "
-         "runs",
+         "runs; and each record names the version that its tenant has",
      .kind = DYNO_FLAG_STR,
      AT(tariffs)},
     {.name = "--factors",
