@@ -2,6 +2,7 @@
 #include "passes/match.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* --- asking --- */
@@ -294,4 +295,37 @@ struct dyno_value *dyno_fuse_constant(struct dyno_graph *graph, const char *name
     for (int64_t i = 0; i < count; i++)
         ((float *)data)[i] = (float)values[i];
     return dyno_graph_constant_done(graph, value) ? value : NULL;
+}
+
+/* A constant of one number, named after the part that it is for. */
+static struct dyno_value *number(struct dyno_graph *graph, const struct dyno_value *part,
+                                 const char *what, int64_t value)
+{
+    char name[256];
+    void *data = NULL;
+    const int64_t one = 1;
+    (void)snprintf(name, sizeof(name), "%s.%s", part->name == NULL ? "" : part->name, what);
+    struct dyno_value *constant =
+        dyno_graph_constant_new(graph, part->name == NULL ? NULL : name, DYNO_I64, 1, &one, &data);
+    if (constant == NULL)
+        return NULL;
+    *(int64_t *)data = value;
+    return dyno_graph_constant_done(graph, constant) ? constant : NULL;
+}
+
+bool dyno_fuse_channels(struct dyno_value *whole, int64_t start, int64_t count,
+                        struct dyno_value *part, struct dyno_node *before,
+                        const struct dyno_node *like)
+{
+    struct dyno_graph *graph = like->graph;
+    struct dyno_value *const ins[] = {whole, number(graph, part, "start", start),
+                                      number(graph, part, "end", start + count),
+                                      number(graph, part, "axis", 1)};
+    struct dyno_node *slice = NULL;
+    if (ins[1] != NULL && ins[2] != NULL && ins[3] != NULL)
+        slice = dyno_graph_node(graph, DYNO_OP_slice, like->name, ins, 4, 1, before, like);
+    if (slice == NULL)
+        return false;
+    dyno_node_set_out(slice, 0, part);
+    return true;
 }

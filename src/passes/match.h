@@ -103,4 +103,11 @@ void dyno_tail_instr_order(struct dyno_tail_instr *instr);
 struct dyno_value *dyno_fuse_constant(struct dyno_graph *graph, const char *name, int rank,
                                       const int64_t *dims, const double *values);
 
+/* A Slice before `before` makes `part` of channels start, start + 1, ... of `whole`, `count` of
+ * them; it has the name and the origins of `like`.  No types are inferred.  False when out of
+ * memory. */
+bool dyno_fuse_channels(struct dyno_value *whole, int64_t start, int64_t count,
+                        struct dyno_value *part, struct dyno_node *before,
+                        const struct dyno_node *like);
+
 #endif /* DYNO_PASSES_MATCH_H */
