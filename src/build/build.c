@@ -92,6 +92,17 @@ static enum dyno_status check_profile(const struct dyno_builder *builder)
     return DYNO_OK;
 }
 
+/* On a GPU, can no kernel be chosen for which a range of channels is copied?  Plans of cuDNN's are
+ * for dense tensors. */
+static bool take_views(const struct dyno_builder *builder)
+{
+    struct dyno_err err = {0};
+    uint32_t version = 0;
+    return builder->target.gpu.compute != 0 &&
+           (builder->libraries == NULL ||
+            dyno_cuda_library_of(DYNO_LIBRARY_cudnn)->version(&version, &err) != DYNO_OK);
+}
+
 static enum dyno_status rewrite(struct dyno_builder *builder)
 {
     const struct dyno_build_options *options = builder->options;
@@ -101,6 +112,7 @@ static enum dyno_status rewrite(struct dyno_builder *builder)
         /* An exporter that knows no Gelu writes five operators; a framework's execution has one. */
         .wholes = builder->target.gpu.compute != 0,
         .gpu = builder->target.gpu.compute != 0,
+        .views = take_views(builder),
         .after = options->graph,
         .after_arg = options->graph_arg};
     DYNO_TRY(check_profile(builder));

@@ -15,6 +15,8 @@ enum dyno_pass_group {
                       * exporter took apart; for the baseline where `wholes` says so */
     DYNO_PASS_FUSE,  /* once, in order; not for the baseline */
     DYNO_PASS_GPU,   /* the same where `gpu` says so: what pays where launches are dear */
+    DYNO_PASS_VIEWS, /* the same where `views` says so: what pays where every kernel can read
+                      * channels of a wider tensor where they lie */
 };
 
 struct dyno_pass {
@@ -31,6 +33,7 @@ struct dyno_passes_options {
     bool baseline;    /* only the CLEAN group ... */
     bool wholes;      /* ... and WHOLE, as on a GPU */
     bool gpu;         /* the GPU group, too */
+    bool views;       /* the VIEWS group, too */
     const char *only; /* run this one pass (tests); NULL: all */
     /* Called after each pass that changed the graph; may be NULL. */
     void (*after)(void *arg, const struct dyno_pass *pass, const struct dyno_graph *graph);

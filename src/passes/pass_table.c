@@ -88,6 +88,7 @@ enum dyno_status dyno_passes_run(struct dyno_graph *graph,
         const enum dyno_pass_group group = dyno_passes[i].group;
         bool changed = false;
         if (group == DYNO_PASS_CLEAN || (group == DYNO_PASS_GPU && !options->gpu) ||
+            (group == DYNO_PASS_VIEWS && !options->views) ||
             (options->baseline && !(options->wholes && group == DYNO_PASS_WHOLE)))
             continue;
         DYNO_TRY(run_one(graph, &dyno_passes[i], options, &changed, err));

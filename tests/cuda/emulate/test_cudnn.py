@@ -63,6 +63,26 @@ def case_convs(t):
     t.works("compare", path, engine, "--rtol=1e-5")
 
 
+def case_parallel(t):
+    """Convolutions 1x1 of one value stay apart where cuDNN may read what they make: its plans take no parts of tensors."""
+    nodes, constants = [], []
+    for name in "ab":
+        nodes += [node("Conv", ["x", f"w{name}"], [f"{name}1"], name=name),
+                  node("Conv", [f"{name}1", f"v{name}"], [f"y{name}"], [attr_ints("pads", [1, 1, 1, 1])], f"{name}_")]
+        constants += [tensor(f"w{name}", [16, 16, 1, 1], small_values(256)[::1 if name == "a" else -1]),
+                      tensor(f"v{name}", [16, 16, 3, 3], small_values(2304))]
+    probe(t)
+    path = t.put("m.onnx", model(graph(nodes, [value("x", [1, 16, 4, 4])],
+                                       [value(f"y{name}", [1, 16, 4, 4]) for name in "ab"], constants)))
+    for name, flags, env, count in (("full", (), {}, 4), ("lean", ("--lean",), {}, 3), ("none", (), {"DYNO_CUDNN": "/none"}, 3)):
+        t.works("build", f"--onnx={path}", f"--saveEngine={name}.engine", "--device=cuda", "--fp16",
+                "--builderOptimizationLevel=0", *flags, env=env)
+        steps = json.loads(t.works("inspect", "engine", f"{name}.engine", "--json"))["steps"]
+        kinds = [s["LayerType"] for s in steps]
+        check(kinds.count("Conv") == count and "Slice" not in kinds, name, steps)
+        t.works("compare", path, f"{name}.engine", "--rtol=0.02", env=env)
+
+
 def case_tf32(t):
     """Engines that round are taken where TF32 is allowed, and then alone are they off."""
     weights = tensor("w", [16, 16, 1, 1], [v / 3 for v in small_values(256)])

@@ -250,6 +250,38 @@ def case_channel_views(t):
             t.works("compare", t.path(f"{name}.onnx"), engine, f"--shapes=x:{batch}x3x6x6", f"--rtol={tol}", "--layers")
 
 
+def case_parallel(t):
+    """Convolutions 1x1 of one value, as in an Inception block: what is convolved and pooled further is made by one and read in
+    place, what the Concat takes is made by another straight into it."""
+    def conv(name, x, channels, of, window=1, strides=1):
+        constants.append(tensor(f"w{name}", [channels, of, window, window], small_values(channels * of * window * window)))
+        constants.append(tensor(f"b{name}", [channels], small_values(channels)))
+        nodes.extend([node("Conv", [x, f"w{name}", f"b{name}"], [f"{name}_"],
+                           [attr_ints("pads", [window // 2] * 4), attr_ints("strides", [strides] * 2)], name),
+                      node("Relu", [f"{name}_"], [name], name=f"relu_{name}")])
+    nodes, constants = [], []
+    three = [attr_ints("kernel_shape", [3, 3]), attr_ints("pads", [1, 1, 1, 1])]
+    conv("a", "x", 16, 12)
+    conv("b", "x", 24, 12)
+    conv("c", "x", 8, 12)
+    conv("d", "x", 16, 12)
+    conv("e", "b", 16, 24, 3)
+    conv("f", "c", 8, 8, 5)
+    nodes.extend([node("MaxPool", ["d"], ["p"], three, "pool"),
+                  node("Concat", ["a", "e", "f", "p"], ["j"], [attr_int("axis", 1)], "join")])
+    conv("y", "j", 8, 56)
+    onnx = model(graph(nodes, [value("x", ["n", 12, 7, 5])], [value("y", ["n", 8, 7, 5])], constants))
+    for name, flags, tol in (("f32", (), "1e-5"), ("f16", ("--fp16",), "0.02"), ("bf16", ("--bf16",), "0.05")):
+        engine, said = build(t, name, onnx, *flags, "--lean", "--minShapes=x:1x12x7x5", "--optShapes=x:2x12x7x5",
+                             "--maxShapes=x:5x12x7x5")
+        check("0 steps run on the CPU" in said, said)
+        steps = json.loads(t.works("inspect", "engine", engine, "--json"))["steps"]
+        kinds = [s["LayerType"] for s in steps]
+        check(kinds.count("Conv") == 5 and kinds.count("MaxPool") == 1 and not {"Slice", "Concat"} & set(kinds), steps)
+        for batch in (1, 2, 5):
+            t.works("compare", t.path(f"{name}.onnx"), engine, f"--shapes=x:{batch}x12x7x5", f"--rtol={tol}", "--layers")
+
+
 def case_parts(t):
     """A part that begins at no multiple of 16 bytes is a copy: vectors are read from there.  Others are views."""
     for sizes, dim, steps in (((3, 4), 7, 4), ((4, 8), 12, 3)):
