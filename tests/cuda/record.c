@@ -1,5 +1,5 @@
 /* record.c - the driver without a GPU. */
-#include "record.h"
+#include "record_parts.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -8,12 +8,9 @@
 
 #include "base/hash.h"
 
-#define ERROR_INVALID 1
-#define MEMORY_MAX    ((size_t)1 << 30) /* bytes that it gives at once */
-
-static struct record record;
-
 #define FOLLOWS_MAX 256
+
+struct record record;
 
 struct graph {
     uint32_t launch_count;
@@ -24,8 +21,7 @@ static _Thread_local bool is_capturing;
 static _Thread_local void *heads[FOLLOWS_MAX];
 static _Thread_local size_t head_count;
 
-/* Every call but those that cannot fail begins with this. */
-static int call(void)
+int record_call(void)
 {
     const uint64_t count = atomic_fetch_add(&record.call_count, 1) + 1;
     if (record.fail_at == 0 || count < record.fail_at ||
@@ -35,14 +31,7 @@ static int call(void)
     return record.fail_code;
 }
 
-#define CALL()                    \
-    do {                          \
-        const int code_ = call(); \
-        if (code_ != DYNO_CU_OK)  \
-            return code_;         \
-    } while (0)
-
-static int new_handle(void **out)
+int record_new_handle(void **out)
 {
     *out = malloc(64);
     if (*out == NULL)
@@ -51,10 +40,10 @@ static int new_handle(void **out)
     return DYNO_CU_OK;
 }
 
-static int old_handle(void *handle)
+int record_old_handle(void *handle)
 {
     if (handle == NULL)
-        return ERROR_INVALID;
+        return RECORD_INVALID;
     free(handle);
     record.live_count--;
     return DYNO_CU_OK;
@@ -69,7 +58,7 @@ static int fake_init(unsigned flags)
 
 static int fake_driver_version(int *version)
 {
-    CALL();
+    RECORD_CALL();
     *version = record.driver;
     return DYNO_CU_OK;
 }
@@ -88,21 +77,21 @@ static int fake_error_text(int code, const char **text)
 
 static int fake_device_count(int *count)
 {
-    CALL();
+    RECORD_CALL();
     *count = record.gpu_count;
     return DYNO_CU_OK;
 }
 
 static int fake_device_get(int *device, int ordinal)
 {
-    CALL();
+    RECORD_CALL();
     *device = ordinal;
     return DYNO_CU_OK;
 }
 
 static int fake_device_name(char *name, int bytes, int device)
 {
-    CALL();
+    RECORD_CALL();
     (void)device;
     (void)snprintf(name, (size_t)bytes, "Recorded GPU");
     return DYNO_CU_OK;
@@ -110,7 +99,7 @@ static int fake_device_name(char *name, int bytes, int device)
 
 static int fake_device_memory(size_t *bytes, int device)
 {
-    CALL();
+    RECORD_CALL();
     (void)device;
     *bytes = (size_t)64 << 30;
     return DYNO_CU_OK;
@@ -118,7 +107,7 @@ static int fake_device_memory(size_t *bytes, int device)
 
 static int fake_device_attribute(int *value, int attribute, int device)
 {
-    CALL();
+    RECORD_CALL();
     *value = 1 << 20;
     if (attribute == DYNO_CU_CC_MAJOR)
         *value = record.compute / 10;
@@ -139,9 +128,9 @@ static int fake_device_attribute(int *value, int attribute, int device)
 
 static int fake_context_retain(void **context, int device)
 {
-    CALL();
+    RECORD_CALL();
     record.opened_gpu = device;
-    return new_handle(context);
+    return record_new_handle(context);
 }
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the next */
@@ -167,131 +156,42 @@ static int fake_context_release(int device)
     void *last = retained;
     retained = last != NULL ? *(void **)last : NULL;
     (void)pthread_mutex_unlock(&lock);
-    return old_handle(last);
+    return record_old_handle(last);
 }
 
 static int fake_context_set(void *context)
 {
-    CALL();
-    return context != NULL ? DYNO_CU_OK : ERROR_INVALID;
-}
-
-/* --- memory --- */
-
-static int fake_memory_alloc(unsigned long long *address, size_t bytes)
-{
-    CALL();
-    if (bytes > MEMORY_MAX)
-        return DYNO_CU_OUT_OF_MEMORY;
-    void *block = aligned_alloc(256, (bytes + 511) / 256 * 256);
-    if (block == NULL)
-        return DYNO_CU_OUT_OF_MEMORY;
-    record.live_count++;
-    *address = (unsigned long long)(uintptr_t)block;
-    return DYNO_CU_OK;
-}
-
-static int fake_memory_free(unsigned long long address)
-{
-    return old_handle((void *)(uintptr_t)address);
-}
-
-static int fake_host_alloc(void **memory, size_t bytes, unsigned flags)
-{
-    CALL();
-    (void)flags;
-    *memory = aligned_alloc(256, (bytes + 256) / 256 * 256); /* pages, on a GPU's machine */
-    record.live_count++;
-    return *memory != NULL ? DYNO_CU_OK : DYNO_CU_OUT_OF_MEMORY;
-}
-
-static int fake_host_free(void *memory)
-{
-    return old_handle(memory);
-}
-
-static int fake_host_register(void *memory, size_t bytes, unsigned flags)
-{
-    CALL();
-    (void)flags;
-    if (bytes == 0 || (uintptr_t)memory % 4096 != 0)
-        return ERROR_INVALID;
-    record.locked_count++;
-    return DYNO_CU_OK;
-}
-
-static int fake_host_unregister(void *memory)
-{
-    if ((uintptr_t)memory % 4096 != 0 || record.locked_count == 0)
-        return ERROR_INVALID;
-    record.locked_count--;
-    return DYNO_CU_OK;
-}
-
-static int fake_copy_in(unsigned long long to, const void *from, size_t bytes, void *stream)
-{
-    CALL();
-    (void)stream;
-    memcpy((void *)(uintptr_t)to, from, bytes);
-    record.copy_in_count++;
-    record.copied_in_bytes += bytes;
-    return DYNO_CU_OK;
-}
-
-static int fake_copy_out(void *to, unsigned long long from, size_t bytes, void *stream)
-{
-    CALL();
-    (void)stream;
-    memcpy(to, (const void *)(uintptr_t)from, bytes);
-    record.copy_out_count++;
-    record.copied_out_bytes += bytes;
-    return DYNO_CU_OK;
-}
-
-static int fake_copy_within(unsigned long long to, unsigned long long from, size_t bytes,
-                            void *stream)
-{
-    CALL();
-    (void)stream;
-    memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)from, bytes);
-    return DYNO_CU_OK;
-}
-
-static int fake_fill(unsigned long long to, unsigned char value, size_t bytes, void *stream)
-{
-    CALL();
-    (void)stream;
-    memset((void *)(uintptr_t)to, value, bytes);
-    return DYNO_CU_OK;
+    RECORD_CALL();
+    return context != NULL ? DYNO_CU_OK : RECORD_INVALID;
 }
 
 /* --- streams, graphs, events --- */
 
 static int fake_stream_create(void **stream, unsigned flags)
 {
-    CALL();
+    RECORD_CALL();
     (void)flags;
-    return new_handle(stream);
+    return record_new_handle(stream);
 }
 
 static int fake_wait(void *stream)
 {
-    CALL();
+    RECORD_CALL();
     (void)stream;
     return DYNO_CU_OK;
 }
 
 static int fake_wait_event(void *stream, void *event, unsigned flags)
 {
-    CALL();
+    RECORD_CALL();
     (void)flags;
     record.wait_count++;
-    return stream != NULL && event != NULL ? DYNO_CU_OK : ERROR_INVALID;
+    return stream != NULL && event != NULL ? DYNO_CU_OK : RECORD_INVALID;
 }
 
 static int fake_capture_begin(void *stream, int mode)
 {
-    CALL();
+    RECORD_CALL();
     (void)stream;
     (void)mode;
     is_capturing = true;
@@ -304,23 +204,23 @@ static int fake_capture_begin(void *stream, int mode)
 static int fake_capture_nodes(void *stream, int *status, uint64_t *id, void **graph,
                               void *const **nodes, size_t *count)
 {
-    CALL();
+    RECORD_CALL();
     (void)stream;
     *status = is_capturing;
     *nodes = heads;
     *count = head_count;
-    return is_capturing && id == NULL && graph == NULL ? DYNO_CU_OK : ERROR_INVALID;
+    return is_capturing && id == NULL && graph == NULL ? DYNO_CU_OK : RECORD_INVALID;
 }
 
 static int fake_capture_follow(void *stream, void **nodes, size_t count, unsigned flags)
 {
-    CALL();
+    RECORD_CALL();
     (void)stream;
     if (!is_capturing || flags != DYNO_CU_FOLLOW_THESE || count > FOLLOWS_MAX)
-        return ERROR_INVALID;
+        return RECORD_INVALID;
     for (size_t i = 0; i < count; i++) {
         if ((uintptr_t)nodes[i] == 0 || (uintptr_t)nodes[i] > record.launch_count)
-            return ERROR_INVALID;
+            return RECORD_INVALID;
         heads[i] = nodes[i];
     }
     head_count = count;
@@ -332,8 +232,8 @@ static int fake_capture_end(void *stream, void **graph)
     (void)stream;
     is_capturing = false;
     *graph = NULL;
-    CALL();
-    const int code = new_handle(graph);
+    RECORD_CALL();
+    const int code = record_new_handle(graph);
     if (code == DYNO_CU_OK)
         memcpy(*graph, &capturing, sizeof(capturing));
     return code;
@@ -342,7 +242,7 @@ static int fake_capture_end(void *stream, void **graph)
 /* A node is its own number. */
 static int fake_graph_nodes(void *graph, void **nodes, size_t *count)
 {
-    CALL();
+    RECORD_CALL();
     const size_t own = ((const struct graph *)graph)->launch_count;
     for (size_t i = 0; nodes != NULL && i < *count && i < own; i++)
         nodes[i] = (void *)(uintptr_t)(i + 1);
@@ -352,16 +252,16 @@ static int fake_graph_nodes(void *graph, void **nodes, size_t *count)
 
 static int fake_graph_node_type(void *node, int *type)
 {
-    CALL();
+    RECORD_CALL();
     *type = DYNO_CU_NODE_KERNEL;
-    return node != NULL ? DYNO_CU_OK : ERROR_INVALID;
+    return node != NULL ? DYNO_CU_OK : RECORD_INVALID;
 }
 
 static int fake_graph_instantiate(void **exec, void *graph, unsigned long long flags)
 {
-    CALL();
+    RECORD_CALL();
     (void)flags;
-    const int code = new_handle(exec);
+    const int code = record_new_handle(exec);
     if (code == DYNO_CU_OK)
         memcpy(*exec, graph, sizeof(struct graph));
     record.graph_count++;
@@ -370,7 +270,7 @@ static int fake_graph_instantiate(void **exec, void *graph, unsigned long long f
 
 static int fake_graph_launch(void *exec, void *stream)
 {
-    CALL();
+    RECORD_CALL();
     (void)stream;
     record.graph_launch_count++;
     record.run_count += ((const struct graph *)exec)->launch_count;
@@ -379,14 +279,14 @@ static int fake_graph_launch(void *exec, void *stream)
 
 static int fake_event_create(void **event, unsigned flags)
 {
-    CALL();
+    RECORD_CALL();
     (void)flags;
-    return new_handle(event);
+    return record_new_handle(event);
 }
 
 static int fake_event_record(void *event, void *stream)
 {
-    CALL();
+    RECORD_CALL();
     (void)event;
     (void)stream;
     return DYNO_CU_OK;
@@ -394,7 +294,7 @@ static int fake_event_record(void *event, void *stream)
 
 static int fake_event_elapsed(float *milliseconds, void *start, void *end)
 {
-    CALL();
+    RECORD_CALL();
     (void)start;
     (void)end;
     *milliseconds = 0.125F;
@@ -405,29 +305,29 @@ static int fake_event_elapsed(float *milliseconds, void *start, void *end)
 
 static int fake_module_load(void **module, const void *image)
 {
-    CALL();
+    RECORD_CALL();
     if (memcmp(image, "\177ELF", 4) != 0)
-        return ERROR_INVALID;
+        return RECORD_INVALID;
     record.module_count++;
-    return new_handle(module);
+    return record_new_handle(module);
 }
 
 static int fake_module_unload(void *module)
 {
     record.module_count--;
-    return old_handle(module);
+    return record_old_handle(module);
 }
 
 static int fake_module_function(void **function, void *module, const char *name)
 {
-    CALL();
+    RECORD_CALL();
     *function = module;
-    return strcmp(name, "dyno_main") == 0 ? DYNO_CU_OK : ERROR_INVALID;
+    return strcmp(name, "dyno_main") == 0 ? DYNO_CU_OK : RECORD_INVALID;
 }
 
 static int fake_function_get(int *value, int attribute, void *function)
 {
-    CALL();
+    RECORD_CALL();
     (void)attribute;
     (void)function;
     *value = 1024;
@@ -436,10 +336,10 @@ static int fake_function_get(int *value, int attribute, void *function)
 
 static int fake_function_set(void *function, int attribute, int value)
 {
-    CALL();
+    RECORD_CALL();
     (void)function;
     (void)attribute;
-    return value > 0 ? DYNO_CU_OK : ERROR_INVALID;
+    return value > 0 ? DYNO_CU_OK : RECORD_INVALID;
 }
 
 /* What a card takes. */
@@ -458,13 +358,13 @@ static int fake_launch(void *function, unsigned grid_x, unsigned grid_y, unsigne
                        unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                        void *stream, void **params, void **extra)
 {
-    CALL();
+    RECORD_CALL();
     (void)stream;
     const struct record_launch launch = {
         .grid = {grid_x, grid_y, grid_z}, .threads = block_x, .shared_bytes = shared_bytes};
     if (function == NULL || params != NULL || extra == NULL || extra[4] != NULL || block_y != 1 ||
         block_z != 1 || !is_sound(&launch) || record.launch_count == RECORD_LAUNCHES_MAX)
-        return ERROR_INVALID;
+        return RECORD_INVALID;
     const uint32_t idx = atomic_fetch_add(&record.launch_count, 1) % RECORD_LAUNCHES_MAX;
     record.launches[idx] = launch;
     record.launches[idx].params_bytes = *(const size_t *)extra[3];
@@ -481,7 +381,7 @@ static int fake_launch(void *function, unsigned grid_x, unsigned grid_y, unsigne
     return DYNO_CU_OK;
 }
 
-static const struct dyno_cu table = {
+static struct dyno_cu table = {
     .init = fake_init,
     .driver_version = fake_driver_version,
     .error_name = fake_error_name,
@@ -494,18 +394,8 @@ static const struct dyno_cu table = {
     .context_retain = fake_context_retain_kept,
     .context_release = fake_context_release,
     .context_set = fake_context_set,
-    .memory_alloc = fake_memory_alloc,
-    .memory_free = fake_memory_free,
-    .host_alloc = fake_host_alloc,
-    .host_free = fake_host_free,
-    .host_register = fake_host_register,
-    .host_unregister = fake_host_unregister,
-    .copy_in = fake_copy_in,
-    .copy_within = fake_copy_within,
-    .copy_out = fake_copy_out,
-    .fill = fake_fill,
     .stream_create = fake_stream_create,
-    .stream_destroy = old_handle,
+    .stream_destroy = record_old_handle,
     .stream_wait = fake_wait,
     .stream_wait_event = fake_wait_event,
     .capture_begin = fake_capture_begin,
@@ -515,11 +405,11 @@ static const struct dyno_cu table = {
     .capture_nodes = fake_capture_nodes,
     .capture_follow = fake_capture_follow,
     .graph_instantiate = fake_graph_instantiate,
-    .graph_destroy = old_handle,
+    .graph_destroy = record_old_handle,
     .graph_launch = fake_graph_launch,
-    .graph_exec_destroy = old_handle,
+    .graph_exec_destroy = record_old_handle,
     .event_create = fake_event_create,
-    .event_destroy = old_handle,
+    .event_destroy = record_old_handle,
     .event_record = fake_event_record,
     .event_wait = fake_wait,
     .event_elapsed = fake_event_elapsed,
@@ -536,6 +426,7 @@ struct record *record_start(int compute)
     record = (struct record){.compute = compute, .sm_count = 132, .gpu_count = 1, .driver = 13000};
     retained = NULL;
     is_capturing = false;
+    record_memory_rows(&table);
     dyno_cu_replace(&table);
     return &record;
 }
