@@ -57,9 +57,13 @@ void dyno_context_gpu_destroy(struct dyno_context_gpu *gpu)
         (void)cuda->cu->event_destroy(gpu->start);
     if (gpu->end != NULL)
         (void)cuda->cu->event_destroy(gpu->end);
+    if (gpu->arena != 0) { /* a run that failed may have left work that is not done */
+        (void)cuda->cu->stream_wait(gpu->stream);
+        dyno_cuda_free(cuda, gpu->arena);
+        dyno_cuda_pool_trim(cuda);
+    }
     if (gpu->stream != NULL)
         (void)cuda->cu->stream_destroy(gpu->stream);
-    dyno_cuda_free(cuda, gpu->arena);
     dyno_gpu_let_go(gpu->engine, gpu->arena_bytes);
     dyno_free(gpu->is_there);
     dyno_free(gpu);
@@ -125,7 +129,9 @@ static void place_buffers(struct dyno_binding *binding, const struct dyno_engine
     }
 }
 
-/* The arena large enough, and the binding's buffers in it. */
+/* The arena large enough, and the binding's buffers in it.  An arena and the graphs that hold its
+ * addresses are of this stream alone, which has nothing to do between runs: once it is done, the
+ * arena can go, whatever other streams run. */
 static enum dyno_status place(struct dyno_context_gpu *gpu, struct dyno_binding *binding,
                               struct dyno_err *err)
 {
@@ -135,7 +141,7 @@ static enum dyno_status place(struct dyno_context_gpu *gpu, struct dyno_binding 
         dyno_cuda_free(cuda, gpu->arena);
         dyno_gpu_let_go(gpu->engine, gpu->arena_bytes);
         gpu->arena = gpu->arena_bytes = 0;
-        DYNO_TRY(dyno_cuda_alloc(cuda, binding->gpu_bytes, &gpu->arena, err));
+        DYNO_TRY(dyno_cuda_pool_alloc(cuda, gpu->stream, binding->gpu_bytes, &gpu->arena, err));
         gpu->arena_bytes = binding->gpu_bytes;
         dyno_gpu_hold(gpu->engine, gpu->arena_bytes);
         gpu->generation++;

@@ -31,6 +31,10 @@ SAME(DYNO_CU_CLOCK_KHZ, CU_DEVICE_ATTRIBUTE_CLOCK_RATE);
 SAME(DYNO_CU_PCI_BUS, CU_DEVICE_ATTRIBUTE_PCI_BUS_ID);
 SAME(DYNO_CU_PCI_DEVICE, CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID);
 SAME(DYNO_CU_PCI_DOMAIN, CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID);
+SAME(DYNO_CU_HAS_POOLS, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED);
+SAME(DYNO_CU_POOL_PINNED, CU_MEM_ALLOCATION_TYPE_PINNED);
+SAME(DYNO_CU_POOL_DEVICE, CU_MEM_LOCATION_TYPE_DEVICE);
+SAME(0, CU_MEM_HANDLE_TYPE_NONE);
 SAME(DYNO_CU_FUNCTION_SHARED, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES);
 SAME(DYNO_CU_FUNCTION_SHARED_MAX, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
 SAME(DYNO_CU_STREAM_NON_BLOCKING, CU_STREAM_NON_BLOCKING);
@@ -45,6 +49,19 @@ SAME(DYNO_CU_FOLLOW_THESE, CU_STREAM_SET_CAPTURE_DEPENDENCIES);
 SAME(DYNO_CU_PARAMS_AT, CU_LAUNCH_PARAM_BUFFER_POINTER_AS_INT);
 SAME(DYNO_CU_PARAMS_BYTES, CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT);
 #endif
+
+_Static_assert(sizeof(struct dyno_cu_pool_props) == sizeof(CUmemPoolProps), "pools");
+#define SAME_PLACE(ours, theirs)                                         \
+    _Static_assert(offsetof(struct dyno_cu_pool_props, ours) ==          \
+                           offsetof(CUmemPoolProps, theirs) &&           \
+                       sizeof(((struct dyno_cu_pool_props *)0)->ours) == \
+                           sizeof(((CUmemPoolProps *)0)->theirs),        \
+                   #theirs)
+SAME_PLACE(kind, allocType);
+SAME_PLACE(exported_as, handleTypes);
+SAME_PLACE(place, location.type);
+SAME_PLACE(device, location.id);
+SAME_PLACE(security, win32SecurityAttributes);
 
 /* The same rows with NVIDIA's types must be NVIDIA's functions. */
 #undef CU_RESULT
@@ -62,6 +79,8 @@ SAME(DYNO_CU_PARAMS_BYTES, CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT);
 #undef CU_GRAPH_EXEC
 #undef CU_GRAPH_NODE
 #undef CU_GRAPH_NODE_TYPE
+#undef CU_POOL
+#undef CU_POOL_PROPS
 #undef CU_ADDRESS
 #undef CU_NUMBER
 #define CU_RESULT             CUresult
@@ -79,6 +98,8 @@ SAME(DYNO_CU_PARAMS_BYTES, CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT);
 #define CU_GRAPH_EXEC         CUgraphExec
 #define CU_GRAPH_NODE         CUgraphNode
 #define CU_GRAPH_NODE_TYPE    CUgraphNodeType
+#define CU_POOL               CUmemoryPool
+#define CU_POOL_PROPS         CUmemPoolProps
 #define CU_ADDRESS            CUdeviceptr
 #define CU_NUMBER             cuuint64_t
 // NOLINTBEGIN(bugprone-macro-parentheses): symbol and params are parts of types

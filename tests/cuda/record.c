@@ -117,6 +117,8 @@ static int fake_device_attribute(int *value, int attribute, int device)
         *value = record.sm_count;
     else if (attribute == DYNO_CU_SHARED_MAX)
         *value = record.compute >= 90 ? 232448 : 166912;
+    else if (attribute == DYNO_CU_HAS_POOLS)
+        *value = !record.has_no_pools;
     else if (attribute == DYNO_CU_PCI_DOMAIN)
         *value = 0;
     else if (attribute == DYNO_CU_PCI_BUS)
@@ -178,6 +180,7 @@ static int fake_wait(void *stream)
 {
     RECORD_CALL();
     (void)stream;
+    record.idle_bytes = 0; /* of pools that keep nothing, as they are made */
     return DYNO_CU_OK;
 }
 

@@ -26,6 +26,7 @@ struct record {
     int sm_count;  /* 132 */
     int gpu_count; /* such GPUs: 1 */
     int driver;    /* CUDA version that it is for: 13000 */
+    bool has_no_pools;
     /* what happened */
     struct record_launch launches[RECORD_LAUNCHES_MAX];
     atomic_uint launch_count;
@@ -33,11 +34,14 @@ struct record {
     atomic_uint graph_count, graph_launch_count;
     atomic_uint copy_in_count, copy_out_count;
     atomic_uint_fast64_t copied_in_bytes, copied_out_bytes;
-    atomic_uint locked_count;       /* ranges of the caller's memory that are page-locked now */
-    atomic_uint wait_count;         /* streams that were told to wait for an event */
-    atomic_uint module_count;       /* loaded now */
-    atomic_int opened_gpu;          /* the last one whose context was taken */
-    atomic_int_fast64_t live_count; /* handles and blocks that are not given back */
+    atomic_uint locked_count;        /* ranges of the caller's memory that are page-locked now */
+    atomic_uint wait_count;          /* streams that were told to wait for an event */
+    atomic_uint module_count;        /* loaded now */
+    atomic_uint device_wait_count;   /* calls that may wait for all streams of a GPU */
+    atomic_uint trim_count;          /* pools that were told to keep nothing */
+    atomic_uint_fast64_t idle_bytes; /* that pools hold for nobody */
+    atomic_int opened_gpu;           /* the last one whose context was taken */
+    atomic_int_fast64_t live_count;  /* handles and blocks that are not given back */
     atomic_uint_fast64_t call_count;
     uint64_t fail_at;  /* this call fails (1: the next) ... */
     int fail_code;     /* ... with this code */

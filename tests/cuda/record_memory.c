@@ -1,4 +1,5 @@
 /* record_memory.c - memory of the driver without a GPU, which is the host's. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,22 +7,94 @@
 
 #define MEMORY_MAX ((size_t)1 << 30) /* bytes that it gives at once */
 
+struct pool {
+    uint32_t block_count; /* that are not given back */
+};
+
+/* Stands before memory of the GPU. */
+struct block {
+    _Alignas(256) struct pool *pool; /* NULL: of none */
+    size_t bytes;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the pools */
+
+static int give(struct pool *pool, unsigned long long *address, size_t bytes)
+{
+    if (bytes > MEMORY_MAX)
+        return DYNO_CU_OUT_OF_MEMORY;
+    struct block *block = aligned_alloc(256, sizeof(*block) + (bytes + 511) / 256 * 256);
+    if (block == NULL)
+        return DYNO_CU_OUT_OF_MEMORY;
+    block->pool = pool;
+    block->bytes = bytes;
+    record.live_count++;
+    *address = (unsigned long long)(uintptr_t)(block + 1);
+    return DYNO_CU_OK;
+}
+
 static int fake_memory_alloc(unsigned long long *address, size_t bytes)
 {
     RECORD_CALL();
-    if (bytes > MEMORY_MAX)
-        return DYNO_CU_OUT_OF_MEMORY;
-    void *block = aligned_alloc(256, (bytes + 511) / 256 * 256);
-    if (block == NULL)
-        return DYNO_CU_OUT_OF_MEMORY;
-    record.live_count++;
-    *address = (unsigned long long)(uintptr_t)block;
-    return DYNO_CU_OK;
+    record.device_wait_count++;
+    return give(NULL, address, bytes);
 }
 
 static int fake_memory_free(unsigned long long address)
 {
-    return record_old_handle((void *)(uintptr_t)address);
+    struct block *block = (struct block *)(uintptr_t)address - 1;
+    if (block->pool != NULL) {
+        (void)pthread_mutex_lock(&lock);
+        block->pool->block_count--;
+        (void)pthread_mutex_unlock(&lock);
+        record.idle_bytes += block->bytes;
+    } else {
+        record.device_wait_count++;
+    }
+    return record_old_handle(block);
+}
+
+static int fake_pool_create(void **pool, const struct dyno_cu_pool_props *props)
+{
+    RECORD_CALL();
+    if (record.has_no_pools || props->kind != DYNO_CU_POOL_PINNED || props->exported_as != 0 ||
+        props->place != DYNO_CU_POOL_DEVICE || props->device >= record.gpu_count)
+        return RECORD_INVALID;
+    const int code = record_new_handle(pool);
+    if (code == DYNO_CU_OK)
+        *(struct pool *)*pool = (struct pool){0};
+    return code;
+}
+
+/* One that is in use stays, which a test sees. */
+static int fake_pool_destroy(void *pool)
+{
+    (void)pthread_mutex_lock(&lock);
+    const uint32_t used = ((const struct pool *)pool)->block_count;
+    (void)pthread_mutex_unlock(&lock);
+    if (used != 0)
+        return RECORD_INVALID;
+    record.idle_bytes = 0;
+    return record_old_handle(pool);
+}
+
+static int fake_pool_alloc(unsigned long long *address, size_t bytes, void *pool, void *stream)
+{
+    RECORD_CALL();
+    if (pool == NULL || stream == NULL)
+        return RECORD_INVALID;
+    const int code = give(pool, address, bytes);
+    (void)pthread_mutex_lock(&lock);
+    ((struct pool *)pool)->block_count += code == DYNO_CU_OK;
+    (void)pthread_mutex_unlock(&lock);
+    return code;
+}
+
+static int fake_pool_trim(void *pool, size_t bytes_kept)
+{
+    record.trim_count++;
+    record.idle_bytes = 0;
+    return pool != NULL && bytes_kept == 0 ? DYNO_CU_OK : RECORD_INVALID;
 }
 
 static int fake_host_alloc(void **memory, size_t bytes, unsigned flags)
@@ -97,6 +170,10 @@ void record_memory_rows(struct dyno_cu *cu)
 {
     cu->memory_alloc = fake_memory_alloc;
     cu->memory_free = fake_memory_free;
+    cu->pool_create = fake_pool_create;
+    cu->pool_destroy = fake_pool_destroy;
+    cu->pool_alloc = fake_pool_alloc;
+    cu->pool_trim = fake_pool_trim;
     cu->host_alloc = fake_host_alloc;
     cu->host_free = fake_host_free;
     cu->host_register = fake_host_register;

@@ -54,23 +54,48 @@ static enum dyno_status describe(struct dyno_cuda *cuda, struct dyno_err *err)
 
 static pthread_mutex_t users_lock = PTHREAD_MUTEX_INITIALIZER;
 static int users[ORDINALS_MAX];
+static CU_POOL pools[ORDINALS_MAX];
 static void (*at_last_close)(const struct dyno_cuda *cuda);
 
-static void count_user(int ordinal)
+/* One that keeps nothing that is not in use beyond the next wait for a stream: so it begins. */
+static enum dyno_status make_pool(const struct dyno_cuda *cuda, CU_POOL *pool_out,
+                                  struct dyno_err *err)
+{
+    const struct dyno_cu *cu = cuda->cu;
+    const struct dyno_cu_pool_props props = {
+        .kind = DYNO_CU_POOL_PINNED, .place = DYNO_CU_POOL_DEVICE, .device = cuda->handle};
+    int has_pools = 0;
+    int code = cu->device_attribute(&has_pools, DYNO_CU_HAS_POOLS, cuda->handle);
+    if (code == DYNO_CU_OK && has_pools == 1)
+        code = cu->pool_create(pool_out, &props);
+    return dyno_cu_check(cu, code, "to make a pool of memory", err);
+}
+
+static enum dyno_status join(struct dyno_cuda *cuda, struct dyno_err *err)
 {
     (void)pthread_mutex_lock(&users_lock);
-    users[ordinal]++;
+    users[cuda->ordinal]++;
+    enum dyno_status status = dyno_cuda_enter(cuda, err);
+    if (status == DYNO_OK && pools[cuda->ordinal] == NULL)
+        status = make_pool(cuda, &pools[cuda->ordinal], err);
+    cuda->pool = pools[cuda->ordinal];
     (void)pthread_mutex_unlock(&users_lock);
+    return status;
 }
 
 static void leave(const struct dyno_cuda *cuda)
 {
     (void)pthread_mutex_lock(&users_lock);
     const bool is_last = --users[cuda->ordinal] == 0;
+    CU_POOL const pool = is_last ? pools[cuda->ordinal] : NULL;
+    if (is_last)
+        pools[cuda->ordinal] = NULL;
     void (*const last)(const struct dyno_cuda *) = at_last_close;
     (void)pthread_mutex_unlock(&users_lock);
     if (is_last && last != NULL)
         last(cuda);
+    if (pool != NULL)
+        (void)cuda->cu->pool_destroy(pool);
 }
 
 void dyno_cuda_on_last_close(void (*leave_last)(const struct dyno_cuda *cuda))
@@ -92,8 +117,7 @@ static enum dyno_status open_ordinal(struct dyno_cuda *cuda, struct dyno_err *er
     DYNO_TRY(describe(cuda, err));
     DYNO_TRY(
         dyno_cu_check(cu, cu->context_retain(&cuda->context, cuda->handle), "to be opened", err));
-    count_user(cuda->ordinal);
-    return DYNO_OK;
+    return join(cuda, err);
 }
 
 enum dyno_status dyno_cuda_open(int ordinal, struct dyno_cuda **cuda_out, struct dyno_err *err)
@@ -106,9 +130,7 @@ enum dyno_status dyno_cuda_open(int ordinal, struct dyno_cuda **cuda_out, struct
         return DYNO_NOMEM(err);
     cuda->cu = cu;
     cuda->ordinal = ordinal;
-    enum dyno_status status = open_ordinal(cuda, err);
-    if (status == DYNO_OK)
-        status = dyno_cuda_enter(cuda, err);
+    const enum dyno_status status = open_ordinal(cuda, err);
     if (status == DYNO_OK)
         *cuda_out = cuda;
     else
@@ -132,24 +154,57 @@ enum dyno_status dyno_cuda_enter(const struct dyno_cuda *cuda, struct dyno_err *
     return dyno_cu_check(cuda->cu, cuda->cu->context_set(cuda->context), "to be entered", err);
 }
 
+/* --- memory --- */
+
+/* pool NULL: of none. */
+static int take(const struct dyno_cuda *cuda, CU_POOL pool, CU_STREAM stream, uint64_t bytes,
+                CU_ADDRESS *address)
+{
+    const size_t at_least_one = (size_t)(bytes != 0 ? bytes : 1);
+    *address = 0;
+    return pool != NULL ? cuda->cu->pool_alloc(address, at_least_one, pool, stream)
+                        : cuda->cu->memory_alloc(address, at_least_one);
+}
+
+static enum dyno_status take_or_trim(const struct dyno_cuda *cuda, CU_POOL pool, CU_STREAM stream,
+                                     uint64_t bytes, uint64_t *address_out, struct dyno_err *err)
+{
+    CU_ADDRESS address = 0;
+    int code = take(cuda, pool, stream, bytes, &address);
+    /* What is missing may be what the pool holds for nobody. */
+    if (code == DYNO_CU_OUT_OF_MEMORY && cuda->pool != NULL) {
+        dyno_cuda_pool_trim(cuda);
+        code = take(cuda, pool, stream, bytes, &address);
+    }
+    *address_out = code == DYNO_CU_OK ? address : 0;
+    const enum dyno_status status = dyno_cu_check(cuda->cu, code, "to give memory", err);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "%llu bytes on cuda:%d", (unsigned long long)bytes, cuda->ordinal);
+    return status;
+}
+
 enum dyno_status dyno_cuda_alloc(const struct dyno_cuda *cuda, uint64_t bytes,
                                  uint64_t *address_out, struct dyno_err *err)
 {
-    CU_ADDRESS address = 0;
-    *address_out = 0;
-    const enum dyno_status status =
-        dyno_cu_check(cuda->cu, cuda->cu->memory_alloc(&address, (size_t)(bytes != 0 ? bytes : 1)),
-                      "to give memory", err);
-    if (status != DYNO_OK)
-        dyno_err_prefix(err, "%llu bytes on cuda:%d", (unsigned long long)bytes, cuda->ordinal);
-    *address_out = address;
-    return status;
+    return take_or_trim(cuda, NULL, NULL, bytes, address_out, err);
+}
+
+enum dyno_status dyno_cuda_pool_alloc(const struct dyno_cuda *cuda, CU_STREAM stream,
+                                      uint64_t bytes, uint64_t *address_out, struct dyno_err *err)
+{
+    return take_or_trim(cuda, cuda->pool, stream, bytes, address_out, err);
 }
 
 void dyno_cuda_free(const struct dyno_cuda *cuda, uint64_t address)
 {
     if (address != 0)
         (void)cuda->cu->memory_free(address);
+}
+
+void dyno_cuda_pool_trim(const struct dyno_cuda *cuda)
+{
+    if (cuda->pool != NULL)
+        (void)cuda->cu->pool_trim(cuda->pool, 0);
 }
 
 /* --- modules --- */

@@ -14,6 +14,7 @@ struct dyno_cuda {
     int ordinal;
     CU_DEVICE handle;
     CU_CONTEXT context;
+    CU_POOL pool;        /* of its process and this GPU; NULL: the GPU has none */
     struct dyno_gpu gpu; /* what it is */
 };
 
@@ -35,7 +36,15 @@ DYNO_NODISCARD enum dyno_status dyno_cuda_enter(const struct dyno_cuda *cuda, st
 /* Memory of the GPU, at a multiple of 256; 0 bytes give an address, too. */
 DYNO_NODISCARD enum dyno_status dyno_cuda_alloc(const struct dyno_cuda *cuda, uint64_t bytes,
                                                 uint64_t *address_out, struct dyno_err *err);
+/* The same from the pool, for work of that stream alone: what other streams run goes on, where
+ * dyno_cuda_alloc may wait for it.  Without a pool it is dyno_cuda_alloc. */
+DYNO_NODISCARD enum dyno_status dyno_cuda_pool_alloc(const struct dyno_cuda *cuda, CU_STREAM stream,
+                                                     uint64_t bytes, uint64_t *address_out,
+                                                     struct dyno_err *err);
+/* Of either.  Nothing works any more on what is of the pool: nobody waits for that here. */
 void dyno_cuda_free(const struct dyno_cuda *cuda, uint64_t address); /* accepts 0 */
+/* What the pool holds for nobody goes back to the driver, for any process. */
+void dyno_cuda_pool_trim(const struct dyno_cuda *cuda);
 
 /* A loaded program: its module and its entry, dyno_main. */
 struct dyno_cuda_module {

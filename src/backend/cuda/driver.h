@@ -29,6 +29,8 @@
 #define CU_GRAPH              void *
 #define CU_GRAPH_EXEC         void *
 #define CU_GRAPH_NODE         void *
+#define CU_POOL               void *
+#define CU_POOL_PROPS         struct dyno_cu_pool_props
 #define CU_ADDRESS            unsigned long long
 #define CU_NUMBER             uint64_t
 
@@ -49,6 +51,7 @@ enum {
     DYNO_CU_PCI_BUS = 33,
     DYNO_CU_PCI_DEVICE = 34,
     DYNO_CU_PCI_DOMAIN = 50,
+    DYNO_CU_HAS_POOLS = 115,
     /* function attributes */
     DYNO_CU_FUNCTION_SHARED = 1,     /* bytes it has without asking */
     DYNO_CU_FUNCTION_SHARED_MAX = 8, /* bytes it may ask for */
@@ -57,11 +60,22 @@ enum {
     DYNO_CU_HOST_PORTABLE = 1, /* page-locked for all contexts of the process */
     DYNO_CU_EVENT_NO_TIMING = 2,
     DYNO_CU_CAPTURE_THREAD = 1,
+    DYNO_CU_POOL_PINNED = 1, /* memory that stays where it is */
+    DYNO_CU_POOL_DEVICE = 1, /* of the device with the number */
     DYNO_CU_NODE_KERNEL = 0,
     DYNO_CU_NODE_GRAPH = 4,
     DYNO_CU_FOLLOW_THESE = 1, /* the next node follows these nodes, and no others */
     DYNO_CU_PARAMS_AT = 1,
     DYNO_CU_PARAMS_BYTES = 2,
+};
+
+/* What a pool of the driver's gives. */
+struct dyno_cu_pool_props {
+    int kind, exported_as; /* DYNO_CU_POOL_PINNED; 0: to no other process */
+    int place, device;     /* DYNO_CU_POOL_DEVICE */
+    void *security;        /* not of this system */
+    size_t bytes_max;      /* 0: what there is */
+    unsigned char rest[56];
 };
 
 struct dyno_cu {

@@ -40,4 +40,7 @@ bool emulate_is_pinned(const void *host);
 int emulate_stream_launch(void *stream, const struct emulate_launch *what, size_t params_bytes);
 int emulate_stream_flush_all(void);
 
+/* After a wait: pools keep nothing that nobody uses, as they are made. */
+void emulate_pools_trim(void);
+
 #endif /* DYNO_TESTS_EMULATE_API_H */

@@ -140,6 +140,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int device)
         {DYNO_CU_CLOCK_KHZ, 1410000},
         {DYNO_CU_MEMORY_KHZ, 1215000},
         {DYNO_CU_MEMORY_BITS, 5120},
+        {DYNO_CU_HAS_POOLS, emulate_setting("DYNO_EMULATE_POOLS", 1) != 0},
         {DYNO_CU_PCI_DOMAIN, 0},
         {DYNO_CU_PCI_BUS, 0x1b}, /* where the card of fake_nvml.c is */
         {DYNO_CU_PCI_DEVICE, device},

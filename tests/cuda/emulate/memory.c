@@ -1,4 +1,5 @@
 /* memory.c - memory of the GPU, which is the host's, between what cannot be touched. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,15 +10,22 @@
 #define GUARD_BYTES ((size_t)1 << 20) /* that cannot be touched, on both sides */
 #define POISON      0xFF              /* NaN in every type */
 
+struct pool {
+    struct pool *next;
+    uint64_t used_bytes, idle_bytes; /* idle: given back, but not to others than the pool */
+};
+
 struct block {
     struct block *next;
+    struct pool *pool;       /* NULL: of none */
     unsigned char *map, *at; /* map NULL: the caller's, page-locked */
     size_t map_bytes, bytes;
     bool is_host;
 };
 
 static struct block *memory;
-static uint64_t used_bytes;
+static struct pool *pools;
+static uint64_t used_bytes; /* idle ones among them */
 
 uint64_t emulate_memory_max(void)
 {
@@ -79,7 +87,7 @@ static int give(size_t bytes, bool is_host, void **out)
         return EMULATE_NO_MEMORY;
     }
     /* Its end at the end of the last page, as far as 256 divides where it begins. */
-    *block = (struct block){memory, map, NULL, map_bytes, bytes, is_host};
+    *block = (struct block){memory, NULL, map, NULL, map_bytes, bytes, is_host};
     block->at = block->map + GUARD_BYTES + (pages - bytes) / 256 * 256;
     memset(block->map + GUARD_BYTES, POISON, pages);
     memory = block;
@@ -95,7 +103,12 @@ static int take(const void *at)
     if (block == NULL || block->at != at)
         return EMULATE_INVALID;
     *link = block->next;
-    used_bytes -= block->is_host ? 0 : block->bytes;
+    if (block->pool != NULL) {
+        block->pool->used_bytes -= block->bytes;
+        block->pool->idle_bytes += block->bytes;
+    } else {
+        used_bytes -= block->is_host ? 0 : block->bytes;
+    }
     if (block->map != NULL)
         (void)munmap(block->map, block->map_bytes);
     free(block);
@@ -112,13 +125,110 @@ int cuMemAlloc_v2(unsigned long long *address, size_t bytes)
     return emulate_end(code);
 }
 
+/* Memory of a pool waits for nobody: what is still to be done with it then has no memory. */
 int cuMemFree_v2(unsigned long long address)
 {
     const int code = emulate_begin();
-    (void)emulate_stream_flush_all();
+    const struct block *block = *find_block((const void *)(uintptr_t)address);
+    if (block == NULL || block->pool == NULL)
+        (void)emulate_stream_flush_all();
     const int taken = take((const void *)(uintptr_t)address);
     return emulate_end(code != EMULATE_OK ? code : taken);
 }
+
+/* --- pools --- */
+
+static void trim(struct pool *pool)
+{
+    used_bytes -= pool->idle_bytes;
+    pool->idle_bytes = 0;
+}
+
+void emulate_pools_trim(void)
+{
+    for (struct pool *pool = pools; pool != NULL; pool = pool->next)
+        trim(pool);
+}
+
+static bool is_pool_of(const struct dyno_cu_pool_props *props)
+{
+    const struct dyno_cu_pool_props want = {
+        .kind = DYNO_CU_POOL_PINNED, .place = DYNO_CU_POOL_DEVICE, .device = props->device};
+    int device = 0;
+    return memcmp(props, &want, sizeof(want)) == 0 &&
+           cuDeviceGet(&device, props->device) == EMULATE_OK;
+}
+
+int cuMemPoolCreate(void **pool, const struct dyno_cu_pool_props *props)
+{
+    int code = emulate_begin();
+    struct pool *made = NULL;
+    if (code == EMULATE_OK && emulate_setting("DYNO_EMULATE_POOLS", 1) == 0)
+        code = EMULATE_UNSUPPORTED;
+    if (code == EMULATE_OK && !is_pool_of(props))
+        code = EMULATE_INVALID;
+    if (code == EMULATE_OK && (made = calloc(1, sizeof(*made))) == NULL)
+        code = EMULATE_NO_MEMORY;
+    if (made != NULL) {
+        made->next = pools;
+        pools = made;
+    }
+    *pool = made;
+    return emulate_end(code);
+}
+
+/* A driver lets one that is in use live on; nobody here means to. */
+int cuMemPoolDestroy(void *handle)
+{
+    struct pool **link = &pools;
+    (void)emulate_begin(); /* also of a GPU that is broken, and without a context */
+    while (*link != NULL && *link != handle)
+        link = &(*link)->next;
+    struct pool *pool = *link;
+    if (pool == NULL)
+        return emulate_end(EMULATE_INVALID);
+    if (pool->used_bytes != 0 && emulate_broken == 0) {
+        (void)fprintf(stderr, "emulated GPU: a pool is destroyed, and %llu bytes of it are used\n",
+                      (unsigned long long)pool->used_bytes);
+        abort();
+    }
+    trim(pool);
+    *link = pool->next;
+    for (struct block *block = memory; block != NULL; block = block->next)
+        block->pool = block->pool == pool ? NULL : block->pool;
+    free(pool);
+    return emulate_end(EMULATE_OK);
+}
+
+/* What is idle is in pieces, and of no use before it is trimmed. */
+int cuMemAllocFromPoolAsync(unsigned long long *address, size_t bytes, void *pool, void *stream)
+{
+    void *at = NULL;
+    const bool is_capturing = emulate_library_is_capturing(stream);
+    int code = emulate_begin();
+    if (code == EMULATE_OK && is_capturing)
+        code = EMULATE_CAPTURING;
+    if (code == EMULATE_OK)
+        code = give(bytes, false, &at);
+    if (code == EMULATE_OK) {
+        memory->pool = pool;
+        memory->pool->used_bytes += bytes;
+    }
+    *address = (unsigned long long)(uintptr_t)at;
+    return emulate_end(code);
+}
+
+int cuMemPoolTrimTo(void *pool, size_t bytes_kept)
+{
+    int code = emulate_begin();
+    if (code == EMULATE_OK && bytes_kept != 0)
+        code = EMULATE_UNSUPPORTED;
+    if (code == EMULATE_OK)
+        trim(pool);
+    return emulate_end(code);
+}
+
+/* --- page-locked memory --- */
 
 int cuMemHostAlloc(void **host, size_t bytes, unsigned int flags)
 {
@@ -149,7 +259,7 @@ int cuMemHostRegister_v2(void *host, size_t bytes, unsigned int flags)
     if (code == EMULATE_OK && (block = calloc(1, sizeof(*block))) == NULL)
         code = EMULATE_NO_MEMORY;
     if (block != NULL) {
-        *block = (struct block){memory, NULL, host, 0, bytes, true};
+        *block = (struct block){memory, NULL, NULL, host, 0, bytes, true};
         memory = block;
     }
     return emulate_end(code);

@@ -381,6 +381,8 @@ int cuStreamSynchronize(void *stream)
     int code = emulate_begin();
     if (code == EMULATE_OK)
         code = stream_of(stream)->capture != NULL ? EMULATE_CAPTURING : flush(stream_of(stream));
+    if (code == EMULATE_OK)
+        emulate_pools_trim();
     return emulate_end(code);
 }
 
@@ -575,6 +577,8 @@ int cuEventSynchronize(void *event)
     int code = emulate_begin();
     if (code == EMULATE_OK && ((struct event *)event)->is_pending)
         code = emulate_stream_flush_all();
+    if (code == EMULATE_OK)
+        emulate_pools_trim();
     return emulate_end(code);
 }
 
