@@ -180,6 +180,7 @@ static int fake_wait(void *stream)
 {
     RECORD_CALL();
     (void)stream;
+    record.is_busy = false;
     record.idle_bytes = 0; /* of pools that keep nothing, as they are made */
     return DYNO_CU_OK;
 }
@@ -276,6 +277,7 @@ static int fake_graph_launch(void *exec, void *stream)
     RECORD_CALL();
     (void)stream;
     record.graph_launch_count++;
+    record.is_busy = true;
     record.run_count += ((const struct graph *)exec)->launch_count;
     return DYNO_CU_OK;
 }

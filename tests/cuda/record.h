@@ -38,6 +38,8 @@ struct record {
     atomic_uint wait_count;          /* streams that were told to wait for an event */
     atomic_uint module_count;        /* loaded now */
     atomic_uint device_wait_count;   /* calls that may wait for all streams of a GPU */
+    atomic_bool is_busy;             /* copies or launches since the last wait */
+    atomic_uint early_free_count;    /* of a pool, meanwhile */
     atomic_uint trim_count;          /* pools that were told to keep nothing */
     atomic_uint_fast64_t idle_bytes; /* that pools hold for nobody */
     atomic_int opened_gpu;           /* the last one whose context was taken */

@@ -48,6 +48,7 @@ static int fake_memory_free(unsigned long long address)
         block->pool->block_count--;
         (void)pthread_mutex_unlock(&lock);
         record.idle_bytes += block->bytes;
+        record.early_free_count += record.is_busy;
     } else {
         record.device_wait_count++;
     }
@@ -135,6 +136,7 @@ static int fake_copy_in(unsigned long long to, const void *from, size_t bytes, v
     (void)stream;
     memcpy((void *)(uintptr_t)to, from, bytes);
     record.copy_in_count++;
+    record.is_busy = true;
     record.copied_in_bytes += bytes;
     return DYNO_CU_OK;
 }

@@ -128,6 +128,33 @@ static uint32_t fail_growth(struct record *record, struct dyno_engine *engine, i
     return trimmed_count;
 }
 
+/* A run that fails leaves work on its stream: the arena waits for that when the context ends, and
+ * when it grows. */
+static void test_work_is_left(struct record *record, struct dyno_engine *engine)
+{
+    uint32_t left_count = 0;
+    bool failed = true;
+    record->fail_code = 700;
+    for (uint64_t nth = 1; failed; nth++) {
+        for (int grows = 0; grows < 2; grows++) {
+            struct dyno_err err = {0};
+            struct dyno_context *context = NULL;
+            REQUIRE(dyno_context_create(engine, NULL, &context, &err) == DYNO_OK);
+            record->failed = false;
+            record->fail_at = record->call_count + nth;
+            const enum dyno_status status = run_batch(context, 2, &err);
+            record->fail_at = 0;
+            failed = record->failed;
+            left_count += status != DYNO_OK && record->is_busy;
+            if (grows)
+                CHECK(run_batch(context, 5, NULL) == DYNO_OK);
+            dyno_context_destroy(context);
+            CHECK(record->early_free_count == 0);
+        }
+    }
+    CHECK(left_count >= 4);
+}
+
 static void test_no_memory(struct record *record, struct dyno_engine *engine)
 {
     struct dyno_err err = {0};
@@ -170,6 +197,7 @@ static void test_failures(bool has_pools)
     CHECK(record->live_count == live);
     CHECK(fail_growth(record, built.engine, 700, bytes) == 0);
     CHECK(fail_growth(record, built.engine, DYNO_CU_OUT_OF_MEMORY, bytes) == (has_pools ? 1 : 0));
+    test_work_is_left(record, built.engine);
     test_no_memory(record, built.engine);
     CHECK_MSG(record->live_count == live, "%lld live", (long long)record->live_count);
     dyno_built_fini(&built);
