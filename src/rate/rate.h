@@ -37,20 +37,19 @@ struct dyno_usage_key {
 };
 
 struct dyno_usage {
-    struct dyno_usage_key key;
-    enum dyno_usage_kind kind;
+    dyno_u128 byte_ns; /* RESIDENCY */
     int64_t start_s;
     uint64_t requests, items;
     uint64_t device_ns, reference_ns; /* DELIVERED's reference_ns are its EPU */
-    bool is_core;                     /* device_ns are those of cores, not of the whole device */
-    bool is_taken_back;               /* charged in an earlier period, and not owed: a credit */
-    /* The tariff that its record names, as NAME/VERSION; 0: none. */
-    uint32_t claimed;
-    bool is_lapsed;    /* cites a certificate whose term was over: reference_ns are bounded by it */
-    dyno_u128 byte_ns; /* RESIDENCY */
+    struct dyno_usage_key key;
+    enum dyno_usage_kind kind;
+    uint32_t claimed;   /* the tariff that its record names, as NAME/VERSION; 0: none */
+    bool is_core;       /* device_ns are those of cores, not of the whole device */
+    bool is_taken_back; /* charged in an earlier period, and not owed: a credit */
+    bool is_lapsed; /* cites a certificate whose term was over: reference_ns are bounded by it */
     /* The record that it is of, for who wants to know; nothing is rated by it. */
-    uint32_t node, epoch;
     uint64_t seq;
+    uint32_t node, epoch;
     uint32_t device, reference; /* indices of names, as in the key */
     uint32_t batch_count;       /* requests that ran with it, itself included; 0: it did not run */
     bool is_certified;          /* reference_ns are those of a reference certificate */
