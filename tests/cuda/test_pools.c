@@ -55,6 +55,24 @@ static void test_open_fails(void)
     CHECK(pool_count == 2); /* is there one, and making it */
 }
 
+/* Where there are none, whoever says so, all goes on without. */
+static void test_unsupported(void)
+{
+    bool was_opened = false;
+    for (uint64_t nth = 1; !was_opened; nth++) {
+        struct record *record = record_start(90);
+        struct dyno_err err = {0};
+        struct dyno_cuda *cuda = NULL;
+        record->fail_at = nth;
+        record->fail_code = DYNO_CU_NOT_SUPPORTED;
+        was_opened = dyno_cuda_open(0, &cuda, &err) == DYNO_OK;
+        CHECK(!was_opened || (record->failed && cuda->pool == NULL));
+        dyno_cuda_close(cuda);
+        CHECK(record->live_count == 0);
+        record_end();
+    }
+}
+
 /* --- an arena that grows --- */
 
 static void test_growth(bool has_pools)
@@ -216,6 +234,7 @@ int main(void)
     }
     test_shared();
     test_open_fails();
+    test_unsupported();
     for (int has_pools = 0; has_pools < 2; has_pools++) {
         test_growth(has_pools != 0);
         test_failures(has_pools != 0);

@@ -68,6 +68,10 @@ static enum dyno_status make_pool(const struct dyno_cuda *cuda, CU_POOL *pool_ou
     int code = cu->device_attribute(&has_pools, DYNO_CU_HAS_POOLS, cuda->handle);
     if (code == DYNO_CU_OK && has_pools == 1)
         code = cu->pool_create(pool_out, &props);
+    if (code == DYNO_CU_NOT_SUPPORTED) { /* a part of a card may say so only now */
+        *pool_out = NULL;
+        return DYNO_OK;
+    }
     return dyno_cu_check(cu, code, "to make a pool of memory", err);
 }
 

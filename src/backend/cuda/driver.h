@@ -39,6 +39,7 @@ enum {
     /* results that have a sentence of their own */
     DYNO_CU_OUT_OF_MEMORY = 2,
     DYNO_CU_NO_DEVICE = 100,
+    DYNO_CU_NOT_SUPPORTED = 801,
     /* device attributes */
     DYNO_CU_SHARED_MAX = 97, /* bytes of shared memory a block may ask for */
     DYNO_CU_SM_COUNT = 16,
