@@ -167,4 +167,14 @@ void *dyno_meter_keep_time(void *arg);
 /* Write what was held, idle, and the platform's since the last time. */
 void dyno_meter_tick(struct dyno_meter *meter);
 
+/* meter.c: each variant that is ready and has a subject; subject: only those that have this one,
+ * NULL: any.  Ends with the first failure.  Any thread. */
+typedef enum dyno_status dyno_meter_variant_fn(struct dyno_meter *meter,
+                                               struct dyno_variant *variant, void *arg,
+                                               struct dyno_err *err);
+DYNO_NODISCARD enum dyno_status dyno_meter_each_variant(struct dyno_meter *meter,
+                                                        const struct dyno_subject *subject,
+                                                        dyno_meter_variant_fn *fn, void *arg,
+                                                        struct dyno_err *err);
+
 #endif /* DYNO_SERVE_METER_INTERNAL_H */

@@ -197,8 +197,9 @@ enum dyno_status dyno_meter_adopt(struct dyno_meter *meter, struct dyno_variant 
     return adopt(meter, variant, &engine, err);
 }
 
-/* Engines that are loaded, by the certificates that there are now. */
-static enum dyno_status adopt_all(struct dyno_meter *meter, struct dyno_err *err)
+enum dyno_status dyno_meter_each_variant(struct dyno_meter *meter,
+                                         const struct dyno_subject *subject,
+                                         dyno_meter_variant_fn *fn, void *arg, struct dyno_err *err)
 {
     struct dyno_variant **variants = NULL;
     size_t count = 0;
@@ -207,13 +208,22 @@ static enum dyno_status adopt_all(struct dyno_meter *meter, struct dyno_err *err
         arena != NULL ? meter->options.ready(meter->options.arg, arena, &variants, &count, err)
                       : DYNO_NOMEM(err);
     for (size_t i = 0; i < count; i++) {
-        const struct dyno_subject *subject = atomic_load(&variants[i]->account);
-        if (subject != NULL && status == DYNO_OK)
-            status = adopt(meter, variants[i], &subject->engine, err);
+        const struct dyno_subject *now = atomic_load(&variants[i]->account);
+        if (status == DYNO_OK && now != NULL && (subject == NULL || now == subject))
+            status = fn(meter, variants[i], arg, err);
         dyno_variant_unref(variants[i]);
     }
     dyno_arena_destroy(arena);
     return status;
+}
+
+/* By the certificates that there are now. */
+static enum dyno_status adopt_again(struct dyno_meter *meter, struct dyno_variant *variant,
+                                    void *arg, struct dyno_err *err)
+{
+    const struct dyno_subject *subject = atomic_load(&variant->account);
+    (void)arg;
+    return adopt(meter, variant, &subject->engine, err);
 }
 
 void dyno_meter_reload(struct dyno_meter *meter)
@@ -223,7 +233,7 @@ void dyno_meter_reload(struct dyno_meter *meter)
         return;
     if (dyno_cert_shelf_read(meter, &err) != DYNO_OK)
         dyno_log(DYNO_LOG_ERROR, "certificates: %s", err.text);
-    if (adopt_all(meter, &err) != DYNO_OK)
+    if (dyno_meter_each_variant(meter, NULL, adopt_again, NULL, &err) != DYNO_OK)
         dyno_log(DYNO_LOG_ERROR, "an engine keeps its certificates: %s", err.text);
 }
 

@@ -105,27 +105,6 @@ static struct dyno_subject *next_due(struct dyno_meter *meter, uint64_t now_ns)
 
 /* --- the variants of an engine --- */
 
-typedef enum dyno_status variant_fn(struct dyno_meter *meter, struct dyno_variant *variant,
-                                    void *arg, struct dyno_err *err);
-
-static enum dyno_status each_variant(struct dyno_meter *meter, const struct dyno_subject *subject,
-                                     variant_fn *fn, void *arg, struct dyno_err *err)
-{
-    struct dyno_variant **variants = NULL;
-    size_t count = 0;
-    struct dyno_arena *arena = dyno_arena_create();
-    enum dyno_status status =
-        arena != NULL ? meter->options.ready(meter->options.arg, arena, &variants, &count, err)
-                      : DYNO_NOMEM(err);
-    for (size_t i = 0; i < count; i++) {
-        if (status == DYNO_OK && atomic_load(&variants[i]->account) == subject)
-            status = fn(meter, variants[i], arg, err);
-        dyno_variant_unref(variants[i]);
-    }
-    dyno_arena_destroy(arena);
-    return status;
-}
-
 static enum dyno_status take_path(struct dyno_meter *meter, struct dyno_variant *variant, void *arg,
                                   struct dyno_err *err)
 {
@@ -257,7 +236,7 @@ static void look_at(struct dyno_meter *meter, struct dyno_subject *subject)
     char engine[PATH_MAX] = "";
     char folder[64];
     subject->check_ns = dyno_clock_ns() + meter->options.recheck_ns;
-    enum dyno_status status = each_variant(meter, subject, take_path, engine, &err);
+    enum dyno_status status = dyno_meter_each_variant(meter, subject, take_path, engine, &err);
     if (status == DYNO_OK && engine[0] == 0) { /* nobody serves it any more */
         dyno_sample_destroy(sample);
         return;
