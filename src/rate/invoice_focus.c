@@ -14,7 +14,7 @@ static const char header[] =
     "PricingCategory,PricingQuantity,PricingUnit,ResourceId,ResourceName,ResourceType,"
     "ServiceCategory,ServiceName,ServiceProviderName,SkuId,SkuPriceId,"
     "x_CertificateId,x_DeviceNs,x_ExactCost,x_LineKind,x_MerkleRoot,x_Precision,x_ReferenceNs,"
-    "x_ServiceClass,x_SpeedUp\r\n";
+    "x_RequestsAfterCertificate,x_RequestsOfAnotherTariff,x_ServiceClass,x_SpeedUp\r\n";
 
 static const char *category_of(const struct dyno_line *line)
 {
@@ -43,6 +43,13 @@ static const char *frequency_of(const struct dyno_line *line)
 static void put(struct dyno_strbuf *out, const char *text)
 {
     dyno_csv_text(out, text);
+    dyno_strbuf_puts(out, ",");
+}
+
+static void put_count(struct dyno_strbuf *out, bool is_told, uint64_t count)
+{
+    if (is_told)
+        dyno_strbuf_u64(out, count);
     dyno_strbuf_puts(out, ",");
 }
 
@@ -151,6 +158,8 @@ static void print_own(const struct dyno_invoice *invoice, const struct dyno_line
     put(out, root_of(invoice));
     put(out, line->precision);
     put(out, is_work ? dyno_i128_text(sign * (dyno_i128)line->reference_ns, ns) : "");
+    put_count(out, is_work, line->lapsed);
+    put_count(out, is_work, line->unclaimed);
     put(out, line->class_name);
     dyno_strbuf_puts(
         out, line->speed_up_ppm > 0 ? dyno_decimal_text(line->speed_up_ppm, 6, 0, speed_up) : "");

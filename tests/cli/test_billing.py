@@ -168,6 +168,17 @@ def case_by_certificate(t):
         check(4000000 < upper < 4100000 and abs(float(got) - want) <= 0.01, got, want, upper)
 
 
+def exported(t, bill):
+    """What the exports say of each line of usage: requests after a certificate, requests of another tariff."""
+    rows = list(csv.DictReader(io.StringIO(t.works(*bill, "--format=csv"))))
+    found = [(int(r["requests_after_certificate"]), int(r["requests_of_another_tariff"])) for r in rows if r["kind"] == "usage"]
+    rows = list(csv.DictReader(io.StringIO(t.works(*bill, "--format=focus"))))
+    names = ("x_RequestsAfterCertificate", "x_RequestsOfAnotherTariff")
+    check([tuple(int(r[name]) for name in names) for r in rows if r["x_LineKind"] == "usage"] == found, rows, found)
+    check(all(r[name] == "" for name in names for r in rows if r["x_LineKind"] in ("tiers", "minimum", "credit")), rows)
+    return found
+
+
 def case_after_the_term(t):
     """A record that cites a certificate whose term was over when it began: at most its device time, and the invoice says it."""
     ends = NOVEMBER + 86400
@@ -188,6 +199,7 @@ def case_after_the_term(t):
         check(int(warned[1]) == count if warned else count == 0, text, line)
         used, = json.loads(t.works("usage", *ask, "--json"))
         check(used["reference_ns"] == line["reference_ns"], used, line)
+        check(exported(t, bill) == [(count, 0)], count)
         return count, int(line["reference_ns"]) // HOUR, float(line["unit_price"])
     count, hours, price = told(good)
     check((count, hours) == (0, 400) and 1.8 < price < 2, count, hours, price)
@@ -225,6 +237,7 @@ def case_another_version_was_told(t):
         check(f"Warning: 5 {told}" in t.works(*bill, *how))
     lines = json.loads(t.works(*bill, "--json"))["lines"]
     check([line.get("requests_of_another_tariff") for line in lines] == [5, None] and lines[0]["amount"] == "21.00", lines)
+    check(exported(t, bill) == [(0, 5), (0, 0)])
     check("acme" in t.works("whatif", *ASK, "--tariffs=book.json", "--tariff=hourly"))
     t.works(*bill, "--final", "--books=books")
     replay = ("invoice", "--verify=books/1-1.invoice.json", "--ledger=ledger", "--books=books")
