@@ -2,6 +2,7 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "meter/cert/epu.h"
 #include "meter/cert/state.h"
@@ -65,6 +66,73 @@ static void test_files(void)
     dyno_cert_destroy(second);
     dyno_strbuf_fini(&path);
     dyno_strbuf_fini(&other);
+}
+
+static enum dyno_status set_state(const struct dyno_cert *cert, const char *folder,
+                                  enum dyno_cert_state_kind kind, int64_t since_s)
+{
+    const struct dyno_cert_state state = {.kind = kind, .since_s = since_s, .reason = "why"};
+    struct dyno_err err = {0};
+    return dyno_cert_state_write(cert, folder, &state, &err);
+}
+
+/* What was suspended once is told for good. */
+static void test_suspensions(void)
+{
+    char folder[] = "/tmp/dyno-cert-XXXXXX";
+    struct dyno_err err = {0};
+    struct dyno_cert_state state;
+    struct dyno_strbuf path = {0};
+    char hex[DYNO_CERT_HEX_ROOM];
+    REQUIRE(mkdtemp(folder) != NULL);
+    struct dyno_cert *cert = make(DYNO_CERT_REFERENCE, &cert_good);
+    const int64_t at = cert->issued_s;
+    CHECK(set_state(cert, folder, DYNO_CERT_IN_FORCE, at) == DYNO_OK); /* it was never suspended */
+    CHECK(set_state(cert, folder, DYNO_CERT_SUSPENDED, at + 10) == DYNO_OK);
+    CHECK(set_state(cert, folder, DYNO_CERT_SUSPENDED, at + 20) == DYNO_OK);
+    CHECK(dyno_cert_state_read(cert, folder, at, &state, &err) == DYNO_OK);
+    CHECK(state.since_s == at + 10 && state.before_count == 0);
+    CHECK(set_state(cert, folder, DYNO_CERT_IN_FORCE, at + 30) == DYNO_OK);
+    CHECK(set_state(cert, folder, DYNO_CERT_IN_FORCE, at + 40) == DYNO_OK);
+    CHECK(set_state(cert, folder, DYNO_CERT_SUSPENDED, at + 50) == DYNO_OK);
+    CHECK(set_state(cert, folder, DYNO_CERT_IN_FORCE, at + 50) == DYNO_OK); /* never of no time */
+    CHECK(dyno_cert_state_read(cert, folder, at, &state, &err) == DYNO_OK);
+    CHECK(state.kind == DYNO_CERT_IN_FORCE && state.since_s == at + 51 && state.before_count == 2);
+    CHECK(state.before[0].from_s == at + 10 && state.before[0].until_s == at + 30);
+    CHECK(state.before[1].from_s == at + 50 && state.before[1].until_s == at + 51);
+    for (int64_t i = 2; i < (int64_t)DYNO_CERT_BEFORE_MAX; i++) {
+        CHECK(set_state(cert, folder, DYNO_CERT_SUSPENDED, at + 100 * i) == DYNO_OK);
+        CHECK(set_state(cert, folder, DYNO_CERT_IN_FORCE, at + 100 * i + 1) == DYNO_OK);
+    }
+    CHECK(set_state(cert, folder, DYNO_CERT_SUSPENDED, at + 10000) == DYNO_OK);
+    CHECK(set_state(cert, folder, DYNO_CERT_IN_FORCE, at + 10001) == DYNO_E_LIMIT);
+    CHECK(dyno_cert_state_read(cert, folder, at, &state, &err) == DYNO_OK);
+    CHECK(state.kind == DYNO_CERT_SUSPENDED && state.before_count == DYNO_CERT_BEFORE_MAX);
+    static const char *const bad[] = {
+        "7", "[{\"from\": \"2026-01-01T00:00:00Z\"}]",
+        "[{\"from\": \"2026-01-02T00:00:00Z\", \"until\": \"2026-01-02T00:00:00Z\"}]",
+        "[{\"from\": \"2026-01-02T00:00:00Z\", \"until\": \"2026-01-03T00:00:00Z\"},"
+        " {\"from\": \"2026-01-02T00:00:00Z\", \"until\": \"2026-01-04T00:00:00Z\"}]"};
+    dyno_cert_hex(&cert->address, hex);
+    dyno_strbuf_printf(&path, "%s/%s.state.json", folder, hex);
+    for (size_t i = 0; i < DYNO_COUNT(bad); i++) {
+        struct dyno_strbuf text = {0};
+        dyno_strbuf_printf(&text,
+                           "{\"certificate\": \"%s\", \"state\": \"in force\", "
+                           "\"since\": \"2026-02-01T00:00:00Z\", \"before\": %s}",
+                           hex, bad[i]);
+        CHECK(dyno_file_write_atomic(path.text, text.text, text.bytes, &err) == DYNO_OK);
+        CHECK(dyno_cert_state_read(cert, folder, at, &state, &err) == DYNO_E_FORMAT);
+        CHECK_MSG(strstr(err.text, "'before' is no list of at most 64 spans") != NULL, "%s",
+                  err.text);
+        CHECK(set_state(cert, folder, DYNO_CERT_SUSPENDED, at) == DYNO_E_FORMAT); /* it stays */
+        dyno_strbuf_fini(&text);
+    }
+    dyno_strbuf_clear(&path);
+    dyno_strbuf_printf(&path, "rm -r %s", folder);
+    CHECK(system(path.text) == 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+    dyno_strbuf_fini(&path);
+    dyno_cert_destroy(cert);
 }
 
 /* The one in force, and the names of what was refused. */
@@ -293,6 +361,7 @@ static void test_term(void)
 int main(void)
 {
     test_files();
+    test_suspensions();
     test_term();
     test_store();
     test_checks();
