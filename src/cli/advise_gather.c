@@ -104,7 +104,7 @@ static enum dyno_status check_cited(const struct dyno_advise *advise,
     struct dyno_grade grade;
     if (key->certificate == 0 || dyno_advise_certs_find(&advise->certs, address) != NULL)
         return DYNO_OK;
-    DYNO_TRY(dyno_grade_load(advise->folder, address, &grade, err)); /* says why not */
+    DYNO_TRY(dyno_grade_load(advise->folder, address, advise->arena, &grade, err)); /* why not */
     return DYNO_FAIL(err, DYNO_E_CORRUPT, "the state of certificate %.64s cannot be read", address);
 }
 

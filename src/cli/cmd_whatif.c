@@ -253,7 +253,7 @@ static enum dyno_status find_instead(struct work *work, struct dyno_err *err)
     if (work->instead == NULL)
         return DYNO_NOMEM(err);
     for (uint32_t i = 0; i < options->engines.count; i++)
-        DYNO_TRY(dyno_grade_load(folder, options->engines.items[i],
+        DYNO_TRY(dyno_grade_load(folder, options->engines.items[i], work->arena,
                                  &work->instead[work->instead_count++], err));
     return DYNO_OK;
 }

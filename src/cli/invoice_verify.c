@@ -147,10 +147,12 @@ static enum dyno_status tell(const struct dyno_invoicing *work,
     if (!work->options->json) {
         printf("good: invoice %s of %s is what the ledger, the tariffs and the certificates give\n",
                claim->number, claim->tenant);
-        if (doubts.lapsed + doubts.unclaimed > 0)
-            printf("it warns: %llu of its requests cite a certificate after its term, %llu were "
-                   "recorded under another version of the tariff\n",
-                   (unsigned long long)doubts.lapsed, (unsigned long long)doubts.unclaimed);
+        if (doubts.lapsed + doubts.suspended + doubts.unclaimed > 0)
+            printf(
+                "it warns: %llu of its requests cite a certificate after its term, %llu one that "
+                "was suspended, %llu were recorded under another version of the tariff\n",
+                (unsigned long long)doubts.lapsed, (unsigned long long)doubts.suspended,
+                (unsigned long long)doubts.unclaimed);
         return DYNO_OK;
     }
     dyno_json_object_begin(&json);
@@ -160,6 +162,7 @@ static enum dyno_status tell(const struct dyno_invoicing *work,
     dyno_json_put_str(&json, "sha256", dyno_sha256_text(said, bytes, sha));
     dyno_json_put_bool(&json, "is_listed", work->options->books != NULL);
     dyno_json_put_u64(&json, "requests_after_certificate", doubts.lapsed);
+    dyno_json_put_u64(&json, "requests_while_suspended", doubts.suspended);
     dyno_json_put_u64(&json, "requests_of_another_tariff", doubts.unclaimed);
     dyno_json_object_end(&json);
     dyno_strbuf_puts(&text, "\n");

@@ -59,31 +59,29 @@ static enum dyno_status convert(struct dyno_usage_source *source,
     return DYNO_OK;
 }
 
-static bool is_after(const struct dyno_cert_term *term, const struct dyno_usage *usage)
-{
-    return usage->start_s >= term->ends_s;
-}
-
-/* A certificate counts for no request after its term, whatever its record says: a doubt never costs
- * the customer, so the price stays and the work is what the device took, if that is less. */
+/* A certificate counts for no request after its term, nor while it is suspended, whatever the
+ * record says: a doubt never costs the customer, so the price stays and the work is what the device
+ * took, if that is less. */
 static enum dyno_status bound_lapsed(struct dyno_usage_source *source, struct dyno_usage *usage,
                                      struct dyno_err *err)
 {
     const struct dyno_cert_term *term = NULL;
-    const struct dyno_cert_term *over = NULL;
-    if (usage->reference != 0) {
-        DYNO_TRY(dyno_usage_reference_term(source, usage->reference, &term, err));
-        over = is_after(term, usage) ? term : NULL;
+    enum dyno_cert_state_kind was = DYNO_CERT_IN_FORCE;
+    if (usage->key.certificate != 0) {
+        term = &source->grades[usage->key.certificate].grade.term;
+        was = dyno_cert_term_at(term, usage->start_s);
     }
-    const struct dyno_grade *grade = &source->grades[usage->key.certificate].grade;
-    if (usage->key.certificate != 0 && is_after(&grade->term, usage))
-        over = &grade->term;
-    if (over == NULL)
+    if (was == DYNO_CERT_IN_FORCE && usage->reference != 0) {
+        DYNO_TRY(dyno_usage_reference_term(source, usage->reference, &term, err));
+        was = dyno_cert_term_at(term, usage->start_s);
+    }
+    if (was == DYNO_CERT_IN_FORCE)
         return DYNO_OK;
-    usage->is_lapsed = true;
+    usage->is_lapsed = was == DYNO_CERT_EXPIRED;
+    usage->is_suspended = was == DYNO_CERT_SUSPENDED;
     usage->is_certified = false;
     usage->reference_ns =
-        dyno_cert_term_bound(over, usage->reference_ns, usage->device_ns, usage->is_core);
+        dyno_cert_term_bound(term, usage->reference_ns, usage->device_ns, usage->is_core);
     return DYNO_OK;
 }
 

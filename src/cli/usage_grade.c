@@ -13,7 +13,8 @@
 #define SUFFIX     ".engine.json"
 #define GRADES_MAX 100000
 
-static void fill(const struct dyno_cert *cert, struct dyno_grade *out)
+static enum dyno_status fill(const struct dyno_cert *cert, const char *folder,
+                             struct dyno_arena *arena, struct dyno_grade *out, struct dyno_err *err)
 {
     *out = (struct dyno_grade){
         .speed_up_ppm =
@@ -23,15 +24,15 @@ static void fill(const struct dyno_cert *cert, struct dyno_grade *out)
         .model = cert->model,
         .reference = cert->reference,
         .issued_s = cert->issued_s,
-        .term = dyno_cert_term_of(cert),
         .is_known = true,
         .is_trial = cert->outcome == DYNO_CERT_TRIAL,
     };
     (void)snprintf(out->precision, sizeof(out->precision), "%.31s", cert->precision);
     (void)snprintf(out->device_class, sizeof(out->device_class), "%.255s", cert->device_class);
+    return dyno_cert_term_of(cert, folder, arena, &out->term, err);
 }
 
-enum dyno_status dyno_grade_load(const char *folder, const char *address,
+enum dyno_status dyno_grade_load(const char *folder, const char *address, struct dyno_arena *arena,
                                  struct dyno_grade *grade_out, struct dyno_err *err)
 {
     struct dyno_cert *cert = NULL;
@@ -53,7 +54,7 @@ enum dyno_status dyno_grade_load(const char *folder, const char *address,
     if (status != DYNO_OK)
         dyno_err_prefix(err, "%.64s", address);
     else
-        fill(cert, grade_out);
+        status = fill(cert, folder, arena, grade_out, err);
     dyno_cert_destroy(cert);
     return status;
 }
@@ -62,7 +63,7 @@ enum dyno_status dyno_grade_load(const char *folder, const char *address,
  * over.
  */
 static bool is_wanted(const char *folder, const char *name, const char *precision, int64_t now_s,
-                      struct dyno_grade *out)
+                      struct dyno_arena *arena, struct dyno_grade *out)
 {
     struct dyno_strbuf path = {0};
     struct dyno_cert *cert = NULL;
@@ -74,9 +75,7 @@ static bool is_wanted(const char *folder, const char *name, const char *precisio
         cert->kind == DYNO_CERT_ENGINE && strcmp(cert->precision, precision) == 0 &&
         dyno_cert_check(cert, &want, NULL) == DYNO_OK &&
         dyno_cert_state_read(cert, folder, now_s, &state, NULL) == DYNO_OK &&
-        state.kind != DYNO_CERT_SUSPENDED;
-    if (is_good)
-        fill(cert, out);
+        state.kind != DYNO_CERT_SUSPENDED && fill(cert, folder, arena, out, NULL) == DYNO_OK;
     dyno_cert_destroy(cert);
     dyno_strbuf_fini(&path);
     return is_good;
@@ -99,7 +98,7 @@ enum dyno_status dyno_grades_find(const char *folder, const char *precision, int
         const size_t bytes = strlen(entry->d_name);
         if (bytes <= sizeof(SUFFIX) - 1 || count == GRADES_MAX ||
             strcmp(entry->d_name + bytes - (sizeof(SUFFIX) - 1), SUFFIX) != 0 ||
-            !is_wanted(folder, entry->d_name, precision, now_s, &grade))
+            !is_wanted(folder, entry->d_name, precision, now_s, arena, &grade))
             continue;
         if (count == room) {
             room = room > 0 ? room * 2 : 16;

@@ -19,9 +19,9 @@ struct dyno_grade {
     bool is_known, is_trial;
 };
 
-/* FOLDER/ADDRESS.engine.json.  E_NOT_FOUND: no folder was given; errors of dyno_cert_load;
- * E_DENIED: a refused one. */
-enum dyno_status dyno_grade_load(const char *folder, const char *address,
+/* FOLDER/ADDRESS.engine.json, with its state.  E_NOT_FOUND: no folder was given; errors of
+ * dyno_cert_load and of dyno_cert_state_read; E_DENIED: a refused one. */
+enum dyno_status dyno_grade_load(const char *folder, const char *address, struct dyno_arena *arena,
                                  struct dyno_grade *grade_out, struct dyno_err *err);
 
 /* All engine certificates of a precision in a folder that are not suspended and may be billed by.

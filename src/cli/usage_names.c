@@ -44,7 +44,8 @@ enum dyno_status dyno_usage_load_grade(struct dyno_usage_source *source, uint32_
 {
     struct dyno_grade grade;
     uint32_t precision = 0;
-    DYNO_TRY(dyno_grade_load(source->options.certificates, source->names[name], &grade, err));
+    DYNO_TRY(dyno_grade_load(source->options.certificates, source->names[name], source->arena,
+                             &grade, err));
     DYNO_TRY(dyno_usage_intern(source, grade.precision, &precision, err));
     source->grades[name] = (struct dyno_usage_grade){.grade = grade, .precision = precision};
     return DYNO_OK;
@@ -59,7 +60,7 @@ enum dyno_status dyno_usage_reference_term(struct dyno_usage_source *source, uin
     if (grade->has_reference)
         return DYNO_OK;
     DYNO_TRY(dyno_cert_term_read(source->options.certificates, source->names[name],
-                                 DYNO_CERT_REFERENCE, &grade->reference, err));
+                                 DYNO_CERT_REFERENCE, source->arena, &grade->reference, err));
     grade->has_reference = true;
     return DYNO_OK;
 }

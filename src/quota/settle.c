@@ -260,10 +260,11 @@ static enum dyno_status find_term(struct settle *work, const char *address,
     if (term == NULL || own == NULL || !dyno_map_put_ptr(&work->terms, own, strlen(own), term))
         return DYNO_NOMEM(err);
     *term_out = term;
-    return dyno_cert_term_read(work->quota->options.certificates, address, kind, term, err);
+    return dyno_cert_term_read(work->quota->options.certificates, address, kind, work->arena, term,
+                               err);
 }
 
-/* What a record delivered; of one that cites a certificate whose term was over, as an invoice
+/* What a record delivered; of one that cites a certificate which did not count then, as an invoice
  * counts it. */
 static enum dyno_status delivered(struct settle *work, const struct dyno_record *record,
                                   uint64_t *reference_ns, struct dyno_err *err)
@@ -282,7 +283,7 @@ static enum dyno_status delivered(struct settle *work, const struct dyno_record 
         if (address[0] == 0 || record->reference_ns == 0)
             continue;
         DYNO_TRY(find_term(work, address, cited[i].kind, &term, err));
-        if (start_s < term->ends_s)
+        if (dyno_cert_term_at(term, start_s) == DYNO_CERT_IN_FORCE)
             continue;
         *reference_ns =
             dyno_cert_term_bound(term, record->reference_ns, record->device_ns, is_core);

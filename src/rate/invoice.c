@@ -248,7 +248,8 @@ static void print_csv(const struct dyno_invoice *invoice, bool with_header, stru
                          "tenant,kind,model,variant,class,precision,certificate,speed_up,"
                          "tariff,tariff_version,late,taken_back,usage,requests,items,device_ns,"
                          "reference_ns,unit,quantity,unit_price,exact,amount,currency,"
-                         "requests_after_certificate,requests_of_another_tariff\r\n");
+                         "requests_after_certificate,requests_of_another_tariff,"
+                         "requests_while_suspended\r\n");
     for (size_t i = 0; i < invoice->account->line_count; i++) {
         const struct dyno_line *line = &invoice->account->lines[i];
         struct dyno_line_words words;
@@ -273,7 +274,7 @@ static void print_csv(const struct dyno_invoice *invoice, bool with_header, stru
             line->speed_up_ppm > 0 ? dyno_decimal_text(line->speed_up_ppm, 6, 0, speed_up) : "");
         dyno_csv_text(out, line->tariff != NULL ? line->tariff->name : "");
         dyno_strbuf_printf(
-            out, ",%lld,%s,%s,%s,%llu,%llu,%s,%s,%s,%s,%s,%s,%s,%s,%llu,%llu\r\n",
+            out, ",%lld,%s,%s,%s,%llu,%llu,%s,%s,%s,%s,%s,%s,%s,%s,%llu,%llu,%llu\r\n",
             line->tariff != NULL ? (long long)line->tariff->version : 0,
             line->is_late ? "true" : "false", line->is_taken_back ? "true" : "false",
             line->kind == DYNO_LINE_USAGE ? dyno_usage_kind_text(line->usage) : "",
@@ -283,7 +284,7 @@ static void print_csv(const struct dyno_invoice *invoice, bool with_header, stru
                            reference_ns),
             words.unit, words.quantity, words.unit_price, words.exact, words.amount,
             invoice->statement->currency->code, (unsigned long long)line->lapsed,
-            (unsigned long long)line->unclaimed);
+            (unsigned long long)line->unclaimed, (unsigned long long)line->suspended);
     }
 }
 

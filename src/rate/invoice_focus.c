@@ -14,7 +14,8 @@ static const char header[] =
     "PricingCategory,PricingQuantity,PricingUnit,ResourceId,ResourceName,ResourceType,"
     "ServiceCategory,ServiceName,ServiceProviderName,SkuId,SkuPriceId,"
     "x_CertificateId,x_DeviceNs,x_ExactCost,x_LineKind,x_MerkleRoot,x_Precision,x_ReferenceNs,"
-    "x_RequestsAfterCertificate,x_RequestsOfAnotherTariff,x_ServiceClass,x_SpeedUp\r\n";
+    "x_RequestsAfterCertificate,x_RequestsOfAnotherTariff,x_RequestsWhileSuspended,"
+    "x_ServiceClass,x_SpeedUp\r\n";
 
 static const char *category_of(const struct dyno_line *line)
 {
@@ -160,6 +161,7 @@ static void print_own(const struct dyno_invoice *invoice, const struct dyno_line
     put(out, is_work ? dyno_i128_text(sign * (dyno_i128)line->reference_ns, ns) : "");
     put_count(out, is_work, line->lapsed);
     put_count(out, is_work, line->unclaimed);
+    put_count(out, is_work, line->suspended);
     put(out, line->class_name);
     dyno_strbuf_puts(
         out, line->speed_up_ppm > 0 ? dyno_decimal_text(line->speed_up_ppm, 6, 0, speed_up) : "");

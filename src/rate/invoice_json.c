@@ -49,6 +49,8 @@ static void print_line(const struct dyno_statement *statement, const struct dyno
     dyno_json_put_u64(json, "items", line->items);
     if (line->lapsed > 0)
         dyno_json_put_u64(json, "requests_after_certificate", line->lapsed);
+    if (line->suspended > 0)
+        dyno_json_put_u64(json, "requests_while_suspended", line->suspended);
     if (line->unclaimed > 0)
         dyno_json_put_u64(json, "requests_of_another_tariff", line->unclaimed);
     signed_wide(json, "core_ns", line, line->core_ns);

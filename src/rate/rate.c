@@ -136,6 +136,7 @@ enum dyno_status dyno_rater_add(struct dyno_rater *rater, const struct dyno_usag
     sum->requests += usage->requests;
     sum->items += usage->items;
     sum->lapsed += usage->is_lapsed;
+    sum->suspended += usage->is_suspended;
     sum->unclaimed += usage->kind == DYNO_USAGE_DELIVERED && !names_tariff(rater, usage, tariff);
     sum->core_ns += (dyno_u128)usage->device_ns * (usage->is_core ? 1U : tariff->device_cores);
     sum->reference_ns += usage->reference_ns;

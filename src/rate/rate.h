@@ -46,7 +46,9 @@ struct dyno_usage {
     uint32_t claimed;   /* the tariff that its record names, as NAME/VERSION; 0: none */
     bool is_core;       /* device_ns are those of cores, not of the whole device */
     bool is_taken_back; /* charged in an earlier period, and not owed: a credit */
-    bool is_lapsed; /* cites a certificate whose term was over: reference_ns are bounded by it */
+    /* It cites a certificate whose term was over, or one that was suspended when it began:
+     * reference_ns are bounded by it. */
+    bool is_lapsed, is_suspended;
     /* The record that it is of, for who wants to know; nothing is rated by it. */
     uint64_t seq;
     uint32_t node, epoch;
@@ -101,6 +103,7 @@ struct dyno_line {
     int64_t speed_up_ppm; /* that the price was made with; 0: no matter */
     uint64_t requests, items;
     uint64_t lapsed;    /* of the requests, those that cite a certificate whose term was over */
+    uint64_t suspended; /* those that cite one which was suspended */
     uint64_t unclaimed; /* those whose records name another tariff, or another version of it */
     dyno_u128 core_ns;  /* of all cores, where devices are told by core */
     dyno_u128 device_ns, reference_ns, byte_ns;
@@ -151,7 +154,7 @@ enum dyno_status dyno_rater_finish(struct dyno_rater *rater, struct dyno_arena *
 
 /* What is strange in the records of an account, in requests. */
 struct dyno_account_doubts {
-    uint64_t lapsed, unclaimed; /* as in lines */
+    uint64_t lapsed, suspended, unclaimed; /* as in lines */
 };
 struct dyno_account_doubts dyno_account_doubts(const struct dyno_account *account);
 

@@ -162,6 +162,7 @@ static void add_sum(struct dyno_line *line, const struct dyno_sum *sum)
     line->requests += sum->requests;
     line->items += sum->items;
     line->lapsed += sum->lapsed;
+    line->suspended += sum->suspended;
     line->unclaimed += sum->unclaimed;
     line->core_ns += sum->core_ns;
     line->reference_ns += sum->reference_ns;

@@ -13,7 +13,7 @@ struct dyno_sum {
     uint32_t is_late, is_taken_back;
     uint32_t is_device; /* core_ns are those of whole devices; where nobody multiplied them */
     int32_t hour;       /* since 1970, where the tariff has a residency floor; else 0 */
-    uint64_t requests, items, lapsed, unclaimed;
+    uint64_t requests, items, lapsed, suspended, unclaimed;
     dyno_u128 core_ns, reference_ns, byte_ns; /* core_ns: of cores, or of whole devices */
 };
 

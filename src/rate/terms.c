@@ -140,6 +140,7 @@ struct dyno_account_doubts dyno_account_doubts(const struct dyno_account *accoun
     struct dyno_account_doubts doubts = {0};
     for (size_t i = 0; i < account->line_count; i++) {
         doubts.lapsed += account->lines[i].lapsed;
+        doubts.suspended += account->lines[i].suspended;
         doubts.unclaimed += account->lines[i].unclaimed;
     }
     return doubts;
@@ -154,6 +155,13 @@ static void say_doubts(const struct dyno_account *account, struct dyno_strbuf *o
             "Warning: %llu request%s a certificate whose term was over; of such work "
             "at most the device time is charged.\n",
             (unsigned long long)doubts.lapsed, doubts.lapsed == 1 ? " cites" : "s cite");
+    if (doubts.suspended > 0)
+        dyno_strbuf_printf(
+            out,
+            "Warning: %llu request%s a certificate that was suspended when %s began; of such work "
+            "at most the device time is charged.\n",
+            (unsigned long long)doubts.suspended, doubts.suspended == 1 ? " cites" : "s cite",
+            doubts.suspended == 1 ? "it" : "they");
     if (doubts.unclaimed > 0)
         dyno_strbuf_printf(
             out,

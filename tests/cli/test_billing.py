@@ -169,11 +169,12 @@ def case_by_certificate(t):
 
 
 def exported(t, bill):
-    """What the exports say of each line of usage: requests after a certificate, requests of another tariff."""
+    """What the exports say of each line of usage: requests after a certificate, of another tariff, while suspended."""
     rows = list(csv.DictReader(io.StringIO(t.works(*bill, "--format=csv"))))
-    found = [(int(r["requests_after_certificate"]), int(r["requests_of_another_tariff"])) for r in rows if r["kind"] == "usage"]
+    names = ("requests_after_certificate", "requests_of_another_tariff", "requests_while_suspended")
+    found = [tuple(int(r[name]) for name in names) for r in rows if r["kind"] == "usage"]
     rows = list(csv.DictReader(io.StringIO(t.works(*bill, "--format=focus"))))
-    names = ("x_RequestsAfterCertificate", "x_RequestsOfAnotherTariff")
+    names = ("x_RequestsAfterCertificate", "x_RequestsOfAnotherTariff", "x_RequestsWhileSuspended")
     check([tuple(int(r[name]) for name in names) for r in rows if r["x_LineKind"] == "usage"] == found, rows, found)
     check(all(r[name] == "" for name in names for r in rows if r["x_LineKind"] in ("tiers", "minimum", "credit")), rows)
     return found
@@ -199,7 +200,7 @@ def case_after_the_term(t):
         check(int(warned[1]) == count if warned else count == 0, text, line)
         used, = json.loads(t.works("usage", *ask, "--json"))
         check(used["reference_ns"] == line["reference_ns"], used, line)
-        check(exported(t, bill) == [(count, 0)], count)
+        check(exported(t, bill) == [(count, 0, 0)], count)
         return count, int(line["reference_ns"]) // HOUR, float(line["unit_price"])
     count, hours, price = told(good)
     check((count, hours) == (0, 400) and 1.8 < price < 2, count, hours, price)
@@ -224,6 +225,60 @@ def case_after_the_term(t):
     check("Warning: 1 request cites" in page, page)
 
 
+def case_while_suspended(t):
+    """A record that cites a certificate which was suspended when it began: at most its device time, for good, and the
+    invoice says it; by bill, usage and what-if alike."""
+    (t.folder / "certs").mkdir()
+    reference, engine = t.tool("make_cert", "certs", 4).split()
+    ask = (*ASK, "--certificates=certs")
+    bill = ("invoice", *ask, "--tariffs=book.json", "--tenant=acme")
+    put_all(t, lines=[f"acme resnet fp32 realtime {engine} ok 1 {100 * HOUR} {400 * HOUR} {NOVEMBER + s}" for s in range(10)])
+
+    def says(address, state, since, before=""):
+        t.put(f"certs/{address}.state.json", json.dumps({
+            "certificate": address, "state": state, "since": f"2026-11-01T00:00:{since:02}Z", "reason": "it drifted",
+            "before": [{"from": f"2026-11-01T00:00:{a:02}Z", "until": f"2026-11-01T00:00:{b:02}Z"} for a, b in before]}).encode())
+
+    def told():
+        text = t.works(*bill)
+        line, = json.loads(t.works(*bill, "--json"))["lines"]
+        warned = re.search(r"^Warning: (\d+) requests? cites? a certificate that was suspended when (it|they) began; of such work at "
+                           r"most the device time is charged\.$", text, re.M)
+        count = line.get("requests_while_suspended", 0)
+        check(int(warned[1]) == count if warned else count == 0, text, line)
+        check(exported(t, bill) == [(0, 0, count)], count)
+        used, = json.loads(t.works("usage", *ask, "--json"))
+        check(used["reference_ns"] == line["reference_ns"], used, line)
+        what, = json.loads(t.works("whatif", *ask, "--tariffs=book.json", "--json"))["scenarios"]
+        check(what["tenants"]["acme"] == line["amount"], what, line)
+        return count, int(line["reference_ns"]) // HOUR, float(line["unit_price"])
+    count, hours, price = told()
+    check((count, hours) == (0, 4000) and 1.8 < price < 2, count, hours, price)
+    says(engine, "suspended", 7)
+    check(told() == (3, 3100, price), told())
+    says(engine, "suspended", 7, [(2, 4)])
+    check(told() == (5, 2500, price), told())
+    says(engine, "in force", 9, [(2, 4), (7, 9)])
+    check(told() == (4, 2800, price), told())
+    t.works("invoice", "--ledger=ledger", "--period=2026-11", "--certificates=certs", "--tariffs=book.json", "--final",
+            "--books=books")
+    replay = ("invoice", "--verify=books/1-1.invoice.json", "--ledger=ledger", "--certificates=certs", "--books=books")
+    check("it warns: 0 of its requests cite a certificate after its term, 4 one that was suspended, 0 were recorded" in
+          t.works(*replay))
+    check(json.loads(t.works(*replay, "--json"))["requests_while_suspended"] == 4)
+    t.works("certify", f"--suspend=certs/{engine}.engine.json", "--reason=again")  # now, and so of no closed time
+    t.works("certify", f"--reinstate=certs/{engine}.engine.json")
+    t.works(*replay)
+    page = t.works("invoice", "--ledger=ledger", "--number=1-1", "--books=books", "--certificates=certs", "--format=html")
+    check("Warning: 4 requests cite a certificate that was suspended" in page, page)
+    shutil.rmtree(t.folder / "ledger")
+    put_all(t, lines=[f"acme resnet fp32 realtime ref:{reference} ok 1 {100 * HOUR} {400 * HOUR} {NOVEMBER}"])
+    says(reference, "suspended", 0)
+    check(told() == (1, 100, 3.0), "the reference certificate alone")
+    t.put(f"certs/{reference}.state.json", b"{}")
+    t.fails("E_CORRUPT", f"*certs/{reference}.state.json: the state is of another certificate", *bill)
+
+
 def case_another_version_was_told(t):
     """What a record says of its tariff is held against the book, which prices it; the invoice says where they differ."""
     def use(tariff, outcome="ok"):
@@ -237,11 +292,11 @@ def case_another_version_was_told(t):
         check(f"Warning: 5 {told}" in t.works(*bill, *how))
     lines = json.loads(t.works(*bill, "--json"))["lines"]
     check([line.get("requests_of_another_tariff") for line in lines] == [5, None] and lines[0]["amount"] == "21.00", lines)
-    check(exported(t, bill) == [(0, 5), (0, 0)])
+    check(exported(t, bill) == [(0, 5, 0), (0, 0, 0)])
     check("acme" in t.works("whatif", *ASK, "--tariffs=book.json", "--tariff=hourly"))
     t.works(*bill, "--final", "--books=books")
     replay = ("invoice", "--verify=books/1-1.invoice.json", "--ledger=ledger", "--books=books")
-    check("it warns: 0 of its requests cite a certificate after its term, 5 were recorded under another version of the tariff"
+    check("it warns: 0 of its requests cite a certificate after its term, 0 one that was suspended, 5 were recorded under another version of the tariff"
           in t.works(*replay))
     check(json.loads(t.works(*replay, "--json"))["requests_of_another_tariff"] == 5)
     shutil.rmtree(t.folder / "ledger")

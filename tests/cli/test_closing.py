@@ -193,7 +193,7 @@ def case_verify(t):
     told = json.loads(t.works(*verify, "--verify=books/1-1.invoice.json", "--json"))
     sha = hashlib.sha256((t.folder / "books" / "1-1.invoice.json").read_bytes()).hexdigest()
     check(told == {"good": True, "number": "1-1", "tenant": "acme", "sha256": sha, "is_listed": False,
-                   "requests_after_certificate": 0, "requests_of_another_tariff": 0}, told)
+                   "requests_after_certificate": 0, "requests_while_suspended": 0, "requests_of_another_tariff": 0}, told)
     told = json.loads(t.works(*verify, "--verify=books/1-1.invoice.json", "--books=books", "--json"))
     check(told["is_listed"] is True, told)
     said = (t.folder / "books" / "1-1.invoice.json").read_text()

@@ -187,17 +187,21 @@ def nano(text):
 
 def case_the_invoice_counts_the_same(t):
     """For any tariff and any records: a budget was used by what the lines of usage and of cold starts come to before they
-    are rounded, in money and in work, of all and of a model and class. The terms end while the records begin."""
+    are rounded, in money and in work, of all and of a model and class. The terms end, and one certificate is
+    suspended, while the records begin."""
     start_s = int(time.time()) + 1000
     for device, ns in (("slow", 20e6), ("fast", 5e6)):
         (t.folder / "certs").mkdir(exist_ok=True)
         t.tool("make_cert", "certs", 4, f"device={device}", f"item_ns={ns}", f"ends={start_s + 50}")
     engines = sorted(p.name[:64] for p in (t.folder / "certs").glob("*.engine.json"))
     check(len(engines) == 2, engines)
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start_s + 25))
+    t.put(f"certs/{engines[0]}.state.json", json.dumps({"certificate": engines[0], "state": "suspended", "since": since,
+                                                        "reason": "a test"}).encode())
     t.put("table.json", json.dumps({"dyno_device_factors": 1, "reference": "slow", "devices": [
         {"class": "slow", "factor_1e9": 1000000000, "source": "definition"},
         {"class": "fast", "factor_1e9": 333333333, "source": "elsewhere", "from": "a test"}]}).encode())
-    seen = dict.fromkeys(("cold-start", "tiers", "usage", "minimum", "factors", "lapsed"), 0)
+    seen = dict.fromkeys(("cold-start", "tiers", "usage", "minimum", "factors", "lapsed", "suspended"), 0)
     for seed in range(16):
         random = Random(seed)
         db, ledger = f"--control-db={seed}.db", f"l{seed}"
@@ -220,6 +224,7 @@ def case_the_invoice_counts_the_same(t):
             for line in lines:
                 seen[line["kind"]] = seen.get(line["kind"], 0) + 1
                 seen["lapsed"] += line.get("requests_after_certificate", 0)
+                seen["suspended"] += line.get("requests_while_suspended", 0)
             for budget in json.loads(t.works("quota", "show", tenant, db, "--json")):
                 mine = [line for line in lines if line["kind"] in ("usage", "cold-start") and
                         budget["model"] in (None, line["model"]) and budget["class"] in (None, line.get("class", "rt"))]

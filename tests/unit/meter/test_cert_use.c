@@ -343,9 +343,16 @@ static void test_epu_shared(void)
 /* Once it is over, at most what the device took; and what cannot be read has no end. */
 static void test_term(void)
 {
+    char folder[] = "/tmp/dyno-cert-XXXXXX";
+    struct dyno_arena *arena = dyno_arena_create();
     struct dyno_cert *cert = make(DYNO_CERT_REFERENCE, &cert_good);
-    struct dyno_cert_term term = dyno_cert_term_of(cert);
+    struct dyno_cert_term term;
+    struct dyno_strbuf path = {0};
     struct dyno_err err = {0};
+    REQUIRE(arena != NULL && mkdtemp(folder) != NULL);
+    CHECK(dyno_cert_term_of(cert, folder, arena, &term, &err) == DYNO_OK);
+    CHECK(dyno_cert_term_at(&term, dyno_cert_expires_s(cert) - 1) == DYNO_CERT_IN_FORCE);
+    CHECK(dyno_cert_term_at(&term, dyno_cert_expires_s(cert)) == DYNO_CERT_EXPIRED);
     CHECK(term.ends_s == dyno_cert_expires_s(cert) && term.threads == 2);
     CHECK(dyno_cert_term_bound(&term, 400, 100, false) == 100);
     CHECK(dyno_cert_term_bound(&term, 400, 101, true) == 50);
@@ -353,8 +360,22 @@ static void test_term(void)
     CHECK(dyno_cert_term_bound(&term, 0, 100, false) == 0);
     term.threads = 0;
     CHECK(dyno_cert_term_bound(&term, 400, 100, true) == 100);
-    CHECK(dyno_cert_term_read("/nowhere", "a", DYNO_CERT_ENGINE, &term, &err) == DYNO_OK);
-    CHECK(term.ends_s == INT64_MAX);
+    CHECK(dyno_cert_term_read("/nowhere", "a", DYNO_CERT_ENGINE, arena, &term, &err) == DYNO_OK);
+    CHECK(term.ends_s == INT64_MAX && dyno_cert_term_at(&term, 1) == DYNO_CERT_IN_FORCE);
+    /* Suspended from the 10th second to the 20th, and from the 30th on. */
+    const int64_t at = cert->issued_s;
+    CHECK(set_state(cert, folder, DYNO_CERT_SUSPENDED, at + 10) == DYNO_OK);
+    CHECK(set_state(cert, folder, DYNO_CERT_IN_FORCE, at + 20) == DYNO_OK);
+    CHECK(set_state(cert, folder, DYNO_CERT_SUSPENDED, at + 30) == DYNO_OK);
+    CHECK(dyno_cert_term_of(cert, folder, arena, &term, &err) == DYNO_OK);
+    for (int64_t s = 0; s < 40; s++)
+        CHECK(dyno_cert_term_at(&term, at + s) ==
+              ((s >= 10 && s < 20) || s >= 30 ? DYNO_CERT_SUSPENDED : DYNO_CERT_IN_FORCE));
+    CHECK(dyno_cert_term_at(&term, dyno_cert_expires_s(cert)) == DYNO_CERT_EXPIRED);
+    dyno_strbuf_printf(&path, "rm -r %s", folder);
+    CHECK(system(path.text) == 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+    dyno_strbuf_fini(&path);
+    dyno_arena_destroy(arena);
     dyno_cert_destroy(cert);
 }
 
