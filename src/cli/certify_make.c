@@ -58,7 +58,7 @@ enum dyno_status dyno_certify_tell(const struct dyno_certify_options *options,
 
 static void folder_of(const struct dyno_certify_options *options, char *out, size_t bytes)
 {
-    const char *slash = strrchr(options->engine, '/');
+    const char *slash = options->engine != NULL ? strrchr(options->engine, '/') : NULL;
     if (options->out != NULL)
         (void)snprintf(out, bytes, "%s", options->out);
     else
@@ -134,7 +134,8 @@ static enum dyno_status make_reference(struct dyno_certify_job *job, struct dyno
     return status;
 }
 
-static uint64_t engine_batch(const struct dyno_certify_job *job)
+/* At which speeds are compared, or the baseline is timed. */
+static uint64_t batch_of(const struct dyno_certify_job *job)
 {
     const uint64_t batch =
         job->cited != NULL ? job->cited->batch : dyno_cert_sweep_batch(job->reference);
@@ -169,8 +170,11 @@ static enum dyno_status issue(struct dyno_certify_job *job, struct dyno_err *err
     if (job->reference != NULL) {
         job->reference->issued_s = now_s;
         DYNO_TRY(dyno_cert_derive(job->reference, err));
-        job->engine->reference = job->reference->address;
     }
+    if (job->engine == NULL)
+        return DYNO_OK;
+    if (job->reference != NULL)
+        job->engine->reference = job->reference->address;
     job->engine->issued_s = now_s;
     return dyno_cert_derive(job->engine, err);
 }
@@ -183,6 +187,17 @@ static int64_t scenario_batch(const struct dyno_certify_job *job, const struct d
     return most > job->subject.batch_min ? most : job->subject.batch_min;
 }
 
+static enum dyno_status begin_engine(struct dyno_certify_job *job, struct dyno_err *err)
+{
+    job->engine = dyno_cert_create(DYNO_CERT_ENGINE);
+    if (job->engine == NULL)
+        return DYNO_NOMEM(err);
+    DYNO_TRY(dyno_certify_fill(job->options, &job->subject, job->engine, err));
+    DYNO_TRY(dyno_cert_add_earlier(job->folder, job->engine, err));
+    DYNO_TRY(dyno_certify_accuracy(job->options, &job->subject, job->engine, err));
+    return dyno_certify_gate(job, err);
+}
+
 static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_err *err)
 {
     job->campaign = (struct dyno_certify_campaign){
@@ -190,13 +205,8 @@ static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_er
         .subject = &job->subject,
         .schedule = dyno_certify_schedule(job->options->trial, job->options->processes),
     };
-    job->engine = dyno_cert_create(DYNO_CERT_ENGINE);
-    if (job->engine == NULL)
-        return DYNO_NOMEM(err);
-    DYNO_TRY(dyno_certify_fill(job->options, &job->subject, job->engine, err));
-    DYNO_TRY(dyno_cert_add_earlier(job->folder, job->engine, err));
-    DYNO_TRY(dyno_certify_accuracy(job->options, &job->subject, job->engine, err));
-    DYNO_TRY(dyno_certify_gate(job, err));
+    if (job->options->engine != NULL)
+        DYNO_TRY(begin_engine(job, err));
     if (job->cited != NULL) {
         DYNO_TRY(dyno_certify_check_threads(job, job->cited, err));
         DYNO_TRY(dyno_certify_check_baseline(job, job->cited, err));
@@ -205,10 +215,12 @@ static enum dyno_status measure_all(struct dyno_certify_job *job, struct dyno_er
         DYNO_TRY(make_reference(job, err));
     }
     const struct dyno_cert *reference = job->cited != NULL ? job->cited : job->reference;
+    const uint64_t batch = batch_of(job);
     job->campaign.batch_max = scenario_batch(job, reference);
-    job->engine->batch = engine_batch(job);
-    DYNO_TRY(dyno_certify_measure(job, job->engine->batch, err));
-    if (job->engine->outcome != DYNO_CERT_REFUSED)
+    if (job->engine != NULL)
+        job->engine->batch = batch;
+    DYNO_TRY(dyno_certify_measure(job, batch, err));
+    if (job->engine != NULL && job->engine->outcome != DYNO_CERT_REFUSED)
         DYNO_TRY(measure_scenarios(job, err));
     return issue(job, err);
 }
@@ -251,10 +263,11 @@ static enum dyno_status save_all(struct dyno_certify_job *job, struct dyno_err *
     enum dyno_status status = DYNO_OK;
     if (job->reference != NULL)
         status = dyno_cert_save(job->reference, job->folder, &reference_path, err);
-    if (status == DYNO_OK)
+    if (status == DYNO_OK && job->engine != NULL)
         status = dyno_cert_save(job->engine, job->folder, &engine_path, err);
+    const struct dyno_cert *judged = job->engine != NULL ? job->engine : job->reference;
     if (status == DYNO_OK)
-        status = dyno_certify_save_svg(job->options, job->engine, err);
+        status = dyno_certify_save_svg(job->options, judged, err);
     if (status == DYNO_OK && job->options->keep_baseline)
         status = keep_baseline(job, err);
     const struct dyno_certify_told told[] = {
@@ -263,12 +276,11 @@ static enum dyno_status save_all(struct dyno_certify_job *job, struct dyno_err *
     };
     if (status == DYNO_OK)
         status = dyno_certify_tell(job->options, told, DYNO_COUNT(told), NULL, err);
-    const struct dyno_cert *refused = job->engine;
     if (job->reference != NULL && job->reference->outcome == DYNO_CERT_REFUSED)
-        refused = job->reference;
-    if (status == DYNO_OK && refused->outcome == DYNO_CERT_REFUSED)
+        judged = job->reference;
+    if (status == DYNO_OK && judged->outcome == DYNO_CERT_REFUSED)
         status = DYNO_FAIL(err, DYNO_E_BUSY, "the %s certificate is refused: %s%s",
-                           dyno_cert_kind_text(refused->kind), refused->reason, hint_of(refused));
+                           dyno_cert_kind_text(judged->kind), judged->reason, hint_of(judged));
     if (status == DYNO_OK && job->options->factors != NULL)
         status = dyno_certify_note_factor(job->options->factors,
                                           job->cited != NULL ? job->cited : job->reference,
@@ -286,6 +298,17 @@ void dyno_certify_job_end(struct dyno_certify_job *job)
     dyno_cert_destroy(job->cited);
 }
 
+/* Nothing would be made. */
+static enum dyno_status fail_there(const struct dyno_certify_job *job, struct dyno_err *err)
+{
+    char address[DYNO_CERT_HEX_ROOM];
+    dyno_cert_hex(&job->cited->address, address);
+    return DYNO_FAIL(err, DYNO_E_ARG,
+                     "%s has the reference certificate of this model and device, %.16s...; "
+                     "--new-reference makes another one, --engine=FILE an engine certificate",
+                     job->folder, address);
+}
+
 static enum dyno_status find_cited(struct dyno_certify_job *job, struct dyno_err *err)
 {
     const struct dyno_certify_options *options = job->options;
@@ -297,9 +320,12 @@ static enum dyno_status find_cited(struct dyno_certify_job *job, struct dyno_err
                                         .to_bill = !options->trial};
     const struct dyno_cert_query query = {
         .kind = DYNO_CERT_REFERENCE, .is_trial = options->trial, .want = want};
+    if (options->reference == NULL && !options->new_reference)
+        DYNO_TRY(dyno_cert_find(job->folder, &query, &job->cited, err));
+    if (options->engine == NULL && job->cited != NULL)
+        return fail_there(job, err);
     if (options->reference == NULL)
-        return options->new_reference ? DYNO_OK
-                                      : dyno_cert_find(job->folder, &query, &job->cited, err);
+        return DYNO_OK;
     DYNO_TRY(dyno_cert_load(options->reference, &job->cited, err));
     if (job->cited->kind != DYNO_CERT_REFERENCE)
         return DYNO_FAIL(err, DYNO_E_ARG,

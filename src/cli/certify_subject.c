@@ -18,9 +18,10 @@
 
 /* --- range --- */
 
-static enum dyno_status range_of_engine(struct dyno_certify_subject *subject, struct dyno_err *err)
+static enum dyno_status range_of_engine(struct dyno_certify_subject *subject,
+                                        const struct dyno_engine *engine, struct dyno_err *err)
 {
-    subject->input_count = dyno_engine_input_count(subject->engine);
+    subject->input_count = dyno_engine_input_count(engine);
     subject->inputs =
         dyno_arena_alloc(subject->arena, subject->input_count + 1U, sizeof(*subject->inputs));
     if (subject->inputs == NULL)
@@ -28,7 +29,7 @@ static enum dyno_status range_of_engine(struct dyno_certify_subject *subject, st
     for (uint32_t i = 0; i < subject->input_count; i++) {
         struct dyno_io_info info;
         struct dyno_cert_input *input = &subject->inputs[i];
-        dyno_engine_input(subject->engine, i, &info);
+        dyno_engine_input(engine, i, &info);
         *input = (struct dyno_cert_input){
             .name = dyno_arena_strdup(subject->arena, info.name),
             .type = dyno_dtype_text((enum dyno_dtype)info.dtype),
@@ -72,6 +73,14 @@ static enum dyno_status narrow(struct dyno_certify_subject *subject,
                      "a shape is given for '%s', which is not an input of the engine", shape->name);
 }
 
+static enum dyno_status fail_unbounded(const struct dyno_cert_input *input, uint32_t dim,
+                                       struct dyno_err *err)
+{
+    return DYNO_FAIL(err, DYNO_E_ARG,
+                     "input '%s': size %u is open without a bound: --maxShapes must give one",
+                     input->name, dim);
+}
+
 static int64_t batch_limit(const struct dyno_certify_subject *subject)
 {
     return subject->device.on_gpu ? BATCH_MAX_GPU : BATCH_MAX;
@@ -90,13 +99,25 @@ static enum dyno_status range_of_flags(const struct dyno_certify_options *option
         for (uint32_t d = 0; d < input->rank; d++) {
             const bool is_first = d == 0;
             if (input->max[d] > DYNO_CERT_AXIS_MAX && input->min[d] < input->max[d] && !is_first)
-                return DYNO_FAIL(err, DYNO_E_ARG,
-                                 "input '%s': size %u is open without a bound: --maxShapes must "
-                                 "give one",
-                                 input->name, d);
+                return fail_unbounded(input, d, err);
             /* A batch without a bound is certified as far as the sweep goes. */
             if (is_first && input->max[d] > DYNO_CERT_AXIS_MAX)
                 input->max[d] = batch_limit(subject);
+        }
+    }
+    return DYNO_OK;
+}
+
+/* Without an engine, of what the baseline was built for, which the flags have said. */
+static enum dyno_status range_of_baseline(struct dyno_certify_subject *subject,
+                                          struct dyno_err *err)
+{
+    DYNO_TRY(range_of_engine(subject, subject->baseline, err));
+    for (uint32_t i = 0; i < subject->input_count; i++) {
+        const struct dyno_cert_input *input = &subject->inputs[i];
+        for (uint32_t d = 0; d < input->rank; d++) {
+            if (input->max[d] > DYNO_CERT_AXIS_MAX && input->min[d] < input->max[d])
+                return fail_unbounded(input, d, err);
         }
     }
     return DYNO_OK;
@@ -395,9 +416,12 @@ static enum dyno_status build_baseline(const struct dyno_certify_options *option
 {
     struct dyno_built built = {0};
     struct dyno_findings findings = {0};
-    const struct dyno_profile_input *profile = dyno_certify_profile(subject);
-    if (profile == NULL)
+    struct dyno_cli_shapes profile = {dyno_certify_profile(subject), subject->input_count};
+    if (profile.items == NULL)
         return DYNO_NOMEM(err);
+    if (subject->inputs == NULL) /* its own range, as far as the flags do not say */
+        DYNO_TRY(dyno_cli_shapes(options->shapes, options->min_shapes, options->opt_shapes,
+                                 options->max_shapes, subject->arena, &profile, err));
     if (options->save_baseline != NULL) {
         (void)snprintf(subject->baseline_path, sizeof(subject->baseline_path), "%s",
                        options->save_baseline);
@@ -415,8 +439,8 @@ static enum dyno_status build_baseline(const struct dyno_certify_options *option
     }
     const struct dyno_build_options build = {.onnx_path = subject->onnx_path,
                                              .engine_path = subject->baseline_path,
-                                             .profile = profile,
-                                             .profile_count = subject->input_count,
+                                             .profile = profile.items,
+                                             .profile_count = profile.count,
                                              .pool = subject->pool,
                                              .device = subject->device.name,
                                              .baseline = true,
@@ -464,11 +488,13 @@ static enum dyno_status open_all(const struct dyno_certify_options *options,
     }
     if (like != NULL) {
         DYNO_TRY(copy_range(like, subject, err));
-    } else {
-        DYNO_TRY(range_of_engine(subject, err));
+    } else if (subject->engine != NULL) {
+        DYNO_TRY(range_of_engine(subject, subject->engine, err));
         DYNO_TRY(range_of_flags(options, subject, err));
     }
     DYNO_TRY(open_baseline(options, subject, err));
+    if (subject->inputs == NULL)
+        DYNO_TRY(range_of_baseline(subject, err));
     DYNO_TRY(dyno_certify_describe(subject, err));
     DYNO_TRY(check_inputs(subject, subject->baseline, err));
     if (subject->engine != NULL)

@@ -22,7 +22,7 @@ static const struct dyno_flag flags[] = {
      AT(engine)},
     {.name = "--out",
      .value = "DIR",
-     .help = "Folder for the certificates; default: the engine's",
+     .help = "Folder for the certificates; default: the engine's, or else this one",
      .kind = DYNO_FLAG_STR,
      AT(out)},
     {.name = "--reference",
@@ -313,6 +313,19 @@ static enum dyno_status check_processes(const struct dyno_certify_options *optio
     return DYNO_OK;
 }
 
+static enum dyno_status check_reference_alone(const struct dyno_certify_options *options,
+                                              struct dyno_err *err)
+{
+    const char *flag = options->reference != NULL       ? "--reference"
+                       : options->load_inputs.count > 0 ? "--loadInputs"
+                       : options->top_1                 ? "--top1"
+                                                        : NULL;
+    return options->engine != NULL || flag == NULL
+               ? DYNO_OK
+               : DYNO_FAIL(err, DYNO_E_ARG,
+                           "%s is for an engine certificate: --engine=FILE is missing", flag);
+}
+
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
 {
     struct dyno_certify_options options = *(const struct dyno_certify_options *)opaque;
@@ -348,8 +361,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         return dyno_certify_watch(&options, err);
     if (options.verify != NULL)
         return dyno_certify_verify(&options, err);
-    if (options.engine == NULL)
-        return DYNO_FAIL(err, DYNO_E_ARG, "--engine=FILE is missing");
+    DYNO_TRY(check_reference_alone(&options, err));
     return dyno_certify_make(&options, err);
 }
 
@@ -364,9 +376,10 @@ const struct dyno_command dyno_command_certify = {
         "the engine in turn in at least five fresh processes, in blocks of four segments of a "
         "second; the same with the unoptimised execution against itself. Writes a reference "
         "certificate (what an item takes unoptimised) unless there is one to cite, and an engine "
-        "certificate (how many times as fast the engine is), both with all samples. Exits with "
-        "75 when the machine was too noisy and the certificate is refused, with 1 when the "
-        "engine's answers are not those of the model.",
+        "certificate (how many times as fast the engine is), both with all samples. Without "
+        "--engine the reference certificate alone is made, of the shapes that the flags say: that "
+        "is what a factor between devices wants. Exits with 75 when the machine was too noisy and "
+        "the certificate is refused, with 1 when the engine's answers are not those of the model.",
     .flags = flags,
     .flag_count = DYNO_COUNT(flags),
     .options_bytes = sizeof(struct dyno_certify_options),

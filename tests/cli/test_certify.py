@@ -426,10 +426,39 @@ def case_accuracy_gate(t):
             "to * %, 99.0000 % are wanted", "certify", "m.onnx", "--engine=w.engine", "--trial")
 
 
+def case_reference_alone(t):
+    """Without an engine: what a second device wants for its factor.  An engine certificate cites it afterwards."""
+    build(t)
+    alone = lambda *more: ("certify", "m.onnx", "--trial", "--threads=1", *more)
+    report = json.loads(t.works(*alone("--json", "--svg=r.svg", "--keep-baseline")))
+    check(list(report) == ["reference"], report)
+    cert = json.loads((t.folder / report["reference"]["file"]).read_text())
+    check(cert["kind"] == "reference" and cert["outcome"] == "trial" and cert["batch"] == 2, cert)
+    check((t.folder / f"{cert['baseline_sha256']}.engine").exists() and (t.folder / "r.svg").exists())
+    t.fails("E_ARG", f"dyno certify: . has the reference certificate of this model and device, {report['reference']['address'][:16]}...; *",
+            *alone())
+    again = json.loads(t.works(*alone("--json", "--new-reference")))
+    check(again["reference"]["address"] != report["reference"]["address"])
+    check("reference" not in certify(t), "the reference certificate was made anew")
+    for flag in ("--reference=c.json", "--loadInputs=x:x.npy", "--top1"):
+        t.fails("E_ARG", f"dyno certify: {flag.split('=')[0]} is for an engine certificate: --engine=FILE is missing", *alone(flag))
+
+
+def case_reference_alone_of_open_shapes(t):
+    """The flags say the range, and must bound it; the same range by an engine is the same baseline."""
+    build(t, "n", "n", "--minShapes=x:1x3x6x6", "--optShapes=x:2x3x6x6", "--maxShapes=x:4x3x6x6")
+    t.fails("E_ARG", "dyno certify: input 'x': size 0 is open without a bound: --maxShapes must give one", "certify", "n.onnx",
+            "--trial", "--threads=1")
+    report = json.loads(t.works("certify", "n.onnx", "--trial", "--threads=1", "--json", "--minShapes=x:1x3x6x6", "--optShapes=x:2x3x6x6",
+                                "--maxShapes=x:4x3x6x6"))
+    check("reference" not in certify(t, name="n"), "another baseline")
+    cert = json.loads((t.folder / report["reference"]["file"]).read_text())
+    check(cert["sweep"][0][0] == 1 and cert["batch"] <= 4, cert["sweep"])
+
+
 def case_flags(t):
     t.fails("E_ARG", "dyno certify: MODEL.onnx is missing", "certify")
     t.put("m.onnx", good())
-    t.fails("E_ARG", "dyno certify: --engine=FILE is missing", "certify", "m.onnx")
     t.fails("E_IO", "dyno certify: cannot write into folder 'nowhere': *", "certify", "m.onnx",
             "--engine=m.engine", "--out=nowhere")
     t.fails("E_ARG", "dyno certify: the model is given twice", "certify", "m.onnx",
