@@ -46,7 +46,8 @@ enum dyno_status dyno_file_map(const char *path, struct dyno_file_map *map_out,
                                struct dyno_err *err)
 {
     *map_out = (struct dyno_file_map){0};
-    const int fd = lose_this_one() ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    /* A named pipe is opened at once, and refused: waiting for who writes it would be for ever. */
+    const int fd = lose_this_one() ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return io_error(err, "open", path, errno);
     struct stat info;

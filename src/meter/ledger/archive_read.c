@@ -44,7 +44,7 @@ static struct archive *of_file(struct dyno_ledger_file *file)
 bool dyno_archive_is(const char *path)
 {
     uint8_t magic[4];
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return false;
     const bool is_one = read(fd, magic, sizeof(magic)) == (ssize_t)sizeof(magic) &&
