@@ -1,6 +1,7 @@
 /* usage_source.c - two passes over the files of ledgers: this is the first, and the walking. */
 #include "cli/usage_source.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/hex.h"
@@ -82,6 +83,26 @@ static enum dyno_status take_head(struct dyno_usage_source *source, struct dyno_
 
 /* --- walking --- */
 
+/* The file's next group, and its names; which is the number after the one before, or else somebody
+ * took groups out.  *found_out false: the file ends. */
+static enum dyno_status next_group(struct dyno_usage_source *source, struct dyno_usage_names *names,
+                                   uint64_t number, uint64_t end, struct dyno_ledger_group *group,
+                                   bool *found_out, struct dyno_err *err)
+{
+    enum dyno_status status = dyno_ledger_file_group(source->file, number, group, found_out, err);
+    if (status == DYNO_OK && *found_out &&
+        (!is_read(source, group->group.number) || group->group.number >= end))
+        *found_out = false;
+    if (status != DYNO_OK || !*found_out)
+        return status;
+    if (group->group.number != number)
+        return DYNO_FAIL(err, DYNO_E_CORRUPT, "group %" PRIu64 " is missing", number);
+    status = dyno_usage_names_add(source, names, &group->items, err);
+    if (status != DYNO_OK)
+        dyno_err_prefix(err, "group %" PRIu64, number);
+    return status;
+}
+
 static enum dyno_status walk_file(struct dyno_usage_source *source, const char *path, uint64_t *end,
                                   bool is_first, dyno_usage_group_fn *visit, void *arg,
                                   struct dyno_err *err)
@@ -91,18 +112,22 @@ static enum dyno_status walk_file(struct dyno_usage_source *source, const char *
     bool found = true;
     enum dyno_status status =
         dyno_ledger_store_open(source->files->store, path, &source->file, err);
-    if (status == DYNO_OK)
+    if (status == DYNO_OK) {
+        number = dyno_ledger_file_opening(source->file)->frontier.count;
         status = find_bound(source, err);
+    }
     while (status == DYNO_OK) {
         struct dyno_ledger_group group;
-        status = dyno_ledger_file_group(source->file, number, &group, &found, err);
-        if (status != DYNO_OK || !found || !is_read(source, group.group.number) ||
-            (!is_first && group.group.number >= *end))
+        status =
+            next_group(source, &names, number, is_first ? UINT64_MAX : *end, &group, &found, err);
+        if (status != DYNO_OK) {
+            dyno_err_prefix(err, "\"%s\"", path);
             break;
-        status = dyno_usage_names_add(source, &names, &group.items, err);
-        if (status == DYNO_OK)
-            status = visit(source, &names, &group, arg, err);
-        number = group.group.number + 1;
+        }
+        if (!found)
+            break;
+        status = visit(source, &names, &group, arg, err);
+        number++;
     }
     if (is_first)
         *end = number;
@@ -143,6 +168,12 @@ static enum dyno_status survey(struct dyno_usage_source *source, struct dyno_usa
     if (dyno_usage_was_read(source, group->group.number))
         span->billed_sent_seq = span->sent_seq;
     if (group->group.record_count > 0) {
+        if (group->group.first_seq <= span->source.last_seq)
+            return DYNO_FAIL(err, DYNO_E_ARG,
+                             "record %" PRIu32 "-%" PRIu32 "-%" PRIu64
+                             " comes twice: its file is given twice, or files are not given in "
+                             "their order",
+                             group->group.node, group->group.epoch, group->group.first_seq);
         if (span->source.first_seq == 0)
             span->source.first_seq = group->group.first_seq;
         span->source.last_seq = group->group.first_seq + group->group.record_count - 1;

@@ -37,10 +37,11 @@ static void *push(struct list *list, size_t item_bytes)
     return (char *)list->items + list->count++ * item_bytes;
 }
 
-/* How far the answers of an epoch have left. */
+/* How far the answers of an epoch have left, and which records of it a file has: none, where
+ * last_seq is 0. */
 struct mark {
     uint32_t node, epoch;
-    uint64_t sent_seq;
+    uint64_t sent_seq, first_seq, last_seq;
 };
 
 struct scan {
@@ -74,7 +75,26 @@ static int compare_marks(const void *a, const void *b)
     return x->epoch < y->epoch ? -1 : x->epoch > y->epoch;
 }
 
+/* And by records. */
+static int compare_parts(const void *a, const void *b)
+{
+    const struct mark *x = a;
+    const struct mark *y = b;
+    const int by_epoch = compare_marks(a, b);
+    if (by_epoch != 0)
+        return by_epoch;
+    return x->last_seq < y->last_seq ? -1 : x->last_seq > y->last_seq;
+}
+
 /* --- the first reading --- */
+
+static enum dyno_status twice(const struct mark *mark, uint64_t seq, struct dyno_err *err)
+{
+    return DYNO_FAIL(err, DYNO_E_ARG,
+                     "record %" PRIu32 "-%" PRIu32 "-%" PRIu64
+                     " comes twice: its file is given twice",
+                     mark->node, mark->epoch, seq);
+}
 
 static enum dyno_status note_mark(struct scan *scan, const struct dyno_group *group,
                                   struct dyno_err *err)
@@ -85,10 +105,17 @@ static enum dyno_status note_mark(struct scan *scan, const struct dyno_group *gr
         last = push(&scan->marks, sizeof(*last));
         if (last == NULL)
             return DYNO_NOMEM(err);
-        *last = (struct mark){group->node, group->epoch, 0};
+        *last = (struct mark){.node = group->node, .epoch = group->epoch};
     }
     if (group->sent_seq > last->sent_seq)
         last->sent_seq = group->sent_seq;
+    if (group->record_count == 0)
+        return DYNO_OK;
+    if (group->first_seq <= last->last_seq)
+        return twice(last, group->first_seq, err);
+    if (last->last_seq == 0)
+        last->first_seq = group->first_seq;
+    last->last_seq = group->first_seq + group->record_count - 1;
     return DYNO_OK;
 }
 
@@ -112,35 +139,42 @@ static enum dyno_status note_voids(struct scan *scan, const struct dyno_items *i
 static enum dyno_status read_marks(struct scan *scan, struct dyno_ledger_file *file,
                                    uint64_t *end_out, struct dyno_err *err)
 {
-    uint64_t number = 0;
-    for (;;) {
+    uint64_t number = dyno_ledger_file_opening(file)->frontier.count;
+    for (;; number++) {
         struct dyno_ledger_group group;
         bool found = false;
         DYNO_TRY(dyno_ledger_file_group(file, number, &group, &found, err));
         *end_out = number;
         if (!found)
             return DYNO_OK;
-        number = group.group.number + 1;
+        if (group.group.number != number)
+            return DYNO_FAIL(err, DYNO_E_CORRUPT, "group %" PRIu64 " is missing", number);
         DYNO_TRY(note_mark(scan, &group.group, err));
         DYNO_TRY(note_voids(scan, &group.items, err));
     }
 }
 
-/* An epoch that goes on over several files has a mark for each: the last one says it all. */
-static void merge_marks(struct scan *scan)
+/* An epoch that goes on over several files has a mark for each: together they say it all. */
+static enum dyno_status merge_marks(struct scan *scan, struct dyno_err *err)
 {
     struct mark *marks = scan->marks.items;
     size_t count = 0;
     if (scan->marks.count == 0)
-        return;
-    qsort(marks, scan->marks.count, sizeof(*marks), compare_marks);
+        return DYNO_OK;
+    qsort(marks, scan->marks.count, sizeof(*marks), compare_parts);
     for (size_t i = 1; i < scan->marks.count; i++) {
-        if (compare_marks(&marks[count], &marks[i]) != 0)
+        if (compare_marks(&marks[count], &marks[i]) != 0) {
             marks[++count] = marks[i];
-        else if (marks[i].sent_seq > marks[count].sent_seq)
+            continue;
+        }
+        if (marks[count].last_seq > 0 && marks[i].first_seq <= marks[count].last_seq)
+            return twice(&marks[i], marks[i].first_seq, err);
+        marks[count].last_seq = marks[i].last_seq;
+        if (marks[i].sent_seq > marks[count].sent_seq)
             marks[count].sent_seq = marks[i].sent_seq;
     }
     scan->marks.count = count + 1;
+    return DYNO_OK;
 }
 
 /* --- the second reading --- */
@@ -176,7 +210,7 @@ static enum dyno_status show_record(struct scan *scan, const struct dyno_ledger_
 static enum dyno_status show_group(struct scan *scan, const struct dyno_ledger_group *group,
                                    struct dyno_err *err)
 {
-    const struct mark key = {group->group.node, group->group.epoch, 0};
+    const struct mark key = {.node = group->group.node, .epoch = group->group.epoch};
     const struct mark *mark =
         bsearch(&key, scan->marks.items, scan->marks.count, sizeof(key), compare_marks);
     scan->mark_seq = mark != NULL ? mark->sent_seq : 0;
@@ -236,8 +270,8 @@ enum dyno_status dyno_ledger_scan_store(const struct dyno_ledger_store *store,
     for (size_t i = 0; i < path_count && status == DYNO_OK; i++)
         status = read_file(&scan, paths[i], &scan.ends[i], false, err);
     if (status == DYNO_OK) {
-        merge_marks(&scan);
-        if (scan.voids.count > 0)
+        status = merge_marks(&scan, err);
+        if (status == DYNO_OK && scan.voids.count > 0)
             qsort(scan.voids.items, scan.voids.count, sizeof(struct dyno_record_id), compare_ids);
     }
     for (size_t i = 0; i < path_count && status == DYNO_OK; i++)

@@ -34,8 +34,9 @@ struct dyno_scanned {
 typedef enum dyno_status dyno_scan_fn(void *arg, const struct dyno_scanned *scanned,
                                       struct dyno_err *err);
 
-/* Files in any order and of any nodes.  E_CORRUPT, E_FORMAT, E_UNSUPPORTED, E_IO, E_NOMEM, naming
- * file and place. */
+/* Files in any order and of any nodes, each once: a record that comes twice is E_ARG.  E_CORRUPT (a
+ * group is missing inside of a file, too), E_FORMAT, E_UNSUPPORTED, E_IO, E_NOMEM, naming file and
+ * place. */
 enum dyno_status dyno_ledger_scan(const char *const *paths, size_t path_count, dyno_scan_fn *fn,
                                   void *arg, struct dyno_err *err);
 
