@@ -189,7 +189,25 @@ static enum dyno_status sync_folder(const char *path, struct dyno_err *err)
     return status;
 }
 
-enum dyno_status dyno_file_write_commit(struct dyno_file_writer *writer, struct dyno_err *err)
+/* The finished file to its place: over what is there, or only where nothing is (a link fails
+ * otherwise, and is never half made). */
+static enum dyno_status put_in_place(const struct dyno_file_writer *writer, bool is_new,
+                                     struct dyno_err *err)
+{
+    if (!is_new)
+        return lose_this_one() || rename(writer->temp_path, writer->path) != 0
+                   ? io_error(err, "rename a finished file to", writer->path, errno)
+                   : DYNO_OK;
+    if (lose_this_one() || link(writer->temp_path, writer->path) != 0)
+        return errno == EEXIST
+                   ? DYNO_FAIL(err, DYNO_E_EXISTS, "%s is there already, and is not written over",
+                               writer->path)
+                   : io_error(err, "link a finished file to", writer->path, errno);
+    (void)unlink(writer->temp_path);
+    return DYNO_OK;
+}
+
+static enum dyno_status commit(struct dyno_file_writer *writer, bool is_new, struct dyno_err *err)
 {
     if (writer->temp_path == NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "commit of a file that is not open");
@@ -202,14 +220,19 @@ enum dyno_status dyno_file_write_commit(struct dyno_file_writer *writer, struct 
         if (close(fd) != 0 || lose_this_one())
             status = io_error(err, "close", writer->path, errno);
     }
-    if (status == DYNO_OK && (lose_this_one() || rename(writer->temp_path, writer->path) != 0))
-        status = io_error(err, "rename a finished file to", writer->path, errno);
+    if (status == DYNO_OK)
+        status = put_in_place(writer, is_new, err);
     if (status == DYNO_OK)
         status = sync_folder(writer->path, err);
     else
         (void)unlink(writer->temp_path);
     release(writer);
     return status;
+}
+
+enum dyno_status dyno_file_write_commit(struct dyno_file_writer *writer, struct dyno_err *err)
+{
+    return commit(writer, false, err);
 }
 
 void dyno_file_write_abort(struct dyno_file_writer *writer)
@@ -220,8 +243,8 @@ void dyno_file_write_abort(struct dyno_file_writer *writer)
     release(writer);
 }
 
-enum dyno_status dyno_file_write_atomic(const char *path, const void *data, size_t bytes,
-                                        struct dyno_err *err)
+static enum dyno_status write_whole(const char *path, const void *data, size_t bytes, bool is_new,
+                                    struct dyno_err *err)
 {
     struct dyno_file_writer writer;
     DYNO_TRY(dyno_file_write_begin(&writer, path, err));
@@ -230,7 +253,19 @@ enum dyno_status dyno_file_write_atomic(const char *path, const void *data, size
         dyno_file_write_abort(&writer);
         return status;
     }
-    return dyno_file_write_commit(&writer, err);
+    return commit(&writer, is_new, err);
+}
+
+enum dyno_status dyno_file_write_atomic(const char *path, const void *data, size_t bytes,
+                                        struct dyno_err *err)
+{
+    return write_whole(path, data, bytes, false, err);
+}
+
+enum dyno_status dyno_file_write_new(const char *path, const void *data, size_t bytes,
+                                     struct dyno_err *err)
+{
+    return write_whole(path, data, bytes, true, err);
 }
 
 enum dyno_status dyno_file_write_text(const char *path, struct dyno_strbuf *text,

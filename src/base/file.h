@@ -50,7 +50,11 @@ void dyno_file_write_abort(struct dyno_file_writer *writer);
 enum dyno_status dyno_file_write_atomic(const char *path, const void *data, size_t bytes,
                                         struct dyno_err *err);
 
-/* The same for a text, which it frees; E_NOMEM when that is not whole. */
+/* The same where nothing is yet: E_EXISTS, and what is there stays, even when two do it at once. */
+enum dyno_status dyno_file_write_new(const char *path, const void *data, size_t bytes,
+                                     struct dyno_err *err);
+
+/* As dyno_file_write_atomic for a text, which it frees; E_NOMEM when that is not whole. */
 enum dyno_status dyno_file_write_text(const char *path, struct dyno_strbuf *text,
                                       struct dyno_err *err);
 

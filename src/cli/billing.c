@@ -51,6 +51,8 @@ enum dyno_status dyno_bill_period(const struct dyno_bill_options *options, int64
 {
     int64_t first_day = 0;
     int64_t next_day = 0;
+    char first[DYNO_TIME_TEXT_ROOM];
+    char next[DYNO_TIME_TEXT_ROOM];
     if (options->period != NULL && (options->since != NULL || options->until != NULL))
         return DYNO_FAIL(err, DYNO_E_ARG, "give either --period, or --since and --until");
     if (options->period != NULL)
@@ -62,7 +64,9 @@ enum dyno_status dyno_bill_period(const struct dyno_bill_options *options, int64
     DYNO_TRY(take_time("--since", options->since, first_s_out, err));
     DYNO_TRY(take_time("--until", options->until, next_s_out, err));
     if (*next_s_out <= *first_s_out)
-        return DYNO_FAIL(err, DYNO_E_ARG, "--until must be later than --since");
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--until must be later than --since: this is from %s until %s",
+                         dyno_time_text(*first_s_out, first), dyno_time_text(*next_s_out, next));
     return DYNO_OK;
 }
 
@@ -84,33 +88,13 @@ enum dyno_status dyno_bill_book(const char *path, struct dyno_arena *arena,
     return status;
 }
 
-/* The whole text beside its place, then a link, which fails where something is. */
-static enum dyno_status write_once(const char *path, const struct dyno_strbuf *text,
-                                   struct dyno_err *err)
-{
-    struct dyno_strbuf aside = {0};
-    dyno_strbuf_printf(&aside, "%s.%d.new", path, (int)getpid());
-    if (!dyno_strbuf_ok(&aside))
-        return DYNO_NOMEM(err);
-    const char *from = dyno_strbuf_text(&aside);
-    enum dyno_status status =
-        dyno_file_write_atomic(from, dyno_strbuf_text(text), text->bytes, err);
-    if (status == DYNO_OK && link(from, path) != 0)
-        status = errno == EEXIST ? DYNO_FAIL(err, DYNO_E_EXISTS,
-                                             "%s is there already, and is not written over", path)
-                                 : DYNO_FAIL(err, DYNO_E_IO, "%s: %s", path, strerror(errno));
-    (void)unlink(from);
-    dyno_strbuf_fini(&aside);
-    return status;
-}
-
 enum dyno_status dyno_bill_write(const char *path, const struct dyno_strbuf *text,
                                  struct dyno_err *err)
 {
     if (!dyno_strbuf_ok(text))
         return DYNO_NOMEM(err);
     if (path != NULL)
-        return write_once(path, text, err);
+        return dyno_file_write_new(path, dyno_strbuf_text(text), text->bytes, err);
     return fwrite(dyno_strbuf_text(text), 1, text->bytes, stdout) == text->bytes &&
                    fflush(stdout) == 0
                ? DYNO_OK

@@ -1,6 +1,8 @@
 /* closing.c - closings as text, and the folder they lie in. */
 #include "cli/closing.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -148,19 +150,87 @@ static enum dyno_status read_one(const char *path, struct dyno_arena *arena, uin
     return *sha_out != NULL ? DYNO_OK : DYNO_NOMEM(err);
 }
 
-enum dyno_status dyno_closings_read(const char *folder, struct dyno_arena *arena,
+/* What the names in the folder say: how many closings there are, the last of them, and the last one
+ * that an invoice is of. */
+struct listed {
+    uint64_t count, last, invoiced;
+};
+
+static void list_name(const char *name, struct listed *listed)
+{
+    char again[64];
+    unsigned long long number = 0;
+    unsigned long long invoice = 0;
+    if (sscanf(name, "%llu-%llu.invoice.json", &number, &invoice) == 2) {
+        (void)snprintf(again, sizeof(again), "%llu-%llu.invoice.json", number, invoice);
+        if (strcmp(name, again) == 0 && number > listed->invoiced)
+            listed->invoiced = number;
+        return;
+    }
+    if (sscanf(name, "%8llu.closing.json", &number) != 1)
+        return;
+    (void)snprintf(again, sizeof(again), "%08llu.closing.json", number);
+    if (strcmp(name, again) != 0)
+        return;
+    listed->count++;
+    listed->last = number > listed->last ? number : listed->last;
+}
+
+/* Closings follow one another without a gap, and an invoice is written after its closing. */
+static enum dyno_status check_listed(const char *folder, const struct listed *listed,
+                                     struct dyno_arena *arena, struct dyno_err *err)
+{
+    uint64_t missing = 1;
+    if (listed->last > CLOSINGS_MAX)
+        return DYNO_FAIL(err, DYNO_E_LIMIT, "%s has closing %llu: at most %d are read", folder,
+                         (unsigned long long)listed->last, CLOSINGS_MAX);
+    if (listed->invoiced > listed->last)
+        return DYNO_FAIL(err, DYNO_E_CORRUPT,
+                         "%s has an invoice of closing %llu and not that closing: it was removed",
+                         folder, (unsigned long long)listed->invoiced);
+    if (listed->count == listed->last)
+        return DYNO_OK;
+    for (; missing < listed->last; missing++) {
+        const char *path = dyno_closing_path_of(arena, folder, missing);
+        if (path == NULL)
+            return DYNO_NOMEM(err);
+        if (access(path, F_OK) != 0)
+            break;
+    }
+    return DYNO_FAIL(err, DYNO_E_CORRUPT,
+                     "%s has closing %llu and not closing %llu: it was removed", folder,
+                     (unsigned long long)listed->last, (unsigned long long)missing);
+}
+
+static enum dyno_status count_closings(const char *folder, bool may_be_new,
+                                       struct dyno_arena *arena, size_t *count_out,
+                                       struct dyno_err *err)
+{
+    struct listed listed = {0};
+    DIR *dir = opendir(folder);
+    *count_out = 0;
+    if (dir == NULL && errno == ENOENT)
+        return may_be_new ? DYNO_OK
+                          : DYNO_FAIL(err, DYNO_E_NOT_FOUND,
+                                      "--books=%s: there is no such folder (before anything is "
+                                      "closed leave --books out)",
+                                      folder);
+    if (dir == NULL)
+        return DYNO_FAIL(err, DYNO_E_IO, "cannot read \"%s\": %s", folder, strerror(errno));
+    for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
+        list_name(entry->d_name, &listed);
+    (void)closedir(dir);
+    *count_out = listed.count;
+    return check_listed(folder, &listed, arena, err);
+}
+
+enum dyno_status dyno_closings_read(const char *folder, bool may_be_new, struct dyno_arena *arena,
                                     struct dyno_closings *closings_out, struct dyno_err *err)
 {
     size_t count = 0;
     const char *before = "";
     *closings_out = (struct dyno_closings){0};
-    for (;; count++) {
-        const char *path = dyno_closing_path_of(arena, folder, count + 1);
-        if (path == NULL)
-            return DYNO_NOMEM(err);
-        if (count == CLOSINGS_MAX || access(path, F_OK) != 0)
-            break;
-    }
+    DYNO_TRY(count_closings(folder, may_be_new, arena, &count, err));
     closings_out->items = dyno_arena_alloc(arena, count + 1, sizeof(*closings_out->items));
     closings_out->sha256s = dyno_arena_alloc(arena, count + 1, sizeof(*closings_out->sha256s));
     if (closings_out->items == NULL || closings_out->sha256s == NULL)

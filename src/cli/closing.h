@@ -62,13 +62,15 @@ enum dyno_status dyno_invoice_claim_parse(const char *text, size_t bytes, struct
 enum dyno_status dyno_closing_load(const char *path, struct dyno_arena *arena,
                                    const char **text_out, size_t *bytes_out, struct dyno_err *err);
 
-/* All closings in their order; E_CORRUPT: one does not name the one before it. */
+/* All closings in their order; E_CORRUPT: one does not name the one before it, or one is gone while
+ * what came after it, or an invoice of it, is there.  may_be_new: the folder may not be there, and
+ * then holds none; else E_NOT_FOUND. */
 struct dyno_closings {
     struct dyno_closing *items;
     const char **sha256s; /* of their texts */
     size_t count;
 };
-enum dyno_status dyno_closings_read(const char *folder, struct dyno_arena *arena,
+enum dyno_status dyno_closings_read(const char *folder, bool may_be_new, struct dyno_arena *arena,
                                     struct dyno_closings *closings_out, struct dyno_err *err);
 
 /* "FOLDER/NAME.SUFFIX" in the arena; NULL: no memory. */

@@ -111,7 +111,7 @@ static enum dyno_status draft(struct dyno_invoicing *work, struct dyno_err *err)
     work->factors = options->bill.factors;
     DYNO_TRY(dyno_bill_book(options->bill.tariffs, work->arena, &work->book, err));
     if (options->books != NULL)
-        DYNO_TRY(dyno_closings_read(options->books, work->arena, &closings, err));
+        DYNO_TRY(dyno_closings_read(options->books, false, work->arena, &closings, err));
     DYNO_TRY(bound_draft(work, &closings, err));
     DYNO_TRY(dyno_invoicing_credits(
         work, closings.count > 0 ? &closings.items[closings.count - 1] : NULL, err));
@@ -173,6 +173,16 @@ static enum dyno_status check_flags(const struct dyno_invoice_options *options,
     if ((options->records || options->line != 0) && (options->is_final || options->verify != NULL))
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "--records is of a draft, or of a final invoice by its --number");
+    if (options->out != NULL && (options->is_final || options->verify != NULL || options->records))
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--out is for invoices: --final, --verify and --records go to standard "
+                         "output");
+    if ((options->is_final || options->verify != NULL) && strcmp(options->format, "text") != 0 &&
+        strcmp(options->format, "json") != 0)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--format=%.32s: --final and --verify say what they did as text or as "
+                         "json; --number prints a final invoice in any form",
+                         options->format);
     if (options->line != 0 && !options->records)
         return DYNO_FAIL(err, DYNO_E_ARG, "--line is for --records");
     return DYNO_OK;

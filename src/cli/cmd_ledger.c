@@ -335,9 +335,15 @@ static enum dyno_status export_records(struct dyno_ledger_work *work, struct dyn
 {
     const struct dyno_ledger_flags *options = work->options;
     struct exporting to = {.options = options, .until_ns = UINT64_MAX};
+    char since[DYNO_NS_TEXT_ROOM];
+    char until[DYNO_NS_TEXT_ROOM];
     DYNO_TRY(take_format(options, &to.format, err));
     DYNO_TRY(take_time("--since", options->since, &to.since_ns, err));
     DYNO_TRY(take_time("--until", options->until, &to.until_ns, err));
+    if (to.until_ns <= to.since_ns)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--until must be later than --since: this is from %s until %s",
+                         dyno_ns_text(to.since_ns, since), dyno_ns_text(to.until_ns, until));
     DYNO_TRY(dyno_ledger_find_files(work, 1, err));
     if (to.format == EXPORT_CSV)
         dyno_export_csv_head(&to.text);

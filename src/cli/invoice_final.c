@@ -305,7 +305,7 @@ static enum dyno_status say(const struct final *final, bool was_there, struct dy
     struct dyno_strbuf out = {0};
     char first[DYNO_TIME_TEXT_ROOM];
     char next[DYNO_TIME_TEXT_ROOM];
-    if (final->work->options->json) {
+    if (dyno_invoice_wants_json(final->work->options)) {
         dyno_strbuf_puts(&out, dyno_strbuf_text(&final->text));
     } else {
         dyno_strbuf_printf(&out, "closing %" PRIu64 ", %s to %s, %s\n", closing->made_of.number,
@@ -382,8 +382,21 @@ static enum dyno_status close_new(struct final *final, struct dyno_err *err)
     const char *path = dyno_closing_path_of(arena, final->folder, final->made_of.number);
     if (path == NULL)
         return DYNO_NOMEM(err);
-    DYNO_TRY(dyno_bill_write(path, &final->text, err));
-    DYNO_TRY(settle_invoices(final, err));
+    enum dyno_status status = dyno_bill_write(path, &final->text, err);
+    if (status == DYNO_E_EXISTS)
+        return DYNO_FAIL(err, status,
+                         "another command has made closing %" PRIu64
+                         " meanwhile: asked again, this says whether it is the same",
+                         final->made_of.number);
+    DYNO_TRY(status);
+    status = settle_invoices(final, err);
+    if (status != DYNO_OK) {
+        dyno_err_prefix(err,
+                        "closing %" PRIu64
+                        " is made, and asked again writes the invoices that are missing",
+                        final->made_of.number);
+        return status;
+    }
     return say(final, false, err);
 }
 
@@ -438,7 +451,8 @@ static enum dyno_status begin(struct final *final, struct dyno_invoicing *work,
     *final = (struct final){.work = work, .folder = work->options->books};
     if (final->folder == NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "--books=DIR is missing: final invoices are kept there");
-    DYNO_TRY(dyno_closings_read(final->folder, work->arena, &final->before, err));
+    DYNO_TRY(dyno_closings_read(final->folder, work->options->is_final, work->arena, &final->before,
+                                err));
     return dyno_node_files_find(work, &final->nodes, &final->node_count, err);
 }
 

@@ -128,11 +128,10 @@ enum dyno_status dyno_invoice_records(const struct dyno_invoicing *work,
                                       const struct dyno_account *account, struct dyno_err *err)
 {
     const struct dyno_invoice_options *options = work->options;
-    struct drill drill = {.work = work, .account = account, .as_json = options->json};
-    if (!options->json && strcmp(options->format, "json") == 0)
-        drill.as_json = true;
-    else if (!options->json && strcmp(options->format, "csv") != 0 &&
-             strcmp(options->format, "text") != 0)
+    struct drill drill = {
+        .work = work, .account = account, .as_json = dyno_invoice_wants_json(options)};
+    if (!drill.as_json && strcmp(options->format, "csv") != 0 &&
+        strcmp(options->format, "text") != 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "--records are csv or json, not %.32s", options->format);
     DYNO_TRY(find_line(work, account, &drill.line, err));
     DYNO_TRY(dyno_usage_source_rater(work->source, work->book, NULL, NULL, 0, &drill.rater, err));

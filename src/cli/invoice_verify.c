@@ -72,7 +72,7 @@ static enum dyno_status check_listed(const struct dyno_invoicing *work,
     char sha[DYNO_SHA_TEXT_ROOM];
     if (work->options->books == NULL)
         return DYNO_OK;
-    DYNO_TRY(dyno_closings_read(work->options->books, work->arena, &closings, err));
+    DYNO_TRY(dyno_closings_read(work->options->books, false, work->arena, &closings, err));
     (void)dyno_sha256_text(said, bytes, sha);
     for (size_t i = 0; i < closings.count; i++)
         for (size_t k = 0; k < closings.items[i].invoice_count; k++)
@@ -144,7 +144,7 @@ static enum dyno_status tell(const struct dyno_invoicing *work,
     char sha[DYNO_SHA_TEXT_ROOM];
     const struct dyno_account_doubts doubts =
         dyno_account_doubts(dyno_invoicing_account(work, claim->tenant));
-    if (!work->options->json) {
+    if (!dyno_invoice_wants_json(work->options)) {
         printf("good: invoice %s of %s is what the ledger, the tariffs and the certificates give\n",
                claim->number, claim->tenant);
         if (doubts.lapsed + doubts.suspended + doubts.unclaimed > 0)

@@ -5,6 +5,11 @@
 
 #include "meter/ledger/head.h"
 
+bool dyno_invoice_wants_json(const struct dyno_invoice_options *options)
+{
+    return options->json || strcmp(options->format, "json") == 0;
+}
+
 /* --- prepaid credit --- */
 
 static struct dyno_closing_credit *credit_of(struct dyno_invoicing *work, const char *tenant)
@@ -28,7 +33,10 @@ static enum dyno_status add_credit(struct dyno_invoicing *work, const char *text
     const char *tenant = dyno_arena_strndup(work->arena, text, (size_t)(equals - text));
     if (tenant == NULL)
         return DYNO_NOMEM(err);
-    DYNO_TRY(dyno_decimal_parse(equals + 1, 9, "--credit", &nano, err));
+    if (dyno_decimal_parse(equals + 1, 9, "the amount", &nano, err) != DYNO_OK) {
+        dyno_err_prefix(err, "--credit=%s", text);
+        return DYNO_E_ARG;
+    }
     if (nano < 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "--credit=%s: is negative", text);
     struct dyno_closing_credit *credit = credit_of(work, tenant);

@@ -15,6 +15,9 @@ struct dyno_invoice_options {
     bool json, is_final, records;
 };
 
+/* --json, or --format=json. */
+bool dyno_invoice_wants_json(const struct dyno_invoice_options *options);
+
 /* One rating, and what it is rated from. */
 struct dyno_invoicing {
     const struct dyno_invoice_options *options;

@@ -3,8 +3,9 @@ import json
 import os
 import shutil
 
-from harness import check
+from harness import EXIT, check
 from test_billing import ASK, BOOK, HOUR, LINES, NOVEMBER, put_all
+from test_full_disk import limit
 from test_ledger import change
 
 TARIFFS = "--tariffs=book.json"
@@ -56,3 +57,70 @@ def case_groups_that_are_gone(t):
     put_all(t)
     change(t, "ledger/00000001.ledger", "UPDATE record_group SET items = zeroblob(length(items)) WHERE number = 1")
     t.fails("E_FORMAT", '*"ledger/00000001.ledger": group 1: *', "usage", *ASK)
+
+
+CLOSE = ("invoice", "--final", "--ledger=ledger", TARIFFS, "--books=books")
+
+
+def case_closings_that_are_gone(t):
+    """Closings follow one another: one that was removed is not taken for a period that nobody closed."""
+    put_all(t, lines=[f"acme resnet fp32 realtime - ok 1 {HOUR} {HOUR} {NOVEMBER - 86400 * back}" for back in (1, 40)])
+    draft = ("invoice", "--ledger=ledger", TARIFFS, "--period=2026-11")
+    t.fails("E_NOT_FOUND", "*--books=nowhere: there is no such folder (before anything is closed leave --books out)", *draft, "--books=nowhere")
+    t.fails("E_NOT_FOUND", "*--books=books: there is no such folder*", "invoice", "--ledger=ledger", "--books=books", "--number=1-1")
+    t.works(*CLOSE, "--period=2026-09")
+    t.works(*CLOSE, "--period=2026-10")
+    first, second = t.folder / "books/00000001.closing.json", t.folder / "books/00000002.closing.json"
+    for file, says in ((first, "*books has closing 2 and not closing 1: it was removed"),
+                       (second, "*books has an invoice of closing 2 and not that closing: it was removed")):
+        file.rename(t.folder / "aside")
+        t.fails("E_CORRUPT", says, *draft, "--books=books")
+        t.fails("E_CORRUPT", says, *CLOSE, "--period=2026-09")
+        t.fails("E_CORRUPT", says, "invoice", "--ledger=ledger", "--books=books", "--number=1-1")
+        (t.folder / "aside").rename(file)
+    second.rename(t.folder / "aside")
+    second.symlink_to("nowhere")
+    t.fails("E_IO", '*cannot open "books/00000002.closing.json"*', *CLOSE, "--period=2026-10")
+    second.unlink()
+    (t.folder / "aside").rename(second)
+    check("was made before" in t.works(*CLOSE, "--period=2026-10"))
+
+
+def case_no_room_for_invoices(t):
+    """A closing stands as soon as it is written: who asks is told that it does, and asks again."""
+    put_all(t, lines=LINES[4:])
+    # The closing has 1.2 kB, its invoice 2.
+    t_limit = ("invoice", *CLOSE[1:], "--period=2026-10")
+    got = t.dyno(*t_limit, preexec=limit(1500))
+    check(got.returncode == EXIT["E_IO"] and "closing 1 is made, and asked again writes the invoices that are missing: cannot "
+          'write "books/1-1.invoice.json"' in got.stderr, got.stderr)
+    check(sorted(p.name for p in (t.folder / "books").iterdir() if "tariffs" not in p.name) == ["00000001.closing.json"])
+    check("was made before" in t.works(*CLOSE, "--period=2026-10"))
+    check((t.folder / "books/1-1.invoice.json").exists())
+    shutil.rmtree(t.path("books"))
+    got = t.dyno(*t_limit, preexec=limit(500))
+    check(got.returncode == EXIT["E_IO"] and 'cannot write "books/00000001.closing.json": File too large' in got.stderr, got.stderr)
+
+
+def case_flags_of_something_else(t):
+    """What a flag asks for is done, or refused: never passed over."""
+    put_all(t)
+    ask = ("invoice", *ASK, TARIFFS)
+    out = "*--out is for invoices: --final, --verify and --records go to standard output"
+    t.fails("E_ARG", out, *CLOSE, "--period=2026-11", "--out=x")
+    t.fails("E_ARG", out, *ask, "--tenant=acme", "--records", "--line=1", "--out=x")
+    t.fails("E_ARG", out, "invoice", "--ledger=ledger", "--verify=x", "--out=x")
+    t.fails("E_ARG", "*--format=html: --final and --verify say what they did as text or as json; *", *CLOSE, "--period=2026-10",
+            "--format=html")
+    check(json.loads(t.works(*CLOSE, "--period=2026-10", "--format=json"))["number"] == 1)
+    t.fails("E_IO", '*cannot create "no/such/x": No such file or directory', *ask, "--tenant=acme", "--out=no/such/x")
+    t.fails("E_EXISTS", "*book.json is there already, and is not written over", *ask, "--tenant=acme", "--out=book.json")
+    t.fails("E_ARG", "*--credit=acme=: the amount:  is no decimal number*", *ask, "--credit=acme=")
+    t.fails("E_ARG", "*--credit=acme=1e9: the amount: 1e9 is no decimal number*", *ask, "--credit=acme=1e9")
+    later = "*--until must be later than --since: this is from 2026-12-01T00:00:00Z until 2026-11-01T00:00:00Z"
+    for command in ("usage", "invoice", "whatif", "advise"):
+        t.fails("E_ARG", later, command, "--ledger=ledger", *([TARIFFS] if command != "usage" else []), "--since=2026-12-01",
+                "--until=2026-11-01")
+    t.fails("E_ARG", "*--until must be later than --since: this is from 2026-12-01T00:00:00.000000000Z until *", "ledger", "export",
+            "ledger", "--since=2026-12-01", "--until=2026-11-01")
+    t.fails("E_ARG", "*this is from 2090-01-01T00:00:00Z until *", "usage", "--ledger=ledger", "--since=2090-01-01")

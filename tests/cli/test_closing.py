@@ -460,6 +460,7 @@ def case_devices(t):
     book(t, "book.json", BOOK)
     append(t, use("acme", 1, OCTOBER + 5).replace("realtime", "realtime@slow"),
            use("acme", 1, OCTOBER + 6).replace("realtime", "realtime@fast"), use("bolt", 1, OCTOBER + 7))
+    (t.folder / "books").mkdir()
     plain = json.loads(t.works(*ask("2024-10"), "--tenant=acme", "--json"))
     check(plain["total"] == "6.00", plain)
     factors = ("--factors=table.json",)

@@ -99,6 +99,28 @@ static void test_errors(void)
     CHECK(strstr(err.text, "cannot create \"/nonexistent/x\"") != NULL);
 }
 
+/* A new file: what is there stays, and a failing call leaves nothing, or the whole. */
+static void test_failing_calls_of_new(void)
+{
+    struct dyno_err err = {0};
+    CHECK(dyno_file_write_new(path, "other", 5, &err) == DYNO_E_EXISTS && file_count() == 1);
+    CHECK(strstr(err.text, "is there already, and is not written over") != NULL);
+    for (uint64_t nth = 1;; nth++) {
+        struct stat info = {0};
+        CHECK(unlink(path) == 0);
+        dyno_file_fail_at(nth, ENOSPC);
+        const enum dyno_status status = dyno_file_write_new(path, "new", 3, &err);
+        dyno_file_fail_at(0, 0);
+        const bool is_there = stat(path, &info) == 0;
+        CHECK(file_count() == (is_there ? 1 : 0) && (!is_there || info.st_size == 3));
+        if (status == DYNO_OK)
+            break;
+        CHECK(status == DYNO_E_IO && nth < 30);
+        if (!is_there)
+            CHECK(dyno_file_write_atomic(path, "new", 3, NULL) == DYNO_OK);
+    }
+}
+
 /* Each system call of a replacement fails once: the old file or the new one, nothing beside it. */
 static void test_failing_calls(void)
 {
@@ -119,6 +141,7 @@ static void test_failing_calls(void)
         CHECK(nth < 30);
     }
     CHECK(nth >= 7); /* create, write, sync, close, rename, open folder, sync folder */
+    test_failing_calls_of_new();
     for (nth = 1;; nth++) {
         dyno_mem_fail_at(nth);
         const enum dyno_status status = dyno_file_write_atomic(path, "mem", 3, NULL);
