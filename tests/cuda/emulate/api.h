@@ -1,5 +1,5 @@
-/* api.h - the interface of the emulated driver: every row of driver.def, and what its three files
- * (driver.c, memory.c, stream.c) know of each other.
+/* api.h - the interface of the emulated driver: every row of driver.def, and what its files
+ * (driver.c, memory.c, stream.c, graph.c) know of each other.
  */
 #ifndef DYNO_TESTS_EMULATE_API_H
 #define DYNO_TESTS_EMULATE_API_H
