@@ -236,3 +236,29 @@ def case_providers(t):
             check((t.folder / "m.engine").read_bytes() == engine, "the same cache gives another engine")
     got = with_libraries(t, small_cancelling(), 2000, 0, "--accuracyBudget=1e-9", works=False)
     check("the accuracy budget of 1e-09 cannot be kept" in got.stderr and got.stderr.count("\n") == 1, got.stderr)
+
+
+def case_mended_is_slower(t):
+    """With the libraries is faster, and mended to keep the budget slower than our own alone, which kept it as it is: all of
+    the mending is taken back."""
+    wide = with_libraries(t, small_cancelling(), 2000, 0, "--accuracyBudget=0.5", "--noTF32")
+    own = wide["own_kernels"]
+    check(not own["alone"] and own["libraries_save_us"] > 0 and own["error"] < own["error_with_libraries"], own)
+    budget = f"--accuracyBudget={(own['error'] + own['error_with_libraries']) / 2}"
+    mended = with_libraries(t, small_cancelling(), 2000, 0, budget)
+    check(not mended["own_kernels"]["alone"] and mended["raised_to_tf32"] != [], mended)
+    # In f32 our own product behind the library's takes more threads than in f16 and in TF32, for longer than the library saves.
+    said = with_libraries(t, small_cancelling(), 2000, 0, budget, "--noTF32")
+    check(said["own_kernels"]["alone"] and said["own_kernels"]["libraries_save_us"] < 0, said["own_kernels"])
+    check(said["accuracy_trials"] > 2 and said["kept_in_f32"] == said["raised_to_tf32"] == [], said)
+    check(abs(said["accuracy_error"] - own["error"]) < 1e-6 and {s["precision"] for s in said["steps"]} == {"FP16"}, said)
+    engine = (t.folder / "m.engine").read_bytes()
+    t.works("compare", t.path("m.onnx"), t.path("m.engine"), f"--rtol={said['accuracy_error'] * 1.01}",
+            env={"DYNO_CUBLASLT": "none"})
+    with_libraries(t, small_cancelling(), 2000, 0, budget, "--noTF32")
+    check((t.folder / "m.engine").read_bytes() == engine, "the same cache gives another engine")
+    # Engines that are tried afterwards are in 16 bits, too: what takes as long alone takes as long in them.
+    tried = with_libraries(t, small_cancelling(), 2000, 0, budget, "--noTF32", "--retimeBudget=10000")
+    alike = [trial for trial in tried["retimed"]["trials"] if trial["other"]["alone_us"] == trial["chosen"]["alone_us"]]
+    check(alike and all(abs(trial["saves_us"]) < 0.1 for trial in alike), alike)
+    check({s["precision"] for s in tried["steps"]} == {"FP16"} and tried["kept_in_f32"] == [], tried)
