@@ -14,6 +14,7 @@
 
 #include "backend/cuda/cudnn_conv.h"
 #include "cudnn_conv_run.h"
+#include "cudnn_text.h"
 #include "library.h"
 
 /* NOLINTBEGIN(readability-identifier-naming, bugprone-macro-parentheses): as NVIDIA names them */
@@ -282,124 +283,24 @@ static int read_graph(struct descriptor *graph)
 
 /* --- plans --- */
 
-static int write_json(struct descriptor *plan)
+static int write_text(struct descriptor *plan)
 {
-    static const char *const types[] = {[DYNO_CUDNN_FLOAT] = "FLOAT",
-                                        [DYNO_CUDNN_HALF] = "HALF",
-                                        [DYNO_CUDNN_BFLOAT16] = "BFLOAT16"};
-    const struct emulate_conv *conv = &plan->conv;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&plan->json, &bytes);
-    if (out == NULL)
-        return DYNO_CUDNN_HOST_MEMORY;
-    (void)fprintf(out, "{\"cudnnVersion\":%zu,\"operationGraph\":{\"tensors\":[",
-                  cudnnGetVersion());
-    const char *comma = "";
-    for (int id = 1; id < DYNO_CUDNN_ID_END; id++) {
-        const int64_t *d = conv->dims[id], *s = conv->strides[id];
-        if (conv->has[id] == 0)
-            continue;
-        (void)fprintf(out,
-                      "%s{\"name\":\"%d\",\"dataType\":\"CUDNN_DATA_%s\",\"dim\":[%lld,%lld,%lld,"
-                      "%lld],\"stride\":[%lld,%lld,%lld,%lld],\"isVirtual\":false}",
-                      comma, id, types[conv->type], (long long)d[0], (long long)d[1],
-                      (long long)d[2], (long long)d[3], (long long)s[0], (long long)s[1],
-                      (long long)s[2], (long long)s[3]);
-        comma = ",";
-    }
-    const int64_t *pads = conv->pads, *ends = conv->ends;
-    if (pads[0] == ends[0] && pads[1] == ends[1])
-        (void)fprintf(out, "],\"nodes\":[{\"pad\":[%lld,%lld]", (long long)pads[0],
-                      (long long)pads[1]);
-    else
-        (void)fprintf(out, "],\"nodes\":[{\"pad_upper\":[%lld,%lld],\"pad_lower\":[%lld,%lld]",
-                      (long long)ends[0], (long long)ends[1], (long long)pads[0],
-                      (long long)pads[1]);
-    (void)fprintf(out,
-                  ",\"stride\":[%lld,%lld],\"dilation\":[%lld,%lld],\"relu\":%lld}]},"
-                  "\"engine\":{\"engineId\":%d}}",
-                  (long long)conv->steps[0], (long long)conv->steps[1],
-                  (long long)conv->dilations[0], (long long)conv->dilations[1],
-                  (long long)conv->relu, engines[plan->engine].number);
-    return fclose(out) == 0 ? DYNO_CUDNN_OK : DYNO_CUDNN_HOST_MEMORY;
+    plan->json = emulate_plan_write(&plan->conv, cudnnGetVersion(), engines[plan->engine].number);
+    return plan->json != NULL ? DYNO_CUDNN_OK : DYNO_CUDNN_HOST_MEMORY;
 }
 
-/* Where a text goes on behind `pattern`, in which each # is a number; NULL: it is another text. */
-static const char *match(const char *at, const char *pattern, int64_t *numbers)
+static int read_text(struct descriptor *plan)
 {
-    for (; at != NULL && *pattern != 0; pattern++) {
-        char *end = NULL;
-        if (*pattern == '#') {
-            *numbers++ = strtoll(at, &end, 10);
-            at = end != at ? end : NULL;
-        } else {
-            at = *at == *pattern ? at + 1 : NULL;
-        }
-    }
-    return at;
-}
-
-/* One tensor of a text; where it ends, NULL: this is none. */
-static const char *read_tensor(const char *at, struct emulate_conv *conv)
-{
-    int64_t id = 0, n[8];
-    at = match(at, "{\"name\":\"#\",\"dataType\":\"CUDNN_DATA_", &id);
-    if (at == NULL || id < 1 || id >= DYNO_CUDNN_ID_END)
-        return NULL;
-    conv->has[id] = 1;
-    conv->type = strncmp(at, "HALF", 4) == 0    ? DYNO_CUDNN_HALF
-                 : strncmp(at, "FLOAT", 5) == 0 ? DYNO_CUDNN_FLOAT
-                                                : DYNO_CUDNN_BFLOAT16;
-    at = match(at + strspn(at, "ABFHLOT016"),
-               "\",\"dim\":[#,#,#,#],\"stride\":[#,#,#,#],\"isVirtual\":false}", n);
-    for (int i = 0; at != NULL && i < 4; i++) {
-        conv->dims[id][i] = n[i];
-        conv->strides[id][i] = n[4 + i];
-    }
-    return at;
-}
-
-/* The pads behind the tensors; where they end, NULL: there are none. */
-static const char *read_pads(const char *at, struct emulate_conv *conv)
-{
-    int64_t n[4];
-    const char *end = match(at, "],\"nodes\":[{\"pad\":[#,#]", n + 2);
-    n[0] = end != NULL ? n[2] : 0;
-    n[1] = end != NULL ? n[3] : 0;
-    if (end == NULL)
-        end = match(at, "],\"nodes\":[{\"pad_upper\":[#,#],\"pad_lower\":[#,#]", n);
-    for (int i = 0; end != NULL && i < 2; i++) {
-        conv->ends[i] = n[i];
-        conv->pads[i] = n[2 + i];
-    }
-    return end;
-}
-
-static int read_json(struct descriptor *plan)
-{
-    struct emulate_conv *conv = &plan->conv;
-    const char *at = strstr(find(plan, DYNO_CUDNN_PLAN_JSON)->values, "\"tensors\":[");
-    int64_t n[6];
-    for (at = at != NULL ? at + strlen("\"tensors\":") : NULL; at != NULL && *at != ']';)
-        at = read_tensor(at + 1, conv);
-    if (at != NULL)
-        at = read_pads(at, conv);
-    if (match(at, ",\"stride\":[#,#],\"dilation\":[#,#],\"relu\":#}]},\"engine\":{\"engineId\":#}}",
-              n) == NULL)
+    int engine = 0;
+    if (!emulate_plan_read(find(plan, DYNO_CUDNN_PLAN_JSON)->values, &plan->conv, &engine))
         return say(BAD_PARAM, "this is no plan");
-    const int engine = (int)n[5];
-    for (int i = 0; i < 2; i++) {
-        conv->steps[i] = n[i];
-        conv->dilations[i] = n[2 + i];
-    }
-    conv->relu = n[4];
     plan->engine = 0;
     while (plan->engine < ENGINES && engines[plan->engine].number != engine)
         plan->engine++;
-    if (plan->engine == ENGINES || !emulate_conv_is_sound(conv) ||
-        conv->dims[DYNO_CUDNN_X][0] > engines[plan->engine].batch_max)
+    if (plan->engine == ENGINES || !emulate_conv_is_sound(&plan->conv) ||
+        plan->conv.dims[DYNO_CUDNN_X][0] > engines[plan->engine].batch_max)
         return say(BAD_PARAM, "there is no engine %d for this", engine);
-    return write_json(plan);
+    return write_text(plan);
 }
 
 static int make_plan(struct descriptor *plan)
@@ -408,14 +309,14 @@ static int make_plan(struct descriptor *plan)
     if (find(plan, DYNO_CUDNN_PLAN_HANDLE) == NULL)
         return say(BAD_PARAM, "a plan wants a handle");
     if (find(plan, DYNO_CUDNN_PLAN_JSON) != NULL)
-        return read_json(plan);
+        return read_text(plan);
     if (config == NULL)
         return say(BAD_PARAM, "a plan wants a configuration");
     plan->engine = config->engine;
     plan->conv = config->conv;
     if (plan->conv.dims[DYNO_CUDNN_X][0] > engines[plan->engine].batch_max)
         return say(NOT_SUPPORTED, "engine %d does not do it", engines[plan->engine].number);
-    return write_json(plan);
+    return write_text(plan);
 }
 
 int cudnnBackendFinalize(void *descriptor)
