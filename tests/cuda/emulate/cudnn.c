@@ -4,6 +4,7 @@
  * It offers several engines for each, some of which a caller must know not to take: see `engines`.
  * An engine's first run on a stream that is being captured fails, as a real one may load then.
  * DYNO_EMULATE_CUDNN_VERSION (91900).  DYNO_EMULATE_CUDNN_FAIL: name of the function that fails.
+ * DYNO_EMULATE_CUDNN_WORKSPACE: bytes that the engine with a workspace wants, which is faster then.
  */
 #include <dlfcn.h>
 #include <stdarg.h>
@@ -30,7 +31,6 @@ enum {
     EXECUTION_FAILED = 5000,
     ATTRIBUTES_MAX = 16,
     ENGINES = 6,
-    WORKSPACE = 1000,
     ANY = 1 << 30,
 };
 
@@ -38,14 +38,14 @@ enum {
 static const struct {
     int number, numerical, behavior; /* -1: no note */
     int64_t batch_max;               /* that it does */
-    int64_t workspace;
+    bool has_workspace;
 } engines[ENGINES] = {
-    {8, -1, DYNO_CUDNN_RUNTIME_COMPILATION, ANY, 0},
-    {7, DYNO_CUDNN_TENSOR_CORE, -1, 4, 0},
-    {3, -1, -1, 0, 0},
-    {5, DYNO_CUDNN_WINOGRAD, -1, 4, 0},
-    {4, -1, -1, ANY, WORKSPACE},
-    {0, -1, -1, ANY, 0},
+    {8, -1, DYNO_CUDNN_RUNTIME_COMPILATION, ANY, false},
+    {7, DYNO_CUDNN_TENSOR_CORE, -1, 4, false},
+    {3, -1, -1, 0, false},
+    {5, DYNO_CUDNN_WINOGRAD, -1, 4, false},
+    {4, -1, -1, ANY, true},
+    {0, -1, -1, ANY, false},
 };
 
 struct attribute {
@@ -85,6 +85,14 @@ static bool is_to_fail(const char *function)
 {
     const char *name = getenv("DYNO_EMULATE_CUDNN_FAIL");
     return name != NULL && strcmp(name, function) == 0;
+}
+
+static int64_t workspace_of(int engine)
+{
+    const char *bytes = getenv("DYNO_EMULATE_CUDNN_WORKSPACE");
+    if (!engines[engine].has_workspace)
+        return 0;
+    return bytes != NULL ? strtoll(bytes, NULL, 10) : 1000;
 }
 
 size_t cudnnGetVersion(void)
@@ -386,7 +394,7 @@ int cudnnBackendGetAttribute(void *descriptor, int attribute, int type, int64_t 
     case DYNO_CUDNN_ENGINE_BEHAVIOR_NOTE:
         return get_notes(engines[from->engine].behavior, count, values);
     case DYNO_CUDNN_PLAN_WORKSPACE:
-        *(int64_t *)values = engines[from->engine].workspace;
+        *(int64_t *)values = workspace_of(from->engine);
         return DYNO_CUDNN_OK;
     case DYNO_CUDNN_PLAN_JSON:
         *count = (int64_t)strlen(from->json) + 1;
@@ -415,7 +423,10 @@ static void *driver(const char *name)
 static int put_run(void *stream, const struct emulate_conv_run *run)
 {
     __typeof__(&emulate_library_call) put = driver("emulate_library_call");
-    return put(stream, emulate_conv_call, run, sizeof(*run), emulate_conv_threads(run)) == 0
+    const bool is_fast =
+        run->workspace_bytes != 0 && getenv("DYNO_EMULATE_CUDNN_WORKSPACE") != NULL;
+    const unsigned threads = emulate_conv_threads(run) / (is_fast ? 2 : 1);
+    return put(stream, emulate_conv_call, run, sizeof(*run), threads) == 0
                ? DYNO_CUDNN_OK
                : say(EXECUTION_FAILED, "the driver refuses");
 }
@@ -440,7 +451,7 @@ int cudnnBackendExecute(void *handle, void *plan_descriptor, void *variant_pack)
         run.data[id] = (void *)(uintptr_t)number(pack, DYNO_CUDNN_VARIANT_POINTERS, i);
     }
     run.workspace = (void *)(uintptr_t)number(pack, DYNO_CUDNN_VARIANT_WORKSPACE, 0);
-    run.workspace_bytes = (size_t)engines[plan->engine].workspace;
+    run.workspace_bytes = (size_t)workspace_of(plan->engine);
     run.rounds = engines[plan->engine].numerical == DYNO_CUDNN_TENSOR_CORE ||
                  getenv("DYNO_EMULATE_CUDNN_ROUNDS") != NULL;
     for (int id = 1; id < DYNO_CUDNN_ID_END; id++) {

@@ -116,6 +116,38 @@ def case_tuned(t):
     t.works("compare", path, t.path("m.engine"), "--rtol=1e-5", env={"DYNO_EMULATE_CUDNN_VERSION": "91901"})
 
 
+def case_workspace(t):
+    """A plan that wants more than is allowed is not taken, and the build says what it would save; without a limit 256 MiB are."""
+    probe(t)
+    path = t.put("m.onnx", model(graph([node("Conv", ["x", "w"], ["y"], name="conv")], [value("x", [1, 16, 12, 12])],
+                                       [value("y", [1, 16, 12, 12])], [tensor("w", [16, 16, 1, 1], small_values(256))])))
+
+    def built(name, limit=None, wants=5000):
+        """The report, whether the fast plan is in the engine, and what is said."""
+        flags = () if limit is None else (f"--memPoolSize=workspace:{limit / 2**20:.20f}",)
+        said = t.works("build", f"--onnx={path}", f"--saveEngine={name}.engine", "--device=cuda", "--builderOptimizationLevel=1",
+                       *flags, env={"DYNO_EMULATE_CLOCK": "1000", "DYNO_EMULATE_CUDNN_WORKSPACE": str(wants)})
+        report = json.loads((t.folder / f"{name}.engine.json").read_bytes())
+        step, = (s for s in report["steps"] if s["op"] == "Conv")
+        check(step["kernel"] == "conv_cudnn_cuda", step)
+        return report, b'"engineId":4}' in (t.folder / f"{name}.engine").read_bytes(), said
+
+    report, is_fast, said = built("free")
+    check(is_fast and "larger_workspace" not in report and "would take" not in said, report, said)
+    t.works("compare", path, "free.engine", "--rtol=1e-5", env={"DYNO_EMULATE_CUDNN_WORKSPACE": "5000"})
+    for limit in (1000, 5255):  # it must lie at a multiple of 256
+        report, is_fast, said = built("less", limit)
+        told = report["larger_workspace"]
+        check(not is_fast and told["steps"] == 1 and told["bytes"] == 5256, limit, told)
+        saves = (145 - 72) * 10  # by the clock: for each thread of a launch
+        check(abs(told["saves_us"] - saves) < 1, told)
+        check(f"1 steps would take {saves:.1f} us less, all together, with a workspace of 1 MiB" in said, said)
+    report, is_fast, said = built("enough", 5256)
+    check(is_fast and report["larger_workspace"] == {"steps": 0, "saves_us": 0, "bytes": 0}, report)
+    check("would take" not in said and (t.folder / "enough.engine").read_bytes() == (t.folder / "free.engine").read_bytes(), said)
+    check(not built("most", wants=(256 << 20) + 1)[1], "it has more than 256 MiB")
+
+
 def case_shapes(t):
     """A plan of one batch is given other sizes; what its engine does not do, another does (the emulated ones that
     estimates like do four)."""
