@@ -12,6 +12,7 @@
 #include "meter/ledger/heads.h"
 #include "meter/ledger/proof.h"
 #include "meter/ledger/verify.h"
+#include "rate/invoice.h"
 
 /* --- pieces of reports --- */
 
@@ -19,18 +20,6 @@ static void put_hex(struct dyno_json_writer *json, const char *key, const void *
 {
     char text[2 * DYNO_HEAD_BYTES + 1];
     dyno_json_put_str(json, key, dyno_hex_text(data, bytes, text));
-}
-
-/* Reference-ns as EPU-hours, to the last digit. */
-static const char *epu_text(dyno_u128 reference_ns, char out[64])
-{
-    const dyno_u128 hour_ns = (dyno_u128)3600 * 1000000000U;
-    char whole[DYNO_U128_TEXT_ROOM];
-    dyno_u128 rest = reference_ns % hour_ns;
-    (void)dyno_u128_text(reference_ns / hour_ns, whole);
-    rest = rest * 1000000000U / hour_ns;
-    (void)snprintf(out, 64, "%s.%09" PRIu64, whole, (uint64_t)rest);
-    return out;
 }
 
 /* --- heads --- */
@@ -76,7 +65,7 @@ static enum dyno_status read_head(const char *path, struct dyno_arena *arena,
 static void put_report(struct dyno_json_writer *json, const struct dyno_verify_report *report)
 {
     char wide[DYNO_U128_TEXT_ROOM];
-    char epu[64];
+    char epu[DYNO_MONEY_ROOM];
     dyno_json_put_bool(json, "good", true);
     dyno_json_put_u64(json, "node", report->node);
     dyno_json_put_u64(json, "files", report->files);
@@ -89,7 +78,7 @@ static void put_report(struct dyno_json_writer *json, const struct dyno_verify_r
     dyno_json_put_u64(json, "unconfirmed", report->unconfirmed);
     dyno_json_put_str(json, "device_ns", dyno_u128_text(report->device_ns, wide));
     dyno_json_put_str(json, "reference_ns", dyno_u128_text(report->reference_ns, wide));
-    dyno_json_put_str(json, "epu_hours", epu_text(report->reference_ns, epu));
+    dyno_json_put_str(json, "epu_hours", dyno_hours_text(report->reference_ns, epu));
     dyno_json_put_u64(json, "heads", report->heads);
     dyno_json_put_u64(json, "signed_heads", report->signed_heads);
     dyno_json_put_bool(json, "closed", report->has_end);
@@ -101,7 +90,7 @@ static void put_report(struct dyno_json_writer *json, const struct dyno_verify_r
 static void print_report(const struct dyno_verify_report *r)
 {
     char wide[DYNO_U128_TEXT_ROOM];
-    char epu[64];
+    char epu[DYNO_MONEY_ROOM];
     char root[2 * DYNO_DIGEST_BYTES + 1];
     printf("good: the ledger of node %" PRIu32 " is what was written\n", r->node);
     printf("  files       %" PRIu64 ", %s\n", r->files,
@@ -114,7 +103,7 @@ static void print_report(const struct dyno_verify_report *r)
            r->records, r->usage, r->voids, r->unconfirmed);
     printf("  device      %s ns\n", dyno_u128_text(r->device_ns, wide));
     printf("  delivered   %s reference-ns, %s EPU-hours (before voids and what is unconfirmed)\n",
-           dyno_u128_text(r->reference_ns, wide), epu_text(r->reference_ns, epu));
+           dyno_u128_text(r->reference_ns, wide), dyno_hours_text(r->reference_ns, epu));
     printf("  heads       %" PRIu64 ", %" PRIu64 " of them signed\n", r->heads, r->signed_heads);
     printf("  root        %s\n", dyno_hex_text(r->root.bytes, DYNO_DIGEST_BYTES, root));
 }
@@ -331,7 +320,7 @@ static void print_amounts(const struct dyno_record *r)
     const char *unit = (r->flags & DYNO_RECORD_CORE_NS) != 0 ? "core-ns" : "ns";
     char wide[DYNO_U128_TEXT_ROOM];
     char id[DYNO_RECORD_TEXT_ROOM];
-    char epu[64];
+    char epu[DYNO_MONEY_ROOM];
     if (r->kind == DYNO_RECORD_VOID) {
         printf("  %-22s%s, which is rated 0\n", "takes back", dyno_record_id_text(r->voids, id));
         return;
@@ -343,7 +332,7 @@ static void print_amounts(const struct dyno_record *r)
         printf("  %-22s%" PRIu64 " %s\n", "device", r->device_ns, unit);
     if (r->kind == DYNO_RECORD_USAGE)
         printf("  %-22s%" PRIu64 " reference-ns, %s EPU-hours\n", "delivered", r->reference_ns,
-               epu_text(r->reference_ns, epu));
+               dyno_hours_text(r->reference_ns, epu));
     if (r->memory_byte_ns != 0)
         printf("  %-22s%s byte-ns\n", "memory", dyno_u128_text(r->memory_byte_ns, wide));
 }
