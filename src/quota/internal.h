@@ -1,5 +1,5 @@
-/* internal.h - the quota itself: shared by quota.c (its life), lease.c (its thread), reserve.c
- * (requests), settle.c (the ledger). */
+/* internal.h - the quota itself: shared by quota.c (its life), book.c (its tariffs), lease.c
+ * (its thread), reserve.c (requests), settle.c (the ledger). */
 #ifndef DYNO_QUOTA_INTERNAL_H
 #define DYNO_QUOTA_INTERNAL_H
 
@@ -13,15 +13,24 @@
 
 #define DYNO_QUOTA_KEPT_DAYS 400
 
+/* A book of tariffs that is in force, or was. */
+struct dyno_quota_book {
+    struct dyno_quota_book *next; /* the one before */
+    struct dyno_arena *arena;     /* of all of it, this included */
+    const struct dyno_tariff_book *book;
+    uint64_t id; /* of this process's books: no two are the same */
+};
+
 struct dyno_quota {
     struct dyno_quota_options options;
-    uint64_t id; /* of this process's quotas: no two are the same */
     struct dyno_arena *arena;
-    const struct dyno_tariff_book *book; /* NULL: none */
-    uint64_t book_stamp;                 /* of its file, before it was read */
-    struct dyno_factors factors;         /* of options.factors */
-    struct dyno_lease_store *store;      /* NULL: nothing is counted */
-    uint32_t epoch;                      /* of the ledger that is written; 0: not started */
+    _Atomic(struct dyno_quota_book *) book; /* the newest; NULL: none */
+    pthread_mutex_t book_lock;              /* of who reads the next one, and of its stamp */
+    bool has_stamp;
+    uint64_t book_stamp;            /* of its file, before it was last read */
+    struct dyno_factors factors;    /* of options.factors */
+    struct dyno_lease_store *store; /* NULL: nothing is counted */
+    uint32_t epoch;                 /* of the ledger that is written; 0: not started */
 
     pthread_mutex_t lock; /* of counters and their budgets' fields */
     struct dyno_map by_key;
@@ -49,6 +58,10 @@ struct dyno_quota {
     bool is_woken, is_ending;
     atomic_bool is_hurried; /* calls of the store end at once */
 };
+
+/* book.c: what is in force now; NULL: none. */
+const struct dyno_tariff_book *dyno_quota_book(const struct dyno_quota *quota);
+void dyno_quota_free_books(struct dyno_quota *quota);
 
 /* lease.c: one exchange of what is to be told; `is_last`: everything is given back. */
 enum dyno_status dyno_quota_exchange(struct dyno_quota *quota, bool is_last, struct dyno_err *err);

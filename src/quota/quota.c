@@ -3,73 +3,26 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "meter/cert/factor_file.h"
 #include "quota/internal.h"
 
-#define BUSY_MS        200
-#define BOOK_BYTES_MAX ((size_t)64 << 20)
-#define LAST_TRIES     10    /* BUSY_MS each where the database is locked */
-#define ROWS_MAX       10000 /* of metrics */
-
-/* --- the book --- */
-
-/* Another file of that name, or other bytes in it, make another one; 0: it is not there. */
-static uint64_t stamp_of(const char *path)
-{
-    struct stat file;
-    if (stat(path, &file) != 0)
-        return 0;
-    const uint64_t parts[] = {(uint64_t)file.st_dev, (uint64_t)file.st_ino, (uint64_t)file.st_size,
-                              (uint64_t)file.st_mtim.tv_sec, (uint64_t)file.st_mtim.tv_nsec};
-    return dyno_hash64(1, parts, sizeof(parts));
-}
-
-bool dyno_quota_has_book(const struct dyno_quota *quota)
-{
-    return quota->book != NULL && stamp_of(quota->options.tariffs) == quota->book_stamp;
-}
-
-const struct dyno_tariff *dyno_quota_tariff(const struct dyno_quota *quota, const char *tenant,
-                                            int64_t start_s, int64_t *until_s_out)
-{
-    return quota->book != NULL ? dyno_tariff_until(quota->book, tenant, start_s, until_s_out)
-                               : NULL;
-}
+#define BUSY_MS    200
+#define LAST_TRIES 10    /* BUSY_MS each where the database is locked */
+#define ROWS_MAX   10000 /* of metrics */
 
 /* --- opening --- */
 
-static enum dyno_status read_book(struct dyno_quota *quota, struct dyno_err *err)
-{
-    const char *path = quota->options.tariffs;
-    struct dyno_file_map map = {0};
-    if (path == NULL)
-        return DYNO_OK;
-    quota->book_stamp = stamp_of(path);
-    DYNO_TRY(dyno_file_map(path, &map, err));
-    const enum dyno_status status =
-        map.bytes > BOOK_BYTES_MAX
-            ? DYNO_FAIL(err, DYNO_E_LIMIT, "a book of tariffs has at most %zu bytes",
-                        BOOK_BYTES_MAX)
-            : dyno_tariff_book_parse(map.data, map.bytes, quota->arena, &quota->book, err);
-    dyno_file_unmap(&map);
-    if (status != DYNO_OK)
-        dyno_err_prefix(err, "%s", path);
-    return status;
-}
-
 static enum dyno_status open_quota(struct dyno_quota *quota, struct dyno_err *err)
 {
+    bool is_new = false;
     quota->arena = dyno_arena_create();
     if (quota->arena == NULL)
         return DYNO_NOMEM(err);
-    DYNO_TRY(read_book(quota, err));
+    DYNO_TRY(dyno_quota_read_book(quota, &is_new, err));
     if (quota->options.factors != NULL)
         DYNO_TRY(dyno_factors_load(quota->options.factors, quota->arena, &quota->factors, err));
     if (quota->options.control_db == NULL || quota->options.ledger == NULL)
@@ -84,6 +37,7 @@ static void init_locks(struct dyno_quota *quota)
     pthread_condattr_t attr;
     (void)pthread_mutex_init(&quota->lock, NULL);
     (void)pthread_mutex_init(&quota->post_lock, NULL);
+    (void)pthread_mutex_init(&quota->book_lock, NULL);
     (void)pthread_mutex_init(&quota->wake_lock, NULL);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -100,12 +54,14 @@ static void free_quota(struct dyno_quota *quota)
     }
     dyno_map_fini(&quota->by_key);
     dyno_lease_close(quota->store);
+    dyno_quota_free_books(quota);
     dyno_arena_destroy(quota->arena);
     dyno_free(quota->asks);
     dyno_free(quota->ask_slots);
     dyno_free(quota->ask_counters);
     (void)pthread_cond_destroy(&quota->wake);
     (void)pthread_mutex_destroy(&quota->wake_lock);
+    (void)pthread_mutex_destroy(&quota->book_lock);
     (void)pthread_mutex_destroy(&quota->post_lock);
     (void)pthread_mutex_destroy(&quota->lock);
     dyno_free(quota);
@@ -114,13 +70,11 @@ static void free_quota(struct dyno_quota *quota)
 enum dyno_status dyno_quota_create(const struct dyno_quota_options *options,
                                    struct dyno_quota **quota_out, struct dyno_err *err)
 {
-    static atomic_uint_fast64_t last_id;
     *quota_out = NULL;
     struct dyno_quota *quota = dyno_alloc(1, sizeof(*quota));
     if (quota == NULL)
         return DYNO_NOMEM(err);
     quota->options = *options;
-    quota->id = atomic_fetch_add(&last_id, 1) + 1;
     init_locks(quota);
     const enum dyno_status status = open_quota(quota, err);
     if (status != DYNO_OK) {
@@ -219,6 +173,7 @@ enum dyno_status dyno_quota_check(const struct dyno_quota *quota,
                                   const struct dyno_tenant_budget *budgets, size_t count,
                                   struct dyno_err *err)
 {
+    const struct dyno_tariff_book *book = dyno_quota_book(quota);
     for (size_t i = 0; i < count; i++) {
         const struct dyno_tenant_budget *budget = &budgets[i];
         const char *who = budget->tenant != 0 ? budget->tenant_name : "every tenant";
@@ -229,15 +184,14 @@ enum dyno_status dyno_quota_check(const struct dyno_quota *quota,
                              who);
         if (strcmp(budget->unit, DYNO_BUDGET_EPU) == 0)
             continue;
-        if (quota->book == NULL)
+        if (book == NULL)
             return DYNO_FAIL(err, DYNO_E_ARG,
                              "%s has a budget in %s, which needs prices: --tariffs=BOOK is missing",
                              who, budget->unit);
-        if (quota->book->tariff_count > 0 &&
-            strcmp(quota->book->tariffs[0].currency->code, budget->unit) != 0)
+        if (book->tariff_count > 0 && strcmp(book->tariffs[0].currency->code, budget->unit) != 0)
             return DYNO_FAIL(err, DYNO_E_ARG,
                              "%s has a budget in %s, and the book of tariffs is in %s", who,
-                             budget->unit, quota->book->tariffs[0].currency->code);
+                             budget->unit, book->tariffs[0].currency->code);
     }
     return DYNO_OK;
 }

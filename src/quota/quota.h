@@ -52,10 +52,15 @@ void dyno_quota_destroy(struct dyno_quota *quota);
 
 /* --- the book --- */
 
-/* Was a book read, and is its file still what was read? */
-bool dyno_quota_has_book(const struct dyno_quota *quota);
-/* The version of a tenant's tariff by the book that was read, and before which time no other is in
- * force; NULL: none. */
+/* Read the book when its file is not the one that was read last; is_new_out: another one is in
+ * force from now on.  A bad one is told of once, and the one before stays: errors of
+ * dyno_tariff_book_parse with the path, E_IO, E_ARG: another currency than budgets have. */
+enum dyno_status dyno_quota_read_book(struct dyno_quota *quota, bool *is_new_out,
+                                      struct dyno_err *err);
+/* Another one for each book of this process; 0: there is none. */
+uint64_t dyno_quota_book_id(const struct dyno_quota *quota);
+/* The version of a tenant's tariff by the book in force, and before which time it has no other;
+ * NULL: none.  The texts stay as long as the quota. */
 const struct dyno_tariff *dyno_quota_tariff(const struct dyno_quota *quota, const char *tenant,
                                             int64_t start_s, int64_t *until_s_out);
 

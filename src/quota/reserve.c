@@ -23,7 +23,7 @@ const char *dyno_quota_amount_text(const char *unit, dyno_i128 amount, char out[
 
 /* A price that was worked out: the tariff of a tenant, for a class and an engine. */
 struct kept_rate {
-    uint64_t quota; /* id; 0: none */
+    uint64_t book; /* id; 0: none */
     int64_t tenant;
     const void *subject;
     int class_idx;
@@ -43,7 +43,9 @@ static enum dyno_status find_rate(const struct dyno_quota *quota,
                        RATES_KEPT;
     struct kept_rate *kept = &kept_rates[idx];
     int64_t until_s = 0;
-    if (kept->quota == quota->id && kept->tenant == counter->key.tenant &&
+    /* Asked before the tariff: one that is replaced meanwhile is asked again by the next. */
+    const uint64_t book = dyno_quota_book_id(quota);
+    if (book != 0 && kept->book == book && kept->tenant == counter->key.tenant &&
         kept->subject == spend->subject && kept->class_idx == spend->class_idx &&
         start_s >= kept->from_s && start_s < kept->until_s) {
         reservation->rate = kept->rate;
@@ -51,9 +53,7 @@ static enum dyno_status find_rate(const struct dyno_quota *quota,
         return DYNO_OK;
     }
     const struct dyno_tariff *tariff =
-        quota->book != NULL
-            ? dyno_tariff_until(quota->book, counter->tenant_name, start_s, &until_s)
-            : NULL;
+        dyno_quota_tariff(quota, counter->tenant_name, start_s, &until_s);
     if (tariff == NULL)
         return DYNO_FAIL(err, DYNO_E_BUSY,
                          "tenant '%s' has a budget in %s and no tariff in force, so what this "
@@ -63,7 +63,7 @@ static enum dyno_status find_rate(const struct dyno_quota *quota,
                       &reservation->rate) ||
         !dyno_rate_of_cold_start(tariff, &reservation->cold))
         return DYNO_FAIL(err, DYNO_E_BUSY, "a price of tariff '%.128s' is too large", tariff->name);
-    *kept = (struct kept_rate){.quota = quota->id,
+    *kept = (struct kept_rate){.book = book,
                                .tenant = counter->key.tenant,
                                .subject = spend->subject,
                                .class_idx = spend->class_idx,
@@ -292,7 +292,7 @@ static enum dyno_status price(const struct dyno_counter *counter, const struct d
                               struct dyno_reservation *reservation, bool *has_rate,
                               struct dyno_err *err)
 {
-    const struct dyno_tariff_book *book = counter->quota->book;
+    const struct dyno_tariff_book *book = dyno_quota_book(counter->quota);
     if (counter->is_work)
         return DYNO_OK;
     if (book != NULL && book->tariff_count > 0 &&

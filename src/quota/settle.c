@@ -319,7 +319,7 @@ static enum dyno_status find_rate(struct settle *work, const struct dyno_record 
 {
     const struct grade *grade = NULL;
     DYNO_TRY(grade_of(work, record, &grade, err));
-    const struct dyno_tariff_book *book = work->quota->book;
+    const struct dyno_tariff_book *book = dyno_quota_book(work->quota);
     const struct dyno_tariff *tariff =
         book != NULL
             ? dyno_tariff_of(book, counter->tenant_name, (int64_t)(record->start_ns / 1000000000U))

@@ -1,8 +1,10 @@
 """Budgets in money: what is posted is what the invoice charges; certified work."""
 import json
+import os
 import pathlib
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -31,8 +33,17 @@ def case_money_agrees_with_the_invoice(t):
     check(len(lines) == 2 and exact > 0 and abs(exact - posted) <= 3.1e-9, exact, posted, lines)
 
 
+def put_book(t, text):
+    """As a whole; None: it goes."""
+    if text is None:
+        (t.folder / "book.json").unlink()
+        return
+    (t.folder / "next.json").write_text(text)
+    (t.folder / "next.json").rename(t.folder / "book.json")
+
+
 def case_the_tariff_is_named(t):
-    """In each record: the version that its tenant has by the book when it begins; none when the book is no more what was read."""
+    """In each record: the version that its tenant has when it begins, by the book that lies there; a bad one changes nothing."""
     at = int(time.time()) + 4
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
     first = {**BOOK["tariffs"][0], "until": when}
@@ -56,16 +67,68 @@ def case_the_tariff_is_named(t):
         time.sleep(0.2)
     check(named() == ["flat/2", "own/7"])
     bill = [t.build / "dyno", "invoice", f"--ledger={t.folder}/ledger", "--since=2026-01-01", f"--tariffs={t.folder}/book.json"]
-    (t.folder / "book.json").write_text(text.replace('"version": 7', '"version": 8'))
-    server.expected.append("^warn: the book of tariffs has changed: records name no tariff")
-    comes_true("that nothing is claimed of a book that has changed", lambda: named() == ["", ""])
+    put_book(t, text.replace('"version": 7', '"version": 8'))
+    comes_true("the new book", lambda: named() == ["flat/2", "own/8"])
+    server.expected.append("^warn: the book of tariffs before stays in force: .*")
+    for bad, says in ((text.replace('"version": 7', '"version": 0'), r"book\.json: tariff 'own': version must be"),
+                      ("{", r"book\.json: .*line 1"), (None, r'cannot open ".*book\.json": No such file or directory')):
+        put_book(t, bad)
+        comes_true("the reason", lambda: re.search(f"warn: the book of tariffs before stays in force: .*{says}",  # noqa: B023
+                                                   server.log.read_text()))
+        check(named() == ["flat/2", "own/8"])
+    check(server.log.read_text().count("stays in force") == 3, "each is told once")
+    put_book(t, text.replace('"version": 7', '"version": 9'))
+    os.kill(server.process.pid, signal.SIGHUP)
+    comes_true("the next book", lambda: named() == ["flat/2", "own/9"])
+    put_book(t, text.replace('"version": 7', '"version": 8'))
     server.stop()
     got = subprocess.run(bill, capture_output=True, text=True, check=True).stdout
     count = sum(r.get("tariff") == "own/7" for r in records(t, t.folder / "ledger"))
+    count += sum(r.get("tariff") == "own/9" for r in records(t, t.folder / "ledger"))
     check(re.findall(r"Warning: (\d+) requests were recorded under another version", got) == [str(count)], got)
     server = start(t, f"--tariffs={t.folder}/book.json")
     check(named() == ["flat/2", "own/8"])
     server.stop()
+
+
+def case_a_new_book_has_new_prices(t):
+    """A server that runs takes the next version from when it begins, as the invoice does; never another currency."""
+    put_book(t, json.dumps(BOOK))
+    key = add(t, "acme")
+    quota(t, "set", "acme", "--money=100", "--currency=USD", "--period=none")
+    server = start(t, f"--tariffs={t.folder}/book.json")
+    for _ in range(20):
+        check(infer(server, key)[0] == 200)
+    at = int(time.time()) + 12
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+    first = {**BOOK["tariffs"][0], "version": 2, "until": when}
+    second = {**BOOK["tariffs"][0], "version": 3, "from": when, "epu_hour": "340"}
+    put_book(t, json.dumps({**BOOK, "tariffs": [first, second]}))
+
+    def named():
+        check(infer(server, key)[0] == 200)
+        return [r["tariff"] for r in records(t, t.folder / "ledger") if r["kind"] == "usage"]
+    comes_true("the new book", lambda: named()[-1] != "flat/1")
+    check(time.time() < at, "too late to tell")
+    comes_true("the new version", lambda: named()[-1] == "flat/3")
+    for _ in range(20):
+        check(infer(server, key)[0] == 200)
+    server.expected.append("^warn: the book of tariffs before stays in force: .*book.json is in EUR, and tenant 'acme' has a budget in USD")
+    put_book(t, json.dumps({**BOOK, "tariffs": [{**BOOK["tariffs"][0], "currency": "EUR"}]}))
+    comes_true("the reason", lambda: "has a budget in USD" in server.log.read_text())
+    check(infer(server, key)[0] == 200)
+    put_book(t, json.dumps({**BOOK, "tariffs": [first, second]}))
+    server.stop()
+    got = subprocess.run([t.build / "dyno", "invoice", f"--ledger={t.folder}/ledger", "--since=2026-01-01", "--json",
+                          f"--tariffs={t.folder}/book.json"], capture_output=True, text=True, check=True)
+    lines = [line for line in json.loads(got.stdout)["lines"] if line["kind"] == "usage"]
+    exact = {line["tariff_version"]: float(line["exact"]) for line in lines}
+    posted = int(quota(t, "show", "acme")[0]["used_nano"]) / 1e9
+    check(sorted(exact) == [2, 3] and exact[3] > exact[2] > 0, lines)
+    check(abs(sum(exact.values()) - posted) <= 3.1e-9, exact, posted)
+    said = [r["tariff"] for r in records(t, t.folder / "ledger") if r["kind"] == "usage"]
+    check(set(said) == {"flat/1", "flat/2", "flat/3"} and sum(line.get("requests_of_another_tariff", 0) for line in lines) ==
+          said.count("flat/1"), lines)
 
 
 def case_cold_starts_and_devices_are_counted(t):

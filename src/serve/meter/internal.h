@@ -90,7 +90,6 @@ struct dyno_meter {
     int account_count;
     pthread_t thread; /* ticks */
     bool has_thread;
-    atomic_bool tells_tariff; /* what was read of the book is still in its file */
 
     pthread_mutex_t lock;
     pthread_cond_t tick;
@@ -114,7 +113,7 @@ const char *dyno_meter_tenant_name(const struct dyno_meter_request *request);
 /* tariff.c: the handle of the tariff version that its tenant has, by the book; 0: none is named. */
 uint32_t dyno_meter_tariff(struct dyno_meter *meter, const struct dyno_meter_request *request);
 void dyno_meter_begin_tariffs(struct dyno_meter *meter);
-/* Now and then: when the book's file has changed, no record names a tariff any more. */
+/* Now and then: when the book's file has changed, it is read again. */
 void dyno_meter_look_at_book(struct dyno_meter *meter);
 
 /* Do the accounts of each device add up to its time?  E_MISMATCH: how they do not. */

@@ -229,7 +229,10 @@ static enum dyno_status adopt_again(struct dyno_meter *meter, struct dyno_varian
 void dyno_meter_reload(struct dyno_meter *meter)
 {
     struct dyno_err err = {0};
-    if (meter == NULL || meter->options.certificates == NULL)
+    if (meter == NULL)
+        return;
+    dyno_meter_look_at_book(meter);
+    if (meter->options.certificates == NULL)
         return;
     if (dyno_cert_shelf_read(meter, &err) != DYNO_OK)
         dyno_log(DYNO_LOG_ERROR, "certificates: %s", err.text);

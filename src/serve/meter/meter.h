@@ -60,9 +60,9 @@ enum dyno_status dyno_meter_create(const struct dyno_meter_options *options,
  * NULL. */
 enum dyno_status dyno_meter_destroy(struct dyno_meter *meter, struct dyno_err *err);
 
-/* Read the certificates again, and give engines that are loaded those that count now.  What is
- * wrong is logged.  The meter does so by itself soon after their folder changed, and when a term
- * ends. */
+/* Read the certificates again, and give engines that are loaded those that count now; read the book
+ * of tariffs when it is another one.  What is wrong is logged.  The meter does so by itself soon
+ * after either changed, and when a term ends. */
 void dyno_meter_reload(struct dyno_meter *meter);
 
 /* An engine was opened: find its certificates and give it its names.  Not on an I/O thread: reads

@@ -2,8 +2,7 @@
  * that the server was given, at the record's start.
  *
  * A claim, and not a price: an invoice is made by the book of its closing, and says where that one
- * has another version for the time.  Nothing is claimed without a book, and nothing any more when
- * the book's file is not what was read.
+ * has another version for the time.  Nothing is claimed without a book.
  */
 #include <stdio.h>
 
@@ -15,6 +14,7 @@
 /* Of the last tenants of a thread, so that a request asks neither the book nor the ledger. */
 struct kept_tariff {
     uint64_t meter; /* id; 0: none */
+    uint64_t book;  /* id */
     uint64_t tenant;
     int64_t from_s, until_s; /* it is the one in force */
     uint32_t handle;
@@ -25,17 +25,18 @@ void dyno_meter_begin_tariffs(struct dyno_meter *meter)
 {
     static atomic_uint_fast64_t last_id;
     meter->id = atomic_fetch_add(&last_id, 1) + 1;
-    atomic_store(&meter->tells_tariff,
-                 meter->options.quota != NULL && dyno_quota_has_book(meter->options.quota));
 }
 
 void dyno_meter_look_at_book(struct dyno_meter *meter)
 {
-    if (!atomic_load(&meter->tells_tariff) || dyno_quota_has_book(meter->options.quota))
+    struct dyno_err err = {0};
+    bool is_new = false;
+    if (meter->options.quota == NULL)
         return;
-    atomic_store(&meter->tells_tariff, false);
-    dyno_log(DYNO_LOG_WARN, "the book of tariffs has changed: records name no tariff, and budgets "
-                            "keep the prices before, until this server starts anew");
+    if (dyno_quota_read_book(meter->options.quota, &is_new, &err) != DYNO_OK)
+        dyno_log(DYNO_LOG_WARN, "the book of tariffs before stays in force: %s", err.text);
+    else if (is_new)
+        dyno_log(DYNO_LOG_INFO, "another book of tariffs is in force");
 }
 
 uint32_t dyno_meter_tariff(struct dyno_meter *meter, const struct dyno_meter_request *request)
@@ -45,10 +46,13 @@ uint32_t dyno_meter_tariff(struct dyno_meter *meter, const struct dyno_meter_req
     char text[DYNO_NAME_BYTES_MAX + 1];
     int64_t until_s = 0;
     uint32_t handle = 0;
-    if (!atomic_load_explicit(&meter->tells_tariff, memory_order_relaxed))
+    /* Asked before the tariff: one that is replaced meanwhile is asked again by the next. */
+    const uint64_t book =
+        meter->options.quota != NULL ? dyno_quota_book_id(meter->options.quota) : 0;
+    if (book == 0)
         return 0;
-    if (kept->meter == meter->id && kept->tenant == request->tenant_id && start_s >= kept->from_s &&
-        start_s < kept->until_s)
+    if (kept->meter == meter->id && kept->book == book && kept->tenant == request->tenant_id &&
+        start_s >= kept->from_s && start_s < kept->until_s)
         return kept->handle;
     const struct dyno_tariff *tariff =
         dyno_quota_tariff(meter->options.quota, dyno_meter_tenant_name(request), start_s, &until_s);
@@ -59,6 +63,6 @@ uint32_t dyno_meter_tariff(struct dyno_meter *meter, const struct dyno_meter_req
     if (bytes < 0 || (size_t)bytes >= sizeof(text) ||
         dyno_ledger_name(meter->ledger, DYNO_NAME_TARIFF, text, &handle, NULL) != DYNO_OK)
         return 0;
-    *kept = (struct kept_tariff){meter->id, request->tenant_id, start_s, until_s, handle};
+    *kept = (struct kept_tariff){meter->id, book, request->tenant_id, start_s, until_s, handle};
     return handle;
 }
