@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "cli/config.h"
 
 static void set_fallbacks(const struct dyno_command *command, char *options)
@@ -170,10 +171,13 @@ enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, ch
     return read_config(command, given, arena, options, err);
 }
 
+/* One line, whatever a file or an argument that it quotes holds. */
 static int fail(const char *command, enum dyno_status status, const struct dyno_err *err)
 {
-    (void)fprintf(stderr, "dyno %s: %s\n", command,
-                  err->text[0] != 0 ? err->text : dyno_status_text(status));
+    char text[sizeof(err->text)];
+    const char *said = err->text[0] != 0 ? err->text : dyno_status_text(status);
+    dyno_utf8_clean(said, strlen(said), text, sizeof(text));
+    (void)fprintf(stderr, "dyno %s: %s\n", command, text);
     return dyno_status_exit_code(status);
 }
 

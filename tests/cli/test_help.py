@@ -122,3 +122,9 @@ def case_full_standard_output(t):
             got = t.dyno(*args, stdout=full)
         check(got.returncode == EXIT["E_IO"], args, got.returncode)
         check("cannot write to standard output: No space left on device" in got.stderr, got.stderr)
+
+
+def case_an_error_is_one_line(t):
+    """Whatever an argument holds that is quoted in it."""
+    t.fails("E_IO", 'dyno tariff: cannot open "a?b??31m": No such file or directory', "tariff", "a\nb\x1b\x7f31m")
+    t.fails("E_ARG", "dyno usage: there is no flag --a?b*", "usage", "--a\nb")
