@@ -18,7 +18,8 @@ static const struct dyno_flag flags[] = {
 
 static const int speed_ups[] = {1, 2, 3, 4, 5};
 
-static dyno_i128 price_at(const struct dyno_tariff *tariff, int speed_up)
+/* So many EPU-hours, or so many device-hours, at a speed-up; rounded once. */
+static dyno_i128 amount_at(const struct dyno_tariff *tariff, int speed_up, uint64_t hours)
 {
     dyno_i128 nano = tariff->device_hour;
     if (tariff->kind == DYNO_TARIFF_DEVICE_HOUR)
@@ -26,19 +27,23 @@ static dyno_i128 price_at(const struct dyno_tariff *tariff, int speed_up)
     const struct dyno_price price = dyno_tariff_price(tariff, speed_up * DYNO_PPM);
     const struct dyno_ratio ratio = {.a = price.nano,
                                      .b = 1,
-                                     .nums = {price.num},
-                                     .num_count = 1,
+                                     .nums = {price.num, hours},
+                                     .num_count = 2,
                                      .dens = {price.den},
                                      .den_count = 1};
     (void)dyno_ratio_round(&ratio, DYNO_ROUND_HALF_AWAY, &nano);
     return nano;
 }
 
-/* What a busy device-hour earns: s times the price of an EPU-hour. */
+static dyno_i128 price_at(const struct dyno_tariff *tariff, int speed_up)
+{
+    return amount_at(tariff, speed_up, 1);
+}
+
+/* What a busy device-hour earns: s EPU-hours. */
 static dyno_i128 earned_at(const struct dyno_tariff *tariff, int speed_up)
 {
-    const dyno_i128 price = price_at(tariff, speed_up);
-    return tariff->kind == DYNO_TARIFF_DEVICE_HOUR ? price : price * speed_up;
+    return amount_at(tariff, speed_up, (uint64_t)speed_up);
 }
 
 static const char *term(const struct dyno_tariff *tariff, char out[64])
@@ -98,6 +103,49 @@ static void print_terms(const struct dyno_tariff *tariff)
     print_cost(tariff);
 }
 
+static const char *whose(const struct dyno_tariff_grant *grant)
+{
+    return grant->tenant != NULL ? grant->tenant : "everybody else";
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Whoever uses something while the tariff that he is granted has no version in force gets no
+ * invoice: of time between two versions, and of a grant outside of them all, that is no intention.
+ */
+static void print_holes(const struct dyno_tariff_book *book, const struct dyno_tariff_grant *grant)
+{
+    const struct dyno_tariff *before = NULL;
+    bool is_met = false;
+    char from[DYNO_TIME_TEXT_ROOM];
+    char until[DYNO_TIME_TEXT_ROOM];
+    for (size_t i = 0; i < book->tariff_count; i++) {
+        const struct dyno_tariff *tariff = &book->tariffs[i];
+        if (strcmp(tariff->name, grant->tariff) != 0)
+            continue;
+        const int64_t hole_s = before != NULL ? later(before->until_s, grant->from_s) : 0;
+        const int64_t end_s = earlier(tariff->from_s, grant->until_s);
+        is_met = is_met ||
+                 later(tariff->from_s, grant->from_s) < earlier(tariff->until_s, grant->until_s);
+        if (before != NULL && hole_s < end_s)
+            printf("Warning: no version of %s is in force from %s until %s, when %s has it\n",
+                   grant->tariff, dyno_time_text(hole_s, from), dyno_time_text(end_s, until),
+                   whose(grant));
+        before = tariff;
+    }
+    if (!is_met)
+        printf("Warning: no version of %s is in force at any time when %s has it\n", grant->tariff,
+               whose(grant));
+}
+
 static void print_text(const struct dyno_tariff_book *book)
 {
     char text[DYNO_MONEY_ROOM];
@@ -122,8 +170,8 @@ static void print_text(const struct dyno_tariff_book *book)
     for (size_t i = 0; i < book->grant_count; i++) {
         const struct dyno_tariff_grant *grant = &book->grants[i];
         const struct dyno_tariff as_term = {.from_s = grant->from_s, .until_s = grant->until_s};
-        printf("%s has %s, %s\n", grant->tenant != NULL ? grant->tenant : "everybody else",
-               grant->tariff, term(&as_term, when));
+        printf("%s has %s, %s\n", whose(grant), grant->tariff, term(&as_term, when));
+        print_holes(book, grant);
     }
 }
 

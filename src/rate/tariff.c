@@ -59,6 +59,14 @@ static bool is_text(const struct dyno_json *value)
            strlen(value->text) == value->text_bytes;
 }
 
+/* One line, as names of the ledger are: it stands in invoices, and in records as NAME/VERSION. */
+static bool is_line(const char *text)
+{
+    while ((unsigned char)*text >= ' ' && *text != 0x7f)
+        text++;
+    return *text == 0;
+}
+
 static enum dyno_status take_name(const struct dyno_json *object, const char *key,
                                   const struct place *place, const char **name_out,
                                   struct dyno_err *err)
@@ -67,6 +75,8 @@ static enum dyno_status take_name(const struct dyno_json *object, const char *ke
     if (!is_text(value) || value->text_bytes == 0 || value->text_bytes > DYNO_TARIFF_NAME_BYTES)
         return DYNO_FAIL(err, DYNO_E_ARG, "%s: %s must be a text of 1 to %d bytes", place->text,
                          key, DYNO_TARIFF_NAME_BYTES);
+    if (!is_line(value->text))
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s: %s holds a control character", place->text, key);
     *name_out = value->text;
     return DYNO_OK;
 }
@@ -143,6 +153,9 @@ static enum dyno_status take_factors(const struct dyno_json *tariff, const char 
     for (const struct dyno_json *at = list->first; at != NULL; at = at->next) {
         struct dyno_factor *factor = &(*factors_out)[(*count_out)++];
         factor->name = at->key;
+        if (!is_line(at->key))
+            return DYNO_FAIL(err, DYNO_E_ARG, "%s: a name in it holds a control character",
+                             here.text);
         DYNO_TRY(
             take_decimal(list, at->key, &here, 9, DYNO_TARIFF_FACTOR_MAX, &factor->factor, err));
     }
@@ -257,17 +270,19 @@ static enum dyno_status check_prices(const struct dyno_tariff *tariff, const str
     return DYNO_OK;
 }
 
-static enum dyno_status take_tariff(const struct dyno_json *object, struct dyno_arena *arena,
-                                    struct dyno_tariff *tariff, struct dyno_err *err)
+static enum dyno_status take_tariff(const struct dyno_json *object, size_t number,
+                                    struct dyno_arena *arena, struct dyno_tariff *tariff,
+                                    struct dyno_err *err)
 {
     static const char *const known[] = {
         "device_cores", "name",        "version",  "currency", "from",         "until",
         "kind",         "device_hour", "epu_hour", "share",    "speed_up_max", "cost_hour",
         "classes",      "precisions",  "tiers",    "minimum",  "residency",    "cold_start"};
-    struct place place = {"a tariff"};
+    struct place place;
     const char *currency = "";
     tariff->device_hour = tariff->epu_hour = tariff->share_ppm = tariff->cost_hour = -1;
     tariff->speed_up_max_ppm = DYNO_TARIFF_SPEED_UP_MAX;
+    (void)snprintf(place.text, sizeof(place.text), "tariff %zu of the book", number);
     DYNO_TRY(check_keys(object, &place, known, DYNO_COUNT(known), err));
     DYNO_TRY(take_name(object, "name", &place, &tariff->name, err));
     const struct dyno_json *version = dyno_json_find(object, "version");
@@ -280,7 +295,7 @@ static enum dyno_status take_tariff(const struct dyno_json *object, struct dyno_
     DYNO_TRY(take_name(object, "currency", &place, &currency, err));
     tariff->currency = dyno_currency_find(currency);
     if (tariff->currency == NULL)
-        return DYNO_FAIL(err, DYNO_E_ARG, "%s: currency %.8s is not known (ISO 4217, as USD)",
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s: currency '%.16s' is not known (ISO 4217, as USD)",
                          place.text, currency);
     DYNO_TRY(take_term(object, &place, &tariff->from_s, &tariff->until_s, err));
     DYNO_TRY(take_kind(object, &place, tariff, err));
@@ -320,16 +335,18 @@ static enum dyno_status take_tariff(const struct dyno_json *object, struct dyno_
     return check_prices(tariff, &place, err);
 }
 
-static enum dyno_status take_grant(const struct dyno_json *object, struct dyno_tariff_grant *grant,
-                                   struct dyno_err *err)
+static enum dyno_status take_grant(const struct dyno_json *object, size_t number,
+                                   struct dyno_tariff_grant *grant, struct dyno_err *err)
 {
     static const char *const known[] = {"tenant", "tariff", "from", "until"};
-    struct place place = {"a grant"};
+    struct place place;
+    (void)snprintf(place.text, sizeof(place.text), "grant %zu of the book", number);
     DYNO_TRY(check_keys(object, &place, known, DYNO_COUNT(known), err));
     DYNO_TRY(take_name(object, "tariff", &place, &grant->tariff, err));
     if (dyno_json_find(object, "tenant") != NULL)
         DYNO_TRY(take_name(object, "tenant", &place, &grant->tenant, err));
-    (void)snprintf(place.text, sizeof(place.text), "the grant of '%.128s'", grant->tariff);
+    (void)snprintf(place.text, sizeof(place.text), "grant %zu of the book, of '%.128s'", number,
+                   grant->tariff);
     return take_term(object, &place, &grant->from_s, &grant->until_s, err);
 }
 
@@ -435,10 +452,11 @@ enum dyno_status dyno_tariff_book_parse(const char *text, size_t bytes, struct d
     struct dyno_tariff_grant *given = dyno_arena_alloc(arena, grants->count + 1, sizeof(*given));
     if (book == NULL || rows == NULL || given == NULL)
         return DYNO_NOMEM(err);
-    for (const struct dyno_json *at = tariffs->first; at != NULL; at = at->next)
-        DYNO_TRY(take_tariff(at, arena, &rows[book->tariff_count++], err));
-    for (const struct dyno_json *at = grants->first; at != NULL; at = at->next)
-        DYNO_TRY(take_grant(at, &given[book->grant_count++], err));
+    for (const struct dyno_json *at = tariffs->first; at != NULL;
+         at = at->next, book->tariff_count++)
+        DYNO_TRY(take_tariff(at, book->tariff_count + 1, arena, &rows[book->tariff_count], err));
+    for (const struct dyno_json *at = grants->first; at != NULL; at = at->next, book->grant_count++)
+        DYNO_TRY(take_grant(at, book->grant_count + 1, &given[book->grant_count], err));
     qsort(rows, book->tariff_count, sizeof(*rows), by_name_and_time);
     qsort(given, book->grant_count, sizeof(*given), by_tenant_and_time);
     book->tariffs = rows;

@@ -124,3 +124,49 @@ def case_flags_of_something_else(t):
     t.fails("E_ARG", "*--until must be later than --since: this is from 2026-12-01T00:00:00.000000000Z until *", "ledger", "export",
             "ledger", "--since=2026-12-01", "--until=2026-11-01")
     t.fails("E_ARG", "*this is from 2090-01-01T00:00:00Z until *", "usage", "--ledger=ledger", "--since=2090-01-01")
+
+
+def case_tariffs_by_their_place(t):
+    """One of many tariffs or grants is wrong: the sentence says which, also where it has no name yet."""
+    gain, hourly = BOOK["tariffs"]
+
+    def refused(says, tariffs=(), grants=(), status="E_ARG"):
+        t.put("b.json", json.dumps({"tariffs": [gain, *tariffs], "grants": list(grants)}).encode())
+        t.fails(status, f"dyno tariff: b.json: {says}", "tariff", "b.json")
+    refused('tariff 3 of the book: there is no field "device_our"', [hourly, {**hourly, "device_our": "1"}])
+    refused("tariff 2 of the book: must be an object", ["x"])
+    refused("tariff 2 of the book: name must be a text of 1 to 128 bytes", [{**hourly, "name": ""}])
+    refused("tariff 2 of the book: name holds a control character", [{**hourly, "name": "a\nTOTAL 0"}])
+    refused("tariff 'hourly' version 1: classes: a name in it holds a control character", [{**hourly, "classes": {"a\t": "1"}}])
+    refused("tariff 'hourly' version 1: currency 'of the realm' is not known (ISO 4217, as USD)", [{**hourly, "currency": "of the realm"}])
+    refused("grant 2 of the book: tenant must be a text of 1 to 128 bytes", [], [{"tariff": "gain"}, {"tariff": "gain", "tenant": None}])
+    refused("grant 1 of the book: tenant holds a control character", [], [{"tariff": "gain", "tenant": "a\x7f"}])
+    refused("grant 1 of the book, of 'gain': until must be later than from", [],
+            [{"tariff": "gain", "from": "2026-02-02", "until": "2026-02-02"}])
+    t.put("b.json", b'{"tariffs": [], "a\\nb": 1, "grants": []}')
+    t.fails("E_ARG", '*there is no field "a?b"', "tariff", "b.json")
+
+
+def case_tariffs_with_holes(t):
+    """A time in which a tariff is granted and has no version is told of: who uses something then gets no invoice."""
+    gain = BOOK["tariffs"][0]
+    book = {"tariffs": [{**gain, "from": "2025-01-01", "until": "2026-06-01"}, {**gain, "version": 2, "from": "2026-07-01", "until": "2027-01-01"}],
+            "grants": [{"tenant": "acme", "tariff": "gain", "from": "2026-06-15"}, {"tenant": "bolt", "tariff": "gain", "from": "2026-07-01"},
+                       {"tenant": "cold", "tariff": "gain", "from": "2027-01-01"}, {"tariff": "gain"}]}
+    t.put("b.json", json.dumps(book).encode())
+    warnings = [line for line in t.works("tariff", "b.json").splitlines() if line.startswith("Warning")]
+    check(warnings == [
+        "Warning: no version of gain is in force from 2026-06-15T00:00:00Z until 2026-07-01T00:00:00Z, when acme has it",
+        "Warning: no version of gain is in force at any time when cold has it",
+        "Warning: no version of gain is in force from 2026-06-01T00:00:00Z until 2026-07-01T00:00:00Z, when everybody else has it"],
+        warnings)
+    t.put("b.json", json.dumps(BOOK).encode())
+    check("Warning" not in t.works("tariff", "b.json"))
+
+
+def case_what_a_device_hour_earns(t):
+    """It is rounded once: of a third of a price three are the price."""
+    t.put("b.json", json.dumps({"tariffs": [{**BOOK["tariffs"][0], "device_hour": "1000000"}], "grants": []}).encode())
+    rows = json.loads(t.works("tariff", "b.json", "--json"))[0]["prices"]
+    check([row["device_hour_earns"] for row in rows] == ["1000000.00", "1500000.00", "2000000.00", "2500000.00", "3000000.00"], rows)
+    check(rows[2]["price"] == "666666.666666667", rows)
