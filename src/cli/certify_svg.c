@@ -81,7 +81,7 @@ static void each_block(const struct dyno_cert *cert, const struct dyno_cert_seri
 struct drawing {
     struct dyno_strbuf *out;
     struct scale times, ratios;
-    double y;
+    double y, processes;
 };
 
 static void measure_block(void *arg, const struct dyno_cert_block *block, uint32_t process)
@@ -96,7 +96,9 @@ static void measure_block(void *arg, const struct dyno_cert_block *block, uint32
 static void draw_block(void *arg, const struct dyno_cert_block *block, uint32_t process)
 {
     const struct drawing *drawing = arg;
-    const double spread = (double)process * 4.0 - 8.0; /* processes apart, so that dots are seen */
+    /* Processes apart, so that dots are seen, and all of them inside of their row. */
+    const double step = fmin(4.0, (ROW_PIXELS - 12.0) / drawing->processes);
+    const double spread = ((double)process - (drawing->processes - 1.0) / 2.0) * step;
     for (int i = 0; i < 4; i++) {
         const bool is_b = i == 1 || i == 2;
         dyno_strbuf_printf(drawing->out, "<circle cx=\"%.2f\" cy=\"%.1f\" r=\"3\" class=\"%s\"/>\n",
@@ -142,8 +144,11 @@ static void draw_point(const struct dyno_cert *cert, uint32_t idx, double y,
     const struct dyno_cert_series *series = is_engine ? &point->speedup : &point->control;
     const struct dyno_cert_interval *interval =
         is_engine ? &point->speedup_log : &point->control_log;
-    struct drawing drawing = {
-        .out = out, .times = {0.0, 0.0}, .ratios = {1.0, 1.0}, .y = y + ROW_PIXELS};
+    struct drawing drawing = {.out = out,
+                              .times = {0.0, 0.0},
+                              .ratios = {1.0, 1.0},
+                              .y = y + ROW_PIXELS,
+                              .processes = fmax(series->count, 1.0)};
     char text[256];
     int used = snprintf(text, sizeof(text), "%s", cert->point_count > 1 ? "at " : "");
     for (uint32_t a = 0; a < cert->axis_count && used > 0 && (size_t)used < sizeof(text); a++)
@@ -182,9 +187,10 @@ void dyno_certify_svg(const struct dyno_cert *cert, struct dyno_strbuf *out)
         ".v{stroke:#1a6b2a;stroke-width:2}.x{stroke:#d0d7de}</style>\n"
         "<rect width=\"%d\" height=\"%.0f\" fill=\"#fff\"/>\n",
         WIDTH, height, WIDTH, height, WIDTH, height);
-    (void)snprintf(text, sizeof(text), "%s certificate of %s: %s",
+    (void)snprintf(text, sizeof(text), "%s certificate of %s: %s%s",
                    cert->kind == DYNO_CERT_ENGINE ? "Engine" : "Reference", cert->model_name,
-                   dyno_cert_outcome_text(cert->outcome));
+                   dyno_cert_outcome_text(cert->outcome),
+                   cert->is_trial && cert->reason[0] != 0 ? ", would be refused" : "");
     label(out, 20, 28, "start", "t", text);
     (void)snprintf(text, sizeof(text), "%s; %u processes x %u blocks A B B A x %.3g s, batch %llu",
                    cert->device_class, cert->process_count, cert->block_count,

@@ -1,7 +1,7 @@
 /* make_cert.c - certificates of made-up samples, for tests of what reads them.
  *
  *   make_cert FOLDER SPEEDUP [trial] [biased] [fp16] [device=CLASS] [item_ns=N] [ends=S]
- *             [engine=N]
+ *             [engine=N] [processes=N]
  *   make_cert FOLDER SPEEDUP trial like=ENGINE_CERTIFICATE [ends_in=S]
  *
  * Writes a reference and an engine certificate and prints the addresses of the two.  biased: the
@@ -79,6 +79,8 @@ int main(int argc, char **argv)
             c.item_ns = strtod(argv[i] + 8, NULL);
         if (strncmp(argv[i], "engine=", 7) == 0)
             engine = (int)strtol(argv[i] + 7, NULL, 10);
+        if (strncmp(argv[i], "processes=", 10) == 0)
+            c.processes = (uint32_t)strtoul(argv[i] + 10, NULL, 10);
         if (strncmp(argv[i], "ends=", 5) == 0)
             ends_s = strtol(argv[i] + 5, NULL, 10);
     }

@@ -84,6 +84,24 @@ def case_show(t):
     check(len(scenarios["offline_items_s"]) == 2 and scenarios["server_bound_ms"] > 0, scenarios)
 
 
+def case_the_picture(t):
+    """Dots stay inside of their row, of as many processes as there may be; a trial that would be refused says it."""
+    for processes in (5, 16):
+        engine = t.tool("make_cert", ".", 4, f"processes={processes}").split()[1]
+        t.works("certify", f"--show={engine}.engine.json", f"--svg={processes}.svg")
+        picture = xml.dom.minidom.parse(t.path(f"{processes}.svg"))
+        rows = {}
+        for dot in picture.getElementsByTagName("circle"):
+            rows.setdefault(dot.getAttribute("class"), set()).add(float(dot.getAttribute("cy")))
+        check({name: len(row) for name, row in rows.items()} == dict.fromkeys("abr", processes), rows)
+        check(all(max(row) - min(row) <= 34 for row in rows.values()), rows)  # of 40, and a dot has 6
+        check(max(rows["a"]) < min(rows["b"]) and max(rows["b"]) < min(rows["r"]), rows)
+    for more, says in ((["trial"], "trial</text>"), (["trial", "biased"], "trial, would be refused</text>")):
+        engine = t.tool("make_cert", ".", 4, *more).split()[1]
+        t.dyno("certify", f"--show={engine}.engine.json", f"--svg={len(more)}.svg")
+        check(says in (t.folder / f"{len(more)}.svg").read_text(), says)
+
+
 def case_scenarios_of_a_large_batch(t):
     """A query is as many items as the smallest batch has, also where that is more than other engines are asked for."""
     build(t, "m", 32)
