@@ -146,7 +146,7 @@ static enum dyno_status take_epu(struct work *work, struct dyno_err *err)
     if (nano < 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "--epu-hours=%s is negative", work->options->epu_hours);
     if (nano > DYNO_BUDGET_AMOUNT_MAX / 3600)
-        return DYNO_FAIL(err, DYNO_E_ARG, "--epu-hours=%s: a budget is at most 1,000,000",
+        return DYNO_FAIL(err, DYNO_E_ARG, "--epu-hours=%s: a budget is at most 1,111,111",
                          work->options->epu_hours);
     memcpy(work->budget.unit, DYNO_BUDGET_EPU, sizeof(work->budget.unit));
     work->budget.amount = nano * 3600; /* an EPU-hour is 3.6e12 reference-ns */

@@ -234,7 +234,7 @@ static enum dyno_status check(const struct dyno_tenant_budget *budget, struct dy
         return DYNO_FAIL(err, DYNO_E_ARG, "a budget is of EPU, or of a currency in three capitals");
     if (budget->amount < 0 || budget->amount > DYNO_BUDGET_AMOUNT_MAX)
         return DYNO_FAIL(err, DYNO_E_ARG,
-                         "a budget lies between 0 and 1,000,000 EPU-hours, or 4,000,000,000 of a "
+                         "a budget lies between 0 and 1,111,111 EPU-hours, or 4,000,000,000 of a "
                          "currency");
     return DYNO_OK;
 }
@@ -402,7 +402,7 @@ static enum dyno_status top_up(struct dyno_control *control, int64_t id, int64_t
     if (amount <= 0 || amount > DYNO_BUDGET_AMOUNT_MAX - budget.amount)
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "what is added must be above 0, and a budget is at most "
-                         "1,000,000 EPU-hours, or 4,000,000,000 of a currency");
+                         "1,111,111 EPU-hours, or 4,000,000,000 of a currency");
     budget.amount += amount;
     return put(control, "UPDATE budget SET amount = ?2, is_hard = ?3, alerts = ?4 WHERE id = ?1",
                &budget, 0, id, err);

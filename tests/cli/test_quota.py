@@ -101,7 +101,7 @@ def case_refusals(t):
     bad("E_ARG", "'a b' is no name of a service class: *", "set", "acme", "--class=a b", *some)
     bad("E_ARG", "--epu-hours=-1 is negative", "set", "acme", "--epu-hours=-1", "--period=day", DB)
     bad("E_ARG", "--epu-hours: 1e5 is no decimal number*", "set", "acme", "--epu-hours=1e5", "--period=day", DB)
-    bad("E_ARG", "--epu-hours=1200000: a budget is at most 1,000,000", "set", "acme", "--epu-hours=1200000",
+    bad("E_ARG", "--epu-hours=1200000: a budget is at most 1,111,111", "set", "acme", "--epu-hours=1200000",
         "--period=day", DB)
     bad("E_ARG", "--money=-0.5 is negative", "set", "acme", "--money=-0.5", "--currency=EUR", "--period=day", DB)
     bad("E_ARG", "--money=5000000000: a budget is at most 4,000,000,000", "set", "acme", "--money=5000000000",
