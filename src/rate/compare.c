@@ -111,15 +111,32 @@ static const struct row rows[] = {
     {"left to the platform", say_margin}, {"device-hours delivered", say_device},
     {"EPU-hours delivered", say_epu},     {"device-hours freed", say_freed}};
 
-/* Names stand above their columns whole, as far as that can be. */
+#define NAMES_LEAST  26 /* letters of the first column */
+#define COLUMN_LEAST 18
+
+static int wider(int width, const char *name)
+{
+    const size_t bytes = strlen(name);
+    return bytes > (size_t)width ? (int)bytes : width;
+}
+
+/* Names stand whole, as what they differ in may be their end: scenarios above their columns, */
 static int width_of(const struct dyno_scenario *scenarios, size_t count)
 {
-    size_t width = 18;
-    for (size_t i = 0; i < count; i++) {
-        const size_t bytes = strlen(scenarios[i].name);
-        width = bytes > width ? bytes : width;
-    }
-    return width < 32 ? (int)width : 32;
+    int width = COLUMN_LEAST;
+    for (size_t i = 0; i < count; i++)
+        width = wider(width, scenarios[i].name);
+    return width;
+}
+
+/* and tenants before their rows. */
+static int first_width_of(const struct dyno_scenario *scenarios, size_t count)
+{
+    struct dyno_compare_row row = {.tenant = NULL};
+    int width = NAMES_LEAST;
+    while (dyno_compare_next(scenarios, count, &row))
+        width = wider(width, row.tenant);
+    return width;
 }
 
 /* --- a picture of text: # is paid and not left, = is left to the platform --- */
@@ -140,13 +157,14 @@ static void draw(const struct dyno_scenario *scenarios, size_t count, struct dyn
 {
     dyno_i128 most = 1;
     bool knows_cost = true;
-    const int width = width_of(scenarios, count) > 26 ? width_of(scenarios, count) : 26;
+    int width = NAMES_LEAST;
     char text[DYNO_MONEY_ROOM];
     if (scenarios[0].statement->currency == NULL)
         return;
     for (size_t i = 0; i < count; i++) {
         const dyno_i128 nano = nano_of(scenarios[i].statement);
         most = nano > most ? nano : most;
+        width = wider(width, scenarios[i].name);
         knows_cost = knows_cost && scenarios[i].statement->cost_nano >= 0;
     }
     for (size_t i = 0; i < count; i++) {
@@ -154,7 +172,7 @@ static void draw(const struct dyno_scenario *scenarios, size_t count, struct dyn
         const int all = cells_of(nano_of(statement), most);
         const int left =
             knows_cost ? cells_of(statement->revenue_nano - statement->cost_nano, most) : 0;
-        dyno_strbuf_printf(out, "%-*.*s ", width, width, scenarios[i].name);
+        dyno_strbuf_printf(out, "%-*s ", width, scenarios[i].name);
         for (int k = 0; k < all; k++)
             dyno_strbuf_puts(out, k < left ? "=" : "#");
         dyno_strbuf_printf(out, " %s\n", say_charged(statement, false, text));
@@ -163,14 +181,14 @@ static void draw(const struct dyno_scenario *scenarios, size_t count, struct dyn
                                      : "What all tenants pay.\n");
 }
 
-static void print_tenants(const struct dyno_scenario *scenarios, size_t count, int width,
-                          struct dyno_strbuf *out)
+static void print_tenants(const struct dyno_scenario *scenarios, size_t count, int first_width,
+                          int width, struct dyno_strbuf *out)
 {
     const struct dyno_currency *currency = scenarios[0].statement->currency;
     struct dyno_compare_row row = {.tenant = NULL};
     char text[DYNO_MONEY_ROOM];
     while (dyno_compare_next(scenarios, count, &row)) {
-        dyno_strbuf_printf(out, "%-26.26s", row.tenant);
+        dyno_strbuf_printf(out, "%-*s", first_width, row.tenant);
         for (size_t i = 0; i < count; i++) {
             const dyno_i128 minor = row.accounts[i] != NULL ? row.accounts[i]->total_minor : 0;
             dyno_strbuf_printf(out, " %*s", width, dyno_minor_text(currency, minor, text));
@@ -182,15 +200,16 @@ static void print_tenants(const struct dyno_scenario *scenarios, size_t count, i
 void dyno_compare_text(const struct dyno_scenario *scenarios, size_t count, struct dyno_strbuf *out)
 {
     const struct dyno_currency *currency = scenarios[0].statement->currency;
+    const int first_width = first_width_of(scenarios, count);
     const int width = width_of(scenarios, count);
     char text[DYNO_MONEY_ROOM];
-    dyno_strbuf_printf(out, "%-26s", "");
+    dyno_strbuf_printf(out, "%-*s", first_width, "");
     for (size_t i = 0; i < count; i++)
-        dyno_strbuf_printf(out, " %*.*s", width, width, scenarios[i].name);
+        dyno_strbuf_printf(out, " %*s", width, scenarios[i].name);
     dyno_strbuf_puts(out, "\n");
-    print_tenants(scenarios, count, width, out);
+    print_tenants(scenarios, count, first_width, width, out);
     for (size_t k = 0; k < DYNO_COUNT(rows); k++) {
-        dyno_strbuf_printf(out, "%-26s", rows[k].title);
+        dyno_strbuf_printf(out, "%-*s", first_width, rows[k].title);
         for (size_t i = 0; i < count; i++)
             dyno_strbuf_printf(out, " %*s", width,
                                rows[k].text(scenarios[i].statement, false, text));

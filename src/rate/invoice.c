@@ -7,7 +7,8 @@
 #include "base/calendar.h"
 #include "rate/document.h"
 
-#define NS_AN_HOUR UINT64_C(3600000000000)
+#define NS_AN_HOUR  UINT64_C(3600000000000)
+#define TITLE_BYTES 30 /* of a line's title, beside its figures */
 
 static const char *const format_texts[] = {
 #define X(sym, name) name,
@@ -168,9 +169,13 @@ static void print_lines(const struct dyno_invoice *invoice, struct dyno_strbuf *
         dyno_line_say(invoice->statement, line, &words);
         if (line->requests > 0)
             (void)snprintf(requests, sizeof(requests), "%llu", (unsigned long long)line->requests);
-        dyno_strbuf_printf(out, "%3zu %-30.30s %9s %14s %14s %14s %12s\n", i + 1, words.title,
-                           requests, words.device_hours, words.epu_hours, words.unit_price,
-                           words.amount);
+        /* A name is never cut: two models may differ in their last letter. */
+        const bool is_long = strlen(words.title) > TITLE_BYTES;
+        dyno_strbuf_printf(out, "%3zu %-*s", i + 1, TITLE_BYTES, words.title);
+        if (is_long)
+            dyno_strbuf_printf(out, "\n%*s", TITLE_BYTES + 4, "");
+        dyno_strbuf_printf(out, " %9s %14s %14s %14s %12s\n", requests, words.device_hours,
+                           words.epu_hours, words.unit_price, words.amount);
         if (words.detail[0] == 0)
             continue;
         dyno_strbuf_printf(out, "      %s%s%s%s%s\n", words.detail, words.items[0] != 0 ? "; " : "",

@@ -133,12 +133,26 @@ static void print_proof(const struct dyno_invoice *invoice, struct dyno_strbuf *
     dyno_strbuf_puts(out, "</div>\n");
 }
 
+/* Whole days as people say them, the last one included; else the times as they are. */
+static void print_period(const struct dyno_statement *statement, struct dyno_strbuf *out)
+{
+    char first[DYNO_TIME_TEXT_ROOM];
+    char next[DYNO_TIME_TEXT_ROOM];
+    const bool is_days =
+        statement->first_s % DYNO_DAY_S == 0 && statement->next_s % DYNO_DAY_S == 0;
+    (void)dyno_time_text(statement->first_s, first);
+    (void)dyno_time_text(is_days ? statement->next_s - 1 : statement->next_s, next);
+    if (is_days)
+        dyno_strbuf_printf(out, "<span>Period</span><b>%.10s to %.10s, whole days, UTC</b>\n",
+                           first, next);
+    else
+        dyno_strbuf_printf(out, "<span>Period</span><b>%s until %s</b>\n", first, next);
+}
+
 void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *out)
 {
     const struct dyno_statement *statement = invoice->statement;
     const struct dyno_account *account = invoice->account;
-    char first[DYNO_TIME_TEXT_ROOM];
-    char next[DYNO_TIME_TEXT_ROOM];
     char total[DYNO_MONEY_ROOM];
     const bool is_final = invoice->closing != NULL;
     const char *title = account->total_minor < 0 ? "Credit note" : "Invoice";
@@ -156,9 +170,7 @@ void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *o
         field(out, "Number", invoice->number);
     if (invoice->has_trials)
         field(out, "Note", "By trial certificates: to be looked at, and no bill");
-    dyno_strbuf_printf(out, "<span>Period</span><b>%.10s to %.10s, UTC</b>\n",
-                       dyno_time_text(statement->first_s, first),
-                       dyno_time_text(statement->next_s, next));
+    print_period(statement, out);
     dyno_strbuf_printf(out,
                        "</div>\n<table><thead><tr><th>Line<th>Used<th>Requests<th>Device-hours"
                        "<th>EPU-hours<th>Price<th>%s</tr></thead>\n<tbody>\n",

@@ -1,6 +1,7 @@
 """What a bill is made of, and is not what it should be: pipes, files given twice, closings that are gone, odd names."""
 import json
 import os
+import re
 import shutil
 
 from harness import EXIT, check
@@ -170,3 +171,44 @@ def case_what_a_device_hour_earns(t):
     rows = json.loads(t.works("tariff", "b.json", "--json"))[0]["prices"]
     check([row["device_hour_earns"] for row in rows] == ["1000000.00", "1500000.00", "2000000.00", "2500000.00", "3000000.00"], rows)
     check(rows[2]["price"] == "666666.666666667", rows)
+
+
+def case_names_are_never_cut(t):
+    """Two models, tenants, tariffs may differ in their last letter: tables for people show it."""
+    long = "a-name-that-is-longer-than-any-column-of-a-table-"
+    hourly = {**BOOK["tariffs"][1], "name": long + "tariff"}
+    put_all(t, lines=[f"{long}{end} {long}{end} cuda-fp16 realtime - ok 1 {HOUR} {HOUR} {NOVEMBER}" for end in "xy"],
+            book={"tariffs": [BOOK["tariffs"][0], hourly], "grants": BOOK["grants"]})
+    text = t.works("invoice", *ASK, TARIFFS, f"--tenant={long}y")
+    check(re.search(rf"^  1 {long}y / cuda-fp16\n {{34}} +1 +1 +1 +3\.00 +3\.00\n      realtime; 1 item", text, re.M), text)
+    text = t.works("whatif", *ASK, TARIFFS, f"--tariff={long}tariff")
+    for end in "xy":
+        check(re.search(rf"^{long}{end} +3\.00 +3\.00$", text, re.M), text)
+    check(re.search(rf"^ +in force {long}tariff$", text, re.M) and re.search(rf"^{long}tariff [=#]{{48}} 6\.00$", text, re.M), text)
+
+
+def case_the_page_says_the_period(t):
+    """Whole days with the last one; anything else to the second."""
+    put_all(t)
+    page = lambda *time: t.works("invoice", "--ledger=ledger", TARIFFS, "--tenant=acme", "--format=html", *time)
+    check("<b>2026-11-01 to 2026-11-30, whole days, UTC</b>" in page("--period=2026-11"))
+    check("<b>2026-11-01 to 2026-11-01, whole days, UTC</b>" in page("--since=2026-11-01", "--until=2026-11-02"))
+    check("<b>2026-10-31T23:00:00Z until 2026-11-02T00:00:00Z</b>" in page("--since=2026-10-31T23:00:00Z", "--until=2026-11-02"))
+
+
+def case_months_as_they_are(t):
+    """A leap day, the end of a year, and an hour that clocks of other countries have twice are where UTC has them."""
+    times = {"2024-02": 1709164799 + 86400, "2024-12": 1735689599, "2025-01": 1735689600, "2026-10": 1792893600}
+    check(times["2024-02"] == 1709251199)  # 2024-02-29T23:59:59Z
+    put_all(t, lines=[f"acme resnet fp32 realtime - ok {i + 1} {HOUR} {HOUR} {s}" for i, s in enumerate(times.values())])
+    for i, month in enumerate(times):
+        row, = json.loads(t.works("usage", "--ledger=ledger", f"--period={month}", "--json"))
+        check(row["items"] == i + 1, month, row)
+    check(json.loads(t.works("usage", "--ledger=ledger", "--period=2024-03", "--json")) == [])
+    row, = json.loads(t.works("usage", "--ledger=ledger", "--since=2024-02-29", "--until=2024-03-01", "--json"))
+    check(row["items"] == 1, row)
+    row, = json.loads(t.works("usage", "--ledger=ledger", "--since=2026-10-25T01:00:00Z", "--until=2026-10-25T03:00:00Z", "--json",
+                              env={"TZ": "Europe/Berlin"}))
+    check(row["items"] == 4, row)
+    for text in ("2026-02-29", "2026-11-31", "2026-11-01T24:00:00Z", "2026-12-31T23:59:60Z", "2026-11-01T00:00:00+01:00", "2026-11-1"):
+        t.fails("E_ARG", f"*--since={text}: wants a day or a time in UTC*", "usage", "--ledger=ledger", f"--since={text}")
