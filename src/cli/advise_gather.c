@@ -1,4 +1,4 @@
-/* advise_gather.c - device time out of a ledger, by what is alike, with its price. */
+/* advise_gather.c - device time out of a ledger, by what is alike, with its price; and memory. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -108,6 +108,21 @@ static enum dyno_status check_cited(const struct dyno_advise *advise,
     return DYNO_FAIL(err, DYNO_E_CORRUPT, "the state of certificate %.64s cannot be read", address);
 }
 
+static enum dyno_status take_memory(struct dyno_advise *advise, const struct dyno_usage *usage,
+                                    struct dyno_advise_key key, struct dyno_err *err)
+{
+    struct dyno_advise_cell *cell = NULL;
+    key.certificate = key.reference = key.is_core = 0;
+    key.is_memory = 1;
+    DYNO_TRY(cell_of(advise, &key, &cell, err));
+    cell->held_byte_ns += usage->byte_ns;
+    if (usage->key.tenant == 0) {
+        cell->idle_byte_ns += usage->byte_ns;
+        advise->memory.is_idle = true;
+    }
+    return DYNO_OK;
+}
+
 static enum dyno_status take(void *arg, const struct dyno_usage *usage, struct dyno_err *err)
 {
     struct dyno_advise *advise = arg;
@@ -121,8 +136,9 @@ static enum dyno_status take(void *arg, const struct dyno_usage *usage, struct d
         .reference = usage->reference,
         .is_core = usage->is_core,
     };
-    if (usage->kind == DYNO_USAGE_RESIDENCY || usage->kind == DYNO_USAGE_COLD_START ||
-        usage->device_ns == 0)
+    if (usage->kind == DYNO_USAGE_RESIDENCY)
+        return take_memory(advise, usage, key, err);
+    if (usage->kind == DYNO_USAGE_COLD_START || usage->device_ns == 0)
         return DYNO_OK;
     DYNO_TRY(price_of(advise, usage, &key.price, err));
     DYNO_TRY(cell_of(advise, &key, &cell, err));
@@ -141,6 +157,7 @@ static enum dyno_status take(void *arg, const struct dyno_usage *usage, struct d
 
 enum dyno_status dyno_advise_gather(struct dyno_advise *advise, struct dyno_err *err)
 {
+    dyno_advise_memory_price(advise);
     return dyno_usage_source_each(advise->source, take, advise, err);
 }
 

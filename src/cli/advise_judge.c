@@ -37,7 +37,7 @@ static int compare_subjects(const struct dyno_usage_source *source, const struct
         if (by_name != 0)
             return by_name;
     }
-    return (a->is_core > b->is_core) - (a->is_core < b->is_core);
+    return 0;
 }
 
 static int compare(const void *left, const void *right, void *arg)
@@ -54,6 +54,10 @@ static int compare(const void *left, const void *right, void *arg)
                                 dyno_usage_source_name(arg, b->key.certificate));
     if (by_cited != 0)
         return by_cited;
+    if (a->key.is_memory != b->key.is_memory)
+        return a->key.is_memory < b->key.is_memory ? -1 : 1;
+    if (a->key.is_core != b->key.is_core)
+        return a->key.is_core < b->key.is_core ? -1 : 1;
     return (a->key.price > b->key.price) - (a->key.price < b->key.price);
 }
 
@@ -63,7 +67,9 @@ static void fill(const struct dyno_advise *advise, struct dyno_advise_subject *s
     subject->model = dyno_usage_source_name(advise->source, key->model);
     subject->variant = dyno_usage_source_name(advise->source, key->variant);
     subject->device = dyno_usage_source_name(advise->source, key->device);
-    subject->is_on_gpu = !key->is_core;
+    for (size_t i = 0; i < subject->cell_count; i++)
+        subject->is_on_gpu = subject->is_on_gpu ||
+                             (subject->cells[i].requests > 0 && subject->cells[i].key.is_core == 0);
     subject->tie = (struct dyno_advise_tie){.model = subject->model,
                                             .device = subject->device,
                                             .is_on_gpu = subject->is_on_gpu,
@@ -261,14 +267,21 @@ static enum dyno_status judge_subject(const struct dyno_advise *advise,
     size_t at = 0;
     for (uint32_t window = 0; window < advise->window_count; window++) {
         struct sight sight = {.advise = advise, .subject = subject};
+        dyno_u128 held_byte_ns = 0;
+        dyno_u128 idle_byte_ns = 0;
         for (; at < subject->cell_count && subject->cells[at].key.window == window; at++) {
             const struct dyno_advise_cell *cell = &subject->cells[at];
+            held_byte_ns += cell->held_byte_ns;
+            idle_byte_ns += cell->idle_byte_ns;
+            if (cell->key.is_memory != 0)
+                continue;
             const struct dyno_advise_cert *cited = cited_by(advise, cell);
             DYNO_TRY(judge_speed(&sight, cell, cited, err));
             DYNO_TRY(judge_batch(&sight, cell, cited, err));
         }
         dyno_advice_step(&subject->slow.advice, &sight.slow, advise->least);
         dyno_advice_step(&subject->batch.advice, &sight.batch, advise->least);
+        DYNO_TRY(dyno_advise_idle_step(advise, subject, held_byte_ns, idle_byte_ns, err));
     }
     return DYNO_OK;
 }

@@ -115,6 +115,7 @@ static enum dyno_status make(const struct options *options, struct dyno_advise *
     const struct dyno_usage_source_options source = {.ledgers = &bill.ledgers,
                                                      .fleet = bill.fleet,
                                                      .is_counted = true,
+                                                     .gives_idle = true,
                                                      .first_s = advise->first_s,
                                                      .next_s = end_of(advise)};
     DYNO_TRY(dyno_usage_source_open(&source, &advise->source, err));
@@ -267,19 +268,26 @@ static void print_waste(const struct dyno_advise *advise, const struct dyno_advi
                                                 : ", which counts no more: this is an estimate");
 }
 
+static void print_heading(const struct dyno_advise *advise,
+                          const struct dyno_advise_subject *subject,
+                          const struct dyno_advise_track *track, struct dyno_strbuf *out)
+{
+    char when[DYNO_TIME_TEXT_ROOM];
+    dyno_strbuf_printf(
+        out, "%s %s%s%s, since %s: ", subject->model, subject->variant,
+        subject->device[0] != 0 ? " on " : "", subject->device,
+        dyno_time_text(advise->first_s + track->advice.since * advise->window_s, when));
+}
+
 static enum dyno_status print_track(const struct dyno_advise *advise,
                                     const struct dyno_advise_subject *subject,
                                     const struct dyno_advise_track *track, struct dyno_strbuf *out,
                                     struct dyno_err *err)
 {
     struct dyno_strbuf commands[COMMANDS_MAX] = {{0}};
-    char when[DYNO_TIME_TEXT_ROOM];
     if (!track->advice.stands)
         return DYNO_OK;
-    dyno_strbuf_printf(
-        out, "%s %s%s%s, since %s: ", subject->model, subject->variant,
-        subject->device[0] != 0 ? " on " : "", subject->device,
-        dyno_time_text(advise->first_s + track->advice.since * advise->window_s, when));
+    print_heading(advise, subject, track, out);
     print_reason(track, out);
     print_waste(advise, track, out);
     const size_t count = commands_of(subject, track, commands);
@@ -289,6 +297,28 @@ static enum dyno_status print_track(const struct dyno_advise *advise,
         dyno_strbuf_puts(out, "  let more requests share a run: a later deadline of their class, a "
                               "larger max_batch_size\n");
     return close_commands(commands) ? DYNO_OK : DYNO_NOMEM(err);
+}
+
+static enum dyno_status print_idle(const struct dyno_advise *advise,
+                                   const struct dyno_advise_subject *subject,
+                                   struct dyno_strbuf *out, struct dyno_err *err)
+{
+    const struct dyno_advise_track *track = &subject->idle;
+    const char *code = advise->book->tariffs[0].currency->code;
+    char text[3][DYNO_MONEY_ROOM];
+    if (!track->advice.stands)
+        return DYNO_OK;
+    print_heading(advise, subject, track, out);
+    dyno_strbuf_printf(out,
+                       "%s\n  %s GiB-hours of a device's memory cost %s %s; of that %s while "
+                       "nobody used it\n    ",
+                       dyno_advise_reason_sentence(track->reason),
+                       dyno_hours_text(track->held_byte_ns >> 30, text[0]),
+                       amount(advise, track->waste.cost_nano, text[1]), code,
+                       amount(advise, track->waste.nano, text[2]));
+    DYNO_TRY(dyno_advise_unload_command(subject, out, err));
+    dyno_strbuf_puts(out, "\n");
+    return DYNO_OK;
 }
 
 static enum dyno_status print_text(const struct dyno_advise *advise, const char *window,
@@ -302,7 +332,9 @@ static enum dyno_status print_text(const struct dyno_advise *advise, const char 
         const struct dyno_advise_subject *subject = &advise->subjects[i];
         DYNO_TRY(print_track(advise, subject, &subject->slow, out, err));
         DYNO_TRY(print_track(advise, subject, &subject->batch, out, err));
-        count += !subject->slow.advice.stands && !subject->batch.advice.stands;
+        DYNO_TRY(print_idle(advise, subject, out, err));
+        count += !subject->slow.advice.stands && !subject->batch.advice.stands &&
+                 !subject->idle.advice.stands;
     }
     dyno_strbuf_printf(
         out,
@@ -312,6 +344,11 @@ static enum dyno_status print_text(const struct dyno_advise *advise, const char 
         dyno_decimal_text(advise->least, 9, advise->book->tariffs[0].currency->decimals, least),
         advise->book->tariffs[0].currency->code, window, dyno_time_text(advise->first_s, from),
         dyno_time_text(end_of(advise), until));
+    if (advise->memory.is_idle && advise->memory.device_bytes == 0)
+        dyno_strbuf_printf(out,
+                           "No tariff of %s says how much memory a device has (residency, "
+                           "device_bytes), so memory that is held idle is not told of.\n",
+                           advise->book_path);
     return DYNO_OK;
 }
 
@@ -340,15 +377,10 @@ static void put_money(const struct dyno_advise *advise, struct dyno_json_writer 
     dyno_json_put_str(json, key, dyno_decimal_text(nano, 9, decimals, text));
 }
 
-static bool put_track(const struct dyno_advise *advise, const struct dyno_advise_subject *subject,
-                      const struct dyno_advise_track *track, struct dyno_json_writer *json)
+static void begin_track(const struct dyno_advise *advise, const struct dyno_advise_track *track,
+                        struct dyno_json_writer *json)
 {
-    struct dyno_strbuf commands[COMMANDS_MAX] = {{0}};
-    const struct dyno_advise_cert *could = track->could;
-    char text[DYNO_MONEY_ROOM];
     char when[DYNO_TIME_TEXT_ROOM];
-    if (track->waste.cost_nano == 0)
-        return true;
     dyno_json_object_begin(json);
     dyno_json_put_str(json, "reason", dyno_advise_reason_text(track->reason));
     dyno_json_put_bool(json, "stands", track->advice.stands);
@@ -356,6 +388,41 @@ static bool put_track(const struct dyno_advise *advise, const struct dyno_advise
         dyno_json_put_str(
             json, "since",
             dyno_time_text(advise->first_s + track->advice.since * advise->window_s, when));
+}
+
+static bool put_idle(const struct dyno_advise *advise, const struct dyno_advise_subject *subject,
+                     struct dyno_json_writer *json)
+{
+    const struct dyno_advise_track *track = &subject->idle;
+    struct dyno_strbuf command = {0};
+    char digits[DYNO_U128_TEXT_ROOM];
+    if (track->waste.cost_nano == 0)
+        return true;
+    const bool is_whole = dyno_advise_unload_command(subject, &command, NULL) == DYNO_OK;
+    begin_track(advise, track, json);
+    dyno_json_put_str(json, "memory_byte_ns", dyno_u128_text(track->held_byte_ns, digits));
+    put_money(advise, json, "cost", track->waste.cost_nano);
+    put_money(advise, json, "wasted", track->waste.nano);
+    put_money(advise, json, "wasted_at_least", track->waste.low_nano);
+    put_money(advise, json, "wasted_at_most", track->waste.high_nano);
+    dyno_json_put_bool(json, "is_estimate", false);
+    dyno_json_put_array_begin(json, "commands");
+    dyno_json_str(json, dyno_strbuf_text(&command));
+    dyno_json_array_end(json);
+    dyno_json_object_end(json);
+    dyno_strbuf_fini(&command);
+    return is_whole;
+}
+
+static bool put_track(const struct dyno_advise *advise, const struct dyno_advise_subject *subject,
+                      const struct dyno_advise_track *track, struct dyno_json_writer *json)
+{
+    struct dyno_strbuf commands[COMMANDS_MAX] = {{0}};
+    const struct dyno_advise_cert *could = track->could;
+    char text[DYNO_MONEY_ROOM];
+    if (track->waste.cost_nano == 0)
+        return true;
+    begin_track(advise, track, json);
     dyno_json_put_str(json, "device_hours", dyno_hours_text(track->device_ns, text));
     put_money(advise, json, "cost", track->waste.cost_nano);
     if (could != NULL)
@@ -408,6 +475,7 @@ static enum dyno_status print_json(const struct dyno_advise *advise, struct dyno
         dyno_json_put_array_begin(&json, "advice");
         is_whole = put_track(advise, subject, &subject->slow, &json) && is_whole;
         is_whole = put_track(advise, subject, &subject->batch, &json) && is_whole;
+        is_whole = put_idle(advise, subject, &json) && is_whole;
         dyno_json_array_end(&json);
         dyno_json_object_end(&json);
     }
@@ -440,7 +508,8 @@ const struct dyno_command dyno_command_advise = {
     .summary = "Which models waste how much device time, and the command that mends it",
     .text =
         "Out of a ledger: models that run unoptimised, without a certificate that counts, by an "
-        "engine of under 1.2, or in smaller batches than were certified. Waste is what their device "
+        "engine of under 1.2, or in smaller batches than were certified, or that are held in memory "
+        "while nobody uses them. Waste is what their device "
         "time cost by the tariffs, less what it would have cost at the speed-up of an engine of the "
         "model that has a certificate, or a trial. Without --ledger, --certificates and --tariffs "
         "it looks at ledger, certificates and tariffs.json here. Paths of its commands are those of "

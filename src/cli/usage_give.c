@@ -13,8 +13,8 @@ static bool kind_of(const struct dyno_usage_source *source, const struct dyno_re
     const char *key = (const char *)&record->id;
     uint64_t group = 0;
     if (record->kind == DYNO_RECORD_RESIDENCY) {
-        *kind_out = DYNO_USAGE_RESIDENCY;
-        return dyno_record_name(record, DYNO_NAME_TENANT) != 0; /* else the platform's */
+        *kind_out = DYNO_USAGE_RESIDENCY; /* the platform's, where nobody used it */
+        return dyno_record_name(record, DYNO_NAME_TENANT) != 0 || source->options.gives_idle;
     }
     if (record->kind == DYNO_RECORD_PLATFORM) { /* for a tenant: an engine that it waited for */
         *kind_out = DYNO_USAGE_COLD_START;

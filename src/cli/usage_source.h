@@ -25,6 +25,7 @@ struct dyno_usage_source_options {
     const char *fleet;                     /* the fleet's database */
     const char *certificates;              /* folder; NULL: records that cite one cannot be rated */
     bool is_counted;                       /* and are counted: nothing is to be rated */
+    bool gives_idle;                       /* memory that nobody used, too: its tenant is "" */
     const char *factors;     /* file of the table of devices; NULL: all are the reference device */
     int64_t first_s, next_s; /* records from, and before */
     /* With bounds, one for each node, also what closed periods have not billed: of the time from

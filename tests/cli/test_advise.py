@@ -1,7 +1,13 @@
 """dyno advise: which models waste how much, out of a ledger and certificates that tools of the tests make."""
 import json
+import pathlib
+import shlex
+import sys
 
 from harness import check
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import postgres  # noqa: E402
 
 HOUR = 3_600_000_000_000
 DAY = 1764547200  # 2025-12-01, in the term of the certificates
@@ -167,6 +173,73 @@ def case_under_batched(t):
     check(near(got["wasted"], 9 * (1 - 2 / low)) and got["commands"] == [], got)
     check(advice_of(t, model="whole") == {})
     check("in smaller batches than it was certified for: 1.0 of 2 items" in t.works(*ASK))
+
+
+HALF = 40_000_000_000 * 3600  # byte-seconds: half of a device's memory for an hour, 1.50 USD
+MEMORY = {**BOOK, "tariffs": [BOOK["tariffs"][1], {**BOOK["tariffs"][0], "residency": {"floor": "0.2", "device_bytes": 80000000000}}]}
+
+
+def held(windows, idle=HALF, used=0, what="resnet 1/fp32 -@card"):
+    """Memory in each of these windows: of nobody, and of a tenant."""
+    return [f"{tenant} {what} - residency {amount} 0 0 {DAY + 3600 * w + 59}" for w in windows
+            for tenant, amount in (("-", idle), ("acme", used)) if amount]
+
+
+def case_idle(t):
+    """Memory that nobody used, at P by its share of a device's: three windows of which nine tenths were nobody's."""
+    put(t, held((3, 4)), MEMORY)
+    got = advice_of(t)["idle"]
+    check(not got["stands"] and got["cost"] == "3.00", got)
+    put(t, held((5,)), MEMORY)
+    got = advice_of(t)["idle"]
+    command = """curl http://localhost:8000/v2/repository/models/resnet/unload -d '{"parameters":{"version":"1","variant":"fp32"}}'"""
+    check(got["stands"] and got["since"] == "2025-12-01T03:00:00Z" and got["memory_byte_ns"] == str(3 * HALF * 10**9), got)
+    check([got[key] for key in ("cost", "wasted", "wasted_at_least", "wasted_at_most")] == ["4.50"] * 4, got)
+    check(got["commands"] == [command] and not got["is_estimate"], got)
+    text = t.works(*ASK)
+    check("resnet 1/fp32 on card, since 2025-12-01T03:00:00Z: it is held in memory, and next to nobody uses it\n  111.758708"
+          in text and f" GiB-hours of a device's memory cost 4.50 USD; of that 4.50 while nobody used it\n    {command}\n" in text and
+          "0 of 1 variants of models: nothing that wastes" in text, text)
+    check(advice_of(t, "--least=1.500000001")["idle"]["stands"] is False)
+    put(t, hours((3, 4, 5), "acme resnet 1/fp32 realtime@card - ok 8", HOUR), MEMORY)  # of the same variant
+    check(sorted(advice_of(t)) == ["idle", "uncertified"], advice_of(t))
+
+
+def case_idle_and_used(t):
+    """Under nine tenths it begins nothing, and falls when less than half is nobody's; without a size there is no price."""
+    put(t, held((0, 1, 2), 9 * HALF, HALF, "most v -") + held((0, 1, 2), 9 * HALF - 1, HALF, "less v -") +
+        held((0, 1, 2, 3, 4, 5), HALF, what="calm v -") + held((3, 4, 5), HALF, 2 * HALF, "calm v -") +
+        held((0, 1, 2), HALF, what="falls v -") + held((3, 4, 5), HALF, HALF + 1, "falls v -") +
+        held((0, 1, 2), HALF, what="it's/x it's -"), MEMORY)
+    until = "--until=2025-12-01T03:00:00Z"
+    got = advice_of(t, until, model="most")["idle"]
+    check(got["stands"] and got["cost"] == "45.00" and got["wasted"] == "40.50", got)
+    check(advice_of(t, until, model="less") == {})
+    check(advice_of(t, until, model="falls")["idle"]["stands"] and not advice_of(t, model="falls")["idle"]["stands"])
+    check(advice_of(t, model="calm")["idle"]["stands"], "a half and more is neither waste nor calm")
+    command, = advice_of(t, until, model="it's/x")["idle"]["commands"]
+    check(shlex.split(command) == ["curl", "http://localhost:8000/v2/repository/models/it%27s%2Fx/unload", "-d",
+                                   '{"parameters":{"variant":"it\'s"}}'], command)
+    t.put("book.json", json.dumps(BOOK).encode())
+    check(advice_of(t, until, model="most") == {})
+    text = t.works(*ASK)
+    check(text.endswith("No tariff of book.json says how much memory a device has (residency, device_bytes), so memory that is held "
+                        "idle is not told of.\n"), text)
+
+
+def case_of_a_fleet(t):
+    """Out of the fleet's database it says what it says out of the node's own ledger."""
+    (t.folder / "certs").mkdir()
+    reference, engine = t.tool("make_cert", "certs", 4).split()
+    put(t, hours((3, 4, 5), f"acme resnet 1/baseline realtime ref:{reference} on-cores 8") + held((3, 4, 5)) +
+        hours((3, 4, 5), f"acme other 1/fp32 realtime {engine} on-cores 8") + hours((3, 4, 5), more="void"), MEMORY)
+    with postgres.cluster() as pg:
+        fleet = "--fleet-ledger=" + pg.conninfo()
+        t.works("ledger", "ship", "ledger", fleet, env=pg.env())
+        for how in ((), ("--json",)):
+            want = t.works(*ASK, *how)
+            check(want == t.works(ASK[0], fleet, *ASK[2:], *how, env=pg.env()), want)
+            check("dyno build --onnx=resnet" in want and "models/resnet/unload" in want, want)
 
 
 def case_price(t):
