@@ -114,7 +114,7 @@ static void test_refusals(void)
         {BOOK("{\"name\": \"t\", \"version\": 1, \"currency\": \"XYZ\", \"kind\": \"flat-epu\","
               " \"epu_hour\": \"2\"}",
               ""),
-         "XYZ is not known"},
+         "currency 'XYZ' is not known"},
         {BOOK(FLAT "}", "{\"tariff\": \"u\"}"), "which is not there"},
         {BOOK(FLAT "}", "{\"tariff\": \"t\"}, {\"tariff\": \"t\"}"), "at one time"},
         {BOOK(FLAT ", \"until\": \"2026-01-01\"}, {\"name\": \"t\", \"version\": 1, \"currency\":"
