@@ -224,7 +224,8 @@ static const struct dyno_flag flags[] = {
      .value = "FILE",
      .help =
          "The book of tariffs, for budgets of money (dyno quota): what a request costs before it "
-         "runs; and each record names the version that its tenant has",
+         "runs; and each record names the version that its tenant has. It is read again when it is "
+         "replaced",
      .kind = DYNO_FLAG_STR,
      AT(tariffs)},
     {.name = "--factors",
