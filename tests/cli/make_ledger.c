@@ -3,13 +3,14 @@
  *   make_ledger FOLDER [live|still [AGO_S]] < LINES
  *
  * A line: TENANT MODEL VARIANT CLASS CERTIFICATE OUTCOME ITEMS DEVICE_NS REFERENCE_NS START_S
- * [unsent|void|batch=N] batch=N: it ran with so many requests.  CERTIFICATE "-" is none,
- * "ref:ADDRESS" that of a reference certificate alone; CLASS may be CLASS@DEVICE, VARIANT
- * VARIANT@TARIFF/VERSION; OUTCOME as in the ledger, or "residency", whose ITEMS are byte-seconds,
- * or "cold-start", or "on-cores", which is ok, its time that of cores.  Or "sent N" and "void N" of
- * the N-th record of this start, or "sync", which is answered when all before it is durable; "live"
- * has a head soon after each, "still" none but that of the start. AGO_S: the clock is so many
- * seconds behind.
+ * [unsent|void|batch=N|for=S|FLAG ...] batch=N: it ran with so many requests.  for=S: memory was
+ * held so many seconds.  FLAG as in the ledger.  CERTIFICATE "-" is none, "ref:ADDRESS" that of a
+ * reference certificate alone, "ref:ADDRESS+ADDRESS" with an engine's; CLASS may be CLASS@DEVICE,
+ * VARIANT VARIANT@TARIFF/VERSION; OUTCOME as in the ledger, or "residency", whose ITEMS are
+ * byte-seconds, or "cold-start", or "on-cores", which is ok, its time that of cores, or
+ * "gpu-cold-start".  Or "sent N" and "void N" of the N-th record of this start, or "sync", which is
+ * answered when all before it is durable; "live" has a head soon after each, "still" none but that
+ * of the start. AGO_S: the clock is so many seconds behind.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@
 #define LINES_MAX    100000
 #define FIRST_NUMBER 6 /* texts before them */
 #define NUMBER_COUNT 4
-#define TEXT_COUNT   11
+#define TEXT_COUNT   14
 
 static atomic_size_t done_count;
 static struct dyno_ledger_entry entries[LINES_MAX];
@@ -54,9 +55,9 @@ static void set_outcome(struct dyno_record *record, const char *text, unsigned l
         record->memory_byte_ns = (dyno_u128)items * 1000000000U;
         return;
     }
-    if (strcmp(text, "cold-start") == 0) {
+    if (strcmp(text, "cold-start") == 0 || strcmp(text, "gpu-cold-start") == 0) {
         record->kind = DYNO_RECORD_PLATFORM;
-        record->flags = DYNO_RECORD_CORE_NS;
+        record->flags = text[0] == 'c' ? DYNO_RECORD_CORE_NS : 0;
         record->items = 0;
         return;
     }
@@ -68,6 +69,44 @@ static void set_outcome(struct dyno_record *record, const char *text, unsigned l
     for (uint32_t i = 1; dyno_outcome_text(i) != NULL; i++)
         if (strcmp(dyno_outcome_text(i), text) == 0)
             record->outcome = (enum dyno_outcome)i;
+}
+
+static void set_certificates(struct dyno_ledger *ledger, struct dyno_record *record, char *text)
+{
+    if (strncmp(text, "ref:", 4) != 0) {
+        set_name(ledger, record, DYNO_NAME_CERTIFICATE, text);
+        return;
+    }
+    char *engine = strchr(text, '+');
+    if (engine != NULL) {
+        *engine = 0;
+        set_name(ledger, record, DYNO_NAME_CERTIFICATE, engine + 1);
+    }
+    set_name(ledger, record, DYNO_NAME_REFERENCE, text + 4);
+}
+
+/* What may stand behind the start; returns whether a void of the record must follow. */
+static bool take_more(struct dyno_record *record, const char *text, size_t i)
+{
+    static const struct {
+        const char *text;
+        uint32_t flag;
+    } flags[] = {
+#define X(sym, value, text) {text, DYNO_RECORD_##sym},
+        DYNO_RECORD_FLAG_MAP(X)
+#undef X
+    };
+    if (strncmp(text, "batch=", 6) == 0) {
+        record->batch_count = (uint32_t)strtoul(text + 6, NULL, 10);
+        record->batch_id = i + 1;
+    }
+    if (strncmp(text, "for=", 4) == 0)
+        record->queue_ns = strtoull(text + 4, NULL, 10) * 1000000000U;
+    for (size_t k = 0; k < DYNO_COUNT(flags); k++)
+        if (strcmp(text, flags[k].text) == 0)
+            record->flags |= flags[k].flag;
+    is_unsent[i] = is_unsent[i] || strcmp(text, "unsent") == 0;
+    return strcmp(text, "void") == 0;
 }
 
 static void on_done(struct dyno_ledger_entry *entry)
@@ -102,15 +141,13 @@ static bool take_line(struct dyno_ledger *ledger, const char *line, size_t i)
                                                 DYNO_NAME_VARIANT, DYNO_NAME_CLASS,
                                                 DYNO_NAME_CERTIFICATE};
     if (count < FIRST_NUMBER + NUMBER_COUNT)
-        stop("a line has ten texts or eleven");
+        stop("a line has ten texts or more");
     for (size_t k = 0; k < NUMBER_COUNT; k++) {
         char *end = NULL;
         numbers[k] = strtoull(texts[FIRST_NUMBER + k], &end, 10);
         if (*end != 0)
             stop("a number is none");
     }
-    const char *last =
-        count > FIRST_NUMBER + NUMBER_COUNT ? texts[FIRST_NUMBER + NUMBER_COUNT] : "";
     for (size_t k = 0; k < DYNO_COUNT(kinds); k++)
         if (kinds[k] == DYNO_NAME_CLASS && strchr(texts[k], '@') != NULL) {
             char *at = strchr(copy + (texts[k] - copy), '@');
@@ -122,21 +159,19 @@ static bool take_line(struct dyno_ledger *ledger, const char *line, size_t i)
             *at = 0;
             set_name(ledger, record, DYNO_NAME_TARIFF, at + 1);
             set_name(ledger, record, kinds[k], texts[k]);
-        } else if (strncmp(texts[k], "ref:", 4) == 0)
-            set_name(ledger, record, DYNO_NAME_REFERENCE, texts[k] + 4);
+        } else if (kinds[k] == DYNO_NAME_CERTIFICATE)
+            set_certificates(ledger, record, copy + (texts[k] - copy));
         else
             set_name(ledger, record, kinds[k], texts[k]);
     set_outcome(record, texts[5], numbers[0]);
     record->device_ns = numbers[1];
     record->reference_ns = numbers[2];
     record->start_ns = numbers[3] * 1000000000U;
-    if (strncmp(last, "batch=", 6) == 0) {
-        record->batch_count = (uint32_t)strtoul(last + 6, NULL, 10);
-        record->batch_id = i + 1;
-    }
-    is_unsent[i] = strcmp(last, "unsent") == 0;
+    bool is_void = false;
+    for (size_t k = FIRST_NUMBER + NUMBER_COUNT; k < count; k++)
+        is_void = take_more(record, texts[k], i) || is_void;
     append(ledger, &entries[i]);
-    return strcmp(last, "void") == 0;
+    return is_void;
 }
 
 /* A void of a record that this start has appended. */
