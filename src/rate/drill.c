@@ -9,12 +9,14 @@ bool dyno_line_has_usage(const struct dyno_line *line)
            line->kind == DYNO_LINE_RESIDENCY;
 }
 
-/* A floor takes the memory of all classes and certificates together. */
+/* A floor takes the memory of all classes and certificates together, a cold start their loading. */
 static bool is_of_kind(const struct dyno_line *line, const struct dyno_usage *usage,
                        const char *const *names)
 {
     if (line->kind == DYNO_LINE_RESIDENCY)
         return usage->kind == DYNO_USAGE_RESIDENCY;
+    if (line->kind == DYNO_LINE_COLD_START)
+        return usage->kind == DYNO_USAGE_COLD_START && usage->is_taken_back == line->is_taken_back;
     return usage->kind == line->usage && usage->is_taken_back == line->is_taken_back &&
            strcmp(names[usage->key.class_name], line->class_name) == 0 &&
            strcmp(names[usage->key.precision], line->precision) == 0 &&

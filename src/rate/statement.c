@@ -65,7 +65,9 @@ static int compare_sums(const void *left, const void *right, void *arg)
         return by_model;
     if (a->kind != b->kind)
         return a->kind < b->kind ? -1 : 1;
-    const int by_rest = compare_names(names, a_names + 2, b_names + 2, 3);
+    /* Loading costs the same for every class and certificate: one line. */
+    const size_t rest = a->kind == DYNO_USAGE_COLD_START ? 0 : 3;
+    const int by_rest = compare_names(names, a_names + 2, b_names + 2, rest);
     if (by_rest != 0)
         return by_rest;
     if (a->is_taken_back != b->is_taken_back)
@@ -146,13 +148,16 @@ static void describe(const struct work *work, const struct dyno_sum *sum, struct
     line->usage = (enum dyno_usage_kind)sum->kind;
     line->model = options->names[sum->key.model];
     line->variant = options->names[sum->key.variant];
-    line->class_name = options->names[sum->key.class_name];
-    line->precision = options->names[sum->key.precision];
-    line->certificate = options->names[sum->key.certificate];
     line->tariff = &options->book->tariffs[sum->tariff];
     line->is_late = sum->is_late != 0;
     line->is_taken_back = sum->is_taken_back != 0;
+    line->class_name = line->precision = line->certificate = "";
     line->speed_up_ppm = DYNO_PPM;
+    if (line->kind == DYNO_LINE_COLD_START)
+        return;
+    line->class_name = options->names[sum->key.class_name];
+    line->precision = options->names[sum->key.precision];
+    line->certificate = options->names[sum->key.certificate];
     if (line->certificate[0] != 0 && options->speed_up_ppm != NULL)
         line->speed_up_ppm = options->speed_up_ppm(options->arg, line->certificate);
 }

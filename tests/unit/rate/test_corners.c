@@ -1,0 +1,100 @@
+/* test_corners.c - where two features meet: what is late and a period's own lines, loading and
+ * classes, tiers and the last reference-ns. */
+#include "base/mem.h"
+#include "rate/rate.h"
+#include "test.h"
+
+#define FIRST_S INT64_C(1793491200) /* 2026-11-01 */
+#define NEXT_S  INT64_C(1796083200) /* 2026-12-01 */
+#define HOUR_NS UINT64_C(3600000000000)
+
+enum { NOTHING, ACME, MODEL, FP32, REALTIME, BATCH, CERT4, CERT2, NAME_COUNT };
+static const char *const names[NAME_COUNT] = {"",         "acme",  "resnet",   "fp32",
+                                              "realtime", "batch", "sha256:4", "sha256:2"};
+
+#define BOOK(fields, grant)                                                                        \
+    "{\"tariffs\": [{\"name\": \"t\", \"version\": 1, \"currency\": \"USD\", \"device_hour\":"     \
+    " \"3\", \"kind\": \"flat-epu\", \"epu_hour\": \"2\"" fields "}], \"grants\": [{" grant "\"ta" \
+    "riff\": \"t\"}]}"
+
+struct desk {
+    struct dyno_arena *arena;
+    struct dyno_rater_options options;
+    struct dyno_rater *rater;
+    struct dyno_statement *statement;
+};
+
+static void open_desk(struct desk *desk, const char *book)
+{
+    struct dyno_err err = {0};
+    *desk = (struct desk){
+        .arena = dyno_arena_create(),
+        .options = {
+            .names = names, .name_count = NAME_COUNT, .first_s = FIRST_S, .next_s = NEXT_S}};
+    REQUIRE(desk->arena != NULL);
+    REQUIRE(dyno_tariff_book_parse(book, strlen(book), desk->arena, &desk->options.book, &err) ==
+            DYNO_OK);
+    REQUIRE(dyno_rater_create(&desk->options, &desk->rater, &err) == DYNO_OK);
+}
+
+static void use(struct desk *desk, struct dyno_usage usage)
+{
+    REQUIRE(dyno_rater_add(desk->rater, &usage, NULL) == DYNO_OK);
+}
+
+static void finish(struct desk *desk)
+{
+    REQUIRE(dyno_rater_finish(desk->rater, desk->arena, &desk->statement, NULL) == DYNO_OK);
+}
+
+static void close_desk(struct desk *desk)
+{
+    dyno_rater_destroy(desk->rater);
+    dyno_arena_destroy(desk->arena);
+}
+
+static struct dyno_usage usage_of(enum dyno_usage_kind kind, int64_t start_s, uint64_t ns)
+{
+    return (struct dyno_usage){.key = {ACME, MODEL, FP32, REALTIME, FP32, CERT4},
+                               .kind = kind,
+                               .start_s = start_s,
+                               .requests = 1,
+                               .device_ns = ns,
+                               .reference_ns = kind == DYNO_USAGE_DELIVERED ? ns : 0};
+}
+
+/* Loading has no class and no certificate: of a variant it is one line, rounded once, and all that
+ * was loaded is found in it. */
+static void test_cold_starts_are_one_line(void)
+{
+    static const uint32_t classes[] = {REALTIME, BATCH, NOTHING};
+    static const uint32_t certificates[] = {CERT4, CERT2, NOTHING};
+    struct desk desk;
+    open_desk(&desk, BOOK(", \"cold_start\": true, \"classes\": {\"batch\": \"0.5\"}", ""));
+    struct dyno_usage all[DYNO_COUNT(classes)];
+    for (size_t i = 0; i < DYNO_COUNT(classes); i++) {
+        all[i] = usage_of(DYNO_USAGE_COLD_START, FIRST_S + 5, HOUR_NS / 600); /* 0.005 each */
+        all[i].key.class_name = classes[i];
+        all[i].key.certificate = certificates[i];
+        use(&desk, all[i]);
+    }
+    finish(&desk);
+    const struct dyno_account *account = &desk.statement->accounts[0];
+    REQUIRE(account->line_count == 1);
+    CHECK(account->lines[0].nano == 15000000 && account->lines[0].minor == 2);
+    CHECK(account->lines[0].class_name[0] == 0 && account->lines[0].certificate[0] == 0);
+    for (size_t i = 0; i < DYNO_COUNT(all); i++) {
+        bool found = false;
+        CHECK(dyno_line_find(desk.rater, account, &account->lines[0], &all[i], &found, NULL) ==
+              DYNO_OK);
+        CHECK(found);
+    }
+    close_desk(&desk);
+}
+
+int main(void)
+{
+    test_cold_starts_are_one_line();
+    CHECK(dyno_mem_live_count() == 0);
+    return TEST_RESULT();
+}
