@@ -273,21 +273,23 @@ static enum dyno_status make_floor(struct work *work, const struct dyno_sum **su
 static enum dyno_status make_tiers(struct work *work, const struct dyno_tariff *tariff,
                                    dyno_i128 list_nano, dyno_u128 reference_ns)
 {
-    dyno_i128 parts = 0; /* reference-us * (factor - 1), nano */
-    const dyno_u128 total_us = reference_ns / 1000;
-    dyno_u128 from_us = 0;
-    if (total_us == 0 || total_us > UINT64_MAX)
-        return total_us == 0 ? DYNO_OK
-                             : DYNO_FAIL(work->err, DYNO_E_LIMIT, "more EPU than tiers can count");
+    dyno_i128 parts = 0; /* units * (factor - 1), nano */
+    /* Each reference-ns counts, as long as their number is one of 64 bits: 5000 EPU-hours. */
+    const uint64_t unit_ns = reference_ns <= UINT64_MAX ? 1 : 1000;
+    const dyno_u128 total = reference_ns / unit_ns;
+    dyno_u128 from = 0;
+    if (total == 0 || total > UINT64_MAX)
+        return total == 0 ? DYNO_OK
+                          : DYNO_FAIL(work->err, DYNO_E_LIMIT, "more EPU than tiers can count");
     for (size_t i = 0; i < tariff->tier_count; i++) {
         const struct dyno_tier *tier = &tariff->tiers[i];
-        const bool is_last = i + 1 == tariff->tier_count || tier->up_to_ns / 1000 >= total_us;
-        const dyno_u128 until_us = is_last ? total_us : tier->up_to_ns / 1000;
+        const bool is_last = i + 1 == tariff->tier_count || tier->up_to_ns >= reference_ns;
+        const dyno_u128 until = is_last ? total : tier->up_to_ns / unit_ns;
         if (tariff->tier_mode == DYNO_TIERS_GRADUATED)
-            parts += (dyno_i128)(until_us - from_us) * (tier->factor - DYNO_NANO);
+            parts += (dyno_i128)(until - from) * (tier->factor - DYNO_NANO);
         else if (is_last)
-            parts = (dyno_i128)total_us * (tier->factor - DYNO_NANO);
-        from_us = until_us;
+            parts = (dyno_i128)total * (tier->factor - DYNO_NANO);
+        from = until;
         if (is_last)
             break;
     }
@@ -300,7 +302,7 @@ static enum dyno_status make_tiers(struct work *work, const struct dyno_tariff *
     return set_amount(
         work, line,
         (struct dyno_ratio){
-            .a = list_nano, .b = parts, .dens = {(uint64_t)total_us, DYNO_NANO}, .den_count = 2},
+            .a = list_nano, .b = parts, .dens = {(uint64_t)total, DYNO_NANO}, .den_count = 2},
         parts < 0 ? DYNO_ROUND_HALF_EVEN : DYNO_ROUND_HALF_AWAY);
 }
 

@@ -92,9 +92,51 @@ static void test_cold_starts_are_one_line(void)
     close_desk(&desk);
 }
 
+/* A step ends with the last reference-ns that it is up to. */
+static void test_tiers_to_the_last_ns(void)
+{
+    static const struct {
+        const char *mode;
+        uint64_t reference_ns;
+        int64_t nano; /* of the line; 0: there is none, or it is nothing */
+    } rows[] = {
+        {"volume", HOUR_NS - 1, 0},
+        {"volume", HOUR_NS, 0},
+        {"volume", HOUR_NS + 1, -1000000000},
+        {"volume", HOUR_NS + 999, -1000000000},
+        {"graduated", HOUR_NS + 1800000, -500}, /* 2e-6 / 4 */
+        {"graduated", 2 * HOUR_NS, -1000000000},
+        {"volume", 6000 * HOUR_NS, -INT64_C(6000000000000)}, /* past 64 bits of ns */
+        {"graduated", 6000 * HOUR_NS, -INT64_C(5999000000000)},
+    };
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
+        struct desk desk;
+        char book[1024];
+        dyno_i128 nano = 0;
+        (void)snprintf(book, sizeof(book),
+                       BOOK(", \"tiers\": {\"mode\": \"%s\", \"steps\": [{\"up_to_epu_hours\": "
+                            "\"1\", \"factor\": \"1\"}, {\"factor\": \"0.5\"}]}",
+                            ""),
+                       rows[i].mode);
+        open_desk(&desk, book);
+        for (uint64_t left = rows[i].reference_ns; left > 0;) {
+            const uint64_t part = left < 100 * HOUR_NS ? left : 100 * HOUR_NS;
+            use(&desk, usage_of(DYNO_USAGE_DELIVERED, FIRST_S, part));
+            left -= part;
+        }
+        finish(&desk);
+        const struct dyno_account *account = &desk.statement->accounts[0];
+        for (size_t k = 0; k < account->line_count; k++)
+            nano += account->lines[k].kind == DYNO_LINE_TIERS ? account->lines[k].nano : 0;
+        CHECK_MSG(nano == rows[i].nano, "row %zu: %lld", i, (long long)nano);
+        close_desk(&desk);
+    }
+}
+
 int main(void)
 {
     test_cold_starts_are_one_line();
+    test_tiers_to_the_last_ns();
     CHECK(dyno_mem_live_count() == 0);
     return TEST_RESULT();
 }
