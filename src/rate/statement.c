@@ -533,11 +533,12 @@ static enum dyno_status make_accounts(struct work *work, struct dyno_statement *
         const uint32_t idx = work->sums[at]->key.tenant;
         const char *tenant = options->names[idx];
         size_t end = at;
-        while (end < work->sum_count && work->sums[end]->key.tenant == idx)
-            end++;
+        bool used = false; /* in this period: what is late is of another */
+        for (; end < work->sum_count && work->sums[end]->key.tenant == idx; end++)
+            used = used || work->sums[end]->is_late == 0;
         DYNO_TRY(make_idle(work, statement, &grant, tenant));
         struct dyno_account *account = next_account(work, statement, tenant);
-        (void)dyno_minimum_held(options, tenant, false, work->held_s);
+        (void)dyno_minimum_held(options, tenant, !used, work->held_s);
         DYNO_TRY(make_account(work, &at, end));
         add_account(statement, account);
     }

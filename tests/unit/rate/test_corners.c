@@ -133,10 +133,36 @@ static void test_tiers_to_the_last_ns(void)
     }
 }
 
+/* Whose records of an earlier period came late used nothing in this one: by the grant of everybody
+ * else no minimum is owed; by a grant of its own it is, as by whoever used nothing. */
+static void test_late_use_owes_no_minimum(void)
+{
+    static const struct {
+        const char *book;
+        int64_t start_s;
+        int64_t minor;
+    } rows[] = {
+        {BOOK(", \"minimum\": \"10\"", ""), FIRST_S - 1, 200},
+        {BOOK(", \"minimum\": \"10\"", ""), FIRST_S, 1000},
+        {BOOK(", \"minimum\": \"10\"", "\"tenant\": \"acme\", "), FIRST_S - 1, 1200},
+        {BOOK(", \"minimum\": \"10\"", "\"tenant\": \"acme\", "), FIRST_S, 1000},
+    };
+    for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
+        struct desk desk;
+        open_desk(&desk, rows[i].book);
+        use(&desk, usage_of(DYNO_USAGE_DELIVERED, rows[i].start_s, HOUR_NS));
+        finish(&desk);
+        CHECK_MSG(desk.statement->charged_minor == rows[i].minor, "row %zu: %lld", i,
+                  (long long)desk.statement->charged_minor);
+        close_desk(&desk);
+    }
+}
+
 int main(void)
 {
     test_cold_starts_are_one_line();
     test_tiers_to_the_last_ns();
+    test_late_use_owes_no_minimum();
     CHECK(dyno_mem_live_count() == 0);
     return TEST_RESULT();
 }
