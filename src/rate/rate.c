@@ -121,16 +121,17 @@ enum dyno_status dyno_rater_add(struct dyno_rater *rater, const struct dyno_usag
     struct dyno_sum *sum = NULL;
     DYNO_TRY(check(rater, usage, err));
     DYNO_TRY(dyno_rater_tariff(rater, usage, &tariff, err));
-    if (usage->kind == DYNO_USAGE_RESIDENCY && tariff->floor_factor == 0)
+    const bool is_late = usage->start_s < rater->options.first_s;
+    /* What a closed hour's requests came to is not known any more: its floor stays as it was. */
+    if (usage->kind == DYNO_USAGE_RESIDENCY && (tariff->floor_factor == 0 || is_late))
         return DYNO_OK;
     const struct dyno_sum key = {
         .key = usage->key,
         .kind = usage->kind,
         .tariff = (uint32_t)(tariff - rater->options.book->tariffs),
-        .is_late = usage->start_s<rater->options.first_s, .is_taken_back = usage->is_taken_back,
-                                  .hour = tariff->floor_factor> 0
-                       ? (int32_t)(usage->start_s / 3600)
-                       : 0,
+        .is_late = is_late,
+        .is_taken_back = usage->is_taken_back,
+        .hour = tariff->floor_factor > 0 ? (int32_t)(usage->start_s / 3600) : 0,
     };
     DYNO_TRY(dyno_sums_at(&rater->sums, &key, &sum, err));
     sum->requests += usage->requests;

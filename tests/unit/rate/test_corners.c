@@ -158,11 +158,30 @@ static void test_late_use_owes_no_minimum(void)
     }
 }
 
+/* The hour's requests came to more than its floor and were billed with their period; memory of the
+ * same hour that is told later costs nothing more. */
+static void test_late_memory_is_free(void)
+{
+    for (int late = 0; late < 2; late++) {
+        struct desk desk;
+        struct dyno_usage held = usage_of(DYNO_USAGE_RESIDENCY, FIRST_S - late, 0);
+        open_desk(&desk, BOOK(", \"residency\": {\"floor\": \"0.5\", \"device_bytes\": 1000}", ""));
+        held.requests = 0;
+        held.byte_ns = 1000 * (dyno_u128)HOUR_NS;
+        use(&desk, held);
+        finish(&desk);
+        CHECK(desk.statement->charged_minor == (late ? 0 : 150));
+        CHECK(desk.statement->account_count == (late ? 0 : 1));
+        close_desk(&desk);
+    }
+}
+
 int main(void)
 {
     test_cold_starts_are_one_line();
     test_tiers_to_the_last_ns();
     test_late_use_owes_no_minimum();
+    test_late_memory_is_free();
     CHECK(dyno_mem_live_count() == 0);
     return TEST_RESULT();
 }

@@ -423,7 +423,7 @@ static struct dyno_usage any_usage(void)
     };
     if (usage.kind == DYNO_USAGE_RESIDENCY)
         usage.byte_ns = (dyno_u128)draw(UINT32_MAX) << 26;
-    if (draw(5) == 0) { /* late, and some of it taken back */
+    if (draw(5) == 0 && usage.kind != DYNO_USAGE_RESIDENCY) { /* late, and some of it taken back */
         usage.start_s -= NEXT_S - FIRST_S;
         usage.is_taken_back = usage.kind == DYNO_USAGE_DELIVERED && draw(2) == 0;
     }
