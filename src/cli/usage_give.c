@@ -86,7 +86,7 @@ static enum dyno_status bound_lapsed(struct dyno_usage_source *source, struct dy
 }
 
 /* The same work by another engine: its device time goes by the two speed-ups; what it delivered is
- * the model's, and stays. */
+ * the model's, and stays.  So does the time of loading: that is no work. */
 static enum dyno_status swap_in(struct dyno_usage_source *source,
                                 const struct dyno_usage_names *names,
                                 const struct dyno_record *record, struct dyno_usage *usage,
@@ -162,7 +162,7 @@ static enum dyno_status give(struct dyno_usage_source *source, const struct dyno
         DYNO_TRY(bound_lapsed(source, &usage, err));
     if (source->options.factors != NULL && usage.reference_ns > 0)
         DYNO_TRY(convert(source, names, record, &usage, err));
-    if (source->swaps.instead_count > 0)
+    if (source->swaps.instead_count > 0 && kind != DYNO_USAGE_COLD_START)
         DYNO_TRY(swap_in(source, names, record, &usage, err));
     if (key->certificate != 0 && source->grades[key->certificate].grade.is_known) {
         key->precision = source->grades[key->certificate].precision;

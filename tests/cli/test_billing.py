@@ -413,6 +413,13 @@ def case_whatif_other_engines(t):
     check(other["tenants"]["cold"] == was["tenants"]["cold"], other)
     check(abs(float(other["device_hours"]) - 1.25) < 0.01 and abs(float(hourly["charged"]) - 3.75) < 0.05, other, hourly)
     check(abs(float(other["device_hours_freed"]) - 1.75) < 0.01, other)
+    shutil.rmtree(t.folder / "ledger")  # loading is no work: it takes as long as it took
+    put_all(t, lines=[f"acme resnet v realtime {fp32} cold-start 0 {HOUR} 0 {NOVEMBER}",
+                      f"acme resnet v realtime {fp32} failed 1 {8 * HOUR} 0 {NOVEMBER}"],
+            book={**BOOK, "tariffs": [{**BOOK["tariffs"][0], "cold_start": True}]})
+    was, other = json.loads(t.works(*ask, "--precision=fp16"))["scenarios"]
+    check(was["tenants"] == other["tenants"] == {"acme": "3.00"}, was, other)
+    check(abs(float(was["cost"]) - 9 * 1.8) < 0.01 and abs(float(other["cost"]) - 5 * 1.8) < 0.05, was, other)
     t.fails("E_NOT_FOUND", "*has no engine certificate of precision int8*", *ask, "--precision=int8")
     t.fails("E_ARG", "*give either --certificate or --precision", *ask, "--precision=fp16", "--certificate=x")
     t.fails("E_IO", "*certs/beef.engine.json*", *ask, "--certificate=beef")
