@@ -57,6 +57,7 @@ struct work {
     const struct dyno_tariff_book *book;
     struct dyno_scenario scenarios[DYNO_SCENARIOS_MAX];
     size_t count;
+    bool is_used; /* in any scenario, somebody used or owes something */
     struct dyno_grade *instead;
     size_t instead_count;
 };
@@ -228,8 +229,8 @@ static enum dyno_status add(struct work *work, const char *name,
                          DYNO_SCENARIOS_MAX);
     DYNO_TRY(
         dyno_usage_source_rate(work->source, book, tariff, NULL, 0, work->arena, &statement, err));
-    if (statement->account_count == 0)
-        return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "nobody used anything in this period");
+    work->is_used = work->is_used || statement->account_count > 0;
+    statement->currency = book->tariffs[0].currency; /* also where nobody owes anything */
     work->scenarios[work->count++] = (struct dyno_scenario){name, statement};
     return DYNO_OK;
 }
@@ -295,6 +296,8 @@ static enum dyno_status make(struct work *work, struct dyno_err *err)
     }
     if (work->count == 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "there is nothing to compare: --tariff");
+    if (!work->is_used)
+        return DYNO_FAIL(err, DYNO_E_NOT_FOUND, "nobody used anything in this period");
     if (work->instead_count > 0 && dyno_usage_source_swapped(work->source) == 0)
         return DYNO_FAIL(err, DYNO_E_NOT_FOUND,
                          "no record of this period is of a model that these certificates are of");

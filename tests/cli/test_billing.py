@@ -361,6 +361,24 @@ def case_whatif_changes_the_price_alone(t):
     check([s["tenants"] for s in got] == [{"acme": "4.50", "bolt": "1.50"}], got)  # over or not: ever
 
 
+def case_whatif_owes_nothing(t):
+    """A tariff by which nobody owes anything is a column as others are."""
+    idle = {"tenant": "idle", "tariff": "gain"}
+    put_all(t, lines=[f"acme resnet fp32 batch - residency 3600000 0 0 {NOVEMBER}"], book={"grants": [idle, {"tariff": "hourly"}], "tariffs": [
+        {**BOOK["tariffs"][0], "minimum": "5"}, {**BOOK["tariffs"][1], "residency": {"floor": "1", "device_bytes": 1000}},
+        {**BOOK["tariffs"][1], "name": "plain"}]})
+    ask = ("whatif", *ASK, "--tariffs=book.json")
+    got = json.loads(t.works(*ask, "--tariff=plain", "--json"))["scenarios"]
+    check([s["tenants"] for s in got] == [{"acme": "3.00", "idle": "5.00"}, {}], got)
+    check([s["charged"] for s in got] == ["8.00", "0.00"] and got[1]["margin"] == "0.00", got)
+    text = t.works(*ask, "--tariff=plain", "--svg=p.svg")
+    check(re.search(r"^acme +3\.00 +0\.00$", text, re.M), text)
+    check(t.works(*ask, "--tariff=hourly", "--json") and "</svg>" in (t.folder / "p.svg").read_text())
+    t.put("book.json", json.dumps(BOOK).encode())
+    t.fails("E_NOT_FOUND", "*nobody used anything in this period", "whatif", "--ledger=ledger", "--period=2020-01", ask[-1],
+            "--tariff=hourly")
+
+
 def case_whatif_as_it_is_typed(t):
     """Without a path it looks at what lies here; a table, a picture in it, and the picture as a file."""
     put_all(t)
