@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -156,20 +157,26 @@ struct listed {
     uint64_t count, last, invoiced;
 };
 
+/* The number that a name begins with; 0: none.  *rest_out: what is behind it. */
+static uint64_t number_of(const char *name, const char **rest_out)
+{
+    char *end = NULL;
+    const bool has_digit = name[0] >= '0' && name[0] <= '9';
+    const unsigned long long number = has_digit ? strtoull(name, &end, 10) : 0;
+    *rest_out = has_digit ? end : name;
+    return number;
+}
+
 static void list_name(const char *name, struct listed *listed)
 {
-    char again[64];
-    unsigned long long number = 0;
-    unsigned long long invoice = 0;
-    if (sscanf(name, "%llu-%llu.invoice.json", &number, &invoice) == 2) {
-        (void)snprintf(again, sizeof(again), "%llu-%llu.invoice.json", number, invoice);
-        if (strcmp(name, again) == 0 && number > listed->invoiced)
-            listed->invoiced = number;
+    char again[48];
+    const char *rest = NULL;
+    const uint64_t number = number_of(name, &rest);
+    if (rest[0] == '-' && number_of(rest + 1, &rest) > 0 && strcmp(rest, ".invoice.json") == 0) {
+        listed->invoiced = number > listed->invoiced ? number : listed->invoiced;
         return;
     }
-    if (sscanf(name, "%8llu.closing.json", &number) != 1)
-        return;
-    (void)snprintf(again, sizeof(again), "%08llu.closing.json", number);
+    (void)snprintf(again, sizeof(again), "%08llu.closing.json", (unsigned long long)number);
     if (strcmp(name, again) != 0)
         return;
     listed->count++;

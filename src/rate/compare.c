@@ -132,10 +132,10 @@ static int width_of(const struct dyno_scenario *scenarios, size_t count)
 /* and tenants before their rows. */
 static int first_width_of(const struct dyno_scenario *scenarios, size_t count)
 {
-    struct dyno_compare_row row = {.tenant = NULL};
     int width = NAMES_LEAST;
-    while (dyno_compare_next(scenarios, count, &row))
-        width = wider(width, row.tenant);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < scenarios[i].statement->account_count; k++)
+            width = wider(width, scenarios[i].statement->accounts[k].tenant);
     return width;
 }
 
