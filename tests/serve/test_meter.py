@@ -338,6 +338,18 @@ def is_certified(server):
     return server.metric("dyno_usage_uncertified_total") == before
 
 
+def case_items_of_a_run_of_ones_own(t):
+    """An item is one along the first dimension, also where a model's requests share no runs."""
+    t.put("identity", "identity")
+    t.configure("identity", {"max_batch_size": 0})
+    ledger, server = metered(t, models=())
+    for rows in (1, 3):
+        check(infer(server, body={"inputs": [{**BODY["inputs"][0], "shape": [rows, 16], "data": [0] * 16 * rows}]})[0] == 200)
+    server.stop()
+    check([(r["items"], r["shape"], r["batch_size"]) for r in records(t, ledger) if r["kind"] == "usage"] ==
+          [(1, "1x16", 1), (3, "3x16", 1)])
+
+
 def case_certificates_come_and_go(t):
     """What counts for new requests follows the folder while a server runs: suspended, reinstated, replaced by a newer one."""
     folder = t.folder / "certificates"

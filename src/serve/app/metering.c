@@ -157,7 +157,6 @@ static struct dyno_meter_request request_of(struct dyno_call *call)
         .wall_ns = dyno_call_came_ns(call),
         .queue_ns = task->start_ns - task->queue_ns,
         .core_ns = task->core_ns,
-        .rows = task->rows,
         .batch_id = task->batch_id,
         .batch_count = task->batch_count,
         .reservation = &call->reservation,

@@ -139,6 +139,10 @@ void dyno_subject_destroy(struct dyno_subject *subject);
 /* The handle of the request's shape; 0: there are too many, or no memory. */
 uint32_t dyno_subject_shape(struct dyno_subject *subject, const struct dyno_variant *variant,
                             const struct dyno_array *inputs);
+/* Along the first dimension of the model's first input, whether runs are shared or not: t_ref is of
+ * one of them. */
+uint32_t dyno_subject_items(const struct dyno_subject *subject, const struct dyno_variant *variant,
+                            const struct dyno_array *inputs);
 void dyno_subject_quote(const struct dyno_subject *subject, const struct dyno_array *inputs,
                         uint64_t core_ns, struct dyno_meter_quote *quote_out);
 /* Of a request that came then: what is over counts nothing. */

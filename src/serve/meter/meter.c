@@ -400,15 +400,16 @@ bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request
 {
     struct dyno_subject *subject = atomic_load(&request->variant->account);
     struct dyno_record *record = &entry->record;
-    *record = (struct dyno_record){.kind = DYNO_RECORD_USAGE,
-                                   .outcome = outcome_of(request),
-                                   .flags = subject->is_core ? DYNO_RECORD_CORE_NS : 0,
-                                   .items = (uint32_t)request->rows,
-                                   .batch_count = request->batch_count,
-                                   .batch_id = request->batch_id,
-                                   .start_ns = request->wall_ns,
-                                   .queue_ns = request->queue_ns,
-                                   .device_ns = request->core_ns};
+    *record = (struct dyno_record){
+        .kind = DYNO_RECORD_USAGE,
+        .outcome = outcome_of(request),
+        .flags = subject->is_core ? DYNO_RECORD_CORE_NS : 0,
+        .items = dyno_subject_items(subject, request->variant, request->inputs),
+        .batch_count = request->batch_count,
+        .batch_id = request->batch_id,
+        .start_ns = request->wall_ns,
+        .queue_ns = request->queue_ns,
+        .device_ns = request->core_ns};
     memcpy(record->names, subject->names, sizeof(record->names));
     if (start_s_of(request) >= subject->ends_s) /* its engine has no other yet */
         record->names[DYNO_NAME_REFERENCE - 1] = record->names[DYNO_NAME_CERTIFICATE - 1] = 0;

@@ -103,7 +103,6 @@ struct dyno_meter_request {
     bool has_waited;  /* for its engine to be loaded */
     uint64_t wall_ns; /* when it came, ns since 1970 */
     uint64_t queue_ns, core_ns;
-    int64_t rows;
     uint64_t batch_id;
     uint32_t batch_count;
     /* Of budgets; the owner of a durable record posts it, that of a relaxed one goes with it. */

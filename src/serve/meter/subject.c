@@ -205,6 +205,17 @@ uint32_t dyno_subject_shape(struct dyno_subject *subject, const struct dyno_vari
 
 /* --- worth --- */
 
+uint32_t dyno_subject_items(const struct dyno_subject *subject, const struct dyno_variant *variant,
+                            const struct dyno_array *inputs)
+{
+    if (variant->input_count == 0)
+        return 1;
+    const struct dyno_array *first = &inputs[subject->reference != NULL ? subject->inputs[0] : 0];
+    if (first->rank == 0)
+        return 1;
+    return first->dims[0] < UINT32_MAX ? (uint32_t)first->dims[0] : UINT32_MAX;
+}
+
 /* Reference time is that of the whole device, so where it is a request's own it is the time of all
  * cores, each a part of it. */
 struct dyno_epu dyno_subject_epu(const struct dyno_subject *subject,
