@@ -218,8 +218,8 @@ def check_headers():
 
 def model_names():
     sys.path.insert(0, str(ROOT / "tests/e2e"))
-    import run_models
-    return list(run_models.MODELS)
+    import model_list
+    return list(model_list.MODELS)
 
 
 def check_model(name):
