@@ -66,12 +66,18 @@ def must(*args, timeout=300):
     return out
 
 
+def fetched(name):
+    """A trained model, which a script has put into build/models."""
+    path, by = ROOT / "build/models" / name, "fetch_magika.sh build/models" if name == "magika.onnx" else "fetch_models.sh"
+    if not path.exists():
+        raise RuntimeError(f"build/models/{name} is not there: scripts/{by} fetches it")
+    return path
+
+
 def model_file(graph, folder):
-    """A graph of models/, filled, or a trained one that scripts/fetch_models.sh has put into build/models."""
+    """A graph of models/, filled, or a trained one."""
     if graph.endswith(".onnx"):
-        if not (ROOT / "build/models" / graph).exists():
-            raise RuntimeError(f"build/models/{graph} is not there: scripts/fetch_models.sh fetches it")
-        return ROOT / "build/models" / graph
+        return fetched(graph)
     path = folder / f"{graph}.onnx"
     if not path.exists():
         must(sys.executable, ROOT / "models/hydrate.py", ROOT / f"models/{graph}.onnx.xz", path)
@@ -225,6 +231,8 @@ def model_names():
 def check_model(name):
     """A model of the end-to-end tests at all its shapes, in each kind of numbers, against the CPU; nothing is timed."""
     kinds = "fp32,fp16,tf32,bf16,lean"
+    if not (ROOT / f"models/{name}.onnx.xz").exists():
+        fetched(f"{name}.onnx")
     code, out, err = run(sys.executable, ROOT / "tests/e2e/run_models.py", f"--dyno={DYNO}", f"--models={ROOT / 'models'}",
                          f"--cache={ROOT / 'build/models'}", "--device=cuda", f"--kinds={kinds}", name, timeout=580)
     lines = [line.split(None, 1) for line in (out + err).splitlines() if line.startswith(("ok ", "FAIL "))]
