@@ -188,9 +188,31 @@ static void walk_step(struct walk *walk)
         walk->steps[walk->step_count++] = place;
 }
 
+/* What a card is, the programs but for their bytes, and which one each step has. */
+static void walk_gpu(struct walk *walk)
+{
+    open_section(walk, DYNO_SECTION_GPU);
+    if (take(walk, 4) == 0) /* the compute capability: of none */
+        return;
+    (void)take(walk, 4); /* the card's name */
+    for (int i = 0; i < 3; i++)
+        (void)note(walk, FIELD_CFG, 4);
+    for (int i = 0; i < 3; i++)
+        (void)note(walk, FIELD_SIZE, 8);
+    const uint32_t program_count = count_of(walk);
+    for (uint32_t i = 0; i < program_count && !walk->bad; i++) {
+        (void)note(walk, FIELD_TEXT, 4);
+        (void)note(walk, FIELD_TEXT, 4);
+        (void)take(walk, 16);
+    }
+    walk->programs_at = (uint32_t)walk->at;
+    for (uint32_t i = 0; i < walk->step_count && !walk->bad; i++)
+        (void)note(walk, FIELD_SMALL, 4);
+}
+
 void walk_engine(struct walk *walk)
 {
-    walk->field_count = walk->step_count = 0;
+    walk->field_count = walk->step_count = walk->programs_at = 0;
     walk->bad = false;
     open_section(walk, DYNO_SECTION_STRINGS);
     walk->text_count = count_of(walk);
@@ -205,4 +227,5 @@ void walk_engine(struct walk *walk)
     (void)take(walk, 4);
     while (!walk->bad && walk->at + 8 <= walk->engine.sections[walk->section].bytes)
         (void)note(walk, FIELD_SIZE, 8);
+    walk_gpu(walk);
 }

@@ -45,7 +45,8 @@ struct walk {
     struct step_place steps[STEPS_MAX];
     uint32_t step_count;
     uint32_t text_count, expr_count, tensor_count;
-    uint64_t random; /* of who changes what was found */
+    uint32_t programs_at; /* in the GPU's section: a number for each step; 0: there are none */
+    uint64_t random;      /* of who changes what was found */
     /* of the section that is walked */
     int section;
     size_t at;

@@ -297,20 +297,45 @@ static void change_inputs(struct walk *walk, const struct step_place *step)
     }
 }
 
+/* On a GPU a step has the number of its program elsewhere: it goes along.  to: before that step;
+ * UINT32_MAX: nowhere. */
+static void move_program(struct walk *walk, uint32_t from, uint32_t to)
+{
+    const struct engine_section *gpu = &walk->engine.sections[DYNO_SECTION_GPU];
+    const size_t at = walk->programs_at + (size_t)from * 4;
+    uint32_t number = 0;
+    if (walk->programs_at == 0 || at + 4 > gpu->bytes)
+        return;
+    memcpy(&number, gpu->at + at, 4);
+    const size_t place = walk->programs_at + (size_t)to * 4;
+    if (to == UINT32_MAX)
+        (void)splice(walk, DYNO_SECTION_GPU, at, at + 4, NULL, 0);
+    else
+        (void)splice(walk, DYNO_SECTION_GPU, place, place, &number, 4);
+}
+
 /* The step once more at another place, or nowhere. */
 static void move_step(struct walk *walk, const struct step_place *step)
 {
     uint8_t record[1024];
     const size_t bytes = step->end - step->start;
     const bool copy = pick(walk, 2) != 0;
+    uint32_t idx = 0;
     if (bytes > sizeof(record))
         return;
+    while (walk->steps[idx].start != step->start)
+        idx++;
     memcpy(record, walk->engine.sections[DYNO_SECTION_STEPS].at + step->start, bytes);
-    if (!copy && splice(walk, DYNO_SECTION_STEPS, step->start, step->end, NULL, 0))
+    if (!copy && splice(walk, DYNO_SECTION_STEPS, step->start, step->end, NULL, 0)) {
         add_to_count(walk, DYNO_SECTION_STEPS, 0, -1);
-    const size_t to = walk->steps[pick(walk, walk->step_count)].start;
-    if (copy && splice(walk, DYNO_SECTION_STEPS, to, to, record, bytes))
+        move_program(walk, idx, UINT32_MAX);
+    }
+    const uint32_t before = pick(walk, walk->step_count);
+    const size_t to = walk->steps[before].start;
+    if (copy && splice(walk, DYNO_SECTION_STEPS, to, to, record, bytes)) {
         add_to_count(walk, DYNO_SECTION_STEPS, 0, 1);
+        move_program(walk, idx, before);
+    }
 }
 
 /* Bits anywhere, as if nothing were known. */
