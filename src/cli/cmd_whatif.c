@@ -98,11 +98,31 @@ static const char *value_of(const struct work *work, const char *spec, char lett
 static enum dyno_status check_letters(const char *spec, struct dyno_err *err)
 {
     const char *at = strchr(spec, ',');
-    for (; at != NULL; at = strchr(at + 1, ','))
+    bool is_said[128] = {false};
+    for (; at != NULL; at = strchr(at + 1, ',')) {
         if (at[1] == 0 || strchr("paqc", at[1]) == NULL || at[2] != '=')
             return DYNO_FAIL(err, DYNO_E_ARG,
                              "--tariff=%s: after the kind it knows p=, a=, q=, c=", spec);
+        if (is_said[(size_t)at[1]])
+            return DYNO_FAIL(err, DYNO_E_ARG, "--tariff=%s: %c= is there twice", spec, at[1]);
+        is_said[(size_t)at[1]] = true;
+    }
     return DYNO_OK;
+}
+
+/* What is no tariff of the book is to be a kind. */
+static enum dyno_status check_kind(const struct work *work, const char *spec, struct dyno_err *err)
+{
+    const size_t bytes = strcspn(spec, ",");
+    for (int kind = 0; kind <= DYNO_TARIFF_GAIN_SHARE; kind++) {
+        const char *text = dyno_tariff_kind_text((enum dyno_tariff_kind)kind);
+        if (strlen(text) == bytes && strncmp(text, spec, bytes) == 0)
+            return DYNO_OK;
+    }
+    return DYNO_FAIL(err, DYNO_E_ARG,
+                     "--tariff=%s: '%.*s' is no tariff of %s and no kind: device-hour, flat-epu or "
+                     "gain-share",
+                     spec, (int)bytes, spec, work->bill.tariffs);
 }
 
 /* As a book of a tariff, so that it is judged as any other; what its kind wants, and is not said,
@@ -113,6 +133,7 @@ static enum dyno_status parse_spec(const struct work *work, const char *spec, st
     const struct dyno_tariff_book *book = NULL;
     struct dyno_strbuf text = {0};
     struct dyno_json_writer json = {.out = &text};
+    DYNO_TRY(check_kind(work, spec, err));
     DYNO_TRY(check_letters(spec, err));
     dyno_json_object_begin(&json);
     dyno_json_put_array_begin(&json, "tariffs");
@@ -304,19 +325,22 @@ static enum dyno_status make(struct work *work, struct dyno_err *err)
     return DYNO_OK;
 }
 
+/* The picture first: where it cannot be written, nothing is said. */
 static enum dyno_status print(const struct work *work, struct dyno_err *err)
 {
     struct dyno_strbuf out = {0};
+    enum dyno_status status = DYNO_OK;
+    if (work->options->svg != NULL) {
+        dyno_compare_svg(work->scenarios, work->count, &out);
+        status = dyno_bill_write(work->options->svg, &out, err);
+        dyno_strbuf_clear(&out);
+    }
     if (work->options->json)
         dyno_compare_json(work->scenarios, work->count, &out);
     else
         dyno_compare_text(work->scenarios, work->count, &out);
-    enum dyno_status status = dyno_bill_write(NULL, &out, err);
-    dyno_strbuf_clear(&out);
-    if (status == DYNO_OK && work->options->svg != NULL) {
-        dyno_compare_svg(work->scenarios, work->count, &out);
-        status = dyno_bill_write(work->options->svg, &out, err);
-    }
+    if (status == DYNO_OK)
+        status = dyno_bill_write(NULL, &out, err);
     dyno_strbuf_fini(&out);
     return status;
 }

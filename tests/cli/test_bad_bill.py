@@ -212,3 +212,15 @@ def case_months_as_they_are(t):
     check(row["items"] == 4, row)
     for text in ("2026-02-29", "2026-11-31", "2026-11-01T24:00:00Z", "2026-12-31T23:59:60Z", "2026-11-01T00:00:00+01:00", "2026-11-1"):
         t.fails("E_ARG", f"*--since={text}: wants a day or a time in UTC*", "usage", "--ledger=ledger", f"--since={text}")
+
+
+def case_whatif_as_it_is_mistyped(t):
+    """A tariff that is neither in the book nor a kind, a letter said twice; and no table without its picture."""
+    put_all(t)
+    ask = ("whatif", *ASK, TARIFFS)
+    t.fails("E_ARG", "*--tariff=hourli,p=3: 'hourli' is no tariff of book.json and no kind: device-hour, flat-epu or gain-share",
+            *ask, "--tariff=hourli,p=3")
+    t.fails("E_ARG", "*--tariff=gain-share,a=0.5,a=0.6: a= is there twice", *ask, "--tariff=gain-share,a=0.5,a=0.6")
+    for svg, status in (("book.json", "E_EXISTS"), ("no/x.svg", "E_IO")):
+        got = t.dyno(*ask, "--tariff=hourly", f"--svg={svg}")
+        check(got.returncode == EXIT[status] and got.stdout == "", got)

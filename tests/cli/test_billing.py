@@ -124,7 +124,7 @@ def case_whatif(t):
     check(re.search(r"^acme +3\.00 +3\.00 +3\.00 +2\.00$", text, re.M), text)
     check("<svg" in (t.folder / "picture.svg").read_text())
     t.fails("E_ARG", "*it knows p=, a=, q=, c=*", "whatif", *ASK, "--tariffs=book.json", "--tariff=flat-epu,z=2")
-    t.fails("E_ARG", "*kind is device-hour, flat-epu or gain-share*", "whatif", *ASK, "--tariffs=book.json",
+    t.fails("E_ARG", "*--tariff=free: 'free' is no tariff of book.json and no kind: device-hour, flat-epu or gain-share", "whatif", *ASK, "--tariffs=book.json",
             "--tariff=free")
 
 
