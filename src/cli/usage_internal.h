@@ -24,12 +24,20 @@ struct dyno_usage_grade {
     bool has_reference;
 };
 
+/* A file as the first pass found it. */
+struct dyno_usage_part {
+    const char *path;
+    uint32_t node;
+    uint64_t first, end; /* groups first to end - 1 are looked at; what came later is not */
+    int64_t after_s;     /* when the group before the first one was made */
+};
+
 struct dyno_usage_source {
     struct dyno_usage_source_options options;
     struct dyno_arena *arena;
     struct dyno_ledger_files own; /* when none were given */
     const struct dyno_ledger_files *files;
-    uint64_t *ends; /* of each file: groups from this number on came while it was read */
+    struct dyno_usage_part *parts;        /* of each file */
     struct dyno_ledger_file *file;        /* that is open now */
     const struct dyno_usage_bound *bound; /* of its node; NULL: it is read to its end */
     struct dyno_map name_indices;

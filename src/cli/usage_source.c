@@ -2,13 +2,17 @@
 #include "cli/usage_source.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/calendar.h"
 #include "base/hex.h"
 #include "base/mem.h"
 #include "cli/billing.h"
 #include "cli/usage_internal.h"
 #include "meter/cert/factor_file.h"
+
+#define NS_A_S UINT64_C(1000000000)
 
 /* --- spans --- */
 
@@ -36,13 +40,19 @@ enum dyno_status dyno_usage_span_of(struct dyno_usage_source *source, uint32_t n
     return DYNO_OK;
 }
 
+static const struct dyno_usage_bound *bound_of(const struct dyno_usage_source *source,
+                                               uint32_t node)
+{
+    for (size_t i = 0; i < source->options.bound_count; i++)
+        if (source->options.bounds[i].node == node)
+            return &source->options.bounds[i];
+    return NULL;
+}
+
 static enum dyno_status find_bound(struct dyno_usage_source *source, struct dyno_err *err)
 {
     const uint32_t node = dyno_ledger_file_opening(source->file)->node;
-    source->bound = NULL;
-    for (size_t i = 0; i < source->options.bound_count; i++)
-        if (source->options.bounds[i].node == node)
-            source->bound = &source->options.bounds[i];
+    source->bound = bound_of(source, node);
     return source->bound != NULL || source->options.bound_count == 0
                ? DYNO_OK
                : DYNO_FAIL(err, DYNO_E_NOT_FOUND, "it is of node %u, which has no part in this",
@@ -103,9 +113,9 @@ static enum dyno_status next_group(struct dyno_usage_source *source, struct dyno
     return status;
 }
 
-static enum dyno_status walk_file(struct dyno_usage_source *source, const char *path, uint64_t *end,
-                                  bool is_first, dyno_usage_group_fn *visit, void *arg,
-                                  struct dyno_err *err)
+static enum dyno_status walk_file(struct dyno_usage_source *source, const char *path,
+                                  struct dyno_usage_part *part, bool is_first,
+                                  dyno_usage_group_fn *visit, void *arg, struct dyno_err *err)
 {
     struct dyno_usage_names names = {0};
     uint64_t number = 0;
@@ -113,13 +123,19 @@ static enum dyno_status walk_file(struct dyno_usage_source *source, const char *
     enum dyno_status status =
         dyno_ledger_store_open(source->files->store, path, &source->file, err);
     if (status == DYNO_OK) {
-        number = dyno_ledger_file_opening(source->file)->frontier.count;
+        const struct dyno_opening *opening = dyno_ledger_file_opening(source->file);
+        number = opening->frontier.count;
+        if (is_first)
+            *part = (struct dyno_usage_part){.path = path,
+                                             .node = opening->node,
+                                             .first = number,
+                                             .after_s = (int64_t)(opening->time_ns / NS_A_S)};
         status = find_bound(source, err);
     }
     while (status == DYNO_OK) {
         struct dyno_ledger_group group;
-        status =
-            next_group(source, &names, number, is_first ? UINT64_MAX : *end, &group, &found, err);
+        status = next_group(source, &names, number, is_first ? UINT64_MAX : part->end, &group,
+                            &found, err);
         if (status != DYNO_OK) {
             dyno_err_prefix(err, "\"%s\"", path);
             break;
@@ -130,7 +146,7 @@ static enum dyno_status walk_file(struct dyno_usage_source *source, const char *
         number++;
     }
     if (is_first)
-        *end = number;
+        part->end = number;
     if (status == DYNO_OK && is_first)
         status = take_head(source, err);
     dyno_usage_names_drop(&names);
@@ -143,7 +159,7 @@ enum dyno_status dyno_usage_walk(struct dyno_usage_source *source, bool is_first
                                  dyno_usage_group_fn *visit, void *arg, struct dyno_err *err)
 {
     for (size_t i = 0; i < source->files->count; i++)
-        DYNO_TRY(walk_file(source, source->files->names[i], &source->ends[i], is_first, visit, arg,
+        DYNO_TRY(walk_file(source, source->files->names[i], &source->parts[i], is_first, visit, arg,
                            err));
     return DYNO_OK;
 }
@@ -194,6 +210,50 @@ static enum dyno_status survey(struct dyno_usage_source *source, struct dyno_usa
     return DYNO_OK;
 }
 
+/* --- is it whole? --- */
+
+static int compare_parts(const void *left, const void *right)
+{
+    const struct dyno_usage_part *a = *(const struct dyno_usage_part *const *)left;
+    const struct dyno_usage_part *b = *(const struct dyno_usage_part *const *)right;
+    const uint64_t pairs[][2] = {{a->node, b->node}, {a->first, b->first}, {a->end, b->end}};
+    for (size_t i = 0; i < DYNO_COUNT(pairs); i++)
+        if (pairs[i][0] != pairs[i][1])
+            return pairs[i][0] < pairs[i][1] ? -1 : 1;
+    return 0;
+}
+
+/* Files that are archived elsewhere, or were removed, are told as missing where the time that is
+ * looked at needs them: what is left would be a smaller bill. */
+static enum dyno_status check_whole(const struct dyno_usage_source *source, struct dyno_err *err)
+{
+    const size_t count = source->files->count;
+    char when[DYNO_TIME_TEXT_ROOM];
+    const struct dyno_usage_part **parts =
+        dyno_arena_alloc(source->arena, count + 1, sizeof(*parts));
+    uint64_t end = 0;
+    if (parts == NULL)
+        return DYNO_NOMEM(err);
+    for (size_t i = 0; i < count; i++)
+        parts[i] = &source->parts[i];
+    qsort(parts, count, sizeof(*parts), compare_parts);
+    for (size_t i = 0; i < count; i++) {
+        const struct dyno_usage_part *part = parts[i];
+        const struct dyno_usage_bound *bound = bound_of(source, part->node);
+        if (bound != NULL && part->first >= bound->group_count)
+            continue; /* it was not read */
+        const bool is_next = i > 0 && parts[i - 1]->node == part->node;
+        if ((is_next ? part->first > end : part->first > 0) &&
+            part->after_s > source->options.first_s)
+            return DYNO_FAIL(err, DYNO_E_NOT_FOUND,
+                             "\"%s\" goes on from %s: the files before it, which this time needs, "
+                             "are not there",
+                             part->path, dyno_time_text(part->after_s, when));
+        end = is_next && end > part->end ? end : part->end;
+    }
+    return DYNO_OK;
+}
+
 /* --- opening --- */
 
 static enum dyno_status prepare(struct dyno_usage_source *source, struct dyno_err *err)
@@ -208,10 +268,12 @@ static enum dyno_status prepare(struct dyno_usage_source *source, struct dyno_er
                                         source->arena, &source->own, err));
         source->files = &source->own;
     }
-    source->ends = dyno_arena_alloc(source->arena, source->files->count + 1, sizeof(*source->ends));
-    if (source->ends == NULL)
+    source->parts =
+        dyno_arena_alloc(source->arena, source->files->count + 1, sizeof(*source->parts));
+    if (source->parts == NULL)
         return DYNO_NOMEM(err);
     DYNO_TRY(dyno_usage_walk(source, true, survey, NULL, err));
+    DYNO_TRY(check_whole(source, err));
     source->sources =
         dyno_arena_alloc(source->arena, source->span_count + 1, sizeof(*source->sources));
     if (source->sources == NULL)

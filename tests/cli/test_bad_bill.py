@@ -224,3 +224,20 @@ def case_whatif_as_it_is_mistyped(t):
     for svg, status in (("book.json", "E_EXISTS"), ("no/x.svg", "E_IO")):
         got = t.dyno(*ask, "--tariff=hourly", f"--svg={svg}")
         check(got.returncode == EXIT[status] and got.stdout == "", got)
+
+
+def case_files_that_are_elsewhere(t):
+    """What lies in another folder is told as missing where the time needs it, and not left out of a bill."""
+    put_all(t)
+    for _ in range(3):
+        t.tool("make_ledger", t.path("ledger"), stdin="\n".join(LINES) + "\n")
+    t.works("ledger", "archive", "ledger", "--to=old")
+    says = '*"ledger/00000004.ledger" goes on from *: the files before it, which this time needs, are not there'
+    for ask in (("usage", *ASK), ("invoice", *ASK, TARIFFS), ("whatif", *ASK, TARIFFS, "--tariff=hourly")):
+        t.fails("E_NOT_FOUND", says, *ask)
+    check(json.loads(t.works("usage", *ASK, "--ledger=old", "--json"))[0]["requests"] == 4)
+    check(json.loads(t.works("usage", "--ledger=old", "--period=2026-11", "--json"))[0]["requests"] == 3)
+    (t.folder / "old/00000002.archive").rename(t.folder / "aside")
+    t.fails("E_NOT_FOUND", '*"old/00000003.archive" goes on from *', "usage", *ASK, "--ledger=old")
+    future = ("--since=2090-01-01", "--until=2090-02-01")  # all of them ended before that
+    check(json.loads(t.works("usage", "--ledger=ledger", *future, "--json")) == [])
