@@ -51,8 +51,10 @@ def gpu_engine(t, name):
 
 
 def env_of(t, **more):
+    """Emulated driver and compiler, and no library of NVIDIA's, whatever this machine has."""
     lib = library(t.build)
-    return {**os.environ, "LD_LIBRARY_PATH": str(lib), "DYNO_NVRTC": str(lib / "libnvrtc-emulated.so"), **more}
+    return {**os.environ, "LD_LIBRARY_PATH": str(lib), "DYNO_NVRTC": str(lib / "libnvrtc-emulated.so"),
+            "DYNO_CUDNN": "none", "DYNO_CUBLASLT": "none", **more}
 
 
 def put(t, model, name, version=1, variant="gpu"):
