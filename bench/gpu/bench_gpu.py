@@ -26,6 +26,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -80,7 +81,9 @@ def model_file(graph, folder):
         return fetched(graph)
     path = folder / f"{graph}.onnx"
     if not path.exists():
-        must(sys.executable, ROOT / "models/hydrate.py", ROOT / f"models/{graph}.onnx.xz", path)
+        part = path.with_name(f"{path.name}.{threading.get_ident()}")
+        must(sys.executable, ROOT / "models/hydrate.py", ROOT / f"models/{graph}.onnx.xz", part)
+        part.replace(path)
     return path
 
 
@@ -260,10 +263,21 @@ def sanitize(sanitizer, tool, *command):
 
 def sanitize_engine(sanitizer, tool, folder):
     """ResNet-50 by own kernels alone, at its ordinary size."""
-    engine = folder / "sanitized.engine"
+    engine = folder / f"sanitized.{tool}.engine"
     must(DYNO, "build", f"--onnx={model_file('resnet50.fold', folder)}", f"--saveEngine={engine}", "--device=cuda", "--fp16",
          "--lean", "--shapes=input:1x3x224x224", "--builderOptimizationLevel=0")
     return sanitize(sanitizer, tool, DYNO, "run", engine)
+
+
+def sanitizer_rows(folder, every):
+    """An engine of own kernels, and one in so many trials of each kernel, by each tool; none without compute-sanitizer."""
+    sanitizer = find_sanitizer()
+    rows = []
+    for tool in ("memcheck", "racecheck", "initcheck") if sanitizer else ():
+        rows.append((f"sanitizer {tool} lean engine", lambda t=tool: sanitize_engine(sanitizer, t, folder)))
+        rows += [(f"sanitizer {tool} {kernel}", lambda t=tool, k=kernel: sanitize(
+            sanitizer, t, GCHECK, f"--kernel={k}_cuda", f"--every={every}")) for kernel in own_kernels()]
+    return rows
 
 
 def live_streams(kind, folder, seconds):
@@ -362,6 +376,8 @@ def main():
     parser.add_argument("--stream-seconds", type=float, default=10, help="for each number of streams that is tried")
     parser.add_argument("--sanitize-every", type=int, default=8,
                         help="of a kernel's trials compute-sanitizer looks at one in so many")
+    parser.add_argument("--jobs", type=int, default=min(14, os.cpu_count() or 1),
+                        help="checks of models and by compute-sanitizer at once; what is timed runs alone")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--svg", help="draw what --out holds")
     args = parser.parse_args()
@@ -370,22 +386,31 @@ def main():
     folder = pathlib.Path(tempfile.gettempdir()) / "dyno-bench-gpu"
     folder.mkdir(exist_ok=True)
 
+    one_writes = threading.Lock()
+
     def keep(name, make):
         if name in results or not any(fnmatch.fnmatch(name, only) for only in args.only or ["*"]):
             return
         try:
-            results[name] = make()
+            row = make()
         except (RuntimeError, subprocess.TimeoutExpired, ImportError, KeyError, ValueError) as error:
-            results[name] = {"failed": str(error)[:300]}
-        out.write_text(json.dumps(results, indent=1))
-        print(name, {k: v for k, v in results[name].items() if k != "layers"}, flush=True)
+            row = {"failed": str(error)[:300]}
+        with one_writes:
+            results[name] = row
+            part = out.with_name(out.name + ".part")
+            part.write_text(json.dumps(results, indent=1))
+            part.replace(out)  # whole, whenever this is stopped
+            print(name, {k: v for k, v in row.items() if k != "layers"}, flush=True)
+
+    def keep_all(rows):
+        with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+            list(pool.map(lambda row: keep(*row), rows))
 
     keep("headers", check_headers)
-    keep("kernels", lambda: check_kernels(min(14, os.cpu_count() or 1)))
+    keep("kernels", lambda: check_kernels(args.jobs))
     keep("cycles tiny", lambda: cycles(None, 10000, folder))
     keep("cycles resnet50", lambda: cycles("resnet50.fold", 200, folder))
-    for name in model_names():
-        keep(f"model {name}", lambda n=name: check_model(n))
+    keep_all([(f"model {name}", lambda n=name: check_model(n)) for name in model_names()])
     for name, (graph, shape, other) in ROWS.items():
         for kind in KINDS:
             if kind in TOLERANCE:
@@ -394,12 +419,7 @@ def main():
                 keep(f"{name} / {kind}", lambda k=kind, o=other, s=shape: peer(k, o, s, args.seconds))
     for kind in ("fp16", "baseline"):
         keep(f"streams / {kind}", lambda k=kind: live_streams(k, folder, args.stream_seconds))
-    sanitizer = find_sanitizer()
-    for tool in ("memcheck", "racecheck", "initcheck") if sanitizer else ():
-        keep(f"sanitizer {tool} lean engine", lambda t=tool: sanitize_engine(sanitizer, t, folder))
-        for kernel in own_kernels():
-            keep(f"sanitizer {tool} {kernel}", lambda t=tool, k=kernel: sanitize(
-                sanitizer, t, GCHECK, f"--kernel={k}_cuda", f"--every={args.sanitize_every}"))
+    keep_all(sanitizer_rows(folder, args.sanitize_every))
     if any("launches" in results.get(f"resnet50 b1 / {kind}", {}) for kind in KINDS):
         results.pop("launches", None)  # of the rows that are there now
         keep("launches", lambda: fewer_launches(results))
