@@ -258,13 +258,35 @@ static int printed(void)
     return status == DYNO_OK ? 0 : fail("help", status, &err);
 }
 
+static const struct dyno_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < dyno_command_count; i++)
+        if (strcmp(name, dyno_commands[i]->name) == 0)
+            return dyno_commands[i];
+    return NULL;
+}
+
+static int no_command(const char *name)
+{
+    (void)fprintf(stderr, "dyno: there is no command '%s' (see dyno --help)\n", name);
+    return dyno_status_exit_code(DYNO_E_ARG);
+}
+
+/* help, or help COMMAND. */
+static int help(int argc, char **argv)
+{
+    const struct dyno_command *command = argc > 2 ? find_command(argv[2]) : NULL;
+    if (argc > 2 && command == NULL)
+        return no_command(argv[2]);
+    dyno_cli_help(command);
+    return argc < 2 ? dyno_status_exit_code(DYNO_E_ARG) : printed();
+}
+
 int dyno_cli_main(int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
-        dyno_cli_help(NULL);
-        return argc < 2 ? dyno_status_exit_code(DYNO_E_ARG) : printed();
-    }
+        strcmp(argv[1], "help") == 0)
+        return help(argc, argv);
     if (strcmp(argv[1], "--version") == 0) {
         printf("dyno %s\n", DYNO_VERSION);
         return printed();
@@ -273,10 +295,6 @@ int dyno_cli_main(int argc, char **argv)
         dyno_cli_man();
         return printed();
     }
-    for (size_t i = 0; i < dyno_command_count; i++) {
-        if (strcmp(argv[1], dyno_commands[i]->name) == 0)
-            return dyno_cli_run(dyno_commands[i], argc - 2, argv + 2);
-    }
-    (void)fprintf(stderr, "dyno: there is no command '%s' (see dyno --help)\n", argv[1]);
-    return dyno_status_exit_code(DYNO_E_ARG);
+    const struct dyno_command *command = find_command(argv[1]);
+    return command != NULL ? dyno_cli_run(command, argc - 2, argv + 2) : no_command(argv[1]);
 }

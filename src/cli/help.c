@@ -54,20 +54,46 @@ static void print_flag(const struct dyno_flag *flag)
     wrap(help, column, TEXT_COLUMN);
 }
 
+#define EXIT_CODE_MAX 127
+
+/* In their order; several meanings of a code stand together. */
+static void print_exit_codes(void)
+{
+    static const struct {
+        int code;
+        const char *text;
+    } rows[] = {
+#define X(sym, value, exit_code, text) {exit_code, text},
+        DYNO_STATUS_MAP(X)
+#undef X
+    };
+    for (int code = 0; code <= EXIT_CODE_MAX; code++) {
+        bool is_there = false;
+        for (size_t i = 0; i < DYNO_COUNT(rows); i++) {
+            if (rows[i].code != code)
+                continue;
+            if (is_there)
+                printf("; %s", rows[i].text);
+            else
+                printf("  %-10d %s", code, rows[i].text);
+            is_there = true;
+        }
+        if (is_there)
+            printf("\n");
+    }
+}
+
 static void help_all(void)
 {
     printf("dyno %s - makes a tuned engine of an ONNX model and runs it\n\n", DYNO_VERSION);
-    printf("usage: dyno COMMAND [--help] ...\n\n");
+    printf("usage: dyno COMMAND [--help] ...\n       dyno help COMMAND\n\n");
     for (size_t i = 0; i < dyno_command_count; i++) {
         if (!dyno_commands[i]->is_internal)
             printf("  %-10s %s\n", dyno_commands[i]->name, dyno_commands[i]->summary);
     }
     printf("  %-10s %s\n", "man", "Print the manual page dyno(1)");
-    printf("\nExit codes:");
-#define X(sym, value, exit_code, text) printf(" %d %s;", exit_code, text);
-    DYNO_STATUS_MAP(X)
-#undef X
-    printf("\n");
+    printf("\nExit codes:\n");
+    print_exit_codes();
 }
 
 void dyno_cli_help(const struct dyno_command *command)
