@@ -312,6 +312,12 @@ static enum dyno_status say(const struct final *final, bool was_there, struct dy
                            dyno_time_text(closing->first_s, first),
                            dyno_time_text(closing->next_s, next),
                            was_there ? "was made before: everything is as it was" : "is made");
+        /* Whoever misspelt --books sees that nothing was closed there. */
+        if (closing->made_of.number == 1)
+            dyno_strbuf_printf(&out,
+                               "  the first one in %s: what was used before %s is billed to "
+                               "nobody\n",
+                               final->folder, first);
         for (size_t i = 0; i < closing->invoice_count; i++)
             dyno_strbuf_printf(&out, "  invoice %-10s %-32s %14s\n", closing->invoices[i].number,
                                closing->invoices[i].tenant, closing->invoices[i].total);
