@@ -80,6 +80,32 @@ static const char *unit_of(const struct work *work, const struct dyno_sum *sum)
     return sum->is_device || !work->has_cores ? "device" : "core";
 }
 
+static bool same_names(const struct dyno_sum *a, const struct dyno_sum *b)
+{
+    return a->key.tenant == b->key.tenant && a->key.model == b->key.model &&
+           a->key.variant == b->key.variant && a->key.class_name == b->key.class_name;
+}
+
+/* Is there a row with the same names, and another certificate?  They follow one another. */
+static bool has_twin(const struct dyno_sum *const *sums, size_t count, size_t at)
+{
+    size_t first = at;
+    size_t last = at;
+    while (first > 0 && same_names(sums[first - 1], sums[at]))
+        first--;
+    while (last + 1 < count && same_names(sums[last + 1], sums[at]))
+        last++;
+    return sums[first]->key.certificate != sums[last]->key.certificate;
+}
+
+static void print_certificate(const char *certificate)
+{
+    if (certificate[0] != 0)
+        printf("%-16s by certificate %s\n", "", certificate);
+    else
+        printf("%-16s by no engine certificate\n", "");
+}
+
 static void print_text(const struct work *work, const struct dyno_sum *const *sums)
 {
     const bool is_mixed = work->has_cores && work->has_devices;
@@ -104,6 +130,8 @@ static void print_text(const struct work *work, const struct dyno_sum *const *su
                dyno_hours_text(sums[i]->core_ns, device),
                dyno_hours_text(sums[i]->reference_ns, epu),
                dyno_hours_text(sums[i]->byte_ns >> 30, held));
+        if (has_twin(sums, work->sums.count, i))
+            print_certificate(dyno_usage_source_name(work->source, key->certificate));
         if (is_mixed && sums[i]->core_ns != 0)
             printf("%-16s the hours are those of %ss\n", "", unit_of(work, sums[i]));
     }

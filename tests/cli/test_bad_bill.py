@@ -241,3 +241,14 @@ def case_files_that_are_elsewhere(t):
     t.fails("E_NOT_FOUND", '*"old/00000003.archive" goes on from *', "usage", *ASK, "--ledger=old")
     future = ("--since=2090-01-01", "--until=2090-02-01")  # all of them ended before that
     check(json.loads(t.works("usage", "--ledger=ledger", *future, "--json")) == [])
+
+
+def case_rows_that_look_the_same(t):
+    """Usage of one variant under two certificates is two rows, which say which."""
+    one, other = "a" * 64, "b" * 64
+    put_all(t, lines=[f"acme m v realtime {certificate} ok 1 {HOUR} {HOUR} {NOVEMBER}" for certificate in (one, other, "-")] +
+            [f"acme m v realtime {one} failed 1 5 0 {NOVEMBER}", *LINES[1:2]])
+    lines = t.works("usage", *ASK).splitlines()
+    check([line.strip() for line in lines if "certificate" in line] ==
+          ["by no engine certificate", f"by certificate {one}", f"by certificate {one}", f"by certificate {other}"], lines)
+    check(len(lines) == 1 + 5 + 4, lines)
