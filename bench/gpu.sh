@@ -5,8 +5,8 @@
 # Resumable: a row that FILE holds is not measured again; stop it when you like, and start it again.
 # STREAMS names the program that plays live streams (else bench/gpu/streams.c is compiled), DYNO the program
 # (build/release/dyno, built when it is not there; dyno-serve beside it), GCHECK and CYCLES the checks
-# beside it, PYTHON an interpreter with numpy and onnx (and torch, for the peers), DYNO_NVRTC,
-# DYNO_CUDNN and DYNO_CUBLASLT NVIDIA's libraries where they are found by no other way.
+# beside it, PYTHON an interpreter with numpy and onnx (and torch, for the peers; none of them to draw what
+# FILE holds), DYNO_NVRTC, DYNO_CUDNN and DYNO_CUBLASLT NVIDIA's libraries where they are found by no other way.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
