@@ -183,6 +183,9 @@ static enum dyno_status check_flags(const struct dyno_invoice_options *options,
                          "--format=%.32s: --final and --verify say what they did as text or as "
                          "json; --number prints a final invoice in any form",
                          options->format);
+    for (const char *at = options->platform; *at != 0; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            return DYNO_FAIL(err, DYNO_E_ARG, "--platform holds a control character: it is a name");
     if (options->line != 0 && !options->records)
         return DYNO_FAIL(err, DYNO_E_ARG, "--line is for --records");
     return DYNO_OK;

@@ -116,6 +116,7 @@ def case_flags_of_something_else(t):
     check(json.loads(t.works(*CLOSE, "--period=2026-10", "--format=json"))["number"] == 1)
     t.fails("E_IO", '*cannot create "no/such/x": No such file or directory', *ask, "--tenant=acme", "--out=no/such/x")
     t.fails("E_EXISTS", "*book.json is there already, and is not written over", *ask, "--tenant=acme", "--out=book.json")
+    t.fails("E_ARG", "*--platform holds a control character: it is a name", *ask, "--platform=Us\nTOTAL 0.00")
     t.fails("E_ARG", "*--credit=acme=: the amount:  is no decimal number*", *ask, "--credit=acme=")
     t.fails("E_ARG", "*--credit=acme=1e9: the amount: 1e9 is no decimal number*", *ask, "--credit=acme=1e9")
     later = "*--until must be later than --since: this is from 2026-12-01T00:00:00Z until 2026-11-01T00:00:00Z"
