@@ -77,6 +77,10 @@ static enum dyno_status take_name(const struct dyno_json *object, const char *ke
                          key, DYNO_TARIFF_NAME_BYTES);
     if (!is_line(value->text))
         return DYNO_FAIL(err, DYNO_E_ARG, "%s: %s holds a control character", place->text, key);
+    if (strchr("=+-@", value->text[0]) != NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "%s: %s begins with '%c', which spreadsheets take for a formula",
+                         place->text, key, value->text[0]);
     *name_out = value->text;
     return DYNO_OK;
 }

@@ -139,6 +139,7 @@ def case_tariffs_by_their_place(t):
     refused("tariff 2 of the book: must be an object", ["x"])
     refused("tariff 2 of the book: name must be a text of 1 to 128 bytes", [{**hourly, "name": ""}])
     refused("tariff 2 of the book: name holds a control character", [{**hourly, "name": "a\nTOTAL 0"}])
+    refused("tariff 2 of the book: name begins with '=', which spreadsheets take for a formula", [{**hourly, "name": "=1+1"}])
     refused("tariff 'hourly' version 1: classes: a name in it holds a control character", [{**hourly, "classes": {"a\t": "1"}}])
     refused("tariff 'hourly' version 1: currency 'of the realm' is not known (ISO 4217, as USD)", [{**hourly, "currency": "of the realm"}])
     refused("grant 2 of the book: tenant must be a text of 1 to 128 bytes", [], [{"tariff": "gain"}, {"tariff": "gain", "tenant": None}])
