@@ -32,6 +32,11 @@ def half_even(x, unit):
     return Fraction(round(x * unit), unit)
 
 
+def hours(ns):
+    """As hours are told: to the billionth, half to even."""
+    return half_even(Fraction(ns, HOUR), NANO)
+
+
 def ns_of(text):
     """2026-11-01, with or without T00:00:00, .123, Z."""
     day, _, rest = text.rstrip("Z").partition("T")
@@ -48,11 +53,13 @@ def inside(span, ns):
 
 class Certificates:
     def __init__(self, folder):
-        self.texts = {}
+        self.texts, self.states = {}, {}
         for path in pathlib.Path(folder).glob("*.*.json"):
             address, kind = path.name.split(".")[:2]
             if kind in ("engine", "reference"):
                 self.texts[address] = json.loads(path.read_text())
+            if kind == "state":
+                self.states[address] = json.loads(path.read_text())
 
     def speed_up(self, address):
         """The upper end: a doubt never costs the customer."""
@@ -73,6 +80,13 @@ class Certificates:
             return False
         text = self.texts[address]
         return ns >= ns_of(text["issued"]) + text["term_days"] * 24 * HOUR
+
+    def suspended(self, address, ns):
+        """In the second in which the record began."""
+        state = self.states.get(address, {"state": "in force"})
+        second = ns - ns % NANO
+        return (state["state"] == "suspended" and second >= ns_of(state["since"])) or any(
+            ns_of(span["from"]) <= second < ns_of(span["until"]) for span in state.get("before", []))
 
     def threads(self, address):
         return self.texts[address]["device"]["threads"]
@@ -109,7 +123,7 @@ class Use:
         self.requests, self.items = int(is_request), record["items"]
         self.class_name = "" if self.kind == "residency" else record["class"]
         self.certificate = "" if self.kind == "residency" else record["engine_certificate"]
-        self.is_lapsed, self.reference_ns = False, 0
+        self.is_lapsed, self.is_suspended, self.reference_ns = False, False, 0
         if self.kind == "delivered":
             self._work(certs, factors)
 
@@ -128,9 +142,10 @@ class Use:
         record, ns = self.record, self.record["reference_ns"]
         cited = (record["engine_certificate"], record["reference_certificate"])
         over = [address for address in cited if certs and certs.over(address, self.ns)]
-        if over:
-            self.is_lapsed = True
-            ns = min(ns, self.device_ns // certs.threads(over[0]) if self.is_core else self.device_ns)
+        suspended = [address for address in cited if certs and certs.suspended(address, self.ns)]
+        if over or suspended:
+            self.is_lapsed, self.is_suspended = bool(over), not over
+            ns = min(ns, self.device_ns // certs.threads((over + suspended)[0]) if self.is_core else self.device_ns)
         self.reference_ns = factors.convert(ns, record["device"] or (certs.device(cited[0]) if certs else ""))
 
 
@@ -279,16 +294,19 @@ class Scenario:
         self.tenants = {tenant: account.charged for tenant, account in accounts.items()}
         self.charged = sum(self.tenants.values(), Fraction(0))
         self.residue = sum((account.residue for account in accounts.values()), Fraction(0))
-        self.cost = Fraction(0)
+        self.cost = Fraction(0)  # None: a tariff does not say what a device-hour costs
         self.device_ns = self.reference_ns = 0
         for account, line in lines:
             if line.core_ns:
                 tariff = account.version_of(line)
-                self.cost += cut(num(tariff, "cost_hour") * Fraction(line.core_ns, HOUR) / cores(tariff))
+                if "cost_hour" not in tariff:
+                    self.cost = None
+                if self.cost is not None:
+                    self.cost += cut(num(tariff, "cost_hour") * Fraction(line.core_ns, HOUR) / cores(tariff))
             if line.key.get("usage") == "delivered":
                 self.device_ns += floor(line.core_ns / cores(account.version_of(line)))
                 self.reference_ns += line.reference_ns
-        self.margin = self.charged + self.residue - self.cost
+        self.margin = None if self.cost is None else self.charged + self.residue - self.cost
 
 
 # --- the account of a tenant ---
@@ -297,7 +315,7 @@ class Line:
     def __init__(self, **key):
         self.key = key
         self.requests = self.items = self.core_ns = self.reference_ns = self.byte_ns = 0
-        self.lapsed = self.claimed_another = 0
+        self.lapsed = self.suspended = self.claimed_another = 0
         self.exact = self.amount = self.unit_price = self.units = Fraction(0)
         self.precision = ""
         self.uses = []
@@ -314,6 +332,7 @@ class Line:
         self.reference_ns += sign * use.reference_ns
         self.exact += sign * cost(tariff, use, certs)
         self.lapsed += use.is_lapsed
+        self.suspended += use.is_suspended
         claim = use.record["tariff"] if use.kind == "delivered" else ""
         self.claimed_another += claim not in ("", f"{tariff['name']}/{tariff['version']}")
 

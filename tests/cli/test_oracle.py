@@ -12,7 +12,7 @@ from harness import Failure, check
 from test_closing import live, tell
 
 DAY = 86400
-OCTOBER, NOVEMBER, DECEMBER = 1727740800, 1730419200, 1733011200
+OCTOBER, NOVEMBER, DECEMBER, JANUARY = 1727740800, 1730419200, 1733011200, 1735689600
 TENANTS = ("acme", "bolt", "cold")
 
 
@@ -52,8 +52,10 @@ def tariff(rng, name, version, currency, part):
                         ("residency", lambda: {"floor": number(rng, 0, 1, 5), "device_bytes": rng.randint(1, 9) * 10**9 + 7})):
         if rng.random() < 0.5:
             made[field] = some()
-    if kind == "gain-share" and rng.random() < 0.7:
-        made.pop("speed_up_max", None)
+    if kind == "flat-epu" and not {"cold_start", "residency"} & set(made) and rng.random() < 0.5:
+        del made["device_hour"]
+    if rng.random() < 0.05:
+        del made["cost_hour"]
     return made
 
 
@@ -82,14 +84,18 @@ def book(rng, hours):
 # --- random ledgers ---
 
 def certificates(t):
-    """Addresses by what they are; one is suspended, which takes nothing from records that cite it."""
+    """Addresses by what they are; an engine's and a reference certificate were suspended for some time."""
     (t.folder / "certs").mkdir()
     made = {}
     for name, more in (("fast", (4,)), ("fp16", (6, "fp16", "engine=1")), ("slower", (0.5, "engine=2")),
                        ("over", (3, "engine=3", f"ends={NOVEMBER + 10 * DAY}")), ("suspended", (2, "engine=4")),
                        ("slow", (5, "engine=5", "device=slow"))):
         made["ref " + name], made[name] = t.tool("make_cert", "certs", *more).split()
-    t.dyno("certify", f"--suspend=certs/{made['suspended']}.engine.json", "--reason=a test")
+    for name, state, since, first, until in (("suspended", "suspended", "2024-11-14", "2024-10-10", "2024-10-20"),
+                                             ("ref slow", "in force", "2024-11-25", "2024-11-05", "2024-11-25")):
+        t.put(f"certs/{made[name]}.state.json", json.dumps({
+            "certificate": made[name], "state": state, "since": f"{since}T00:00:00Z", "reason": "it drifted",
+            "before": [{"from": f"{first}T00:00:00Z", "until": f"{until}T00:00:00Z"}]}).encode())
     return made
 
 
@@ -97,7 +103,7 @@ def start(rng, hours):
     """Mostly in a few hours, so that memory and requests meet; and at ends of days."""
     if rng.random() < 0.6:
         return rng.choice(hours) * 3600 + rng.choice((0, 1, 1800, 3599))
-    return OCTOBER + rng.randint(-1, 62) * DAY + rng.choice((-1, 0, 1, 40000))
+    return OCTOBER + rng.randint(-1, 70) * DAY + rng.choice((-1, 0, 1, 40000))
 
 
 def line(rng, certs, hours):
@@ -150,10 +156,11 @@ def key_of(get):
 def same_line(mine, said):
     same = {"requests": mine.requests, "items": mine.items, "core_ns": mine.core_ns, "reference_ns": mine.reference_ns,
             "memory_byte_ns": mine.byte_ns, "exact": oracle.cut(mine.exact), "amount": mine.amount,
-            "requests_after_certificate": mine.lapsed, "requests_of_another_tariff": mine.claimed_another}
+            "requests_after_certificate": mine.lapsed, "requests_while_suspended": mine.suspended,
+            "requests_of_another_tariff": mine.claimed_another}
     if "unit_price" in said:
         same |= {"unit_price": oracle.half_away(mine.unit_price, oracle.NANO),
-                 "quantity": oracle.half_away(Fraction(mine.units, oracle.HOUR), oracle.NANO)}
+                 "quantity": oracle.hours(int(mine.units))}
     check(said.get("precision", "") == mine.precision, mine.key, mine.precision, said)
     for name, value in same.items():
         check(Fraction(said.get(name, 0)) == value, "line", mine.key, name, float(value), "and dyno says", said)
@@ -196,12 +203,11 @@ def same_usage(mine, text):
 
 def same_scenario(accounts, said):
     mine = oracle.Scenario(accounts)
-    hours = lambda ns: oracle.half_away(Fraction(ns, oracle.HOUR), oracle.NANO)
     check({k: Fraction(v) for k, v in said["tenants"].items()} == mine.tenants, said["tariff"], said["tenants"], mine.tenants)
     for name, value in (("charged", mine.charged), ("residue", mine.residue), ("cost", mine.cost), ("margin", mine.margin),
-                        ("device_hours", hours(mine.device_ns)), ("epu_hours", hours(mine.reference_ns)),
-                        ("device_hours_freed", hours(mine.reference_ns - mine.device_ns))):
-        check(Fraction(said[name]) == value, said["tariff"], name, float(value), said[name])
+                        ("device_hours", oracle.hours(mine.device_ns)), ("epu_hours", oracle.hours(mine.reference_ns)),
+                        ("device_hours_freed", oracle.hours(mine.reference_ns - mine.device_ns))):
+        check((Fraction(said[name]) if said[name] else None) == value, said["tariff"], name, value, said[name])
 
 
 class Made:
@@ -288,7 +294,7 @@ def whatif(t, made, mine, ask):
     rng, tariffs = made.rng, made.book
     has = lambda field: any(field in tariff for tariff in tariffs["tariffs"])
     specs = [rng.choice(tariffs["tariffs"])["name"], f"device-hour,p={number(rng, 0, 9, 3)}",
-             "flat-epu" if has("epu_hour") else "flat-epu,q=1.7", f"gain-share,a={number(rng, 0, 1, 6)},c=0.5"]
+             "flat-epu" if has("epu_hour") else "flat-epu,q=1.7", f"gain-share,a={number(rng, 0, 1, 6)},c=0.5" + ("" if has("device_hour") else ",p=2")]
     said = json.loads(t.works("whatif", *ask, "--tariffs=book.json", "--json", *(f"--tariff={spec}" for spec in specs)))
     books = [tariffs, *(oracle.book_of(tariffs, spec) for spec in specs)]
     for one, scenario in zip(books, said["scenarios"], strict=True):
@@ -306,49 +312,68 @@ def whatif(t, made, mine, ask):
 # --- periods that are closed ---
 
 def case_closings(t):
-    """October is closed, more is told of it, November is drafted and closed."""
-    each_seed(t, closings, 10)
+    """Three months are drafted and closed; after each more is told of it, and of what was told some turns out otherwise."""
+    each_seed(t, closings, 8)
 
 
-def told_later(rng, lines):
-    """Of what was told before: some is void, some has left after all."""
-    seq, later = 0, []
-    for text in lines:
-        seq += 1
-        words = text.split()
-        if words[5] not in ("residency", "cold-start", "gpu-cold-start"):
-            if "unsent" in words and rng.random() < 0.7:
-                later.append(f"sent {seq}")
-            elif "void" not in words and rng.random() < 0.25:
-                later.append(f"void {seq}")
-        seq += "void" in words
+def told_later(rng, words, done):
+    """Of what was told before, some is void now, and some has left after all."""
+    later = []
+    for seq, (kind, state) in enumerate(words, 1):
+        if kind != "usage" or seq in done or rng.random() > 0.25:
+            continue
+        if state == "unsent" and rng.random() < 0.6:
+            later.append(f"sent {seq}")
+        else:
+            later.append(f"void {seq}")
+            done.add(seq)
     return later
 
 
-def final(t, made, period, paid):
-    got = t.dyno("invoice", *made.ask, f"--period={period}", "--tariffs=book.json", "--books=books", "--final", *paid)
+def records_of(lines):
+    """What each line makes: kinds and whether the answer is known to have left."""
+    made = []
+    for text in lines:
+        words = text.split()
+        if words[0] in ("sent", "void"):
+            made += [("void", "")] if words[0] == "void" else []
+            continue
+        is_usage = words[5] not in ("residency", "cold-start", "gpu-cold-start")
+        is_void = "void" in words[10:]
+        made.append(("usage" if is_usage and not is_void else "", "unsent" if "unsent" in words else ""))
+        made += [("void", "")] if is_void else []
+    return made
+
+
+def final(t, ask, period, paid):
+    got = t.dyno("invoice", *ask, "--final", *paid)
     check(got.returncode == 0, got.stderr)
     texts = pathlib.Path(t.path("books")).glob("*.invoice.json")
-    return [one for one in map(json.loads, (path.read_text() for path in texts)) if one["from"].startswith(period)]
+    made = map(json.loads, (path.read_text() for path in texts))
+    return {one["tenant"]: one for one in made if one["from"].startswith(period)}
 
 
 def closings(t, made):
-    lines = made.lines(40)
-    for at in range(len(lines)):
-        if made.rng.random() < 0.05:
-            lines[at] += " unsent"
+    months = (("2024-10", OCTOBER, NOVEMBER), ("2024-11", NOVEMBER, DECEMBER), ("2024-12", DECEMBER, JANUARY))
+    told, done, left, billed = [], set(), {}, None
     with live(t) as process:
-        tell(process, *lines)
-        then = made.records()
-        credits, paid = made.credits()
-        october = made.ledger(then, OCTOBER, NOVEMBER).accounts(made.book, credits)
-        same_invoices(october, {one["tenant"]: one for one in final(t, made, "2024-10", paid)})
-        tell(process, *told_later(made.rng, lines), *made.lines(30))
-        mine = made.ledger(made.records(), NOVEMBER, DECEMBER, billed={r["id"]: r["state"] for r in then},
-                           billed_ns=OCTOBER * oracle.NANO)
-        more, paid = made.credits()
-        left = {**credits, **{tenant: account.credit_left for tenant, account in october.items()}}
-        credits = {tenant: left.get(tenant, 0) + more.get(tenant, 0) for tenant in {*left, *more}}
-        november = mine.accounts(made.book, credits)
-        same_invoices(november, {one["tenant"]: one for one in final(t, made, "2024-11", paid)})
+        for period, first_s, next_s in months:
+            lines = made.lines(30)
+            for at in range(len(lines)):
+                if made.rng.random() < 0.04:
+                    lines[at] += " unsent"
+            lines = told_later(made.rng, records_of(told), done) + lines
+            told += lines
+            tell(process, *lines)
+            more, paid = made.credits()
+            credits = {tenant: left.get(tenant, 0) + more.get(tenant, 0) for tenant in {*left, *more}}
+            records = made.records()
+            mine = made.ledger(records, first_s, next_s, billed=billed, billed_ns=OCTOBER * oracle.NANO)
+            accounts = mine.accounts(made.book, credits)
+            ask = (*made.ask, f"--period={period}", "--tariffs=book.json", "--books=books")
+            if accounts and billed is not None:
+                same_invoices(accounts, invoices(t.works("invoice", *ask, "--json", *paid)))
+            same_invoices(accounts, final(t, ask, period, paid))
+            left = {**credits, **{tenant: account.credit_left for tenant, account in accounts.items()}}
+            billed = {record["id"]: record["state"] for record in records}
         process.stdin.close()
