@@ -1,4 +1,5 @@
 """Metering: a record a request, durable before its answer; what a crash and a full disk leave."""
+import calendar
 import concurrent.futures
 import contextlib
 import datetime
@@ -75,6 +76,27 @@ def case_each_answer_has_its_record(t):
     check([r["requests"] for r in told] == [6], told)
     kinds = {r["kind"] for r in records(t, ledger)}
     check({"platform", "idle"} <= kinds, kinds)  # memory held: by the second
+
+
+def case_memory_is_told_by_its_span(t):
+    """A record of memory begins when the span began that it is of, and says how long that was."""
+    text = lambda seconds: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    held, run_s = [], 2
+    while not held:  # it is told by the second: of a server that ran too short there is nothing
+        check(run_s < PATIENCE_S, "no record of memory")
+        began = time.time()
+        ledger, server = metered(t)
+        ends = time.monotonic() + run_s
+        while time.monotonic() < ends:
+            check(infer(server)[0] == 200)
+        held_bytes = int(server.metric("dyno_model_memory_bytes"))
+        server.stop()
+        held = [r for r in records(t, ledger) if r["kind"] == "residency" and text(began - 1) < r["start"]]
+        run_s *= 2
+    for row in held:
+        begins = calendar.timegm(time.strptime(row["start"][:19], "%Y-%m-%dT%H:%M:%S"))
+        check(began - 1 <= begins and begins + row["queue_ns"] / 1e9 <= time.time() + 1, row)
+        check(0 < int(row["memory_byte_ns"]) <= held_bytes * (row["queue_ns"] + 10**8), row, held_bytes)
 
 
 def case_batches_add_up(t):

@@ -54,6 +54,7 @@ struct dyno_subject {
 
     pthread_mutex_t lock;
     struct dyno_residency residency;
+    uint64_t held_from_ns; /* what is told next was held since then, ns since 1970; 0: nothing is */
 
     /* Its certificate is looked after (recheck.c). */
     uint64_t check_ns; /* when next; 0: it is not known yet */

@@ -20,11 +20,14 @@ static uint64_t wall_ns(void)
 
 /* --- memory --- */
 
-static struct dyno_record held_record(const struct dyno_subject *subject, uint32_t tenant,
-                                      dyno_u128 byte_ns)
+/* What was held since from_ns. */
+static struct dyno_record held_record(const struct dyno_subject *subject, uint64_t from_ns,
+                                      uint64_t until_ns, uint32_t tenant, dyno_u128 byte_ns)
 {
-    struct dyno_record record = {
-        .kind = DYNO_RECORD_RESIDENCY, .start_ns = wall_ns(), .memory_byte_ns = byte_ns};
+    struct dyno_record record = {.kind = DYNO_RECORD_RESIDENCY,
+                                 .start_ns = from_ns,
+                                 .queue_ns = until_ns - from_ns,
+                                 .memory_byte_ns = byte_ns};
     memcpy(record.names, subject->names, sizeof(record.names));
     record.names[DYNO_NAME_TENANT - 1] = tenant;
     return record;
@@ -55,18 +58,22 @@ static struct dyno_share *take_uses(struct dyno_subject *subject, size_t *count_
 static void tell_held(struct dyno_meter *meter, struct dyno_subject *subject)
 {
     size_t count = 0;
+    const uint64_t now_ns = wall_ns();
     (void)pthread_mutex_lock(&subject->lock);
+    const uint64_t from_ns = subject->held_from_ns != 0 ? subject->held_from_ns : now_ns;
+    const uint64_t until_ns = now_ns > from_ns ? now_ns : from_ns; /* a clock set back: no time */
+    subject->held_from_ns = until_ns;
     const dyno_u128 byte_ns = dyno_residency_take(&subject->residency, dyno_clock_ns());
     struct dyno_share *shares = take_uses(subject, &count);
     (void)pthread_mutex_unlock(&subject->lock);
     if (byte_ns != 0 && count == 0) {
-        const struct dyno_record record = held_record(subject, 0, byte_ns);
+        const struct dyno_record record = held_record(subject, from_ns, until_ns, 0, byte_ns);
         dyno_meter_append(meter, &record, NULL);
     } else if (byte_ns != 0) {
         dyno_split(byte_ns, shares, count);
         for (size_t i = 0; i < count; i++) {
             const struct dyno_record record =
-                held_record(subject, (uint32_t)shares[i].key, shares[i].part);
+                held_record(subject, from_ns, until_ns, (uint32_t)shares[i].key, shares[i].part);
             dyno_meter_append(meter, &record, NULL);
         }
     }
@@ -100,6 +107,8 @@ static void note_held(struct dyno_meter *meter)
             continue;
         (void)pthread_mutex_lock(&subject->lock);
         dyno_residency_set(&subject->residency, bytes_of(variants[i]), dyno_clock_ns());
+        if (subject->held_from_ns == 0)
+            subject->held_from_ns = wall_ns();
         subject->was_held = true;
         (void)pthread_mutex_unlock(&subject->lock);
     }
