@@ -142,10 +142,10 @@ def case_what_is_pinned_or_busy_stays(t):
         while not stopping.is_set():
             got = infer(server, "slow", body, headers)
             failed.extend([got] if got[0] != 200 else [])
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work) for _ in range(16)]  # some wait whatever the others do
     for thread in threads:
         thread.start()
-    while server.metric("nv_inference_pending_request_count", model="slow") < 2:
+    while server.metric("nv_inference_pending_request_count", model="slow") < 8:
         time.sleep(0.01)
     says = load(server, "identity", 503)["error"]
     check("all that could go for it is in use" in says, says)
