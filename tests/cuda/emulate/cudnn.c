@@ -36,16 +36,16 @@ enum {
 
 /* In the order in which the heuristic likes them; the last is its fallback. */
 static const struct {
-    int number, numerical, behavior; /* -1: no note */
     int64_t batch_max;               /* that it does */
+    int number, numerical, behavior; /* -1: no note */
     bool has_workspace;
 } engines[ENGINES] = {
-    {8, -1, DYNO_CUDNN_RUNTIME_COMPILATION, ANY, false},
-    {7, DYNO_CUDNN_TENSOR_CORE, -1, 4, false},
-    {3, -1, -1, 0, false},
-    {5, DYNO_CUDNN_WINOGRAD, -1, 4, false},
-    {4, -1, -1, ANY, true},
-    {0, -1, -1, ANY, false},
+    {ANY, 8, -1, DYNO_CUDNN_RUNTIME_COMPILATION, false},
+    {4, 7, DYNO_CUDNN_TENSOR_CORE, -1, false},
+    {0, 3, -1, -1, false},
+    {4, 5, DYNO_CUDNN_WINOGRAD, -1, false},
+    {ANY, 4, -1, -1, true},
+    {ANY, 0, -1, -1, false},
 };
 
 struct attribute {
