@@ -1,7 +1,7 @@
 /* test_baseline.c - the unoptimised execution on a GPU, on a driver that writes down what it is
  * asked for (record.h): op by op, in rows of the tensors' own types, launched one after the other.
  */
-#include "backend/cuda/nvrtc.h"
+#include "needs_nvrtc.h"
 #include "record.h"
 #include "unit/build/chain.h"
 
@@ -81,11 +81,8 @@ int main(void)
 {
     struct dyno_err err = {0};
     struct dyno_context *context = NULL;
-    int version = 0;
-    if (dyno_nvrtc_version(&version, &err) != DYNO_OK) {
-        printf("skipped: %s\n", err.text);
+    if (nvrtc_is_missing())
         return SKIPPED;
-    }
     struct record *record = record_start(90);
     message model = net();
     /* 16-bit types are allowed, and none is taken: that is tuning. */

@@ -2,8 +2,8 @@
  * (record.h): which launch follows how many, what lies where, and an allocation that fails.  That
  * no edge is missing or too many, test_emulated.py shows by numbers.
  */
-#include "backend/cuda/nvrtc.h"
 #include "engine/binding.h"
+#include "needs_nvrtc.h"
 #include "record.h"
 #include "unit/build/chain.h"
 
@@ -102,12 +102,8 @@ static void test_no_memory(void)
 
 int main(void)
 {
-    struct dyno_err err = {0};
-    int version = 0;
-    if (dyno_nvrtc_version(&version, &err) != DYNO_OK) {
-        printf("skipped: %s\n", err.text);
+    if (nvrtc_is_missing())
         return SKIPPED;
-    }
     test_edges();
     test_untimed();
     test_no_memory();

@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include "backend/cuda/nvrtc.h"
 #include "base/log.h"
 #include "liar.h"
+#include "needs_nvrtc.h"
 #include "record.h"
 #include "serve/gpu/drive.h"
 #include "serve/gpu/remote.h"
@@ -436,14 +436,10 @@ static void make_engine(void)
 
 int main(int argc, char **argv)
 {
-    struct dyno_err err = {0};
-    int version = 0;
     if (argc == 3 && strcmp(argv[1], "--drive-gpu") == 0)
         return be_child(argv[2]);
-    if (dyno_nvrtc_version(&version, &err) != DYNO_OK) {
-        printf("skipped: %s\n", err.text);
+    if (nvrtc_is_missing())
         return SKIPPED;
-    }
     dyno_log_set_level(DYNO_LOG_ERROR);
     dyno_log_enable(DYNO_LOG_ERROR, false); /* falls are meant */
     self = argv[0];

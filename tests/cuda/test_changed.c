@@ -4,8 +4,8 @@
  * Changes know the records (tests/fuzz/mutate_engine.h); every third is one of bytes in the GPU's
  * own section.  Copies are real here, so a wrong size or offset shows under AddressSanitizer.
  */
-#include "backend/cuda/nvrtc.h"
 #include "changed.h"
+#include "needs_nvrtc.h"
 #include "record.h"
 
 #define SKIPPED 77
@@ -42,13 +42,9 @@ static void try_engine(const uint8_t *bytes, size_t n, uint32_t seed)
 
 int main(int argc, char **argv)
 {
-    struct dyno_err err = {0};
-    int version = 0;
     const uint32_t count = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1500;
-    if (dyno_nvrtc_version(&version, &err) != DYNO_OK) {
-        printf("skipped: %s\n", err.text);
+    if (nvrtc_is_missing())
         return SKIPPED;
-    }
     uint8_t *seeds[2];
     size_t sizes[2];
     (void)record_start(90);

@@ -2,8 +2,8 @@
  * down what it is asked for (record.h): which steps are gone, and engine files that lie about
  * views.
  */
-#include "backend/cuda/nvrtc.h"
 #include "engine/format.h"
+#include "needs_nvrtc.h"
 #include "record.h"
 #include "unit/build/chain.h"
 
@@ -358,12 +358,8 @@ static void test_lies(void)
 }
 int main(void)
 {
-    struct dyno_err err = {0};
-    int version = 0;
-    if (dyno_nvrtc_version(&version, &err) != DYNO_OK) {
-        printf("skipped: %s\n", err.text);
+    if (nvrtc_is_missing())
         return SKIPPED;
-    }
     test_in_place(0);
     test_in_place(DYNO_PRECISION_F16);
     test_odd();

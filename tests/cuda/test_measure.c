@@ -2,8 +2,8 @@
  * asked for (record.h): each launch reads a copy of the weights of its own, of as many as the cache
  * asks for.
  */
-#include "backend/cuda/nvrtc.h"
 #include "base/mem.h"
+#include "needs_nvrtc.h"
 #include "record.h"
 #include "test.h"
 #include "tune/measure.h"
@@ -76,12 +76,8 @@ static void measure(const struct dyno_kernel *kernel, const struct dyno_site *si
 int main(void)
 {
     static float weights[SIZE * SIZE];
-    struct dyno_err err = {0};
-    int version = 0;
-    if (dyno_nvrtc_version(&version, &err) != DYNO_OK) {
-        printf("skipped: %s\n", err.text);
+    if (nvrtc_is_missing())
         return SKIPPED;
-    }
     const struct dyno_target target = {
         .workspace_bytes_max = UINT64_MAX,
         .gpu = {.compute = 90, .sm_count = 132, .shared_bytes = 232448}};

@@ -1,6 +1,7 @@
 /* test_pools.c - the arena of a context that grows, and the pool of the GPU's memory that it is of,
  * on a driver that writes down what it is asked for (record.h).
  */
+#include "needs_nvrtc.h"
 #include "record_case.h"
 
 static const struct dyno_build_options for_gpu = {.device = "cuda"};
@@ -226,12 +227,8 @@ static void test_failures(bool has_pools)
 
 int main(void)
 {
-    struct dyno_err err = {0};
-    int version = 0;
-    if (dyno_nvrtc_version(&version, &err) != DYNO_OK) {
-        printf("skipped: %s\n", err.text);
+    if (nvrtc_is_missing())
         return SKIPPED;
-    }
     test_shared();
     test_open_fails();
     test_unsupported();

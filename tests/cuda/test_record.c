@@ -1,6 +1,7 @@
 /* test_record.c - plans and runs for a GPU, on a driver that writes down what it is asked for
  * (record.h).  Kernels compute nothing here; gcheck and test_gpu look at numbers.
  */
+#include "needs_nvrtc.h"
 #include "record_case.h"
 
 static const struct dyno_build_options for_gpu = {.device = "cuda"};
@@ -334,12 +335,8 @@ static void test_names(void)
 
 int main(void)
 {
-    struct dyno_err err = {0};
-    int version = 0;
-    if (dyno_nvrtc_version(&version, &err) != DYNO_OK) {
-        printf("skipped: %s\n", err.text);
+    if (nvrtc_is_missing())
         return SKIPPED;
-    }
     test_names();
     test_segments();
     test_many_shapes();
