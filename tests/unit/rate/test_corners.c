@@ -1,8 +1,6 @@
 /* test_corners.c - where two features meet: what is late and a period's own lines, loading and
  * classes, tiers and the last reference-ns. */
-#include "base/mem.h"
-#include "rate/rate.h"
-#include "test.h"
+#include "desk.h"
 
 #define FIRST_S INT64_C(1793491200) /* 2026-11-01 */
 #define NEXT_S  INT64_C(1796083200) /* 2026-12-01 */
@@ -17,24 +15,11 @@ static const char *const names[NAME_COUNT] = {"",         "acme",  "resnet",   "
     " \"3\", \"kind\": \"flat-epu\", \"epu_hour\": \"2\"" fields "}], \"grants\": [{" grant "\"ta" \
     "riff\": \"t\"}]}"
 
-struct desk {
-    struct dyno_arena *arena;
-    struct dyno_rater_options options;
-    struct dyno_rater *rater;
-    struct dyno_statement *statement;
-};
-
 static void open_desk(struct desk *desk, const char *book)
 {
-    struct dyno_err err = {0};
-    *desk = (struct desk){
-        .arena = dyno_arena_create(),
-        .options = {
-            .names = names, .name_count = NAME_COUNT, .first_s = FIRST_S, .next_s = NEXT_S}};
-    REQUIRE(desk->arena != NULL);
-    REQUIRE(dyno_tariff_book_parse(book, strlen(book), desk->arena, &desk->options.book, &err) ==
-            DYNO_OK);
-    REQUIRE(dyno_rater_create(&desk->options, &desk->rater, &err) == DYNO_OK);
+    desk_open(desk, book,
+              (struct dyno_rater_options){
+                  .names = names, .name_count = NAME_COUNT, .first_s = FIRST_S, .next_s = NEXT_S});
 }
 
 static void use(struct desk *desk, struct dyno_usage usage)

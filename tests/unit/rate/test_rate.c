@@ -1,9 +1,6 @@
 /* test_rate.c - from usage to lines: the row that the specification works out, each kind of line,
  * and what must hold of any usage. */
-#include "rate/rate.h"
-
-#include "base/mem.h"
-#include "test.h"
+#include "desk.h"
 
 #define FIRST_S INT64_C(1793491200) /* 2026-11-01 */
 #define NEXT_S  INT64_C(1796083200) /* 2026-12-01 */
@@ -40,28 +37,14 @@ static int64_t speed_up(void *arg, const char *certificate)
 #define GAIN_SHARE "\"kind\": \"gain-share\", \"device_hour\": \"3\", \"share\": \"0.5\""
 #define FLAT       "\"kind\": \"flat-epu\", \"epu_hour\": \"2\""
 
-struct desk {
-    struct dyno_arena *arena;
-    struct dyno_rater_options options;
-    struct dyno_rater *rater;
-    struct dyno_statement *statement;
-};
-
 static void open_desk(struct desk *desk, const char *book)
 {
-    struct dyno_err err = {0};
-    *desk = (struct desk){.arena = dyno_arena_create(),
-                          .options = {.names = names,
-                                      .name_count = NAME_COUNT,
-                                      .speed_up_ppm = speed_up,
-                                      .first_s = FIRST_S,
-                                      .next_s = NEXT_S}};
-    REQUIRE(desk->arena != NULL);
-    if (dyno_tariff_book_parse(book, strlen(book), desk->arena, &desk->options.book, &err) !=
-        DYNO_OK)
-        (void)test_say("%s", err.text);
-    REQUIRE(desk->options.book != NULL);
-    REQUIRE(dyno_rater_create(&desk->options, &desk->rater, NULL) == DYNO_OK);
+    desk_open(desk, book,
+              (struct dyno_rater_options){.names = names,
+                                          .name_count = NAME_COUNT,
+                                          .speed_up_ppm = speed_up,
+                                          .first_s = FIRST_S,
+                                          .next_s = NEXT_S});
 }
 
 static void finish(struct desk *desk)
