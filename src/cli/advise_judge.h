@@ -123,14 +123,17 @@ const char *dyno_advise_reason_sentence(enum dyno_advise_reason reason);
 /* Read the device time of the windows.  E_ARG: no price of a device-hour; E_NOT_FOUND: a
  * certificate that is cited is not there; errors of the reader. */
 enum dyno_status dyno_advise_gather(struct dyno_advise *advise, struct dyno_err *err);
+
 /* --- memory that is held idle: advise_idle.c --- */
 
+/* What memory of a device costs, out of the book; none where no tariff says how much it has. */
 void dyno_advise_memory_price(struct dyno_advise *advise);
-/* The next window of a subject. */
+/* The next window of a subject, in byte-ns that were held, and of them those that nobody used.
+ * E_LIMIT: money past all reason. */
 enum dyno_status dyno_advise_idle_step(const struct dyno_advise *advise,
                                        struct dyno_advise_subject *subject, dyno_u128 held_byte_ns,
                                        dyno_u128 idle_byte_ns, struct dyno_err *err);
-/* The request that unloads it, for a shell. */
+/* The request that unloads it, for a shell, at the end of `out`; E_NOMEM. */
 enum dyno_status dyno_advise_unload_command(const struct dyno_advise_subject *subject,
                                             struct dyno_strbuf *out, struct dyno_err *err);
 
