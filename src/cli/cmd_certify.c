@@ -361,6 +361,9 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
         return dyno_certify_watch(&options, err);
     if (options.verify != NULL)
         return dyno_certify_verify(&options, err);
+    if (options.trial && options.factors != NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--factors wants more than a trial: nothing is billed by one");
     DYNO_TRY(check_reference_alone(&options, err));
     return dyno_certify_make(&options, err);
 }

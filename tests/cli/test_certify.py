@@ -483,6 +483,8 @@ def case_flags(t):
             "--onnx=m.onnx")
     t.fails("E_ARG", "dyno certify: give only one of --show, --verify, --watch, --suspend and --reinstate", "certify",
             "--show=a", "--verify=b")
+    t.fails("E_ARG", "dyno certify: --factors wants more than a trial: nothing is billed by one", "certify", "m.onnx", "--trial",
+            "--factors=f.json")
     t.fails("E_ARG", "dyno certify: --accuracy=0.5: *", "certify", "m.onnx", "--accuracy=0.5")
     t.fails("E_ARG", "dyno certify: --processes=4: *", "certify", "m.onnx", "--processes=4")
     t.fails("E_ARG", "dyno certify: --processes is not for a trial, which is measured in three", "certify", "m.onnx",
