@@ -7,6 +7,7 @@
 #include "cli/ledger_command.h"
 #include "meter/ledger/export.h"
 #include "meter/ledger/heads.h"
+#include "meter/ledger/parts.h"
 #include "meter/ledger/proof.h"
 #include "meter/ledger/scan.h"
 
@@ -117,6 +118,17 @@ enum dyno_status dyno_ledger_print_numbers(const struct dyno_ledger_number *numb
     return dyno_cli_print(&text, err);
 }
 
+/* What is printed of several files is all of it, from this time on, or an error. */
+static enum dyno_status check_between(const struct dyno_ledger_work *work, uint64_t from_ns,
+                                      struct dyno_err *err)
+{
+    const struct dyno_ledger_files *files = &work->files;
+    struct dyno_ledger_part *parts = NULL;
+    DYNO_TRY(
+        dyno_ledger_parts_find(files->store, files->names, files->count, work->arena, &parts, err));
+    return dyno_ledger_parts_check(parts, files->count, from_ns, false, err);
+}
+
 /* --- heads --- */
 
 static void print_head(const struct dyno_ledger_head *head, bool as_json)
@@ -189,6 +201,7 @@ static enum dyno_status heads(struct dyno_ledger_work *work, struct dyno_err *er
     uint64_t count = 0;
     uint32_t node = 0;
     DYNO_TRY(dyno_ledger_find_files(work, 1, err));
+    DYNO_TRY(check_between(work, 0, err));
     for (size_t i = 0; i < files->count; i++) {
         const uint32_t before = node;
         DYNO_TRY(node_of(files, files->names[i], &node, err));
@@ -216,12 +229,15 @@ static enum dyno_status prove(struct dyno_ledger_work *work, struct dyno_err *er
     if (work->files.fleet != NULL)
         DYNO_TRY(dyno_fleet_files(work->files.fleet, id.node, work->arena, &work->files.names,
                                   &work->files.count, err));
+    struct dyno_err made = {0};
     const enum dyno_status status =
-        dyno_proof_make(work->files.store, work->files.names, work->files.count, id, &text, err);
+        dyno_proof_make(work->files.store, work->files.names, work->files.count, id, &text, &made);
     if (status == DYNO_OK)
         return dyno_cli_print(&text, err);
     dyno_strbuf_fini(&text);
-    return status;
+    if (status == DYNO_E_NOT_FOUND) /* it may be in a file that is missing */
+        DYNO_TRY(check_between(work, 0, err));
+    return DYNO_FAIL(err, status, "%s", made.text);
 }
 
 /* --- export --- */
@@ -345,6 +361,7 @@ static enum dyno_status export_records(struct dyno_ledger_work *work, struct dyn
                          "--until must be later than --since: this is from %s until %s",
                          dyno_ns_text(to.since_ns, since), dyno_ns_text(to.until_ns, until));
     DYNO_TRY(dyno_ledger_find_files(work, 1, err));
+    DYNO_TRY(check_between(work, to.since_ns, err));
     if (to.format == EXPORT_CSV)
         dyno_export_csv_head(&to.text);
     if (to.format == EXPORT_BATCH)

@@ -7,7 +7,7 @@
 #include "cli/ledger_files.h"
 #include "cli/usage_source.h"
 #include "meter/cert/factor.h"
-#include "meter/ledger/reader.h"
+#include "meter/ledger/parts.h"
 
 /* What is known of one epoch of a node: how far its answers have left; now, and at the closing. */
 struct dyno_usage_span {
@@ -24,20 +24,12 @@ struct dyno_usage_grade {
     bool has_reference;
 };
 
-/* A file as the first pass found it. */
-struct dyno_usage_part {
-    const char *path;
-    uint32_t node;
-    uint64_t first, end; /* groups first to end - 1 are looked at; what came later is not */
-    int64_t after_s;     /* when the group before the first one was made */
-};
-
 struct dyno_usage_source {
     struct dyno_usage_source_options options;
     struct dyno_arena *arena;
     struct dyno_ledger_files own; /* when none were given */
     const struct dyno_ledger_files *files;
-    struct dyno_usage_part *parts;        /* of each file */
+    struct dyno_ledger_part *parts;       /* of each file, as the first pass found it */
     struct dyno_ledger_file *file;        /* that is open now */
     const struct dyno_usage_bound *bound; /* of its node; NULL: it is read to its end */
     struct dyno_map name_indices;

@@ -2,10 +2,8 @@
 #include "cli/usage_source.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/calendar.h"
 #include "base/hex.h"
 #include "base/mem.h"
 #include "cli/billing.h"
@@ -114,7 +112,7 @@ static enum dyno_status next_group(struct dyno_usage_source *source, struct dyno
 }
 
 static enum dyno_status walk_file(struct dyno_usage_source *source, const char *path,
-                                  struct dyno_usage_part *part, bool is_first,
+                                  struct dyno_ledger_part *part, bool is_first,
                                   dyno_usage_group_fn *visit, void *arg, struct dyno_err *err)
 {
     struct dyno_usage_names names = {0};
@@ -123,13 +121,11 @@ static enum dyno_status walk_file(struct dyno_usage_source *source, const char *
     enum dyno_status status =
         dyno_ledger_store_open(source->files->store, path, &source->file, err);
     if (status == DYNO_OK) {
-        const struct dyno_opening *opening = dyno_ledger_file_opening(source->file);
-        number = opening->frontier.count;
-        if (is_first)
-            *part = (struct dyno_usage_part){.path = path,
-                                             .node = opening->node,
-                                             .first = number,
-                                             .after_s = (int64_t)(opening->time_ns / NS_A_S)};
+        number = dyno_ledger_file_opening(source->file)->frontier.count;
+        if (is_first) {
+            *part = dyno_ledger_part_begin(source->file);
+            part->name = path;
+        }
         status = find_bound(source, err);
     }
     while (status == DYNO_OK) {
@@ -212,46 +208,26 @@ static enum dyno_status survey(struct dyno_usage_source *source, struct dyno_usa
 
 /* --- is it whole? --- */
 
-static int compare_parts(const void *left, const void *right)
-{
-    const struct dyno_usage_part *a = *(const struct dyno_usage_part *const *)left;
-    const struct dyno_usage_part *b = *(const struct dyno_usage_part *const *)right;
-    const uint64_t pairs[][2] = {{a->node, b->node}, {a->first, b->first}, {a->end, b->end}};
-    for (size_t i = 0; i < DYNO_COUNT(pairs); i++)
-        if (pairs[i][0] != pairs[i][1])
-            return pairs[i][0] < pairs[i][1] ? -1 : 1;
-    return 0;
-}
-
 /* Files that are archived elsewhere, or were removed, are told as missing where the time that is
  * looked at needs them: what is left would be a smaller bill. */
 static enum dyno_status check_whole(const struct dyno_usage_source *source, struct dyno_err *err)
 {
-    const size_t count = source->files->count;
-    char when[DYNO_TIME_TEXT_ROOM];
-    const struct dyno_usage_part **parts =
-        dyno_arena_alloc(source->arena, count + 1, sizeof(*parts));
-    uint64_t end = 0;
+    const int64_t first_s = source->options.first_s;
+    const uint64_t from_ns = first_s <= 0 ? 0
+                             : (uint64_t)first_s >= UINT64_MAX / NS_A_S
+                                 ? UINT64_MAX
+                                 : (uint64_t)first_s * NS_A_S;
+    struct dyno_ledger_part *parts =
+        dyno_arena_alloc(source->arena, source->files->count + 1, sizeof(*parts));
+    size_t count = 0;
     if (parts == NULL)
         return DYNO_NOMEM(err);
-    for (size_t i = 0; i < count; i++)
-        parts[i] = &source->parts[i];
-    qsort(parts, count, sizeof(*parts), compare_parts);
-    for (size_t i = 0; i < count; i++) {
-        const struct dyno_usage_part *part = parts[i];
-        const struct dyno_usage_bound *bound = bound_of(source, part->node);
-        if (bound != NULL && part->first >= bound->group_count)
-            continue; /* it was not read */
-        const bool is_next = i > 0 && parts[i - 1]->node == part->node;
-        if ((is_next ? part->first > end : part->first > 0) &&
-            part->after_s > source->options.first_s)
-            return DYNO_FAIL(err, DYNO_E_NOT_FOUND,
-                             "\"%s\" goes on from %s: the files before it, which this time needs, "
-                             "are not there",
-                             part->path, dyno_time_text(part->after_s, when));
-        end = is_next && end > part->end ? end : part->end;
+    for (size_t i = 0; i < source->files->count; i++) {
+        const struct dyno_usage_bound *bound = bound_of(source, source->parts[i].node);
+        if (bound == NULL || source->parts[i].first < bound->group_count) /* it was read */
+            parts[count++] = source->parts[i];
     }
-    return DYNO_OK;
+    return dyno_ledger_parts_check(parts, count, from_ns, true, err);
 }
 
 /* --- opening --- */

@@ -234,13 +234,16 @@ def case_files_that_are_elsewhere(t):
     for _ in range(3):
         t.tool("make_ledger", t.path("ledger"), stdin="\n".join(LINES) + "\n")
     t.works("ledger", "archive", "ledger", "--to=old")
-    says = '*"ledger/00000004.ledger" goes on from *: the files before it, which this time needs, are not there'
+    says = '*"ledger/00000004.ledger" goes on from *, and this time needs what is before it: files 1 to 3 are missing'
     for ask in (("usage", *ASK), ("invoice", *ASK, TARIFFS), ("whatif", *ASK, TARIFFS, "--tariff=hourly")):
         t.fails("E_NOT_FOUND", says, *ask)
     check(json.loads(t.works("usage", *ASK, "--ledger=old", "--json"))[0]["requests"] == 4)
     check(json.loads(t.works("usage", "--ledger=old", "--period=2026-11", "--json"))[0]["requests"] == 3)
     (t.folder / "old/00000002.archive").rename(t.folder / "aside")
-    t.fails("E_NOT_FOUND", '*"old/00000003.archive" goes on from *', "usage", *ASK, "--ledger=old")
+    t.fails("E_NOT_FOUND", '*: file 2 is missing between "old/00000001.archive" and "old/00000003.archive"', "usage", *ASK,
+            "--ledger=old")
+    (t.folder / "old/00000001.archive").rename(t.folder / "first")
+    t.fails("E_NOT_FOUND", '*"old/00000003.archive" goes on from *: files 1 to 2 are missing', "usage", *ASK, "--ledger=old")
     future = ("--since=2090-01-01", "--until=2090-02-01")  # all of them ended before that
     check(json.loads(t.works("usage", "--ledger=ledger", *future, "--json")) == [])
 

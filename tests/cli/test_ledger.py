@@ -244,6 +244,38 @@ def case_export(t):
     check(len(some) == 10, len(some))
 
 
+def case_file_between_is_missing(t):
+    """What is printed of several files is all that lies between them, or an error that says what is not there."""
+    _, second = make(t, records=200, segment=20)
+    files = sorted(p.name for p in pathlib.Path(t.path("l")).glob("*.ledger"))
+    check(len(files) >= 6, files)
+    inside = json.loads(t.works("ledger", "export", "l/00000002.ledger", "--json").splitlines()[0])["id"]
+    says = '*dyno ledger: file 2 is missing between "l/00000001.ledger" and "l/00000003.ledger"'
+    ways = (("export", "l"), ("export", "l", "--format=cloudevents"), ("export", "l", "--tenant=acme"), ("heads", "l"),
+            ("heads", "l", "--json"), ("prove", inside, "l"))
+    for way in ways:
+        t.works("ledger", *way)
+    os.rename(t.path("l/00000002.ledger"), t.path("00000002.ledger"))
+    for way in ways:
+        t.fails("E_NOT_FOUND", says, "ledger", *way)
+        check(t.dyno("ledger", *way).stdout == "", way)
+    proof = t.works("ledger", "prove", f"3-{second}-42", "l")  # a record that is there is proved
+    check(f"3-{second}-42" in proof, proof)
+    rows = t.works("ledger", "export", "l", "--since=2090-01-01").splitlines()  # nothing of then is missing
+    check(len(rows) == 1, rows)
+    os.rename(t.path("l/00000001.ledger"), t.path("00000001.ledger"))
+    rows = t.works("ledger", "export", "l").splitlines()  # what was archived elsewhere is not between
+    check(len(rows) > 100, len(rows))
+    os.rename(t.path("l/00000004.ledger"), t.path("00000004.ledger"))
+    os.rename(t.path("l/00000005.ledger"), t.path("00000005.ledger"))
+    t.fails("E_NOT_FOUND", '*: files 4 to 5 are missing between "l/00000003.ledger" and "l/00000006.ledger"', "ledger",
+            "export", "l")
+    # Groups, where the end of a file was taken away.
+    make(t, "m")
+    change(t, "m/00000001.ledger", "DELETE FROM record_group WHERE number > 2", "DELETE FROM head WHERE group_count > 3")
+    t.fails("E_NOT_FOUND", '*: group* missing between "m/00000001.ledger" and "m/00000002.ledger"', "ledger", "export", "m")
+
+
 def check_cloudevent(event):
     """What the CloudEvents 1.0 specification and its JSON format ask of an event."""
     check(event["specversion"] == "1.0", event)
