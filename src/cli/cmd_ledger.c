@@ -49,7 +49,7 @@ static const struct dyno_flag flags[] = {
      .fallback_text = "csv"},
     {.name = "--tenant",
      .value = "NAME",
-     .help = "export: only the records of this tenant",
+     .help = "export: only the records of this tenant, which the ledger must know",
      .kind = DYNO_FLAG_STR,
      AT(tenant)},
     {.name = "--since",
@@ -265,6 +265,7 @@ static const char *const format_names[] = {
 struct exporting {
     const struct dyno_ledger_flags *options;
     uint64_t since_ns, until_ns, count;
+    bool knows_tenant; /* of --tenant: a record of any time is its */
     enum export_format format;
     struct dyno_strbuf text;
 };
@@ -311,10 +312,11 @@ static enum dyno_status export_record(void *arg, const struct dyno_scanned *scan
                                       struct dyno_err *err)
 {
     struct exporting *to = arg;
-    if (scanned->record.start_ns < to->since_ns || scanned->record.start_ns >= to->until_ns)
-        return DYNO_OK;
     if (to->options->tenant != NULL &&
         strcmp(to->options->tenant, scanned->names[DYNO_NAME_TENANT - 1]) != 0)
+        return DYNO_OK;
+    to->knows_tenant = true;
+    if (scanned->record.start_ns < to->since_ns || scanned->record.start_ns >= to->until_ns)
         return DYNO_OK;
     print_record(to, scanned);
     if (!dyno_strbuf_ok(&to->text))
@@ -366,8 +368,13 @@ static enum dyno_status export_records(struct dyno_ledger_work *work, struct dyn
         dyno_export_csv_head(&to.text);
     if (to.format == EXPORT_BATCH)
         dyno_strbuf_puts(&to.text, "[");
-    const enum dyno_status status = dyno_ledger_scan_store(
-        work->files.store, work->files.names, work->files.count, export_record, &to, err);
+    enum dyno_status status = dyno_ledger_scan_store(work->files.store, work->files.names,
+                                                     work->files.count, export_record, &to, err);
+    if (status == DYNO_OK && options->tenant != NULL && !to.knows_tenant) {
+        dyno_strbuf_clear(&to.text); /* a table without rows would say that it used nothing */
+        status = DYNO_FAIL(err, DYNO_E_NOT_FOUND, "the ledger knows no tenant '%.128s'",
+                           options->tenant);
+    }
     if (status == DYNO_OK && to.format == EXPORT_BATCH)
         dyno_strbuf_puts(&to.text, "\n]\n");
     flush(&to.text);

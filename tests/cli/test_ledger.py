@@ -238,6 +238,11 @@ def case_export(t):
           objects[7]["memory_byte_ns"] == str((7 << 66) + 3), objects[7])
     mine = list(csv.DictReader(io.StringIO(t.works("ledger", "export", "l", "--tenant=ténant"))))
     check(len(mine) == 66 and {r["tenant"] for r in mine} == {"ténant"}, len(mine))
+    check(t.works("ledger", "export", "l", "--tenant=acme", "--until=2020-01-01").count("\n") == 1)  # nothing then
+    for way in ((), ("--json",), ("--format=cloudevents",), ("--format=cloudevents-batch",), ("--since=2090-01-01",)):
+        for name in ("nobody", "bert"):  # a model is no tenant
+            t.fails("E_NOT_FOUND", f"*the ledger knows no tenant '{name}'", "ledger", "export", "l", f"--tenant={name}", *way)
+            check(t.dyno("ledger", "export", "l", f"--tenant={name}", *way).stdout == "", way)
     some = t.works("ledger", "export", "l", "--since=2025-11-29T07:23:21.010Z",
                    "--until=2025-11-29T07:23:21.020Z", "--json").splitlines()
     check([json.loads(s)["start"] for s in some][:1] == ["2025-11-29T07:23:21.010000000Z"], some[:1])
@@ -310,7 +315,7 @@ def case_cloudevents(t):
         check(abs(float(data["epu_hours"]) * 3.6e12 - data["reference_ns"]) <= 3600, data)
     batch = json.loads(t.works("ledger", "export", "l", "--format=cloudevents-batch"))
     check(batch == events)
-    none = t.works("ledger", "export", "l", "--format=cloudevents-batch", "--tenant=nobody")
+    none = t.works("ledger", "export", "l", "--format=cloudevents-batch", "--tenant=acme", "--since=2090-01-01")
     check(json.loads(none) == [], none)
 
 
