@@ -40,8 +40,9 @@ DYNO_API void dyno_threads_destroy(struct dyno_pool *pool); /* accepts NULL */
 
 /* Map and check the engine file at `path`: every offset, count and CRC.  Nothing is copied that can
  * be used in place.
- * Fails with E_IO, E_FORMAT, E_CORRUPT, E_TARGET (this machine lacks what the engine needs),
- * E_UNSUPPORTED (a kernel the file names is not in this build), E_LIMIT, E_NOMEM. */
+ * Fails with E_NOT_FOUND (there is no such file), E_IO, E_FORMAT, E_CORRUPT, E_TARGET (this machine
+ * lacks what the engine needs), E_UNSUPPORTED (a kernel the file names is not in this build),
+ * E_LIMIT, E_NOMEM. */
 DYNO_NODISCARD DYNO_API enum dyno_status dyno_engine_open(const char *path,
                                                           struct dyno_engine **engine_out,
                                                           struct dyno_err *err);

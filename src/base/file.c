@@ -42,14 +42,22 @@ static enum dyno_status io_error(struct dyno_err *err, const char *verb, const c
     return DYNO_FAIL(err, DYNO_E_IO, "cannot %s \"%s\": %s%s", verb, path, strerror(error), hint);
 }
 
+enum dyno_status dyno_file_read_status(int error)
+{
+    return error == ENOENT || error == ENOTDIR ? DYNO_E_NOT_FOUND : DYNO_E_IO;
+}
+
 enum dyno_status dyno_file_map(const char *path, struct dyno_file_map *map_out,
                                struct dyno_err *err)
 {
     *map_out = (struct dyno_file_map){0};
     /* A named pipe is opened at once, and refused: waiting for who writes it would be for ever. */
     const int fd = lose_this_one() ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return io_error(err, "open", path, errno);
+    if (fd < 0) {
+        const int error = errno;
+        return DYNO_FAIL(err, dyno_file_read_status(error), "cannot open \"%s\": %s", path,
+                         strerror(error));
+    }
     struct stat info;
     enum dyno_status status = DYNO_OK;
     if (lose_this_one() || fstat(fd, &info) != 0) {

@@ -1,6 +1,7 @@
 /* file.h - whole files: mapped for reading, replaced atomically when written.
  *
- * Errors are DYNO_E_IO and name the path and the reason (a full disk is named as such).
+ * Errors are DYNO_E_IO (DYNO_E_NOT_FOUND of what is to be read and is not there), and name the path
+ * and the reason (a full disk is named as such).
  */
 #ifndef DYNO_BASE_FILE_H
 #define DYNO_BASE_FILE_H
@@ -18,6 +19,9 @@ struct dyno_file_map {
     const void *data;
     size_t bytes;
 };
+
+/* Of the errno of a file or folder that could not be opened to read it: one for all that read. */
+enum dyno_status dyno_file_read_status(int error);
 
 enum dyno_status dyno_file_map(const char *path, struct dyno_file_map *map_out,
                                struct dyno_err *err);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "rate/tariff.h"
 
 #define SUFFIX    ".engine.json"
@@ -85,7 +86,8 @@ enum dyno_status dyno_advise_certs_load(struct dyno_advise_certs *certs, const c
     enum dyno_status status = DYNO_OK;
     DIR *dir = opendir(folder);
     if (dir == NULL)
-        return DYNO_FAIL(err, DYNO_E_IO, "cannot read \"%s\": %s", folder, strerror(errno));
+        return DYNO_FAIL(err, dyno_file_read_status(errno), "cannot read \"%s\": %s", folder,
+                         strerror(errno));
     for (const struct dirent *entry = readdir(dir); entry != NULL && status == DYNO_OK;
          entry = readdir(dir)) {
         const size_t bytes = strlen(entry->d_name);

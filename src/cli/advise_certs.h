@@ -39,7 +39,7 @@ struct dyno_advise_tie {
 };
 
 /* All engine certificates of a folder but refused ones; one that cannot be read is passed over.
- * E_IO: it cannot be read. */
+ * E_NOT_FOUND, E_IO: it cannot be read. */
 enum dyno_status dyno_advise_certs_load(struct dyno_advise_certs *certs, const char *folder,
                                         struct dyno_err *err);
 /* "FILE" or "MODEL=FILE".  Errors of dyno_cert_load; E_DENIED: a refused one; E_ARG: no engine

@@ -223,7 +223,8 @@ static enum dyno_status count_closings(const char *folder, bool may_be_new,
                                       "closed leave --books out)",
                                       folder);
     if (dir == NULL)
-        return DYNO_FAIL(err, DYNO_E_IO, "cannot read \"%s\": %s", folder, strerror(errno));
+        return DYNO_FAIL(err, dyno_file_read_status(errno), "cannot read \"%s\": %s", folder,
+                         strerror(errno));
     for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
         list_name(entry->d_name, &listed);
     (void)closedir(dir);

@@ -11,7 +11,7 @@
 
 /* Set what the file at `path` says, except where given[i] (the command line has flag i): that is
  * checked only.  What options point to then lives in `arena`.  E_FORMAT names file, key and rule;
- * E_IO, E_LIMIT (the file is too large). */
+ * E_NOT_FOUND, E_IO, E_LIMIT (the file is too large). */
 enum dyno_status dyno_cli_config_read(const struct dyno_command *command, const char *path,
                                       const bool *given, struct dyno_arena *arena, void *options,
                                       struct dyno_err *err);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "meter/cert/state.h"
 #include "rate/tariff.h"
@@ -90,7 +91,8 @@ enum dyno_status dyno_grades_find(const char *folder, const char *precision, int
     size_t room = 0;
     DIR *dir = opendir(folder);
     if (dir == NULL)
-        return DYNO_FAIL(err, DYNO_E_IO, "cannot read \"%s\": %s", folder, strerror(errno));
+        return DYNO_FAIL(err, dyno_file_read_status(errno), "cannot read \"%s\": %s", folder,
+                         strerror(errno));
     enum dyno_status status = DYNO_OK;
     for (const struct dirent *entry = readdir(dir); entry != NULL && status == DYNO_OK;
          entry = readdir(dir)) {

@@ -25,7 +25,7 @@ enum dyno_status dyno_grade_load(const char *folder, const char *address, struct
                                  struct dyno_grade *grade_out, struct dyno_err *err);
 
 /* All engine certificates of a precision in a folder that are not suspended and may be billed by.
- * E_IO; E_NOT_FOUND: there is none. */
+ * E_IO; E_NOT_FOUND: there is none, or no such folder. */
 enum dyno_status dyno_grades_find(const char *folder, const char *precision, int64_t now_s,
                                   struct dyno_arena *arena, struct dyno_grade **grades_out,
                                   size_t *count_out, struct dyno_err *err);

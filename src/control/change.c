@@ -150,7 +150,7 @@ static enum dyno_status add(struct dyno_control *control, const struct dyno_tena
     int64_t count = 0;
     const enum dyno_status found = dyno_control_find(control, tenant->name, &id, &none);
     if (found == DYNO_OK)
-        return DYNO_FAIL(err, DYNO_E_ARG, "there is a tenant '%s' already", tenant->name);
+        return DYNO_FAIL(err, DYNO_E_EXISTS, "there is a tenant '%s' already", tenant->name);
     if (found != DYNO_E_NOT_FOUND)
         return DYNO_FAIL(err, found, "%s", none.text);
     DYNO_TRY(count_of(control, "SELECT count(*) FROM tenant WHERE id <> ?1", 0, &count, err));

@@ -115,7 +115,7 @@ struct dyno_tenant dyno_tenant_defaults(const char *name);
 /* Are the values in their ranges?  dyno_control_add and _set ask, too. */
 enum dyno_status dyno_tenant_check(const struct dyno_tenant *tenant, struct dyno_err *err);
 
-/* The caller wipes the key. */
+/* The caller wipes the key.  E_EXISTS: there is one of that name. */
 enum dyno_status dyno_control_add(struct dyno_control *control, const struct dyno_tenant *tenant,
                                   struct dyno_key *key_out, struct dyno_err *err);
 /* Of the tenant of that name, change these fields (enum dyno_tenant_field). */

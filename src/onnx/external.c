@@ -36,8 +36,9 @@ static enum dyno_status real_path(const char *folder, const char *location, cons
     if (length < 0 || (size_t)length >= sizeof(joined))
         return DYNO_FAIL(err, DYNO_E_LIMIT, "tensor '%s': external path is too long", name);
     if (realpath(folder, root) == NULL || realpath(joined, path_out) == NULL)
-        return DYNO_FAIL(err, DYNO_E_IO, "tensor '%s': cannot open external file '%s': %s", name,
-                         joined, strerror(errno));
+        return DYNO_FAIL(err, dyno_file_read_status(errno),
+                         "tensor '%s': cannot open external file '%s': %s", name, joined,
+                         strerror(errno));
     const size_t root_bytes = strcmp(root, "/") == 0 ? 0 : strlen(root);
     if (strncmp(path_out, root, root_bytes) != 0 || path_out[root_bytes] != '/')
         return DYNO_FAIL(err, DYNO_E_FORMAT,

@@ -54,8 +54,8 @@ struct dyno_onnx_options {
 
 /* Import the file at `path`; `options` may be NULL.  External data is looked for beside the model
  * and nowhere else.
- * Fails with E_IO, E_NOMEM; with E_FORMAT or E_UNSUPPORTED (when nothing is malformed) after all
- * findings are made: `err` then holds how many there are and the first of them. */
+ * Fails with E_NOT_FOUND, E_IO, E_NOMEM; with E_FORMAT or E_UNSUPPORTED (when nothing is malformed)
+ * after all findings are made: `err` then holds how many there are and the first of them. */
 enum dyno_status dyno_onnx_import(const char *path, const struct dyno_onnx_options *options,
                                   struct dyno_onnx_model **model_out, struct dyno_err *err);
 

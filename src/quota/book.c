@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "quota/internal.h"
@@ -65,7 +66,8 @@ static enum dyno_status parse(const char *path, struct dyno_arena *arena,
     size_t bytes = 0;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is not waited for */
     if (fd < 0)
-        return DYNO_FAIL(err, DYNO_E_IO, "cannot open \"%s\": %s", path, strerror(errno));
+        return DYNO_FAIL(err, dyno_file_read_status(errno), "cannot open \"%s\": %s", path,
+                         strerror(errno));
     enum dyno_status status = read_all(fd, path, arena, &text, &bytes, err);
     (void)close(fd);
     DYNO_TRY(status);

@@ -54,7 +54,8 @@ void dyno_quota_destroy(struct dyno_quota *quota);
 
 /* Read the book when its file is not the one that was read last; is_new_out: another one is in
  * force from now on.  A bad one is told of once, and the one before stays: errors of
- * dyno_tariff_book_parse with the path, E_IO, E_ARG: another currency than budgets have. */
+ * dyno_tariff_book_parse with the path, E_NOT_FOUND, E_IO, E_ARG: another currency than budgets
+ * have. */
 enum dyno_status dyno_quota_read_book(struct dyno_quota *quota, bool *is_new_out,
                                       struct dyno_err *err);
 /* Another one for each book of this process; 0: there is none. */

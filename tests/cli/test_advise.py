@@ -107,7 +107,7 @@ def case_probe(t):
     check(got["stands"] and got["is_estimate"] and got["by_certificate"] == engine and 5.8 < float(got["wasted"]) < 6.1, got)
     check("a trial: this is an estimate" in t.works(*ASK, f"--probe=resnet=other/{engine}.engine.json"))
     t.fails("E_NOT_FOUND", "*no record of this time is of its model*", *ASK, f"--probe=bert=other/{engine}.engine.json")
-    t.fails("E_IO", "dyno advise: --probe=nothing: *", *ASK, "--probe=nothing")
+    t.fails("E_NOT_FOUND", "dyno advise: --probe=nothing: *", *ASK, "--probe=nothing")
     reference = next((t.folder / "other").glob("*.reference.json"))
     t.fails("E_ARG", "*is no engine certificate", *ASK, f"--probe=resnet=other/{reference.name}")
     _, refused = t.tool("make_cert", "other", 4, "biased").split()
@@ -253,9 +253,9 @@ def case_price(t):
 
 def case_bad_input(t):
     put(t, hours((0, 1, 2), f"acme resnet 1/fp32 realtime {'a' * 64} on-cores 8"))
-    t.fails("E_IO", "*aaaa.engine.json*", *ASK)
+    t.fails("E_NOT_FOUND", "*aaaa.engine.json*", *ASK)
     t.fails("E_NOT_FOUND", "*--certificates=DIR is missing*", *ASK[:3], *ASK[4:])
-    t.fails("E_IO", '*cannot read "nowhere"*', *ASK, "--certificates=nowhere")
+    t.fails("E_NOT_FOUND", '*cannot read "nowhere"*', *ASK, "--certificates=nowhere")
     t.fails("E_NOT_FOUND", "*nowhere*", "advise", "--ledger=nowhere", *ASK[2:])
     t.fails("E_ARG", "*--least=-1: wants 0 or more", *ASK, "--least=-1")
     t.fails("E_ARG", "*--least: much is no decimal number*", *ASK, "--least=much")

@@ -52,7 +52,7 @@ def case_wrong_name(t):
             "m.engine", "--input", "z=x.npy")
     t.fails("E_ARG", "dyno run: 'x' names no input of the engine (NAME=FILE.npy)", "run",
             "m.engine", "--input", "x")
-    t.fails("E_IO", 'dyno run: cannot open "none.npy": No such file or directory', "run",
+    t.fails("E_NOT_FOUND", 'dyno run: cannot open "none.npy": No such file or directory', "run",
             "m.engine", "--input", "x=none.npy")
 
 

@@ -81,7 +81,7 @@ def case_closings_that_are_gone(t):
         (t.folder / "aside").rename(file)
     second.rename(t.folder / "aside")
     second.symlink_to("nowhere")
-    t.fails("E_IO", '*cannot open "books/00000002.closing.json"*', *CLOSE, "--period=2026-10")
+    t.fails("E_NOT_FOUND", '*cannot open "books/00000002.closing.json"*', *CLOSE, "--period=2026-10")
     second.unlink()
     (t.folder / "aside").rename(second)
     check("was made before" in t.works(*CLOSE, "--period=2026-10"))

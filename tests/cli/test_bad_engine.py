@@ -25,7 +25,7 @@ def refuse(t, status, says, data):
 def case_not_there(t):
     for args in (["run", "no.engine"], ["bench", "--loadEngine=no.engine"],
                  ["inspect", "engine", "no.engine"], ["compare", "no.engine", "no.engine"]):
-        t.fails("E_IO", f'dyno {args[0]}: cannot open "no.engine": No such file or directory', *args)
+        t.fails("E_NOT_FOUND", f'dyno {args[0]}: cannot open "no.engine": No such file or directory', *args)
 
 
 def case_no_engine(t):

@@ -44,7 +44,7 @@ def case_empty_and_text(t):
 
 
 def case_not_there(t):
-    t.fails("E_IO", 'dyno build: cannot open "m.onnx": No such file or directory', "build",
+    t.fails("E_NOT_FOUND", 'dyno build: cannot open "m.onnx": No such file or directory', "build",
             "--onnx=m.onnx", "--saveEngine=m.engine")
     t.fails("E_IO", 'dyno build: cannot map ".": not a regular file', "build", "--onnx=.",
             "--saveEngine=m.engine")

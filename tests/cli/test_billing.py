@@ -57,7 +57,7 @@ def case_usage_of_certified_work(t):
     row, = json.loads(t.works("usage", *ASK, "--json"))
     check(row["requests"] == 2 and row["certificate"] == "a" * 64, row)
     (t.folder / "certs").mkdir()
-    t.fails("E_IO", "*aaaa.engine.json*", "usage", *ASK, "--certificates=certs")
+    t.fails("E_NOT_FOUND", "*aaaa.engine.json*", "usage", *ASK, "--certificates=certs")
     t.put("factors.json", json.dumps({"dyno_device_factors": 1, "reference": "d", "devices": [
         {"class": "d", "factor_1e9": 1000000000, "source": "definition"}]}).encode())
     t.fails("E_NOT_FOUND", "*the ledger cites certificate *: --certificates=DIR is missing", "usage", *ASK,
@@ -133,7 +133,7 @@ def case_bad_input(t):
     ask = ("invoice", *ASK, "--tariffs=book.json")
     t.fails("E_NOT_FOUND", "*--certificates=DIR is missing*", *ask)
     (t.folder / "certs").mkdir()
-    t.fails("E_IO", "*aaaa.engine.json*", *ask, "--certificates=certs")
+    t.fails("E_NOT_FOUND", "*aaaa.engine.json*", *ask, "--certificates=certs")
     t.fails("E_ARG", "*--ledger=PATH or --fleet-ledger=CONNINFO is missing", "invoice", "--period=2026-11", "--tariffs=book.json")
     t.fails("E_ARG", "*wants a month*", "usage", "--ledger=ledger", "--period=2026-13")
     t.fails("E_ARG", "*either --period*", "usage", *ASK, "--since=2026-11-01")
@@ -153,7 +153,7 @@ def case_by_certificate(t):
         put_all(t, lines=[f"acme resnet fp32 realtime {address} ok 1 {HOUR // 4} {1000 * HOUR} {NOVEMBER}",
                           f"acme resnet fp32 realtime {address} ok 1 {HOUR // 4} {1000 * HOUR} 1729000000"])
         if says is not None:
-            t.fails("E_IO", says, *ask)
+            t.fails("E_NOT_FOUND", says, *ask)
             continue
         told = json.loads(t.works(*ask, "--tenant=acme", "--json"))["by_trial_certificates"]
         check(told == (more == ["trial"]), told)
@@ -440,7 +440,7 @@ def case_whatif_other_engines(t):
     check(abs(float(was["cost"]) - 9 * 1.8) < 0.01 and abs(float(other["cost"]) - 5 * 1.8) < 0.05, was, other)
     t.fails("E_NOT_FOUND", "*has no engine certificate of precision int8*", *ask, "--precision=int8")
     t.fails("E_ARG", "*give either --certificate or --precision", *ask, "--precision=fp16", "--certificate=x")
-    t.fails("E_IO", "*certs/beef.engine.json*", *ask, "--certificate=beef")
+    t.fails("E_NOT_FOUND", "*certs/beef.engine.json*", *ask, "--certificate=beef")
     t.fails("E_ARG", "*--certificates=DIR is missing*", *ask[:4], "--precision=fp16")
     shutil.rmtree(t.folder / "ledger")
     put_all(t)

@@ -492,7 +492,7 @@ def case_flags(t):
     for mode in ("--show=a", "--watch=a", "--suspend=a", "--reinstate=a"):
         t.fails("E_ARG", "dyno certify: --processes is for making a certificate and for --verify", "certify", mode,
                 "--processes=6")
-    t.fails("E_IO", "dyno certify: *nothing.json*", "certify", "--show=nothing.json")
+    t.fails("E_NOT_FOUND", "dyno certify: *nothing.json*", "certify", "--show=nothing.json")
     t.fails("E_ARG", "dyno certify-worker: only 'dyno certify' starts this command",
             "certify-worker")
     check("certify-worker" not in t.works("--help") + t.works("man"))

@@ -133,5 +133,5 @@ def case_full_standard_output(t):
 
 def case_an_error_is_one_line(t):
     """Whatever an argument holds that is quoted in it."""
-    t.fails("E_IO", 'dyno tariff: cannot open "a?b??31m": No such file or directory', "tariff", "a\nb\x1b\x7f31m")
+    t.fails("E_NOT_FOUND", 'dyno tariff: cannot open "a?b??31m": No such file or directory', "tariff", "a\nb\x1b\x7f31m")
     t.fails("E_ARG", "dyno usage: there is no flag --a?b*", "usage", "--a\nb")

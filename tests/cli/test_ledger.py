@@ -369,7 +369,7 @@ def case_bad_input(t):
     t.fails("E_ARG", "*verify takes no --format*", "ledger", "verify", "l", "--tenant=a")
     t.fails("E_ARG", "*heads takes no --key*", "ledger", "heads", "l", "--proof=x")
     t.fails("E_ARG", "*a proof is checked alone*", "ledger", "verify", "l", "--proof=x")
-    t.fails("E_IO", "*nokey*", "ledger", "verify", "l", "--key=nokey")
+    t.fails("E_NOT_FOUND", "*nokey*", "ledger", "verify", "l", "--key=nokey")
 
 
 def case_while_it_is_written(t):

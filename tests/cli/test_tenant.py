@@ -112,7 +112,7 @@ def case_refusals(t):
         "--control-db=none.db")
     bad("E_NOT_FOUND", "there is no tenant 'you'", "show", "you", DB)
     bad("E_NOT_FOUND", "there is no tenant 'you'", "set", "you", "--rate=1", DB)
-    bad("E_ARG", "there is a tenant 'acme' already", "add", "acme", DB)
+    bad("E_EXISTS", "there is a tenant 'acme' already", "add", "acme", DB)
     bad("E_ARG", "'a b' is no name of a tenant: *", "add", "a b", DB)
     bad("E_ARG", "'a b' is no name of a tenant: *", "add", "a b", "--control-db=fresh.db")
     bad("E_ARG", "'é' is no name of a service class: *", "add", "x", "--class=é", DB)

@@ -49,7 +49,8 @@ int main(void)
     dyno_context_destroy(NULL);
     dyno_threads_destroy(NULL);
     const enum dyno_status status = dyno_engine_open("/nonexistent.engine", &engine, &err);
-    if (status != DYNO_E_IO || engine != NULL || strstr(err.text, "/nonexistent.engine") == NULL) {
+    if (status != DYNO_E_NOT_FOUND || engine != NULL ||
+        strstr(err.text, "/nonexistent.engine") == NULL) {
         (void)fprintf(stderr, "an engine that is not there: %d, '%s'\n", (int)status, err.text);
         return EXIT_FAILURE;
     }

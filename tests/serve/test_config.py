@@ -92,7 +92,7 @@ def case_refusals(t):
     got = run(t, [t.build / "dyno-serve"], flag)
     check(got.returncode == 64 and "wants none, explicit, poll or demand" in got.stderr, got)
     got = run(t, [t.build / "dyno-serve"], "--config=missing.json")
-    check(got.returncode == 74 and "cannot open" in got.stderr, got)
+    check(got.returncode == 66 and "cannot open" in got.stderr, got)
     os.mkdir(t.folder / "folder")
     got = run(t, [t.build / "dyno-serve"], "--config=folder")
     check(got.returncode == 74 and got.stderr.count("\n") == 1, got)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "meter/cert/state.h"
 
@@ -27,7 +28,8 @@ static enum dyno_status each(const char *folder, const char *ending, visit_fn *v
     struct dyno_strbuf path = {0};
     DIR *dir = opendir(folder);
     if (dir == NULL)
-        return DYNO_FAIL(err, DYNO_E_IO, "cannot read folder '%s': %s", folder, strerror(errno));
+        return DYNO_FAIL(err, dyno_file_read_status(errno), "cannot read folder '%s': %s", folder,
+                         strerror(errno));
     struct dirent *entry = NULL;
     // NOLINTNEXTLINE(concurrency-mt-unsafe): a folder of this call alone
     while (status == DYNO_OK && (entry = readdir(dir)) != NULL) {

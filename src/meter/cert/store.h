@@ -17,7 +17,8 @@ struct dyno_cert_query {
 
 /* The certificate in force (neither suspended nor expired at want.now_s, which is not 0).  Of
  * several reference certificates the oldest: a certificate is never rebased; of engine certificates
- * the newest.  NULL in cert_out: there is none.  E_IO: the folder cannot be read; E_NOMEM. */
+ * the newest.  NULL in cert_out: there is none.  E_NOT_FOUND, E_IO: the folder cannot be
+ * read; E_NOMEM. */
 DYNO_NODISCARD enum dyno_status dyno_cert_find(const char *folder,
                                                const struct dyno_cert_query *query,
                                                struct dyno_cert **cert_out, struct dyno_err *err);

@@ -89,8 +89,11 @@ static void test_errors(void)
 {
     struct dyno_file_map map;
     struct dyno_err err = {0};
-    CHECK(dyno_file_map("/nonexistent/x", &map, &err) == DYNO_E_IO && map.data == NULL);
+    CHECK(dyno_file_map("/nonexistent/x", &map, &err) == DYNO_E_NOT_FOUND && map.data == NULL);
     CHECK_STR(err.text, "cannot open \"/nonexistent/x\": No such file or directory");
+    err = (struct dyno_err){0};
+    CHECK(dyno_file_map("/dev/null/x", &map, &err) == DYNO_E_NOT_FOUND);
+    CHECK_STR(err.text, "cannot open \"/dev/null/x\": Not a directory");
     err = (struct dyno_err){0};
     CHECK(dyno_file_map("/tmp", &map, &err) == DYNO_E_IO);
     CHECK_STR(err.text, "cannot map \"/tmp\": not a regular file");

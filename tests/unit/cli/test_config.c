@@ -186,7 +186,7 @@ static void test_refusals(void)
     struct dyno_err err = {0};
     struct dyno_arena *arena = dyno_arena_create();
     REQUIRE(arena != NULL);
-    CHECK(parse(NULL, arena, &options, &err) == DYNO_E_IO);
+    CHECK(parse(NULL, arena, &options, &err) == DYNO_E_NOT_FOUND);
     CHECK_STR(err.text, "cannot open \"" FILE_NAME "\": No such file or directory");
     err = (struct dyno_err){0};
     CHECK(parse((const char *[]){"--tree={", NULL}, arena, &options, &err) == DYNO_E_FORMAT);

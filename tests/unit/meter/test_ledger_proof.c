@@ -74,7 +74,7 @@ static void test_signatures(void)
     err = (struct dyno_err){0};
     CHECK(dyno_public_key_read(key_path, read_key, &err) == DYNO_E_FORMAT);
     CHECK(strstr(err.text, "is no public key for Ed25519") != NULL);
-    CHECK(dyno_signer_open("/nowhere/key.pem", &signer, NULL) == DYNO_E_IO);
+    CHECK(dyno_signer_open("/nowhere/key.pem", &signer, NULL) == DYNO_E_NOT_FOUND);
 }
 
 /* --- a ledger of some files --- */

@@ -74,7 +74,7 @@ static void test_wire(void)
 
     struct dyno_onnx_model *imported = NULL;
     struct dyno_err err = {0};
-    CHECK(dyno_onnx_import("/nowhere/m.onnx", NULL, &imported, &err) == DYNO_E_IO);
+    CHECK(dyno_onnx_import("/nowhere/m.onnx", NULL, &imported, &err) == DYNO_E_NOT_FOUND);
     CHECK_MSG(strstr(err.text, "/nowhere/m.onnx") != NULL, "%s", err.text);
 }
 
@@ -296,7 +296,7 @@ static void refuse_external(const char *location, const char *folder, const char
     put_output(&graph, "y", DYNO_F32, NULL);
     message model = model_of(&graph, 17);
     const enum dyno_status status = folder == NULL                   ? DYNO_E_UNSUPPORTED
-                                    : strstr(want, "cannot") != NULL ? DYNO_E_IO
+                                    : strstr(want, "cannot") != NULL ? DYNO_E_NOT_FOUND
                                                                      : DYNO_E_FORMAT;
     refuse_model(&model, folder, NULL, status, want);
 }
