@@ -56,7 +56,7 @@ def main():
         measure("invoice, all tenants", records, dyno, "invoice", *ask, month)
         measure("invoice, records of a line", records, dyno, "invoice", *ask, month, "--tenant=tenant-7", "--records",
                 "--line=1")
-        measure("invoice --final", records, dyno, "invoice", *ask, month, "--final", f"--books={folder / 'books'}")
+        measure("invoice --final", records, dyno, "invoice", *ask, month, "--final", "--first", f"--books={folder / 'books'}")
         measure("invoice --verify", records, dyno, "invoice", *ask, f"--verify={folder / 'books' / '1-1.invoice.json'}")
         measure("whatif, one tariff beside", records, dyno, "whatif", *ask, month, "--tariff=gain-share,a=0.8")
         measure("ledger verify", records, dyno, "ledger", "verify", folder / "ledger")

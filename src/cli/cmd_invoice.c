@@ -47,6 +47,11 @@ static const struct dyno_flag flags[] = {
      .help = "Close the period: the final invoices of all tenants, into --books, once and for good",
      .kind = DYNO_FLAG_BOOL,
      AT(is_final)},
+    {.name = "--first",
+     .help = "With --final: no period was closed before this one, and --books has no closing yet. "
+             "What was used before it is billed to nobody",
+     .kind = DYNO_FLAG_BOOL,
+     AT(is_first)},
     {.name = "--number",
      .value = "N-M",
      .help = "The final invoice of this number in --books, again, in any format",
@@ -162,6 +167,8 @@ static enum dyno_status check_flags(const struct dyno_invoice_options *options,
     const int ways = options->is_final + (options->number != NULL) + (options->verify != NULL);
     if (ways > 1)
         return DYNO_FAIL(err, DYNO_E_ARG, "give one of --final, --number and --verify");
+    if (options->is_first && !options->is_final)
+        return DYNO_FAIL(err, DYNO_E_ARG, "--first is for --final: it begins the closings");
     if (ways == 1 && options->tenant != NULL)
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "--final closes the period of all tenants, and a number or an invoice is "

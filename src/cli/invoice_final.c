@@ -312,7 +312,6 @@ static enum dyno_status say(const struct final *final, bool was_there, struct dy
                            dyno_time_text(closing->first_s, first),
                            dyno_time_text(closing->next_s, next),
                            was_there ? "was made before: everything is as it was" : "is made");
-        /* Whoever misspelt --books sees that nothing was closed there. */
         if (closing->made_of.number == 1)
             dyno_strbuf_printf(&out,
                                "  the first one in %s: what was used before %s is billed to "
@@ -331,6 +330,28 @@ static enum dyno_status say(const struct final *final, bool was_there, struct dy
 }
 
 /* --- closing --- */
+
+/* Closings begin once, and it is said: a misspelt --books would bill a time again that is billed,
+ * and what came late to nobody. */
+static enum dyno_status check_begin(const struct final *final, struct dyno_err *err)
+{
+    const struct dyno_invoicing *work = final->work;
+    const struct dyno_closing *first = final->before.items;
+    char text[DYNO_TIME_TEXT_ROOM];
+    if (!work->options->is_first && final->before.count == 0)
+        return DYNO_FAIL(err, DYNO_E_NOT_FOUND,
+                         "%s has no closing to go on from: --books is the folder that has them, or "
+                         "--first says that no period was closed before (what was used before %s "
+                         "is then billed to nobody)",
+                         final->folder, dyno_time_text(work->first_s, text));
+    if (work->options->is_first && final->before.count > 0 &&
+        (first->first_s != work->first_s || first->next_s != work->next_s))
+        return DYNO_FAIL(err, DYNO_E_EXISTS,
+                         "--first: %s has its first closing, of the period from %s, and goes on "
+                         "from the last one",
+                         final->folder, dyno_time_text(first->first_s, text));
+    return DYNO_OK;
+}
 
 static enum dyno_status check_order(const struct final *final, const struct dyno_closing *last,
                                     struct dyno_err *err)
@@ -356,6 +377,7 @@ static enum dyno_status close_new(struct final *final, struct dyno_err *err)
     const struct dyno_tariff_book *book_before = NULL;
     char sha[DYNO_SHA_TEXT_ROOM];
     DYNO_TRY(check_order(final, last, err));
+    DYNO_TRY(check_begin(final, err));
     final->made_of.number = count + 1;
     final->made_of.before = last != NULL ? final->before.sha256s[count - 1] : "";
     final->made_of.billed_from_s = last != NULL ? last->made_of.billed_from_s : work->first_s;
@@ -469,6 +491,7 @@ static enum dyno_status close_period(struct final *final, struct dyno_err *err)
         const struct dyno_closing *closing = &final->before.items[i];
         if (closing->first_s != work->first_s || closing->next_s != work->next_s)
             continue;
+        DYNO_TRY(check_begin(final, err));
         DYNO_TRY(check_again(final, closing, err));
         DYNO_TRY(settle_invoices(final, err));
         return say(final, true, err);

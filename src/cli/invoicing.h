@@ -12,7 +12,7 @@ struct dyno_invoice_options {
     struct dyno_cli_list credits;
     const char *tenant, *format, *out, *platform, *books, *number, *verify;
     int64_t line;
-    bool json, is_final, records;
+    bool json, is_final, is_first, records;
 };
 
 /* --json, or --format=json. */

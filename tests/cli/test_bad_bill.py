@@ -69,7 +69,7 @@ def case_closings_that_are_gone(t):
     draft = ("invoice", "--ledger=ledger", TARIFFS, "--period=2026-11")
     t.fails("E_NOT_FOUND", "*--books=nowhere: there is no such folder (before anything is closed leave --books out)", *draft, "--books=nowhere")
     t.fails("E_NOT_FOUND", "*--books=books: there is no such folder*", "invoice", "--ledger=ledger", "--books=books", "--number=1-1")
-    t.works(*CLOSE, "--period=2026-09")
+    t.works(*CLOSE, "--period=2026-09", "--first")
     t.works(*CLOSE, "--period=2026-10")
     first, second = t.folder / "books/00000001.closing.json", t.folder / "books/00000002.closing.json"
     for file, says in ((first, "*books has closing 2 and not closing 1: it was removed"),
@@ -91,7 +91,7 @@ def case_no_room_for_invoices(t):
     """A closing stands as soon as it is written: who asks is told that it does, and asks again."""
     put_all(t, lines=LINES[4:])
     # The closing has 1.2 kB, its invoice 2.
-    t_limit = ("invoice", *CLOSE[1:], "--period=2026-10")
+    t_limit = ("invoice", *CLOSE[1:], "--period=2026-10", "--first")
     got = t.dyno(*t_limit, preexec=limit(1500))
     check(got.returncode == EXIT["E_IO"] and "closing 1 is made, and asked again writes the invoices that are missing: cannot "
           'write "books/1-1.invoice.json"' in got.stderr, got.stderr)
@@ -113,7 +113,7 @@ def case_flags_of_something_else(t):
     t.fails("E_ARG", out, "invoice", "--ledger=ledger", "--verify=x", "--out=x")
     t.fails("E_ARG", "*--format=html: --final and --verify say what they did as text or as json; *", *CLOSE, "--period=2026-10",
             "--format=html")
-    check(json.loads(t.works(*CLOSE, "--period=2026-10", "--format=json"))["number"] == 1)
+    check(json.loads(t.works(*CLOSE, "--first", "--period=2026-10", "--format=json"))["number"] == 1)
     t.fails("E_IO", '*cannot create "no/such/x": No such file or directory', *ask, "--tenant=acme", "--out=no/such/x")
     t.fails("E_EXISTS", "*book.json is there already, and is not written over", *ask, "--tenant=acme", "--out=book.json")
     t.fails("E_ARG", "*--platform holds a control character: it is a name", *ask, "--platform=Us\nTOTAL 0.00")

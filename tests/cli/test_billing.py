@@ -160,7 +160,7 @@ def case_by_certificate(t):
         if told:  # to be looked at: no final invoice
             check("and no bill" in t.works(*ask))
             t.fails("E_DENIED", "*nobody is billed by*", "invoice", "--ledger=ledger", "--period=2024-10",
-                    "--tariffs=book.json", "--certificates=certs", "--final", "--books=books")
+                    "--tariffs=book.json", "--certificates=certs", "--final", "--first", "--books=books")
             continue
         got = json.loads(t.works(*ask, "--tenant=acme", "--json"))["total"]
         upper = json.loads((t.folder / "certs" / f"{address}.engine.json").read_text())["s_1e6"][2]
@@ -216,7 +216,7 @@ def case_after_the_term(t):
     shutil.rmtree(t.folder / "ledger")
     put_all(t, lines=[good, late])
     t.works("invoice", "--ledger=ledger", "--period=2026-11", "--certificates=certs", "--tariffs=book.json", "--final",
-            "--books=books")
+            "--first", "--books=books")
     replay = ("invoice", "--verify=books/1-1.invoice.json", "--ledger=ledger", "--certificates=certs", "--books=books")
     t.works(*replay)
     check("Warning: 1 request cites" in t.works("invoice", "--ledger=ledger", "--number=1-1", "--books=books",
@@ -261,7 +261,7 @@ def case_while_suspended(t):
     says(engine, "in force", 9, [(2, 4), (7, 9)])
     check(told() == (4, 2800, price), told())
     t.works("invoice", "--ledger=ledger", "--period=2026-11", "--certificates=certs", "--tariffs=book.json", "--final",
-            "--books=books")
+            "--first", "--books=books")
     replay = ("invoice", "--verify=books/1-1.invoice.json", "--ledger=ledger", "--certificates=certs", "--books=books")
     check("it warns: 0 of its requests cite a certificate after its term, 4 one that was suspended, 0 were recorded" in
           t.works(*replay))
@@ -294,7 +294,7 @@ def case_another_version_was_told(t):
     check([line.get("requests_of_another_tariff") for line in lines] == [5, None] and lines[0]["amount"] == "21.00", lines)
     check(exported(t, bill) == [(0, 5, 0), (0, 0, 0)])
     check("acme" in t.works("whatif", *ASK, "--tariffs=book.json", "--tariff=hourly"))
-    t.works(*bill, "--final", "--books=books")
+    t.works(*bill, "--final", "--first", "--books=books")
     replay = ("invoice", "--verify=books/1-1.invoice.json", "--ledger=ledger", "--books=books")
     check("it warns: 0 of its requests cite a certificate after its term, 0 one that was suspended, 5 were recorded under another version of the tariff"
           in t.works(*replay))

@@ -59,7 +59,7 @@ def invoice(t, number):
 
 def case_closed_once(t):
     begin(t)
-    text = t.works(*ask("2024-10"), "--final", "--platform=Us")
+    text = t.works(*ask("2024-10"), "--final", "--first", "--platform=Us")
     check("closing 1, 2024-10-01T00:00:00Z to 2024-11-01T00:00:00Z, is made" in text, text)
     check("charged 9.00 + paid by credit 0.00 + residue 0 = revenue 9 USD" in text, text)
     check("\n  the first one in books: what was used before 2024-10-01T00:00:00Z is billed to nobody\n" in text, text)
@@ -90,10 +90,32 @@ def case_closed_once(t):
     t.fails("E_NOT_FOUND", "*books has no invoice 1-3", "invoice", "--ledger=ledger", "--books=books", "--number=1-3")
 
 
+def case_closings_begin_once(t):
+    """A second chain is begun by nobody who misspells --books."""
+    begin(t)
+    says = "*{} has no closing to go on from: --books is the folder that has them, or --first says that no period was closed " \
+        "before (what was used before {} is then billed to nobody)"
+    t.fails("E_NOT_FOUND", says.format("books", "2024-10-01T00:00:00Z"), *ask("2024-10"), "--final")
+    t.fails("E_ARG", "*--first is for --final: it begins the closings", *ask("2024-10"), "--first")
+    t.works(*ask("2024-10"), "--final", "--first")
+    first = books(t)
+    for more in ((), ("--first",)):  # the same command again, as after a crash
+        check("was made before" in t.works(*ask("2024-10"), "--final", *more))
+    t.fails("E_EXISTS", "*--first: books has its first closing, of the period from 2024-10-01T00:00:00Z, and goes on from the "
+            "last one", *ask("2024-11", "next.json"), "--final", "--first")
+    (t.folder / "boks").mkdir()  # there, as scripts make it
+    for name in ("boks", "none"):
+        t.fails("E_NOT_FOUND", says.format(name, "2024-11-01T00:00:00Z"), *ask("2024-11", "next.json")[:-1],
+                f"--books={name}", "--final")
+    check(books(t) == first and not list((t.folder / "boks").iterdir()))
+    t.works(*ask("2024-11", "next.json"), "--final")
+    t.fails("E_EXISTS", "*--first: books has its first closing*", *ask("2024-11", "next.json"), "--final", "--first")
+
+
 def case_late(t):
     """What came after the closing is billed with the next one, at the price of its own time."""
     begin(t)
-    t.works(*ask("2024-10"), "--final")
+    t.works(*ask("2024-10"), "--final", "--first")
     append(t, use("acme", 3, OCTOBER + 20), use("cold", 1, OCTOBER + 21), use("acme", 7, SEPTEMBER + 6))
     draft = json.loads(t.works(*ask("2024-11", "next.json"), "--tenant=acme", "--json"))
     check("the first one" not in t.works(*ask("2024-11", "next.json"), "--final"))
@@ -131,7 +153,7 @@ def case_corrections(t):
     with live(t) as process:
         tell(process, use("acme", 1, OCTOBER + 5), use("acme", 2, OCTOBER + 6), use("bolt", 8, OCTOBER + 8),
              use("acme", 4, OCTOBER + 7, "unsent"), use("cold", 1, OCTOBER + 8, "unsent"))
-        t.works(*ask("2024-10"), "--final")
+        t.works(*ask("2024-10"), "--final", "--first")
         got = [invoice(t, n)["total"] for n in ("1-1", "1-2")]
         check(got == ["9.00", "24.00"], got)
         check([line["usage"] for line in invoice(t, "1-3")["lines"]] == ["unconfirmed"])
@@ -156,7 +178,7 @@ def case_corrections(t):
 
 def case_credit_is_carried(t):
     begin(t)
-    t.works(*ask("2024-10"), "--final", "--credit=acme=5", "--credit=nobody=1")
+    t.works(*ask("2024-10"), "--final", "--first", "--credit=acme=5", "--credit=nobody=1")
     check(invoice(t, "1-1")["total"] == "0.00" and invoice(t, "1-1")["credit_left"] == "2")
     t.works(*ask("2024-11", "next.json"), "--final", "--credit=acme=1.005")
     acme = invoice(t, "2-1")
@@ -173,7 +195,7 @@ def case_minimum_of_who_used_nothing(t):
     begin(t)
     book(t, "book.json", {"tariffs": [{**GAIN, "minimum": "31"}, {**GAIN, "name": "plain"}],
                           "grants": [{"tenant": "cold", "tariff": "gain", "from": "2024-10-11"}, {"tariff": "plain"}]})
-    t.works(*ask("2024-10"), "--final", "--credit=cold=25")
+    t.works(*ask("2024-10"), "--final", "--first", "--credit=cold=25")
     check(invoice(t, "1-3")["tenant"] == "cold" and invoice(t, "1-3")["total"] == "0.00", books(t))
     check([line["amount"] for line in invoice(t, "1-3")["lines"]] == ["21.00", "-21.00"], invoice(t, "1-3"))
     closing = json.loads((t.folder / "books" / "00000001.closing.json").read_text())
@@ -186,7 +208,7 @@ def case_minimum_of_who_used_nothing(t):
 
 def case_verify(t):
     begin(t)
-    t.works(*ask("2024-10"), "--final")
+    t.works(*ask("2024-10"), "--final", "--first")
     append(t, use("acme", 5, OCTOBER + 9))
     verify = ("invoice", "--ledger=ledger", "--tariffs=book.json")
     text = t.works(*verify, "--verify=books/1-1.invoice.json")
@@ -248,7 +270,7 @@ def case_not_closed(t):
     t.fails("E_ARG", "*no --tenant", *ask("2024-10"), "--final", "--tenant=acme")
     t.fails("E_ARG", "*give one of --final, --number and --verify", *ask("2024-10"), "--final", "--number=1-1")
     t.fails("E_ARG", "*a final invoice knows its period and credit itself", *ask("2024-10"), "--number=1-1")
-    t.works(*ask("2024-10"), "--final")
+    t.works(*ask("2024-10"), "--final", "--first")
     t.fails("E_ARG", "*the next period to be closed begins at 2024-11-01*", *ask("2024-12"), "--final")
     t.fails("E_ARG", "*the last closed period ended at 2024-11-01*", *ask("2024-12"))
     # A price of a closed time is not changed any more; one from now on is.
@@ -282,7 +304,7 @@ def case_still_running(t):
         tell(process, use("acme", 1, OCTOBER + 5))
         t.fails("E_ARG", "*the period is not closed before *", "invoice", "--ledger=ledger", "--tariffs=book.json",
                 "--since=2024-10-01", "--until=2990-01-01", "--books=books", "--final")
-        t.works(*ask("2024-10"), "--final")
+        t.works(*ask("2024-10"), "--final", "--first")
         process.stdin.close()
 
 
@@ -300,7 +322,7 @@ def die(t, ago=90000):
 def case_retired(t):
     """Of a node that never comes back it is said where its ledger ends."""
     since, until = die(t)
-    ask = ("invoice", "--ledger=ledger", since, until, "--tariffs=book.json", "--books=books", "--final")
+    ask = ("invoice", "--ledger=ledger", since, until, "--tariffs=book.json", "--books=books", "--final", "--first")
     t.fails("E_ARG", "*node 1 has no head of its ledger since *If it never comes back: dyno ledger retire", *ask)
     before = json.loads(t.works("ledger", "verify", "ledger", "--json"))
     check(before["heads"] == 1 and before["groups"] > 1 and not before["retired"], before)
@@ -338,7 +360,7 @@ def case_retired(t):
     t.put("ledger/retired", kept)
     for args in (("ledger", "verify", "ledger"), ("ledger", "retire", "ledger"),
                  (*ask[:2], "--since=" + until.split("=")[1], "--until=" + time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                  *ask[4:])):
+                  *ask[4:-1])):
         t.fails("E_MISMATCH", "*it comes after the end of the ledger, which was retired", *args)
     digits = last["head"][:-1] + ("0" if last["head"][-1] != "0" else "1")
     t.put("ledger/retired", kept.replace(last["head"].encode(), digits.encode()))
@@ -410,7 +432,7 @@ def case_focus(t):
         tell(process, use("acme", 1, OCTOBER + 5), use("acme", 1 / 7, OCTOBER + 6), "acme yolo fp32 batch - failed 8 7 0 "
              f"{OCTOBER + 7}", f"acme yolo fp32 batch - cached 8 0 0 {OCTOBER + 7}",
              f"bolt resnet fp32 batch - residency {80000000000 * 3600} 0 0 {OCTOBER + 7}", use("bolt", 1 / 3, OCTOBER + 8))
-        t.works(*ask("2024-10"), "--final", "--credit=acme=5")
+        t.works(*ask("2024-10"), "--final", "--first", "--credit=acme=5")
         tell(process, "void 2", use("acme", 1, OCTOBER + 55), use("acme", 1, NOVEMBER + 5))
         t.works(*ask("2024-11"), "--final")
         process.stdin.close()
@@ -476,7 +498,7 @@ def case_devices(t):
     check(own[0]["reference_ns"] == str(4 * HOUR), own)  # its certificate says which device
     rows = list(csv.DictReader(io.StringIO(t.works(*ask("2024-10"), *factors, "--tenant=acme", "--records", "--line=1"))))
     check([row["exact"] for row in rows] == ["3", "12"], rows)
-    t.works(*ask("2024-10"), *factors, "--final")
+    t.works(*ask("2024-10"), *factors, "--final", "--first")
     acme = invoice(t, "1-1")
     check(acme["total"] == "15.00" and len(acme["closing"]["factors"]) == 64, acme["closing"])
     verify = ("invoice", "--ledger=ledger", "--tariffs=book.json", "--verify=books/1-1.invoice.json")

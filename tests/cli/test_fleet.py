@@ -396,7 +396,7 @@ def case_retired(t):
     """A node died with its machine, and the fleet has what it wrote: its ledger ends there, for whoever closes, whoever
     checks, and whatever comes under its number."""
     since, until = die(t)
-    ask = ("invoice", since, until, "--tariffs=book.json", "--final", "--books=books")
+    ask = ("invoice", since, until, "--tariffs=book.json", "--final", "--first", "--books=books")
     with postgres.cluster() as pg:
         fleet = Fleet(t, pg)
         fleet.works("ledger", "ship", "ledger")
@@ -465,7 +465,7 @@ def case_sentences(t):
 def case_same_closing(t):
     """A period that is closed from the fleet has the same papers, and later files stand against them."""
     begin(t)
-    ask = ("--period=2024-10", "--tariffs=book.json", "--final")
+    ask = ("--period=2024-10", "--tariffs=book.json", "--final", "--first")
     with postgres.cluster() as pg:
         fleet = Fleet(t, pg)
         fleet.works("ledger", "ship", "ledger")

@@ -345,8 +345,8 @@ def records_of(lines):
     return made
 
 
-def final(t, ask, period, paid):
-    got = t.dyno("invoice", *ask, "--final", *paid)
+def final(t, ask, period, paid, is_first):
+    got = t.dyno("invoice", *ask, "--final", *(("--first",) if is_first else ()), *paid)
     check(got.returncode == 0, got.stderr)
     texts = pathlib.Path(t.path("books")).glob("*.invoice.json")
     made = map(json.loads, (path.read_text() for path in texts))
@@ -373,7 +373,7 @@ def closings(t, made):
             ask = (*made.ask, f"--period={period}", "--tariffs=book.json", "--books=books")
             if accounts and billed is not None:
                 same_invoices(accounts, invoices(t.works("invoice", *ask, "--json", *paid)))
-            same_invoices(accounts, final(t, ask, period, paid))
+            same_invoices(accounts, final(t, ask, period, paid, billed is None))
             left = {**credits, **{tenant: account.credit_left for tenant, account in accounts.items()}}
             billed = {record["id"]: record["state"] for record in records}
         process.stdin.close()
