@@ -68,7 +68,7 @@ void dyno_closing_print(const struct dyno_closing *closing, struct dyno_strbuf *
     const struct dyno_invoice_closing *made_of = &closing->made_of;
     char when[DYNO_TIME_TEXT_ROOM];
     dyno_json_object_begin(&json);
-    dyno_json_put_i64(&json, "dyno_closing", 1);
+    dyno_json_put_u64(&json, "dyno_closing", made_of->form);
     dyno_json_put_u64(&json, "number", made_of->number);
     dyno_json_put_str(&json, "before", made_of->before);
     dyno_json_put_str(&json, "platform", closing->platform);

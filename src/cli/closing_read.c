@@ -33,6 +33,18 @@ static enum dyno_status count_of(const struct dyno_json *object, const char *key
     return DYNO_OK;
 }
 
+static enum dyno_status form_of(const struct dyno_json *object, const char *key, uint32_t least,
+                                uint32_t *form_out, struct dyno_err *err)
+{
+    uint64_t form = 0;
+    if (count_of(object, key, DYNO_RATE_FORM, &form, NULL) != DYNO_OK || form < least)
+        return DYNO_FAIL(err, DYNO_E_FORMAT,
+                         "%s must be a form that this program knows, at most %u", key,
+                         DYNO_RATE_FORM);
+    *form_out = (uint32_t)form;
+    return DYNO_OK;
+}
+
 static enum dyno_status time_of(const struct dyno_json *object, const char *key,
                                 int64_t *time_s_out, struct dyno_err *err)
 {
@@ -174,12 +186,11 @@ enum dyno_status dyno_closing_parse(const char *text, size_t bytes, struct dyno_
 {
     struct dyno_closing *out = closing_out;
     const struct dyno_json *root = NULL;
-    uint64_t version = 0;
     *out = (struct dyno_closing){0};
     DYNO_TRY(dyno_json_parse(text, bytes, arena, &root, err));
     if (dyno_json_find(root, "dyno_closing") == NULL)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "it is no closing of a period");
-    DYNO_TRY(count_of(root, "dyno_closing", 1, &version, err));
+    DYNO_TRY(form_of(root, "dyno_closing", 1, &out->made_of.form, err));
     DYNO_TRY(read_made_of(root, arena, &out->made_of, err));
     DYNO_TRY(text_of(root, "platform", &out->platform, err));
     DYNO_TRY(time_of(root, "from", &out->first_s, err));
@@ -208,6 +219,9 @@ enum dyno_status dyno_invoice_claim_parse(const char *text, size_t bytes, struct
     const struct dyno_json *closing = dyno_json_find(root, "closing");
     if (closing == NULL)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "it is no final invoice as JSON");
+    out->made_of.form = 1; /* which did not say it */
+    if (dyno_json_find(root, "dyno_invoice") != NULL)
+        DYNO_TRY(form_of(root, "dyno_invoice", 2, &out->made_of.form, err));
     DYNO_TRY(text_of(root, "platform", &out->platform, err));
     DYNO_TRY(text_of(root, "number", &out->number, err));
     DYNO_TRY(text_of(root, "tenant", &out->tenant, err));

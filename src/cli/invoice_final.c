@@ -378,6 +378,7 @@ static enum dyno_status close_new(struct final *final, struct dyno_err *err)
     char sha[DYNO_SHA_TEXT_ROOM];
     DYNO_TRY(check_order(final, last, err));
     DYNO_TRY(check_begin(final, err));
+    final->made_of.form = DYNO_RATE_FORM;
     final->made_of.number = count + 1;
     final->made_of.before = last != NULL ? final->before.sha256s[count - 1] : "";
     final->made_of.billed_from_s = last != NULL ? last->made_of.billed_from_s : work->first_s;

@@ -118,6 +118,7 @@ enum dyno_status dyno_invoicing_rate(struct dyno_invoicing *work, struct dyno_er
         .bounds = work->bounds,
         .bound_count = work->bound_count,
         .billed_s = work->billed_s,
+        .form = work->closing != NULL ? work->closing->form : 0,
     };
     DYNO_TRY(dyno_usage_source_open(&source, &work->source, err));
     DYNO_TRY(name_credits(work, err));

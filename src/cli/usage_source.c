@@ -354,6 +354,7 @@ enum dyno_status dyno_usage_source_rater(struct dyno_usage_source *source,
         .next_s = source->options.next_s,
         .credits = credits,
         .credit_count = credit_count,
+        .form = source->options.form,
     };
     return dyno_rater_create(&options, rater_out, err);
 }

@@ -34,6 +34,7 @@ struct dyno_usage_source_options {
     const struct dyno_usage_bound *bounds;
     size_t bound_count;
     int64_t billed_s;
+    uint32_t form; /* of what is rated: as in the rater's options */
 };
 
 /* Errors of the readers, with the path; E_NOT_FOUND: a certificate that a record cites. */

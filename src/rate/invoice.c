@@ -49,11 +49,14 @@ const char *dyno_minor_text(const struct dyno_currency *currency, dyno_i128 mino
 
 /* --- words --- */
 
-static void say_hours(const struct dyno_line *line, dyno_u128 ns, char out[DYNO_MONEY_ROOM])
+static void say_hours(const struct dyno_statement *statement, const struct dyno_line *line,
+                      dyno_u128 ns, char out[DYNO_MONEY_ROOM])
 {
     char text[DYNO_MONEY_ROOM];
-    (void)snprintf(out, DYNO_MONEY_ROOM, "%s%.54s", line->is_taken_back && ns > 0 ? "-" : "",
-                   dyno_hours_text(ns, text));
+    (void)dyno_hours_text(ns, text);
+    const bool is_none = statement->form >= 2 ? strcmp(text, "0") == 0 : ns == 0;
+    (void)snprintf(out, DYNO_MONEY_ROOM, "%s%.54s", line->is_taken_back && !is_none ? "-" : "",
+                   text);
 }
 
 /* A class or a precision, and the factor that it has on the price. */
@@ -67,7 +70,8 @@ static void say_factor(struct dyno_strbuf *out, const char *name, const struct d
         dyno_strbuf_printf(out, " x %s", dyno_decimal_text(factor, 9, 0, text));
 }
 
-static void say_usage(const struct dyno_line *line, struct dyno_line_words *words)
+static void say_usage(const struct dyno_statement *statement, const struct dyno_line *line,
+                      struct dyno_line_words *words)
 {
     char speed_up[DYNO_MONEY_ROOM];
     struct dyno_strbuf detail = {0};
@@ -99,11 +103,11 @@ static void say_usage(const struct dyno_line *line, struct dyno_line_words *word
     dyno_strbuf_fini(&detail);
     words->unit = by_device ? "device-hour" : "EPU-hour";
     words->a_unit = by_device ? "a device-hour" : "an EPU-hour";
-    say_hours(line, by_device ? line->device_ns : line->reference_ns, words->quantity);
+    say_hours(statement, line, by_device ? line->device_ns : line->reference_ns, words->quantity);
     (void)dyno_decimal_text(line->unit_nano, 9, 2, words->unit_price);
-    say_hours(line, line->device_ns, words->device_hours);
+    say_hours(statement, line, line->device_ns, words->device_hours);
     if (line->kind == DYNO_LINE_USAGE && line->usage == DYNO_USAGE_DELIVERED)
-        say_hours(line, line->reference_ns, words->epu_hours);
+        say_hours(statement, line, line->reference_ns, words->epu_hours);
 }
 
 void dyno_line_say(const struct dyno_statement *statement, const struct dyno_line *line,
@@ -114,7 +118,7 @@ void dyno_line_say(const struct dyno_statement *statement, const struct dyno_lin
     switch (line->kind) {
     case DYNO_LINE_USAGE:
     case DYNO_LINE_COLD_START:
-        say_usage(line, words);
+        say_usage(statement, line, words);
         break;
     case DYNO_LINE_RESIDENCY:
         (void)snprintf(words->title, sizeof(words->title), "%.128s / %.128s", line->model,

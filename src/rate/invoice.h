@@ -31,6 +31,7 @@ struct dyno_invoice_head {
 /* What makes an invoice final: with the ledger and the book of tariffs it gives the same bytes
  * again, whoever asks. */
 struct dyno_invoice_closing {
+    uint32_t form; /* that it was made by: of the rater's options */
     uint64_t number;
     const char *before;    /* the SHA-256 of the closing before, hexadecimal; "": the first one */
     int64_t billed_from_s; /* of the first one: nothing earlier is billed late */

@@ -126,6 +126,8 @@ void dyno_invoice_json(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     char amount[DYNO_MONEY_ROOM];
     const dyno_i128 minor = (dyno_i128)dyno_currency_minor(statement->currency);
     dyno_json_object_begin(&json);
+    if (statement->form >= 2)
+        dyno_json_put_u64(&json, "dyno_invoice", statement->form);
     dyno_json_put_str(&json, "platform", invoice->platform);
     dyno_json_put_str(&json, "number", invoice->number);
     dyno_json_put_str(&json, "status", invoice->closing != NULL ? "final" : "draft");

@@ -62,6 +62,11 @@ struct dyno_credit {
     int64_t nano; /* prepaid, left before this period */
 };
 
+/* How statements and their documents are made, counted: what was closed by an earlier form is made
+ * again by it, to the byte.  2: tiers take off no more than their lines are charged, and nothing is
+ * written as -0. */
+#define DYNO_RATE_FORM 2U
+
 struct dyno_rater_options {
     const struct dyno_tariff_book *book;
     const char *tariff; /* everybody by this one, whatever the grants say; NULL: by the grants */
@@ -73,6 +78,7 @@ struct dyno_rater_options {
     int64_t first_s, next_s; /* the period: from, and before */
     const struct dyno_credit *credits;
     size_t credit_count;
+    uint32_t form; /* 0: DYNO_RATE_FORM */
 };
 
 /* --- the statement; in the caller's arena --- */
@@ -126,6 +132,7 @@ struct dyno_account {
 
 struct dyno_statement {
     const struct dyno_currency *currency; /* NULL: there is no account */
+    uint32_t form;                        /* 1 to DYNO_RATE_FORM */
     int64_t first_s, next_s;
     /* By tenant's name: who used something, and who has a tariff with a minimum by a grant of its
      * own. */

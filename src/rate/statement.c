@@ -29,6 +29,12 @@ struct work {
     struct dyno_err *err;
 };
 
+static uint32_t form_of(const struct work *work)
+{
+    const uint32_t form = work->rater->options.form;
+    return form != 0 ? form : DYNO_RATE_FORM;
+}
+
 /* --- order --- */
 
 /* The names make the order, so that it does not depend on the numbers of a dictionary. */
@@ -269,10 +275,18 @@ static enum dyno_status make_floor(struct work *work, const struct dyno_sum **su
 
 /* --- lines of an account --- */
 
-/* Tiers: how much less (or more) the whole list price is, by where its EPU lie. */
+/* What tiers are made of: the lines of delivered work of the period, at list price. */
+struct listed {
+    dyno_i128 nano, minor;
+    dyno_u128 reference_ns;
+};
+
+/* Tiers: how much less (or more) the whole list price is, by where its EPU lie.  Of lines that were
+ * rounded to nothing nothing is taken off, or work would make a credit. */
 static enum dyno_status make_tiers(struct work *work, const struct dyno_tariff *tariff,
-                                   dyno_i128 list_nano, dyno_u128 reference_ns)
+                                   const struct listed *listed)
 {
+    const dyno_u128 reference_ns = listed->reference_ns;
     dyno_i128 parts = 0; /* units * (factor - 1), nano */
     /* Each reference-ns counts, as long as their number is one of 64 bits: 5000 EPU-hours. */
     const uint64_t unit_ns = reference_ns <= UINT64_MAX ? 1 : 1000;
@@ -299,11 +313,13 @@ static enum dyno_status make_tiers(struct work *work, const struct dyno_tariff *
     line->kind = DYNO_LINE_TIERS;
     line->tariff = tariff;
     line->reference_ns = reference_ns;
-    return set_amount(
-        work, line,
-        (struct dyno_ratio){
-            .a = list_nano, .b = parts, .dens = {(uint64_t)total, DYNO_NANO}, .den_count = 2},
-        parts < 0 ? DYNO_ROUND_HALF_EVEN : DYNO_ROUND_HALF_AWAY);
+    const struct dyno_ratio change = {
+        .a = listed->nano, .b = parts, .dens = {(uint64_t)total, DYNO_NANO}, .den_count = 2};
+    DYNO_TRY(
+        set_amount(work, line, change, parts < 0 ? DYNO_ROUND_HALF_EVEN : DYNO_ROUND_HALF_AWAY));
+    if (line->minor < -listed->minor && form_of(work) >= 2)
+        line->minor = -listed->minor;
+    return DYNO_OK;
 }
 
 /* What is missing to the least amount of a period, by the part of it in which the account had the
@@ -365,9 +381,8 @@ static enum dyno_status make_tariff(struct work *work, size_t *at)
     const size_t first_line = account->line_count;
     size_t variant_at = *at;
     size_t end = *at;
-    dyno_i128 list_nano = 0;
+    struct listed listed = {0};
     dyno_i128 charged_minor = 0;
-    dyno_u128 reference_ns = 0;
     while (end < work->sum_count && work->sums[end]->key.tenant == first->key.tenant &&
            work->sums[end]->tariff == first->tariff)
         end++;
@@ -395,11 +410,12 @@ static enum dyno_status make_tariff(struct work *work, size_t *at)
         account->reference_ns += line->reference_ns;
         if (line->is_late) /* tiers and minimum are of a period */
             continue;
-        list_nano += line->nano;
-        reference_ns += line->reference_ns;
+        listed.nano += line->nano;
+        listed.minor += line->minor;
+        listed.reference_ns += line->reference_ns;
     }
     if (tariff->tier_mode != DYNO_TIERS_NONE)
-        DYNO_TRY(make_tiers(work, tariff, list_nano, reference_ns));
+        DYNO_TRY(make_tiers(work, tariff, &listed));
     for (size_t i = first_line; i < account->line_count; i++)
         charged_minor += account->lines[i].is_late ? 0 : account->lines[i].minor;
     return make_minimum(work, tariff, charged_minor);
@@ -553,6 +569,7 @@ enum dyno_status dyno_rater_finish(struct dyno_rater *rater, struct dyno_arena *
     struct dyno_statement *statement = dyno_arena_alloc(arena, 1, sizeof(*statement));
     if (statement == NULL)
         return DYNO_NOMEM(err);
+    statement->form = form_of(&work);
     statement->first_s = rater->options.first_s;
     statement->next_s = rater->options.next_s;
     DYNO_TRY(sort_sums(&work));

@@ -171,6 +171,19 @@ static void say_doubts(const struct dyno_account *account, struct dyno_strbuf *o
             doubts.unclaimed == 1 ? " was recorded under" : "s were recorded under");
 }
 
+/* A credit of the least amount for what cost less than that is no mistake. */
+static void say_taken_back(const struct dyno_account *account, struct dyno_strbuf *out)
+{
+    for (size_t i = 0; i < account->line_count; i++)
+        if (account->lines[i].is_taken_back) {
+            dyno_strbuf_puts(out,
+                             "What is taken back is the exact amount of those records, rounded "
+                             "by itself: it may differ by a least amount from what they were "
+                             "charged with others.\n");
+            return;
+        }
+}
+
 void dyno_invoice_terms(const struct dyno_statement *statement, const struct dyno_account *account,
                         struct dyno_strbuf *out)
 {
@@ -178,5 +191,6 @@ void dyno_invoice_terms(const struct dyno_statement *statement, const struct dyn
     dyno_strbuf_puts(out, "An EPU-hour is what the reference device does in an hour with the model "
                           "unoptimised; device-hours are what it took.\n");
     say_saving(statement, account, out);
+    say_taken_back(account, out);
     say_doubts(account, out);
 }

@@ -424,6 +424,7 @@ class Account:
             line = self._line(kind="tiers", late=False, taken_back=False, tariff=version[0], tariff_version=version[1])
             line.exact, line.reference_ns = change, reference_ns
             self._settle(line)
+            line.amount = max(line.amount, -sum(one.amount for one in work))  # no credit for what was rounded to nothing
 
     def _held(self):
         """For how long the tenant has each version in the period, for as far as it owes for that."""
