@@ -218,10 +218,11 @@ void dyno_loop_post(struct dyno_loop *loop, struct dyno_mail *mail)
     dyno_loop_post_list(loop, mail, mail);
 }
 
-static void deliver(struct dyno_loop *loop)
+/* False: there was none. */
+static bool deliver(struct dyno_loop *loop)
 {
     if (atomic_load_explicit(&loop->mail, memory_order_relaxed) == NULL)
-        return;
+        return false;
     struct dyno_mail *mail = atomic_exchange_explicit(&loop->mail, NULL, memory_order_acquire);
     struct dyno_mail *in_order = NULL;
     while (mail != NULL) {
@@ -235,6 +236,7 @@ static void deliver(struct dyno_loop *loop)
         in_order->deliver(in_order);
         in_order = next;
     }
+    return true;
 }
 
 /* --- turning --- */
@@ -261,6 +263,14 @@ static void end_turn(struct dyno_loop *loop)
     }
 }
 
+/* What others have for this thread is older than what it would do next: an answer whose wait is
+ * over leaves before more is read. */
+static void deliver_first(struct dyno_loop *loop)
+{
+    if (deliver(loop))
+        end_turn(loop);
+}
+
 void dyno_loop_stop(struct dyno_loop *loop)
 {
     const uint64_t one = 1;
@@ -276,14 +286,16 @@ void dyno_loop_turn(struct dyno_loop *loop, int wait_ms_max)
     const int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, wait_ms);
     loop->now_ns = dyno_clock_ns();
     loop->event_count = count > 0 ? count : 0;
+    loop->event_idx = -1; /* none of them is being told */
+    deliver_first(loop);
     for (loop->event_idx = 0; loop->event_idx < loop->event_count; loop->event_idx++) {
         const struct epoll_event *event = &loop->events[loop->event_idx];
         struct dyno_watch *watch = event->data.ptr;
         if (watch != NULL)
             watch->ready(watch, event->events);
+        deliver_first(loop);
     }
     loop->event_count = 0;
-    deliver(loop);
     fire_timers(loop);
     end_turn(loop);
 }

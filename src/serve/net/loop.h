@@ -36,7 +36,8 @@ struct dyno_mail {
     void (*deliver)(struct dyno_mail *mail);
 };
 
-/* Called once before the loop sleeps again, then forgotten: where output is gathered. */
+/* Called once before the loop reads mail or events again, then forgotten: where output is gathered.
+ */
 struct dyno_turn {
     struct dyno_turn *next;
     bool is_queued;
@@ -46,7 +47,8 @@ struct dyno_turn {
 enum dyno_status dyno_loop_create(struct dyno_loop **loop_out, struct dyno_err *err);
 void dyno_loop_destroy(struct dyno_loop *loop); /* nothing is watched any more; accepts NULL */
 
-/* Wait at most so long (-1: as long as it takes) and do what there is, once. */
+/* Wait at most so long (-1: as long as it takes) and do what there is, once: mail first, and
+ * between two descriptors. */
 void dyno_loop_turn(struct dyno_loop *loop, int wait_ms_max);
 /* Turn until dyno_loop_stop. */
 void dyno_loop_run(struct dyno_loop *loop);
