@@ -17,6 +17,7 @@ struct dyno_loop {
     int epoll_fd;
     struct dyno_watch wake; /* an eventfd */
     _Atomic(struct dyno_mail *) mail;
+    atomic_bool is_asleep; /* or about to be: whoever has mail for it wakes it */
     atomic_bool stop;
     struct dyno_timer **heap;
     size_t heap_count, heap_room;
@@ -29,11 +30,17 @@ struct dyno_loop {
     char *buffer;
 };
 
-static void drain_wake(struct dyno_watch *watch, uint32_t events)
+/* Its number is left: edge-triggered, each write is an event of its own. */
+static void wake_ready(struct dyno_watch *watch, uint32_t events)
 {
-    uint64_t count = 0;
+    (void)watch;
     (void)events;
-    (void)!read(watch->fd, &count, sizeof(count));
+}
+
+static void wake(struct dyno_loop *loop)
+{
+    const uint64_t one = 1;
+    (void)!write(loop->wake.fd, &one, sizeof(one));
 }
 
 enum dyno_status dyno_loop_create(struct dyno_loop **loop_out, struct dyno_err *err)
@@ -45,7 +52,7 @@ enum dyno_status dyno_loop_create(struct dyno_loop **loop_out, struct dyno_err *
         return DYNO_NOMEM(err);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->wake =
-        (struct dyno_watch){.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .ready = drain_wake};
+        (struct dyno_watch){.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .ready = wake_ready};
     loop->buffer = dyno_alloc_raw(DYNO_LOOP_BUFFER_BYTES, 1);
     loop->slab = dyno_slab_create();
     loop->now_ns = dyno_clock_ns();
@@ -204,13 +211,11 @@ void dyno_loop_post_list(struct dyno_loop *loop, struct dyno_mail *last, struct 
     struct dyno_mail *head = atomic_load_explicit(&loop->mail, memory_order_relaxed);
     do {
         first->next = head;
-    } while (!atomic_compare_exchange_weak_explicit(&loop->mail, &head, last, memory_order_release,
-                                                    memory_order_relaxed));
-    /* Whoever fills an empty box rings; the loop empties it whole. */
-    if (head == NULL) {
-        const uint64_t one = 1;
-        (void)!write(loop->wake.fd, &one, sizeof(one));
-    }
+    } while (!atomic_compare_exchange_weak(&loop->mail, &head, last));
+    /* Whoever fills an empty box rings, and only where somebody sleeps; the loop empties it whole.
+     * It says that it sleeps before it looks into the box for the last time. */
+    if (head == NULL && atomic_exchange(&loop->is_asleep, false))
+        wake(loop);
 }
 
 void dyno_loop_post(struct dyno_loop *loop, struct dyno_mail *mail)
@@ -273,17 +278,29 @@ static void deliver_first(struct dyno_loop *loop)
 
 void dyno_loop_stop(struct dyno_loop *loop)
 {
-    const uint64_t one = 1;
     atomic_store(&loop->stop, true);
-    (void)!write(loop->wake.fd, &one, sizeof(one));
+    wake(loop);
 }
 
-void dyno_loop_turn(struct dyno_loop *loop, int wait_ms_max)
+/* How many events there are, at once or after a while. */
+static int wait_for_events(struct dyno_loop *loop, int wait_ms_max)
 {
     int wait_ms = loop->turns != NULL ? 0 : sleep_ms(loop);
     if (wait_ms < 0 || (wait_ms_max >= 0 && wait_ms > wait_ms_max))
         wait_ms = wait_ms_max;
+    if (wait_ms != 0) {
+        atomic_store(&loop->is_asleep, true);
+        if (atomic_load(&loop->mail) != NULL)
+            wait_ms = 0;
+    }
     const int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, wait_ms);
+    atomic_store_explicit(&loop->is_asleep, false, memory_order_relaxed);
+    return count;
+}
+
+void dyno_loop_turn(struct dyno_loop *loop, int wait_ms_max)
+{
+    const int count = wait_for_events(loop, wait_ms_max);
     loop->now_ns = dyno_clock_ns();
     loop->event_count = count > 0 ? count : 0;
     loop->event_idx = -1; /* none of them is being told */
