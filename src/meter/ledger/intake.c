@@ -63,7 +63,7 @@ enum dyno_status dyno_ledger_name(struct dyno_ledger *ledger, enum dyno_name_kin
 
 /* --- entries --- */
 
-void dyno_ledger_push(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries)
+void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries)
 {
     struct dyno_err err = {0};
     struct dyno_ledger_entry *last = entries;
@@ -84,17 +84,7 @@ void dyno_ledger_push(struct dyno_ledger *ledger, struct dyno_ledger_entry *entr
     *ledger->last_next = entries;
     ledger->last_next = &last->next;
     (void)pthread_mutex_unlock(&ledger->lock);
-}
-
-void dyno_ledger_wake(struct dyno_ledger *ledger)
-{
-    (void)pthread_cond_signal(&ledger->wakes); /* nothing, unless it sleeps */
-}
-
-void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries)
-{
-    dyno_ledger_push(ledger, entries);
-    dyno_ledger_wake(ledger);
+    (void)pthread_cond_signal(&ledger->wakes); /* nothing, unless the committer sleeps */
 }
 
 /* --- answers that have left --- */

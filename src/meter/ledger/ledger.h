@@ -94,10 +94,6 @@ struct dyno_ledger_entry {
 /* One or more, as a list.  Any thread; never waits for the disk.  The records must pass
  * dyno_record_check, handles be of dyno_ledger_name: what is wrong here is an error of ours. */
 void dyno_ledger_append(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries);
-/* The same in two steps, for who has more to append soon: until he wakes the committer, it may
- * sleep on. */
-void dyno_ledger_push(struct dyno_ledger *ledger, struct dyno_ledger_entry *entries);
-void dyno_ledger_wake(struct dyno_ledger *ledger);
 
 /* The answers of the usage records `seqs` of this epoch have left.  (Records of other kinds have
  * none; a void settles the one that it is of.)  Any thread.  E_NOMEM: it may be said again. */

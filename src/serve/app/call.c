@@ -207,15 +207,11 @@ static void to_its_thread(struct dyno_call *call)
     dyno_loop_post(call->io->loop, &call->mail);
 }
 
-static void finish_held(struct dyno_call *call)
-{
-    dyno_call_record_held(call);
-    finish(call);
-}
-
 static void deliver_held(struct dyno_mail *mail)
 {
-    finish_held((struct dyno_call *)(void *)((char *)mail - offsetof(struct dyno_call, mail)));
+    struct dyno_call *call =
+        (struct dyno_call *)(void *)((char *)mail - offsetof(struct dyno_call, mail));
+    dyno_call_record_held(call, deliver);
 }
 
 static void on_done(struct dyno_task *task)
@@ -228,7 +224,7 @@ static void on_done(struct dyno_task *task)
         return;
     }
     if (dyno_io_here == call->io) {
-        finish_held(call);
+        dyno_call_record_held(call, deliver);
         return;
     }
     call->mail.deliver = deliver_held;

@@ -102,45 +102,6 @@ static void told(void *arg, struct dyno_ledger_entry *entries)
     }
 }
 
-static void flush(struct dyno_io *io)
-{
-    struct dyno_io_usage *usage = &io->usage;
-    struct dyno_ledger_entry *entries = usage->entries;
-    const size_t left_count = usage->left_count;
-    usage->entries = NULL;
-    usage->left_count = 0;
-    if (left_count > 0)
-        dyno_meter_left(io->server->meter, usage->left, left_count);
-    if (usage->has_pushed)
-        dyno_meter_wake(io->server->meter);
-    usage->has_pushed = false;
-    if (entries != NULL)
-        dyno_meter_hand_over(io->server->meter, entries);
-}
-
-static void end_turn(struct dyno_turn *turn)
-{
-    flush((struct dyno_io *)(void *)((char *)turn - offsetof(struct dyno_io, usage.turn)));
-}
-
-/* Runs on this thread are written down together; those of the scheduler's lanes take longer than
- * that is worth. */
-static void hand_over(struct dyno_call *call)
-{
-    struct dyno_io *io = dyno_io_here;
-    if (io == NULL) {
-        dyno_meter_hand_over(call->io->server->meter, &call->entry);
-        return;
-    }
-    struct dyno_io_usage *usage = &io->usage;
-    if (usage->entries == NULL)
-        usage->last_next = &usage->entries;
-    *usage->last_next = &call->entry;
-    usage->last_next = &call->entry.next;
-    usage->turn.end = end_turn;
-    dyno_loop_at_end(io->loop, &usage->turn);
-}
-
 static struct dyno_meter_request request_of(struct dyno_call *call)
 {
     const struct dyno_task *task = &call->task;
@@ -163,6 +124,94 @@ static struct dyno_meter_request request_of(struct dyno_call *call)
     };
 }
 
+static struct dyno_call *of_mail(struct dyno_mail *mail)
+{
+    return (struct dyno_call *)(void *)((char *)mail - offsetof(struct dyno_call, mail));
+}
+
+/* NULL: it has not run, or is refused. */
+static struct dyno_usage *make_usage(struct dyno_call *call)
+{
+    struct dyno_io *io = call->io;
+    if (call->task.batch_id == 0)
+        return NULL;
+    struct dyno_usage *usage = dyno_usage_create(io);
+    const struct dyno_meter_request request = request_of(call);
+    if (usage == NULL || !dyno_meter_record(io->server->meter, &request, &usage->entry)) {
+        if (usage != NULL)
+            dyno_usage_destroy(usage);
+        refuse(call);
+        return NULL;
+    }
+    dyno_reservation_move(&usage->reservation, &call->reservation);
+    return usage;
+}
+
+/* The records of all that have run, in one list, then their answers. */
+static void write_ran(struct dyno_io *io)
+{
+    struct dyno_mail *ran = io->usage.ran;
+    struct dyno_ledger_entry *entries = NULL;
+    struct dyno_ledger_entry **last_next = &entries;
+    io->usage.ran = NULL;
+    io->usage.ran_count = 0;
+    for (struct dyno_mail *mail = ran; mail != NULL; mail = mail->next) {
+        struct dyno_call *call = of_mail(mail);
+        call->usage = make_usage(call);
+        if (call->usage == NULL)
+            continue;
+        *last_next = &call->usage->entry;
+        last_next = &call->usage->entry.next;
+        dyno_usage_begin(call->usage);
+    }
+    if (entries != NULL)
+        dyno_meter_hand_over(io->server->meter, entries);
+    while (ran != NULL) {
+        struct dyno_mail *next = ran->next;
+        ran->deliver(ran);
+        ran = next;
+    }
+}
+
+static void flush(struct dyno_io *io)
+{
+    struct dyno_io_usage *usage = &io->usage;
+    struct dyno_ledger_entry *entries = usage->entries;
+    const size_t left_count = usage->left_count;
+    usage->entries = NULL;
+    usage->left_count = 0;
+    if (left_count > 0)
+        dyno_meter_left(io->server->meter, usage->left, left_count);
+    if (entries != NULL)
+        dyno_meter_hand_over(io->server->meter, entries);
+}
+
+static void end_turn(struct dyno_turn *turn)
+{
+    struct dyno_io *io =
+        (struct dyno_io *)(void *)((char *)turn - offsetof(struct dyno_io, usage.turn));
+    write_ran(io);
+    flush(io);
+}
+
+/* Runs on this thread are written down together; those of the scheduler's lanes take longer than
+ * that is worth. */
+static void hand_over(struct dyno_call *call)
+{
+    struct dyno_io *io = dyno_io_here;
+    if (io == NULL) {
+        dyno_meter_hand_over(call->io->server->meter, &call->entry);
+        return;
+    }
+    struct dyno_io_usage *usage = &io->usage;
+    if (usage->entries == NULL)
+        usage->last_next = &usage->entries;
+    *usage->last_next = &call->entry;
+    usage->last_next = &call->entry.next;
+    usage->turn.end = end_turn;
+    dyno_loop_at_end(io->loop, &usage->turn);
+}
+
 bool dyno_call_is_held(const struct dyno_call *call)
 {
     const struct dyno_server *server = call->io->server;
@@ -170,26 +219,20 @@ bool dyno_call_is_held(const struct dyno_call *call)
            call->held == NULL;
 }
 
-void dyno_call_record_held(struct dyno_call *call)
+void dyno_call_record_held(struct dyno_call *call, void (*wake)(struct dyno_mail *mail))
 {
     struct dyno_io *io = call->io;
-    if (call->task.batch_id == 0)
-        return;
-    struct dyno_usage *usage = dyno_usage_create(io);
-    const struct dyno_meter_request request = request_of(call);
-    if (usage == NULL || !dyno_meter_record(io->server->meter, &request, &usage->entry)) {
-        if (usage != NULL)
-            dyno_usage_destroy(usage);
-        refuse(call);
-        return;
-    }
-    dyno_reservation_move(&usage->reservation, &call->reservation);
-    call->usage = usage;
-    dyno_meter_push(io->server->meter, &usage->entry);
-    dyno_usage_begin(usage);
-    io->usage.has_pushed = true;
-    io->usage.turn.end = end_turn;
-    dyno_loop_at_end(io->loop, &io->usage.turn);
+    struct dyno_io_usage *usage = &io->usage;
+    call->mail.deliver = wake;
+    call->mail.next = NULL;
+    if (usage->ran == NULL)
+        usage->ran_last = &usage->ran;
+    *usage->ran_last = &call->mail;
+    usage->ran_last = &call->mail.next;
+    usage->turn.end = end_turn;
+    dyno_loop_at_end(io->loop, &usage->turn);
+    if (++usage->ran_count == DYNO_IO_RAN_MAX)
+        write_ran(io);
 }
 
 bool dyno_call_record(struct dyno_call *call, void (*wake)(struct dyno_mail *mail))

@@ -17,9 +17,11 @@ enum dyno_status dyno_call_may_run(struct dyno_call *call);
 /* May its answer be written before its record is durable, and wait in its connection?  Not where it
  * has others to wait for, nor where a part of it lies in the client's memory. */
 bool dyno_call_is_held(const struct dyno_call *call);
-/* The run of such a call is over: a record is on its way, which has its id.  On the call's own
- * thread; its status may have become an error. */
-void dyno_call_record_held(struct dyno_call *call);
+/* The run of such a call is over.  On the call's own thread: soon, within this turn, its record is
+ * on its way and has its id, and `wake` is called to write the answer; its status may have become
+ * an error.  Records of calls that ran one after another go together, so that what asks together
+ * is answered together. */
+void dyno_call_record_held(struct dyno_call *call, void (*wake)(struct dyno_mail *mail));
 /* The run of another call is over: true when a record is on its way.  When the answer may leave,
  * `wake` is delivered on the call's own thread; its status may have become an error (also where
  * this is false). */

@@ -26,6 +26,8 @@ struct dyno_visit; /* a request over HTTP: app/http.h */
 struct dyno_rpc;   /* a call over gRPC: app/rpc.h */
 
 #define DYNO_IO_LEFT_MAX 512
+#define DYNO_IO_RAN_MAX  32 /* calls that have run and are kept open, so that records go together \
+                             */
 
 /* What its turns have for the ledger, which takes many at once more cheaply than each by itself. */
 struct dyno_io_usage {
@@ -33,7 +35,8 @@ struct dyno_io_usage {
     struct dyno_ledger_entry *entries, **last_next; /* records that were made in this turn */
     uint64_t left[DYNO_IO_LEFT_MAX];                /* records whose answers have left */
     size_t left_count;
-    bool has_pushed;                          /* the committer shall be woken */
+    struct dyno_mail *ran, **ran_last; /* calls that have run: their records are to be written, */
+    int ran_count;                     /* and then their answers */
     struct dyno_mail *told_last, *told_first; /* the committer's: calls to be woken */
     /* Answers that are written, and wait for their records (usage.h). */
     struct dyno_hold hold;

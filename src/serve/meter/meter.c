@@ -439,16 +439,6 @@ void dyno_meter_hand_over(struct dyno_meter *meter, struct dyno_ledger_entry *en
     dyno_ledger_append(meter->ledger, entries);
 }
 
-void dyno_meter_push(struct dyno_meter *meter, struct dyno_ledger_entry *entry)
-{
-    dyno_ledger_push(meter->ledger, entry);
-}
-
-void dyno_meter_wake(struct dyno_meter *meter)
-{
-    dyno_ledger_wake(meter->ledger);
-}
-
 bool dyno_meter_awaits(const struct dyno_ledger_entry *entry)
 {
     /* One that the fleet did not take in time is durable here. */

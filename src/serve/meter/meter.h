@@ -113,13 +113,9 @@ struct dyno_meter_request {
  * the answer may leave now, as entry->status says (E_NOMEM: there is no record). */
 bool dyno_meter_record(struct dyno_meter *meter, const struct dyno_meter_request *request,
                        struct dyno_ledger_entry *entry);
-/* Entries in a list, in the order in which they came: many at once cost little more than one. */
+/* Entries in a list, in the order in which they came: many at once cost little more than one.  Each
+ * has its id then. */
 void dyno_meter_hand_over(struct dyno_meter *meter, struct dyno_ledger_entry *entries);
-
-/* The same of one that has a `done` of its own, in two steps: it has its id, and many are waited
- * for together. */
-void dyno_meter_push(struct dyno_meter *meter, struct dyno_ledger_entry *entry);
-void dyno_meter_wake(struct dyno_meter *meter);
 
 /* Is what becomes of the answer of this entry to be said?  To be asked when it is over. */
 bool dyno_meter_awaits(const struct dyno_ledger_entry *entry);
