@@ -9,6 +9,8 @@ import os
 import pathlib
 import re
 import signal
+import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -17,6 +19,8 @@ import numpy as np
 import tritonclient.grpc as grpcclient
 from clients import wait_for
 from harness import PATIENCE_S, check
+from test_hostile import PREFACE, frame, literal
+from tritonclient.grpc import service_pb2
 
 BODY = {"inputs": [{"name": "x", "shape": [1, 16], "datatype": "FP32", "data": list(range(16))}]}
 
@@ -76,6 +80,35 @@ def case_each_answer_has_its_record(t):
     check([r["requests"] for r in told] == [6], told)
     kinds = {r["kind"] for r in records(t, ledger)}
     check({"platform", "idle"} <= kinds, kinds)  # memory held: by the second
+
+
+def group_sizes(ledger):
+    """How many records each group has."""
+    sizes = []
+    for path in sorted(ledger.glob("*.ledger")):
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            sizes += [int.from_bytes(header[20:24], "little") for header, in db.execute("SELECT header FROM record_group")]
+    return sizes
+
+
+def case_what_is_asked_together_is_one_group(t):
+    """Requests that come in one piece: their records are committed together, and each is answered."""
+    ledger, server = metered(t)
+    check(infer(server)[0] == 200, "warm")
+    fields = {b":method": b"POST", b":scheme": b"http", b":path": b"/inference.GRPCInferenceService/ModelInfer",
+              b":authority": b"a", b"te": b"trailers", b"content-type": b"application/grpc"}
+    head = b"".join(literal(name, value) for name, value in fields.items())
+    tensor = grpcclient.InferInput("x", [1, 16], "FP32")
+    tensor.set_data_from_numpy(np.zeros((1, 16), np.float32))
+    ask = service_pb2.ModelInferRequest(model_name="identity", inputs=[tensor._get_tensor()],
+                                        raw_input_contents=[bytes(64)]).SerializeToString()
+    ask = b"\0" + len(ask).to_bytes(4, "big") + ask
+    streams = range(1, 65, 2)
+    with socket.create_connection(("127.0.0.1", server.grpc), timeout=PATIENCE_S) as sock:
+        sock.sendall(PREFACE + frame(4, 0, 0) + b"".join(frame(1, 4, i, head) + frame(0, 1, i, ask) for i in streams))
+        wait_for(lambda: server.metric("nv_inference_request_success", model="identity") == 1 + len(streams))
+    server.stop()
+    check(max(group_sizes(ledger)) == len(streams), group_sizes(ledger))
 
 
 def case_memory_is_told_by_its_span(t):
