@@ -55,8 +55,10 @@ enum dyno_status dyno_file_map(const char *path, struct dyno_file_map *map_out,
     const int fd = lose_this_one() ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         const int error = errno;
-        return DYNO_FAIL(err, dyno_file_read_status(error), "cannot open \"%s\": %s", path,
-                         strerror(error));
+        const enum dyno_status status = dyno_file_read_status(error);
+        if (status == DYNO_E_IO)
+            return io_error(err, "open", path, error);
+        return DYNO_FAIL(err, status, "cannot open \"%s\": %s", path, strerror(error));
     }
     struct stat info;
     enum dyno_status status = DYNO_OK;
