@@ -1,8 +1,11 @@
 /* cmd_ledger.c - dyno ledger: is it what was written, what proves a record, what stands in it. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/hex.h"
 #include "cli/ledger_command.h"
 #include "meter/ledger/export.h"
@@ -104,6 +107,23 @@ enum dyno_status dyno_ledger_find_files(struct dyno_ledger_work *work, uint32_t 
         ledgers.items[ledgers.count++] = given->items[i];
     return dyno_ledger_files_open(&ledgers, options->fleet, options->node, work->arena,
                                   &work->files, err);
+}
+
+enum dyno_status dyno_ledger_want_folder(const struct dyno_ledger_flags *options,
+                                         const char *action, struct dyno_err *err)
+{
+    const struct dyno_cli_list *given = &options->positional;
+    struct stat info;
+    if (given->count != 2)
+        return DYNO_FAIL(err, DYNO_E_ARG, "%s wants one folder of a ledger, not %u arguments",
+                         action, given->count - 1);
+    if (stat(given->items[1], &info) != 0)
+        return DYNO_FAIL(err, dyno_file_read_status(errno), "\"%s\": %s", given->items[1],
+                         strerror(errno));
+    return S_ISDIR(info.st_mode)
+               ? DYNO_OK
+               : DYNO_FAIL(err, DYNO_E_ARG, "%s wants the folder of a ledger, and \"%s\" is a file",
+                           action, given->items[1]);
 }
 
 enum dyno_status dyno_ledger_print_numbers(const struct dyno_ledger_number *numbers, size_t count,

@@ -133,11 +133,27 @@ static enum dyno_status read_config(const struct dyno_command *command, const bo
     return path != NULL ? dyno_cli_config_read(command, path, given, arena, options, err) : DYNO_OK;
 }
 
+/* An argument of a command that takes flags only; before it came `last` (may be NULL), as in
+ * --ledger=a b. */
+static enum dyno_status stray(const struct dyno_command *command, const struct dyno_flag *last,
+                              const char *text, struct dyno_err *err)
+{
+    if (last != NULL && last->kind == DYNO_FLAG_LIST)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "'%s' belongs to no flag: %s takes one value, and is given again for each "
+                         "further one (see dyno %s --help)",
+                         text, last->name, command->name);
+    return DYNO_FAIL(err, DYNO_E_ARG,
+                     "'%s' belongs to no flag, and this takes flags only (see dyno %s --help)",
+                     text, command->name);
+}
+
 enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, char **argv,
                                 struct dyno_arena *arena, void *options, bool *help_out,
                                 struct dyno_err *err)
 {
     struct dyno_cli_list *positional = options;
+    const struct dyno_flag *flag = NULL;
     bool *given = dyno_arena_alloc(arena, command->flag_count + 1, sizeof(*given));
     *help_out = false;
     if (given == NULL)
@@ -149,11 +165,13 @@ enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, ch
             return DYNO_OK;
         }
         if (argv[i][0] != '-' || argv[i][1] == 0) {
+            if (command->positional == NULL)
+                return stray(command, flag, argv[i], err);
             DYNO_TRY(add_item(positional, "a file", argv[i], err));
             continue;
         }
         const size_t bytes = strcspn(argv[i], "=");
-        const struct dyno_flag *flag = find_flag(command, argv[i], bytes);
+        flag = find_flag(command, argv[i], bytes);
         if (flag == NULL)
             return DYNO_FAIL(err, DYNO_E_ARG, "there is no flag %.*s (see dyno %s --help)",
                              (int)bytes, argv[i], command->name);
@@ -166,8 +184,7 @@ enum dyno_status dyno_cli_parse(const struct dyno_command *command, int argc, ch
     if ((int)positional->count < command->positional_min ||
         (int)positional->count > command->positional_max)
         return DYNO_FAIL(err, DYNO_E_ARG, "wants %s, got %u of those (see dyno %s --help)",
-                         command->positional != NULL ? command->positional : "flags only",
-                         positional->count, command->name);
+                         command->positional, positional->count, command->name);
     return read_config(command, given, arena, options, err);
 }
 

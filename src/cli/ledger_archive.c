@@ -74,12 +74,9 @@ enum dyno_status dyno_ledger_run_archive(struct dyno_ledger_work *work, struct d
     const struct dyno_ledger_flags *options = work->options;
     struct archiving to = {.work = work, .until_ns = UINT64_MAX};
     struct dyno_progress progress;
-    struct stat info;
     if (options->remove_shipped)
         return dyno_ledger_run_remove(work, err);
-    if (options->positional.count != 2 || stat(options->positional.items[1], &info) != 0 ||
-        !S_ISDIR(info.st_mode))
-        return DYNO_FAIL(err, DYNO_E_ARG, "archive wants the folder of one ledger");
+    DYNO_TRY(dyno_ledger_want_folder(options, "archive", err));
     if (options->until != NULL && !dyno_ns_parse(options->until, &to.until_ns))
         return DYNO_FAIL(err, DYNO_E_ARG, "--until=%s: wants 2026-01-31 or 2026-01-31T12:00:00Z",
                          options->until);

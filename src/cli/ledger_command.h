@@ -27,6 +27,9 @@ struct dyno_ledger_work {
  * work->files. */
 enum dyno_status dyno_ledger_find_files(struct dyno_ledger_work *work, uint32_t first,
                                         struct dyno_err *err);
+/* Is exactly one folder named?  E_ARG, E_NOT_FOUND; `action` is that of the command. */
+enum dyno_status dyno_ledger_want_folder(const struct dyno_ledger_flags *options,
+                                         const char *action, struct dyno_err *err);
 /* A report of numbers alone, as one object. */
 struct dyno_ledger_number {
     const char *name;

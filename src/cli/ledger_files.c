@@ -3,8 +3,25 @@
 
 #include <string.h>
 
+#include "meter/ledger/parts.h"
 #include "meter/ledger/retire.h"
 #include "meter/ledger/segment.h"
+
+/* A folder is read in the order of its files; of several arguments the files say which it is. */
+static enum dyno_status open_paths(const struct dyno_cli_list *ledgers, struct dyno_arena *arena,
+                                   struct dyno_ledger_files *files_out, struct dyno_err *err)
+{
+    struct dyno_ledger_part *parts = NULL;
+    DYNO_TRY(dyno_ledger_paths(ledgers->items, ledgers->count, arena, &files_out->names,
+                               &files_out->count, err));
+    if (ledgers->count == 1)
+        return DYNO_OK;
+    DYNO_TRY(dyno_ledger_parts_find(NULL, files_out->names, files_out->count, arena, &parts, err));
+    dyno_ledger_parts_sort(parts, files_out->count);
+    for (size_t i = 0; i < files_out->count; i++)
+        files_out->names[i] = parts[i].name;
+    return DYNO_OK;
+}
 
 enum dyno_status dyno_ledger_files_open(const struct dyno_cli_list *ledgers, const char *fleet,
                                         int64_t node, struct dyno_arena *arena,
@@ -14,8 +31,7 @@ enum dyno_status dyno_ledger_files_open(const struct dyno_cli_list *ledgers, con
     if (fleet == NULL && ledgers->count == 0)
         return DYNO_FAIL(err, DYNO_E_ARG, "--ledger=PATH or --fleet-ledger=CONNINFO is missing");
     if (fleet == NULL)
-        return dyno_ledger_paths(ledgers->items, ledgers->count, arena, &files_out->names,
-                                 &files_out->count, err);
+        return open_paths(ledgers, arena, files_out, err);
     if (ledgers->count > 0)
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "a ledger comes from files or from the fleet, which has them, too: give "

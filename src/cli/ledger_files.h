@@ -8,7 +8,7 @@
 struct dyno_ledger_files {
     struct dyno_fleet *fleet;              /* NULL: they are files of this machine */
     const struct dyno_ledger_store *store; /* to open them with */
-    const char **names;                    /* in order; NULL: nothing is open */
+    const char **names; /* by node and group, however they were given; NULL: nothing is open */
     size_t count;
 };
 

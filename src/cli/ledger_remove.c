@@ -35,11 +35,8 @@ static enum dyno_status check_flags(const struct dyno_ledger_flags *options, str
                                     struct dyno_err *err)
 {
     struct timespec now;
-    struct stat info;
     uint64_t until_ns = UINT64_MAX;
-    if (options->positional.count != 2 || stat(options->positional.items[1], &info) != 0 ||
-        !S_ISDIR(info.st_mode))
-        return DYNO_FAIL(err, DYNO_E_ARG, "archive wants the folder of one ledger");
+    DYNO_TRY(dyno_ledger_want_folder(options, "archive", err));
     if (options->fleet == NULL || options->to != NULL)
         return DYNO_FAIL(err, DYNO_E_ARG, "--remove-shipped wants --fleet-ledger, and no --to");
     if (options->until != NULL && !dyno_ns_parse(options->until, &until_ns))

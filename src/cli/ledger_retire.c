@@ -115,11 +115,11 @@ static enum dyno_status retire_locked(struct retiring *to, const char *folder, s
 static enum dyno_status retire_in_folder(struct retiring *to, struct dyno_err *err)
 {
     const struct dyno_cli_list *given = &to->work->options->positional;
-    struct stat info;
     int fd = -1;
-    if (given->count != 2 || stat(given->items[1], &info) != 0 || !S_ISDIR(info.st_mode))
+    if (given->count == 1)
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "retire wants --fleet-ledger and --node=N, or the folder of a ledger");
+    DYNO_TRY(dyno_ledger_want_folder(to->work->options, "retire", err));
     DYNO_TRY(dyno_ledger_lock(given->items[1], &fd, err));
     const enum dyno_status status = retire_locked(to, given->items[1], err);
     (void)close(fd);

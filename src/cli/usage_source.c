@@ -183,8 +183,7 @@ static enum dyno_status survey(struct dyno_usage_source *source, struct dyno_usa
         if (group->group.first_seq <= span->source.last_seq)
             return DYNO_FAIL(err, DYNO_E_ARG,
                              "record %" PRIu32 "-%" PRIu32 "-%" PRIu64
-                             " comes twice: its file is given twice, or files are not given in "
-                             "their order",
+                             " comes twice: its file is given twice",
                              group->group.node, group->group.epoch, group->group.first_seq);
         if (span->source.first_seq == 0)
             span->source.first_seq = group->group.first_seq;

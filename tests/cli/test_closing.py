@@ -428,8 +428,9 @@ def case_retired_too_early(t):
             "--key=other.pub")
     t.put("heads.jsonl", t.works("ledger", "heads", "signed", "--json").encode())
     t.works("ledger", "verify", "--heads=heads.jsonl", "--key=key.pub", "signed")
-    for args in (("ledger", "retire", "signed/00000001.ledger"), ("ledger", "retire")):
-        t.fails("E_ARG", "*retire wants --fleet-ledger and --node=N, or the folder of a ledger", *args)
+    t.fails("E_ARG", '*retire wants the folder of a ledger, and "signed/00000001.ledger" is a file', "ledger", "retire",
+            "signed/00000001.ledger")
+    t.fails("E_ARG", "*retire wants --fleet-ledger and --node=N, or the folder of a ledger", "ledger", "retire")
     t.fails("E_ARG", "*verify takes no --ledger-key", "ledger", "verify", "signed", "--ledger-key=key.pem")
 
 

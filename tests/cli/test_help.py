@@ -74,7 +74,7 @@ def case_wrong_number_of_files(t):
     t.fails("E_ARG", "dyno run: wants ENGINE|MODEL.onnx, got 0 *", "run")
     t.fails("E_ARG", "dyno run: wants ENGINE|MODEL.onnx, got 2 *", "run", "a.engine", "b.engine")
     t.fails("E_ARG", "dyno compare: wants A B, got 1 *", "compare", "a.engine")
-    t.fails("E_ARG", "dyno build: wants flags only, got 1 *", "build", "m.onnx")
+    t.fails("E_ARG", "dyno build: 'm.onnx' belongs to no flag, and this takes flags only (see dyno build --help)", "build", "m.onnx")
 
 
 def case_flag_values(t):

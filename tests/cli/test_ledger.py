@@ -249,6 +249,26 @@ def case_export(t):
     check(len(some) == 10, len(some))
 
 
+def case_files_in_any_order(t):
+    """Files and folders may be named in any order: what they hold says which it is."""
+    first, _ = make(t, records=300, segment=40)
+    t.works("ledger", "archive", "l", "--to=cold")
+    files = sorted(str(p.relative_to(t.folder)) for p in pathlib.Path(t.folder).glob("*/000000*"))
+    check(len(files) > 6 and files[-1].startswith("l/"), files)
+    ways = (("verify", "--json"), ("export",), ("heads", "--json"))
+    told = [t.works("ledger", *way, *files) for way in ways]
+    usage = lambda names: t.works("usage", *(f"--ledger={name}" for name in names), "--since=2020-01-01", "--json")
+    for names in (files[::-1], files[3:] + files[:3], ["l", "cold"]):
+        check([t.works("ledger", *way, *names) for way in ways] == told, names)
+        check(usage(names) == usage(files) and "good" in t.works("ledger", "verify", *names), names)
+    proof = lambda names: json.loads(t.works("ledger", "prove", f"3-{first}-42", *names))
+    check(proof(files[::-1]) == proof(files))
+    t.fails("E_ARG", "*comes twice: its file is given twice", "ledger", "export", *files, files[2])
+    stray = f"dyno usage: '{files[1]}' belongs to no flag: --ledger takes one value, and is given again for each further one *"
+    t.fails("E_ARG", stray, "usage", "--ledger", *files)
+    t.fails("E_ARG", f"dyno usage: '{files[0]}' belongs to no flag, and this takes flags only *", "usage", *files)
+
+
 def case_file_between_is_missing(t):
     """What is printed of several files is all that lies between them, or an error that says what is not there."""
     _, second = make(t, records=200, segment=20)
@@ -344,7 +364,11 @@ def case_archive(t):
     check(json.loads(ask("verify", "cold", "m", "--json"))["first_group"] == 0)
     make(t, "m", records=10)
     check(json.loads(ask("verify", "cold", "m", "--json"))["epochs"] == 4)
-    t.fails("E_ARG", "*archive wants the folder of one ledger", "ledger", "archive", "m/00000004.ledger")
+    t.fails("E_ARG", '*archive wants the folder of a ledger, and "m/00000004.ledger" is a file', "ledger", "archive", "m/00000004.ledger")
+    four = [str(p.relative_to(t.folder)) for p in sorted(pathlib.Path(t.path("l")).glob("*.archive"))][:4]
+    for action in ("archive", "retire"):
+        t.fails("E_ARG", f"*{action} wants one folder of a ledger, not 4 arguments", "ledger", action, *four)
+        t.fails("E_NOT_FOUND", '*"none": No such file or directory', "ledger", action, "none")
     t.fails("E_ARG", "*verify takes no --to", "ledger", "verify", "m", "--to=x")
     t.fails("E_ARG", "*--until=soon: wants *", "ledger", "archive", "m", "--until=soon")
     archive = next(pathlib.Path(t.path("cold")).iterdir())

@@ -63,7 +63,8 @@ static int compare(const void *left, const void *right)
 {
     const struct dyno_ledger_part *a = left;
     const struct dyno_ledger_part *b = right;
-    const uint64_t pairs[][2] = {{a->node, b->node}, {a->first, b->first}, {a->end, b->end}};
+    const uint64_t pairs[][2] = {
+        {a->node, b->node}, {a->first, b->first}, {a->end, b->end}, {a->file, b->file}};
     for (size_t i = 0; i < DYNO_COUNT(pairs); i++)
         if (pairs[i][0] != pairs[i][1])
             return pairs[i][0] < pairs[i][1] ? -1 : 1;
@@ -88,14 +89,19 @@ static const char *tell_missing(const struct dyno_ledger_part *before,
     return out;
 }
 
+void dyno_ledger_parts_sort(struct dyno_ledger_part *parts, size_t count)
+{
+    if (count > 0)
+        qsort(parts, count, sizeof(*parts), compare);
+}
+
 enum dyno_status dyno_ledger_parts_check(struct dyno_ledger_part *parts, size_t count,
                                          uint64_t from_ns, bool needs_begin, struct dyno_err *err)
 {
     const struct dyno_ledger_part *last = NULL; /* of its node, the one that goes furthest */
     char missing[TEXT_ROOM];
     char when[DYNO_TIME_TEXT_ROOM];
-    if (count > 0)
-        qsort(parts, count, sizeof(*parts), compare);
+    dyno_ledger_parts_sort(parts, count);
     for (size_t i = 0; i < count; i++) {
         const struct dyno_ledger_part *part = &parts[i];
         if (last != NULL && last->node != part->node)

@@ -25,6 +25,9 @@ enum dyno_status dyno_ledger_parts_find(const struct dyno_ledger_store *store,
                                         struct dyno_arena *arena,
                                         struct dyno_ledger_part **parts_out, struct dyno_err *err);
 
+/* By node and group: the order in which a ledger was written. */
+void dyno_ledger_parts_sort(struct dyno_ledger_part *parts, size_t count);
+
 /* Is every group there that was made from `from_ns` on: between the files of a node, and, with
  * needs_begin, before the first of them?  Sorts the parts by node and group.  E_NOT_FOUND names the
  * files that are missing, and those beside them. */

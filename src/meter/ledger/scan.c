@@ -49,6 +49,7 @@ struct scan {
     dyno_scan_fn *fn;
     void *arg;
     struct list marks; /* struct mark, by node and epoch once all are known */
+    size_t old_marks;  /* of them, those of other files than that which is read */
     struct list voids; /* struct dyno_record_id, by node, epoch and seq */
     uint64_t *ends;    /* of each file: groups from this number on are not looked at */
     uint64_t mark_seq; /* of the epoch that is being read */
@@ -99,8 +100,9 @@ static enum dyno_status twice(const struct mark *mark, uint64_t seq, struct dyno
 static enum dyno_status note_mark(struct scan *scan, const struct dyno_group *group,
                                   struct dyno_err *err)
 {
-    struct mark *last =
-        scan->marks.count > 0 ? (struct mark *)scan->marks.items + scan->marks.count - 1 : NULL;
+    struct mark *last = scan->marks.count > scan->old_marks
+                            ? (struct mark *)scan->marks.items + scan->marks.count - 1
+                            : NULL;
     if (last == NULL || last->node != group->node || last->epoch != group->epoch) {
         last = push(&scan->marks, sizeof(*last));
         if (last == NULL)
@@ -140,6 +142,7 @@ static enum dyno_status read_marks(struct scan *scan, struct dyno_ledger_file *f
                                    uint64_t *end_out, struct dyno_err *err)
 {
     uint64_t number = dyno_ledger_file_opening(file)->frontier.count;
+    scan->old_marks = scan->marks.count;
     for (;; number++) {
         struct dyno_ledger_group group;
         bool found = false;
