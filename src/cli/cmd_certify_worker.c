@@ -18,12 +18,12 @@
 #include "base/mem.h"
 #include "cli/certify.h"
 #include "cli/certify_card.h"
+#include "cli/certify_chain.h"
 #include "cli/flags.h"
 #include "cli/session.h"
 #include "cli/shapes.h"
 #include "meter/cert/cert.h"
 
-#define CHAIN_TRIES  5
 #define PROFILE_RUNS 3
 #define RUNS_MAX     5296U /* 662 queries of 8 */
 #define LINE_RUNS    32U
@@ -95,27 +95,7 @@ static const struct dyno_flag flags[] = {
      .max = 1e6},
 };
 
-/* --- the clock --- */
-
-/* Nanoseconds of additions that each wait for the one before: a fixed number of cycles, so the
- * time tells the clock.  The least of some tries: an interrupt only adds. */
-static uint64_t chain_ns(void)
-{
-    uint64_t least = UINT64_MAX;
-    for (int i = 0; i < CHAIN_TRIES; i++) {
-        uint64_t sum = 1;
-        const uint64_t start_ns = dyno_clock_ns();
-        for (uint32_t k = 0; k < DYNO_CERT_CHAIN_ADDS; k += 8) {
-            for (int unrolled = 0; unrolled < 8; unrolled++) {
-                sum += k;
-                __asm__ volatile("" : "+r"(sum)); /* the compiler may not fold the chain */
-            }
-        }
-        const uint64_t ns = dyno_clock_ns() - start_ns;
-        least = ns < least ? ns : least;
-    }
-    return least > 0 ? least : 1;
-}
+/* --- what others took --- */
 
 /* What hypervisors took from this machine's processors so far, on average over them. */
 static uint64_t hypervisor_ns(void)
@@ -291,7 +271,7 @@ static enum dyno_status watched_segment(struct worker *worker, struct side *side
     const struct dyno_certify_card_segment told = dyno_certify_card_end(worker->card);
     s->steal_ns = steal_ns(worker->pool) - steal_before_ns;
     if (!worker->on_gpu)
-        s->chain_ns = chain_ns();
+        s->chain_ns = dyno_certify_chain_ns();
     else
         s->chain_ns =
             told.core_mhz > 0.0 ? (uint64_t)(DYNO_CERT_CHAIN_ADDS * 1e3 / told.core_mhz) : 0;
