@@ -119,8 +119,8 @@ static uint64_t hypervisor_ns(void)
     return hz > 0 && cpus > 0 ? ticks * 1000000000U / (uint64_t)hz / (uint64_t)cpus : 0;
 }
 
-/* How long threads of this process were ready to run and had no processor, in all. */
-static uint64_t waited_ns(void)
+/* How long threads of this process but that one were ready to run and had no processor, in all. */
+static uint64_t waited_ns(pid_t but)
 {
     uint64_t sum_ns = 0;
     DIR *dir = opendir("/proc/self/task");
@@ -131,6 +131,8 @@ static uint64_t waited_ns(void)
         char path[300];
         char line[128];
         char *end = NULL;
+        if (strtoull(entry->d_name, NULL, 10) == (unsigned long long)but)
+            continue; /* with 0: "." and ".." */
         (void)snprintf(path, sizeof(path), "/proc/self/task/%s/schedstat", entry->d_name);
         FILE *file = fopen(path, "re");
         if (file == NULL)
@@ -143,12 +145,6 @@ static uint64_t waited_ns(void)
     }
     (void)closedir(dir);
     return sum_ns;
-}
-
-/* What was taken from each thread so far. */
-static uint64_t steal_ns(const struct dyno_pool *pool)
-{
-    return hypervisor_ns() + waited_ns() / (uint64_t)dyno_pool_thread_count(pool);
 }
 
 /* --- sides --- */
@@ -171,7 +167,8 @@ struct worker {
     struct side sides[2];     /* baseline, engine */
     uint32_t side_count;
     bool on_gpu;
-    struct dyno_certify_card *card; /* NULL: the CPU, or it tells nothing */
+    struct dyno_certify_card *card;   /* NULL: the CPU, or it tells nothing */
+    struct dyno_certify_chain *chain; /* NULL: a GPU */
     double segment_ms;
 };
 
@@ -261,17 +258,25 @@ static enum dyno_status segment(struct side *side, double segment_ms, uint64_t *
     return DYNO_OK;
 }
 
+/* What was taken from each thread of the pool so far. */
+static uint64_t steal_ns(const struct worker *worker)
+{
+    return hypervisor_ns() + waited_ns(dyno_certify_chain_tid(worker->chain)) /
+                                 (uint64_t)dyno_pool_thread_count(worker->pool);
+}
+
 /* With what went on beside it. */
 static enum dyno_status watched_segment(struct worker *worker, struct side *side, bool is_speedup,
                                         struct dyno_cert_segment *s, struct dyno_err *err)
 {
-    const uint64_t steal_before_ns = steal_ns(worker->pool);
+    const uint64_t steal_before_ns = steal_ns(worker);
     dyno_certify_card_begin(worker->card);
+    dyno_certify_chain_begin(worker->chain);
     DYNO_TRY(segment(side, worker->segment_ms, &s->items, &s->ns, err));
     const struct dyno_certify_card_segment told = dyno_certify_card_end(worker->card);
-    s->steal_ns = steal_ns(worker->pool) - steal_before_ns;
+    s->steal_ns = steal_ns(worker) - steal_before_ns;
     if (!worker->on_gpu)
-        s->chain_ns = dyno_certify_chain_ns();
+        s->chain_ns = dyno_certify_chain_end(worker->chain);
     else
         s->chain_ns =
             told.core_mhz > 0.0 ? (uint64_t)(DYNO_CERT_CHAIN_ADDS * 1e3 / told.core_mhz) : 0;
@@ -503,7 +508,7 @@ static enum dyno_status open_sides(struct worker *worker, struct dyno_err *err)
     if (worker->options->engine != NULL)
         DYNO_TRY(open_side(worker, worker->options->engine, err));
     return worker->on_gpu ? dyno_certify_card_open(worker->sides[0].engine, &worker->card, err)
-                          : DYNO_OK;
+                          : dyno_certify_chain_open(dyno_certify_chain_ns, &worker->chain, err);
 }
 
 static enum dyno_status run(const void *opaque, struct dyno_err *err)
@@ -524,6 +529,7 @@ static enum dyno_status run(const void *opaque, struct dyno_err *err)
     if (status == DYNO_OK)
         status = measure(&worker, err);
     dyno_certify_card_close(worker.card);
+    dyno_certify_chain_close(worker.chain);
     for (uint32_t s = 0; s < worker.side_count; s++)
         dyno_engine_close(worker.sides[s].engine);
     dyno_pool_destroy(worker.pool);

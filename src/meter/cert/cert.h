@@ -59,10 +59,10 @@ struct dyno_cert_hash {
 /* Runs one after the other on one side. */
 struct dyno_cert_segment {
     uint64_t items;
-    uint64_t ns; /* on a GPU: between the events around the runs */
-    uint64_t
-        chain_ns; /* the timed chain of dependent additions, beside it; on a GPU: as many cycles
-                   * at the mean clock that the card told meanwhile, 0 where it tells none */
+    uint64_t ns;       /* on a GPU: between the events around the runs */
+    uint64_t chain_ns; /* the chain of dependent additions, timed every 50 ms meanwhile and once
+                        * after it, the mean; on a GPU: as many cycles at the mean clock that the
+                        * card told meanwhile, 0 where it tells none */
     uint64_t steal_ns; /* what a hypervisor and other processes took from its threads meanwhile */
 };
 /* A B B A.  A is the baseline; B is it too (control) or the engine (speed-up). */
