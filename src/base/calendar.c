@@ -46,6 +46,14 @@ const char *dyno_time_text(int64_t time_s, char out[DYNO_TIME_TEXT_ROOM])
     return out;
 }
 
+const char *dyno_day_text(int64_t time_s, char out[DYNO_TIME_TEXT_ROOM])
+{
+    const struct tm fields = fields_of(time_s);
+    if (strftime(out, DYNO_TIME_TEXT_ROOM, "%Y-%m-%d", &fields) == 0)
+        out[0] = 0;
+    return out;
+}
+
 bool dyno_time_parse(const char *text, int64_t *time_s_out)
 {
     static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"};

@@ -29,6 +29,8 @@ void dyno_period_of(enum dyno_period period, int64_t day, int64_t *first_out, in
 
 /* "2026-01-31T00:00:00Z"; a time outside the years 1970 to 9999 is cut to them. */
 const char *dyno_time_text(int64_t time_s, char out[DYNO_TIME_TEXT_ROOM]);
+/* Its day alone: "2026-01-31". */
+const char *dyno_day_text(int64_t time_s, char out[DYNO_TIME_TEXT_ROOM]);
 
 /* The inverse; "2026-01-31" is its midnight.  False: it is neither, or no day of the years 1970 to
  * 9999. */

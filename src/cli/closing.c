@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/hex.h"
+#include "cli/parties.h"
 #include "rate/document.h"
 
 #define FILE_BYTES_MAX ((size_t)256 << 20)
@@ -75,6 +76,10 @@ void dyno_closing_print(const struct dyno_closing *closing, struct dyno_strbuf *
     dyno_json_put_str(&json, "from", dyno_time_text(closing->first_s, when));
     dyno_json_put_str(&json, "until", dyno_time_text(closing->next_s, when));
     dyno_json_put_str(&json, "billed_from", dyno_time_text(made_of->billed_from_s, when));
+    if (made_of->form >= 3) {
+        dyno_json_put_str(&json, "issued", dyno_day_text(made_of->issued_s, when));
+        dyno_parties_json(&closing->parties, &json);
+    }
     dyno_json_put_str(&json, "tariffs", made_of->tariffs);
     dyno_json_put_str(&json, "factors", made_of->factors);
     dyno_invoice_heads_json(made_of, &json);

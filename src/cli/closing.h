@@ -28,9 +28,21 @@ struct dyno_closing_invoice {
     const char *number, *tenant, *total, *sha256;
 };
 
+struct dyno_customer {
+    const char *tenant;
+    struct dyno_party party;
+};
+
+struct dyno_parties {
+    struct dyno_party seller;
+    struct dyno_customer *customers; /* by tenant */
+    size_t customer_count;
+};
+
 struct dyno_closing {
     struct dyno_invoice_closing made_of;
     const char *platform;
+    struct dyno_parties parties;
     int64_t first_s, next_s;
     struct dyno_closing_credit *credits;
     size_t credit_count;
@@ -49,6 +61,7 @@ enum dyno_status dyno_closing_parse(const char *text, size_t bytes, struct dyno_
 /* What a final invoice says that it was made of. */
 struct dyno_invoice_claim {
     const char *platform, *number, *tenant;
+    struct dyno_parties parties; /* the seller, and its tenant */
     int64_t first_s, next_s, credit_before_nano;
     struct dyno_invoice_closing made_of;
 };

@@ -3,7 +3,7 @@
 
 #include "base/calendar.h"
 #include "base/hex.h"
-#include "cli/closing.h"
+#include "cli/parties.h"
 #include "meter/ledger/head.h"
 
 #define ROWS_MAX 1000000
@@ -53,6 +53,19 @@ static enum dyno_status time_of(const struct dyno_json *object, const char *key,
     return dyno_time_parse(text, time_s_out)
                ? DYNO_OK
                : DYNO_FAIL(err, DYNO_E_FORMAT, "%s must be a time, as 2026-11-01T00:00:00Z", key);
+}
+
+/* A day on which it can have been made. */
+static enum dyno_status day_of_issue(const struct dyno_json *object, int64_t next_s,
+                                     int64_t *day_s_out, struct dyno_err *err)
+{
+    const char *text = NULL;
+    DYNO_TRY(text_of(object, "issued", &text, err));
+    return strlen(text) == 10 && dyno_time_parse(text, day_s_out) &&
+                   *day_s_out + DYNO_DAY_S > next_s
+               ? DYNO_OK
+               : DYNO_FAIL(err, DYNO_E_FORMAT,
+                           "issued must be a day that is not before the period's end");
 }
 
 static enum dyno_status nano_of(const struct dyno_json *object, const char *key, int64_t *nano_out,
@@ -197,6 +210,10 @@ enum dyno_status dyno_closing_parse(const char *text, size_t bytes, struct dyno_
     DYNO_TRY(time_of(root, "until", &out->next_s, err));
     if (out->next_s <= out->first_s || out->made_of.billed_from_s > out->first_s)
         return DYNO_FAIL(err, DYNO_E_FORMAT, "its times are in no order");
+    if (out->made_of.form >= 3) {
+        DYNO_TRY(day_of_issue(root, out->next_s, &out->made_of.issued_s, err));
+        DYNO_TRY(dyno_parties_read(root, arena, &out->parties, err));
+    }
     DYNO_TRY(read_credits(root, arena, out, err));
     DYNO_TRY(read_invoices(root, arena, out, err));
     DYNO_TRY(text_of(root, "currency", &out->currency, err));
@@ -207,6 +224,18 @@ enum dyno_status dyno_closing_parse(const char *text, size_t bytes, struct dyno_
 }
 
 /* --- invoices --- */
+
+static enum dyno_status read_parties(const struct dyno_json *root, struct dyno_arena *arena,
+                                     struct dyno_invoice_claim *out, struct dyno_err *err)
+{
+    out->parties.customers = dyno_arena_alloc(arena, 1, sizeof(*out->parties.customers));
+    if (out->parties.customers == NULL)
+        return DYNO_NOMEM(err);
+    out->parties.customers[0].tenant = out->tenant;
+    out->parties.customer_count = 1;
+    DYNO_TRY(dyno_party_read(root, "seller", arena, &out->parties.seller, err));
+    return dyno_party_read(root, "customer", arena, &out->parties.customers[0].party, err);
+}
 
 enum dyno_status dyno_invoice_claim_parse(const char *text, size_t bytes, struct dyno_arena *arena,
                                           struct dyno_invoice_claim *claim_out,
@@ -227,6 +256,10 @@ enum dyno_status dyno_invoice_claim_parse(const char *text, size_t bytes, struct
     DYNO_TRY(text_of(root, "tenant", &out->tenant, err));
     DYNO_TRY(time_of(root, "from", &out->first_s, err));
     DYNO_TRY(time_of(root, "until", &out->next_s, err));
+    if (out->made_of.form >= 3) {
+        DYNO_TRY(day_of_issue(root, out->next_s, &out->made_of.issued_s, err));
+        DYNO_TRY(read_parties(root, arena, out, err));
+    }
     DYNO_TRY(nano_of(root, "credit_before", &out->credit_before_nano, err));
     DYNO_TRY(read_made_of(closing, arena, &out->made_of, err));
     return out->next_s > out->first_s && out->made_of.billed_from_s <= out->first_s &&

@@ -32,6 +32,12 @@ static const struct dyno_flag flags[] = {
      .kind = DYNO_FLAG_STR,
      AT(platform),
      .fallback_text = "the platform"},
+    {.name = "--parties",
+     .value = "FILE",
+     .help = "JSON: names, addresses and tax numbers of seller and customers, to stand on invoices "
+             "(docs/tariffs.md)",
+     .kind = DYNO_FLAG_STR,
+     AT(parties)},
     {.name = "--credit",
      .value = "TENANT=AMOUNT",
      .help = "Prepaid by a tenant; beside what the last closing left, where there is one. May be "
@@ -113,6 +119,7 @@ static enum dyno_status draft(struct dyno_invoicing *work, struct dyno_err *err)
     const struct dyno_invoice_options *options = work->options;
     struct dyno_closings closings = {0};
     work->platform = options->platform;
+    DYNO_TRY(dyno_invoicing_parties(work, err));
     work->factors = options->bill.factors;
     DYNO_TRY(dyno_bill_book(options->bill.tariffs, work->arena, &work->book, err));
     if (options->books != NULL)
@@ -177,6 +184,9 @@ static enum dyno_status check_flags(const struct dyno_invoice_options *options,
         (options->credits.count > 0 || options->bill.period != NULL ||
          options->bill.since != NULL || options->bill.until != NULL))
         return DYNO_FAIL(err, DYNO_E_ARG, "a final invoice knows its period and credit itself");
+    if ((options->number != NULL || options->verify != NULL) && options->parties != NULL)
+        return DYNO_FAIL(err, DYNO_E_ARG,
+                         "--parties is for a draft or --final: a final invoice has its own");
     if ((options->records || options->line != 0) && (options->is_final || options->verify != NULL))
         return DYNO_FAIL(err, DYNO_E_ARG,
                          "--records is of a draft, or of a final invoice by its --number");

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/hex.h"
 #include "cli/invoicing.h"
+#include "cli/parties.h"
 #include "meter/cert/factor_file.h"
 
 #define NS_A_S      UINT64_C(1000000000)
@@ -265,6 +266,8 @@ static enum dyno_status derive(struct final *final, struct dyno_err *err)
     final->texts = dyno_arena_alloc(work->arena, count + 1, sizeof(*final->texts));
     if (final->closing.invoices == NULL || final->texts == NULL)
         return DYNO_NOMEM(err);
+    DYNO_TRY(dyno_parties_of(&work->parties, work->statement, work->arena, &final->closing.parties,
+                             err));
     for (size_t i = 0; i < count; i++)
         DYNO_TRY(add_invoice(final, i, err));
     DYNO_TRY(add_sums(final, err));
@@ -379,10 +382,12 @@ static enum dyno_status close_new(struct final *final, struct dyno_err *err)
     DYNO_TRY(check_order(final, last, err));
     DYNO_TRY(check_begin(final, err));
     final->made_of.form = DYNO_RATE_FORM;
+    final->made_of.issued_s = dyno_day_of(dyno_now_s()) * DYNO_DAY_S;
     final->made_of.number = count + 1;
     final->made_of.before = last != NULL ? final->before.sha256s[count - 1] : "";
     final->made_of.billed_from_s = last != NULL ? last->made_of.billed_from_s : work->first_s;
     work->platform = work->options->platform;
+    DYNO_TRY(dyno_invoicing_parties(work, err));
     if (last != NULL)
         DYNO_TRY(load_kept_book(final, last->made_of.tariffs, &book_before, err));
     if (work->options->bill.tariffs == NULL)
@@ -451,6 +456,7 @@ static enum dyno_status derive_again(struct final *final, const struct dyno_clos
     struct dyno_invoicing *work = final->work;
     final->made_of = closing->made_of;
     work->platform = closing->platform;
+    work->parties = closing->parties;
     work->first_s = closing->first_s;
     work->next_s = closing->next_s;
     work->credits = closing->credits;

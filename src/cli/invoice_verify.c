@@ -114,6 +114,7 @@ static enum dyno_status derive(struct dyno_invoicing *work, const struct dyno_in
     struct dyno_node_files *nodes = NULL;
     size_t node_count = 0;
     work->platform = claim->platform;
+    work->parties = claim->parties;
     work->first_s = claim->first_s;
     work->next_s = claim->next_s;
     work->credits = dyno_arena_alloc(work->arena, 1, sizeof(*work->credits));

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "cli/parties.h"
 #include "meter/ledger/head.h"
 
 bool dyno_invoice_wants_json(const struct dyno_invoice_options *options)
@@ -151,12 +152,20 @@ const struct dyno_account *dyno_invoicing_account(const struct dyno_invoicing *w
     return NULL;
 }
 
+enum dyno_status dyno_invoicing_parties(struct dyno_invoicing *work, struct dyno_err *err)
+{
+    const char *path = work->options->parties;
+    return path == NULL ? DYNO_OK : dyno_parties_load(path, work->arena, &work->parties, err);
+}
+
 enum dyno_status dyno_invoicing_print(const struct dyno_invoicing *work,
                                       const struct dyno_account *account, const char *number,
                                       enum dyno_invoice_format format, bool is_first,
                                       struct dyno_strbuf *out, struct dyno_err *err)
 {
     struct dyno_invoice invoice = {.platform = work->platform,
+                                   .seller = work->parties.seller,
+                                   .customer = dyno_parties_find(&work->parties, account->tenant),
                                    .number = number,
                                    .closing = work->closing,
                                    .statement = work->statement,

@@ -10,7 +10,7 @@ struct dyno_invoice_options {
     struct dyno_cli_list positional;
     struct dyno_bill_options bill;
     struct dyno_cli_list credits;
-    const char *tenant, *format, *out, *platform, *books, *number, *verify;
+    const char *tenant, *format, *out, *platform, *books, *number, *verify, *parties;
     int64_t line;
     bool json, is_final, is_first, records;
 };
@@ -24,6 +24,7 @@ struct dyno_invoicing {
     struct dyno_arena *arena;
     const struct dyno_tariff_book *book;
     const char *platform;
+    struct dyno_parties parties;
     int64_t first_s, next_s;
     const struct dyno_invoice_closing *closing; /* NULL: a draft */
     const char *factors;                        /* file of the table of devices; NULL: none */
@@ -45,6 +46,9 @@ enum dyno_status dyno_invoicing_files(struct dyno_invoicing *work, struct dyno_e
 /* Rate it; fills in the second half.  E_DENIED: it is to be final, and cites trials. */
 enum dyno_status dyno_invoicing_rate(struct dyno_invoicing *work, struct dyno_err *err);
 void dyno_invoicing_fini(struct dyno_invoicing *work); /* all but the arena */
+
+/* Of --parties, where it is given. */
+enum dyno_status dyno_invoicing_parties(struct dyno_invoicing *work, struct dyno_err *err);
 
 /* Adds the document of one account. */
 enum dyno_status dyno_invoicing_print(const struct dyno_invoicing *work,

@@ -214,6 +214,13 @@ static void print_closing(const struct dyno_invoice_closing *closing, struct dyn
     }
 }
 
+/* Under a field's first line. */
+static void print_party(const struct dyno_party *party, struct dyno_strbuf *out)
+{
+    for (size_t i = 0; i < party->line_count; i++)
+        dyno_strbuf_printf(out, "         %s\n", party->lines[i]);
+}
+
 static void print_text(const struct dyno_invoice *invoice, struct dyno_strbuf *out)
 {
     const struct dyno_statement *statement = invoice->statement;
@@ -224,11 +231,16 @@ static void print_text(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     /* What is below nothing is given back. */
     dyno_strbuf_printf(out, "%s%s from %s\n", invoice->closing != NULL ? "" : "DRAFT ",
                        account->total_minor < 0 ? "CREDIT NOTE" : "INVOICE", invoice->platform);
+    print_party(&invoice->seller, out);
     if (invoice->number[0] != 0)
         dyno_strbuf_printf(out, "Number   %s\n", invoice->number);
+    if (invoice->closing != NULL && invoice->closing->form >= 3)
+        dyno_strbuf_printf(out, "Issued   %s\n", dyno_day_text(invoice->closing->issued_s, first));
     if (invoice->has_trials)
         dyno_strbuf_puts(out, "By trial certificates: to be looked at, and no bill\n");
-    dyno_strbuf_printf(out, "To       %s\nPeriod   %s to %s\nAmounts  %s\n\n", account->tenant,
+    dyno_strbuf_printf(out, "To       %s\n", account->tenant);
+    print_party(&invoice->customer, out);
+    dyno_strbuf_printf(out, "Period   %s to %s\nAmounts  %s\n\n",
                        dyno_time_text(statement->first_s, first),
                        dyno_time_text(statement->next_s, next), statement->currency->code);
     print_lines(invoice, out);
@@ -258,7 +270,10 @@ static void print_csv(const struct dyno_invoice *invoice, bool with_header, stru
                          "tariff,tariff_version,late,taken_back,usage,requests,items,device_ns,"
                          "reference_ns,unit,quantity,unit_price,exact,amount,currency,"
                          "requests_after_certificate,requests_of_another_tariff,"
-                         "requests_while_suspended\r\n");
+                         "requests_while_suspended,invoice,issued\r\n");
+    char issued[DYNO_TIME_TEXT_ROOM] = "";
+    if (invoice->closing != NULL && invoice->closing->form >= 3)
+        (void)dyno_day_text(invoice->closing->issued_s, issued);
     for (size_t i = 0; i < invoice->account->line_count; i++) {
         const struct dyno_line *line = &invoice->account->lines[i];
         struct dyno_line_words words;
@@ -283,7 +298,7 @@ static void print_csv(const struct dyno_invoice *invoice, bool with_header, stru
             line->speed_up_ppm > 0 ? dyno_decimal_text(line->speed_up_ppm, 6, 0, speed_up) : "");
         dyno_csv_text(out, line->tariff != NULL ? line->tariff->name : "");
         dyno_strbuf_printf(
-            out, ",%lld,%s,%s,%s,%llu,%llu,%s,%s,%s,%s,%s,%s,%s,%s,%llu,%llu,%llu\r\n",
+            out, ",%lld,%s,%s,%s,%llu,%llu,%s,%s,%s,%s,%s,%s,%s,%s,%llu,%llu,%llu,%s,%s\r\n",
             line->tariff != NULL ? (long long)line->tariff->version : 0,
             line->is_late ? "true" : "false", line->is_taken_back ? "true" : "false",
             line->kind == DYNO_LINE_USAGE ? dyno_usage_kind_text(line->usage) : "",
@@ -293,7 +308,8 @@ static void print_csv(const struct dyno_invoice *invoice, bool with_header, stru
                            reference_ns),
             words.unit, words.quantity, words.unit_price, words.exact, words.amount,
             invoice->statement->currency->code, (unsigned long long)line->lapsed,
-            (unsigned long long)line->unclaimed, (unsigned long long)line->suspended);
+            (unsigned long long)line->unclaimed, (unsigned long long)line->suspended,
+            invoice->number, issued);
     }
 }
 

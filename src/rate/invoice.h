@@ -37,12 +37,20 @@ struct dyno_invoice_closing {
     int64_t billed_from_s; /* of the first one: nothing earlier is billed late */
     const char *tariffs;   /* the SHA-256 of the book, hexadecimal */
     const char *factors;   /* that of the table of devices; "": there was none */
+    int64_t issued_s;      /* the day (UTC) that it was made; from form 3 on */
     const struct dyno_invoice_head *heads;
     size_t head_count;
 };
 
+/* A name, an address, a tax number, as lines. */
+struct dyno_party {
+    const char *const *lines;
+    size_t line_count; /* 0: nothing is known */
+};
+
 struct dyno_invoice {
-    const char *platform;                       /* who issues it */
+    const char *platform; /* who issues it */
+    struct dyno_party seller, customer;
     const char *number;                         /* "": a draft */
     const struct dyno_invoice_closing *closing; /* NULL: a draft */
     const struct dyno_statement *statement;

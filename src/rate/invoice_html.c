@@ -45,6 +45,20 @@ static void field(struct dyno_strbuf *out, const char *name, const char *value)
     dyno_strbuf_puts(out, "</b>\n");
 }
 
+/* A name, and what is known of whose it is. */
+static void party(struct dyno_strbuf *out, const char *title, const char *name,
+                  const struct dyno_party *lines)
+{
+    dyno_strbuf_printf(out, "<span>%s</span><div><b>", title);
+    dyno_html_text(out, name);
+    dyno_strbuf_puts(out, "</b>");
+    for (size_t i = 0; i < lines->line_count; i++) {
+        dyno_strbuf_puts(out, "<br>");
+        dyno_html_text(out, lines->lines[i]);
+    }
+    dyno_strbuf_puts(out, "</div>\n");
+}
+
 static void cell(struct dyno_strbuf *out, const char *text)
 {
     dyno_strbuf_puts(out, "<td>");
@@ -154,6 +168,7 @@ void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     const struct dyno_statement *statement = invoice->statement;
     const struct dyno_account *account = invoice->account;
     char total[DYNO_MONEY_ROOM];
+    char issued[DYNO_TIME_TEXT_ROOM];
     const bool is_final = invoice->closing != NULL;
     const char *title = account->total_minor < 0 ? "Credit note" : "Invoice";
     dyno_strbuf_puts(out, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
@@ -164,10 +179,12 @@ void dyno_invoice_html(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     dyno_html_text(out, account->tenant);
     dyno_strbuf_printf(out, "</title>\n<style>%s</style>\n<h1>%s%s</h1>\n<div class=\"to\">\n",
                        style, title, is_final ? "" : " <span class=\"draft\">(draft)</span>");
-    field(out, "From", invoice->platform);
-    field(out, "To", account->tenant);
+    party(out, "From", invoice->platform, &invoice->seller);
+    party(out, "To", account->tenant, &invoice->customer);
     if (is_final)
         field(out, "Number", invoice->number);
+    if (is_final && invoice->closing->form >= 3)
+        field(out, "Issued", dyno_day_text(invoice->closing->issued_s, issued));
     if (invoice->has_trials)
         field(out, "Note", "By trial certificates: to be looked at, and no bill");
     print_period(statement, out);

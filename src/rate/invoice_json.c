@@ -132,6 +132,14 @@ void dyno_invoice_json(const struct dyno_invoice *invoice, struct dyno_strbuf *o
     dyno_json_put_str(&json, "number", invoice->number);
     dyno_json_put_str(&json, "status", invoice->closing != NULL ? "final" : "draft");
     dyno_json_put_bool(&json, "by_trial_certificates", invoice->has_trials);
+    if (statement->form >= 3) {
+        dyno_json_put_str_or_null(
+            &json, "issued",
+            invoice->closing != NULL ? dyno_day_text(invoice->closing->issued_s, when) : NULL);
+        dyno_json_put_strs(&json, "seller", invoice->seller.lines, invoice->seller.line_count);
+        dyno_json_put_strs(&json, "customer", invoice->customer.lines,
+                           invoice->customer.line_count);
+    }
     dyno_json_put_str(&json, "tenant", account->tenant);
     dyno_json_put_str(&json, "from", dyno_time_text(statement->first_s, when));
     dyno_json_put_str(&json, "until", dyno_time_text(statement->next_s, when));
