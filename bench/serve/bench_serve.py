@@ -321,9 +321,9 @@ def bench_images(args, engine, batch, seconds):
 
 def served_images(server, body, clients, streams, seconds):
     """Over the middle of the load: answers by the server's own count."""
-    load = subprocess.Popen(["h2load", "-t1", f"-c{clients}", f"-m{streams}", f"-D{seconds + 2}", "-d", body, *HEADERS,
+    load = subprocess.Popen(["h2load", "-t1", f"-c{clients}", f"-m{streams}", f"-D{seconds + 1}", "-d", body, *HEADERS,
                              f"http://127.0.0.1:{server.ports['grpc']}{INFER}"], stdout=subprocess.DEVNULL)
-    time.sleep(1.5)
+    time.sleep(0.7)
     start, before = time.monotonic(), server.metric("nv_inference_request_success")
     time.sleep(seconds)
     end, after = time.monotonic(), server.metric("nv_inference_request_success")
@@ -412,7 +412,7 @@ def measure_meter(args):
     rows.append(row("tiny model, 256 in flight, metered against not", pairs, 0.85, "requests/s"))
     engine = resnet_engine(args, args.batch)
     image = grpc_body(WORK / "image.grpc", "resnet50", "input", [1, 3, 224, 224], bytes(4 * 3 * 224 * 224))
-    pairs = both({"resnet50": engine}, lambda s: served_images(s, image, 4, args.batch // 2, max(args.seconds, 6)),
+    pairs = both({"resnet50": engine}, lambda s: served_images(s, image, 4, args.batch // 2, max(args.seconds, 2)),
                  [f"--threads={args.threads}"], {"resnet50": {"max_batch_size": args.batch}})
     rows.append(row("ResNet-50, metered against not", pairs, 0.97, "images/s"))
     return rows
