@@ -9,7 +9,7 @@ set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: rootfs.sh OUT PROGRAM|LIBRARY..." >&2; exit 64; }
 out=$1
 shift
-[ ! -e "$out" ] || { echo "rootfs.sh: $out is there already" >&2; exit 64; }
+[ ! -e "$out" ] || { echo "rootfs.sh: $out is there already" >&2; exit 73; }
 mkdir -p "$out"/{usr/bin,etc,proc,dev,tmp,models,var/lib/dyno,var/cache/dyno}
 chmod 1777 "$out/tmp"
 chown 65532:65532 "$out/var/lib/dyno" "$out/var/cache/dyno" 2>/dev/null || true # only root can, and only an image needs it

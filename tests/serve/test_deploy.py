@@ -101,7 +101,7 @@ def case_root_file_system(t):
         check(status == 200 and json.loads(text)["outputs"][0]["data"] == list(range(16)), text)
     check(os.stat(f"/proc/{server.worker()}").st_uid == 65532, "it runs as somebody else")
     again = run(script, root, t.build / "dyno-serve")
-    check(again.returncode == 64 and "is there already" in again.stderr, again)
+    check(again.returncode == 73 and "is there already" in again.stderr, again)
     missing = run(script, t.folder / "other", t.build / "dyno-serve", "libnothing.so.9")
     check(missing.returncode == 66 and "no library libnothing.so.9" in missing.stderr, missing)
 
