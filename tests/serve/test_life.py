@@ -1,7 +1,9 @@
 """Starting, loading, reloading, draining; what is linked; metrics."""
+import contextlib
 import json
 import pathlib
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -210,6 +212,26 @@ def case_not_ready_while_draining(t):
         check(server.request("GET", "/v2/health/live")[0] == 200, "not live")
         check(server.request("POST", "/v2/models/identity/infer", BODY)[0] == 200, "does not serve on")
     while_it_drains(lambda seconds: t.start(f"--drain-secs={seconds}"), look)
+
+
+def case_scraped_until_the_end(t):
+    """Whoever comes to the metrics' port while the server ends, and in its last turn, ends nothing."""
+    for _ in range(5):
+        server, over = t.start(), threading.Event()
+
+        def come(port=server.metrics, over=over):
+            while not over.is_set():
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        threads = [threading.Thread(target=come) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            server.stop()
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
 
 
 def case_metrics(t):

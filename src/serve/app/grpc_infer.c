@@ -110,7 +110,7 @@ static void answer_unary(struct dyno_call *call)
     hold(call);
     if (call->status == DYNO_OK && grpc->stream.h2 != NULL)
         call->status = write_result(call, 0, &seg);
-    call->has_left = seg != NULL;
+    call->has_left = seg != NULL && !grpc->is_finished; /* its deadline may have passed */
     if (seg != NULL)
         dyno_grpc_send(grpc, seg);
     dyno_grpc_release(grpc);
@@ -138,7 +138,7 @@ static void answer_of_stream(struct dyno_call *call)
         finish_failed(call);
         return;
     }
-    call->has_left = call->status == DYNO_OK;
+    call->has_left = call->status == DYNO_OK && !grpc->is_finished;
     if (call->status != DYNO_OK)
         seg = write_stream_error(call);
     if (seg != NULL)

@@ -88,9 +88,11 @@ static void close_io(struct dyno_mail *mail)
 {
     struct dyno_io *io =
         (struct dyno_io *)(void *)((char *)mail - offsetof(struct dyno_io, close_mail));
-    dyno_port_close_all(&io->http);
-    dyno_port_close_all(&io->grpc);
-    dyno_port_close_all(&io->metrics);
+    struct dyno_port *const ports[] = {&io->http, &io->grpc, &io->metrics};
+    for (size_t i = 0; i < DYNO_COUNT(ports); i++) {
+        dyno_port_stop(ports[i]); /* nobody comes any more in this turn */
+        dyno_port_close_all(ports[i]);
+    }
     /* What was closed is let go at the end of this turn; the loop stops after it. */
     dyno_loop_stop(io->loop);
 }

@@ -192,7 +192,8 @@ static bool is_late(struct dyno_conn *conn, uint64_t now_ns)
 static void drain(struct dyno_conn *conn)
 {
     const struct dyno_h1 *h1 = (struct dyno_h1 *)(void *)conn;
-    if (h1->request == NULL)
+    /* What has come and is not read yet is answered first; that closes it, too. */
+    if (h1->request == NULL && dyno_conn_waiting(conn) == 0)
         dyno_conn_close_when_sent(conn);
 }
 
