@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "db/db_fail.h"
 #include "db/log_vfs.h"
@@ -209,8 +210,8 @@ static enum dyno_status open_handle(struct dyno_db *db, int flags, struct dyno_e
 {
     struct stat info;
     if (stat(db->path, &info) != 0)
-        return DYNO_FAIL(err, errno == ENOENT ? DYNO_E_NOT_FOUND : DYNO_E_IO, "%s \"%s\": %s",
-                         db->kind->what, db->path, strerror(errno));
+        return DYNO_FAIL(err, dyno_file_read_status(errno), "%s \"%s\": %s", db->kind->what,
+                         db->path, strerror(errno));
     if (!S_ISREG(info.st_mode))
         return DYNO_FAIL(err, DYNO_E_IO, "%s \"%s\": not a regular file", db->kind->what, db->path);
     const size_t room = strlen(db->path) + 3;

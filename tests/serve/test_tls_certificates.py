@@ -183,7 +183,7 @@ def case_refuses_to_start(t):
                               "--http-port=0", "--grpc-port=0", "--metrics-port=0", *flags],
                              capture_output=True, text=True, timeout=PATIENCE_S, check=False,
                              stdin=subprocess.DEVNULL, env={**os.environ, **env})
-        check(got.returncode in (64, 65, 69, 74, 75) and re.search(says, got.stderr), got)
+        check(got.returncode in (64, 65, 66, 69, 74, 75) and re.search(says, got.stderr), got)
         check(got.stderr.count("\n") == 1, got.stderr)
 
     def cert_of(name):

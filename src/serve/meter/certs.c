@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/calendar.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -110,7 +111,8 @@ static enum dyno_status read_folder(struct dyno_meter *meter, struct dyno_err *e
 {
     DIR *folder = opendir(meter->options.certificates);
     if (folder == NULL)
-        return DYNO_FAIL(err, DYNO_E_IO, "%s: %s", meter->options.certificates, strerror(errno));
+        return DYNO_FAIL(err, dyno_file_read_status(errno), "%s: %s", meter->options.certificates,
+                         strerror(errno));
     struct dyno_cert_shelf *shelf = dyno_alloc(1, sizeof(*shelf));
     if (shelf == NULL) {
         (void)closedir(folder);

@@ -37,8 +37,8 @@ struct dyno_tls_protocol {
 };
 extern const struct dyno_tls_protocol dyno_tls_http1, dyno_tls_http2;
 
-/* Load OpenSSL and read the files.  E_UNSUPPORTED without the library; E_IO, E_FORMAT, E_ARG,
- * E_LIMIT name a file and the rule. */
+/* Load OpenSSL and read the files.  E_UNSUPPORTED without the library; E_NOT_FOUND, E_IO, E_FORMAT,
+ * E_ARG, E_LIMIT name a file and the rule. */
 enum dyno_status dyno_tls_create(const struct dyno_tls_options *options, struct dyno_tls **tls_out,
                                  struct dyno_err *err);
 void dyno_tls_destroy(struct dyno_tls *tls); /* no session is left; accepts NULL */

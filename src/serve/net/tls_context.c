@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -56,7 +57,8 @@ static enum dyno_status open_pem(const char *path, char *data, BIO **bio_out, st
     size_t bytes = 0;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return DYNO_FAIL(err, DYNO_E_IO, "cannot open '%s': %s", path, strerror(errno));
+        return DYNO_FAIL(err, dyno_file_read_status(errno), "cannot open '%s': %s", path,
+                         strerror(errno));
     enum dyno_status status = fstat(fd, &info) == 0 && S_ISREG(info.st_mode)
                                   ? read_whole(fd, path, data, &bytes, err)
                                   : DYNO_FAIL(err, DYNO_E_IO, "'%s' is no regular file", path);
