@@ -244,8 +244,8 @@ const struct dyno_command dyno_command_invoice = {
     .summary = "Invoices of a period, out of a ledger and a book of tariffs",
     .text =
         "The same ledger, book and period give the same bytes. Without --final it is a draft. "
-        "--final closes a period: its invoices name what they were made of, and are never written "
-        "again; what comes late, and what turns out otherwise, is on the next ones. --verify "
+        "--final closes a period (the first of all with --first): its invoices name what they were "
+        "made of, and are never written again; what comes late, and what turns out otherwise, is on the next ones. --verify "
         "replays one against the ledger. --records shows what a line is made of.",
     .flags = flags,
     .flag_count = DYNO_COUNT(flags),

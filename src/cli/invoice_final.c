@@ -491,6 +491,25 @@ static enum dyno_status begin(struct final *final, struct dyno_invoicing *work,
     return dyno_node_files_find(work, &final->nodes, &final->node_count, err);
 }
 
+/* Who sells and who buys was said when the period was closed. */
+static enum dyno_status check_parties(const struct final *final, const struct dyno_closing *closing,
+                                      struct dyno_err *err)
+{
+    const struct dyno_invoicing *work = final->work;
+    const char *path = work->options->parties;
+    struct dyno_parties all;
+    struct dyno_parties said;
+    if (path == NULL)
+        return DYNO_OK;
+    DYNO_TRY(dyno_parties_load(path, work->arena, &all, err));
+    DYNO_TRY(dyno_parties_of(&all, work->statement, work->arena, &said, err));
+    if (dyno_parties_same(&said, &closing->parties))
+        return DYNO_OK;
+    return DYNO_FAIL(err, DYNO_E_EXISTS,
+                     "closing %" PRIu64 " in %s names other parties than %s, and keeps them",
+                     closing->made_of.number, final->folder, path);
+}
+
 static enum dyno_status close_period(struct final *final, struct dyno_err *err)
 {
     struct dyno_invoicing *work = final->work;
@@ -500,6 +519,7 @@ static enum dyno_status close_period(struct final *final, struct dyno_err *err)
             continue;
         DYNO_TRY(check_begin(final, err));
         DYNO_TRY(check_again(final, closing, err));
+        DYNO_TRY(check_parties(final, closing, err));
         DYNO_TRY(settle_invoices(final, err));
         return say(final, true, err);
     }

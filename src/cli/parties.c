@@ -123,6 +123,23 @@ enum dyno_status dyno_parties_of(const struct dyno_parties *parties,
     return DYNO_OK;
 }
 
+static bool same_lines(const struct dyno_party *a, const struct dyno_party *b)
+{
+    bool same = a->line_count == b->line_count;
+    for (size_t i = 0; same && i < a->line_count; i++)
+        same = strcmp(a->lines[i], b->lines[i]) == 0;
+    return same;
+}
+
+bool dyno_parties_same(const struct dyno_parties *a, const struct dyno_parties *b)
+{
+    bool same = same_lines(&a->seller, &b->seller) && a->customer_count == b->customer_count;
+    for (size_t i = 0; same && i < a->customer_count; i++)
+        same = strcmp(a->customers[i].tenant, b->customers[i].tenant) == 0 &&
+               same_lines(&a->customers[i].party, &b->customers[i].party);
+    return same;
+}
+
 void dyno_parties_json(const struct dyno_parties *parties, struct dyno_json_writer *json)
 {
     dyno_json_put_strs(json, "seller", parties->seller.lines, parties->seller.line_count);

@@ -27,6 +27,8 @@ struct dyno_party dyno_parties_find(const struct dyno_parties *parties, const ch
 enum dyno_status dyno_parties_of(const struct dyno_parties *parties,
                                  const struct dyno_statement *statement, struct dyno_arena *arena,
                                  struct dyno_parties *parties_out, struct dyno_err *err);
+/* The same lines of the same, in order. */
+bool dyno_parties_same(const struct dyno_parties *a, const struct dyno_parties *b);
 /* The two members. */
 void dyno_parties_json(const struct dyno_parties *parties, struct dyno_json_writer *json);
 

@@ -63,8 +63,9 @@ struct dyno_credit {
 };
 
 /* How statements and their documents are made, counted: what was closed by an earlier form is made
- * again by it, to the byte.  2: tiers take off no more than their lines are charged, and nothing is
- * written as -0.  3: invoices tell their date of issue, and who sells and who buys. */
+ * again by it; the JSON, which is what is verified, to the byte.  2: tiers take off no more than
+ * their lines are charged, and nothing is written as -0.  3: invoices tell their date of issue, and
+ * who sells and who buys. */
 #define DYNO_RATE_FORM 3U
 
 struct dyno_rater_options {

@@ -127,6 +127,12 @@ def case_parties(t):
     t.put("bad.json", said.replace("ACME", "BOLT").encode())
     t.fails("E_MISMATCH", "*no closing of books lists this text as invoice 1-1", "invoice", "--verify=bad.json", "--ledger=ledger",
             "--books=books")
+    put_parties(t)
+    t.works(*ask("2024-10"), "--final", "--first", "--parties=parties.json")
+    put_parties(t, seller=["somebody else"])
+    t.fails("E_EXISTS", "*closing 1 in books names other parties than parties.json, and keeps them", *ask("2024-10"), "--final",
+            "--first", "--parties=parties.json")
+    (t.folder / "parties.json").unlink()
     t.fails("E_ARG", "*--parties is for a draft or --final: a final invoice has its own", "invoice", "--ledger=ledger",
             "--books=books", "--number=1-1", "--parties=parties.json")
     t.fails("E_NOT_FOUND", '*cannot open "parties.json": No such file or directory', *draft)
