@@ -26,8 +26,7 @@ struct dyno_visit; /* a request over HTTP: app/http.h */
 struct dyno_rpc;   /* a call over gRPC: app/rpc.h */
 
 #define DYNO_IO_LEFT_MAX 512
-#define DYNO_IO_RAN_MAX  32 /* calls that have run and are kept open, so that records go together \
-                             */
+#define DYNO_IO_RAN_MAX  32 /* calls that have run, and whose records go together */
 
 /* What its turns have for the ledger, which takes many at once more cheaply than each by itself. */
 struct dyno_io_usage {

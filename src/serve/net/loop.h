@@ -36,8 +36,7 @@ struct dyno_mail {
     void (*deliver)(struct dyno_mail *mail);
 };
 
-/* Called once before the loop reads mail or events again, then forgotten: where output is gathered.
- */
+/* Called once before mail or events are read again, then forgotten: where output is gathered. */
 struct dyno_turn {
     struct dyno_turn *next;
     bool is_queued;
