@@ -104,11 +104,15 @@ def case_what_is_asked_together_is_one_group(t):
                                         raw_input_contents=[bytes(64)]).SerializeToString()
     ask = b"\0" + len(ask).to_bytes(4, "big") + ask
     streams = range(1, 65, 2)
-    with socket.create_connection(("127.0.0.1", server.grpc), timeout=PATIENCE_S) as sock:
-        sock.sendall(PREFACE + frame(4, 0, 0) + b"".join(frame(1, 4, i, head) + frame(0, 1, i, ask) for i in streams))
-        wait_for(lambda: server.metric("nv_inference_request_success", model="identity") == 1 + len(streams))
+    asked = PREFACE + frame(4, 0, 0) + b"".join(frame(1, 4, i, head) + frame(0, 1, i, ask) for i in streams)
+    answered, end_s = 1, time.monotonic() + PATIENCE_S
+    while max(group_sizes(ledger)) < len(streams):  # a run that took long once goes to a lane
+        check(time.monotonic() < end_s, group_sizes(ledger))
+        answered += len(streams)
+        with socket.create_connection(("127.0.0.1", server.grpc), timeout=PATIENCE_S) as sock:
+            sock.sendall(asked)
+            wait_for(lambda: server.metric("nv_inference_request_success", model="identity") == answered)
     server.stop()
-    check(max(group_sizes(ledger)) == len(streams), group_sizes(ledger))
 
 
 def case_memory_is_told_by_its_span(t):
