@@ -321,20 +321,23 @@ def bench_images(args, engine, batch, seconds):
 
 def next_answers(server):
     """When the next batch of answers is counted, and how many there are then."""
-    count = server.metric("nv_inference_request_success")
+    count, end_s = server.metric("nv_inference_request_success"), time.monotonic() + 60
     while server.metric("nv_inference_request_success") == count:
+        if time.monotonic() > end_s:
+            sys.exit("the server has answered nothing for a minute")
         time.sleep(0.002)
     return time.monotonic(), server.metric("nv_inference_request_success")
 
 
 def served_images(server, body, clients, streams, seconds):
     """Over the middle of the load: answers by the server's own count, from one batch's end to another's."""
-    load = subprocess.Popen(["h2load", "-t1", f"-c{clients}", f"-m{streams}", f"-D{seconds + 1}", "-d", body, *HEADERS,
+    load = subprocess.Popen(["h2load", "-t1", f"-c{clients}", f"-m{streams}", f"-D{seconds + 120}", "-d", body, *HEADERS,
                              f"http://127.0.0.1:{server.ports['grpc']}{INFER}"], stdout=subprocess.DEVNULL)
     time.sleep(0.7)
     start, before = next_answers(server)
     time.sleep(seconds - 0.5)
     end, after = next_answers(server)
+    load.terminate()
     load.wait()
     return (after - before) / (end - start)
 
