@@ -115,6 +115,18 @@ def case_what_is_asked_together_is_one_group(t):
     server.stop()
 
 
+def case_its_file_stays_locked(t):
+    """Whoever opens a ledger's file with SQLite, to write even, and closes it, leaves the server its log."""
+    ledger, server = metered(t)
+    log, = ledger.glob("*.ledger-wal")
+    before = log.stat().st_ino
+    for _ in range(3):
+        check(infer(server)[0] == 200)
+        check(sum(group_sizes(ledger)) > 0 and log.stat().st_ino == before, "the log is another one")
+    server.stop()
+    check(len([r for r in records(t, ledger) if r["kind"] == "usage"]) == 3)
+
+
 def case_memory_is_told_by_its_span(t):
     """A record of memory begins when the span began that it is of, and says how long that was."""
     text = lambda seconds: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -22,7 +22,7 @@
 #define DYNO_ARCHIVE_HEADS_MAX  (UINT32_C(1) << 30)
 #define DYNO_ARCHIVE_BLOCKS_MAX (UINT32_C(1) << 24)
 
-/* Is it one, by its first bytes? */
+/* Is it one, by its first bytes?  What is called a ledger's file is none, and is not opened. */
 bool dyno_archive_is(const char *path);
 
 /* E_NOT_FOUND, E_FORMAT, E_CORRUPT, E_UNSUPPORTED (also: no libz), E_IO, E_NOMEM. */

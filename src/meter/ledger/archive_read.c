@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "meter/ledger/file.h"
 #include "meter/ledger/pack.h"
+#include "meter/ledger/segment.h"
 
 /* A row of the index. */
 struct part {
@@ -41,9 +42,16 @@ static struct archive *of_file(struct dyno_ledger_file *file)
     return (struct archive *)(void *)file;
 }
 
+/* A file that SQLite has open must not be opened beside it: closing it would take the locks from
+ * all of this process (fcntl(2)), the writer's as well, and whoever came next would move its log
+ * away from under it. */
 bool dyno_archive_is(const char *path)
 {
     uint8_t magic[4];
+    const size_t bytes = strlen(path);
+    const size_t suffix = sizeof(DYNO_LEDGER_SUFFIX) - 1;
+    if (bytes >= suffix && strcmp(path + bytes - suffix, DYNO_LEDGER_SUFFIX) == 0)
+        return false;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return false;
