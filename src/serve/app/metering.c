@@ -194,6 +194,13 @@ static void end_turn(struct dyno_turn *turn)
     flush(io);
 }
 
+/* What there is for the ledger goes at the end of this turn. */
+static void wait_for_end(struct dyno_io *io)
+{
+    io->usage.turn.end = end_turn;
+    dyno_loop_at_end(io->loop, &io->usage.turn);
+}
+
 /* Runs on this thread are written down together; those of the scheduler's lanes take longer than
  * that is worth. */
 static void hand_over(struct dyno_call *call)
@@ -208,8 +215,7 @@ static void hand_over(struct dyno_call *call)
         usage->last_next = &usage->entries;
     *usage->last_next = &call->entry;
     usage->last_next = &call->entry.next;
-    usage->turn.end = end_turn;
-    dyno_loop_at_end(io->loop, &usage->turn);
+    wait_for_end(io);
 }
 
 bool dyno_call_is_held(const struct dyno_call *call)
@@ -229,8 +235,7 @@ void dyno_call_record_held(struct dyno_call *call, void (*wake)(struct dyno_mail
         usage->ran_last = &usage->ran;
     *usage->ran_last = &call->mail;
     usage->ran_last = &call->mail.next;
-    usage->turn.end = end_turn;
-    dyno_loop_at_end(io->loop, &usage->turn);
+    wait_for_end(io);
     if (++usage->ran_count == DYNO_IO_RAN_MAX)
         write_ran(io);
 }
@@ -257,8 +262,7 @@ void dyno_call_left(struct dyno_io *io, uint64_t seq)
     if (usage->left_count == DYNO_IO_LEFT_MAX)
         flush(io);
     usage->left[usage->left_count++] = seq;
-    usage->turn.end = end_turn;
-    dyno_loop_at_end(io->loop, &usage->turn);
+    wait_for_end(io);
 }
 
 /* On the call's own thread. */
