@@ -479,8 +479,9 @@ const struct dyno_command dyno_command_ledger = {
         "tell (verify --heads) when anything before it was changed. archive compresses the files of a "
         "folder that are closed, and removes each when its archive was read again and is it; "
         "archives are read as files are. retire says, once and signed, that the node of a ledger "
-        "never comes back and its ledger ends where it ends, so that periods can be closed. Files may be read while a server writes them. ship sends a "
-        "ledger's files to the fleet, from where its copy ends; the others read that copy when "
+        "never comes back and its ledger ends where it ends, so that periods can be closed. Files "
+        "may be given in any order, and be read while a server writes them; export and heads refuse "
+        "those between which one is missing. ship sends a ledger's files to the fleet, from where its copy ends; the others read that copy when "
         "--fleet-ledger is given without files.",
     .flags = flags,
     .flag_count = DYNO_COUNT(flags),
